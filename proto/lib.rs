@@ -1,0 +1,34 @@
+//! The gRPC contract of presence-router.
+//!
+//! [`v1`] holds what is generated from `proto/presence_router/v1/*.proto`; the
+//! comments there are the reference manual. [`glob`] is the one definition of
+//! the globs that set expressions are made of: the daemon's policy and every
+//! Rust client evaluate them by it.
+
+#![forbid(unsafe_code)]
+
+pub mod glob;
+
+/// Version 1 of the contract, package `presence_router.v1`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    rustdoc::all,
+    clippy::all,
+    clippy::unwrap_used,
+    clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
+    clippy::str_to_string,
+    reason = "generated code"
+)]
+pub mod v1 {
+    tonic::include_proto!("presence_router.v1");
+}
+
+/// Descriptors of the contract and of what it imports: an encoded
+/// `google.protobuf.FileDescriptorSet`, with comments. Reflection serves it.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The domain of every `google.rpc.ErrorInfo` that the daemon sends.
+pub const ERROR_DOMAIN: &str = "presence-router";
