@@ -147,7 +147,11 @@ mod tests {
             let compiled = Glob::new(String::from_utf8(glob.clone()).unwrap());
             for text in &texts {
                 let text_str = std::str::from_utf8(text).unwrap();
-                assert_eq!(compiled.matches(text_str), naive(&glob, text), "{compiled:?} {text_str}");
+                assert_eq!(
+                    compiled.matches(text_str),
+                    naive(&glob, text),
+                    "{compiled:?} {text_str}"
+                );
             }
         }
     }

@@ -27,8 +27,7 @@ pub mod v1 {
 
 /// Descriptors of the contract and of what it imports: an encoded
 /// `google.protobuf.FileDescriptorSet`, with comments. Reflection serves it.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// The domain of every `google.rpc.ErrorInfo` that the daemon sends.
 pub const ERROR_DOMAIN: &str = "presence-router";

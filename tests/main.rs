@@ -1,1 +1,29 @@
-//! tests
+//! All integration tests that need no process of their own, in one binary.
+
+// Helper functions are exempt from lints on panics only behind `cfg(test)`.
+
+/// A daemon in this process, and clients of it.
+#[cfg(test)]
+mod harness;
+/// `visible`, as naive as can be, and nothing else.
+#[cfg(test)]
+mod oracle;
+/// Random policies and users.
+#[cfg(test)]
+mod worlds;
+
+/// Engine, unary calls and stream agree with the oracle on random worlds.
+#[cfg(test)]
+mod agreement;
+/// Bad input: a clear refusal, and nothing else disturbed.
+#[cfg(test)]
+mod bad_input;
+/// `routing` knows no protocol, file or clock.
+#[cfg(test)]
+mod layers;
+/// The scenario files, through engine, unary calls and stream.
+#[cfg(test)]
+mod scenarios;
+/// The rules of the stream that worlds and scenarios do not reach.
+#[cfg(test)]
+mod stream;

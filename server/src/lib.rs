@@ -1,7 +1,20 @@
-//! The presence-router daemon as a library; `main.rs` only starts it.
+//! The presence-router daemon as a library; `main.rs` only wires it to a
+//! command line.
 //!
-//! [`routing`] decides who may see whom, and is pure.
+//! To read in this order: [`routing`] decides who may see whom, and is pure;
+//! [`policy`] turns an operator's text into what routing decides by; [`live`]
+//! keeps the policy in force, at a [`revision`]; [`rpc`] answers callers;
+//! [`config`] is what an operator can set, and [`lifecycle`] joins it all to
+//! signals and sockets. [`hint`] and [`sample`] are for people who try it.
 
 #![forbid(unsafe_code)]
 
+pub mod config;
+pub mod hint;
+pub mod lifecycle;
+pub mod live;
+pub mod policy;
+pub mod revision;
 pub mod routing;
+pub mod rpc;
+pub mod sample;

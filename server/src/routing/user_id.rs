@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn takes_historical_localparts() {
-        for text in ["@:example.org", "@Ann Lee:example.org", "@é\u{202e}\u{7}\n:example.org", "@@a:b"] {
+        for text in
+            ["@:example.org", "@Ann Lee:example.org", "@é\u{202e}\u{7}\n:example.org", "@@a:b"]
+        {
             assert_eq!(UserId::parse(text).map(UserId::as_str), Ok(text));
         }
     }
@@ -245,7 +247,11 @@ mod tests {
         let id = |bytes: usize| format!("@{}:example.org", "a".repeat(bytes - 13));
         assert_eq!(UserId::parse(&id(255)).map(|u| u.as_str().len()), Ok(255));
         assert_eq!(error(&id(256)), UserIdError::Long(256));
-        assert_eq!(error(&format!("@{}:a.b", "é".repeat(126))), UserIdError::Long(257), "bytes count");
+        assert_eq!(
+            error(&format!("@{}:a.b", "é".repeat(126))),
+            UserIdError::Long(257),
+            "bytes count"
+        );
     }
 
     #[test]

@@ -1,0 +1,118 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use presence_router_server::config::{Config, ConfigError, LogFormat};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; the daemon has shut down in order
+  1  `check` found problems; the daemon failed, or was cut off while shutting down
+  2  cannot run: bad arguments, settings, policy or socket
+
+Signals:
+  SIGHUP           load the policy again; one with problems changes nothing
+  SIGTERM, SIGINT  shut down in order; a second one at once";
+
+/// Decides who may see whose Matrix presence, for homeservers that ask by gRPC.
+///
+/// Without a command it serves, and without any settings the example policy on
+/// loopback.
+#[derive(Debug, Parser)]
+#[command(name = "presence-router", version, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) serve: Settings,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve homeservers until a signal ends it
+    #[command(after_help = EXIT_CODES)]
+    Serve(Settings),
+
+    /// Check a policy: print all of its problems, or a summary
+    Check {
+        /// The policy file
+        policy: PathBuf,
+    },
+
+    /// Print batches of presence for `RouteStates` as JSON lines, for grpcurl
+    Sample(Sample),
+}
+
+/// Settings that stand above those of the config file.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Settings {
+    /// YAML file with settings
+    #[arg(long, value_name = "FILE", env = "PRESENCE_ROUTER_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// YAML file with the policy [default: the example inside the binary]
+    #[arg(long, value_name = "FILE", env = "PRESENCE_ROUTER_POLICY")]
+    policy: Option<PathBuf>,
+
+    /// TCP address to listen on, a loopback one; port 0 takes a free one [default, if no
+    /// socket is given either: 127.0.0.1:9470]
+    #[arg(long, value_name = "ADDRESS", env = "PRESENCE_ROUTER_LISTEN_TCP")]
+    listen_tcp: Option<SocketAddr>,
+
+    /// Unix socket to listen on [default, if no address is given either:
+    /// /tmp/presence-router.sock]
+    #[arg(long, value_name = "PATH", env = "PRESENCE_ROUTER_LISTEN_UNIX")]
+    listen_unix: Option<PathBuf>,
+
+    /// How log lines look on standard error [default: plain]
+    #[arg(long, value_enum, value_name = "FORMAT", env = "PRESENCE_ROUTER_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+
+    /// What is logged: a level or a filter such as `info,h2=debug` [default: info]
+    #[arg(long, value_name = "FILTER", env = "PRESENCE_ROUTER_LOG")]
+    log: Option<String>,
+}
+
+/// What to print.
+#[derive(Debug, Args)]
+pub(crate) struct Sample {
+    /// Batches to print
+    #[arg(long, default_value_t = 10)]
+    pub(crate) batches: u64,
+
+    /// States in each batch
+    #[arg(long, default_value_t = 10)]
+    pub(crate) size: u64,
+
+    /// Server name of the caller and of most senders
+    #[arg(long, default_value = "example.org")]
+    pub(crate) server_name: String,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// The settings in force.
+    ///
+    /// # Errors
+    ///
+    /// The config file cannot be used.
+    pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        if self.listen_tcp.is_some() || self.listen_unix.is_some() {
+            config.listen.tcp = self.listen_tcp;
+            config.listen.unix = self.listen_unix;
+        }
+        config.policy = self.policy.or(config.policy);
+        config.log.format = self.log_format.unwrap_or(config.log.format);
+        config.log.filter = self.log.unwrap_or(config.log.filter);
+        Ok(config)
+    }
+}

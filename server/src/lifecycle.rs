@@ -1,0 +1,147 @@
+//! A daemon's life: start, signals, reloads, end.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Listen};
+use crate::live::{Live, LoadError, Loaded, Source};
+use crate::revision::Epoch;
+use crate::rpc::listener::{ListenError, Listener};
+use crate::rpc::server::{self, Limits, ServeError};
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The policy.
+    #[error("{0}")]
+    Policy(#[from] LoadError),
+
+    /// A socket.
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+
+    /// The operating system.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A daemon that is ready to serve.
+#[derive(Debug)]
+pub struct Daemon {
+    live: Arc<Live>,
+    limits: Limits,
+    listeners: Vec<Listener>,
+    signals: Signals,
+}
+
+#[derive(Debug)]
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    /// Loads the policy and binds the sockets.
+    ///
+    /// # Errors
+    ///
+    /// Says what is in the way. Nothing is served then.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        // First, so that no signal takes a daemon that is half started.
+        let signals = Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        };
+        let source = config.policy.map_or(Source::Example, Source::File);
+        let live = Arc::new(Live::start(source, Epoch::random()?)?);
+        let mut listeners = Vec::new();
+        let Listen { tcp, unix } = config.listen.resolved();
+        if let Some(address) = tcp {
+            listeners.push(Listener::tcp(address).await?);
+        }
+        if let Some(path) = unix {
+            listeners.push(Listener::unix(&path).await?);
+        }
+        Ok(Self { live, limits: config.limits.into(), listeners, signals })
+    }
+
+    /// Where the daemon listens.
+    pub fn addresses(&self) -> Vec<&str> {
+        self.listeners.iter().map(Listener::address).collect()
+    }
+
+    /// Where the policy comes from.
+    pub fn source(&self) -> &Source {
+        self.live.source()
+    }
+
+    /// Serves until a signal ends it. A second signal ends the process at once.
+    ///
+    /// # Errors
+    ///
+    /// Serving failed, or the end was not in order.
+    pub async fn run(self) -> Result<(), ServeError> {
+        let Self { live, limits, listeners, mut signals } = self;
+        let revision = live.now().revision;
+        for listener in &listeners {
+            info!(address = listener.address(), policy = %live.source(), %revision, "serving");
+        }
+        let shutdown = CancellationToken::new();
+        let reload = Arc::new(Notify::new());
+        tokio::spawn(reloads(Arc::clone(&live), Arc::clone(&reload)));
+        let end = shutdown.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = signals.hangup.recv() => reload.notify_one(),
+                    _ = signals.terminate.recv() => stop(&end, "SIGTERM"),
+                    _ = signals.interrupt.recv() => stop(&end, "SIGINT"),
+                }
+            }
+        });
+        server::serve(live, limits, listeners, shutdown).await?;
+        info!("shut down");
+        Ok(())
+    }
+}
+
+/// Loads the policy when asked. However often that is during a load, one more
+/// load follows it.
+async fn reloads(live: Arc<Live>, asked: Arc<Notify>) {
+    loop {
+        asked.notified().await;
+        let loading = Arc::clone(&live);
+        match tokio::task::spawn_blocking(move || loading.reload()).await {
+            Ok(Ok(Loaded::Replaced(revision))) => {
+                info!(policy = %live.source(), %revision, "policy loaded");
+            }
+            Ok(Ok(Loaded::Unchanged(revision))) => {
+                info!(policy = %live.source(), %revision, "policy is unchanged");
+            }
+            Ok(Err(problem)) => {
+                let revision = live.now().revision;
+                error!(%revision, "the policy was not loaded, the one before it stays in force:\n{problem}");
+            }
+            Err(panic) => {
+                error!(%panic, "loading the policy failed, the one before it stays in force")
+            }
+        }
+    }
+}
+
+fn stop(shutdown: &CancellationToken, signal: &str) {
+    if shutdown.is_cancelled() {
+        warn!(signal, "second signal: ending at once");
+        std::process::exit(1);
+    }
+    info!(signal, "shutting down");
+    shutdown.cancel();
+}

@@ -1,0 +1,100 @@
+//! Maps with fixed keys: unknown and repeated keys are problems, and a key that
+//! looks like a slip of a valid one is read as that, so that what is under it
+//! is checked in the same go.
+
+use super::Reader;
+use crate::policy::problem::{Place, quoted, quoted_list};
+use crate::policy::yaml::{Node, Value};
+
+/// The keys of a map that are known, each once.
+pub(super) struct Fields<'n, 'a> {
+    known: Vec<(&'static str, Field<'n, 'a>)>,
+    unknown: bool,
+}
+
+/// A value under a known key.
+#[derive(Clone, Copy)]
+pub(super) struct Field<'n, 'a> {
+    /// Where the key stands.
+    pub(super) place: Place,
+    pub(super) value: &'n Node<'a>,
+}
+
+impl<'n, 'a> Fields<'n, 'a> {
+    pub(super) fn get(&self, key: &str) -> Option<Field<'n, 'a>> {
+        self.known.iter().find(|(known, _)| *known == key).map(|(_, field)| *field)
+    }
+
+    /// Whether there are keys of which nobody knows what they are for. That
+    /// something is missing then follows from it, and is not to be said again.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.unknown
+    }
+
+    /// Whether there is any key that is known.
+    pub(super) fn has_known(&self) -> bool {
+        !self.known.is_empty()
+    }
+}
+
+impl Reader<'_> {
+    /// Looks up the keys of a map. `later` are keys of later versions.
+    pub(super) fn fields<'n, 'a>(
+        &mut self,
+        entries: &'n [(Node<'a>, Node<'a>)],
+        valid: &'static [&'static str],
+        later: &[&str],
+    ) -> Fields<'n, 'a> {
+        let mut fields = Fields { known: Vec::new(), unknown: false };
+        let mut slips = Vec::new();
+        for (key, value) in entries {
+            let field = Field { place: key.place, value };
+            let Value::Text(text) = &key.value else {
+                let message = format!(
+                    "expected a key, found {}; valid here are {}",
+                    key.kind(),
+                    quoted_list(valid.iter().copied())
+                );
+                self.problem(key.place, message);
+                fields.unknown = true;
+                continue;
+            };
+            if let Some(known) = valid.iter().find(|valid| *valid == text) {
+                match fields.get(known) {
+                    Some(first) => {
+                        let message =
+                            format!("key `{known}` is already given in line {}", first.place.line);
+                        self.problem(key.place, message);
+                    }
+                    None => fields.known.push((*known, field)),
+                }
+                continue;
+            }
+            let mut message = format!("unknown key {}", quoted(text));
+            if later.contains(&text.as_ref()) {
+                message.push_str(": not supported by this version");
+            }
+            message.push_str("; valid here are ");
+            message.push_str(&quoted_list(valid.iter().copied()));
+            let near = if later.contains(&text.as_ref()) {
+                None
+            } else {
+                self.nearest.of(text, valid.iter().copied())
+            };
+            match near {
+                Some(near) => {
+                    message.push_str(&format!("; did you mean `{near}`?"));
+                    slips.push((near, field));
+                }
+                None => fields.unknown = true,
+            }
+            self.problem(key.place, message);
+        }
+        for (near, field) in slips {
+            if fields.get(near).is_none() {
+                fields.known.push((near, field));
+            }
+        }
+        fields
+    }
+}

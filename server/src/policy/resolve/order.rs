@@ -1,0 +1,99 @@
+//! The order in which every group comes after those it refers to.
+//!
+//! Knows numbers only. Nothing here recurses: a chain of references may be as
+//! long as there are groups.
+
+/// Groups in an order in which each refers only to groups before it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    /// All groups. Where there are cycles, there is no such order, and this is
+    /// some other.
+    pub(super) groups: Vec<usize>,
+
+    /// Groups that contain themselves: each refers to the next, and the last to
+    /// the first. Every cycle passes through a reference that closes one of
+    /// these, so a policy without these has none.
+    pub(super) cycles: Vec<Vec<usize>>,
+}
+
+/// How far the search is with a group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    /// On the path, at this place.
+    On(usize),
+    Done,
+}
+
+/// Orders groups by what each refers to.
+pub(super) fn order(references: &[Vec<usize>]) -> Order {
+    let mut order = Order { groups: Vec::with_capacity(references.len()), cycles: Vec::new() };
+    let mut states = vec![State::New; references.len()];
+    // The groups from where the search began to where it is, each with those
+    // of its references that are still to be followed.
+    let mut path: Vec<(usize, std::slice::Iter<'_, usize>)> = Vec::new();
+    let follow = |group: usize| references.get(group).map(|to| (group, to.iter()));
+
+    for start in 0..references.len() {
+        if states.get(start) != Some(&State::New) {
+            continue;
+        }
+        path.extend(follow(start));
+        set(&mut states, start, State::On(0));
+        while let Some((group, to)) = path.last_mut() {
+            let group = *group;
+            let Some(&next) = to.next() else {
+                path.pop();
+                set(&mut states, group, State::Done);
+                order.groups.push(group);
+                continue;
+            };
+            match states.get(next) {
+                Some(State::New) => {
+                    set(&mut states, next, State::On(path.len()));
+                    path.extend(follow(next));
+                }
+                Some(State::On(place)) => {
+                    let cycle = path.iter().skip(*place).map(|(group, _)| *group);
+                    order.cycles.push(cycle.collect());
+                }
+                Some(State::Done) | None => {}
+            }
+        }
+    }
+    order
+}
+
+fn set(states: &mut [State], group: usize, state: State) {
+    if let Some(entry) = states.get_mut(group) {
+        *entry = state;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn puts_every_group_after_those_it_refers_to() {
+        let references = [vec![2, 1], vec![2], vec![], vec![0, 2]];
+        let order = order(&references);
+        assert_eq!(order, Order { groups: vec![2, 1, 0, 3], cycles: vec![] });
+    }
+
+    #[test]
+    fn names_the_groups_of_each_cycle() {
+        let references = [vec![1, 2], vec![0], vec![2, 0], vec![0]];
+        let order = order(&references);
+        assert_eq!(order.cycles, [vec![0, 1], vec![2], vec![0, 2]]);
+        assert_eq!(order.groups.len(), 4);
+    }
+
+    #[test]
+    fn follows_a_chain_of_any_length() {
+        let length = 1_000_000;
+        let mut references: Vec<_> = (1..length).map(|next| vec![next]).collect();
+        references.push(vec![]);
+        assert!(order(&references).groups.into_iter().eq((0..length).rev()));
+    }
+}

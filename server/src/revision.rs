@@ -1,0 +1,99 @@
+//! Revisions: positions in the one history of what decides.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A position in a history. As text `epoch:number`, opaque to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Revision {
+    /// The history. Without a store every start of the daemon begins a new one.
+    pub epoch: Epoch,
+    /// The position, from 1.
+    pub number: u64,
+}
+
+/// The name of a history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch(u64);
+
+/// A text that is no revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not a revision that a daemon gave out")]
+pub struct NotARevision;
+
+// === impl Epoch ===
+
+impl Epoch {
+    /// A history that nobody has met before.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no random numbers.
+    pub fn random() -> std::io::Result<Self> {
+        let mut bytes = [0; 8];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+        Ok(Self(u64::from_le_bytes(bytes)))
+    }
+}
+
+// === impl Revision ===
+
+impl Revision {
+    /// The first revision of a history.
+    pub fn first(epoch: Epoch) -> Self {
+        Self { epoch, number: 1 }
+    }
+
+    /// The revision after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { number: self.number + 1, ..self }
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}:{}", self.epoch.0, self.number)
+    }
+}
+
+impl FromStr for Revision {
+    type Err = NotARevision;
+
+    /// Takes exactly what `Display` gives: one revision has one text.
+    fn from_str(text: &str) -> Result<Self, NotARevision> {
+        let (epoch, number) = text.split_once(':').ok_or(NotARevision)?;
+        let revision = Self {
+            epoch: Epoch(u64::from_str_radix(epoch, 16).map_err(|_| NotARevision)?),
+            number: number.parse().map_err(|_| NotARevision)?,
+        };
+        if revision.to_string() == text { Ok(revision) } else { Err(NotARevision) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes_and_nothing_else() {
+        let revision = Revision { epoch: Epoch(0xab), number: 7 };
+        assert_eq!(revision.to_string(), "00000000000000ab:7");
+        assert_eq!("00000000000000ab:7".parse(), Ok(revision));
+        for text in [
+            "",
+            ":",
+            "ab:7",
+            "00000000000000AB:7",
+            "00000000000000ab:07",
+            "00000000000000ab:+7",
+            "00000000000000ab:-1",
+            "00000000000000ab:7 ",
+            "00000000000000ab",
+            "zz:1",
+            "00000000000000ab:99999999999999999999",
+        ] {
+            assert_eq!(text.parse::<Revision>(), Err(NotARevision), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The gRPC side: contract in, contract out. Decides nothing.
+//!
+//! To read in this order: [`fault`] is every refusal and its one mapping to
+//! gRPC; `request` checks what callers send; `express` says a set in the
+//! contract's words; `unary` computes the answers of the two unary calls and
+//! `stream` those of `RouteStates`; [`service`] joins them to tonic; `access`
+//! writes the request log and `drain` ends
+//! what would wait for ever; [`listener`] accepts connections and [`server`]
+//! runs all of it.
+
+mod access;
+mod drain;
+mod express;
+pub mod fault;
+pub mod listener;
+mod request;
+pub mod server;
+pub mod service;
+mod stream;
+mod unary;

@@ -1,0 +1,218 @@
+//! Every refusal, and the one place where it becomes a gRPC code.
+
+use std::collections::HashMap;
+
+use presence_router_proto::ERROR_DOMAIN;
+use presence_router_proto::v1::{ErrorReason, FieldViolation, RequestError, request_error};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Most violations that one refusal lists.
+pub const MAX_VIOLATIONS: usize = 16;
+
+/// A request that is not served. The message says what, where and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Fields that are not valid, at most [`MAX_VIOLATIONS`] of them.
+    #[error("{}", say_violations(violations))]
+    BadFields {
+        /// What kind of field.
+        reason: ErrorReason,
+        /// Each bad field.
+        violations: Vec<FieldViolation>,
+    },
+
+    /// No server names, and no identity to supply them.
+    #[error("`server_names` is empty: name the servers that are your own")]
+    ServerNamesMissing,
+
+    /// More server names than a homeserver has.
+    #[error("{found} server names, at most {limit} are valid")]
+    ServerNamesTooMany {
+        /// Names in the request.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+
+    /// A batch over the limit. Nothing of it was routed.
+    #[error(
+        "{found} states in one batch, the daemon's `limits.batch_states` is {limit}: send smaller batches"
+    )]
+    BatchTooLarge {
+        /// States in the batch.
+        found: usize,
+        /// The limit.
+        limit: usize,
+    },
+
+    /// An answer over the limit. Nothing is cut off.
+    #[error(
+        "the answer exceeds the daemon's `limits.response_bytes`, {limit}: ask for fewer states, or use the stream `RouteStates`"
+    )]
+    AnswerTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+
+    /// A message over the limit.
+    #[error("a message exceeds the daemon's `limits.request_bytes`, {limit}: send smaller batches")]
+    MessageTooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+
+    /// Bytes that are no message of the contract.
+    #[error("a message cannot be decoded: {0}")]
+    MessageUndecodable(String),
+
+    /// A stream message that says nothing.
+    #[error("a stream message has nothing set, or a kind that this daemon does not know")]
+    MessageEmpty,
+
+    /// A stream whose first message is not `Open`.
+    #[error("the first message of a stream must be `open`")]
+    OpenMissing,
+
+    /// A second `Open`.
+    #[error("`open` was sent twice: it is fixed for the stream, start another one")]
+    OpenRepeated,
+
+    /// A text that is no revision.
+    #[error(
+        "`{field}` is not a revision that a daemon gave out: repeat one unchanged, or leave it out"
+    )]
+    RevisionMalformed {
+        /// The field.
+        field: &'static str,
+    },
+
+    /// A revision that is still to come.
+    #[error("`{field}` is later than the current revision, {current}")]
+    RevisionNotReached {
+        /// The field.
+        field: &'static str,
+        /// The current revision.
+        current: String,
+    },
+
+    /// A revision of another history.
+    #[error(
+        "`{field}` is of another history than the current revision, {current}: what was remembered under it is void"
+    )]
+    RevisionOfOtherHistory {
+        /// The field.
+        field: &'static str,
+        /// The current revision.
+        current: String,
+    },
+
+    /// Something that a later version will do.
+    #[error("{0}: this version of the daemon does not do that yet")]
+    NotImplemented(&'static str),
+
+    /// The daemon ends.
+    #[error("the daemon is shutting down: connect again, perhaps to another replica")]
+    ShuttingDown,
+
+    /// A fault of our own.
+    #[error("internal error: the daemon's log says more")]
+    Internal,
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// The stable reason.
+    pub fn reason(&self) -> ErrorReason {
+        match self {
+            Self::BadFields { reason, .. } => *reason,
+            Self::ServerNamesMissing => ErrorReason::ServerNamesMissing,
+            Self::ServerNamesTooMany { .. } => ErrorReason::ServerNamesTooMany,
+            Self::BatchTooLarge { .. } => ErrorReason::BatchTooLarge,
+            Self::AnswerTooLarge { .. } => ErrorReason::AnswerTooLarge,
+            Self::MessageTooLarge { .. } => ErrorReason::MessageTooLarge,
+            Self::MessageUndecodable(_) => ErrorReason::MessageUndecodable,
+            Self::MessageEmpty => ErrorReason::MessageEmpty,
+            Self::OpenMissing => ErrorReason::OpenMissing,
+            Self::OpenRepeated => ErrorReason::OpenRepeated,
+            Self::RevisionMalformed { .. } => ErrorReason::RevisionMalformed,
+            Self::RevisionNotReached { .. } => ErrorReason::RevisionNotReached,
+            Self::RevisionOfOtherHistory { .. } => ErrorReason::RevisionOfOtherHistory,
+            Self::NotImplemented(_) => ErrorReason::NotImplemented,
+            Self::ShuttingDown => ErrorReason::ShuttingDown,
+            Self::Internal => ErrorReason::Internal,
+        }
+    }
+
+    /// The gRPC code, which says whether repeating can help.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::BadFields { .. }
+            | Self::ServerNamesMissing
+            | Self::ServerNamesTooMany { .. }
+            | Self::BatchTooLarge { .. }
+            | Self::MessageUndecodable(_)
+            | Self::MessageEmpty
+            | Self::RevisionMalformed { .. } => Code::InvalidArgument,
+            Self::AnswerTooLarge { .. } => Code::ResourceExhausted,
+            Self::MessageTooLarge { .. } => Code::OutOfRange,
+            Self::OpenMissing
+            | Self::OpenRepeated
+            | Self::RevisionNotReached { .. }
+            | Self::RevisionOfOtherHistory { .. } => Code::FailedPrecondition,
+            Self::NotImplemented(_) => Code::Unimplemented,
+            Self::ShuttingDown => Code::Unavailable,
+            Self::Internal => Code::Internal,
+        }
+    }
+
+    /// What the transport refused by itself, in the same words as all else.
+    /// `None` for what is not a refusal, such as a client that went away.
+    pub fn of_transport(status: &Status, request_limit: usize) -> Option<Self> {
+        match status.code() {
+            Code::OutOfRange => Some(Self::MessageTooLarge { limit: request_limit }),
+            // What tonic makes of prost's decode error. HTTP/2 errors share the
+            // code, so the text must tell.
+            Code::Internal if status.message().starts_with("failed to decode Protobuf") => {
+                Some(Self::MessageUndecodable(status.message().to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The answer to one request of a stream that goes on.
+    pub fn into_request_error(self, request: request_error::Request) -> RequestError {
+        RequestError {
+            request: Some(request),
+            code: self.code().into(),
+            reason: self.reason().into(),
+            message: self.to_string(),
+            violations: match self {
+                Self::BadFields { violations, .. } => violations,
+                _ => Vec::new(),
+            },
+        }
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        let name = fault.reason().as_str_name();
+        let reason = name.strip_prefix("ERROR_REASON_").unwrap_or(name);
+        let mut details =
+            ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::<String, String>::new());
+        if let Fault::BadFields { violations, .. } = &fault {
+            for FieldViolation { field, description } in violations {
+                details.add_bad_request_violation(field, description);
+            }
+        }
+        Self::with_error_details(fault.code(), fault.to_string(), details)
+    }
+}
+
+fn say_violations(violations: &[FieldViolation]) -> String {
+    let each: Vec<_> =
+        violations.iter().map(|v| format!("`{}` {}", v.field, v.description)).collect();
+    each.join("; ")
+}

@@ -1,0 +1,277 @@
+//! Sockets: bound before anything is served, accepted with a bound on how many
+//! are open.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tonic::transport::server::Connected;
+use tracing::warn;
+
+/// Who may use a Unix socket: its owner and group.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Wait after a failed `accept`. Such failures, above all a lack of file
+/// descriptors, do not end by asking again at once.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    /// The address as bound, for people.
+    address: String,
+    /// The file of a Unix socket. Goes with the listener.
+    _file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Takes the file of a Unix socket away when it is no longer listened on.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+/// Why a socket cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Calls are not authenticated.
+    #[error(
+        "refusing to listen on {0}: calls are not authenticated yet, so whoever reaches the port \
+         could ask about everybody; use a loopback address such as 127.0.0.1, or a Unix socket"
+    )]
+    NotLoopback(SocketAddr),
+
+    /// Another program has the port.
+    #[error("cannot listen on {0}: the port is in use; stop what uses it, or choose another one")]
+    PortInUse(SocketAddr),
+
+    /// A daemon that is alive has the socket.
+    #[error(
+        "cannot listen on `{}`: another process answers there; stop it, or choose another path",
+        .0.display()
+    )]
+    PathInUse(PathBuf),
+
+    /// The path is taken by something that is not ours to replace.
+    #[error("cannot listen on `{}`: there is a file that is not a socket; remove it, or choose another path", .0.display())]
+    NotASocket(PathBuf),
+
+    /// Anything else.
+    #[error("cannot listen on `{address}`: {error}")]
+    Io {
+        /// Where.
+        address: String,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Debug)]
+pub enum Peer {
+    /// An address.
+    Tcp(SocketAddr),
+    /// A process of this machine, by its number if the system told.
+    Unix(Option<i32>),
+}
+
+/// An accepted connection.
+pub struct Connection {
+    stream: Box<dyn Duplex>,
+    peer: Peer,
+    /// Gives the place back when the connection is closed.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Both directions of a connection, whatever it is made of.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Binds a TCP port. Port 0 takes a free one.
+    ///
+    /// # Errors
+    ///
+    /// The address is not a loopback one, or cannot be bound.
+    pub async fn tcp(address: SocketAddr) -> Result<Self, ListenError> {
+        if !address.ip().is_loopback() {
+            return Err(ListenError::NotLoopback(address));
+        }
+        let io = |error| ListenError::Io { address: address.to_string(), error };
+        let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => ListenError::PortInUse(address),
+            _ => io(error),
+        })?;
+        let address = listener.local_addr().map_err(io)?.to_string();
+        Ok(Self { socket: Socket::Tcp(listener), address, _file: None })
+    }
+
+    /// Binds a Unix socket. The file that a dead process left is replaced.
+    ///
+    /// # Errors
+    ///
+    /// A live process or another file has the path, or it cannot be bound.
+    pub async fn unix(path: &Path) -> Result<Self, ListenError> {
+        let io = |error| ListenError::Io { address: path.display().to_string(), error };
+        let listener = match UnixListener::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let found = std::fs::symlink_metadata(path).map_err(io)?;
+                if !found.file_type().is_socket() {
+                    return Err(ListenError::NotASocket(path.to_owned()));
+                }
+                match UnixStream::connect(path).await {
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                    _ => return Err(ListenError::PathInUse(path.to_owned())),
+                }
+                std::fs::remove_file(path).map_err(io)?;
+                UnixListener::bind(path).map_err(io)?
+            }
+            bound => bound.map_err(io)?,
+        };
+        let file = Some(SocketFile(path.to_owned()));
+        std::fs::set_permissions(path, PermissionsExt::from_mode(SOCKET_MODE)).map_err(io)?;
+        let address = format!("unix:{}", path.display());
+        Ok(Self { socket: Socket::Unix(listener), address, _file: file })
+    }
+
+    /// The address that clients connect to: `127.0.0.1:9470` or `unix:/path`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Accepts until nobody takes connections any more. While all permits are
+    /// in use, further clients wait in the kernel's queue.
+    pub(super) async fn accept(
+        self,
+        permits: Arc<Semaphore>,
+        connections: mpsc::Sender<io::Result<Connection>>,
+    ) {
+        loop {
+            // Never closed, and then there is nobody to serve.
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                () = connections.closed() => return,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let connection = Connection { stream, peer, _permit: permit };
+                    if connections.send(Ok(connection)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    warn!(address = self.address, %error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+impl Socket {
+    async fn accept(&self) -> io::Result<(Box<dyn Duplex>, Peer)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                // Answers are written whole; waiting for more only delays them.
+                stream.set_nodelay(true)?;
+                Ok((Box::new(stream), Peer::Tcp(address)))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let peer = Peer::Unix(stream.peer_cred().ok().and_then(|cred| cred.pid()));
+                Ok((Box::new(stream), peer))
+            }
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may be gone already; there is nothing to do about anything else.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+// === impl Peer ===
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(Some(pid)) => write!(f, "pid:{pid}"),
+            Self::Unix(None) => f.write_str("unix"),
+        }
+    }
+}
+
+// === impl Connection ===
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

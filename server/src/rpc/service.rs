@@ -1,0 +1,113 @@
+//! The contract's service, joined to tonic.
+
+use std::sync::Arc;
+
+use presence_router_proto::v1::presence_router_service_server::PresenceRouterService;
+use presence_router_proto::v1::{
+    GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
+    GetUsersForStatesResponse, RouteStatesRequest, RouteStatesResponse, WatchChangesRequest,
+    WatchChangesResponse,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::access::{self, Answered};
+use super::fault::Fault;
+use super::server::Limits;
+use super::{request, stream, unary};
+use crate::live::Live;
+
+/// Answers that may wait for a client to read. More would only let one that
+/// reads slowly lag further behind.
+const ANSWERS_WAITING: usize = 16;
+
+/// The contract's service over the policy in force.
+#[derive(Clone, Debug)]
+pub struct Service {
+    live: Arc<Live>,
+    limits: Limits,
+    shutdown: CancellationToken,
+}
+
+// === impl Service ===
+
+impl Service {
+    /// A service that ends its streams when the token is cancelled.
+    pub fn new(live: Arc<Live>, limits: Limits, shutdown: CancellationToken) -> Self {
+        Self { live, limits, shutdown }
+    }
+}
+
+#[tonic::async_trait]
+impl PresenceRouterService for Service {
+    async fn get_users_for_states(
+        &self,
+        request: Request<GetUsersForStatesRequest>,
+    ) -> Result<Response<GetUsersForStatesResponse>, Status> {
+        let GetUsersForStatesRequest { server_names, states, at_least } = request.into_inner();
+        let current = self.live.now();
+        let caller = request::caller(&server_names)?;
+        request::reached("at_least", &at_least, current.revision)?;
+        let senders = request::senders(&states, self.limits.batch_states)?;
+        let limit = self.limits.response_bytes;
+        let answer = unary::users_for_states(&current, &caller, &senders, limit)?;
+        let asked = senders.len();
+        let answered = answer.recipients.len() + answer.open_recipients.len();
+        Ok(Answered { asked, answered, revision: current.revision }.on(answer))
+    }
+
+    async fn get_interested_users(
+        &self,
+        request: Request<GetInterestedUsersRequest>,
+    ) -> Result<Response<GetInterestedUsersResponse>, Status> {
+        let GetInterestedUsersRequest { server_names, user_id, at_least } = request.into_inner();
+        let current = self.live.now();
+        let caller = request::caller(&server_names)?;
+        request::reached("at_least", &at_least, current.revision)?;
+        let recipient = request::recipient(&user_id)?;
+        let limit = self.limits.response_bytes;
+        let answer = unary::interested_users(&current, &caller, recipient, limit)?;
+        let answered = answer.user_ids.len() + usize::from(answer.open_senders.is_some());
+        Ok(Answered { asked: 1, answered, revision: current.revision }.on(answer))
+    }
+
+    type RouteStatesStream = ReceiverStream<Result<RouteStatesResponse, Status>>;
+
+    async fn route_states(
+        &self,
+        request: Request<Streaming<RouteStatesRequest>>,
+    ) -> Result<Response<Self::RouteStatesStream>, Status> {
+        let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
+        let log = access::StreamLog::new(&request);
+        let session = tokio::spawn(stream::serve(
+            self.live.subscribe(),
+            self.limits,
+            self.shutdown.clone(),
+            request.into_inner(),
+            answers.clone(),
+        ));
+        // A task of its own: should the session panic, the client must not take
+        // the end of its answers for the end of the stream.
+        tokio::spawn(async move {
+            match session.await {
+                Ok((tally, ended)) => log.ended(&tally, ended.as_ref().err()),
+                Err(panic) => {
+                    tracing::error!(%panic, "a stream failed");
+                    let _ = answers.send(Err(Fault::Internal.into())).await;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(waiting)))
+    }
+
+    type WatchChangesStream = ReceiverStream<Result<WatchChangesResponse, Status>>;
+
+    async fn watch_changes(
+        &self,
+        _: Request<WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
+        Err(Fault::NotImplemented("`WatchChanges`").into())
+    }
+}

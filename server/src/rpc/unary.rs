@@ -1,0 +1,118 @@
+//! Answers of the two unary calls: the finite part spelled out, the user itself
+//! left away, the open part as an expression.
+
+use std::collections::{BTreeMap, HashMap};
+
+use presence_router_proto::v1::{
+    GetInterestedUsersResponse, GetUsersForStatesResponse, OpenRecipients, RecipientStates,
+};
+use prost::Message;
+
+use super::express;
+use super::fault::Fault;
+use crate::live::Current;
+use crate::routing::caller::Caller;
+use crate::routing::people::Who;
+use crate::routing::relation::{Side, Signature};
+use crate::routing::user_id::UserId;
+
+/// Who must receive each state, for the senders of a batch.
+///
+/// Fails with [`Fault::AnswerTooLarge`] as soon as the answer is known to have
+/// more than `limit` bytes, before it fills the memory.
+pub(super) fn users_for_states(
+    current: &Current,
+    caller: &Caller,
+    senders: &[UserId<'_>],
+    limit: usize,
+) -> Result<GetUsersForStatesResponse, Fault> {
+    let snapshot = &current.snapshot;
+    let people = snapshot.people();
+    let mut by_signature: HashMap<Signature, Vec<u32>> = HashMap::new();
+    for (index, sender) in (0u32..).zip(senders) {
+        let signature = snapshot.signature(*sender, Side::Sender, caller);
+        by_signature.entry(signature).or_default().push(index);
+    }
+
+    let numbers: Vec<Option<u32>> = senders.iter().map(|s| people.number(s.as_str())).collect();
+    let number_of = |index: u32| usize::try_from(index).ok().and_then(|i| *numbers.get(i)?);
+    let mut by_recipient: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let mut open_recipients = Vec::new();
+    // Ids, and a byte at least for each index: never more than the answer has.
+    let mut bytes = 0;
+    for (signature, indexes) in by_signature {
+        let audience = snapshot.counterparts(&signature, caller);
+        for recipient in &audience.listed_besides() {
+            let states = by_recipient.entry(recipient).or_default();
+            let had = states.len();
+            states.extend(indexes.iter().filter(|index| number_of(**index) != Some(recipient)));
+            bytes += states.len() - had;
+            bytes += if had == 0 { people.id(recipient).len() } else { 0 };
+            if bytes > limit {
+                return Err(Fault::AnswerTooLarge { limit });
+            }
+        }
+        if let Some(recipients) = express::open_part(&audience, people) {
+            let elsewhere =
+                snapshot.destinations(audience.open()).filter(|name| !caller.holds(name));
+            let destinations = elsewhere.map(str::to_owned).collect();
+            let open = OpenRecipients {
+                recipients: Some(recipients),
+                state_indexes: indexes,
+                destinations,
+            };
+            bytes += open.encoded_len();
+            if bytes > limit {
+                return Err(Fault::AnswerTooLarge { limit });
+            }
+            open_recipients.push(open);
+        }
+    }
+
+    let recipients = by_recipient
+        .into_iter()
+        .filter(|(_, indexes)| !indexes.is_empty())
+        .map(|(recipient, mut state_indexes)| {
+            state_indexes.sort_unstable();
+            RecipientStates { user_id: people.id(recipient).to_owned(), state_indexes }
+        })
+        .collect();
+    within(
+        GetUsersForStatesResponse {
+            revision: current.revision.to_string(),
+            recipients,
+            open_recipients,
+            hides: Vec::new(),
+        },
+        limit,
+    )
+}
+
+/// Whose presence a user may see.
+pub(super) fn interested_users(
+    current: &Current,
+    caller: &Caller,
+    recipient: UserId<'_>,
+    limit: usize,
+) -> Result<GetInterestedUsersResponse, Fault> {
+    let people = current.snapshot.people();
+    let signature = current.snapshot.signature(recipient, Side::Recipient, caller);
+    let interest = current.snapshot.counterparts(&signature, caller);
+    let mut listed = interest.listed_besides();
+    if let Who::Named(own) = people.who(recipient) {
+        listed.remove(own);
+    }
+    within(
+        GetInterestedUsersResponse {
+            revision: current.revision.to_string(),
+            user_ids: express::users(&listed, people).user_ids,
+            open_senders: express::open_part(&interest, people),
+            hides: Vec::new(),
+        },
+        limit,
+    )
+}
+
+fn within<M: Message>(answer: M, limit: usize) -> Result<M, Fault> {
+    if answer.encoded_len() > limit { Err(Fault::AnswerTooLarge { limit }) } else { Ok(answer) }
+}

@@ -1,0 +1,368 @@
+//! Bad input: a clear refusal with a stable reason, and nothing else disturbed.
+
+use presence_router_proto::ERROR_DOMAIN;
+use presence_router_proto::v1::route_states_request::Message as Ask;
+use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::{
+    ErrorReason, GetInterestedUsersRequest, GetUsersForStatesRequest, GetUsersForStatesResponse,
+    InterestQuery, Open, PresenceState, RequestError, RouteStatesRequest, StateBatch,
+    WatchChangesRequest, request_error,
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::harness::raw::{self, RawStream};
+use crate::harness::{Client, Daemon, Stream, limits, states};
+
+const POLICY: &str = r#"
+rules:
+  - name: joe sees all
+    allow: { from: everyone, to: "@joe:example.org" }
+"#;
+const ANN: &str = "@ann:example.org";
+
+/// The stable reason of a refusal. Its message must say something, too.
+fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info().expect("every refusal has an ErrorInfo");
+    assert_eq!(info.domain, ERROR_DOMAIN);
+    assert!(status.message().len() > 20, "{status:?}");
+    info.reason
+}
+
+/// The fields that a refusal names.
+fn fields(status: &Status) -> Vec<String> {
+    let bad = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+    bad.into_iter().map(|violation| violation.field).collect()
+}
+
+async fn ask(
+    client: &mut Client,
+    server_names: &[&str],
+    states: Vec<PresenceState>,
+    at_least: &str,
+) -> Result<GetUsersForStatesResponse, Status> {
+    let server_names = server_names.iter().map(|name| (*name).to_owned()).collect();
+    let at_least = at_least.to_owned();
+    let request = GetUsersForStatesRequest { server_names, states, at_least };
+    client.get_users_for_states(request).await.map(tonic::Response::into_inner)
+}
+
+/// The next answer of a stream, past the sets that it needs.
+async fn answer(stream: &mut Stream) -> Told {
+    loop {
+        match stream.next().await.unwrap().expect("the stream goes on") {
+            Told::SetPart(_) => {}
+            told => return told,
+        }
+    }
+}
+
+/// The stream still routes.
+async fn goes_on(stream: &mut Stream) {
+    stream.send(Ask::Batch(StateBatch { states: states(&[ANN]), ..Default::default() }));
+    let Told::Deliveries(answer) = answer(stream).await else { panic!("not routed") };
+    assert_eq!(answer.deliveries.len(), 1);
+}
+
+/// Ids that are no user ids, with a word of what is said about each.
+fn bad_ids() -> Vec<(String, &'static str)> {
+    vec![
+        (String::new(), "empty"),
+        ("ann".to_owned(), "does not begin with `@`"),
+        ("@ann".to_owned(), "no `:`"),
+        (format!("@{}:example.org", "a".repeat(243)), "256 bytes"),
+        ("@a\0nn:example.org".to_owned(), "NUL"),
+        ("@ann:exam\u{7}ple.org".to_owned(), "`\\u{7}` is not valid in a host name"),
+    ]
+}
+
+#[tokio::test]
+async fn malformed_user_ids_are_named_and_nothing_is_routed() {
+    let daemon = Daemon::serving(POLICY).await;
+    let mut client = daemon.client();
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    for (id, want) in bad_ids() {
+        let batch = states(&[ANN, ANN, &id]);
+        let refused = ask(&mut client, &["example.org"], batch.clone(), "").await.unwrap_err();
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::InvalidArgument, "USER_ID_INVALID")
+        );
+        assert_eq!(fields(&refused), ["states[2].user_id"]);
+        assert!(refused.message().contains(want), "{refused:?}");
+
+        stream.send(Ask::Batch(StateBatch { batch_id: 3, states: batch, ..Default::default() }));
+        let Told::RequestError(error) = answer(&mut stream).await else { panic!("not refused") };
+        let RequestError { request, code, reason: why, message, violations } = error;
+        assert_eq!(request, Some(request_error::Request::BatchId(3)));
+        assert_eq!((code, why), (Code::InvalidArgument.into(), ErrorReason::UserIdInvalid.into()));
+        assert!(message.contains(want), "{message}");
+        assert_eq!(violations[0].field, "states[2].user_id");
+        goes_on(&mut stream).await;
+    }
+}
+
+#[tokio::test]
+async fn interest_of_a_malformed_id_is_refused() {
+    let daemon = Daemon::serving(POLICY).await;
+    let mut client = daemon.client();
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    for (user_id, want) in bad_ids() {
+        let request = GetInterestedUsersRequest {
+            server_names: vec!["example.org".to_owned()],
+            user_id: user_id.clone(),
+            ..Default::default()
+        };
+        let refused = client.get_interested_users(request).await.unwrap_err();
+        assert_eq!(reason(&refused), "USER_ID_INVALID");
+        assert_eq!(fields(&refused), ["user_id"]);
+        assert!(refused.message().contains(want), "{refused:?}");
+
+        stream.send(Ask::Interest(InterestQuery { query_id: 9, user_id, ..Default::default() }));
+        let Told::RequestError(error) = answer(&mut stream).await else { panic!("not refused") };
+        assert_eq!(error.request, Some(request_error::Request::QueryId(9)));
+        assert_eq!(error.reason(), ErrorReason::UserIdInvalid);
+        goes_on(&mut stream).await;
+    }
+}
+
+#[tokio::test]
+async fn at_most_sixteen_bad_fields_are_listed() {
+    let daemon = Daemon::serving(POLICY).await;
+    let refused =
+        ask(&mut daemon.client(), &["example.org"], states(&["x"; 50]), "").await.unwrap_err();
+    assert_eq!(fields(&refused).len(), 16);
+}
+
+/// Historical localparts are valid in Matrix, control characters included.
+#[tokio::test]
+async fn odd_but_valid_states_are_routed() {
+    let daemon = Daemon::serving(POLICY).await;
+    let mut batch = states(&["@a\u{7}\n\u{202e}:example.org", "@:example.org", ANN, ANN]);
+    batch[2].presence = "on holiday".to_owned();
+    let answer = ask(&mut daemon.client(), &["example.org"], batch, "").await.unwrap();
+    assert_eq!(answer.recipients.len(), 1);
+    assert_eq!(answer.recipients[0].state_indexes, [0, 1, 2, 3], "of one user, both states");
+}
+
+#[tokio::test]
+async fn an_empty_batch_is_answered() {
+    let daemon = Daemon::serving(POLICY).await;
+    let answer_ = ask(&mut daemon.client(), &["example.org"], vec![], "").await.unwrap();
+    assert_eq!(answer_.recipients, []);
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    stream.send(Ask::Batch(StateBatch { batch_id: 4, ..Default::default() }));
+    let Told::Deliveries(told) = answer(&mut stream).await else { panic!("not answered") };
+    assert_eq!((told.batch_id, told.deliveries.len()), (4, 0));
+}
+
+#[tokio::test]
+async fn a_batch_over_the_limit_is_refused_whole() {
+    let limits = presence_router_server::rpc::server::Limits { batch_states: 3, ..limits() };
+    let daemon = Daemon::limited(POLICY, limits).await;
+    let refused =
+        ask(&mut daemon.client(), &["example.org"], states(&[ANN; 4]), "").await.unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::InvalidArgument, "BATCH_TOO_LARGE")
+    );
+    assert!(refused.message().contains("`limits.batch_states` is 3"), "{refused:?}");
+
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    stream.send(Ask::Batch(StateBatch { states: states(&[ANN; 4]), ..Default::default() }));
+    let Told::RequestError(error) = answer(&mut stream).await else { panic!("not refused") };
+    assert_eq!(error.reason(), ErrorReason::BatchTooLarge);
+    goes_on(&mut stream).await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_ends_its_stream_and_nothing_else() {
+    let limits = presence_router_server::rpc::server::Limits { request_bytes: 4096, ..limits() };
+    let daemon = Daemon::limited(POLICY, limits).await;
+    let client = daemon.client();
+    let mut other = Stream::open(client.clone(), &["example.org"]).await;
+    let mut stream = Stream::open(client.clone(), &["example.org"]).await;
+    stream.send(Ask::Batch(StateBatch { states: states(&[ANN; 1000]), ..Default::default() }));
+    let refused = stream.refusal().await;
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::OutOfRange, "MESSAGE_TOO_LARGE")
+    );
+    assert!(refused.message().contains("`limits.request_bytes`, 4096"), "{refused:?}");
+
+    let refused =
+        ask(&mut client.clone(), &["example.org"], states(&[ANN; 1000]), "").await.unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::OutOfRange, "MESSAGE_TOO_LARGE")
+    );
+    goes_on(&mut other).await;
+}
+
+#[tokio::test]
+async fn undecodable_messages_end_their_stream_and_nothing_else() {
+    let daemon = Daemon::serving(POLICY).await;
+    let channel = daemon.channel();
+    let mut other = Stream::open(Client::new(channel.clone()), &["example.org"]).await;
+    // A field that says it has more bytes than there are; one of a wrong type;
+    // text that is not UTF-8; nesting without end.
+    let deep = [b"\x52\x7f".repeat(200), vec![0x0a]].concat();
+    for bytes in [
+        b"\x0a\xff\xff\xff\xff\x0f".to_vec(),
+        b"\x08\x01".to_vec(),
+        b"\x0a\x03\x0a\x01\xff".to_vec(),
+        deep,
+    ] {
+        let refused = raw::unary(&channel, "GetUsersForStates", bytes.clone()).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::InvalidArgument, "MESSAGE_UNDECODABLE"),
+            "{bytes:?}"
+        );
+
+        let mut stream = RawStream::start(&channel, "RouteStates").await;
+        stream.send(bytes.clone());
+        let refused = stream.refusal().await;
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::InvalidArgument, "MESSAGE_UNDECODABLE"),
+            "{bytes:?}"
+        );
+        goes_on(&mut other).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_open_and_once() {
+    let daemon = Daemon::serving(POLICY).await;
+    let open =
+        Ask::Open(Open { server_names: vec!["example.org".to_owned()], ..Default::default() });
+    let batch = Ask::Batch(StateBatch { states: states(&[ANN]), ..Default::default() });
+    let empty = RouteStatesRequest { message: None };
+
+    let mut stream = Stream::start(daemon.client()).await;
+    stream.send(batch);
+    let refused = stream.refusal().await;
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::FailedPrecondition, "OPEN_MISSING")
+    );
+
+    let mut stream = Stream::start(daemon.client()).await;
+    stream.send(open.clone());
+    stream.send(open);
+    let refused = stream.refusal().await;
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::FailedPrecondition, "OPEN_REPEATED")
+    );
+
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    stream.send_raw(empty);
+    let refused = stream.refusal().await;
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::InvalidArgument, "MESSAGE_EMPTY")
+    );
+}
+
+#[tokio::test]
+async fn callers_say_who_they_are() {
+    let daemon = Daemon::serving(POLICY).await;
+    let many: Vec<String> = (0..101).map(|i| format!("s{i}.example")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (names, want) in [
+        (&[][..], "SERVER_NAMES_MISSING"),
+        (&["example.org", "exam ple.org"], "SERVER_NAME_INVALID"),
+        (&[""], "SERVER_NAME_INVALID"),
+        (&many, "SERVER_NAMES_TOO_MANY"),
+    ] {
+        let refused = ask(&mut daemon.client(), names, states(&[ANN]), "").await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, want));
+        if want == "SERVER_NAME_INVALID" {
+            assert_eq!(fields(&refused), [format!("server_names[{}]", names.len() - 1)]);
+        }
+
+        let mut stream = Stream::start(daemon.client()).await;
+        let server_names = names.iter().map(|name| (*name).to_owned()).collect();
+        stream.send(Ask::Open(Open { server_names, ..Default::default() }));
+        assert_eq!(reason(&stream.refusal().await), want);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_too_large_for_a_unary_call_comes_by_stream() {
+    let users: Vec<String> = (0..500).map(|i| format!("@user{i:03}:example.org")).collect();
+    let policy =
+        format!("groups: {{ all: {users:?} }}\nrules: [{{ name: all, allow: {{ within: all }} }}]");
+    let limits = presence_router_server::rpc::server::Limits { response_bytes: 2000, ..limits() };
+    let daemon = Daemon::limited(&policy, limits).await;
+    let mut client = daemon.client();
+    let refused = ask(&mut client, &["example.org"], states(&users[..1]), "").await.unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::ResourceExhausted, "ANSWER_TOO_LARGE")
+    );
+    assert!(refused.message().contains("RouteStates"), "{refused:?}");
+    let request = GetInterestedUsersRequest {
+        server_names: vec!["example.org".to_owned()],
+        user_id: users[0].clone(),
+        ..Default::default()
+    };
+    let refused = client.get_interested_users(request).await.unwrap_err();
+    assert_eq!(reason(&refused), "ANSWER_TOO_LARGE");
+
+    let mut stream = Stream::open(client, &["example.org"]).await;
+    stream.send(Ask::Batch(StateBatch { states: states(&users[..1]), ..Default::default() }));
+    assert!(matches!(answer(&mut stream).await, Told::Deliveries(_)));
+}
+
+#[tokio::test]
+async fn revisions_that_cannot_be_served_are_refused_at_once() {
+    let daemon = Daemon::serving(POLICY).await;
+    let mut client = daemon.client();
+    let now = daemon.revision();
+    let (epoch, _) = now.split_once(':').unwrap();
+    let later = format!("{epoch}:99");
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    for (at_least, code, want) in [
+        ("yesterday", Code::InvalidArgument, ErrorReason::RevisionMalformed),
+        (&*later, Code::FailedPrecondition, ErrorReason::RevisionNotReached),
+        ("0000000000000000:1", Code::FailedPrecondition, ErrorReason::RevisionOfOtherHistory),
+    ] {
+        let refused =
+            ask(&mut client, &["example.org"], states(&[ANN]), at_least).await.unwrap_err();
+        assert_eq!(refused.code(), code);
+        assert_eq!(format!("ERROR_REASON_{}", reason(&refused)), want.as_str_name());
+
+        let at_least = at_least.to_owned();
+        stream.send(Ask::Batch(StateBatch {
+            at_least,
+            states: states(&[ANN]),
+            ..Default::default()
+        }));
+        let Told::RequestError(error) = answer(&mut stream).await else { panic!("not refused") };
+        assert_eq!((error.code, error.reason()), (code.into(), want));
+    }
+    ask(&mut client, &["example.org"], states(&[ANN]), &now).await.unwrap();
+    goes_on(&mut stream).await;
+}
+
+#[tokio::test]
+async fn what_comes_later_says_so() {
+    let daemon = Daemon::serving(POLICY).await;
+    let refused = daemon.client().watch_changes(WatchChangesRequest::default()).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::Unimplemented, "NOT_IMPLEMENTED")
+    );
+
+    let mut stream = Stream::start(daemon.client()).await;
+    let server_names = vec!["example.org".to_owned()];
+    stream.send(Ask::Open(Open { server_names, set_budget_bytes: 1, ..Default::default() }));
+    let refused = stream.refusal().await;
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::Unimplemented, "NOT_IMPLEMENTED")
+    );
+}

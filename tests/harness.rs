@@ -1,0 +1,153 @@
+//! A daemon in this process, on a free port, with a policy that a test can
+//! replace; and clients of it.
+
+pub(crate) mod raw;
+pub(crate) mod sets;
+pub(crate) mod ways;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use presence_router_proto::v1::presence_router_service_client::PresenceRouterServiceClient;
+use presence_router_proto::v1::{
+    Open, PresenceState, RouteStatesRequest, RouteStatesResponse, route_states_request,
+    route_states_response::Message as Told,
+};
+use presence_router_server::config::LimitSettings;
+use presence_router_server::live::{Live, LoadError, Loaded, Source};
+use presence_router_server::revision::Epoch;
+use presence_router_server::rpc::listener::Listener;
+use presence_router_server::rpc::server::{self, Limits, ServeError};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Status, Streaming};
+
+/// The generated client, without anything around it.
+pub(crate) type Client = PresenceRouterServiceClient<Channel>;
+
+/// A daemon that ends with the test.
+pub(crate) struct Daemon {
+    pub(crate) live: Arc<Live>,
+    pub(crate) address: String,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) serving: JoinHandle<Result<(), ServeError>>,
+    policy: TempDir,
+}
+
+/// The client's end of a `RouteStates` stream.
+pub(crate) struct Stream {
+    requests: mpsc::UnboundedSender<RouteStatesRequest>,
+    responses: Streaming<RouteStatesResponse>,
+}
+
+/// The limits that the daemon has by default.
+pub(crate) fn limits() -> Limits {
+    LimitSettings::default().into()
+}
+
+/// States of these users, with nothing but their ids.
+pub(crate) fn states(users: &[impl AsRef<str>]) -> Vec<PresenceState> {
+    let state = |user: &str| PresenceState { user_id: user.to_owned(), ..PresenceState::default() };
+    users.iter().map(|user| state(user.as_ref())).collect()
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    /// A daemon with the default limits.
+    pub(crate) async fn serving(policy: &str) -> Self {
+        Self::limited(policy, limits()).await
+    }
+
+    pub(crate) async fn limited(policy: &str, limits: Limits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("policy.yaml");
+        std::fs::write(&file, policy).unwrap();
+        let live = Live::start(Source::File(file), Epoch::random().unwrap()).unwrap();
+        let live = Arc::new(live);
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.address().to_owned();
+        let shutdown = CancellationToken::new();
+        let serving = server::serve(Arc::clone(&live), limits, vec![listener], shutdown.clone());
+        let serving = tokio::spawn(serving);
+        Self { live, address, shutdown, serving, policy: dir }
+    }
+
+    /// Writes another policy and loads it.
+    pub(crate) fn reload(&self, policy: &str) -> Result<Loaded, LoadError> {
+        std::fs::write(self.policy.path().join("policy.yaml"), policy).unwrap();
+        self.live.reload()
+    }
+
+    /// The revision in force, as answers carry it.
+    pub(crate) fn revision(&self) -> String {
+        self.live.now().revision.to_string()
+    }
+
+    /// A connection of its own.
+    pub(crate) fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect_lazy()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.channel()).max_decoding_message_size(64 * 1024 * 1024)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// Starts a stream that has said nothing yet.
+    pub(crate) async fn start(mut client: Client) -> Self {
+        let (requests, outgoing) = mpsc::unbounded_channel();
+        let responses = client.route_states(UnboundedReceiverStream::new(outgoing)).await.unwrap();
+        Self { requests, responses: responses.into_inner() }
+    }
+
+    /// Starts a stream for a caller, and takes its `Opened`.
+    pub(crate) async fn open(client: Client, server_names: &[impl ToString]) -> Self {
+        let mut stream = Self::start(client).await;
+        let server_names = server_names.iter().map(ToString::to_string).collect();
+        stream.send(route_states_request::Message::Open(Open { server_names, ..Open::default() }));
+        let opened = stream.next().await.unwrap();
+        assert!(matches!(opened, Some(Told::Opened(_))), "{opened:?}");
+        stream
+    }
+
+    pub(crate) fn send(&self, message: route_states_request::Message) {
+        self.send_raw(RouteStatesRequest { message: Some(message) });
+    }
+
+    pub(crate) fn send_raw(&self, request: RouteStatesRequest) {
+        self.requests.send(request).unwrap();
+    }
+
+    /// The next message, `None` at the end of the stream. Waits in vain for a
+    /// long time only if the daemon hangs.
+    pub(crate) async fn next(&mut self) -> Result<Option<Told>, Status> {
+        let next = tokio::time::timeout(Duration::from_secs(30), self.responses.message());
+        let response = next.await.expect("the daemon answers")?;
+        Ok(response.map(|response| response.message.expect("a message that this client knows")))
+    }
+
+    /// The status that the daemon ends the stream with.
+    pub(crate) async fn refusal(&mut self) -> Status {
+        loop {
+            match self.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ended without a reason"),
+                Err(status) => return status,
+            }
+        }
+    }
+}

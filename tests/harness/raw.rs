@@ -1,0 +1,105 @@
+//! Calls with bytes instead of messages, for what no generated client sends.
+
+use std::time::Duration;
+
+use presence_router_proto::v1::presence_router_service_server::SERVICE_NAME;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::client::Grpc;
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+/// Sends a message as it is, and drops what comes back.
+#[derive(Clone, Copy, Default)]
+struct Raw;
+
+/// A stream of byte messages.
+pub(crate) struct RawStream {
+    requests: mpsc::UnboundedSender<Vec<u8>>,
+    responses: Streaming<()>,
+}
+
+/// A unary call with a message of these bytes.
+pub(crate) async fn unary(channel: &Channel, method: &str, message: Vec<u8>) -> Result<(), Status> {
+    let mut client = Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    client.unary(tonic::Request::new(message), path(method), Raw).await.map(|_| ())
+}
+
+fn path(method: &str) -> PathAndQuery {
+    PathAndQuery::try_from(format!("/{SERVICE_NAME}/{method}")).unwrap()
+}
+
+impl RawStream {
+    pub(crate) async fn start(channel: &Channel, method: &str) -> Self {
+        let mut client = Grpc::new(channel.clone());
+        client.ready().await.unwrap();
+        let (requests, outgoing) = mpsc::unbounded_channel();
+        let outgoing = tonic::Request::new(UnboundedReceiverStream::new(outgoing));
+        let responses = client.streaming(outgoing, path(method), Raw).await.unwrap().into_inner();
+        Self { requests, responses }
+    }
+
+    pub(crate) fn send(&self, message: Vec<u8>) {
+        self.requests.send(message).unwrap();
+    }
+
+    /// The status that the daemon ends the stream with.
+    pub(crate) async fn refusal(&mut self) -> Status {
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(30), self.responses.message());
+            match next.await.expect("the daemon answers") {
+                Ok(Some(())) => {}
+                Ok(None) => panic!("the stream ended without a reason"),
+                Err(status) => return status,
+            }
+        }
+    }
+}
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = ();
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, message: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        use bytes::BufMut;
+        out.put_slice(&message);
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::default()
+    }
+}
+
+impl Decoder for Raw {
+    type Item = ();
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
+        use bytes::Buf;
+        message.advance(message.remaining());
+        Ok(Some(()))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::default()
+    }
+}

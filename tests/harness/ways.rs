@@ -1,0 +1,170 @@
+//! Every way in, asked the same: who gets whose presence, among some users. All
+//! give the same kind of answer, so that one comparison serves all tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use presence_router_proto::v1::route_states_request::Message as Ask;
+use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::{
+    GetInterestedUsersRequest, GetUsersForStatesRequest, InterestQuery, StateBatch,
+};
+use presence_router_server::policy::document::Document;
+use presence_router_server::routing::caller::Caller;
+use presence_router_server::routing::relation::Side;
+use presence_router_server::routing::snapshot::Snapshot;
+use presence_router_server::routing::user_id::UserId;
+
+use super::sets::{self, Sets};
+use super::{Client, Stream, states};
+use crate::oracle::seen;
+
+/// For each user, others; users without any are left away.
+pub(crate) type Lists = BTreeMap<String, BTreeSet<String>>;
+
+/// Who sees whom, as one way in says it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answers {
+    /// Recipients of each sender.
+    pub(crate) audiences: Lists,
+    /// Senders of each recipient.
+    pub(crate) interests: Lists,
+}
+
+/// Those of the users other than `user` who are in by some test.
+fn add(to: &mut Lists, users: &[String], user: &str, is_in: impl Fn(&str) -> bool) {
+    let others = users.iter().filter(|other| *other != user && is_in(other));
+    let others: BTreeSet<_> = others.cloned().collect();
+    if !others.is_empty() {
+        assert!(to.insert(user.to_owned(), others).is_none(), "{user} is asked about once");
+    }
+}
+
+/// What the oracle says.
+pub(crate) fn oracle(policy: &Document, server_names: &[String], users: &[String]) -> Answers {
+    let mut answers = Answers::default();
+    for user in users {
+        add(&mut answers.audiences, users, user, |other| seen(policy, server_names, user, other));
+        add(&mut answers.interests, users, user, |other| seen(policy, server_names, other, user));
+    }
+    answers
+}
+
+/// What the engine says.
+pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[String]) -> Answers {
+    let caller = Caller::new(server_names).unwrap();
+    let mut answers = Answers::default();
+    for user in users {
+        for side in [Side::Sender, Side::Recipient] {
+            let signature = snapshot.signature(UserId::parse(user).unwrap(), side, &caller);
+            let set = snapshot.counterparts(&signature, &caller);
+            let lists = match side {
+                Side::Sender => &mut answers.audiences,
+                Side::Recipient => &mut answers.interests,
+            };
+            add(lists, users, user, |other| {
+                set.contains(snapshot.people().who(UserId::parse(other).unwrap()))
+            });
+        }
+    }
+    answers
+}
+
+/// What the unary calls say, all at one revision; and for senders with an open
+/// audience, the destinations that they name.
+pub(crate) async fn unary(
+    mut client: Client,
+    server_names: &[String],
+    users: &[String],
+    revision: &str,
+) -> (Answers, Lists) {
+    let mut answers = Answers::default();
+    let mut destinations = Lists::default();
+    let request = GetUsersForStatesRequest {
+        server_names: server_names.to_vec(),
+        states: states(users),
+        at_least: revision.to_owned(),
+    };
+    let answer = client.get_users_for_states(request).await.unwrap().into_inner();
+    assert_eq!(answer.revision, revision);
+    assert!(answer.recipients.is_sorted_by_key(|entry| entry.user_id.clone()));
+    for (index, sender) in (0u32..).zip(users) {
+        let listed = |other: &str| {
+            answer.recipients.iter().any(|r| r.user_id == other && r.state_indexes.contains(&index))
+        };
+        assert!(!listed(sender), "spelled-out lists have the user itself removed");
+        let open = answer.open_recipients.iter().filter(|o| o.state_indexes.contains(&index));
+        add(&mut answers.audiences, users, sender, |other| {
+            let is_in = |set: &_| sets::contains(set, other);
+            listed(other) || open.clone().any(|open| open.recipients.as_ref().is_some_and(is_in))
+        });
+        let named: BTreeSet<_> = open.flat_map(|open| open.destinations.clone()).collect();
+        if !named.is_empty() {
+            destinations.insert(sender.clone(), named);
+        }
+    }
+    for user_id in users {
+        let request = GetInterestedUsersRequest {
+            server_names: server_names.to_vec(),
+            user_id: user_id.clone(),
+            at_least: String::new(),
+        };
+        let answer = client.get_interested_users(request).await.unwrap().into_inner();
+        assert_eq!(answer.revision, revision);
+        assert!(answer.user_ids.is_sorted());
+        assert!(!answer.user_ids.contains(user_id), "the user itself is removed");
+        add(&mut answers.interests, users, user_id, |other| {
+            let is_in = |set: &_| sets::contains(set, other);
+            answer.user_ids.iter().any(|one| one == other)
+                || answer.open_senders.as_ref().is_some_and(is_in)
+        });
+    }
+    (answers, destinations)
+}
+
+/// What a stream says, sets reconstructed, all at one revision.
+pub(crate) async fn stream(
+    stream: &mut Stream,
+    sets: &mut Sets,
+    users: &[String],
+    revision: &str,
+) -> Answers {
+    let at_least = revision.to_owned();
+    stream.send(Ask::Batch(StateBatch { batch_id: 7, at_least, states: states(users) }));
+    for (query_id, user_id) in (0..).zip(users.iter().cloned()) {
+        stream.send(Ask::Interest(InterestQuery { query_id, user_id, ..Default::default() }));
+    }
+    let mut answers = Answers::default();
+    let mut asked = users.iter().enumerate();
+    let mut delivered = false;
+    while !delivered || asked.len() > 0 {
+        match stream.next().await.unwrap().expect("the stream goes on") {
+            Told::SetPart(part) => sets.define(part),
+            Told::Deliveries(answer) => {
+                assert!(!delivered, "each request is answered once");
+                delivered = true;
+                assert_eq!((answer.batch_id, answer.revision.as_str()), (7, revision));
+                for (index, sender) in (0u32..).zip(users) {
+                    let mut of =
+                        answer.deliveries.iter().filter(|d| d.state_indexes.contains(&index));
+                    let set = of.next().map(|delivery| delivery.recipients_set_id);
+                    assert!(of.next().is_none(), "no index is in two entries");
+                    add(&mut answers.audiences, users, sender, |other| {
+                        set.is_some_and(|id| sets.contains(id, other))
+                    });
+                }
+            }
+            Told::InterestAnswer(answer) => {
+                assert!(delivered, "requests are answered in order");
+                let (place, user) = asked.next().unwrap();
+                assert_eq!(usize::try_from(answer.query_id), Ok(place));
+                assert_eq!(answer.revision, revision);
+                let id = answer.senders_set_id;
+                add(&mut answers.interests, users, user, |other| {
+                    id != 0 && sets.contains(id, other)
+                });
+            }
+            other => panic!("not expected: {other:?}"),
+        }
+    }
+    answers
+}

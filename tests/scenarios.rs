@@ -1,0 +1,119 @@
+//! The scenario files: policy, callers, and who sees whom, written by hand.
+//! Each runs through the engine, the unary calls and the stream; the Python
+//! module and other languages run the same files.
+//!
+//! A file has `about` (what it shows), `policy` (its text), `users` (everybody
+//! it asks about) and `callers`: each with `server_names`, the `audiences` of
+//! senders and the `interests` of recipients as far as they concern the caller,
+//! and `destinations`: for senders with an open audience, the servers that the
+//! daemon names. Who is not mentioned has nobody.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use presence_router_server::policy::Policy;
+use serde::Deserialize;
+
+use crate::harness::sets::Sets;
+use crate::harness::ways::{self, Answers, Lists};
+use crate::harness::{Daemon, Stream};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scenario {
+    about: String,
+    policy: String,
+    users: Vec<String>,
+    callers: Vec<Caller>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Caller {
+    server_names: Vec<String>,
+    #[serde(default)]
+    audiences: Lists,
+    #[serde(default)]
+    interests: Lists,
+    #[serde(default)]
+    destinations: Lists,
+}
+
+fn all() -> Vec<(String, Scenario)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
+    files.sort();
+    assert!(files.len() >= 8, "the scenarios are where they were");
+    let read = |file: PathBuf| {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let scenario = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        (name, scenario)
+    };
+    files.into_iter().map(read).collect()
+}
+
+impl Caller {
+    fn expected(&self) -> Answers {
+        Answers { audiences: self.audiences.clone(), interests: self.interests.clone() }
+    }
+}
+
+fn parse(file: &str, scenario: &Scenario) -> Policy {
+    Policy::parse(file, scenario.policy.as_bytes()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn scenarios_are_well_formed_and_true() {
+    for (file, scenario) in all() {
+        assert!(!scenario.about.is_empty(), "{file}");
+        let document = parse(&file, &scenario).document;
+        let known: BTreeSet<_> = scenario.users.iter().cloned().collect();
+        for caller in &scenario.callers {
+            for (user, others) in caller.audiences.iter().chain(&caller.interests) {
+                assert!(known.contains(user) && others.is_subset(&known), "{file}: {user}");
+            }
+            let answers = ways::oracle(&document, &caller.server_names, &scenario.users);
+            assert_eq!(answers, caller.expected(), "{file}: {:?}", caller.server_names);
+        }
+    }
+}
+
+#[test]
+fn the_engine_runs_them() {
+    for (file, scenario) in all() {
+        let snapshot = parse(&file, &scenario).snapshot;
+        for caller in &scenario.callers {
+            let answers = ways::engine(&snapshot, &caller.server_names, &scenario.users);
+            assert_eq!(answers, caller.expected(), "{file}: {:?}", caller.server_names);
+        }
+    }
+}
+
+#[tokio::test]
+async fn unary_calls_run_them() {
+    for (file, scenario) in all() {
+        let daemon = Daemon::serving(&scenario.policy).await;
+        for caller in &scenario.callers {
+            let names = &caller.server_names;
+            let (answers, destinations) =
+                ways::unary(daemon.client(), names, &scenario.users, &daemon.revision()).await;
+            assert_eq!(answers, caller.expected(), "{file}: {names:?}");
+            assert_eq!(destinations, caller.destinations, "{file}: {names:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_stream_runs_them() {
+    for (file, scenario) in all() {
+        let daemon = Daemon::serving(&scenario.policy).await;
+        for caller in &scenario.callers {
+            let mut stream = Stream::open(daemon.client(), &caller.server_names).await;
+            let (mut sets, revision) = (Sets::default(), daemon.revision());
+            let answers = ways::stream(&mut stream, &mut sets, &scenario.users, &revision).await;
+            assert_eq!(answers, caller.expected(), "{file}: {:?}", caller.server_names);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The rules of the stream that random worlds and scenarios do not reach: what
+//! is sent once, what a reload, a slow reader and a shutdown do.
+
+use std::time::Duration;
+
+use presence_router_proto::v1::route_states_request::Message as Ask;
+use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::{Open, StateBatch};
+use presence_router_server::live::Loaded;
+use presence_router_server::rpc::server::Limits;
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::harness::sets::Sets;
+use crate::harness::{Client, Daemon, Stream, limits, states};
+
+const TEAMS: &str = r#"
+groups:
+  team/a: ["@ann:example.org", "@joe:example.org", "@ola:example.org"]
+  team/b: ["@joe:example.org", "@sam:example.org"]
+rules:
+  - name: teams see each other
+    allow: { within: "team/*" }
+"#;
+const NOBODY: &str = "rules: []";
+
+/// Asks for a batch and takes its answer: how many sets came with it, and the
+/// ids of the audiences.
+async fn route(stream: &mut Stream, sets: &mut Sets, users: &[&str]) -> (usize, Vec<u64>) {
+    stream.send(Ask::Batch(StateBatch { states: states(users), ..Default::default() }));
+    let mut parts = 0;
+    loop {
+        match stream.next().await.unwrap().expect("the stream goes on") {
+            Told::SetPart(part) => {
+                parts += 1;
+                sets.define(part);
+            }
+            Told::Deliveries(answer) => {
+                return (parts, answer.deliveries.iter().map(|d| d.recipients_set_id).collect());
+            }
+            other => panic!("not expected: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_set_is_sent_once_and_a_group_is_one_set() {
+    let daemon = Daemon::serving(TEAMS).await;
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    let mut sets = Sets::default();
+    let (parts, _) = route(&mut stream, &mut sets, &["@ann:example.org", "@ola:example.org"]).await;
+    assert_eq!(parts, 1, "team-mates share one set, and hold themselves");
+    let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
+    assert_eq!(parts, 2, "the other team, and the union of two sets");
+    assert_eq!(sets.lists(), (2, 5), "no user is listed twice for one group");
+    let (parts, again) =
+        route(&mut stream, &mut sets, &["@joe:example.org", "@sam:example.org"]).await;
+    assert_eq!((parts, again.len()), (0, 2), "nothing is sent twice");
+    let (parts, none) = route(&mut stream, &mut sets, &["@stranger:example.org"]).await;
+    assert_eq!((parts, none.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_large_set_comes_in_parts() {
+    let users: Vec<String> = (0..20_000).map(|i| format!("@user{i:05}:example.org")).collect();
+    let policy =
+        format!("groups: {{ all: {users:?} }}\nrules: [{{ name: all, allow: {{ within: all }} }}]");
+    let daemon = Daemon::serving(&policy).await;
+    // The smallest limit that clients have by default is 4 MiB; this is less.
+    let client = Client::new(daemon.channel()).max_decoding_message_size(256 * 1024);
+    let mut stream = Stream::open(client, &["example.org"]).await;
+    let mut sets = Sets::default();
+    let (parts, ids) = route(&mut stream, &mut sets, &["@user00000:example.org"]).await;
+    assert!(parts > 2, "{parts}");
+    assert!(users.iter().all(|user| sets.contains(ids[0], user)), "nothing is cut off");
+}
+
+#[tokio::test]
+async fn a_reload_resets_and_ids_are_never_used_again() {
+    let daemon = Daemon::serving(TEAMS).await;
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    let mut sets = Sets::default();
+    route(&mut stream, &mut sets, &["@joe:example.org"]).await;
+
+    assert!(matches!(daemon.reload(TEAMS), Ok(Loaded::Unchanged(_))));
+    let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
+    assert_eq!(parts, 0, "a text that did not change changes nothing");
+
+    assert!(daemon.reload("rules: [nonsense").is_err());
+    let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
+    assert_eq!(parts, 0, "nor does a policy with problems");
+
+    for policy in [NOBODY, TEAMS] {
+        daemon.reload(policy).unwrap();
+        let told = stream.next().await.unwrap();
+        let Some(Told::Reset(reset)) = told else { panic!("not a reset: {told:?}") };
+        assert_eq!(reset.revision, daemon.revision());
+        sets.reset();
+    }
+    // `Sets` would object to an id that was used before.
+    let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
+    assert_eq!(parts, 3);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_hears_whether_it_missed_something() {
+    let daemon = Daemon::serving(TEAMS).await;
+    let first = daemon.revision();
+    let resume = async |revision: &str| {
+        let mut stream = Stream::start(daemon.client()).await;
+        stream.send(Ask::Open(Open {
+            server_names: vec!["example.org".to_owned()],
+            resume_revision: revision.to_owned(),
+            ..Default::default()
+        }));
+        stream.send(Ask::Batch(StateBatch::default()));
+        assert!(matches!(stream.next().await, Ok(Some(Told::Opened(_)))));
+        stream.next().await.unwrap().unwrap()
+    };
+    assert!(matches!(resume(&first).await, Told::Deliveries(_)), "nothing was missed");
+    daemon.reload(NOBODY).unwrap();
+    assert!(matches!(resume(&first).await, Told::Reset(_)), "a change was missed");
+    assert!(matches!(resume(&daemon.revision()).await, Told::Deliveries(_)));
+    assert!(matches!(resume("0000000000000000:7").await, Told::Reset(_)), "a restart was missed");
+
+    let mut stream = Stream::start(daemon.client()).await;
+    let (server_names, resume_revision) = (vec!["example.org".to_owned()], "what?".to_owned());
+    stream.send(Ask::Open(Open { server_names, resume_revision, ..Default::default() }));
+    assert_eq!(stream.refusal().await.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_kept_alive() {
+    let limits = Limits { heartbeat: Duration::from_millis(20), ..limits() };
+    let daemon = Daemon::limited(TEAMS, limits).await;
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    for _ in 0..3 {
+        let told = stream.next().await.unwrap();
+        let Some(Told::Heartbeat(heartbeat)) = told else { panic!("not a heartbeat: {told:?}") };
+        assert_eq!(heartbeat.revision, daemon.revision());
+    }
+}
+
+/// Each connection has windows and channels of its own, so the slow one cannot
+/// fill those of the other.
+#[tokio::test]
+async fn a_client_that_does_not_read_slows_only_itself() {
+    let daemon = Daemon::serving(TEAMS).await;
+    let mut slow = Stream::open(daemon.client(), &["example.org"]).await;
+    let users = vec!["@joe:example.org"; 1000];
+    for batch_id in 0..500 {
+        slow.send(Ask::Batch(StateBatch {
+            batch_id,
+            states: states(&users),
+            ..Default::default()
+        }));
+    }
+    let mut quick = Stream::open(daemon.client(), &["example.org"]).await;
+    let mut sets = Sets::default();
+    for _ in 0..20 {
+        route(&mut quick, &mut sets, &["@joe:example.org"]).await;
+    }
+    // Nothing was lost of what waited, and the order is kept.
+    let mut next = 0;
+    while next < 500 {
+        match slow.next().await.unwrap().unwrap() {
+            Told::Deliveries(answer) => {
+                assert_eq!(answer.batch_id, next);
+                next += 1;
+            }
+            Told::SetPart(_) => {}
+            other => panic!("not expected: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn shutdown_ends_everything_with_a_reason() {
+    let daemon = Daemon::serving(TEAMS).await;
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    let mut silent = Stream::start(daemon.client()).await;
+    let mut health = HealthClient::new(daemon.channel());
+    let service = "presence_router.v1.PresenceRouterService".to_owned();
+    let mut watch = health.watch(HealthCheckRequest { service }).await.unwrap().into_inner();
+    let status =
+        |response: Option<tonic_health::pb::HealthCheckResponse>| response.unwrap().status();
+    assert_eq!(status(watch.message().await.unwrap()), ServingStatus::Serving);
+
+    daemon.shutdown.cancel();
+
+    let ended = stream.refusal().await;
+    assert_eq!(ended.code(), Code::Unavailable);
+    assert!(ended.message().contains("shutting down"), "{ended:?}");
+    assert_eq!(silent.refusal().await.code(), Code::Unavailable);
+    assert_eq!(status(watch.message().await.unwrap()), ServingStatus::NotServing);
+    assert_eq!(watch.message().await.unwrap_err().code(), Code::Unavailable);
+    let mut daemon = daemon;
+    (&mut daemon.serving).await.unwrap().expect("the end was in order");
+}
+
+#[tokio::test]
+async fn health_tells_of_the_process_and_of_the_service() {
+    let daemon = Daemon::serving(TEAMS).await;
+    let mut health = HealthClient::new(daemon.channel());
+    for name in ["", "presence_router.v1.PresenceRouterService"] {
+        let request = HealthCheckRequest { service: name.to_owned() };
+        let answer = health.check(request).await.unwrap().into_inner();
+        assert_eq!(answer.status(), ServingStatus::Serving, "{name:?}");
+    }
+    let request = HealthCheckRequest { service: "another".to_owned() };
+    assert_eq!(health.check(request).await.unwrap_err().code(), Code::NotFound);
+}
