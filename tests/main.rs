@@ -21,6 +21,9 @@ mod bad_input;
 /// `routing` knows no protocol, file or clock.
 #[cfg(test)]
 mod layers;
+/// Reflection, in the version that older tools speak; grpcurl speaks the newer.
+#[cfg(test)]
+mod reflection;
 /// The scenario files, through engine, unary calls and stream.
 #[cfg(test)]
 mod scenarios;

@@ -1,0 +1,30 @@
+//! Reflection v1alpha: what older tools ask.
+
+use tonic_reflection::pb::v1alpha::ServerReflectionRequest;
+use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
+
+use crate::harness::Daemon;
+
+#[tokio::test]
+async fn v1alpha_lists_the_services_and_has_their_descriptors() {
+    let daemon = Daemon::serving("rules: []").await;
+    let mut client = ServerReflectionClient::new(daemon.channel());
+    let service = "presence_router.v1.PresenceRouterService";
+    let ask = |request| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(request),
+    };
+    let requests = tokio_stream::iter([
+        ask(MessageRequest::ListServices(String::new())),
+        ask(MessageRequest::FileContainingSymbol(service.to_owned())),
+    ]);
+    let mut answers = client.server_reflection_info(requests).await.unwrap().into_inner();
+    let mut next = async || answers.message().await.unwrap().unwrap().message_response.unwrap();
+
+    let MessageResponse::ListServicesResponse(list) = next().await else { panic!("no list") };
+    assert!(list.service.iter().any(|entry| entry.name == service));
+    let MessageResponse::FileDescriptorResponse(files) = next().await else { panic!("no file") };
+    assert!(!files.file_descriptor_proto.is_empty());
+}
