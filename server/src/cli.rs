@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use presence_router_server::config::{Config, ConfigError, LogFormat};
+use presence_router_server::config::{Config, ConfigError, LogFormat, tcp_address};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -50,7 +50,8 @@ pub(crate) enum Command {
 /// Settings that stand above those of the config file.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Settings {
-    /// YAML file with settings
+    /// YAML file with settings. Flags and environment outrank it; `listen` is replaced as a
+    /// whole
     #[arg(long, value_name = "FILE", env = "PRESENCE_ROUTER_CONFIG")]
     config: Option<PathBuf>,
 
@@ -60,7 +61,7 @@ pub(crate) struct Settings {
 
     /// TCP address to listen on, a loopback one; port 0 takes a free one [default, if no
     /// socket is given either: 127.0.0.1:9470]
-    #[arg(long, value_name = "ADDRESS", env = "PRESENCE_ROUTER_LISTEN_TCP")]
+    #[arg(long, value_name = "ADDRESS", env = "PRESENCE_ROUTER_LISTEN_TCP", value_parser = tcp_address)]
     listen_tcp: Option<SocketAddr>,
 
     /// Unix socket to listen on [default, if no address is given either:

@@ -1,11 +1,18 @@
 //! Settings of the daemon: flags over environment over one YAML file over
 //! defaults. Fixed for the life of the process.
+//!
+//! `presence-router.example.yaml` explains every key to those who write it.
+
+#[cfg(test)]
+mod tests;
+mod text;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::rpc::server::Limits;
@@ -19,12 +26,15 @@ pub struct Config {
     pub policy: Option<PathBuf>,
 
     /// Where to listen.
+    #[serde(deserialize_with = "text::section")]
     pub listen: Listen,
 
     /// Bounds on what one caller may ask and get.
+    #[serde(deserialize_with = "text::section")]
     pub limits: LimitSettings,
 
     /// What is written to standard error.
+    #[serde(deserialize_with = "text::section")]
     pub log: Log,
 }
 
@@ -33,6 +43,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
     /// TCP address, a loopback one. Port 0 takes a free one.
+    #[serde(deserialize_with = "text::tcp")]
     pub tcp: Option<SocketAddr>,
 
     /// Path of a Unix socket.
@@ -44,21 +55,27 @@ pub struct Listen {
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
     /// Most bytes of a message from a client.
+    #[serde(deserialize_with = "text::count")]
     pub request_bytes: NonZeroUsize,
 
     /// Most bytes of a unary answer.
+    #[serde(deserialize_with = "text::count")]
     pub response_bytes: NonZeroUsize,
 
     /// Most states in a batch.
+    #[serde(deserialize_with = "text::count")]
     pub batch_states: NonZeroUsize,
 
     /// Most open connections. Further clients wait.
+    #[serde(deserialize_with = "text::count")]
     pub connections: NonZeroUsize,
 
     /// Longest time that a stream is silent, in seconds.
+    #[serde(deserialize_with = "text::seconds")]
     pub heartbeat_seconds: NonZeroU16,
 
     /// Longest wait at shutdown for calls that are under way, in seconds.
+    #[serde(deserialize_with = "text::seconds")]
     pub shutdown_seconds: NonZeroU16,
 }
 
@@ -67,6 +84,7 @@ pub struct LimitSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// How.
+    #[serde(deserialize_with = "text::log_format")]
     pub format: LogFormat,
 
     /// What: a level, or a filter such as `info,h2=debug`. User ids are written
@@ -75,8 +93,7 @@ pub struct Log {
 }
 
 /// How a line of the log looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
     #[default]
@@ -137,18 +154,22 @@ impl Config {
     ///
     /// The text does not say valid settings.
     pub fn parse(path: &Path, text: &[u8]) -> Result<Self, ConfigError> {
-        let parsed = serde_saphyr::from_slice::<Option<Self>>(text);
-        parsed.map(Option::unwrap_or_default).map_err(|error| {
-            let error = error.without_snippet();
-            let place = error
-                .location()
-                .map_or(" ".to_owned(), |at| format!("{}:{}: ", at.line(), at.column()));
-            let mut options = serde_saphyr::RenderOptions::default();
-            options.snippets = serde_saphyr::SnippetMode::Off;
-            let message = error.render_with_options(options);
+        text::parse(text).map_err(|(place, message)| {
+            let place = place.map_or(" ".to_owned(), |(line, column)| format!("{line}:{column}: "));
             ConfigError::Invalid { path: path.to_owned(), place, message }
         })
     }
+}
+
+/// Reads an address to listen on.
+///
+/// # Errors
+///
+/// Says what is valid.
+pub fn tcp_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(
+        |_| "an IP address with a port is valid here, such as `127.0.0.1:9470` or `[::1]:9470`",
+    )
 }
 
 impl Listen {

@@ -30,3 +30,28 @@ A policy of your own: presence-router serve --policy FILE. Ctrl-C ends.
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_all_addresses_and_types_the_shortest() {
+        let text = what_next(&["unix:/run/x.sock", "127.0.0.1:9470"]);
+        assert!(text.contains("listening on unix:/run/x.sock\n"), "{text}");
+        assert!(text.contains("listening on 127.0.0.1:9470\n"), "{text}");
+        assert_eq!(text.matches("grpcurl -plaintext -d ").count(), 2, "{text}");
+        assert_eq!(text.matches("\n      127.0.0.1:9470 presence_router.v1.").count(), 2, "{text}");
+        assert!(text.contains("--policy FILE"), "{text}");
+    }
+
+    #[test]
+    fn types_the_socket_if_there_is_no_port() {
+        let text = what_next(&["unix:/run/x.sock"]);
+        assert_eq!(
+            text.matches("\n      unix:/run/x.sock presence_router.v1.").count(),
+            2,
+            "{text}"
+        );
+    }
+}

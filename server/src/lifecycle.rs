@@ -128,7 +128,11 @@ async fn reloads(live: Arc<Live>, asked: Arc<Notify>) {
             }
             Ok(Err(problem)) => {
                 let revision = live.now().revision;
-                error!(%revision, "the policy was not loaded, the one before it stays in force:\n{problem}");
+                error!(policy = %live.source(), %revision, "the policy was not loaded, the one before it stays in force");
+                // A record for each, so that none is glued to what stands after it.
+                for line in problem.to_string().lines() {
+                    error!("{line}");
+                }
             }
             Err(panic) => {
                 error!(%panic, "loading the policy failed, the one before it stays in force")

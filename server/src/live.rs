@@ -65,7 +65,7 @@ pub enum LoadError {
     },
 
     /// The text has problems.
-    #[error("{0}")]
+    #[error("the policy has problems:\n{0}")]
     Problems(#[from] Problems),
 }
 

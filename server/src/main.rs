@@ -5,7 +5,7 @@
 mod cli;
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -15,7 +15,9 @@ use presence_router_server::lifecycle::Daemon;
 use presence_router_server::live::Source;
 use presence_router_server::policy::Policy;
 use presence_router_server::{hint, sample};
+use tracing::error;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{Cli, Command, Sample, Settings};
 
@@ -62,16 +64,25 @@ fn serve(settings: Settings) -> ExitCode {
 }
 
 async fn run(config: Config) -> ExitCode {
-    let daemon = match Daemon::start(config).await {
+    let fail = |code, why: &dyn Display| match config.log.format {
+        LogFormat::Plain => fail(code, why),
+        // Who reads the log expects nothing but objects.
+        LogFormat::Json => {
+            error!("{why}");
+            ExitCode::from(code)
+        }
+    };
+    let daemon = match Daemon::start(config.clone()).await {
         Ok(daemon) => daemon,
-        Err(error) => return fail(CANNOT_RUN, error),
+        Err(error) => return fail(CANNOT_RUN, &error),
     };
     if *daemon.source() == Source::Example {
-        print!("{}", hint::what_next(&daemon.addresses()));
+        // Nobody has to read it.
+        let _ = print(&hint::what_next(&daemon.addresses()));
     }
     match daemon.run().await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(FAILED, error),
+        Err(error) => fail(FAILED, &error),
     }
 }
 
@@ -85,25 +96,29 @@ fn check(path: &Path) -> ExitCode {
             );
         }
     };
-    match Policy::parse(&path.display().to_string(), &text) {
-        Ok(policy) => {
-            println!("{}: {}", path.display(), policy.summary());
-            ExitCode::SUCCESS
-        }
-        Err(problems) => {
-            println!("{problems}");
-            let count = problems.list.len();
-            fail(FAILED, format!("{count} problem{}", if count == 1 { "" } else { "s" }))
-        }
+    let (found, problems) = match Policy::parse(&path.display().to_string(), &text) {
+        Ok(policy) => (format!("{}: {}", path.display(), policy.summary()), 0),
+        Err(problems) => (problems.to_string(), problems.list.len()),
+    };
+    match print(&format!("{found}\n")) {
+        Ok(()) => {}
+        // Whoever reads has enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => return fail(CANNOT_RUN, format!("cannot write: {error}")),
+    }
+    match problems {
+        0 => ExitCode::SUCCESS,
+        1 => fail(FAILED, "1 problem"),
+        count => fail(FAILED, format!("{count} problems")),
     }
 }
 
 fn start_log(Log { format, filter }: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| format!("`{filter}` is not a log filter: {error}"))?;
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log_filter(filter)?)
         .with_writer(io::stderr)
+        // It would panic instead, amid whatever is being logged.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Plain => log.init(),
@@ -112,7 +127,33 @@ fn start_log(Log { format, filter }: &Log) -> Result<(), String> {
     Ok(())
 }
 
+/// The library takes a lone word that is no level for the name of a module, and
+/// nothing for errors only: a slip of the fingers would silence the log.
+fn log_filter(filter: &str) -> Result<EnvFilter, String> {
+    const VALID: &str = "valid are a level (`error`, `warn`, `info`, `debug`, `trace`, `off`) and \
+                         filters such as `info,h2=debug`";
+    let mut parts = filter.split(',').map(str::trim);
+    let is_meant = |part: &str| {
+        part.contains('=') || (!part.is_empty() && part.parse::<LevelFilter>().is_ok())
+    };
+    if !filter.contains('[')
+        && let Some(odd) = parts.find(|part| !is_meant(part))
+    {
+        return Err(format!("`{odd}` is not a log filter: {VALID}"));
+    }
+    EnvFilter::try_new(filter)
+        .map_err(|error| format!("`{filter}` is not a log filter: {VALID} ({error})"))
+}
+
 fn fail(code: u8, why: impl Display) -> ExitCode {
-    eprintln!("presence-router: {why}");
+    // Standard error may be closed; the code still tells.
+    let _ = writeln!(io::stderr(), "presence-router: {why}");
     ExitCode::from(code)
+}
+
+/// Unlike `print!` it does not panic when nobody reads.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }

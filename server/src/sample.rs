@@ -11,14 +11,10 @@ const PRESENCES: [&str; 3] = ["online", "unavailable", "offline"];
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Line<'a> {
-    Open {
-        server_names: [&'a str; 1],
-    },
     #[serde(rename_all = "camelCase")]
-    Batch {
-        batch_id: u64,
-        states: Vec<State>,
-    },
+    Open { server_names: [&'a str; 1] },
+    #[serde(rename_all = "camelCase")]
+    Batch { batch_id: u64, states: Vec<State> },
 }
 
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,7 +41,11 @@ enum Socket {
 
 /// Takes the file of a Unix socket away when it is no longer listened on.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    /// Device and inode, so that the file of a daemon that came later stays.
+    id: (u64, u64),
+}
 
 /// Why a socket cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +69,25 @@ pub enum ListenError {
     PathInUse(PathBuf),
 
     /// The path is taken by something that is not ours to replace.
-    #[error("cannot listen on `{}`: there is a file that is not a socket; remove it, or choose another path", .0.display())]
+    #[error(
+        "cannot listen on `{}`: what is there is not a socket; remove it, or choose another path",
+        .0.display()
+    )]
     NotASocket(PathBuf),
+
+    /// There is no place for the socket.
+    #[error(
+        "cannot listen on `{}`: its directory does not exist; create it, or choose another path",
+        .0.display()
+    )]
+    NoDirectory(PathBuf),
+
+    /// The system bounds a socket's path.
+    #[error(
+        "cannot listen on `{}`: the path is too long for a socket; choose one of at most 100 bytes",
+        .0.display()
+    )]
+    PathTooLong(PathBuf),
 
     /// Anything else.
     #[error("cannot listen on `{address}`: {error}")]
@@ -135,14 +156,23 @@ impl Listener {
                 }
                 match UnixStream::connect(path).await {
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                    // One whose queue is full is alive as well.
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                        return Err(io(error));
+                    }
                     _ => return Err(ListenError::PathInUse(path.to_owned())),
                 }
                 std::fs::remove_file(path).map_err(io)?;
                 UnixListener::bind(path).map_err(io)?
             }
-            bound => bound.map_err(io)?,
+            bound => bound.map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => ListenError::NoDirectory(path.to_owned()),
+                io::ErrorKind::InvalidInput => ListenError::PathTooLong(path.to_owned()),
+                _ => io(error),
+            })?,
         };
-        let file = Some(SocketFile(path.to_owned()));
+        let id = SocketFile::id(path).map_err(io)?;
+        let file = Some(SocketFile { path: path.to_owned(), id });
         std::fs::set_permissions(path, PermissionsExt::from_mode(SOCKET_MODE)).map_err(io)?;
         let address = format!("unix:{}", path.display());
         Ok(Self { socket: Socket::Unix(listener), address, _file: file })
@@ -154,21 +184,25 @@ impl Listener {
     }
 
     /// Accepts until nobody takes connections any more. While all permits are
-    /// in use, further clients wait in the kernel's queue.
+    /// in use, one more client waits here and all others in the kernel's queue.
     pub(super) async fn accept(
         self,
         permits: Arc<Semaphore>,
         connections: mpsc::Sender<io::Result<Connection>>,
     ) {
         loop {
-            // Never closed, and then there is nobody to serve.
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-            let accepted = tokio::select! {
-                () = connections.closed() => return,
-                accepted = self.socket.accept() => accepted,
+            // In this order: a listener that nobody calls must not hold a place.
+            let next = async {
+                let accepted = self.socket.accept().await?;
+                let permit = Arc::clone(&permits).acquire_owned().await;
+                Ok((accepted, permit.map_err(io::Error::other)?))
             };
-            match accepted {
-                Ok((stream, peer)) => {
+            let next: io::Result<_> = tokio::select! {
+                () = connections.closed() => return,
+                next = next => next,
+            };
+            match next {
+                Ok(((stream, peer), permit)) => {
                     let connection = Connection { stream, peer, _permit: permit };
                     if connections.send(Ok(connection)).await.is_err() {
                         return;
@@ -201,10 +235,20 @@ impl Socket {
     }
 }
 
+// === impl SocketFile ===
+
+impl SocketFile {
+    fn id(path: &Path) -> io::Result<(u64, u64)> {
+        std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may be gone already; there is nothing to do about anything else.
-        let _ = std::fs::remove_file(&self.0);
+        if Self::id(&self.path).is_ok_and(|id| id == self.id) {
+            // There is nothing to do about a failure.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

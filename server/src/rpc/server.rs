@@ -8,6 +8,7 @@ use presence_router_proto::v1::presence_router_service_server::{
     PresenceRouterServiceServer, SERVICE_NAME,
 };
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -80,8 +81,9 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let (accepted, connections) = mpsc::channel(1);
     let permits = Arc::new(Semaphore::new(limits.connections));
+    let mut accepting = JoinSet::new();
     for listener in listeners {
-        tokio::spawn(listener.accept(Arc::clone(&permits), accepted.clone()));
+        accepting.spawn(listener.accept(Arc::clone(&permits), accepted.clone()));
     }
     drop(accepted);
 
@@ -115,13 +117,17 @@ pub async fn serve(
         shutdown.cancelled().await;
         tokio::time::sleep(limits.shutdown).await;
     };
-    tokio::select! {
-        served = serving => Ok(served?),
+    let ended = tokio::select! {
+        served = serving => served.map_err(ServeError::from),
         () = overdue => {
             warn!(after = ?limits.shutdown, "calls are still under way: cutting them off");
             Err(ServeError::CutOff(limits.shutdown))
         }
-    }
+    };
+    // Nobody takes connections any more, so that these end too. Without waiting
+    // for them the process could end before a socket's file is gone.
+    while accepting.join_next().await.is_some() {}
+    ended
 }
 
 /// For the whole process (the empty name) and for the service.
@@ -139,4 +145,27 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .include_reflection_service(false)
         .register_encoded_file_descriptor_set(pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(pb::v1alpha::FILE_DESCRIPTOR_SET)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LimitSettings;
+    use crate::live::Source;
+    use crate::revision::Epoch;
+
+    /// On one thread: nobody else takes the file away between the end of `serve`
+    /// and the look at it. A process that ends right then would leave it behind.
+    #[tokio::test]
+    async fn the_socket_is_gone_when_serving_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let live = Live::start(Source::Example, Epoch::random().unwrap()).unwrap();
+        let listener = Listener::unix(&path).await.unwrap();
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        let limits = LimitSettings::default().into();
+        serve(Arc::new(live), limits, vec![listener], shutdown).await.unwrap();
+        assert!(!path.exists());
+    }
 }

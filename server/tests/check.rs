@@ -1,0 +1,117 @@
+//! `check`: all problems on standard output, or a summary; 0, 1 or 2.
+
+use std::process::Stdio;
+
+use crate::harness::{Files, POLICY, cannot_run, program, run, within};
+
+/// Four problems, far apart.
+const PROBLEMS: &str = r#"
+groups:
+  a: ["ann"]
+  a: []
+ruls: []
+rules:
+  - name: x
+    allow: { from: { group: nope }, to: everyone }
+"#;
+
+/// Each line stands for ten times the one before it.
+fn bomb() -> String {
+    let mut text = "groups:\n  a0: &a0 [\"@ann:example.org\"]\n".to_owned();
+    for i in 1..12 {
+        let aliases = vec![format!("*a{}", i - 1); 10].join(", ");
+        text += &format!("  a{i}: &a{i} [{aliases}]\n");
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_valid_policy_has_a_summary() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    let output = run(&["check", &file]).await;
+    assert_eq!(output.status.code(), Some(0));
+    let want = format!("{file}: valid: 1 rule, 0 groups, 2 users named on 1 server\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), want);
+    assert!(output.stderr.is_empty());
+}
+
+#[tokio::test]
+async fn all_problems_are_told_at_once() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", PROBLEMS);
+    let output = run(&["check", &file]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = stdout.lines().collect();
+    let wants = [
+        ("3:7", "`ann` is not a set"),
+        ("4:3", "group `a` is already declared"),
+        ("5:1", "unknown key `ruls`"),
+        ("8:29", "group `nope` is not declared"),
+    ];
+    assert_eq!(lines.len(), wants.len(), "{stdout}");
+    for (line, (place, what)) in lines.iter().zip(wants) {
+        let start = format!("{file}:{place}: {what}");
+        assert!(line.starts_with(&start), "want `{start}`, is `{line}`");
+    }
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "presence-router: 4 problems\n");
+}
+
+#[tokio::test]
+async fn a_text_that_is_no_policy_has_one_problem() {
+    for (name, content, what) in [
+        ("empty", Vec::new(), ": the policy is empty; write `rules: []`"),
+        (
+            "not UTF-8",
+            b"rules:\n  - \xff\n".to_vec(),
+            ":2:5: not UTF-8: the byte 0xff at offset 11",
+        ),
+        ("half-written", b"groups:\n  a: [\"@ann:exa".to_vec(), ":2:7: not YAML: "),
+        ("a bomb", bomb().into_bytes(), "aliases stand for more than 100000 values here"),
+    ] {
+        let files = Files::new();
+        let file = files.write("policy.yaml", content);
+        let output = run(&["check", &file]).await;
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(stdout.lines().count(), 1, "{name}: {stdout}");
+        assert!(stdout.starts_with(&file) && stdout.contains(what), "{name}: {stdout}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_checked() {
+    let files = Files::new();
+    // Root may read everything: what may be opened and not read is a directory.
+    std::fs::create_dir(files.path("directory")).unwrap();
+    for (name, why) in [("missing", "No such file"), ("directory", "Is a directory")] {
+        let file = files.name(name);
+        let said = cannot_run(&["check", &file]).await;
+        let want = format!("presence-router: cannot read the policy `{file}`: {why}");
+        assert!(said.starts_with(&want), "{said}");
+    }
+    // Nobody may read it, or the process lacks what root has.
+    let said = cannot_run(&["check", "/proc/self/mem"]).await;
+    assert!(said.contains("cannot read the policy `/proc/self/mem`"), "{said}");
+    assert!(cannot_run(&["check"]).await.contains("<POLICY>"));
+}
+
+/// Neither a reader who goes away nor a full disk is a panic.
+#[tokio::test]
+async fn a_result_that_cannot_be_written() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", PROBLEMS);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    for (stdout, code) in
+        [(Stdio::from(writer), 1), (std::fs::File::create("/dev/full").unwrap().into(), 2)]
+    {
+        let mut command = program(&["check", &file]);
+        command.stdout(stdout).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output();
+        let output = within("`check` ends", output).await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+    }
+}

@@ -1,0 +1,117 @@
+//! What the log says of calls: one line for each, and never a user id at info.
+
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::calls::{HeldCall, Stream, interested, users_for};
+use crate::harness::{Daemon, FREE_PORT, Files, POLICY, connect_when_there, program, run};
+
+/// Names that stand in requests, and in no policy or message of our own.
+const SECRET: &str = "secret-person";
+const SEEN: &str = "@secret-person:example.org";
+const MALFORMED: &str = "secret-person:example.org";
+
+fn objects(log: &[String]) -> Vec<Value> {
+    log.iter().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+/// Calls of all kinds that name the person, and how many of them are unary.
+async fn calls(daemon: &Daemon) -> usize {
+    let channel = daemon.connect().await;
+    users_for(&channel, &[SEEN, "@ann:example.org"]).await.unwrap();
+    interested(&channel, SEEN).await.unwrap();
+    users_for(&channel, &[MALFORMED]).await.unwrap_err();
+    interested(&channel, MALFORMED).await.unwrap_err();
+    let mut stream = Stream::open(&channel).await;
+    for user in [SEEN, MALFORMED] {
+        stream.ask(1, user);
+        stream.next().await.unwrap();
+    }
+    drop(stream);
+    daemon.logged("stream ended").await;
+    4
+}
+
+#[tokio::test]
+async fn one_line_for_each_call_and_no_user_id() {
+    for format in ["plain", "json"] {
+        let daemon = Daemon::start(&["--log-format", format]).await;
+        let unary = calls(&daemon).await;
+        let log = daemon.log();
+        let lines = log.iter().filter(|l| l.contains("GetUsers") || l.contains("GetInterested"));
+        assert_eq!(lines.count(), unary, "{log:#?}");
+        assert!(log.iter().all(|line| !line.contains(SECRET)), "{log:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_says_what_a_call_was_about() {
+    let daemon = Daemon::start(&["--log-format", "json"]).await;
+    calls(&daemon).await;
+    let log = objects(&daemon.log());
+    let calls: Vec<_> = log.iter().filter(|line| line["message"] == "call").collect();
+    let serving = log.iter().find(|line| line["message"] == "serving").unwrap();
+    for (line, (method, code, asked)) in calls.iter().zip([
+        ("GetUsersForStates", "Ok", Some(2)),
+        ("GetInterestedUsers", "Ok", Some(1)),
+        ("GetUsersForStates", "InvalidArgument", None),
+        ("GetInterestedUsers", "InvalidArgument", None),
+    ]) {
+        assert_eq!(line["level"], "INFO", "{line}");
+        assert_eq!(line["method"], method, "{line}");
+        assert_eq!(line["code"], code, "{line}");
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+        assert!(line["micros"].is_u64(), "{line}");
+        if let Some(asked) = asked {
+            assert_eq!(line["asked"], asked, "{line}");
+            assert!(line["answered"].is_u64(), "{line}");
+            assert_eq!(line["revision"], serving["revision"], "{line}");
+        } else {
+            assert!(line["why"].as_str().unwrap().contains("is not a user id"), "{line}");
+        }
+    }
+}
+
+/// Also a policy with problems, whose message has several lines, and the end.
+#[tokio::test]
+async fn every_line_of_json_is_an_object() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    let config = files.write("config.yaml", "limits: { shutdown_seconds: 1 }");
+    let args = ["--log-format", "json", "--policy", &file, "--config", &config];
+    let mut daemon = Daemon::start(&args).await;
+    calls(&daemon).await;
+    files.write("policy.yaml", "ruls: []\ngroups: { a: [ann] }\n");
+    daemon.signal(Signal::HUP);
+    daemon.logged("the policy was not loaded").await;
+    let _held = HeldCall::begin(&daemon.connect().await).await;
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended().await.code(), Some(1));
+    let log = objects(&daemon.log());
+    assert!(log.iter().all(Value::is_object), "{log:?}");
+    let last = log.last().unwrap()["message"].as_str().unwrap();
+    assert!(last.contains("calls were still under way"), "{last}");
+
+    // It does not start with that policy, and says so in the same way.
+    let output = run(&[&FREE_PORT[..], &args[..4]].concat()).await;
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let log = objects(&said.lines().map(str::to_owned).collect::<Vec<_>>());
+    assert!(log[0]["message"].as_str().unwrap().contains("unknown key `ruls`"), "{said}");
+}
+
+/// Whoever collected the log is gone: no reason not to answer.
+#[tokio::test]
+async fn a_log_that_nobody_reads_disturbs_no_call() {
+    let files = Files::new();
+    let socket = files.name("socket");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = program(&["serve", "--listen-unix", &socket]);
+    let mut child = command.stderr(Stdio::from(writer)).spawn().unwrap();
+    let channel = connect_when_there(&format!("unix:{socket}")).await;
+    interested(&channel, SEEN).await.unwrap();
+    assert!(child.try_wait().unwrap().is_none());
+}

@@ -1,0 +1,36 @@
+//! The program as a process: what it prints, what it returns, how it answers
+//! signals. What it decides is tested in the workspace's own `tests/`.
+
+// Helper functions are exempt from lints on panics only behind `cfg(test)`.
+
+/// A daemon as a process, and programs that end by themselves.
+#[cfg(test)]
+mod harness;
+
+/// `check`: all problems, or a summary, and the exit code.
+#[cfg(test)]
+mod check;
+/// What the hint prints, and that nobody has to read it.
+#[cfg(test)]
+mod hint;
+/// Sockets that are in use, dead, not ours, or not allowed.
+#[cfg(test)]
+mod listen;
+/// What the log says of calls, and what it never says.
+#[cfg(test)]
+mod log;
+/// Flags over environment over file over defaults.
+#[cfg(test)]
+mod precedence;
+/// SIGHUP.
+#[cfg(test)]
+mod reload;
+/// `sample`, and that the daemon takes what it prints.
+#[cfg(test)]
+mod sample;
+/// SIGTERM and SIGINT, once and twice.
+#[cfg(test)]
+mod shutdown;
+/// Policies and settings that `serve` does not start with.
+#[cfg(test)]
+mod start;
