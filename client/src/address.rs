@@ -1,0 +1,146 @@
+//! Where a daemon listens, as an operator writes it.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use tonic::transport::{Channel, Endpoint};
+
+/// Pings go out this often, so that a daemon whose machine vanished is noticed
+/// in seconds: without them its connection would look alive until TCP gives up
+/// a quarter of an hour later, and every probe would be sent into it.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where a daemon listens: `unix:/path/to/socket` or `http://host:port`.
+///
+/// A bare `host:port` is taken as `http://host:port`. There is no TLS: keep the
+/// way to the daemon inside one machine or one trusted network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A Unix socket, by its absolute path.
+    Unix(PathBuf),
+    /// A host, which may be a name, an IPv4 or a bracketed IPv6 address, and a
+    /// port, joined by `:`.
+    Tcp(String),
+}
+
+/// An address that cannot be one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{found}` is not an address: {problem}; write `unix:/path/to/socket` or `http://host:port`"
+)]
+pub struct AddressError {
+    found: String,
+    problem: &'static str,
+}
+
+// === impl Address ===
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let error = |problem| Err(AddressError { found: text.to_owned(), problem });
+        if let Some(path) = text.strip_prefix("unix:") {
+            // `unix:///path` is how others write the same.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path {
+                _ if !path.starts_with('/') => error("the path of a socket must be absolute"),
+                _ if path.contains('\0') => error("a path holds no NUL"),
+                _ => Ok(Self::Unix(path.into())),
+            };
+        }
+        let rest = match text.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some(("https", _)) => return error("TLS is not supported"),
+            Some(_) => return error("the scheme is unknown"),
+            None => text,
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let Some((host, port)) = rest.rsplit_once(':') else {
+            return error("the port is missing");
+        };
+        match port.parse::<u16>() {
+            Ok(1..) if port.bytes().all(|b| b.is_ascii_digit()) => {}
+            _ => return error("the port must be a number from 1 to 65535"),
+        }
+        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let good = match bracketed {
+            Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                !host.is_empty()
+                    && host
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+            }
+        };
+        if good { Ok(Self::Tcp(rest.to_owned())) } else { error("the host is malformed") }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(authority) => write!(f, "http://{authority}"),
+        }
+    }
+}
+
+impl Address {
+    /// A channel that connects when it is first used, and again after each
+    /// failure. Must be called within a tokio runtime.
+    pub(crate) fn channel(&self, connect_timeout: Duration) -> Result<Channel, AddressError> {
+        let endpoint = Endpoint::from_shared(self.to_string())
+            .map_err(|_| AddressError { found: self.to_string(), problem: "it is not a URI" })?;
+        Ok(endpoint
+            .connect_timeout(connect_timeout)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .connect_lazy())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_sockets_and_hosts() {
+        for (text, shown) in [
+            ("unix:/run/a.sock", "unix:/run/a.sock"),
+            ("unix:///run/a.sock", "unix:/run/a.sock"),
+            ("http://127.0.0.1:9470", "http://127.0.0.1:9470"),
+            ("http://localhost:9470/", "http://localhost:9470"),
+            ("[::1]:9470", "http://[::1]:9470"),
+            ("router-1.internal:80", "http://router-1.internal:80"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (text, problem) in [
+            ("", "the port is missing"),
+            ("unix:a.sock", "the path of a socket must be absolute"),
+            ("unix:", "the path of a socket must be absolute"),
+            ("https://a:1", "TLS is not supported"),
+            ("grpc://a:1", "the scheme is unknown"),
+            ("http://a", "the port is missing"),
+            ("http://a:0", "the port must be a number from 1 to 65535"),
+            ("http://a:+1", "the port must be a number from 1 to 65535"),
+            ("http://a:65536", "the port must be a number from 1 to 65535"),
+            ("http://:1", "the host is malformed"),
+            ("http://::1:9470", "the host is malformed"),
+            ("http://a b:1", "the host is malformed"),
+            ("http://u@a:1", "the host is malformed"),
+            ("http://a:1/x", "the port must be a number from 1 to 65535"),
+        ] {
+            let error = text.parse::<Address>().unwrap_err();
+            assert_eq!(error.problem, problem, "{text}");
+            assert!(error.to_string().contains(&format!("`{text}`")));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What it means that a call was not answered, and how gRPC statuses map to it.
+
+use std::{error::Error as StdError, time::Duration};
+
+use presence_router_proto::ERROR_DOMAIN;
+use tonic::{Code, ConnectError, Status};
+use tonic_types::StatusExt;
+
+use crate::gate::{Failure, Shut};
+
+/// Why there is no verdict. Whatever it is: the homeserver must show presence
+/// to nobody beyond those whom it would show it to without the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nobody listens, the connection broke, the daemon is shutting down, or
+    /// calls fail without being tried for a while because of that.
+    #[error("it cannot be reached: {reason}")]
+    Unreachable {
+        /// What happened, for people. Not stable.
+        reason: String,
+        /// Unset: the call was tried. Otherwise it was not, and this is how
+        /// long until one will be; zero while one is under way.
+        retry_in: Option<Duration>,
+    },
+    /// No answer came in time.
+    #[error("it did not answer within {} ms", .0.as_millis())]
+    Deadline(Duration),
+    /// The daemon answered that it will not serve this request.
+    #[error(transparent)]
+    Refused(Box<Refusal>),
+}
+
+/// A daemon's answer that it will not serve a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it refused the request ({}): {message}", reason.as_deref().unwrap_or(code.description()))]
+pub struct Refusal {
+    /// Whether repeating can help is said by the code.
+    pub code: Code,
+    /// The stable reason: the name of an `ErrorReason` value without prefix.
+    /// Unset: the daemon gave none, or something between it and us spoke.
+    pub reason: Option<String>,
+    /// What is wrong, for people. Not stable.
+    pub message: String,
+    /// Each bad field of the request.
+    pub violations: Vec<Violation>,
+}
+
+/// One bad field of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field in the request: `states[3].user_id`.
+    pub field: String,
+    /// What was found and what is valid, for people. Not stable.
+    pub description: String,
+}
+
+// === impl Error ===
+
+impl Error {
+    pub(crate) fn from_shut(shut: Shut) -> Self {
+        Self::Unreachable { reason: shut.reason.to_string(), retry_in: Some(shut.retry_in) }
+    }
+
+    pub(crate) fn from_status(status: &Status, deadline: Duration) -> Self {
+        let details = status.get_error_details();
+        let reason = details
+            .error_info()
+            .filter(|info| info.domain == ERROR_DOMAIN)
+            .map(|info| info.reason.clone());
+        match status.code() {
+            Code::DeadlineExceeded => Self::Deadline(deadline),
+            // How tonic reports that its own timer ran out.
+            Code::Cancelled if status.message() == "Timeout expired" => Self::Deadline(deadline),
+            // Without a reason the last two are how tonic reports a connection
+            // that broke.
+            Code::Unavailable => Self::unreachable(status),
+            Code::Cancelled | Code::Unknown if reason.is_none() => Self::unreachable(status),
+            code => Self::Refused(Box::new(Refusal {
+                code,
+                reason,
+                message: status.message().to_owned(),
+                violations: details
+                    .bad_request()
+                    .map(|bad| bad.field_violations.as_slice())
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|one| Violation {
+                        field: one.field.clone(),
+                        description: one.description.clone(),
+                    })
+                    .collect(),
+            })),
+        }
+    }
+
+    /// What the gate must know: `None` if the daemon answered.
+    pub(crate) fn failure(&self, status: Option<&Status>) -> Option<Failure> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Deadline(_) => Some(Failure::Unanswered),
+            Self::Unreachable { .. } => {
+                let refused = status.is_some_and(|status| {
+                    sources(status).any(|error| error.downcast_ref::<ConnectError>().is_some())
+                });
+                Some(if refused { Failure::Refused } else { Failure::Unanswered })
+            }
+        }
+    }
+
+    /// The error without "it cannot be reached", which is said around it.
+    pub(crate) fn gist(&self) -> String {
+        match self {
+            Self::Unreachable { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    fn unreachable(status: &Status) -> Self {
+        // The innermost cause is what helps ("No such file or directory");
+        // those around it say "tcp connect error" and the like.
+        let cause = sources(status).last().map(ToString::to_string);
+        let reason = cause.unwrap_or_else(|| status.message().to_owned());
+        Self::Unreachable { reason, retry_in: None }
+    }
+}
+
+/// The causes of a status, outermost first, without itself.
+fn sources(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(status.source(), |error| (*error).source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    const DEADLINE: Duration = Duration::from_millis(200);
+
+    fn from(status: Status) -> Error {
+        Error::from_status(&status, DEADLINE)
+    }
+
+    #[test]
+    fn local_timeouts_of_tonic_are_deadlines() {
+        assert_eq!(from(Status::cancelled("Timeout expired")), Error::Deadline(DEADLINE));
+        assert_eq!(from(Status::deadline_exceeded("x")), Error::Deadline(DEADLINE));
+    }
+
+    #[test]
+    fn what_tonic_says_of_broken_connections_is_unreachable() {
+        for status in [Status::unknown("x"), Status::cancelled("x"), Status::unavailable("x")] {
+            let error = from(status);
+            assert_eq!(error, Error::Unreachable { reason: "x".into(), retry_in: None });
+            assert_eq!(error.failure(None), Some(Failure::Unanswered));
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_reason_and_fields_of_our_domain_only() {
+        let mut details = ErrorDetails::with_error_info("USER_ID_INVALID", ERROR_DOMAIN, []);
+        details.add_bad_request_violation("states[3].user_id", "no `:`");
+        let Error::Refused(refusal) =
+            from(Status::with_error_details(Code::InvalidArgument, "bad", details))
+        else {
+            panic!("not a refusal");
+        };
+        assert_eq!(refusal.reason.as_deref(), Some("USER_ID_INVALID"));
+        assert_eq!(refusal.violations[0].field, "states[3].user_id");
+        assert_eq!(refusal.to_string(), "it refused the request (USER_ID_INVALID): bad");
+
+        let foreign = ErrorDetails::with_error_info("X", "elsewhere", []);
+        let Error::Refused(refusal) =
+            from(Status::with_error_details(Code::Internal, "bad", foreign))
+        else {
+            panic!("not a refusal");
+        };
+        assert_eq!(refusal.reason, None);
+    }
+}
