@@ -1,1 +1,23 @@
-//! Native.
+//! The native half of the Python package `presence_router`: makes the calls
+//! and evaluates their answers in threads of its own, off Twisted's reactor.
+//!
+//! Reading order: `router` is what Python sees; `calls` makes one call with
+//! all that belongs to it; `keys` and `memory`, which know no Python, turn
+//! answers into what Synapse takes; `process` owns the threads; `completion`
+//! brings a result into the reactor's thread.
+
+mod calls;
+mod completion;
+mod keys;
+mod memory;
+mod process;
+mod router;
+
+/// The extension module `presence_router._native`.
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::router::Router;
+    #[pymodule_export]
+    use super::router::check_address;
+}

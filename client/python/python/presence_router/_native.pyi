@@ -1,0 +1,55 @@
+# What the compiled half offers. Everything here returns at once; results come
+# through `call_from_thread`, which is Twisted's `reactor.callFromThread`, as
+# `done(outcome, detail, value)`, exactly once, in the reactor's thread.
+#
+# outcome: "ok", with a value; "unreachable", "deadline", "refused", "unusable",
+# "malformed" (the daemon takes the id of the user asked about for none), or
+# "failed" (a fault of our own), with detail for people and None as value.
+
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+T = TypeVar("T", contravariant=True)
+
+class Done(Protocol, Generic[T]):
+    def __call__(self, outcome: str, detail: str, value: T | None, /) -> None: ...
+
+# Keys with the positions of the states that each of them gets, then the number
+# of states whose audience is on servers that nobody named.
+Keys = tuple[list[tuple[list[str], list[int]]], int]
+
+def check_address(address: str) -> None:
+    """Raises ValueError unless an address is `unix:/path` or `http://host:port`."""
+
+class Router:
+    """Asks one daemon on behalf of one homeserver.
+
+    Its threads start with the first call, in each process anew. Known senders
+    outlive a fork.
+    """
+
+    def __new__(
+        cls, address: str, server_name: str, destinations: list[str], deadline_ms: int
+    ) -> "Router": ...
+    def get_users_for_states(
+        self, user_ids: list[str], call_from_thread: Callable[..., Any], done: Done[Keys]
+    ) -> None:
+        """Asks who gets the states of these users, which become known senders.
+
+        A user may occur more than once. Malformed ids cost only their own states.
+        """
+
+    def get_interested_users(
+        self, user_id: str, call_from_thread: Callable[..., Any], done: Done[set[str]]
+    ) -> None:
+        """Asks whose presence a user may see, of the known senders."""
+
+    def know(self, user_ids: list[str]) -> None:
+        """Adds known senders. For any thread."""
+
+    def seeded(self) -> None:
+        """Says that the known senders are complete; until then, questions about
+        interest wait for it, within their deadline."""
+
+    def close(self) -> None:
+        """Ends the threads. Calls under way end as "failed"."""

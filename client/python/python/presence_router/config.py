@@ -1,0 +1,97 @@
+"""The module's configuration: reads it strictly, and says well what is wrong."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synapse.module_api.errors import ConfigError
+
+from ._native import check_address
+
+_KEYS = ("address", "deadline_ms", "destinations")
+_DEADLINE_MS = range(1, 10_001)
+
+# Matrix specification, appendix "Server Name".
+_SERVER_NAME = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration that has been checked."""
+
+    address: str
+    """Where the daemon listens: `unix:/path` or `http://host:port`."""
+
+    deadline_ms: int = 200
+    """Longest time that one question may take, in milliseconds, 1 to 10,000."""
+
+    destinations: tuple[str, ...] = ()
+    """Remote servers that presence meant for everyone, or for a pattern of
+    servers, is sent to, beyond those that the policy names."""
+
+
+def parse(raw: Any) -> Config:
+    """Reads the `config:` of the module. Raises ConfigError, with all problems."""
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{_shown(raw)} is not a mapping; valid keys are {_listed(_KEYS)}")
+
+    problems: dict[str, str] = {}
+    for key in raw:
+        if key not in _KEYS:
+            near = difflib.get_close_matches(str(key), _KEYS, n=1)
+            hint = f"did you mean `{near[0]}`? " if near else ""
+            problems[str(key)] = f"`{key}` is not a key; {hint}valid keys are {_listed(_KEYS)}"
+
+    address = raw.get("address")
+    if "address" not in raw:
+        problems["address"] = "`address` is missing; write unix:/path/to/socket or http://host:port"
+    elif not isinstance(address, str):
+        problems["address"] = (
+            f"`address` is {_shown(address)}, not a string; "
+            "write unix:/path/to/socket or http://host:port"
+        )
+    else:
+        try:
+            check_address(address)
+        except ValueError as why:
+            problems["address"] = f"`address`: {why}"
+
+    deadline_ms = raw.get("deadline_ms", Config.deadline_ms)
+    # To Python, True is the number 1.
+    if type(deadline_ms) is not int or deadline_ms not in _DEADLINE_MS:
+        problems["deadline_ms"] = (
+            f"`deadline_ms` is {_shown(deadline_ms)}; valid is a whole number of milliseconds "
+            f"from {_DEADLINE_MS[0]} to {_DEADLINE_MS[-1]}"
+        )
+
+    destinations = raw.get("destinations", [])
+    if not isinstance(destinations, list):
+        problems["destinations"] = (
+            f"`destinations` is {_shown(destinations)}; valid is a list of server names"
+        )
+    else:
+        for name in destinations:
+            if not isinstance(name, str) or not _SERVER_NAME.fullmatch(name):
+                problems["destinations"] = (
+                    f"`destinations` holds {_shown(name)}; valid are server names, "
+                    "such as partner.example or partner.example:8448, without wildcards"
+                )
+                break
+
+    if len(problems) == 1:
+        ((key, problem),) = problems.items()
+        raise ConfigError(problem, (key,))
+    if problems:
+        raise ConfigError("; ".join(problems.values()))
+    return Config(address, deadline_ms, tuple(dict.fromkeys(destinations)))
+
+
+def _listed(keys: tuple[str, ...]) -> str:
+    return ", ".join(f"`{key}`" for key in keys)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,26 @@
+"""What Synapse's own metrics endpoint shows of us.
+
+They are in the default registry, which Synapse serves with its own metrics.
+"""
+
+from prometheus_client import Counter, Histogram
+
+REQUESTS = Counter(
+    "presence_router_requests",
+    "Questions of Synapse to presence-router, by callback and outcome: ok, malformed, "
+    "unreachable, deadline, refused, unusable, failed",
+    ["callback", "outcome"],
+)
+
+SECONDS = Histogram(
+    "presence_router_request_seconds",
+    "How long Synapse waited for presence-router, by callback",
+    ["callback"],
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+)
+
+UNSENT = Counter(
+    "presence_router_unsent_states",
+    "Presence updates of local users whose audience reaches servers that neither the policy "
+    "nor `destinations` names, and that were not sent there",
+)

@@ -1,0 +1,153 @@
+"""The Synapse module: Synapse's presence router callbacks, answered by the daemon.
+
+It only ever adds to what Synapse shows anyway, never raises into Synapse, and
+never says "ALL": that would replace what a user sees by room membership, and
+break /sync when the second answer does not fit the first.
+"""
+
+import atexit
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from synapse.module_api import ModuleApi, UserPresenceState, make_deferred_yieldable
+from twisted.internet.defer import CancelledError, Deferred
+
+from . import config, metrics
+from ._native import Done, Router
+from .condition import Condition
+
+logger = logging.getLogger("presence_router")
+
+T = TypeVar("T")
+
+
+class PresenceRouterModule:
+    """Routes presence by the answers of a presence-router daemon."""
+
+    # The callbacks must not be named as Synapse names them. Loaded by the legacy
+    # `presence.presence_router`, Synapse would find them and register them too.
+
+    def __init__(self, config: config.Config, module_api: ModuleApi) -> None:
+        # Not at import: whoever imports the reactor first chooses which.
+        from twisted.internet import reactor
+
+        self._reactor: Any = reactor
+        self._api = module_api
+        self._condition = Condition(config.address, time.monotonic)
+        self._warned_of_unsent = False
+        self._router = Router(
+            config.address,
+            module_api.server_name,
+            list(config.destinations),
+            config.deadline_ms,
+        )
+        atexit.register(self._router.close)
+        module_api.register_presence_router_callbacks(
+            get_users_for_states=self.route_states,
+            get_interested_users=self.interest_of,
+        )
+        # At once if the reactor runs already; else not before Synapse forked.
+        self._reactor.callWhenRunning(self._start_seeding)
+
+    @staticmethod
+    def parse_config(raw: Any) -> config.Config:
+        """Checks the configuration. Raises Synapse's ConfigError."""
+        return config.parse(raw)
+
+    async def route_states(
+        self, state_updates: Iterable[UserPresenceState]
+    ) -> dict[str, set[UserPresenceState]]:
+        """Says who else must get which of these updates."""
+        states = list(state_updates)
+        if not states:
+            return {}
+        user_ids = [state.user_id for state in states]
+        answer = await self._ask(
+            "get_users_for_states",
+            lambda done: self._router.get_users_for_states(
+                user_ids, self._reactor.callFromThread, done
+            ),
+        )
+        if answer is None:
+            return {}
+        groups, unsent = answer
+        if unsent:
+            self._count_unsent(unsent)
+        users_to_states: dict[str, set[UserPresenceState]] = {}
+        for keys, positions in groups:
+            # Shared by all these keys: Synapse copies what it keeps.
+            shared = {states[position] for position in positions}
+            users_to_states.update(dict.fromkeys(keys, shared))
+        return users_to_states
+
+    async def interest_of(self, user_id: str) -> set[str]:
+        """Says whose presence a user may see."""
+        answer = await self._ask(
+            "get_interested_users",
+            lambda done: self._router.get_interested_users(
+                user_id, self._reactor.callFromThread, done
+            ),
+        )
+        return set() if answer is None else answer
+
+    async def _ask(self, callback: str, start: Callable[[Done[T]], None]) -> T | None:
+        """Makes a call of the native half; None is no verdict."""
+        began = time.perf_counter()
+        answered: Deferred[tuple[str, str, T | None]] = Deferred()
+
+        def done(outcome: str, detail: str, value: T | None, /) -> None:
+            # Cancelled, it has been called already.
+            if not answered.called:
+                answered.callback((outcome, detail, value))
+
+        try:
+            start(done)
+            outcome, detail, value = await make_deferred_yieldable(answered)
+        except CancelledError:
+            raise
+        except Exception as why:
+            # Whatever it is: an exception would cost Synapse more than this.
+            logger.debug("%s failed", callback, exc_info=True)
+            outcome, detail, value = "failed", repr(why), None
+        metrics.REQUESTS.labels(callback, outcome).inc()
+        metrics.SECONDS.labels(callback).observe(time.perf_counter() - began)
+        if outcome == "malformed":
+            logger.debug("%s: %s", callback, detail)
+        self._condition.report(outcome, detail)
+        return value
+
+    def _count_unsent(self, unsent: int) -> None:
+        metrics.UNSENT.inc(unsent)
+        if not self._warned_of_unsent:
+            self._warned_of_unsent = True
+            logger.warning(
+                "The policy shows presence to servers that neither it nor `destinations` names. "
+                "Synapse must be told each server to send to: add those that matter to "
+                "`destinations`. Counted in presence_router_unsent_states_total from here on"
+            )
+
+    def _start_seeding(self) -> None:
+        self._api.run_as_background_process("presence_router_seed", self._seed)
+
+    async def _seed(self) -> None:
+        """Learns which senders exist: Synapse wants them spelled out."""
+        try:
+            # No part of the module API tells who has a presence; this table has
+            # been there, with this column, since before there were modules.
+            await self._api.run_db_interaction("presence_router_seed", self._read_senders)
+        except Exception:
+            logger.warning(
+                "Cannot read who has a presence; who may see everyone sees only those "
+                "whose presence changes from now on",
+                exc_info=True,
+            )
+        finally:
+            self._router.seeded()
+
+    def _read_senders(self, txn: Any) -> None:
+        txn.execute("SELECT DISTINCT user_id FROM presence_stream")
+        # In this thread of the database pool, not in the reactor's.
+        while rows := txn.fetchmany(10_000):
+            self._router.know([user_id for (user_id,) in rows])

@@ -1,0 +1,132 @@
+//! One call with all that belongs to it: its deadline, its parts, its second
+//! try without malformed user ids, and the evaluation of its answer.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use presence_router_client::{Client, Error, Refusal, v1::PresenceState};
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    keys::{self, Collector, Home, Keys, Unusable},
+    memory::Memory,
+};
+
+/// Synapse may hand in any number of states at once, for example of everybody
+/// who went offline while it was down; the daemon has a limit.
+const PART: usize = 1000;
+
+/// What calls need.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) client: Client,
+    pub(crate) home: Arc<Home>,
+    pub(crate) memory: Arc<Memory>,
+    /// Of a whole call from Synapse, all its parts included.
+    pub(crate) deadline: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Call(#[from] Error),
+    #[error("its answer cannot be used: {0}")]
+    Unusable(#[from] Unusable),
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The name of this kind of failure, in metrics and to the Python side.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Call(Error::Deadline(_)) => "deadline",
+            Self::Call(Error::Refused(refusal)) if is_about_a_user_id(refusal) => "malformed",
+            Self::Call(Error::Refused(_)) => "refused",
+            Self::Call(_) => "unreachable",
+            Self::Unusable(_) => "unusable",
+        }
+    }
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// Who must get which of the states of these users, by position.
+    pub(crate) async fn users_for_states(
+        &self,
+        senders: Vec<Option<String>>,
+    ) -> Result<Keys, Failure> {
+        let start = Instant::now();
+        // Before anything is awaited: whoever hears of one of these states must
+        // find its sender known when it asks.
+        self.memory.know(senders.iter().flatten().map(String::as_str));
+        let mut collector = Collector::new(&self.home, &self.memory, &senders);
+        let valid: Vec<_> = senders
+            .iter()
+            .enumerate()
+            .filter_map(|(position, sender)| Some((position, sender.as_deref()?)))
+            .collect();
+        for part in valid.chunks(PART) {
+            let mut part = part.to_vec();
+            let answer = match self.ask(&part, start).await {
+                Err(Error::Refused(refusal)) if is_about_a_user_id(&refusal) => {
+                    drop_malformed(&mut part, &refusal);
+                    self.ask(&part, start).await
+                }
+                answer => answer,
+            }?;
+            let positions: Vec<_> = part.iter().map(|(position, _)| *position).collect();
+            collector.add(answer, &positions)?;
+        }
+        Ok(collector.finish())
+    }
+
+    /// Whose presence a user may see.
+    pub(crate) async fn interested_users(&self, user_id: String) -> Result<Vec<String>, Failure> {
+        let start = Instant::now();
+        if self.home.is_local(&user_id) {
+            self.memory.ask(&user_id);
+        }
+        let client = self.client.with_deadline(self.deadline);
+        let answer = client.get_interested_users(user_id.as_str()).await?;
+        if answer.open_senders.is_some() {
+            // Just after the start. If it takes too long, those known so far.
+            let _ = timeout(self.left(start), self.memory.seeded()).await;
+        }
+        Ok(keys::interest(answer, &user_id, &self.memory)?)
+    }
+
+    async fn ask(
+        &self,
+        part: &[(usize, &str)],
+        start: Instant,
+    ) -> Result<presence_router_client::v1::GetUsersForStatesResponse, Error> {
+        let state = |(_, id): &(usize, &str)| PresenceState {
+            user_id: (*id).into(),
+            ..PresenceState::default()
+        };
+        let states = part.iter().map(state).collect();
+        self.client.with_deadline(self.left(start)).get_users_for_states(states).await
+    }
+
+    fn left(&self, start: Instant) -> Duration {
+        self.deadline.saturating_sub(start.elapsed())
+    }
+}
+
+/// Takes out the states whose user ids the daemon calls malformed, and only
+/// those: what a user id is, it alone decides. Remote servers can send anything.
+fn drop_malformed(part: &mut Vec<(usize, &str)>, refusal: &Refusal) {
+    let index = |field: &str| -> Option<usize> {
+        field.strip_prefix("states[")?.strip_suffix("].user_id")?.parse().ok()
+    };
+    let bad: HashSet<usize> =
+        refusal.violations.iter().filter_map(|one| index(&one.field)).collect();
+    let mut next = 0..;
+    part.retain(|_| next.next().is_none_or(|index| !bad.contains(&index)));
+}
+
+fn is_about_a_user_id(refusal: &Refusal) -> bool {
+    refusal.reason.as_deref() == Some("USER_ID_INVALID")
+}

@@ -1,0 +1,179 @@
+//! Turns answers into what Synapse takes: dict keys that are user ids, and
+//! explicit sets of senders. Synapse has no words for open sets.
+
+use std::collections::{HashMap, HashSet};
+
+use presence_router_client::{Extent, Set, SetError, v1};
+
+use crate::memory::Memory;
+
+/// Localpart of the key that stands for a whole remote server. Of a remote key,
+/// Synapse uses the host only.
+const HOST_KEY: &str = "@presence-router";
+
+/// Whom we answer for.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    /// The homeserver's own name.
+    pub(crate) server: String,
+    /// Remote servers that open audiences go to, beyond those the daemon names.
+    pub(crate) destinations: Vec<String>,
+}
+
+/// The keys of one answer to Synapse.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    /// Keys and the positions of the states that each of them gets. No key and
+    /// no list of positions occurs twice; positions ascend.
+    pub(crate) groups: Vec<(Vec<String>, Vec<usize>)>,
+    /// How many states have an audience on servers that nobody named.
+    pub(crate) unsent: usize,
+}
+
+/// Collects keys over the answers to several parts of a batch.
+#[derive(Debug)]
+pub(crate) struct Collector<'a> {
+    home: &'a Home,
+    memory: &'a Memory,
+    senders: &'a [Option<String>],
+    positions: HashMap<String, Vec<usize>>,
+    unsent: HashSet<usize>,
+}
+
+/// An answer that cannot be carried out. It is no verdict.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error(transparent)]
+    Set(#[from] SetError),
+    #[error("it hides fields, which this version of the module cannot do")]
+    Hides,
+    #[error("it names a state that was not asked about")]
+    Index,
+}
+
+// === impl Home ===
+
+impl Home {
+    pub(crate) fn is_local(&self, user_id: &str) -> bool {
+        user_id.split_once(':').is_some_and(|(_, server)| server == self.server)
+    }
+}
+
+// === impl Collector ===
+
+impl<'a> Collector<'a> {
+    /// `senders`: the user of each state; `None` if it is no user id at all.
+    pub(crate) fn new(home: &'a Home, memory: &'a Memory, senders: &'a [Option<String>]) -> Self {
+        Self { home, memory, senders, positions: HashMap::new(), unsent: HashSet::new() }
+    }
+
+    /// Adds an answer; `asked` are the positions of the states it is about.
+    pub(crate) fn add(
+        &mut self,
+        answer: v1::GetUsersForStatesResponse,
+        asked: &[usize],
+    ) -> Result<(), Unusable> {
+        if !answer.hides.is_empty() {
+            return Err(Unusable::Hides);
+        }
+        for recipient in answer.recipients {
+            let positions = positions(&recipient.state_indexes, asked)?;
+            self.add_key(recipient.user_id, &positions);
+        }
+        for open in answer.open_recipients {
+            let positions = positions(&open.state_indexes, asked)?;
+            let set = Set::new(open.recipients.as_ref())?;
+            self.add_open(&set, &open.destinations, &positions);
+        }
+        Ok(())
+    }
+
+    fn add_open(&mut self, set: &Set, named: &[String], positions: &[usize]) {
+        let home = self.home;
+        let mut listed_on = HashSet::new();
+        for user in set.listed() {
+            listed_on.extend(user.split_once(':').map(|(_, server)| server));
+            self.add_key(user.into(), positions);
+        }
+        // Only they need waking: whoever else is in the set gets it by asking.
+        for user in self.memory.recent_in(set) {
+            self.add_key(user, positions);
+        }
+        // A server gets the presence of our own users only, from us.
+        let local: Vec<_> =
+            positions.iter().copied().filter(|position| self.is_of_local(*position)).collect();
+        if local.is_empty() {
+            return;
+        }
+        let destinations: HashSet<&str> = named
+            .iter()
+            .chain(&home.destinations)
+            .map(String::as_str)
+            .filter(|server| *server != home.server)
+            .collect();
+        for server in &destinations {
+            if set.on_server(server) != Extent::Nobody {
+                self.add_key(format!("{HOST_KEY}:{server}"), &local);
+            }
+        }
+        // One listed member brings its whole server, see `HOST_KEY`.
+        let reached = |server: &str| {
+            server == home.server || destinations.contains(server) || listed_on.contains(server)
+        };
+        if set.outside(reached) != Extent::Nobody {
+            self.unsent.extend(local);
+        }
+    }
+
+    fn add_key(&mut self, key: String, positions: &[usize]) {
+        self.positions.entry(key).or_default().extend(positions);
+    }
+
+    fn is_of_local(&self, position: usize) -> bool {
+        let sender = self.senders.get(position).and_then(Option::as_deref);
+        sender.is_some_and(|sender| self.home.is_local(sender))
+    }
+
+    /// The keys, those with the same states together, so that they can share
+    /// one set.
+    pub(crate) fn finish(self) -> Keys {
+        let mut groups: HashMap<Vec<usize>, Vec<String>> = HashMap::new();
+        for (key, mut positions) in self.positions {
+            positions.sort_unstable();
+            positions.dedup();
+            // Open sets are modulo self.
+            positions.retain(|position| {
+                self.senders.get(*position).is_some_and(|sender| sender.as_ref() != Some(&key))
+            });
+            if !positions.is_empty() {
+                groups.entry(positions).or_default().push(key);
+            }
+        }
+        let groups = groups.into_iter().map(|(positions, keys)| (keys, positions)).collect();
+        Keys { groups, unsent: self.unsent.len() }
+    }
+}
+
+/// The senders that a user may see.
+pub(crate) fn interest(
+    answer: v1::GetInterestedUsersResponse,
+    user_id: &str,
+    memory: &Memory,
+) -> Result<Vec<String>, Unusable> {
+    if !answer.hides.is_empty() {
+        return Err(Unusable::Hides);
+    }
+    let mut senders = answer.user_ids;
+    if let Some(open) = &answer.open_senders {
+        let set = Set::new(Some(open))?;
+        senders.extend(set.listed().into_iter().map(String::from));
+        senders.extend(memory.known_in(&set));
+    }
+    senders.retain(|sender| sender != user_id);
+    Ok(senders)
+}
+
+fn positions(indexes: &[u32], asked: &[usize]) -> Result<Vec<usize>, Unusable> {
+    let position = |index: &u32| usize::try_from(*index).ok().and_then(|i| asked.get(i)).copied();
+    indexes.iter().map(|index| position(index).ok_or(Unusable::Index)).collect()
+}

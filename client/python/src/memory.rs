@@ -1,0 +1,107 @@
+//! What must be remembered between calls, because Synapse takes no open sets:
+//! which senders exist, and which local users look for presence at all.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use presence_router_client::Set;
+use tokio::{sync::watch, time::Instant};
+
+/// Local users who asked for their interest longer ago than this need no waking
+/// by an open audience: their next `/sync` asks again.
+const RECENT: Duration = Duration::from_secs(3600);
+
+/// Known senders, and local users who asked lately. Nothing else happens while
+/// its locks are held, so a poisoned one is good.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    known: RwLock<HashSet<Box<str>>>,
+    asked: Mutex<Asked>,
+    seeded: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    when: HashMap<Box<str>, Instant>,
+    /// When there are so many, those of long ago are thrown out.
+    clean_at: usize,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self {
+            known: RwLock::default(),
+            asked: Mutex::default(),
+            seeded: watch::Sender::new(false),
+        }
+    }
+
+    /// What a forked child can take over. A lock that another thread held at
+    /// the fork stays held for ever in the child, hence `try`.
+    pub(crate) fn copy_in_child(&self) -> Self {
+        let known = self.known.try_read().map(|known| known.clone()).unwrap_or_default();
+        let seeded = watch::Sender::new(*self.seeded.borrow());
+        Self { known: RwLock::new(known), asked: Mutex::default(), seeded }
+    }
+
+    /// Remembers that these users have a presence.
+    pub(crate) fn know<'a>(&self, user_ids: impl Iterator<Item = &'a str> + Clone) {
+        // Nearly always all are known: then nobody need wait for the lock.
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<Box<str>> =
+            user_ids.filter(|id| !known.contains(*id)).map(Into::into).collect();
+        drop(known);
+        if !new.is_empty() {
+            self.known.write().unwrap_or_else(PoisonError::into_inner).extend(new);
+        }
+    }
+
+    /// The known senders in a set.
+    pub(crate) fn known_in(&self, set: &Set) -> Vec<String> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter(|id| set.contains(id)).map(|id| String::from(&**id)).collect()
+    }
+
+    /// Says that the known senders are complete, or will never be.
+    pub(crate) fn set_seeded(&self) {
+        self.seeded.send_replace(true);
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn seeded(&self) {
+        // Fails only without a sender, and `self` has it.
+        let _ = self.seeded.subscribe().wait_for(|seeded| *seeded).await;
+    }
+
+    /// Remembers that a local user asked for its interest just now.
+    pub(crate) fn ask(&self, user_id: &str) {
+        let now = Instant::now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match asked.when.get_mut(user_id) {
+            Some(when) => *when = now,
+            None => {
+                asked.when.insert(user_id.into(), now);
+            }
+        }
+        if asked.when.len() > asked.clean_at {
+            asked.when.retain(|_, when| is_recent(*when, now));
+            asked.clean_at = (asked.when.len() * 2).max(1000);
+        }
+    }
+
+    /// The local users in a set who asked lately.
+    pub(crate) fn recent_in(&self, set: &Set) -> Vec<String> {
+        let now = Instant::now();
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent =
+            asked.when.iter().filter(|(id, when)| is_recent(**when, now) && set.contains(id));
+        recent.map(|(id, _)| String::from(&**id)).collect()
+    }
+}
+
+fn is_recent(when: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(when) <= RECENT
+}

@@ -1,0 +1,124 @@
+//! What Python sees of the native half. `_native.pyi` is its reference.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use presence_router_client::Address;
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyList, PySet},
+};
+
+use crate::{calls::Caller, completion::Completion, keys::Home, process::Process};
+
+/// Raises `ValueError` unless an address is one.
+#[pyfunction]
+pub(crate) fn check_address(address: &str) -> PyResult<()> {
+    match address.parse::<Address>() {
+        Ok(_) => Ok(()),
+        Err(why) => Err(PyValueError::new_err(why.to_string())),
+    }
+}
+
+/// Asks one daemon on behalf of one homeserver.
+#[pyclass(frozen)]
+#[derive(Debug)]
+pub(crate) struct Router {
+    address: String,
+    home: Arc<Home>,
+    deadline: Duration,
+    /// Locked for moments only, and only by threads that hold the GIL.
+    process: Mutex<Option<Process>>,
+}
+
+#[pymethods]
+impl Router {
+    #[new]
+    fn new(
+        address: String,
+        server_name: String,
+        destinations: Vec<String>,
+        deadline_ms: u64,
+    ) -> PyResult<Self> {
+        check_address(&address)?;
+        Ok(Self {
+            address,
+            home: Arc::new(Home { server: server_name, destinations }),
+            deadline: Duration::from_millis(deadline_ms),
+            process: Mutex::new(None),
+        })
+    }
+
+    fn get_users_for_states(
+        &self,
+        user_ids: &Bound<'_, PyList>,
+        call_from_thread: Py<PyAny>,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        // A string that is not valid Unicode is nobody's id.
+        let user_ids: Vec<Option<String>> = user_ids.iter().map(|id| id.extract().ok()).collect();
+        let completion = Completion::new(call_from_thread, done);
+        self.spawn(async move |caller| match caller.users_for_states(user_ids).await {
+            Ok(keys) => completion
+                .succeed(|py| (keys.groups, keys.unsent).into_pyobject(py).map(Bound::into_any)),
+            Err(why) => completion.fail(why.outcome(), &why.to_string()),
+        })
+    }
+
+    fn get_interested_users(
+        &self,
+        user_id: &Bound<'_, PyAny>,
+        call_from_thread: Py<PyAny>,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let completion = Completion::new(call_from_thread, done);
+        let Ok(user_id) = user_id.extract::<String>() else {
+            completion.fail("malformed", "the user id is not valid Unicode");
+            return Ok(());
+        };
+        self.spawn(async move |caller| match caller.interested_users(user_id).await {
+            Ok(senders) => completion.succeed(|py| PySet::new(py, senders).map(Bound::into_any)),
+            Err(why) => completion.fail(why.outcome(), &why.to_string()),
+        })
+    }
+
+    fn know(&self, py: Python<'_>, user_ids: Vec<String>) -> PyResult<()> {
+        let memory = self.with(|process| process.caller().memory.clone())?;
+        py.detach(|| memory.know(user_ids.iter().map(String::as_str)));
+        Ok(())
+    }
+
+    fn seeded(&self) -> PyResult<()> {
+        self.with(|process| process.caller().memory.set_seeded())
+    }
+
+    fn close(&self, py: Python<'_>) {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(process) = process {
+            process.stop(py);
+        }
+    }
+}
+
+impl Router {
+    fn spawn<F, R>(&self, call: F) -> PyResult<()>
+    where
+        F: FnOnce(Caller) -> R,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        self.with(|process| process.spawn(call(process.caller().clone())))
+    }
+
+    /// Starts the threads where there are none yet, in this process.
+    fn with<T>(&self, then: impl FnOnce(&Process) -> T) -> PyResult<T> {
+        let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = match slot.take() {
+            Some(process) if process.is_here() => process,
+            before => Process::start(&self.address, &self.home, self.deadline, before.as_ref())?,
+        };
+        Ok(then(slot.insert(process)))
+    }
+}

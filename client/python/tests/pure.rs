@@ -1,0 +1,157 @@
+//! What the native half does without Python: keys for Synapse, and memory.
+
+#![expect(dead_code, reason = "the modules are the library's, which uses all of them")]
+
+#[path = "../src/keys.rs"]
+mod keys;
+#[path = "../src/memory.rs"]
+mod memory;
+
+use std::time::Duration;
+
+use presence_router_client::{
+    Set,
+    v1::{
+        Everyone, GetInterestedUsersResponse, GetUsersForStatesResponse, Hide, OpenRecipients,
+        RecipientStates, SetDifference, SetExpression, StatesHide, UserList,
+        set_expression::Expression,
+    },
+};
+
+use keys::{Collector, Home, Keys, Unusable, interest};
+use memory::Memory;
+
+fn of(expression: Expression) -> SetExpression {
+    SetExpression { expression: Some(expression) }
+}
+
+fn everyone_but(except: Expression) -> SetExpression {
+    let any = Some(Box::new(of(Expression::Everyone(Everyone {}))));
+    of(Expression::Difference(Box::new(SetDifference { any, except: Some(Box::new(of(except))) })))
+}
+
+fn users(ids: &[&str]) -> Expression {
+    Expression::Users(UserList { user_ids: ids.iter().map(|id| (*id).into()).collect() })
+}
+
+fn open(recipients: SetExpression, state_indexes: &[u32], destinations: &[&str]) -> OpenRecipients {
+    OpenRecipients {
+        recipients: Some(recipients),
+        state_indexes: state_indexes.into(),
+        destinations: destinations.iter().map(|name| (*name).into()).collect(),
+    }
+}
+
+fn listed(user_id: &str, state_indexes: &[u32]) -> RecipientStates {
+    RecipientStates { user_id: user_id.into(), state_indexes: state_indexes.into() }
+}
+
+/// A key and the positions of its states.
+type Key = (String, Vec<usize>);
+
+/// The keys of one answer, sorted. The homeserver is `x`, with destination `d`.
+fn keys(
+    memory: &Memory,
+    senders: &[&str],
+    answer: GetUsersForStatesResponse,
+) -> Result<(Vec<Key>, usize), Unusable> {
+    let home = Home { server: "x".into(), destinations: vec!["d".into(), "x".into()] };
+    let senders: Vec<_> = senders.iter().map(|id| Some((*id).to_owned())).collect();
+    let mut collector = Collector::new(&home, memory, &senders);
+    let all: Vec<_> = (0..senders.len()).collect();
+    collector.add(answer, &all)?;
+    let Keys { groups, unsent } = collector.finish();
+    let mut keys: Vec<_> = groups
+        .into_iter()
+        .flat_map(|(keys, positions)| keys.into_iter().map(move |key| (key, positions.clone())))
+        .collect();
+    keys.sort();
+    Ok((keys, unsent))
+}
+
+fn key(user_id: &str, positions: &[usize]) -> Key {
+    (user_id.into(), positions.into())
+}
+
+fn answer(
+    recipients: &[RecipientStates],
+    open_recipients: &[OpenRecipients],
+) -> GetUsersForStatesResponse {
+    let (recipients, open_recipients) = (recipients.into(), open_recipients.into());
+    GetUsersForStatesResponse { recipients, open_recipients, ..Default::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn listed_and_open_recipients_add_up_without_self() {
+    let memory = Memory::new();
+    ["@a:x", "@c:x", "@gone:x"].iter().for_each(|id| memory.ask(id));
+    let expression = everyone_but(users(&["@gone:x"]));
+    let answer =
+        answer(&[listed("@c:x", &[0]), listed("@r:y", &[1])], &[open(expression, &[1, 2], &["n"])]);
+    let found = keys(&memory, &["@a:x", "@b:x", "@a:x"], answer).unwrap();
+    let expected = vec![
+        key("@a:x", &[1]),
+        key("@c:x", &[0, 1, 2]),
+        key("@presence-router:d", &[1, 2]),
+        key("@presence-router:n", &[1, 2]),
+        key("@r:y", &[1]),
+    ];
+    assert_eq!(found, (expected, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_servers_that_may_hold_members_are_sent_to_and_only_local_states() {
+    let memory = Memory::new();
+    let expression = everyone_but(Expression::Server("d".into()));
+    let found =
+        keys(&memory, &["@a:x", "@r:y"], answer(&[], &[open(expression, &[0, 1], &["n", "d"])]));
+    assert_eq!(found.unwrap(), (vec![key("@presence-router:n", &[0])], 1));
+    // Nothing is left out where everything is named.
+    let expression = of(Expression::Server("d".into()));
+    let found = keys(&memory, &["@a:x"], answer(&[], &[open(expression, &[0], &[])]));
+    assert_eq!(found.unwrap(), (vec![key("@presence-router:d", &[0])], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asked_over_an_hour_ago_is_not_woken() {
+    let memory = Memory::new();
+    let all = Set::new(Some(&of(Expression::Everyone(Everyone {})))).unwrap();
+    memory.ask("@a:x");
+    tokio::time::advance(Duration::from_secs(1800)).await;
+    memory.ask("@b:x");
+    tokio::time::advance(Duration::from_secs(1800)).await;
+    let mut both = memory.recent_in(&all);
+    both.sort();
+    assert_eq!(both, ["@a:x", "@b:x"]);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(memory.recent_in(&all), ["@b:x"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interest_is_spelled_out_over_the_known_senders() {
+    let memory = Memory::new();
+    memory.know(["@me:x", "@a:x", "@b:y", "@hidden:x"].into_iter());
+    let answer = GetInterestedUsersResponse {
+        user_ids: vec!["@listed:z".into(), "@a:x".into()],
+        open_senders: Some(everyone_but(users(&["@hidden:x"]))),
+        ..Default::default()
+    };
+    let mut senders = interest(answer, "@me:x", &memory).unwrap();
+    senders.sort();
+    senders.dedup();
+    assert_eq!(senders, ["@a:x", "@b:y", "@listed:z"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_carried_out_is_no_verdict() {
+    let memory = Memory::new();
+    let hide = GetUsersForStatesResponse {
+        hides: vec![StatesHide::default()],
+        ..answer(&[listed("@a:x", &[0])], &[])
+    };
+    assert_eq!(keys(&memory, &["@b:x"], hide), Err(Unusable::Hides));
+    let index = answer(&[listed("@a:x", &[1])], &[]);
+    assert_eq!(keys(&memory, &["@b:x"], index), Err(Unusable::Index));
+    let hidden = GetInterestedUsersResponse { hides: vec![Hide::default()], ..Default::default() };
+    assert_eq!(interest(hidden, "@a:x", &memory), Err(Unusable::Hides));
+}
