@@ -9,14 +9,17 @@ import atexit
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from synapse.module_api import ModuleApi, UserPresenceState, make_deferred_yieldable
 from twisted.internet.defer import CancelledError, Deferred
 
 from . import config, metrics
-from ._native import Done, Router
+from ._native import Router
 from .condition import Condition
+
+if TYPE_CHECKING:
+    from ._native import Done
 
 logger = logging.getLogger("presence_router")
 
@@ -92,7 +95,7 @@ class PresenceRouterModule:
         )
         return set() if answer is None else answer
 
-    async def _ask(self, callback: str, start: Callable[[Done[T]], None]) -> T | None:
+    async def _ask(self, callback: str, start: "Callable[[Done[T]], None]") -> T | None:
         """Makes a call of the native half; None is no verdict."""
         began = time.perf_counter()
         answered: Deferred[tuple[str, str, T | None]] = Deferred()

@@ -1,0 +1,63 @@
+"""Starts what the tests need, ends it, and shows its logs when a test fails."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import Daemon
+from homeserver import Homeserver, module
+from matrix import User
+
+
+class World:
+    """A daemon and a Synapse that asks it, shared by the tests of a module."""
+
+    def __init__(self, daemon: Daemon, homeserver: Homeserver) -> None:
+        self.daemon = daemon
+        self.homeserver = homeserver
+        self._numbers = itertools.count()
+
+    def users(self, *names: str) -> list[User]:
+        """Registers users that no other test has."""
+        number = next(self._numbers)
+        return [self.homeserver.register(f"{name}-{number}") for name in names]
+
+
+def start_world(directory: Path, **config: Any) -> Iterator[World]:
+    """Starts a world, and ends it; fails if our module made Synapse complain."""
+    daemon = Daemon(directory)
+    homeserver = Homeserver(directory, **module(daemon.address, **config))
+    try:
+        daemon.start()
+        homeserver.start()
+        yield World(daemon, homeserver)
+        homeserver.stop()
+        assert homeserver.code == 0
+        assert homeserver.complaints() == []
+    finally:
+        homeserver.stop()
+        daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    yield from start_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    fixtures = getattr(item, "funcargs", {})
+    for value in list(fixtures.values()):
+        parts = (value.daemon, value.homeserver) if isinstance(value, World) else (value,)
+        for part in parts:
+            for kind in ("log", "output"):
+                path = getattr(part, kind, None)
+                if isinstance(path, Path) and path.exists():
+                    tail = path.read_text(errors="replace").splitlines()[-150:]
+                    report.sections.append((f"{path.name} (end)", "\n".join(tail)))

@@ -1,0 +1,142 @@
+"""A presence-router daemon for tests: the binary, its policy file, its socket."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from presence_router._native import Router
+
+# Far more than anything takes; what exceeds it hangs.
+LONG = 60.0
+
+SERVER = "test"
+
+
+def until(condition: Callable[[], bool], what: str, timeout: float = LONG) -> None:
+    """Asks until it is so. Only for what tells nobody when it happens."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"still not so after {timeout} s: {what}"
+        time.sleep(0.02)
+
+
+class Daemon:
+    """One daemon, which can be killed, paused, and given another policy."""
+
+    def __init__(self, directory: Path, name: str = "daemon") -> None:
+        self.socket = directory / f"{name}.sock"
+        self.address = f"unix:{self.socket}"
+        self.log = directory / f"{name}.log"
+        self._policy = directory / f"{name}.policy.yaml"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._applied = 0
+        self.write([])
+
+    def write(self, rules: list[Any], groups: dict[str, Any] | None = None) -> tuple[str, str]:
+        """Writes the policy, with a rule of its own that tells it from others."""
+        self._applied += 1
+        marker = (f"@applied-{self._applied}:{SERVER}", f"@policy:{SERVER}")
+        rule = {"name": f"policy {self._applied}", "allow": {"from": marker[0], "to": marker[1]}}
+        document = {"groups": groups or {}, "rules": [*rules, rule]}
+        # JSON is YAML.
+        self._policy.write_text(json.dumps(document, indent=1))
+        return marker
+
+    def write_text(self, policy: str) -> None:
+        """Writes a policy as it stands."""
+        self._policy.write_text(policy)
+
+    def reload_text(self, policy: str) -> None:
+        """Makes it read a policy that it will not take."""
+        logged = self.log.stat().st_size
+        self.write_text(policy)
+        self._send(signal.SIGHUP)
+        until(lambda: self.log.stat().st_size > logged, "the daemon says what is wrong")
+
+    def apply(self, rules: list[Any], groups: dict[str, Any] | None = None) -> None:
+        """Puts a policy in force in the running daemon."""
+        sender, recipient = self.write(rules, groups)
+        self._send(signal.SIGHUP)
+        until(lambda: sender in ask(self.address, recipient), "the policy is in force")
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        binary = os.environ["PRESENCE_ROUTER_BIN"]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [binary, "serve", "--policy", self._policy, "--listen-unix", self.socket,
+                 "--listen-tcp", "127.0.0.1:0"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        until(lambda: self._answers() or not self._runs(), "the daemon answers")
+        assert self._runs(), f"the daemon ended: {self.log.read_text()}"
+
+    def kill(self) -> None:
+        """Kills it with SIGKILL, the socket left behind."""
+        self._send(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait(LONG)
+
+    def pause(self) -> None:
+        """Makes it hang."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on."""
+        self._send(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Ends it, in whatever state it is."""
+        if self._process is not None and self._runs():
+            self._send(signal.SIGTERM)
+            self._send(signal.SIGCONT)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def _runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _answers(self) -> bool:
+        try:
+            ask(self.address, f"@nobody:{SERVER}")
+        except NoVerdict:
+            return False
+        return True
+
+    def _send(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
+class NoVerdict(Exception):
+    """The daemon did not answer."""
+
+
+def ask(address: str, recipient: str, server: str = SERVER) -> set[str]:
+    """Asks a daemon whose presence a user may see, without a reactor."""
+    answered = threading.Event()
+    result: list[Any] = []
+
+    def done(*answer: Any) -> None:
+        result.extend(answer)
+        answered.set()
+
+    router = Router(address, server, [], 5000)
+    try:
+        router.seeded()
+        router.get_interested_users(recipient, lambda f, *args: f(*args), done)
+        assert answered.wait(LONG)
+    finally:
+        router.close()
+    outcome, detail, senders = result
+    if outcome != "ok":
+        raise NoVerdict(f"{outcome}: {detail}")
+    return senders

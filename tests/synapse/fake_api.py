@@ -1,0 +1,74 @@
+"""Synapse's module API, as much of it as the module uses, and a reactor to run in."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+from presence_router.synapse import PresenceRouterModule
+from synapse.module_api import UserPresenceState
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.threads import blockingCallFromThread
+
+
+class FakeApi:
+    """A homeserver of one name, with senders in its database."""
+
+    def __init__(self, server_name: str, stored: list[str]) -> None:
+        self.server_name = server_name
+        self.callbacks = SimpleNamespace()
+        self._stored = stored
+
+    def register_presence_router_callbacks(self, **callbacks: Any) -> None:
+        assert not vars(self.callbacks), "registered twice"
+        self.callbacks.__dict__.update(callbacks)
+
+    def run_db_interaction(self, _desc: str, func: Callable[..., Any]) -> "Deferred[Any]":
+        database = sqlite3.connect(":memory:")
+        database.execute("CREATE TABLE presence_stream (stream_id BIGINT, user_id TEXT)")
+        database.executemany("INSERT INTO presence_stream VALUES (?, ?)", enumerate(self._stored))
+        return maybeDeferred(func, database.cursor())
+
+    def run_as_background_process(self, _desc: str, func: Callable[..., Any]) -> "Deferred[Any]":
+        return ensureDeferred(func())
+
+
+def in_reactor(function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Runs a coroutine in the reactor's thread; answers its result."""
+    global _thread
+    if _thread is None:
+        run = reactor.run  # type: ignore[attr-defined]
+        _thread = threading.Thread(target=run, args=(False,), daemon=True)
+        _thread.start()
+    return blockingCallFromThread(reactor, lambda: ensureDeferred(function()))
+
+
+_thread: threading.Thread | None = None
+
+
+class Loaded:
+    """The module, loaded as Synapse loads it, and its callbacks."""
+
+    def __init__(self, server: str, stored: list[str] | None = None, **config: Any) -> None:
+        self.api = FakeApi(server, stored or [])
+
+        async def load() -> PresenceRouterModule:
+            parsed = PresenceRouterModule.parse_config({"deadline_ms": 5000} | config)
+            return PresenceRouterModule(parsed, self.api)  # type: ignore[arg-type]
+
+        self.module = in_reactor(load)
+
+    def route(self, states: Any) -> dict[str, set[UserPresenceState]]:
+        """What Synapse gets when it hands in states."""
+        return in_reactor(lambda: self.api.callbacks.get_users_for_states(states))
+
+    def interest(self, user_id: str) -> Any:
+        """What Synapse gets when it asks about a user."""
+        return in_reactor(lambda: self.api.callbacks.get_interested_users(user_id))
+
+
+def state(user_id: str, status_msg: str | None = None) -> UserPresenceState:
+    """A state of a user."""
+    return UserPresenceState(user_id, "online", 1, 2, 3, status_msg, True)

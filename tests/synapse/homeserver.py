@@ -1,0 +1,168 @@
+"""A real Synapse for tests: its own process, SQLite, loopback, no federation."""
+
+import base64
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+from daemon import LONG, SERVER, until
+from matrix import User
+
+MODULE = "presence_router.synapse.PresenceRouterModule"
+
+# Limits would be hit by tests, and by nothing that they are there for.
+_UNLIMITED = {"per_second": 100_000, "burst_count": 100_000}
+
+# What Synapse logs when a module breaks its rules.
+_COMPLAINTS = (
+    "Traceback (most recent call last)",
+    "Expected logging context",
+    "Failed to run module API callback",
+    "Wrong type returned by module API callback",
+    "AlreadyCalledError",
+    "Unhandled error",
+)
+
+
+class Homeserver:
+    """One Synapse."""
+
+    def __init__(self, directory: Path, **config: Any) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log = directory / "homeserver.log"
+        self.output = directory / "homeserver.out"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._session = requests.Session()
+        seed = base64.b64encode(os.urandom(32)).decode().rstrip("=")
+        (directory / "signing.key").write_text(f"ed25519 a_test {seed}\n")
+        (directory / "log.yaml").write_text(yaml.safe_dump(self._logging()))
+        (directory / "homeserver.yaml").write_text(yaml.safe_dump(self._config(port) | config))
+
+    def start(self, ready: bool = True) -> None:
+        """Starts it and waits until it answers, or with `ready` off, ends."""
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "synapse.app.homeserver", "-c", "homeserver.yaml"],
+                cwd=self._directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+        if not ready:
+            self._process.wait(LONG)
+            return
+        until(lambda: self._answers() or self._process.poll() is not None, "Synapse answers")
+        assert self._process.poll() is None, self.output.read_text()
+
+    @property
+    def code(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._process.poll() if self._process else None
+
+    def stop(self) -> None:
+        """Ends it, and fails if it did not like to."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(LONG)
+            raise
+
+    def complaints(self) -> list[str]:
+        """Lines of its log that say that our module broke Synapse's rules."""
+        lines = (self.log.read_text() if self.log.exists() else "").splitlines()
+        return [line for line in lines if any(word in line for word in _COMPLAINTS)]
+
+    def our_log(self) -> list[str]:
+        """Lines of its log that our module wrote, above debug."""
+        return [line for line in self.log.read_text().splitlines() if " presence_router - " in line]
+
+    def register(self, name: str) -> User:
+        """Registers a user, as a client does."""
+        auth = {"type": "m.login.dummy"}
+        body = {"username": name, "password": "pw", "auth": auth}
+        answer = self._session.post(f"{self.url}/_matrix/client/v3/register", json=body, timeout=LONG)
+        answer.raise_for_status()
+        return User(self.url, answer.json()["user_id"], answer.json()["access_token"])
+
+    def register_all(self, names: Iterable[str]) -> list[User]:
+        """Registers many. Synapse has one thread: more than a few at a time do not help."""
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(self.register, names))
+
+    def metrics(self) -> dict[str, float]:
+        """Its metrics: name with labels, and value."""
+        text = self._session.get(f"{self.url}/_synapse/metrics", timeout=LONG).text
+        samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+    def _answers(self) -> bool:
+        try:
+            return self._session.get(f"{self.url}/_matrix/client/versions", timeout=LONG).ok
+        except requests.ConnectionError:
+            return False
+
+    def _config(self, port: int) -> dict[str, Any]:
+        limits = ("rc_message", "rc_registration", "rc_admin_redaction", "rc_joins_per_room")
+        return {
+            "server_name": SERVER,
+            "report_stats": False,
+            "pid_file": "homeserver.pid",
+            "signing_key_path": "signing.key",
+            "log_config": "log.yaml",
+            "media_store_path": "media",
+            "database": {"name": "sqlite3", "args": {"database": "homeserver.db"}},
+            # Without the resource `federation`.
+            "listeners": [
+                {
+                    "port": port,
+                    "type": "http",
+                    "bind_addresses": ["127.0.0.1"],
+                    "resources": [{"names": ["client", "metrics"]}],
+                }
+            ],
+            "trusted_key_servers": [],
+            "federation_domain_whitelist": [],
+            "enable_metrics": True,
+            "enable_registration": True,
+            "enable_registration_without_verification": True,
+            "registration_shared_secret": "secret",
+            "macaroon_secret_key": "secret",
+            "form_secret": "secret",
+            "bcrypt_rounds": 4,
+            # Nobody goes offline by itself: presence is set by tests only.
+            "presence": {"enabled": True, "sync_online_timeout": "1h", "idle_timeout": "2h"},
+            **dict.fromkeys(limits, _UNLIMITED),
+            "rc_presence": {"per_user": _UNLIMITED},
+            "rc_login": dict.fromkeys(("address", "account", "failed_attempts"), _UNLIMITED),
+            "rc_joins": {"local": _UNLIMITED, "remote": _UNLIMITED},
+        }
+
+    def _logging(self) -> dict[str, Any]:
+        return {
+            "version": 1,
+            "formatters": {"f": {"format": "%(asctime)s - %(name)s - %(levelname)s - %(message)s"}},
+            "handlers": {
+                "file": {"class": "logging.FileHandler", "filename": "homeserver.log", "formatter": "f"}
+            },
+            "root": {"level": "INFO", "handlers": ["file"]},
+            "disable_existing_loggers": False,
+        }
+
+
+def module(address: str, **config: Any) -> dict[str, Any]:
+    """The `modules:` of a homeserver.yaml. The deadline is for slow machines."""
+    defaults = {"address": address, "deadline_ms": 2000}
+    return {"modules": [{"module": MODULE, "config": defaults | config}]}

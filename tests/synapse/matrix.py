@@ -1,0 +1,105 @@
+"""A Matrix client of the simplest kind: presence and /sync."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import requests
+
+# Of a long-poll, in seconds. Nothing that is meant to arrive takes nearly as long.
+POLL = 30
+
+Presence = dict[str, Any]
+
+
+class User:
+    """A user with a session. Syncs do not set its presence unless told to."""
+
+    def __init__(self, url: str, user_id: str, token: str) -> None:
+        self.id = user_id
+        self._url = f"{url}/_matrix/client/v3"
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._session = requests.Session()
+        self._since: str | None = None
+        # What /sync said last of each user, and all that it ever said.
+        self.sees: dict[str, Presence] = {}
+        self.seen: list[tuple[str, Presence]] = []
+
+    def set_presence(self, presence: str, status_msg: str | None = None) -> float:
+        """Sets the own presence; answers how long it took, in seconds."""
+        body = {"presence": presence} | ({} if status_msg is None else {"status_msg": status_msg})
+        began = time.monotonic()
+        answer = self._session.put(
+            f"{self._url}/presence/{self.id}/status",
+            json=body,
+            headers=self._headers,
+            timeout=2 * POLL,
+        )
+        assert answer.status_code == 200, answer.text
+        return time.monotonic() - began
+
+    def sync(self, timeout: float = 0) -> dict[str, Presence]:
+        """Syncs once; answers the presences that came, by user. `timeout` in seconds."""
+        query = {"timeout": str(int(timeout * 1000)), "set_presence": "offline"}
+        if self._since is not None:
+            query["since"] = self._since
+        answer = self._session.get(
+            f"{self._url}/sync", params=query, headers=self._headers, timeout=3 * POLL
+        )
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        self._since = body["next_batch"]
+        events = body.get("presence", {}).get("events", [])
+        came = [(event["sender"], event["content"]) for event in events]
+        self.seen.extend(came)
+        self.sees.update(came)
+        return dict(came)
+
+    def sync_again(self) -> dict[str, Presence]:
+        """An initial sync; forgets what was seen."""
+        self._since = None
+        self.sees, self.seen = {}, []
+        return self.sync()
+
+    def poll(self) -> "Future[dict[str, Presence]]":
+        """Starts one long-poll, which waits for what changes from now on."""
+        self.sync()
+        thread = ThreadPoolExecutor(1)
+        future = thread.submit(self.sync, POLL)
+        thread.shutdown(wait=False)
+        return future
+
+    def sync_until(self, enough: Callable[["User"], bool], timeout: float = 2 * POLL) -> None:
+        """Syncs until it has seen what it must see."""
+        end = time.monotonic() + timeout
+        while not enough(self):
+            assert time.monotonic() < end, f"{self.id} saw only {self.seen}"
+            self.sync(min(5, timeout))
+
+    def sync_until_status(self, sender: "User", status_msg: str) -> None:
+        """Syncs until a user has shown this status message."""
+        self.sync_until(lambda _: (sender.id, status_msg) in self.statuses())
+
+    def statuses(self) -> list[tuple[str, str | None]]:
+        """All status messages ever seen, with their users, in order."""
+        return [(sender, content.get("status_msg")) for sender, content in self.seen]
+
+    def senders(self) -> set[str]:
+        """Everybody of whom anything was ever seen."""
+        return {sender for sender, _ in self.seen}
+
+    def create_room(self) -> str:
+        """Creates a room that anybody may join."""
+        answer = self._session.post(
+            f"{self._url}/createRoom", json={"preset": "public_chat"}, headers=self._headers
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["room_id"])
+
+    def join(self, room_id: str) -> None:
+        """Joins a room."""
+        answer = self._session.post(
+            f"{self._url}/join/{room_id}", json={}, headers=self._headers
+        )
+        assert answer.status_code == 200, answer.text

@@ -1,0 +1,172 @@
+"""The daemon dies or hangs under a real Synapse, and comes back."""
+
+import statistics
+import threading
+from collections.abc import Iterator
+
+import pytest
+from conftest import World, start_world
+from daemon import until
+from matrix import User
+from policies import allow
+
+DEADLINE = 0.5
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    yield from start_world(tmp_path_factory.mktemp("outage"), deadline_ms=int(DEADLINE * 1000))
+
+
+def requests(world: World, outcome: str) -> float:
+    """How many questions ended like this."""
+    return sum(
+        value
+        for name, value in world.homeserver.metrics().items()
+        if name.startswith("presence_router_requests_total{") and f'outcome="{outcome}"' in name
+    )
+
+
+def set_until_seen(sender: User, recipient: User, status_msg: str) -> None:
+    """Changes a presence until another user sees it; it may be lost while the daemon is tried."""
+    rounds = iter(range(1000))
+
+    def seen() -> bool:
+        text = f"{status_msg} {next(rounds)}"
+        sender.set_presence("online", text)
+        recipient.sync(0.5)
+        return (sender.id, text) in recipient.statuses()
+
+    until(seen, f"{recipient.id} sees {sender.id} again")
+
+
+class Syncing:
+    """Users who sync all the time; whatever does not answer 200 is remembered."""
+
+    def __init__(self, users: list[User]) -> None:
+        self.counts = dict.fromkeys((user.id for user in users), 0)
+        self.failures: list[BaseException] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(user,)) for user in users]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, user: User) -> None:
+        try:
+            while not self._stop.is_set():
+                user.sync(0.2)
+                self.counts[user.id] += 1
+        except BaseException as why:
+            self.failures.append(why)
+
+    def go_on(self) -> None:
+        """Waits until each has synced some more."""
+        before = dict(self.counts)
+        until(
+            lambda: bool(self.failures) or all(n >= before[u] + 3 for u, n in self.counts.items()),
+            "everybody syncs",
+        )
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_a_killed_daemon_costs_its_presence_only_and_it_returns_by_itself(world: World) -> None:
+    ann, bob, dave, *others = world.users("ann", "bob", "dave", "s0", "s1", "s2")
+    world.daemon.apply([allow([ann.id, "@nobody:test"], [bob.id, *(user.id for user in others)])])
+    dave.join(bob.create_room())
+    bob.sync()
+    ann.set_presence("online", "before")
+    bob.sync_until_status(ann, "before")
+    lines, unreachable = len(world.homeserver.our_log()), requests(world, "unreachable")
+
+    syncing = Syncing(others)
+    try:
+        syncing.go_on()
+        world.daemon.kill()
+        ann.set_presence("online", "unseen")
+        dave.set_presence("online", "from a room-mate")
+        bob.sync_until_status(dave, "from a room-mate")
+        assert (ann.id, "unseen") not in bob.statuses()
+        bob.sync_again()
+        assert ann.id not in bob.senders()
+        assert dave.id in bob.senders()
+        syncing.go_on()
+
+        world.daemon.start()
+        set_until_seen(ann, bob, "back")
+        syncing.go_on()
+    finally:
+        syncing.stop()
+    assert syncing.failures == []
+
+    # Counted each time, logged once.
+    assert requests(world, "unreachable") - unreachable >= 3
+    log = world.homeserver.our_log()[lines:]
+    assert ["does not answer" in line for line in log] == [True, False], log
+    assert "extra presence is off until it is back" in log[0]
+    assert world.daemon.address in log[0] and "calls went unanswered" in log[1]
+
+
+def test_a_restart_in_good_order_is_survived(world: World) -> None:
+    ann, bob = world.users("ann", "bob")
+    world.daemon.apply([allow(ann, bob)])
+    bob.sync()
+    ann.set_presence("online", "before")
+    bob.sync_until_status(ann, "before")
+    world.daemon.stop()
+    ann.set_presence("online", "unseen")
+    world.daemon.start()
+    set_until_seen(ann, bob, "back")
+
+
+def test_a_daemon_that_hangs_costs_no_more_than_deadlines(world: World) -> None:
+    ann, bob = world.users("ann", "bob")
+    world.daemon.apply([allow(ann, bob)])
+    bob.sync()
+    quiet = max(ann.set_presence("online", f"quiet {number}") for number in range(10))
+    bob.sync_until_status(ann, "quiet 9")
+    deadlines = requests(world, "deadline")
+
+    world.daemon.pause()
+    try:
+        took = [ann.set_presence("online", f"hang {number}") for number in range(20)]
+        bob.sync()
+        assert not any((status or "").startswith("hang") for _, status in bob.statuses())
+        waited = requests(world, "deadline") - deadlines
+    finally:
+        world.daemon.resume()
+    # An update asks the daemon twice.
+    assert max(took) <= 2 * DEADLINE + 10 * quiet + 1, took
+    # After five deadlines only a probe now and then waits.
+    assert statistics.median(took) < DEADLINE, took
+    assert 5 <= waited <= 15
+    set_until_seen(ann, bob, "back")
+
+
+def test_metrics_are_in_synapses_own_registry(world: World) -> None:
+    ann, bob = world.users("ann", "bob")
+    world.daemon.apply([allow(ann, bob)])
+
+    def answered(callback: str) -> tuple[float, float]:
+        metrics = world.homeserver.metrics()
+        counted = f'presence_router_requests_total{{callback="{callback}",outcome="ok"}}'
+        timed = f'presence_router_request_seconds_count{{callback="{callback}"}}'
+        return metrics[counted], metrics[timed]
+
+    ann.set_presence("online")
+    before = answered("get_users_for_states")
+    ann.set_presence("online", "other")
+    after = answered("get_users_for_states")
+    assert after[0] > before[0] and after[1] > before[1]
+
+    bob.sync_again()
+    before = answered("get_interested_users")
+    bob.sync_again()
+    after = answered("get_interested_users")
+    # Exactly once: the callbacks are not registered twice.
+    assert (after[0] - before[0], after[1] - before[1]) == (1, 1)
+    names = world.homeserver.metrics().keys()
+    assert "presence_router_unsent_states_total" in names
