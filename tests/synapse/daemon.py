@@ -74,8 +74,8 @@ class Daemon:
                  "--listen-tcp", "127.0.0.1:0"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        until(lambda: self._answers() or not self._runs(), "the daemon answers")
-        assert self._runs(), f"the daemon ended: {self.log.read_text()}"
+        until(lambda: self._answers() or not self.runs, "the daemon answers")
+        assert self.runs, f"the daemon ended: {self.log.read_text()}"
 
     def kill(self) -> None:
         """Kills it with SIGKILL, the socket left behind."""
@@ -91,18 +91,20 @@ class Daemon:
         """Lets it go on."""
         self._send(signal.SIGCONT)
 
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """Ends it, in whatever state it is."""
-        if self._process is not None and self._runs():
+        if self.runs:
             self._send(signal.SIGTERM)
             self._send(signal.SIGCONT)
             try:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:
                 self.kill()
-
-    def _runs(self) -> bool:
-        return self._process is not None and self._process.poll() is None
 
     def _answers(self) -> bool:
         try:

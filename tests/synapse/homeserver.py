@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,23 @@ from typing import Any
 import requests
 import yaml
 from daemon import LONG, SERVER, until
-from matrix import User
+from matrix import User, session
 
 MODULE = "presence_router.synapse.PresenceRouterModule"
 
 # Limits would be hit by tests, and by nothing that they are there for.
 _UNLIMITED = {"per_second": 100_000, "burst_count": 100_000}
+
+# An application service that nobody calls: its token may act for its users.
+_CROWD = {
+    "id": "crowd",
+    "url": None,
+    "as_token": "as-token-of-the-crowd",
+    "hs_token": "hs-token-of-the-crowd",
+    "sender_localpart": "crowd-service",
+    "rate_limited": False,
+    "namespaces": {"users": [{"regex": "@crowd[0-9]*:.*", "exclusive": True}]},
+}
 
 # What Synapse logs when a module breaks its rules.
 _COMPLAINTS = (
@@ -47,6 +57,7 @@ class Homeserver:
         self._session = requests.Session()
         seed = base64.b64encode(os.urandom(32)).decode().rstrip("=")
         (directory / "signing.key").write_text(f"ed25519 a_test {seed}\n")
+        (directory / "crowd.yaml").write_text(yaml.safe_dump(_CROWD))
         (directory / "log.yaml").write_text(yaml.safe_dump(self._logging()))
         (directory / "homeserver.yaml").write_text(yaml.safe_dump(self._config(port) | config))
 
@@ -93,14 +104,36 @@ class Homeserver:
         """Registers a user, as a client does."""
         auth = {"type": "m.login.dummy"}
         body = {"username": name, "password": "pw", "auth": auth}
-        answer = self._session.post(f"{self.url}/_matrix/client/v3/register", json=body, timeout=LONG)
+        answer = self._session.post(
+            f"{self.url}/_matrix/client/v3/register", json=body, timeout=LONG
+        )
         answer.raise_for_status()
-        return User(self.url, answer.json()["user_id"], answer.json()["access_token"])
+        return User(self.url, answer.json()["user_id"], session(answer.json()["access_token"]))
 
-    def register_all(self, names: Iterable[str]) -> list[User]:
-        """Registers many. Synapse has one thread: more than a few at a time do not help."""
-        with ThreadPoolExecutor(8) as pool:
-            return list(pool.map(self.register, names))
+    def register_crowd(self, count: int) -> list[User]:
+        """Registers many users, `crowd0` and so on, online and with a status.
+
+        As an application service, which needs neither passwords nor devices: a
+        third of the time.
+        """
+        service = session(_CROWD["as_token"])
+
+        def register(number: int) -> User:
+            name = f"crowd{number}"
+            body = {
+                "type": "m.login.application_service",
+                "username": name,
+                "inhibit_login": True,
+            }
+            url = f"{self.url}/_matrix/client/v3/register"
+            service.post(url, json=body, timeout=LONG).raise_for_status()
+            user = User(self.url, f"@{name}:{SERVER}", service, acts_for=f"@{name}:{SERVER}")
+            user.set_presence("online", f"hello from {user.id}")
+            return user
+
+        # Synapse has one thread: more than a few at a time do not help.
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(register, range(count)))
 
     def metrics(self) -> dict[str, float]:
         """Its metrics: name with labels, and value."""
@@ -133,6 +166,7 @@ class Homeserver:
                     "resources": [{"names": ["client", "metrics"]}],
                 }
             ],
+            "app_service_config_files": ["crowd.yaml"],
             "trusted_key_servers": [],
             "federation_domain_whitelist": [],
             "enable_metrics": True,
@@ -142,6 +176,8 @@ class Homeserver:
             "macaroon_secret_key": "secret",
             "form_secret": "secret",
             "bcrypt_rounds": 4,
+            # Two equal /sync are two questions.
+            "caches": {"sync_response_cache_duration": 0},
             # Nobody goes offline by itself: presence is set by tests only.
             "presence": {"enabled": True, "sync_online_timeout": "1h", "idle_timeout": "2h"},
             **dict.fromkeys(limits, _UNLIMITED),
@@ -151,12 +187,11 @@ class Homeserver:
         }
 
     def _logging(self) -> dict[str, Any]:
+        file = {"class": "logging.FileHandler", "filename": "homeserver.log", "formatter": "f"}
         return {
             "version": 1,
             "formatters": {"f": {"format": "%(asctime)s - %(name)s - %(levelname)s - %(message)s"}},
-            "handlers": {
-                "file": {"class": "logging.FileHandler", "filename": "homeserver.log", "formatter": "f"}
-            },
+            "handlers": {"file": file},
             "root": {"level": "INFO", "handlers": ["file"]},
             "disable_existing_loggers": False,
         }

@@ -13,14 +13,24 @@ POLL = 30
 Presence = dict[str, Any]
 
 
+def session(token: str) -> requests.Session:
+    """A connection that is kept, of one who has an access token."""
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {token}"
+    return session
+
+
 class User:
     """A user with a session. Syncs do not set its presence unless told to."""
 
-    def __init__(self, url: str, user_id: str, token: str) -> None:
+    def __init__(
+        self, url: str, user_id: str, session: requests.Session, acts_for: str | None = None
+    ) -> None:
         self.id = user_id
         self._url = f"{url}/_matrix/client/v3"
-        self._headers = {"Authorization": f"Bearer {token}"}
-        self._session = requests.Session()
+        # Carries the access token. That of an application service acts for any of its users.
+        self._session = session
+        self._query = {} if acts_for is None else {"user_id": acts_for}
         self._since: str | None = None
         # What /sync said last of each user, and all that it ever said.
         self.sees: dict[str, Presence] = {}
@@ -33,7 +43,7 @@ class User:
         answer = self._session.put(
             f"{self._url}/presence/{self.id}/status",
             json=body,
-            headers=self._headers,
+            params=self._query,
             timeout=2 * POLL,
         )
         assert answer.status_code == 200, answer.text
@@ -41,12 +51,10 @@ class User:
 
     def sync(self, timeout: float = 0) -> dict[str, Presence]:
         """Syncs once; answers the presences that came, by user. `timeout` in seconds."""
-        query = {"timeout": str(int(timeout * 1000)), "set_presence": "offline"}
+        query = self._query | {"timeout": str(int(timeout * 1000)), "set_presence": "offline"}
         if self._since is not None:
             query["since"] = self._since
-        answer = self._session.get(
-            f"{self._url}/sync", params=query, headers=self._headers, timeout=3 * POLL
-        )
+        answer = self._session.get(f"{self._url}/sync", params=query, timeout=3 * POLL)
         assert answer.status_code == 200, answer.text
         body = answer.json()
         self._since = body["next_batch"]
@@ -92,14 +100,12 @@ class User:
     def create_room(self) -> str:
         """Creates a room that anybody may join."""
         answer = self._session.post(
-            f"{self._url}/createRoom", json={"preset": "public_chat"}, headers=self._headers
+            f"{self._url}/createRoom", json={"preset": "public_chat"}, params=self._query
         )
         assert answer.status_code == 200, answer.text
         return str(answer.json()["room_id"])
 
     def join(self, room_id: str) -> None:
         """Joins a room."""
-        answer = self._session.post(
-            f"{self._url}/join/{room_id}", json={}, headers=self._headers
-        )
+        answer = self._session.post(f"{self._url}/join/{room_id}", json={}, headers=self._headers)
         assert answer.status_code == 200, answer.text

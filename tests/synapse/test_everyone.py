@@ -1,7 +1,6 @@
 """Users who may see everyone, on a Synapse that knows 2,000 users."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import World, start_world
@@ -15,10 +14,7 @@ COUNT = 2000
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, list[User]]]:
     """A world with many users, each online and with a status of their own."""
     for world in start_world(tmp_path_factory.mktemp("crowd")):
-        users = world.homeserver.register_all(f"user{number}" for number in range(COUNT))
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda user: user.set_presence("online", f"hello from {user.id}"), users))
-        yield world, users
+        yield world, world.homeserver.register_crowd(COUNT)
 
 
 def test_who_may_see_everyone_gets_everybody_and_themselves(

@@ -18,6 +18,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     yield from start_world(tmp_path_factory.mktemp("outage"), deadline_ms=int(DEADLINE * 1000))
 
 
+@pytest.fixture(autouse=True)
+def daemon_runs_again(world: World) -> Iterator[None]:
+    """So that one test that fails does not fail the others."""
+    yield
+    if not world.daemon.runs:
+        world.daemon.start()
+
+
 def requests(world: World, outcome: str) -> float:
     """How many questions ended like this."""
     return sum(

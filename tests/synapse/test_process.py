@@ -15,7 +15,10 @@ from presence_router._native import Router
 
 def ask():
     answered, result = threading.Event(), []
-    router.get_interested_users("@bob:test", lambda f, *a: f(*a), lambda *a: (result.extend(a), answered.set()))
+    def done(*answer):
+        result.extend(answer)
+        answered.set()
+    router.get_interested_users("@bob:test", lambda f, *a: f(*a), done)
     assert answered.wait(30), "no answer"
     assert result[0] == "ok", result
     return result[2]

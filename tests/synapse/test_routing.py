@@ -43,7 +43,7 @@ def test_a_deny_takes_away_what_an_allow_gave(world: World) -> None:
     ann.set_presence("online", "seen")
     bob.sync_until_status(ann, "seen")
 
-    world.daemon.apply([*rules, deny(ann, {"any": "everyone"})])
+    world.daemon.apply([*rules, deny(ann, "everyone")])
     ann.set_presence("unavailable", "secret")
     control.set_presence("online", "later")
     bob.sync_until_status(control, "later")

@@ -7,16 +7,15 @@
 # "failed" (a fault of our own), with detail for people and None as value.
 
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-T = TypeVar("T", contravariant=True)
+T = TypeVar("T")
 
-class Done(Protocol, Generic[T]):
-    def __call__(self, outcome: str, detail: str, value: T | None, /) -> None: ...
+Done: TypeAlias = Callable[[str, str, T | None], None]
 
 # Keys with the positions of the states that each of them gets, then the number
 # of states whose audience is on servers that nobody named.
-Keys = tuple[list[tuple[list[str], list[int]]], int]
+Keys: TypeAlias = tuple[list[tuple[list[str], list[int]]], int]
 
 def check_address(address: str) -> None:
     """Raises ValueError unless an address is `unix:/path` or `http://host:port`."""
@@ -30,7 +29,7 @@ class Router:
 
     def __new__(
         cls, address: str, server_name: str, destinations: list[str], deadline_ms: int
-    ) -> "Router": ...
+    ) -> Router: ...
     def get_users_for_states(
         self, user_ids: list[str], call_from_thread: Callable[..., Any], done: Done[Keys]
     ) -> None:

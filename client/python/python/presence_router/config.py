@@ -44,7 +44,7 @@ def parse(raw: Any) -> Config:
             hint = f"did you mean `{near[0]}`? " if near else ""
             problems[str(key)] = f"`{key}` is not a key; {hint}valid keys are {_listed(_KEYS)}"
 
-    address = raw.get("address")
+    address: Any = raw.get("address")
     if "address" not in raw:
         problems["address"] = "`address` is missing; write unix:/path/to/socket or http://host:port"
     elif not isinstance(address, str):

@@ -19,7 +19,7 @@ from ._native import Router
 from .condition import Condition
 
 if TYPE_CHECKING:
-    from ._native import Done
+    from ._native import Done, Keys
 
 logger = logging.getLogger("presence_router")
 
@@ -67,7 +67,7 @@ class PresenceRouterModule:
         if not states:
             return {}
         user_ids = [state.user_id for state in states]
-        answer = await self._ask(
+        answer: "Keys | None" = await self._ask(
             "get_users_for_states",
             lambda done: self._router.get_users_for_states(
                 user_ids, self._reactor.callFromThread, done
@@ -87,7 +87,7 @@ class PresenceRouterModule:
 
     async def interest_of(self, user_id: str) -> set[str]:
         """Says whose presence a user may see."""
-        answer = await self._ask(
+        answer: set[str] | None = await self._ask(
             "get_interested_users",
             lambda done: self._router.get_interested_users(
                 user_id, self._reactor.callFromThread, done
