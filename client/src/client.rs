@@ -132,6 +132,11 @@ impl Client {
     where
         F: Future<Output = Result<Response<A>, Status>>,
     {
+        if self.deadline.is_zero() {
+            // What is left of a deadline may be nothing. That says nothing
+            // about the daemon.
+            return Err(Error::Deadline(self.deadline));
+        }
         let pass = self.shared.gate.enter().map_err(Error::from_shut)?;
         let mut request = Request::new(request);
         // So that the daemon gives up too.

@@ -108,11 +108,13 @@ impl Error {
         }
     }
 
-    /// The error without "it cannot be reached", which is said around it.
+    /// The error as the reason of later ones: without "it cannot be reached",
+    /// which is said around it, and without its own deadline, which differs.
     pub(crate) fn gist(&self) -> String {
         match self {
             Self::Unreachable { reason, .. } => reason.clone(),
-            other => other.to_string(),
+            Self::Deadline(_) => "it did not answer in time".to_owned(),
+            other @ Self::Refused(_) => other.to_string(),
         }
     }
 

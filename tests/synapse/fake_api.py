@@ -13,6 +13,10 @@ from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.threads import blockingCallFromThread
 
 
+# The senders in a database that does not answer.
+NEVER: list[str] = []
+
+
 class FakeApi:
     """A homeserver of one name, with senders in its database."""
 
@@ -29,6 +33,8 @@ class FakeApi:
         database = sqlite3.connect(":memory:")
         database.execute("CREATE TABLE presence_stream (stream_id BIGINT, user_id TEXT)")
         database.executemany("INSERT INTO presence_stream VALUES (?, ?)", enumerate(self._stored))
+        if self._stored is NEVER:
+            return Deferred()
         return maybeDeferred(func, database.cursor())
 
     def run_as_background_process(self, _desc: str, func: Callable[..., Any]) -> "Deferred[Any]":
@@ -52,7 +58,7 @@ class Loaded:
     """The module, loaded as Synapse loads it, and its callbacks."""
 
     def __init__(self, server: str, stored: list[str] | None = None, **config: Any) -> None:
-        self.api = FakeApi(server, stored or [])
+        self.api = FakeApi(server, [] if stored is None else stored)
 
         async def load() -> PresenceRouterModule:
             parsed = PresenceRouterModule.parse_config({"deadline_ms": 5000} | config)

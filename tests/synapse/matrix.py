@@ -107,5 +107,5 @@ class User:
 
     def join(self, room_id: str) -> None:
         """Joins a room."""
-        answer = self._session.post(f"{self._url}/join/{room_id}", json={}, headers=self._headers)
+        answer = self._session.post(f"{self._url}/join/{room_id}", json={}, params=self._query)
         assert answer.status_code == 200, answer.text

@@ -2,12 +2,13 @@
 whatever Synapse may hand in, and that it never raises."""
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from daemon import SERVER, Daemon
-from fake_api import Loaded, in_reactor, state
+from fake_api import NEVER, Loaded, in_reactor, state
 from policies import allow
 from presence_router.condition import Condition
 from presence_router.synapse import PresenceRouterModule
@@ -60,6 +61,15 @@ def test_everyone_is_the_known_senders_and_never_all(daemon: Daemon) -> None:
     assert loaded.interest(BOB) == set(stored)
     loaded.route([state("@new:there"), state("@hidden:here")])
     assert loaded.interest(BOB) == {*stored, "@new:there"}
+
+
+def test_a_slow_database_costs_a_deadline_at_most(daemon: Daemon) -> None:
+    daemon.apply([allow("everyone", BOB)])
+    loaded = Loaded("here", NEVER, address=daemon.address, deadline_ms=100)
+    loaded.route([state(ANN)])
+    began = time.monotonic()
+    assert loaded.interest(BOB) == {ANN}
+    assert 0.09 <= time.monotonic() - began < 5
 
 
 def test_open_audiences_reach_named_servers_and_the_rest_is_said_once(

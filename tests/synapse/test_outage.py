@@ -83,7 +83,7 @@ class Syncing:
 
 def test_a_killed_daemon_costs_its_presence_only_and_it_returns_by_itself(world: World) -> None:
     ann, bob, dave, *others = world.users("ann", "bob", "dave", "s0", "s1", "s2")
-    world.daemon.apply([allow([ann.id, "@nobody:test"], [bob.id, *(user.id for user in others)])])
+    world.daemon.apply([allow(ann, [user.id for user in (bob, *others)])])
     dave.join(bob.create_room())
     bob.sync()
     ann.set_presence("online", "before")

@@ -3,7 +3,10 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use presence_router_client::{Client, Error, Refusal, v1::PresenceState};
+use presence_router_client::{
+    Client, Error, Refusal,
+    v1::{GetUsersForStatesResponse, PresenceState},
+};
 use tokio::time::{Instant, timeout};
 
 use crate::{
@@ -101,13 +104,17 @@ impl Caller {
         &self,
         part: &[(usize, &str)],
         start: Instant,
-    ) -> Result<presence_router_client::v1::GetUsersForStatesResponse, Error> {
+    ) -> Result<GetUsersForStatesResponse, Error> {
         let state = |(_, id): &(usize, &str)| PresenceState {
             user_id: (*id).into(),
             ..PresenceState::default()
         };
         let states = part.iter().map(state).collect();
-        self.client.with_deadline(self.left(start)).get_users_for_states(states).await
+        match self.client.with_deadline(self.left(start)).get_users_for_states(states).await {
+            // Not with what was left of it, which would tell nobody anything.
+            Err(Error::Deadline(_)) => Err(Error::Deadline(self.deadline)),
+            answer => answer,
+        }
     }
 
     fn left(&self, start: Instant) -> Duration {

@@ -67,7 +67,7 @@ class PresenceRouterModule:
         if not states:
             return {}
         user_ids = [state.user_id for state in states]
-        answer: "Keys | None" = await self._ask(
+        answer: Keys | None = await self._ask(
             "get_users_for_states",
             lambda done: self._router.get_users_for_states(
                 user_ids, self._reactor.callFromThread, done
