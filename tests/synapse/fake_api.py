@@ -12,7 +12,6 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
 from twisted.internet.threads import blockingCallFromThread
 
-
 # The senders in a database that does not answer.
 NEVER: list[str] = []
 

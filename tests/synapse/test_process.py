@@ -54,7 +54,9 @@ for _ in range(200):
     router.get_interested_users("@bob:test", lambda f, *a: f(*a), lambda *a: results.append(a))
 if "closed" in sys.argv:
     router.close()
-    assert [result[0] for result in results] == ["failed"] * 200, results[:1]
+    # None is forgotten. Some see the connection end before their own end.
+    assert len(results) == 200, len(results)
+    assert {result[0] for result in results} <= {"failed", "unreachable"}, results
 """
 
 

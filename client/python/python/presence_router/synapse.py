@@ -101,9 +101,8 @@ class PresenceRouterModule:
         answered: Deferred[tuple[str, str, T | None]] = Deferred()
 
         def done(outcome: str, detail: str, value: T | None, /) -> None:
-            # Cancelled, it has been called already.
-            if not answered.called:
-                answered.callback((outcome, detail, value))
+            # Cancelled meanwhile: Deferreds swallow the one late result.
+            answered.callback((outcome, detail, value))
 
         try:
             start(done)
