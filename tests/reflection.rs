@@ -12,10 +12,8 @@ async fn v1alpha_lists_the_services_and_has_their_descriptors() {
     let daemon = Daemon::serving("rules: []").await;
     let mut client = ServerReflectionClient::new(daemon.channel());
     let service = "presence_router.v1.PresenceRouterService";
-    let ask = |request| ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(request),
-    };
+    let ask =
+        |request| ServerReflectionRequest { host: String::new(), message_request: Some(request) };
     let requests = tokio_stream::iter([
         ask(MessageRequest::ListServices(String::new())),
         ask(MessageRequest::FileContainingSymbol(service.to_owned())),
