@@ -17,7 +17,7 @@ use crate::worlds::{callers, everybody, policies};
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// Worlds to try: those of the environment, or these.
-fn cases(default: u32) -> ProptestConfig {
+pub(crate) fn cases(default: u32) -> ProptestConfig {
     let set = std::env::var("PRESENCE_ROUTER_CASES").ok();
     let cases = set.map_or(default, |cases| cases.parse().expect("a number of cases"));
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }

@@ -232,6 +232,26 @@ async fn undecodable_messages_end_their_stream_and_nothing_else() {
     }
 }
 
+/// A broken frame is no orderly end either, or answers would be missed in
+/// silence: flags that nobody agreed on, and a message that is cut short.
+#[tokio::test]
+async fn broken_frames_end_their_stream_with_a_reason() {
+    let daemon = Daemon::serving(POLICY).await;
+    let channel = daemon.channel();
+    let mut other = Stream::open(Client::new(channel.clone()), &["example.org"]).await;
+    for frame in ["\x02\0\0\0\0", "\x01\0\0\0\0", "\0\0\0\0\x09ab", "\0\0"] {
+        for method in ["GetUsersForStates", "RouteStates"] {
+            let refused = raw::ended_with(&channel, method, frame).await;
+            assert_eq!(
+                (refused.code(), reason(&refused).as_str()),
+                (Code::InvalidArgument, "MESSAGE_UNDECODABLE"),
+                "{method} {frame:?} {refused:?}",
+            );
+        }
+        goes_on(&mut other).await;
+    }
+}
+
 #[tokio::test]
 async fn a_stream_begins_with_open_and_once() {
     let daemon = Daemon::serving(POLICY).await;

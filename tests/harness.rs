@@ -88,9 +88,13 @@ impl Daemon {
         self.live.now().revision.to_string()
     }
 
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::from_shared(format!("http://{}", self.address)).unwrap()
+    }
+
     /// A connection of its own.
     pub(crate) fn channel(&self) -> Channel {
-        Endpoint::from_shared(format!("http://{}", self.address)).unwrap().connect_lazy()
+        self.endpoint().connect_lazy()
     }
 
     pub(crate) fn client(&self) -> Client {

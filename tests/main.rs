@@ -18,6 +18,9 @@ mod agreement;
 /// Bad input: a clear refusal, and nothing else disturbed.
 #[cfg(test)]
 mod bad_input;
+/// Edits of the directory, against a rebuild.
+#[cfg(test)]
+mod edits;
 /// `routing` knows no protocol, file or clock.
 #[cfg(test)]
 mod layers;
@@ -30,3 +33,6 @@ mod scenarios;
 /// The rules of the stream that worlds and scenarios do not reach.
 #[cfg(test)]
 mod stream;
+/// The server's types for batches, against prost's.
+#[cfg(test)]
+mod wire;

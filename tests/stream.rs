@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
-use presence_router_proto::v1::{Open, StateBatch};
+use presence_router_proto::v1::{InterestQuery, Open, StateBatch};
 use presence_router_server::live::Loaded;
 use presence_router_server::rpc::server::Limits;
 use tonic::Code;
@@ -59,6 +59,28 @@ async fn a_set_is_sent_once_and_a_group_is_one_set() {
     assert_eq!((parts, again.len()), (0, 2), "nothing is sent twice");
     let (parts, none) = route(&mut stream, &mut sets, &["@stranger:example.org"]).await;
     assert_eq!((parts, none.len()), (0, 0));
+
+    // A team is one set for interests as well.
+    let user_id = "@ola:example.org".to_owned();
+    stream.send(Ask::Interest(InterestQuery { user_id, ..Default::default() }));
+    let told = stream.next().await.unwrap();
+    assert!(matches!(told, Some(Told::InterestAnswer(_))), "{told:?}");
+}
+
+/// More exceptions than fit a message that clients take.
+#[tokio::test]
+async fn many_exceptions_come_in_parts() {
+    let users: Vec<String> = (0..20_000).map(|i| format!("@user{i:05}:example.org")).collect();
+    let policy = format!(
+        "groups: {{ hidden: {users:?} }}\nrules:\n  - name: all but the hidden\n    allow: {{ from: everyone, to: {{ any: everyone, except: {{ group: hidden }} }} }}"
+    );
+    let daemon = Daemon::serving(&policy).await;
+    let client = Client::new(daemon.channel()).max_decoding_message_size(256 * 1024);
+    let mut stream = Stream::open(client, &["example.org"]).await;
+    let mut sets = Sets::default();
+    let (_, ids) = route(&mut stream, &mut sets, &["@ann:example.org"]).await;
+    assert!(users.iter().step_by(97).all(|user| !sets.contains(ids[0], user)));
+    assert!(sets.contains(ids[0], "@joe:example.org"));
 }
 
 #[tokio::test]
@@ -142,12 +164,13 @@ async fn a_silent_stream_is_kept_alive() {
     }
 }
 
-/// Each connection has windows and channels of its own, so the slow one cannot
-/// fill those of the other.
+/// With windows this small the daemon must wait for the slow one early on.
 #[tokio::test]
 async fn a_client_that_does_not_read_slows_only_itself() {
     let daemon = Daemon::serving(TEAMS).await;
-    let mut slow = Stream::open(daemon.client(), &["example.org"]).await;
+    let endpoint = daemon.endpoint().initial_stream_window_size(65_535);
+    let channel = endpoint.initial_connection_window_size(65_535).connect_lazy();
+    let mut slow = Stream::open(Client::new(channel), &["example.org"]).await;
     let users = vec!["@joe:example.org"; 1000];
     for batch_id in 0..500 {
         slow.send(Ask::Batch(StateBatch {

@@ -16,8 +16,9 @@ mod yaml;
 
 use std::sync::Arc;
 
+use crate::routing::engine::{Engine, TooDeep, Whose};
 use crate::routing::plan::Plan;
-use crate::routing::snapshot::{Snapshot, TooDeep, Whose};
+use crate::routing::snapshot::Snapshot;
 use document::Document;
 use problem::{Problem, Problems};
 use resolve::Resolved;
@@ -50,9 +51,9 @@ impl Policy {
         // Also of a document with problems: whoever mends it wants to know all.
         let resolved = document.as_ref().map(|document| resolve::plan(document, &mut problems));
         if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
-            match Snapshot::new(&resolved.plan) {
-                Ok(snapshot) => {
-                    let (plan, snapshot) = (resolved.plan, Arc::new(snapshot));
+            match Engine::new(&resolved.plan) {
+                Ok(engine) => {
+                    let (plan, snapshot) = (resolved.plan, engine.snapshot());
                     return Ok(Self { document, plan, snapshot });
                 }
                 Err(error) => problems.push(too_deep(error, &document, &resolved)),

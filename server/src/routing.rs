@@ -7,15 +7,23 @@
 //!
 //! To read in this order: [`user_id`] says what an id is, [`plan`] what is
 //! decided by, [`members`] how a set is kept, [`people`] who is numbered,
-//! [`snapshot`] how a plan becomes sets, [`relation`] who sees whom, and
-//! [`caller`] which part of it concerns a homeserver.
+//! [`sets`] which sets there are, `roles` what the rules make of them, and
+//! `classes` which users are in the same; [`snapshot`] is all of that at one
+//! moment, [`relation`] who sees whom by it, and [`caller`] which part of that
+//! concerns a homeserver. [`engine`] is the writer, `chunked` how its snapshots
+//! share what did not change.
 //!
 //! Pure: no protocol, no database, no file, no clock.
 
 pub mod caller;
+mod chunked;
+mod classes;
+pub mod engine;
 pub mod members;
 pub mod people;
 pub mod plan;
 pub mod relation;
+mod roles;
+pub mod sets;
 pub mod snapshot;
 pub mod user_id;

@@ -16,5 +16,5 @@ pub mod listener;
 mod request;
 pub mod server;
 pub mod service;
-mod stream;
+pub mod stream;
 mod unary;

@@ -1,19 +1,47 @@
 //! Calls with bytes instead of messages, for what no generated client sends.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use presence_router_proto::v1::presence_router_service_server::SERVICE_NAME;
+use http_body::Body;
+
+use presence_router_proto::server::presence_router_service_server::SERVICE_NAME;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::client::Grpc;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::codegen::http::uri::PathAndQuery;
+use tonic::codegen::Service;
+use tonic::codegen::http::{self, uri::PathAndQuery};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 /// Sends a message as it is, and drops what comes back.
 #[derive(Clone, Copy, Default)]
 struct Raw;
+
+/// The status that a call ends with whose request is these bytes, frames and
+/// all.
+pub(crate) async fn ended_with(channel: &Channel, method: &str, request: &'static str) -> Status {
+    let request = http::Request::post(path(method))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(tonic::body::Body::new(request.to_owned()))
+        .unwrap();
+    let mut channel = channel.clone();
+    std::future::poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+    let response = channel.call(request).await.unwrap();
+    if let Some(status) = Status::from_header_map(response.headers()) {
+        return status;
+    }
+    let mut body = pin!(response.into_body());
+    loop {
+        let frame = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
+        let frame = frame.expect("a status at the end").unwrap();
+        if let Some(trailers) = frame.trailers_ref() {
+            return Status::from_header_map(trailers).unwrap();
+        }
+    }
+}
 
 /// A stream of byte messages.
 pub(crate) struct RawStream {

@@ -10,7 +10,7 @@ use presence_router_proto::v1::{
 };
 use presence_router_server::policy::document::Document;
 use presence_router_server::routing::caller::Caller;
-use presence_router_server::routing::relation::Side;
+use presence_router_server::routing::relation::{Scope, Side};
 use presence_router_server::routing::snapshot::Snapshot;
 use presence_router_server::routing::user_id::UserId;
 
@@ -56,7 +56,7 @@ pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[Stri
     for user in users {
         for side in [Side::Sender, Side::Recipient] {
             let signature = snapshot.signature(UserId::parse(user).unwrap(), side, &caller);
-            let set = snapshot.counterparts(&signature, &caller);
+            let set = snapshot.counterparts(&signature, &Scope::new(caller.clone()));
             let lists = match side {
                 Side::Sender => &mut answers.audiences,
                 Side::Recipient => &mut answers.interests,

@@ -68,7 +68,7 @@ pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved
                 all.map(|n| Product { senders: Set::Group(n), recipients: Set::Group(n) }).collect()
             }
         };
-        Rule { effect: rule.effect, products }
+        Rule { effect: rule.effect.clone(), shadow: false, products }
     });
     let plan = Plan { rules: rules.collect(), groups: members };
     Resolved { plan, groups: order.groups }

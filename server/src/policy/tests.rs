@@ -132,8 +132,8 @@ rules:
             ]),
         ],
         rules: vec![
-            Rule { effect: Effect::Allow, products: vec![within(1), within(0)] },
-            Rule { effect: Effect::Deny, products: vec![everyone_to_bots] },
+            Rule { effect: Effect::Allow, shadow: false, products: vec![within(1), within(0)] },
+            Rule { effect: Effect::Deny, shadow: false, products: vec![everyone_to_bots] },
         ],
     };
     assert_eq!(plan, want);

@@ -86,19 +86,41 @@ impl Members {
         self.open = std::mem::take(&mut self.open).and_not(other.open.clone());
     }
 
+    /// Puts a named user in or takes it out, whatever the open rule says.
+    pub(super) fn put(&mut self, number: u32, is_in: bool) {
+        if is_in {
+            self.named.insert(number);
+        } else {
+            self.named.remove(number);
+        }
+    }
+
+    /// Puts in a user who has just been named and whom the open rule lets in.
+    pub(super) fn cover(&mut self, number: u32) {
+        self.named.insert(number);
+        self.covered.insert(number);
+    }
+
     /// Keeps only users of the caller's own servers.
     #[must_use]
-    pub fn on_servers_of(mut self, caller: &Caller, local: &RoaringBitmap) -> Self {
-        self.named &= local;
-        self.covered &= local;
-        self.open = self.open.on_servers(caller);
-        self
+    pub fn on_servers_of(&self, caller: &Caller, local: &RoaringBitmap) -> Self {
+        Self {
+            named: &self.named & local,
+            covered: &self.covered & local,
+            open: self.open.on_servers(caller),
+        }
+    }
+
+    /// Whether somebody may be in both. `false` is certain.
+    pub(super) fn may_meet(&self, other: &Self) -> bool {
+        let both_open = self.open != Open::Nobody && other.open != Open::Nobody;
+        both_open || !self.named.is_disjoint(&other.named)
     }
 
     /// Whether the user is in.
     pub fn contains(&self, who: Who<'_>) -> bool {
         match who {
-            Who::Named(number) => self.named.contains(number),
+            Who::Named { number, .. } => self.named.contains(number),
             Who::Unnamed(user) => self.open.contains(user),
         }
     }
@@ -152,8 +174,9 @@ impl Open {
             Self::Nobody => Some(false),
             Self::Everyone => Some(true),
             Self::Server(glob) => Some(glob.matches(server)),
-            Self::Match(pattern) if pattern.server().matches(server) => None,
-            Self::Match(_) => Some(false),
+            Self::Match(pattern) if !pattern.server().matches(server) => Some(false),
+            // Every localpart has a sigil.
+            Self::Match(pattern) => matches!(pattern.user().as_str(), "*" | "@*").then_some(true),
             Self::Union(any) => decide(any.iter().map(|open| open.reaches(server)), true),
             Self::Intersection(all) => decide(all.iter().map(|open| open.reaches(server)), false),
             Self::Difference(any, except) => {
@@ -303,6 +326,7 @@ mod tests {
     fn says_which_servers_it_reaches() {
         assert_eq!(Open::Everyone.reaches("a"), Some(true));
         assert_eq!(bots("a").reaches("a"), None);
+        assert_eq!(Open::Match(UserGlob::parse("@*:a").unwrap()).reaches("a"), Some(true));
         assert_eq!(bots("a").reaches("b"), Some(false));
         assert_eq!(Open::Everyone.and_not(server("a")).reaches("a"), Some(false));
         assert_eq!(Open::Everyone.and_not(bots("a")).reaches("a"), None);

@@ -24,18 +24,47 @@ pub struct Rule {
     /// What the rule does to the pairs that it matches.
     pub effect: Effect,
 
+    /// Whether the rule takes no part, and is only evaluated and counted.
+    pub shadow: bool,
+
     /// The pairs that the rule matches.
     pub products: Vec<Product>,
 }
 
 /// What a rule does to the pairs that it matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// They may be visible.
     Allow,
 
     /// They are not, whatever allows them.
     Deny,
+
+    /// What is shown of them is less.
+    Hide(Hide),
+}
+
+/// What a rule hides. The receiver applies it to each pair.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hide {
+    /// What is hidden.
+    pub fields: Fields,
+
+    /// Values of `presence` for which nothing is. Sorted, without repeats.
+    pub unless: Box<[Box<str>]>,
+}
+
+/// Fields of presence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fields {
+    /// All of it: shown as offline, without status and activity.
+    pub presence: bool,
+    /// The status message.
+    pub status_msg: bool,
+    /// The time of last activity.
+    pub last_active_ts: bool,
+    /// Whether the user is active at the moment.
+    pub currently_active: bool,
 }
 
 /// Every pair of one of the senders with one of the recipients.
@@ -49,7 +78,7 @@ pub struct Product {
 }
 
 /// A set of users, as an expression that says about any user whether it is in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Set {
     /// These users, valid ids in any order, repeats allowed.
     Users(Vec<Box<str>>),
@@ -65,6 +94,10 @@ pub enum Set {
 
     /// The members of a group.
     Group(usize),
+
+    /// Whom the directory keeps under this name. Only a group of a plan may be
+    /// this, as a whole.
+    Directory(Box<str>),
 
     /// Who is in any of them; nobody if there are none.
     Union(Vec<Set>),

@@ -1,31 +1,43 @@
 //! Who sees whom, read from either side.
 //!
-//! Rules are products: every sender in the one set with every recipient in the
-//! other. So all that a user's counterparts depend on is which products the
-//! user stands in, on its side: its *signature*. Users with one signature have
-//! one audience, or one interest:
+//! A rule is a product of two sets: every sender in the one with every
+//! recipient in the other. So all that a user's counterparts depend on is which
+//! of the rules' sets it is in:
 //!
 //! ```text
-//! counterparts(signature) = union over allow products A of (other side of A
-//!                           minus the other sides of all deny products)
+//! counterparts(user) = union over sets R that an allow rule puts across from a
+//!                      set of the user's, of R minus all sets that a deny rule
+//!                      puts across from one
 //! ```
 //!
-//! Each term of that union is a *part*. Parts depend on one allow product and
-//! the deny products together, so users with different signatures share them;
-//! a group is one part, however many audiences it is in.
+//! Each term of that union is a *part*: a set, minus others. Users with
+//! different counterparts share parts, and so do audiences and interests; a
+//! group is one part, however many audiences it is in.
 //!
 //! A user is never its own counterpart. Sets here are *modulo self*: they may
 //! hold the user itself, and whoever spells them out leaves it away.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
 use super::caller::Caller;
-use super::members::{Members, Open};
-use super::people::{People, Who};
+use super::classes;
+use super::members::Members;
+use super::people::Who;
+use super::plan::Hide;
+use super::sets::SetId;
 use super::snapshot::Snapshot;
 use super::user_id::UserId;
+
+/// What concerns a caller in one snapshot.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    caller: Caller,
+    /// Named users of its servers. Found when it is first asked for, as few
+    /// answers need it.
+    local: OnceLock<RoaringBitmap>,
+}
 
 /// A side of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,45 +49,53 @@ pub enum Side {
     Recipient,
 }
 
-/// All that a user's counterparts depend on.
+/// All that a user's counterparts depend on, as far as they concern a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Signature {
     /// The side that the user stands on.
     side: Side,
-    /// Allow products that it stands in, ascending.
-    allow: Box<[u32]>,
-    /// Deny products that it stands in, ascending.
-    deny: Arc<[u32]>,
     /// Whether only counterparts on the caller's own servers count.
     local_only: bool,
+    sets: Sets,
 }
 
-/// A term of the union that makes a user's counterparts.
+/// The sets of rules that a user is in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Sets {
+    /// Those of a class of named users.
+    Class(u32),
+    /// Those that servers and patterns let an unnamed user into.
+    Open(Box<[SetId]>),
+}
+
+/// A term of the union that makes a user's counterparts: a set, minus others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Part {
-    side: Side,
-    allow: u32,
-    deny: Arc<[u32]>,
+    allow: SetId,
+    deny: Arc<[SetId]>,
     local_only: bool,
 }
 
-/// Products of senders and recipients, and which users stand in which.
-#[derive(Debug, Default)]
-pub(super) struct Pairs {
-    products: Vec<[Arc<Members>; 2]>,
-    sides: [Incidence; 2],
-}
+// === impl Scope ===
 
-/// Which products a user stands in, on one side.
-#[derive(Debug, Default)]
-struct Incidence {
-    /// For the named user `n`, `products[starts[n]..starts[n + 1]]` are those
-    /// of its products that have no open rule, ascending.
-    starts: Box<[usize]>,
-    products: Box<[u32]>,
-    /// Products with an open rule, ascending. Most users stand in them, so a
-    /// list for each user would say the same a million times.
-    open: Box<[u32]>,
+impl Scope {
+    /// For one snapshot only.
+    pub fn new(caller: Caller) -> Self {
+        Self { caller, local: OnceLock::new() }
+    }
+
+    /// The caller.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn local(&self, snapshot: &Snapshot) -> &RoaringBitmap {
+        self.local.get_or_init(|| {
+            let names = self.caller.server_names();
+            let users = names.filter_map(|name| snapshot.people.on_server(name));
+            users.fold(RoaringBitmap::new(), |all, some| all | some)
+        })
+    }
 }
 
 // === impl Snapshot ===
@@ -84,41 +104,127 @@ impl Snapshot {
     /// What the counterparts of a user depend on, as far as they concern a
     /// caller.
     pub fn signature(&self, user: UserId<'_>, side: Side, caller: &Caller) -> Signature {
-        let who = self.people.who(user);
-        Signature {
-            side,
-            allow: self.allow.standing(who, side).into(),
-            deny: self.deny.standing(who, side).into(),
-            local_only: !caller.is_local(user),
+        match self.people.who(user) {
+            Who::Named { class, .. } => self.signature_of_class(class, side, caller),
+            Who::Unnamed(user) => {
+                let sets = Sets::Open(self.open_sets_of(user).collect());
+                Signature { side, local_only: !caller.is_local(user), sets }
+            }
         }
     }
 
-    /// The members of one part.
-    pub fn part(&self, part: &Part, caller: &Caller) -> Members {
-        let other = part.side.other();
-        let mut members =
-            self.allow.side(part.allow, other).map(|set| Members::clone(set)).unwrap_or_default();
-        for deny in part.deny.iter() {
-            if let Some(denied) = self.deny.side(*deny, other) {
-                members.subtract(denied);
+    /// The signature of the users of a class.
+    pub fn signature_of_class(&self, class: u32, side: Side, caller: &Caller) -> Signature {
+        let server = classes::class(&self.classes, class)
+            .and_then(|class| self.people.server(class.server))
+            .unwrap_or_default();
+        Signature { side, local_only: !caller.holds(server), sets: Sets::Class(class) }
+    }
+
+    /// The parts whose union the counterparts are. None: nobody.
+    pub fn parts(&self, signature: &Signature) -> Vec<Part> {
+        let (mut allow, mut deny) = (Vec::new(), Vec::new());
+        for set in self.signature_sets(signature) {
+            if let Some(role) = self.roles.role(*set, signature.side) {
+                allow.extend_from_slice(&role.allow);
+                deny.extend_from_slice(&role.deny);
             }
         }
-        if part.local_only {
-            let local = caller
-                .server_names()
-                .fold(RoaringBitmap::new(), |all, name| all | self.people.on_server(name));
-            members = members.on_servers_of(caller, &local);
+        for list in [&mut allow, &mut deny] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        let part = |allow| {
+            // Only what takes something away, so that a group which no rule
+            // touches is one part, whatever else its members are denied.
+            let set = self.set(allow);
+            let takes = |deny: &SetId| {
+                set.zip(self.set(*deny)).is_some_and(|(set, denied)| set.may_meet(denied))
+            };
+            let deny = deny.iter().copied().filter(takes).collect();
+            Part { allow, deny, local_only: signature.local_only }
+        };
+        allow.into_iter().map(part).collect()
+    }
+
+    /// The members of one part.
+    pub fn part(&self, part: &Part, scope: &Scope) -> Members {
+        let set = self.set(part.allow);
+        let mut members = match (set, part.local_only) {
+            (None, _) => Members::default(),
+            (Some(set), false) => Members::clone(set),
+            (Some(set), true) => set.on_servers_of(&scope.caller, scope.local(self)),
+        };
+        for deny in part.deny.iter() {
+            if let Some(denied) = self.set(*deny) {
+                members.subtract(denied);
+            }
         }
         members
     }
 
     /// All counterparts of the users with a signature, modulo self.
-    pub fn counterparts(&self, signature: &Signature, caller: &Caller) -> Members {
+    pub fn counterparts(&self, signature: &Signature, scope: &Scope) -> Members {
         let mut all = Members::default();
-        for part in signature.parts() {
-            all.unite(&self.part(&part, caller));
+        for part in self.parts(signature) {
+            all.unite(&self.part(&part, scope));
         }
         all
+    }
+
+    /// Whether any hide rule concerns the users with a signature.
+    pub fn hides_anything(&self, signature: &Signature) -> bool {
+        let role = |set: &SetId| self.roles.role(*set, signature.side);
+        self.signature_sets(signature).iter().filter_map(role).any(|role| !role.hide.is_empty())
+    }
+
+    /// What is hidden from, or of, which of the counterparts: sets that hold no
+    /// others. Several that hold one user add up.
+    pub fn hides(&self, signature: &Signature, counterparts: &Members) -> Vec<(Members, &Hide)> {
+        let mut places: Vec<(u32, SetId)> = Vec::new();
+        for set in self.signature_sets(signature) {
+            if let Some(role) = self.roles.role(*set, signature.side) {
+                places.extend(role.hide.iter().map(|(other, hide)| (*hide, *other)));
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        let mut hides = Vec::new();
+        for same in places.chunk_by(|(a, _), (b, _)| a == b) {
+            let mut users = Members::default();
+            for (_, set) in same {
+                if let Some(set) = self.set(*set) {
+                    users.unite(set);
+                }
+            }
+            users.intersect(counterparts);
+            let hide = same.first().and_then(|(place, _)| self.roles.hide(*place));
+            if let Some(hide) = hide.filter(|_| !users.is_empty()) {
+                hides.push((users, hide));
+            }
+        }
+        hides
+    }
+
+    /// The definition, for one pair: not the same user, some allow rule, and no
+    /// deny rule.
+    pub fn visible(&self, sender: UserId<'_>, recipient: UserId<'_>) -> bool {
+        let [senders, recipients] =
+            [sender, recipient].map(|user| self.sets_of(self.people.who(user)));
+        let across = |allowed: bool| {
+            senders.iter().filter_map(|set| self.roles.role(*set, Side::Sender)).any(|role| {
+                let others = if allowed { &role.allow } else { &role.deny };
+                others.iter().any(|other| recipients.binary_search(other).is_ok())
+            })
+        };
+        sender != recipient && across(true) && !across(false)
+    }
+
+    fn signature_sets<'s>(&'s self, signature: &'s Signature) -> &'s [SetId] {
+        match &signature.sets {
+            Sets::Class(class) => self.sets_of_class(*class),
+            Sets::Open(sets) => sets,
+        }
     }
 }
 
@@ -134,106 +240,19 @@ impl Side {
         }
     }
 
-    fn of<T>(self, [senders, recipients]: &[T; 2]) -> &T {
+    /// What is this side's of a pair of senders' and recipients'.
+    pub fn of<T>(self, [senders, recipients]: &[T; 2]) -> &T {
         match self {
             Self::Sender => senders,
             Self::Recipient => recipients,
         }
     }
-}
 
-// === impl Signature ===
-
-impl Signature {
-    /// The parts whose union the counterparts are. None: nobody.
-    pub fn parts(&self) -> impl ExactSizeIterator<Item = Part> {
-        self.allow.iter().map(|allow| Part {
-            side: self.side,
-            allow: *allow,
-            deny: Arc::clone(&self.deny),
-            local_only: self.local_only,
-        })
-    }
-}
-
-// === impl Pairs ===
-
-impl Pairs {
-    pub(super) fn new(products: Vec<(Arc<Members>, Arc<Members>)>, people: &People) -> Self {
-        let products: Vec<_> = products.into_iter().map(|(s, r)| [s, r]).collect();
-        let sides = [Side::Sender, Side::Recipient]
-            .map(|side| Incidence::new(products.iter().map(|product| &**side.of(product)), people));
-        Self { products, sides }
-    }
-
-    fn side(&self, product: u32, side: Side) -> Option<&Arc<Members>> {
-        let product = self.products.get(usize::try_from(product).ok()?)?;
-        Some(side.of(product))
-    }
-
-    /// The products that a user stands in, ascending.
-    fn standing(&self, who: Who<'_>, side: Side) -> Vec<u32> {
-        let incidence = side.of(&self.sides);
-        let mut all = incidence.listed(who).to_vec();
-        let listed = all.len();
-        all.extend(
-            incidence
-                .open
-                .iter()
-                .filter(|product| self.side(**product, side).is_some_and(|set| set.contains(who))),
-        );
-        if listed > 0 && all.len() > listed {
-            all.sort_unstable();
-        }
-        all
-    }
-}
-
-// === impl Incidence ===
-
-impl Incidence {
-    fn new<'a>(sets: impl Iterator<Item = &'a Members> + Clone, people: &People) -> Self {
-        let numbered = || (0u32..).zip(sets.clone());
-        let finite = || numbered().filter(|(_, set)| *set.open() == Open::Nobody);
-        let open =
-            numbered().filter(|(_, set)| *set.open() != Open::Nobody).map(|(n, _)| n).collect();
-
-        // Counting sort by user: count, sum up, fill in.
-        let mut ends = vec![0usize; people.count() + 1];
-        let at = |user: u32| usize::try_from(user).unwrap_or(usize::MAX);
-        for (_, set) in finite() {
-            for user in set.named() {
-                if let Some(count) = ends.get_mut(at(user) + 1) {
-                    *count += 1;
-                }
-            }
-        }
-        let mut sum = 0;
-        for count in &mut ends {
-            sum += *count;
-            *count = sum;
-        }
-        let starts: Box<[usize]> = ends.as_slice().into();
-        let mut products = vec![0u32; sum].into_boxed_slice();
-        for (product, set) in finite() {
-            for user in set.named() {
-                if let Some(next) = ends.get_mut(at(user)) {
-                    if let Some(slot) = products.get_mut(*next) {
-                        *slot = product;
-                    }
-                    *next += 1;
-                }
-            }
-        }
-        Self { starts, products, open }
-    }
-
-    fn listed(&self, who: Who<'_>) -> &[u32] {
-        let Who::Named(number) = who else { return &[] };
-        let at = usize::try_from(number).unwrap_or(usize::MAX);
-        match self.starts.get(at..=at + 1) {
-            Some([start, end]) => self.products.get(*start..*end).unwrap_or_default(),
-            _ => &[],
+    /// The same, to change.
+    pub fn of_mut<T>(self, [senders, recipients]: &mut [T; 2]) -> &mut T {
+        match self {
+            Self::Sender => senders,
+            Self::Recipient => recipients,
         }
     }
 }

@@ -71,7 +71,8 @@ impl StreamLog {
 
     pub(super) fn ended(self, tally: &Tally, refused: Option<&Status>) {
         let peer = self.peer.map(tracing::field::display);
-        let Tally { batches, states, interests, refused: requests_refused } = tally;
+        let Tally { batches, states, interests, refused: requests_refused, revision } = tally;
+        let revision = revision.map(tracing::field::display);
         let seconds = self.since.elapsed().as_secs_f64();
         let code = refused.map_or(Code::Ok, Status::code);
         let why = refused.map(Status::message);
@@ -83,6 +84,7 @@ impl StreamLog {
             states,
             interests,
             requests_refused,
+            revision,
             seconds,
             why,
             "stream ended"
@@ -159,6 +161,9 @@ fn log(
     let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
     if !service.starts_with("presence_router.") {
         debug!(method, service, peer, ?code, why, micros, "call");
+    } else if method == "RouteStates" && status.is_none() {
+        // Told when it ends, with what it did.
+        debug!(method, peer, "stream began");
     } else if let Some(Answered { asked, answered, revision }) = answered {
         info!(method, peer, ?code, asked, answered, %revision, micros, "call");
     } else {

@@ -1,31 +1,68 @@
 //! Says a set in the contract's words.
 
 use presence_router_proto::v1::{
-    Everyone, SetDifference, SetExpression, SetList, UserList, set_expression::Expression,
+    Everyone, Hide, PresenceField, SetDifference, SetExpression, SetList, UserList,
+    set_expression::Expression,
 };
 use roaring::RoaringBitmap;
 
 use crate::routing::members::{Members, Open};
 use crate::routing::people::People;
+use crate::routing::plan::{self, Fields};
 
 /// The open part of a set with its exceptions; `None` if there is none.
+/// `exceptions` says a list of users.
 ///
 /// Exceptions are the one thing that names users who are not in: those whom the
 /// open rule would let in otherwise, and nobody else.
-pub(super) fn open_part(members: &Members, people: &People) -> Option<SetExpression> {
+pub(super) fn open_part(
+    members: &Members,
+    exceptions: impl FnOnce(&RoaringBitmap) -> SetExpression,
+) -> Option<SetExpression> {
     if *members.open() == Open::Nobody {
         return None;
     }
     let open = open(members.open());
-    let exceptions = members.exceptions();
-    Some(if exceptions.is_empty() {
+    let except = members.exceptions();
+    Some(if except.is_empty() {
         open
     } else {
         expression(Expression::Difference(Box::new(SetDifference {
             any: Some(Box::new(open)),
-            except: Some(Box::new(expression(Expression::Users(users(&exceptions, people))))),
+            except: Some(Box::new(exceptions(&except))),
         })))
     })
+}
+
+/// A hide for some users.
+pub(super) fn hide(users: SetExpression, hide: &plan::Hide) -> Hide {
+    let Fields { presence, status_msg, last_active_ts, currently_active } = hide.fields;
+    let fields = [
+        (presence, PresenceField::Presence),
+        (status_msg, PresenceField::StatusMsg),
+        (last_active_ts, PresenceField::LastActiveTs),
+        (currently_active, PresenceField::CurrentlyActive),
+    ];
+    Hide {
+        users: Some(users),
+        fields: fields.iter().filter(|(is, _)| *is).map(|(_, field)| (*field).into()).collect(),
+        unless_presence: hide.unless.iter().map(|presence| presence.to_string()).collect(),
+    }
+}
+
+/// All of a set, spelled out as far as it is finite.
+pub(super) fn whole(members: &Members, people: &People) -> SetExpression {
+    let listed = members.listed_besides();
+    match open_part(members, |except| list(except, people)) {
+        None => list(&listed, people),
+        Some(open) if listed.is_empty() => open,
+        Some(open) => any_of(vec![list(&listed, people), open]),
+    }
+}
+
+/// A list of users, as an expression.
+pub(super) fn list(numbers: &RoaringBitmap, people: &People) -> SetExpression {
+    expression(Expression::Users(users(numbers, people)))
 }
 
 /// The union of sets that the stream defined.
@@ -45,7 +82,9 @@ pub(super) fn any_of(sets: Vec<SetExpression>) -> SetExpression {
 
 /// A list of users, in the order of their bytes.
 pub(super) fn users(numbers: &RoaringBitmap, people: &People) -> UserList {
-    UserList { user_ids: numbers.iter().map(|n| people.id(n).to_owned()).collect() }
+    let mut user_ids: Vec<String> = numbers.iter().map(|n| people.id(n).to_owned()).collect();
+    user_ids.sort_unstable();
+    UserList { user_ids }
 }
 
 fn open(rule: &Open) -> SetExpression {

@@ -1,6 +1,7 @@
 //! Every refusal, and the one place where it becomes a gRPC code.
 
 use std::collections::HashMap;
+use std::error::Error;
 
 use presence_router_proto::ERROR_DOMAIN;
 use presence_router_proto::v1::{ErrorReason, FieldViolation, RequestError, request_error};
@@ -172,9 +173,9 @@ impl Fault {
     pub fn of_transport(status: &Status, request_limit: usize) -> Option<Self> {
         match status.code() {
             Code::OutOfRange => Some(Self::MessageTooLarge { limit: request_limit }),
-            // What tonic makes of prost's decode error. HTTP/2 errors share the
-            // code, so the text must tell.
-            Code::Internal if status.message().starts_with("failed to decode Protobuf") => {
+            // What tonic makes of bytes that are no message or no frame. HTTP/2
+            // errors share the code, and have what caused them with them.
+            Code::Internal if status.source().is_none() => {
                 Some(Self::MessageUndecodable(status.message().to_owned()))
             }
             _ => None,

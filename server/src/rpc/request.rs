@@ -5,7 +5,7 @@ use presence_router_proto::v1::{ErrorReason, FieldViolation, PresenceState};
 use super::fault::{Fault, MAX_VIOLATIONS};
 use crate::revision::Revision;
 use crate::routing::caller::Caller;
-use crate::routing::user_id::UserId;
+use crate::routing::user_id::{UserId, UserIdError};
 
 /// Most server names that a caller may hold.
 pub(super) const MAX_SERVER_NAMES: usize = 100;
@@ -26,30 +26,46 @@ pub(super) fn caller(server_names: &[String]) -> Result<Caller, Fault> {
     })
 }
 
+/// Refuses a batch with more states than the limit.
+pub(super) fn batch_size(found: usize, limit: usize) -> Result<(), Fault> {
+    if found > limit { Err(Fault::BatchTooLarge { found, limit }) } else { Ok(()) }
+}
+
 /// The senders of a batch, in its order.
 pub(super) fn senders(states: &[PresenceState], limit: usize) -> Result<Vec<UserId<'_>>, Fault> {
-    if states.len() > limit {
-        return Err(Fault::BatchTooLarge { found: states.len(), limit });
-    }
-    let mut violations = Vec::new();
+    batch_size(states.len(), limit)?;
+    let mut violations = Violations::default();
     let mut senders = Vec::with_capacity(states.len());
-    for (i, state) in states.iter().enumerate() {
+    for (index, state) in states.iter().enumerate() {
         match UserId::parse(&state.user_id) {
             Ok(user) => senders.push(user),
-            Err(error) => {
-                violations.push(FieldViolation {
-                    field: format!("states[{i}].user_id"),
-                    description: format!("is not a user id: {error}"),
-                });
-                if violations.len() == MAX_VIOLATIONS {
-                    break;
-                }
-            }
+            Err(error) => violations.state(index, error)?,
         }
     }
-    if violations.is_empty() {
-        Ok(senders)
-    } else {
+    violations.refuse()?;
+    Ok(senders)
+}
+
+/// Bad fields, collected until there are enough.
+#[derive(Debug, Default)]
+pub(super) struct Violations(Vec<FieldViolation>);
+
+impl Violations {
+    /// Notes that a state's user is not one. Fails once the list is full.
+    pub(super) fn state(&mut self, index: usize, error: UserIdError) -> Result<(), Fault> {
+        self.0.push(FieldViolation {
+            field: format!("states[{index}].user_id"),
+            description: format!("is not a user id: {error}"),
+        });
+        if self.0.len() < MAX_VIOLATIONS { Ok(()) } else { std::mem::take(self).refuse() }
+    }
+
+    /// Fails if anything was noted.
+    pub(super) fn refuse(self) -> Result<(), Fault> {
+        let Self(violations) = self;
+        if violations.is_empty() {
+            return Ok(());
+        }
         Err(Fault::BadFields { reason: ErrorReason::UserIdInvalid, violations })
     }
 }

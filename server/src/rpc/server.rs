@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence_router_proto::FILE_DESCRIPTOR_SET;
-use presence_router_proto::v1::presence_router_service_server::{
+use presence_router_proto::server::presence_router_service_server::{
     PresenceRouterServiceServer, SERVICE_NAME,
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -88,7 +88,9 @@ pub async fn serve(
     drop(accepted);
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    let service = PresenceRouterServiceServer::new(Service::new(live, limits, shutdown.clone()))
+    // Cancelled after health has said so: who watches it hears NOT_SERVING first.
+    let drain = CancellationToken::new();
+    let service = PresenceRouterServiceServer::new(Service::new(live, limits, drain.clone()))
         .max_decoding_message_size(limits.request_bytes);
     set_status(&health, ServingStatus::Serving).await;
 
@@ -97,7 +99,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .http2_max_header_list_size(HEADER_BYTES)
-        .layer(DrainLayer(shutdown.clone()))
+        .layer(DrainLayer(drain.clone()))
         .layer(AccessLayer { request_bytes: limits.request_bytes })
         .add_service(service)
         .add_service(health_service)
@@ -109,6 +111,7 @@ pub async fn serve(
         async move {
             shutdown.cancelled().await;
             set_status(&health, ServingStatus::NotServing).await;
+            drain.cancel();
             info!("shutting down: no new connections, streams end, calls under way are answered");
         }
     };

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use presence_router_proto::v1::presence_router_service_server::PresenceRouterService;
+use presence_router_proto::server::presence_router_service_server::PresenceRouterService;
+use presence_router_proto::server::{RouteStatesRequest, RouteStatesResponse};
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
-    GetUsersForStatesResponse, RouteStatesRequest, RouteStatesResponse, WatchChangesRequest,
-    WatchChangesResponse,
+    GetUsersForStatesResponse, WatchChangesRequest, WatchChangesResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,10 +18,14 @@ use super::fault::Fault;
 use super::server::Limits;
 use super::{request, stream, unary};
 use crate::live::Live;
+use crate::routing::relation::Scope;
 
 /// Answers that may wait for a client to read. More would only let one that
 /// reads slowly lag further behind.
 const ANSWERS_WAITING: usize = 16;
+
+/// States of a unary call that are routed at once.
+const INLINE_STATES: usize = 256;
 
 /// The contract's service over the policy in force.
 #[derive(Clone, Debug)]
@@ -50,10 +54,23 @@ impl PresenceRouterService for Service {
         let current = self.live.now();
         let caller = request::caller(&server_names)?;
         request::reached("at_least", &at_least, current.revision)?;
-        let senders = request::senders(&states, self.limits.batch_states)?;
-        let limit = self.limits.response_bytes;
-        let answer = unary::users_for_states(&current, &caller, &senders, limit)?;
-        let asked = senders.len();
+        let scope = Scope::new(caller);
+        let limits = self.limits;
+        let asked = states.len();
+        let answer = {
+            let current = Arc::clone(&current);
+            let answer = move || {
+                let senders = request::senders(&states, limits.batch_states)?;
+                unary::users_for_states(&current, &scope, &senders, limits.response_bytes)
+            };
+            if asked <= INLINE_STATES {
+                answer()
+            } else {
+                // Too long for a thread on which other calls wait.
+                let answer = tokio::task::spawn_blocking(answer);
+                answer.await.map_err(|_| Fault::Internal)?
+            }
+        }?;
         let answered = answer.recipients.len() + answer.open_recipients.len();
         Ok(Answered { asked, answered, revision: current.revision }.on(answer))
     }
@@ -68,7 +85,7 @@ impl PresenceRouterService for Service {
         request::reached("at_least", &at_least, current.revision)?;
         let recipient = request::recipient(&user_id)?;
         let limit = self.limits.response_bytes;
-        let answer = unary::interested_users(&current, &caller, recipient, limit)?;
+        let answer = unary::interested_users(&current, &Scope::new(caller), recipient, limit)?;
         let answered = answer.user_ids.len() + usize::from(answer.open_senders.is_some());
         Ok(Answered { asked: 1, answered, revision: current.revision }.on(answer))
     }

@@ -3,39 +3,40 @@
 //!
 //! Flow control is HTTP/2's own. Answers wait in a short channel; when the
 //! client does not read, the task waits, and with it whatever the client sends.
-//! What is pending for it is then at most one `Reset`.
+//! What is pending for it is then the sets of one audience, or one `Reset`.
 
+mod batch;
+pub mod route;
 mod sets;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence_router_proto::v1::{
-    Deliveries, Delivery, Heartbeat, InterestAnswer, InterestQuery, Open, Opened, Reset,
-    RouteStatesRequest, RouteStatesResponse, SetPart, StateBatch, request_error,
-    route_states_request::Message as Asked, route_states_response::Message as Told,
+use presence_router_proto::server::{
+    RouteStatesRequest, RouteStatesResponse, route_states_request::Message as Asked,
+    route_states_response::Message as Told,
 };
+use presence_router_proto::v1::{Heartbeat, Open, Opened, Reset, SetPart, request_error};
+use presence_router_proto::wire::{Deliveries, StateBatch};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::debug;
 
-use self::sets::{NOBODY, Sets};
+use self::route::Route;
 use super::fault::Fault;
 use super::request;
 use super::server::Limits;
 use crate::live::Current;
-use crate::routing::caller::Caller;
-use crate::routing::relation::Side;
+use crate::revision::Revision;
 
 /// Longest wait for `Open`: a stream that says nothing must not stay for ever.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sets that a stream remembers before it starts afresh, so that no sequence of
-/// requests can fill the memory.
-const MAX_SETS: usize = 100_000;
+/// Answers for users whom nobody names that a stream remembers before it starts
+/// afresh, so that no sequence of requests can fill the memory.
+const MAX_UNNAMED: usize = 100_000;
 
 /// Where answers go.
 pub(super) type Answers = mpsc::Sender<Result<RouteStatesResponse, Status>>;
@@ -47,6 +48,8 @@ pub(super) struct Tally {
     pub(super) states: u64,
     pub(super) interests: u64,
     pub(super) refused: u64,
+    /// The last one that it answered at.
+    pub(super) revision: Option<Revision>,
 }
 
 /// Why a stream ends before its client ended it.
@@ -61,9 +64,8 @@ enum End {
 pub(super) struct Session {
     live: watch::Receiver<Arc<Current>>,
     current: Arc<Current>,
-    caller: Caller,
     limits: Limits,
-    sets: Sets,
+    route: Route,
     answers: Answers,
     last_sent: Instant,
     tally: Tally,
@@ -88,7 +90,7 @@ pub(super) async fn serve(
     let (tally, end) = match opened {
         Ok(mut session) => {
             let end = session.run(&shutdown, &mut requests).await;
-            (session.tally, end)
+            (Tally { revision: Some(session.current.revision), ..session.tally }, end)
         }
         Err(end) => (Tally::default(), end),
     };
@@ -123,10 +125,10 @@ impl Session {
         let current = Arc::clone(&live.borrow_and_update());
         let missed = missed(&resume_revision, &current)?;
         let heartbeat_interval = limits.heartbeat.try_into().ok();
-        let sets = Sets::default();
         let last_sent = Instant::now();
         let tally = Tally::default();
-        let mut session = Self { live, current, caller, limits, sets, answers, last_sent, tally };
+        let route = Route::new(caller);
+        let mut session = Self { live, current, limits, route, answers, last_sent, tally };
         let revision = session.revision();
         session.tell(Told::Opened(Opened { revision, heartbeat_interval })).await?;
         if missed {
@@ -175,7 +177,7 @@ impl Session {
     }
 
     async fn reset(&mut self) -> Result<(), End> {
-        self.sets.clear();
+        self.route.reset();
         let revision = self.revision();
         self.tell(Told::Reset(Reset { revision })).await
     }
@@ -183,26 +185,24 @@ impl Session {
     async fn answer(&mut self, message: Asked) -> Result<(), End> {
         // The policy may have changed while the last answer waited to be read.
         self.follow().await?;
-        if self.sets.len() > MAX_SETS {
+        if self.route.unnamed() > MAX_UNNAMED {
             self.reset().await?;
         }
-        let mut defined = Vec::new();
         let (request, answer) = match message {
             Asked::Open(_) => return Err(End::Refused(Fault::OpenRepeated)),
             Asked::Batch(batch) => {
-                self.tally.batches += 1;
                 let request = request_error::Request::BatchId(batch.batch_id);
-                (request, self.deliveries(batch, &mut defined).map(Told::Deliveries))
+                (request, self.deliveries(&batch).await?.map(Told::Deliveries))
             }
             Asked::Interest(query) => {
                 self.tally.interests += 1;
                 let request = request_error::Request::QueryId(query.query_id);
-                (request, self.interest(&query, &mut defined).map(Told::InterestAnswer))
+                let mut defined = Vec::new();
+                let answer = self.route.interest(&self.current, &query, &mut defined);
+                self.tell_sets(&mut defined).await?;
+                (request, answer.map(Told::InterestAnswer))
             }
         };
-        for part in defined {
-            self.tell(Told::SetPart(part)).await?;
-        }
         match answer {
             Ok(answer) => self.tell(answer).await,
             Err(fault) => {
@@ -213,55 +213,28 @@ impl Session {
         }
     }
 
-    fn deliveries(
-        &mut self,
-        batch: StateBatch,
-        defined: &mut Vec<SetPart>,
-    ) -> Result<Deliveries, Fault> {
-        let StateBatch { batch_id, at_least, states } = batch;
-        request::reached("at_least", &at_least, self.current.revision)?;
-        let senders = request::senders(&states, self.limits.batch_states)?;
-        self.tally.states += u64::try_from(senders.len()).unwrap_or(u64::MAX);
-        let snapshot = &self.current.snapshot;
-        // By set, in the order of first use.
-        let mut places: HashMap<u64, usize> = HashMap::new();
-        let mut deliveries: Vec<Delivery> = Vec::new();
-        for (index, sender) in (0u32..).zip(senders) {
-            let signature = snapshot.signature(sender, Side::Sender, &self.caller);
-            let id = self.sets.counterparts(signature, snapshot, &self.caller, defined);
-            if id == NOBODY {
-                continue;
-            }
-            let place = *places.entry(id).or_insert(deliveries.len());
-            match deliveries.get_mut(place) {
-                Some(delivery) => delivery.state_indexes.push(index),
-                None => deliveries.push(Delivery {
-                    recipients_set_id: id,
-                    state_indexes: vec![index],
-                    hides: Vec::new(),
-                }),
-            }
+    /// Tells the sets of a batch as they are defined, at the pace at which the
+    /// client reads them.
+    async fn deliveries(&mut self, batch: &StateBatch) -> Result<Result<Deliveries, Fault>, End> {
+        self.tally.batches += 1;
+        if let Err(fault) = self.route.begin(&self.current, batch, self.limits.batch_states) {
+            return Ok(Err(fault));
         }
-        Ok(Deliveries { batch_id, revision: self.revision(), deliveries })
+        let mut defined = Vec::new();
+        while self.route.advance(&self.current, batch, &mut defined) {
+            self.tell_sets(&mut defined).await?;
+            tokio::task::consume_budget().await;
+        }
+        self.tell_sets(&mut defined).await?;
+        self.tally.states += u64::try_from(batch.users.len()).unwrap_or(u64::MAX);
+        Ok(Ok(self.route.finish(&self.current, batch)))
     }
 
-    fn interest(
-        &mut self,
-        query: &InterestQuery,
-        defined: &mut Vec<SetPart>,
-    ) -> Result<InterestAnswer, Fault> {
-        let InterestQuery { query_id, at_least, user_id } = query;
-        request::reached("at_least", at_least, self.current.revision)?;
-        let recipient = request::recipient(user_id)?;
-        let snapshot = &self.current.snapshot;
-        let signature = snapshot.signature(recipient, Side::Recipient, &self.caller);
-        let senders_set_id = self.sets.counterparts(signature, snapshot, &self.caller, defined);
-        Ok(InterestAnswer {
-            query_id: *query_id,
-            revision: self.revision(),
-            senders_set_id,
-            hides: Vec::new(),
-        })
+    async fn tell_sets(&mut self, defined: &mut Vec<SetPart>) -> Result<(), End> {
+        for part in defined.drain(..) {
+            self.tell(Told::SetPart(part)).await?;
+        }
+        Ok(())
     }
 
     fn revision(&self) -> String {

@@ -1,0 +1,285 @@
+//! The two messages on the server's hot path, without an allocation for each
+//! state or delivery. On the wire they are `StateBatch` and `Deliveries` as the
+//! contract has them; what they accept and refuse is what prost does.
+
+use prost::DecodeError;
+use prost::bytes::{Buf, BufMut};
+use prost::encoding::{
+    self, DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key,
+    encode_varint, encoded_len_varint, skip_field,
+};
+
+/// A batch of states as a server reads it: the users only, in one text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateBatch {
+    /// As in the contract.
+    pub batch_id: u64,
+    /// As in the contract.
+    pub at_least: String,
+    /// The `user_id` of each state, in their order.
+    pub users: Users,
+}
+
+/// Texts, one after another. None is checked yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Users {
+    text: String,
+    /// Where each ends in `text`.
+    ends: Vec<usize>,
+}
+
+/// Deliveries as a server writes them: in the bytes that go out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    bytes: Vec<u8>,
+}
+
+// === impl Users ===
+
+impl Users {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The texts, in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+        let mut start = 0;
+        self.ends.iter().map(move |end| {
+            let user = self.text.get(start..*end).unwrap_or_default();
+            start = *end;
+            user
+        })
+    }
+
+    /// Makes room for as many as fit the bytes that are left, if all states are
+    /// as long as the first.
+    fn reserve_for(&mut self, state: usize, left: usize) {
+        self.text.reserve(left.saturating_sub(left / (state + 2)));
+        self.ends.reserve(left / (state + 2) + 1);
+    }
+
+    /// Adds one at the end.
+    pub fn push(&mut self, user: &str) {
+        self.text.push_str(user);
+        self.ends.push(self.text.len());
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Users {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(users: I) -> Self {
+        let mut all = Self::default();
+        users.into_iter().for_each(|user| all.push(user));
+        all
+    }
+}
+
+// === impl StateBatch ===
+
+impl prost::Message for StateBatch {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        number(1, self.batch_id, buf);
+        string(2, &self.at_least, buf);
+        for user in self.users.iter() {
+            encode_key(3, WireType::LengthDelimited, buf);
+            encode_varint(to_u64(bytes_field_len(user.len())), buf);
+            encode_key(1, WireType::LengthDelimited, buf);
+            encode_varint(to_u64(user.len()), buf);
+            buf.put_slice(user.as_bytes());
+        }
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        ctx: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        match tag {
+            1 => encoding::uint64::merge(wire_type, &mut self.batch_id, buf, ctx),
+            2 => encoding::string::merge(wire_type, &mut self.at_least, buf, ctx),
+            3 => {
+                check_wire_type(WireType::LengthDelimited, wire_type)?;
+                let len = length(buf)?;
+                if self.users.is_empty() {
+                    self.users.reserve_for(len, buf.remaining());
+                }
+                match buf.chunk().get(..len) {
+                    Some(state) => {
+                        self.users.push(user_of(state)?);
+                        buf.advance(len);
+                    }
+                    None => {
+                        let state = buf.copy_to_bytes(len);
+                        self.users.push(user_of(&state)?);
+                    }
+                }
+                Ok(())
+            }
+            _ => skip_field(wire_type, tag, buf, ctx),
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        let number = |value: &u64| if *value == 0 { 0 } else { 1 + encoded_len_varint(*value) };
+        let text = |text: &str| if text.is_empty() { 0 } else { bytes_field_len(text.len()) };
+        let state = |user: &str| bytes_field_len(bytes_field_len(user.len()));
+        number(&self.batch_id) + text(&self.at_least) + self.users.iter().map(state).sum::<usize>()
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Key of a `PresenceState`'s first field, a text.
+const USER_KEY: u8 = 1 << 3 | 2;
+
+/// The user of an encoded `PresenceState`. The other fields are checked as
+/// their types demand, and dropped.
+fn user_of(mut state: &[u8]) -> Result<&str, DecodeError> {
+    let mut user = "";
+    // Nearly always the user comes first, in less than 128 bytes.
+    if let [USER_KEY, len @ ..0x80, rest @ ..] = state
+        && let Some((bytes, rest)) = rest.split_at_checked(usize::from(*len))
+    {
+        user = std::str::from_utf8(bytes).map_err(|_| invalid("a text is not UTF-8"))?;
+        state = rest;
+    }
+    while !state.is_empty() {
+        let (tag, wire_type) = decode_key(&mut state)?;
+        match tag {
+            // Said twice, the last one counts.
+            1 => user = text(wire_type, &mut state)?,
+            2 | 6 => {
+                text(wire_type, &mut state)?;
+            }
+            3 | 4 | 5 | 7 => {
+                check_wire_type(WireType::Varint, wire_type)?;
+                decode_varint(&mut state)?;
+            }
+            _ => skip_field(wire_type, tag, &mut state, DecodeContext::default())?,
+        }
+    }
+    Ok(user)
+}
+
+fn text<'a>(wire_type: WireType, buf: &mut &'a [u8]) -> Result<&'a str, DecodeError> {
+    check_wire_type(WireType::LengthDelimited, wire_type)?;
+    let len = length(buf)?;
+    let (text, rest) = buf.split_at(len);
+    *buf = rest;
+    std::str::from_utf8(text).map_err(|_| invalid("a text is not UTF-8"))
+}
+
+/// A length that the buffer has.
+fn length(buf: &mut impl Buf) -> Result<usize, DecodeError> {
+    let len = usize::try_from(decode_varint(buf)?).ok();
+    len.filter(|len| *len <= buf.remaining()).ok_or_else(|| invalid("a length exceeds the message"))
+}
+
+fn invalid(what: &'static str) -> DecodeError {
+    #[expect(deprecated, reason = "prost has no other public way to make one")]
+    DecodeError::new(what)
+}
+
+// === impl Deliveries ===
+
+impl Deliveries {
+    /// Deliveries of a batch, without any yet.
+    pub fn new(batch_id: u64, revision: &str) -> Self {
+        let mut bytes = Vec::with_capacity(64);
+        number(1, batch_id, &mut bytes);
+        string(2, revision, &mut bytes);
+        Self { bytes }
+    }
+
+    /// Makes room for so many audiences with so many states among them.
+    pub fn reserve(&mut self, audiences: usize, states: usize) {
+        // An index takes five bytes at most, and so does a length; an id ten.
+        self.bytes.reserve(audiences.saturating_mul(24) + states.saturating_mul(5));
+    }
+
+    /// Adds the states of one audience. `hides` are encoded `Hide` messages,
+    /// each with its length before it.
+    pub fn push(&mut self, recipients_set_id: u64, state_indexes: &[u32], hides: &[Vec<u8>]) {
+        let packed: usize = state_indexes.iter().map(|i| encoded_len_varint(u64::from(*i))).sum();
+        let hidden: usize = hides.iter().map(|hide| bytes_field_len(hide.len())).sum();
+        let len = 1 + encoded_len_varint(recipients_set_id) + bytes_field_len(packed) + hidden;
+        let bytes = &mut self.bytes;
+        encode_key(3, WireType::LengthDelimited, bytes);
+        encode_varint(to_u64(len), bytes);
+        encode_key(1, WireType::Varint, bytes);
+        encode_varint(recipients_set_id, bytes);
+        encode_key(2, WireType::LengthDelimited, bytes);
+        encode_varint(to_u64(packed), bytes);
+        for index in state_indexes {
+            encode_varint(u64::from(*index), bytes);
+        }
+        for hide in hides {
+            encode_key(3, WireType::LengthDelimited, bytes);
+            encode_varint(to_u64(hide.len()), bytes);
+            bytes.extend_from_slice(hide);
+        }
+    }
+}
+
+impl prost::Message for Deliveries {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        buf.put_slice(&self.bytes);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        ctx: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        // A server does not read them. For whoever does: by way of `v1`.
+        let mut read = crate::v1::Deliveries::default();
+        read.merge_field(tag, wire_type, buf, ctx)?;
+        read.encode_raw(&mut self.bytes);
+        Ok(())
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+    }
+}
+
+/// A number, left away if it is the default.
+fn number(tag: u32, value: u64, buf: &mut impl BufMut) {
+    if value != 0 {
+        encode_key(tag, WireType::Varint, buf);
+        encode_varint(value, buf);
+    }
+}
+
+/// A text, left away if it is the default.
+fn string(tag: u32, value: &str, buf: &mut impl BufMut) {
+    if !value.is_empty() {
+        encode_key(tag, WireType::LengthDelimited, buf);
+        encode_varint(to_u64(value.len()), buf);
+        buf.put_slice(value.as_bytes());
+    }
+}
+
+/// A field of so many bytes, with its key (of a tag up to 15) and length.
+fn bytes_field_len(len: usize) -> usize {
+    1 + encoded_len_varint(to_u64(len)) + len
+}
+
+fn to_u64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

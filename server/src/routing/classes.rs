@@ -1,0 +1,92 @@
+//! Classes: users of one server who are in the same sets. All that a user's
+//! counterparts depend on is which sets it is in and, as far as they concern a
+//! caller, where it lives; so a class has one audience and one interest.
+//!
+//! Ids of classes are never used again while a history of snapshots lasts, so
+//! what a stream remembers of a class cannot be taken for another.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::chunked::Chunked;
+use super::sets::SetId;
+
+/// What the users of a class have in common.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Class {
+    /// Their server, as [`super::people::People::server`] has it.
+    pub(super) server: u32,
+    /// The sets of rules that they are in, ascending. Empty, too, once nobody
+    /// is in the class any more.
+    pub(super) sets: Arc<[SetId]>,
+}
+
+/// All classes, by id.
+pub(super) type ClassList = Chunked<Class>;
+
+/// Finds classes, and knows which are in use. Only writers need it.
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    hasher: RandomState,
+    ids: HashTable<u32>,
+    /// Users of each class.
+    users: Vec<u32>,
+}
+
+impl Classes {
+    /// The class of the users of a server who are in exactly these sets, with
+    /// one user more.
+    pub(super) fn join(&mut self, server: u32, sets: &[SetId], list: &mut ClassList) -> u32 {
+        let hash = self.hasher.hash_one((server, sets));
+        let is =
+            |id: &u32| class(list, *id).is_some_and(|c| c.server == server && *c.sets == *sets);
+        let id = match self.ids.find(hash, is) {
+            Some(id) => *id,
+            None => {
+                let id = u32::try_from(list.push(Class { server, sets: sets.into() }))
+                    .unwrap_or(u32::MAX);
+                self.users.push(0);
+                let hasher = &self.hasher;
+                self.ids.insert_unique(hash, id, |id| hash_of(hasher, list, *id));
+                id
+            }
+        };
+        if let Some(users) = self.count(id) {
+            *users += 1;
+        }
+        id
+    }
+
+    /// One user less in a class. The last one takes what they had in common
+    /// along.
+    pub(super) fn leave(&mut self, id: u32, list: &mut ClassList) {
+        let Some(users) = self.count(id) else { return };
+        *users = users.saturating_sub(1);
+        if *users > 0 {
+            return;
+        }
+        let hash = hash_of(&self.hasher, list, id);
+        if let Ok(entry) = self.ids.find_entry(hash, |other| *other == id) {
+            entry.remove();
+        }
+        if let Some(class) = usize::try_from(id).ok().and_then(|at| list.get_mut(at)) {
+            class.sets = Arc::default();
+        }
+    }
+
+    fn count(&mut self, id: u32) -> Option<&mut u32> {
+        self.users.get_mut(usize::try_from(id).ok()?)
+    }
+}
+
+fn hash_of(hasher: &RandomState, list: &ClassList, id: u32) -> u64 {
+    class(list, id).map_or(0, |class| hasher.hash_one((class.server, &*class.sets)))
+}
+
+/// A class of the list.
+pub(super) fn class(list: &ClassList, id: u32) -> Option<&Class> {
+    list.get(usize::try_from(id).ok()?)
+}

@@ -1,0 +1,390 @@
+//! The writer: keeps what decides, and makes snapshots of it.
+//!
+//! A plan is evaluated as a whole; an edit of the directory touches the users
+//! it names and the sets that depend on the groups it names, and nothing else.
+//! Readers hold snapshots and never wait; the engine copies what they share at
+//! the moment that it changes it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::classes::{ClassList, Classes};
+use super::members::{Members, Open};
+use super::people::People;
+use super::plan::{Plan, Set};
+use super::roles::Roles;
+use super::sets::{Evaluated, Numbering, Recipes, SetId, at};
+use super::snapshot::Snapshot;
+use super::user_id::UserId;
+
+/// Most levels of sets in an open rule. More would not survive the wire:
+/// Protobuf decoders stop at a hundred nested messages, and a level takes two.
+pub const MAX_DEPTH: usize = 32;
+
+/// What decides, as its one writer has it.
+#[derive(Debug)]
+pub struct Engine {
+    recipes: Recipes,
+    classes: Classes,
+    /// All sets with an open rule, of rules or not.
+    open_sets: Box<[SetId]>,
+    /// What readers get a clone of.
+    snapshot: Snapshot,
+}
+
+/// A change of who is in a group that the directory fills.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit<'a> {
+    /// The user is in from now on.
+    Join {
+        /// The group.
+        group: &'a str,
+        /// The user.
+        user: UserId<'a>,
+    },
+    /// The user is out from now on.
+    Leave {
+        /// The group.
+        group: &'a str,
+        /// The user.
+        user: UserId<'a>,
+    },
+}
+
+/// Why an edit was refused. Nothing of it is in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The plan has no group of this name that the directory fills.
+    #[error("`{0}` is not a group that the directory fills")]
+    NotInDirectory(Box<str>),
+
+    /// All numbers for users are in use.
+    #[error("no more than {} users can be named", u32::MAX)]
+    Full,
+}
+
+/// An open set has more than [`MAX_DEPTH`] levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its servers and patterns nest {depth} levels deep, at most {MAX_DEPTH} are supported")]
+pub struct TooDeep {
+    /// Whose set it is.
+    pub whose: Whose,
+    /// Its levels.
+    pub depth: usize,
+}
+
+/// What a set belongs to, by its place in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The members of a group.
+    Group(usize),
+    /// A side of a rule's products.
+    Rule(usize),
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Evaluates a plan, over an empty directory.
+    ///
+    /// # Errors
+    ///
+    /// An open set is too deep for the wire.
+    pub fn new(plan: &Plan) -> Result<Self, TooDeep> {
+        let mut numbering = Numbering::new(plan);
+        let users = numbering.users();
+        let people = People::for_about(users.len());
+        Self::evaluate(plan, &mut numbering, &users, people, |_| None)
+    }
+
+    /// Evaluates a plan over a directory: for each membership, the group and the
+    /// user. What a plan has no group for is passed over.
+    ///
+    /// # Errors
+    ///
+    /// An open set is too deep for the wire.
+    pub fn filled<'a>(
+        plan: &Plan,
+        memberships: impl IntoIterator<Item = (&'a str, UserId<'a>)>,
+        users_about: usize,
+    ) -> Result<Self, TooDeep> {
+        let mut numbering = Numbering::new(plan);
+        let users = numbering.users();
+        let mut people = People::for_about(users_about.max(users.len()));
+        let mut groups: HashMap<&str, Vec<u32>> = plan
+            .groups
+            .iter()
+            .filter_map(|set| match set {
+                Set::Directory(name) => Some((&**name, Vec::new())),
+                _ => None,
+            })
+            .collect();
+        for (group, user) in memberships {
+            let Some(numbers) = groups.get_mut(group) else { continue };
+            numbers.extend(people.name(user).map(|(number, _)| number));
+        }
+        let groups: HashMap<&str, Arc<Members>> = groups
+            .into_iter()
+            .map(|(name, mut numbers)| {
+                numbers.sort_unstable();
+                let mut users: RoaringBitmap = numbers.into_iter().collect();
+                users.optimize();
+                (name, Arc::new(Members::listed(users)))
+            })
+            .collect();
+        let directory = |name: &str| groups.get(name).cloned();
+        Self::evaluate(plan, &mut numbering, &users, people, directory)
+    }
+
+    /// The same directory under another plan. Users keep their numbers.
+    ///
+    /// # Errors
+    ///
+    /// An open set is too deep for the wire.
+    pub fn with_plan(&self, plan: &Plan) -> Result<Self, TooDeep> {
+        let mut numbering = Numbering::new(plan);
+        let users = numbering.users();
+        let directory = |name: &str| {
+            let id = self.recipes.directory(name)?;
+            self.snapshot.set(id).cloned()
+        };
+        Self::evaluate(plan, &mut numbering, &users, self.snapshot.people.clone(), directory)
+    }
+
+    fn evaluate<'p>(
+        plan: &'p Plan,
+        numbering: &mut Numbering<'p>,
+        users: &[UserId<'p>],
+        mut people: People,
+        directory: impl Fn(&str) -> Option<Arc<Members>>,
+    ) -> Result<Self, TooDeep> {
+        for user in users {
+            // Without numbers left the user stays unnamed, and no list holds it;
+            // four billion users do not fit a policy's other bounds.
+            people.name(*user);
+        }
+        let recipes = Recipes::new(numbering, &people);
+        let sets =
+            recipes.evaluate(&people, directory, |id, members| match members.open().depth() {
+                ..=MAX_DEPTH => Ok(()),
+                depth => Err(TooDeep { whose: whose(plan, numbering, id), depth }),
+            })?;
+        let roles = Arc::new(Roles::new(plan, numbering));
+        let used = |id: &SetId| roles.is_used(*id);
+        let ids = 0..SetId::try_from(sets.len()).unwrap_or(SetId::MAX);
+        let open = |id: &SetId| {
+            at(*id).and_then(|id| sets.get(id)).is_some_and(|set| *set.open() != Open::Nobody)
+        };
+        let open_sets: Box<[SetId]> = ids.clone().filter(open).collect();
+        let open_of_rules = open_sets.iter().copied().filter(used).collect();
+        let mut classes = Classes::default();
+        let mut list = ClassList::default();
+        let memberships = Memberships::new(ids.filter(used), &sets, people.count());
+        for number in 0..u32::try_from(people.count()).unwrap_or(u32::MAX) {
+            let server = people.server_of(number);
+            let class = classes.join(server, memberships.of(number), &mut list);
+            people.set_class(number, class);
+        }
+        let named_servers = numbering.servers().into_iter().map(Into::into).collect();
+        let snapshot = Snapshot {
+            people,
+            classes: list,
+            sets,
+            roles,
+            open_sets: open_of_rules,
+            named_servers,
+        };
+        Ok(Self { recipes, classes, open_sets, snapshot })
+    }
+
+    /// What readers may have of it as it is now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::new(self.snapshot.clone())
+    }
+
+    /// Names of the groups that the directory fills.
+    pub fn directory_groups(&self) -> impl Iterator<Item = &str> {
+        self.recipes.directory_names().map(|(name, _)| name)
+    }
+
+    /// Changes who is in the directory's groups, all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// A group is not one that the directory fills.
+    pub fn edit(&mut self, edits: &[Edit<'_>]) -> Result<(), EditError> {
+        let places = edits
+            .iter()
+            .map(|edit| {
+                let name = edit.group();
+                self.recipes.directory(name).ok_or_else(|| EditError::NotInDirectory(name.into()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let room = u32::MAX as usize - self.snapshot.people.count();
+        if edits.len() > room {
+            return Err(EditError::Full);
+        }
+        for (edit, group) in edits.iter().zip(places) {
+            self.apply(*edit, group);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, edit: Edit<'_>, group: SetId) {
+        let (user, joins) = match edit {
+            Edit::Join { user, .. } => (user, true),
+            Edit::Leave { user, .. } => (user, false),
+        };
+        let number = match (self.snapshot.people.number(user.as_str()), joins) {
+            (Some(number), _) => number,
+            // Nobody names it, so it is in no group.
+            (None, false) => return,
+            (None, true) => match self.introduce(user) {
+                Some(number) => number,
+                None => return,
+            },
+        };
+        if !put(&mut self.snapshot.sets, group, number, joins) {
+            return;
+        }
+        // Sets that refer to others have larger ids: the smallest first, and
+        // each is up to date before another asks about it.
+        let mut changed = BTreeSet::from([group]);
+        let mut todo: BTreeSet<SetId> = self.recipes.referring(group).iter().copied().collect();
+        while let Some(id) = todo.pop_first() {
+            let is_in = self.recipes.holds(id, number, user, &self.snapshot.sets);
+            if put(&mut self.snapshot.sets, id, number, is_in) {
+                changed.insert(id);
+                todo.extend(self.recipes.referring(id));
+            }
+        }
+        changed.retain(|id| self.snapshot.roles.is_used(*id));
+        self.reclassify(number, &changed);
+    }
+
+    /// Gives a user a number, and a place in all sets that let it in by server
+    /// or pattern.
+    fn introduce(&mut self, user: UserId<'_>) -> Option<u32> {
+        let (number, _) = self.snapshot.people.name(user)?;
+        // A user whom no list holds is in a set if and only if its open rule lets
+        // it in.
+        let mut entered = BTreeSet::new();
+        for id in &*self.open_sets {
+            let Some(place) = at(*id) else { continue };
+            if self.snapshot.sets.get(place).is_some_and(|set| set.open().contains(user)) {
+                if let Some(set) = self.snapshot.sets.get_mut(place) {
+                    Arc::make_mut(set).cover(number);
+                }
+                if self.snapshot.roles.is_used(*id) {
+                    entered.insert(*id);
+                }
+            }
+        }
+        let sets: Vec<SetId> = entered.into_iter().collect();
+        let server = self.snapshot.people.server_of(number);
+        let class = self.classes.join(server, &sets, &mut self.snapshot.classes);
+        self.snapshot.people.set_class(number, class);
+        Some(number)
+    }
+
+    /// Moves a user to the class that differs from its own by these sets.
+    fn reclassify(&mut self, number: u32, changed: &BTreeSet<SetId>) {
+        if changed.is_empty() {
+            return;
+        }
+        let before = self.snapshot.people.class(number).unwrap_or_default();
+        let old: BTreeSet<SetId> = self.snapshot.sets_of_class(before).iter().copied().collect();
+        let new: Vec<SetId> = old.symmetric_difference(changed).copied().collect();
+        let server = self.snapshot.people.server_of(number);
+        let list = &mut self.snapshot.classes;
+        let after = self.classes.join(server, &new, list);
+        self.classes.leave(before, list);
+        self.snapshot.people.set_class(number, after);
+    }
+}
+
+/// Puts a user into a set or takes it out, and says whether that changed it.
+fn put(sets: &mut Evaluated, id: SetId, number: u32, is_in: bool) -> bool {
+    let Some(place) = at(id) else { return false };
+    if sets.get(place).is_none_or(|set| set.named().contains(number) == is_in) {
+        return false;
+    }
+    if let Some(set) = sets.get_mut(place) {
+        Arc::make_mut(set).put(number, is_in);
+    }
+    true
+}
+
+/// Whose a set is: the group that it is, or the first rule that names it.
+fn whose(plan: &Plan, numbering: &Numbering<'_>, id: SetId) -> Whose {
+    let place = at(id).unwrap_or_default();
+    if place < plan.groups.len() {
+        return Whose::Group(place);
+    }
+    let named = |rule: &&super::plan::Rule| {
+        rule.products.iter().any(|product| {
+            numbering
+                .sets
+                .get(place)
+                .is_some_and(|set| **set == product.senders || **set == product.recipients)
+        })
+    };
+    Whose::Rule(plan.rules.iter().position(|rule| named(&rule)).unwrap_or_default())
+}
+
+impl Edit<'_> {
+    fn group(&self) -> &str {
+        match self {
+            Self::Join { group, .. } | Self::Leave { group, .. } => group,
+        }
+    }
+}
+
+/// For each named user, the sets it is in.
+struct Memberships {
+    starts: Vec<usize>,
+    sets: Vec<SetId>,
+}
+
+impl Memberships {
+    fn new(ids: impl Iterator<Item = SetId> + Clone, sets: &Evaluated, users: usize) -> Self {
+        let members = |id: SetId| at(id).and_then(|id| sets.get(id)).map(|set| set.named());
+        let place = |user: u32| usize::try_from(user).unwrap_or(usize::MAX);
+        // Counting sort by user: count, sum up, fill in.
+        let mut starts = vec![0usize; users + 1];
+        for user in ids.clone().filter_map(members).flatten() {
+            if let Some(count) = starts.get_mut(place(user) + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for count in &mut starts {
+            sum += *count;
+            *count = sum;
+        }
+        let mut all = vec![0; sum];
+        let mut next = starts.clone();
+        for id in ids {
+            for user in members(id).into_iter().flatten() {
+                if let Some(next) = next.get_mut(place(user)) {
+                    if let Some(slot) = all.get_mut(*next) {
+                        *slot = id;
+                    }
+                    *next += 1;
+                }
+            }
+        }
+        Self { starts, sets: all }
+    }
+
+    /// Ascending.
+    fn of(&self, user: u32) -> &[SetId] {
+        let place = usize::try_from(user).unwrap_or(usize::MAX);
+        match self.starts.get(place..=place + 1) {
+            Some([start, end]) => self.sets.get(*start..*end).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+}

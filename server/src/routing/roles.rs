@@ -1,0 +1,94 @@
+//! What a plan's rules make of its sets: for each set and each side, whom its
+//! members may see or be seen by, and what is hidden.
+
+use super::plan::{Effect, Hide, Plan};
+use super::relation::Side;
+use super::sets::{Numbering, SetId, at};
+
+/// The rules of a plan over sets.
+#[derive(Debug, Default)]
+pub(super) struct Roles {
+    /// By set, and by the side that its members stand on.
+    by_set: Box<[[Role; 2]]>,
+    /// What is hidden, without repeats.
+    hides: Box<[Hide]>,
+}
+
+/// What the rules say about the members of a set on one side. All lists are
+/// ascending and without repeats.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Role {
+    /// Sets on the other side that an allow rule names.
+    pub(super) allow: Vec<SetId>,
+    /// Sets on the other side that a deny rule names.
+    pub(super) deny: Vec<SetId>,
+    /// Sets on the other side that a hide rule names, and what it hides.
+    pub(super) hide: Vec<(SetId, u32)>,
+}
+
+// === impl Roles ===
+
+impl Roles {
+    pub(super) fn new<'p>(plan: &'p Plan, numbering: &mut Numbering<'p>) -> Self {
+        let mut hides: Vec<&Hide> = plan
+            .rules
+            .iter()
+            .filter_map(|rule| match &rule.effect {
+                Effect::Hide(hide) => Some(hide),
+                Effect::Allow | Effect::Deny => None,
+            })
+            .collect();
+        hides.sort_unstable();
+        hides.dedup();
+
+        let mut by_set = vec![<[Role; 2]>::default(); numbering.sets.len()];
+        for rule in plan.rules.iter().filter(|rule| !rule.shadow) {
+            for product in &rule.products {
+                let (senders, recipients) =
+                    (numbering.id(&product.senders), numbering.id(&product.recipients));
+                for (side, own, other) in
+                    [(Side::Sender, senders, recipients), (Side::Recipient, recipients, senders)]
+                {
+                    let Some(roles) = at(own).and_then(|own| by_set.get_mut(own)) else { continue };
+                    let role = side.of_mut(roles);
+                    match &rule.effect {
+                        Effect::Allow => role.allow.push(other),
+                        Effect::Deny => role.deny.push(other),
+                        Effect::Hide(hide) => {
+                            let place = hides.binary_search(&hide).unwrap_or_default();
+                            role.hide.push((other, u32::try_from(place).unwrap_or(u32::MAX)));
+                        }
+                    }
+                }
+            }
+        }
+        for role in by_set.iter_mut().flatten() {
+            let Role { allow, deny, hide } = role;
+            for list in [allow, deny] {
+                list.sort_unstable();
+                list.dedup();
+                list.shrink_to_fit();
+            }
+            hide.sort_unstable();
+            hide.dedup();
+        }
+        Self { by_set: by_set.into(), hides: hides.into_iter().cloned().collect() }
+    }
+
+    /// What the rules say about a set's members on one side.
+    pub(super) fn role(&self, set: SetId, side: Side) -> Option<&Role> {
+        Some(side.of(self.by_set.get(at(set)?)?))
+    }
+
+    /// Whether any rule names the set.
+    pub(super) fn is_used(&self, set: SetId) -> bool {
+        let used =
+            |role: &Role| !role.allow.is_empty() || !role.deny.is_empty() || !role.hide.is_empty();
+        at(set).and_then(|set| self.by_set.get(set)).is_some_and(|roles| roles.iter().any(used))
+    }
+
+    /// What is hidden.
+    pub(super) fn hide(&self, place: u32) -> Option<&Hide> {
+        self.hides.get(usize::try_from(place).ok()?)
+    }
+}

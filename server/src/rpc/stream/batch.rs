@@ -1,0 +1,155 @@
+//! Routes a batch on a stream: from its users to the bytes of the answer, with
+//! the same few allocations for ten states or ten thousand.
+//!
+//! In steps, so that sets can be sent as they are defined, and other streams
+//! get their turn.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use presence_router_proto::wire::{Deliveries, Users};
+
+use super::sets::{Definer, NOBODY, Sets};
+use crate::routing::people::People;
+use crate::routing::relation::Side;
+use crate::routing::user_id::UserId;
+use crate::rpc::fault::Fault;
+use crate::rpc::request::Violations;
+
+/// Where the work of a batch is done; kept for the next one.
+#[derive(Debug, Default)]
+pub(super) struct Batcher {
+    /// For each state, what is known of its sender.
+    senders: Vec<Sender>,
+    /// For each answer of the batch: its place in the stream's answers, and how
+    /// many states have it. In the order of first use.
+    groups: Vec<Group>,
+    /// Places in `groups` by answer.
+    group_of: HashMap<u32, u32, RandomState>,
+    /// For each state that was looked at, its place in `groups`.
+    group_of_state: Vec<u32>,
+    /// State indexes, in the order of their groups.
+    indexes: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Sender {
+    /// Of this class of named users.
+    Class(u32),
+    /// A valid id that nobody names.
+    Unnamed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    answer: u32,
+    /// How many states, and in the end where its indexes end.
+    end: usize,
+}
+
+/// A group for states that nobody may see.
+const NO_GROUP: u32 = u32::MAX;
+
+impl Batcher {
+    /// Begins a batch: finds all senders, before anything is made of one.
+    ///
+    /// Fails if one user is not valid.
+    pub(super) fn begin(&mut self, users: &Users, people: &People) -> Result<(), Fault> {
+        self.senders.clear();
+        self.groups.clear();
+        self.group_of.clear();
+        self.group_of_state.clear();
+        let mut violations = Violations::default();
+        let mut refused = Ok(());
+        let senders = &mut self.senders;
+        people.classes_of(users.iter(), |user, class| {
+            // A named user's text needs no check.
+            if class.is_none()
+                && refused.is_ok()
+                && let Err(error) = UserId::parse(user)
+            {
+                refused = violations.state(senders.len(), error);
+            }
+            senders.push(class.map_or(Sender::Unnamed, Sender::Class));
+        });
+        refused?;
+        violations.refuse()
+    }
+
+    /// Looks at the next states, until there is a set to define or there are
+    /// `most` of them, and puts those with one answer together. Says whether
+    /// there are more.
+    pub(super) fn advance(
+        &mut self,
+        users: &Users,
+        most: usize,
+        sets: &mut Sets,
+        definer: &mut Definer<'_>,
+    ) -> bool {
+        let next = self.group_of_state.len();
+        for (sender, user) in self.senders.iter().zip(users.iter()).skip(next).take(most) {
+            let answer = match sender {
+                Sender::Class(class) => sets.of_class(*class, Side::Sender, definer),
+                Sender::Unnamed => match UserId::parse(user) {
+                    Ok(user) => {
+                        let Definer { snapshot, scope, .. } = *definer;
+                        let signature = snapshot.signature(user, Side::Sender, scope.caller());
+                        sets.of_signature(signature, definer)
+                    }
+                    // Not reached: `begin` has refused the batch.
+                    Err(_) => {
+                        self.group_of_state.push(NO_GROUP);
+                        continue;
+                    }
+                },
+            };
+            let groups = &mut self.groups;
+            let group = *self.group_of.entry(answer).or_insert_with(|| {
+                if sets.answer(answer).is_none_or(|answer| answer.set_id == NOBODY) {
+                    return NO_GROUP;
+                }
+                groups.push(Group { answer, end: 0 });
+                u32::try_from(groups.len() - 1).unwrap_or(NO_GROUP)
+            });
+            if let Some(group) = usize::try_from(group).ok().and_then(|at| groups.get_mut(at)) {
+                group.end += 1;
+            }
+            self.group_of_state.push(group);
+            if !definer.out.is_empty() {
+                break;
+            }
+        }
+        self.group_of_state.len() < self.senders.len()
+    }
+
+    /// Writes the deliveries of the states that were looked at.
+    pub(super) fn finish(&mut self, mut deliveries: Deliveries, sets: &Sets) -> Deliveries {
+        // Counting sort: where each group begins, then every index to its place.
+        let mut sum = 0;
+        for group in &mut self.groups {
+            let states = group.end;
+            group.end = sum;
+            sum += states;
+        }
+        self.indexes.clear();
+        self.indexes.resize(sum, 0);
+        for (index, group) in (0u32..).zip(&self.group_of_state) {
+            let group = usize::try_from(*group).ok().and_then(|at| self.groups.get_mut(at));
+            let Some(group) = group else { continue };
+            if let Some(slot) = self.indexes.get_mut(group.end) {
+                *slot = index;
+            }
+            group.end += 1;
+        }
+        deliveries.reserve(self.groups.len(), sum);
+        let mut start = 0;
+        for group in &self.groups {
+            let indexes = self.indexes.get(start..group.end).unwrap_or_default();
+            start = group.end;
+            if let Some(answer) = sets.answer(group.answer) {
+                deliveries.push(answer.set_id, indexes, &answer.hides);
+            }
+        }
+        deliveries
+    }
+}

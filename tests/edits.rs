@@ -1,0 +1,93 @@
+//! Random edits of the directory: after each, the engine's snapshot agrees with
+//! one that is built anew from the same memberships, and snapshots taken before
+//! stay what they were.
+
+use std::collections::BTreeSet;
+
+use presence_router_server::policy::Policy;
+use presence_router_server::routing::engine::{Edit, Engine};
+use presence_router_server::routing::plan::{Plan, Set};
+use presence_router_server::routing::user_id::UserId;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::agreement::cases;
+use crate::harness::ways::{self, Answers};
+use crate::worlds::{everybody, policies};
+
+/// Groups that the directory fills, in place of the plan's own first ones.
+const FILLED: usize = 2;
+
+/// Who joins or leaves which group.
+type Step = (usize, String, bool);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    vec((0..FILLED, select(everybody()), prop::bool::weighted(0.6)), 1..12)
+}
+
+fn name(group: usize) -> String {
+    format!("directory/{group}")
+}
+
+/// The plan with its first groups filled by the directory, or by lists.
+fn plan(text: &str, filled: impl Fn(usize) -> Set) -> Plan {
+    let mut plan = Policy::parse("policy.yaml", text.as_bytes()).unwrap().plan;
+    for (i, group) in plan.groups.iter_mut().enumerate().take(FILLED) {
+        *group = filled(i);
+    }
+    plan
+}
+
+fn answers(engine: &Engine) -> Answers {
+    ways::engine(&engine.snapshot(), &["one.org".to_owned()], &everybody())
+}
+
+proptest! {
+    #![proptest_config(cases(600))]
+
+    #[test]
+    fn an_edit_is_a_rebuild((before, after) in (policies(), policies()), steps in steps()) {
+        let mut members: Vec<BTreeSet<String>> = vec![BTreeSet::new(); FILLED];
+        let directory = |text: &str| plan(text, |group| Set::Directory(name(group).into()));
+        let rebuilt = |text: &str, members: &[BTreeSet<String>]| {
+            let lists = |group: usize| Set::Users(members[group].iter().map(|id| id.as_str().into()).collect());
+            answers(&Engine::new(&plan(text, lists)).unwrap())
+        };
+        let mut engine = Engine::new(&directory(&before)).unwrap();
+        for (group, user, joins) in steps {
+            let taken = engine.snapshot();
+            let then = ways::engine(&taken, &["one.org".to_owned()], &everybody());
+            let (name, id) = (name(group), UserId::parse(&user).unwrap());
+            let edit = if joins {
+                Edit::Join { group: &name, user: id }
+            } else {
+                Edit::Leave { group: &name, user: id }
+            };
+            engine.edit(&[edit]).unwrap();
+            if joins {
+                members[group].insert(user.clone());
+            } else {
+                members[group].remove(&user);
+            }
+            prop_assert_eq!(answers(&engine), rebuilt(&before, &members));
+            prop_assert_eq!(ways::engine(&taken, &["one.org".to_owned()], &everybody()), then);
+        }
+        // Another plan over the same directory.
+        let engine = engine.with_plan(&directory(&after)).unwrap();
+        prop_assert_eq!(answers(&engine), rebuilt(&after, &members));
+    }
+}
+
+#[test]
+fn an_edit_is_refused_as_a_whole() {
+    let policy =
+        "groups: { listed: ['@a:one.org'] }\nrules: [{ name: x, allow: { within: listed } }]";
+    let mut engine = Engine::new(&plan(policy, |_| Set::Directory("filled".into()))).unwrap();
+    let user = UserId::parse("@b:one.org").unwrap();
+    let error = engine
+        .edit(&[Edit::Join { group: "filled", user }, Edit::Join { group: "listed", user }])
+        .unwrap_err();
+    assert_eq!(error.to_string(), "`listed` is not a group that the directory fills");
+    assert_eq!(engine.snapshot().people().count(), 0);
+}
