@@ -139,7 +139,8 @@ impl Client {
         }
         let pass = self.shared.gate.enter().map_err(Error::from_shut)?;
         let mut request = Request::new(request);
-        // So that the daemon gives up too.
+        // Tells the daemon, and whatever is between, how long anybody waits. An
+        // answer that is being computed by then is finished all the same.
         request.set_timeout(self.deadline);
         let (error, status) = match tokio::time::timeout(self.deadline, call(request)).await {
             Ok(Ok(answer)) => {

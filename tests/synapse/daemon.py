@@ -29,11 +29,13 @@ def until(condition: Callable[[], bool], what: str, timeout: float = LONG) -> No
 class Daemon:
     """One daemon, which can be killed, paused, and given another policy."""
 
-    def __init__(self, directory: Path, name: str = "daemon") -> None:
+    def __init__(self, directory: Path, name: str = "daemon", **limits: int) -> None:
         self.socket = directory / f"{name}.sock"
         self.address = f"unix:{self.socket}"
         self.log = directory / f"{name}.log"
         self._policy = directory / f"{name}.policy.yaml"
+        self._config = directory / f"{name}.yaml"
+        self._config.write_text(json.dumps({"limits": limits} if limits else {}))
         self._process: subprocess.Popen[bytes] | None = None
         self._applied = 0
         self.write([])
@@ -70,8 +72,8 @@ class Daemon:
         binary = os.environ["PRESENCE_ROUTER_BIN"]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [binary, "serve", "--policy", self._policy, "--listen-unix", self.socket,
-                 "--listen-tcp", "127.0.0.1:0"],
+                [binary, "serve", "--config", self._config, "--policy", self._policy,
+                 "--listen-unix", self.socket, "--listen-tcp", "127.0.0.1:0"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         until(lambda: self._answers() or not self.runs, "the daemon answers")

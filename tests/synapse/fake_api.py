@@ -9,7 +9,7 @@ from typing import Any
 from presence_router.synapse import PresenceRouterModule
 from synapse.module_api import UserPresenceState
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred
 from twisted.internet.threads import blockingCallFromThread
 
 # The senders in a database that does not answer.
@@ -19,8 +19,11 @@ NEVER: list[str] = []
 class FakeApi:
     """A homeserver of one name, with senders in its database."""
 
-    def __init__(self, server_name: str, stored: list[str]) -> None:
+    def __init__(self, server_name: str, stored: list[str], broken: int) -> None:
         self.server_name = server_name
+        # How often the database fails before it works, and the pauses until then.
+        self.broken = broken
+        self.slept: list[float] = []
         self.callbacks = SimpleNamespace()
         self._stored = stored
 
@@ -29,12 +32,18 @@ class FakeApi:
         self.callbacks.__dict__.update(callbacks)
 
     def run_db_interaction(self, _desc: str, func: Callable[..., Any]) -> "Deferred[Any]":
+        if self.broken > 0:
+            self.broken -= 1
+            return fail(sqlite3.OperationalError("database is locked"))
         database = sqlite3.connect(":memory:")
         database.execute("CREATE TABLE presence_stream (stream_id BIGINT, user_id TEXT)")
         database.executemany("INSERT INTO presence_stream VALUES (?, ?)", enumerate(self._stored))
         if self._stored is NEVER:
             return Deferred()
         return maybeDeferred(func, database.cursor())
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
 
     def run_as_background_process(self, _desc: str, func: Callable[..., Any]) -> "Deferred[Any]":
         return ensureDeferred(func())
@@ -56,8 +65,10 @@ _thread: threading.Thread | None = None
 class Loaded:
     """The module, loaded as Synapse loads it, and its callbacks."""
 
-    def __init__(self, server: str, stored: list[str] | None = None, **config: Any) -> None:
-        self.api = FakeApi(server, [] if stored is None else stored)
+    def __init__(
+        self, server: str, stored: list[str] | None = None, broken: int = 0, **config: Any
+    ) -> None:
+        self.api = FakeApi(server, [] if stored is None else stored, broken)
 
         async def load() -> PresenceRouterModule:
             parsed = PresenceRouterModule.parse_config({"deadline_ms": 5000} | config)

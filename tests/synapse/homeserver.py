@@ -34,6 +34,11 @@ _CROWD = {
 _COMPLAINTS = (
     "Traceback (most recent call last)",
     "Expected logging context",
+    "metrics will be lost",
+    "did not maintain the calling logcontext",
+    "Re-starting finished log context",
+    "Called stop on logcontext",
+    "swap_current_context called",
     "Failed to run module API callback",
     "Wrong type returned by module API callback",
     "AlreadyCalledError",

@@ -10,6 +10,7 @@ import pytest
 from daemon import SERVER, Daemon
 from fake_api import NEVER, Loaded, in_reactor, state
 from policies import allow
+from presence_router._native import is_server_name
 from presence_router.condition import Condition
 from presence_router.synapse import PresenceRouterModule
 from prometheus_client import REGISTRY
@@ -53,6 +54,113 @@ def test_malformed_ids_cost_only_their_own_states(daemon: Daemon) -> None:
     assert {one.user_id for one in answer[BOB]} == {ANN, "@far:there"}
     for user in bad:
         assert loaded.interest(user) == set()
+
+
+def test_many_malformed_ids_cost_no_more_than_that(daemon: Daemon) -> None:
+    # More than one refusal lists, within one part and over several.
+    daemon.apply([allow("everyone", BOB)])
+    loaded = Loaded("here", address=daemon.address)
+    loaded.interest(BOB)
+    bad = [state(f"bad{number}") for number in range(40)]
+    good = [state(f"@good{number}:here") for number in range(2500)]
+    before = count("get_users_for_states", "ok")
+    assert loaded.route([*bad, *good, *bad]) == {BOB: set(good)}
+    assert loaded.route(bad) == {}
+    assert count("get_users_for_states", "ok") == before + 2
+
+
+def test_an_answer_that_is_too_large_is_got_in_parts(daemon: Daemon) -> None:
+    # As an answer for a thousand states it would exceed the 4 MiB of the daemon.
+    recipients = [f"@recipient{number}:here" for number in range(2500)]
+    daemon.apply([allow({"match": "@u*:here"}, recipients)])
+    loaded = Loaded("here", address=daemon.address, deadline_ms=10_000)
+    states = {state(f"@u{number}:here") for number in range(1200)}
+    before = count("get_users_for_states", "ok")
+    answer = loaded.route(states)
+    assert answer.keys() == set(recipients)
+    assert all(got == states for got in answer.values())
+    assert count("get_users_for_states", "ok") == before + 1
+
+
+@pytest.fixture
+def small_daemon(tmp_path: Path) -> Iterator[Daemon]:
+    daemon = Daemon(tmp_path, response_bytes=2000, batch_states=50)
+    daemon.start()
+    yield daemon
+    daemon.stop()
+
+
+def test_only_what_is_too_large_by_itself_is_lost(small_daemon: Daemon) -> None:
+    many = [f"@recipient{number}:here" for number in range(200)]
+    large = ["@large1:here", "@large2:here"]
+    small_daemon.apply([allow({"match": "@u*:here"}, BOB), allow(large, many)])
+    loaded = Loaded("here", address=small_daemon.address, deadline_ms=10_000)
+    states = [state(f"@u{number}:here") for number in range(3000)]
+    before = count("get_users_for_states", "refused")
+    sent = [*states[:1500], state(large[0]), *states[1500:], state(large[1])]
+    assert loaded.route(sent) == {BOB: set(states)}
+    assert count("get_users_for_states", "refused") == before + 1
+
+
+def test_what_was_answered_before_the_deadline_is_delivered(small_daemon: Daemon) -> None:
+    small_daemon.apply([allow({"match": "@u*:here"}, BOB)])
+    loaded = Loaded("here", address=small_daemon.address, deadline_ms=1000)
+    # In parts of thirty: many thousand calls.
+    states = [state(f"@u{number}:here") for number in range(400_000)]
+    before = count("get_users_for_states", "deadline")
+    answer = loaded.route(states)
+    assert answer.keys() == {BOB}
+    assert 0 < len(answer[BOB]) < len(states)
+    assert count("get_users_for_states", "deadline") == before + 1
+
+
+IDS = [
+    "", "@", ":", "@:", "a", "@a", "@a:", "a:b", "#a:b", "@:b", "@a:b", "@@a:b", "@a b:c", "@a\n:b",
+    "@a\0:b", "@a:b\0", "@a:b\n", "@é:b", "@a:é", "@a:b_c", "@a:-.", "@a:b:1", "@a:b:12345",
+    "@a:b:123456", "@a:b:", "@a:b:x", "@a:b:1:2", "@a::1", "@a:1.2.3.4:80", "@a:999.1.1.1",
+    "@a:[::1]", "@a:[::1]:8448", "@a:[::1]8448", "@a:[::1", "@a:[]", "@a:[::g]", "@a:[::1%eth0]",
+    "@a:[1.2.3.4]", "@a:[::1.2.3.4]", "@a:[:::]", "@a:b]", "@a:*.b", "@a:b:\u0661", "@a:\uff41",
+    "@" + "a" * 252 + ":b", "@" + "a" * 253 + ":b", "@" + "é" * 126 + ":b",
+    "@:" + "b" * 253, "@:" + "b" * 254, "@a:" + "b" * 252, "@a:" + "b" * 253,
+]  # fmt: skip
+
+
+def test_an_id_is_one_to_us_if_it_is_one_to_the_daemon(daemon: Daemon) -> None:
+    daemon.apply([allow("everyone", BOB)])
+    loaded = Loaded("here", address=daemon.address)
+    for user_id in IDS:
+        before = count("get_interested_users", "malformed")
+        loaded.interest(user_id)
+        valid = count("get_interested_users", "malformed") == before
+        fresh = Loaded("here", [user_id], address=daemon.address)
+        assert fresh.interest(BOB) == ({user_id} if valid else set()), user_id
+        if user_id.startswith("@:"):
+            assert is_server_name(user_id[2:]) == valid, user_id
+    for value in ("b" * 254, "[::1%eth0]", "[1.2.3.4]", "b\n", "b:123456", "\ud800", "", None, 5):
+        assert not is_server_name(value), value
+    for value in ("b" * 253, "[::1]", "[::1.2.3.4]:1", "b:12345"):
+        assert is_server_name(value), value
+
+
+def test_who_is_no_user_is_never_known(daemon: Daemon) -> None:
+    daemon.apply([allow("everyone", BOB)])
+    bad = ["", "ann", "@ann", "@:", "@" + "a" * 300 + ":here", "@nul\0:here", "@a:un_der"]
+    loaded = Loaded("here", [ANN, *bad], address=daemon.address)
+    loaded.route([state("@far:there"), *map(state, bad), state("@\ud800:there")])
+    assert loaded.interest(BOB) == {ANN, "@far:there"}
+
+
+def test_a_database_that_fails_is_read_later(
+    daemon: Daemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    daemon.apply([allow("everyone", BOB)])
+    loaded = Loaded("here", [ANN], broken=20, address=daemon.address)
+    assert loaded.interest(BOB) == {ANN}
+    slept = loaded.api.slept
+    assert len(slept) == 20
+    assert slept == sorted(slept) and slept[0] <= 1 and slept[-1] == slept[-2] == 300
+    (failed, read) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert "database is locked" in failed and "at try 21" in read
 
 
 def test_everyone_is_the_known_senders_and_never_all(daemon: Daemon) -> None:
@@ -173,8 +281,53 @@ def test_the_log_tells_changes_of_condition_only(caplog: pytest.LogCaptureFixtur
         assert report("ok", "ok") == [
             "presence-router at unix:/s is back after 12 s, 3 calls went unanswered"
         ]
-        # Another trouble is another condition.
-        assert len(report("unreachable", "refused", "refused")) == 2
+        # Again so soon: only if it lasts.
+        assert report("deadline", "deadline") == []
+        now[0] += 11
+        assert len(report("deadline", "ok")) == 2
+        # Long after.
+        now[0] += 1000
+        assert len(report("deadline", "ok")) == 2
+
+
+@pytest.mark.parametrize("outcome", ["refused", "unusable", "failed"])
+def test_a_trouble_with_some_questions_is_no_absence_and_said_now_and_then(
+    outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [100.0]
+    condition = Condition("unix:/s", lambda: now[0])
+
+    def alternate() -> list[str]:
+        caplog.clear()
+        for _ in range(50):
+            condition.report(outcome, "because")
+            condition.report("ok", "")
+        return [record.getMessage() for record in caplog.records]
+
+    (line,) = alternate()
+    assert "unix:/s" in line and "because" in line
+    assert "does not answer" not in line and "back" not in line
+    now[0] += 599
+    assert alternate() == []
+    now[0] += 2
+    (line,) = alternate()
+    assert "99 times more" in line
+    # Neither hides the other.
+    condition.report("unreachable", "gone")
+    condition.report(outcome, "because")
+    assert "does not answer: gone" in caplog.messages[-1]
+
+
+def test_a_daemon_that_comes_and_goes_is_not_said_each_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [100.0]
+    condition = Condition("unix:/s", lambda: now[0])
+    for _ in range(500):
+        now[0] += 1
+        condition.report("deadline", "slow")
+        condition.report("ok", "")
+    assert ["does not answer" in line for line in caplog.messages] == [True, False]
 
 
 def test_the_parts_of_synapse_that_we_use_are_there() -> None:

@@ -10,7 +10,7 @@ from daemon import LONG, Daemon
 from policies import allow
 
 FORK = """
-import os, sys, threading
+import os, sys, threading, time
 from presence_router._native import Router
 
 def ask():
@@ -28,12 +28,34 @@ if "used before" in sys.argv:
     router.know(["@stored:test"])
     router.seeded()
     assert ask() == {"@stored:test"}
+
+
+def written():
+    # What is written to each eventfd that was there at the fork, by fd. The
+    # parent's threads sleep in epoll, which reads none of it.
+    counts = {}
+    for fd in inherited:
+        with open(f"/proc/self/fdinfo/{fd}") as info:
+            counts[fd] = [line for line in info if line.startswith("eventfd-count")]
+    return counts
+
+time.sleep(0.2)
+inherited = [fd for fd in os.listdir("/proc/self/fd")
+             if os.path.lexists(f"/proc/self/fd/{fd}")
+             and "eventfd" in os.readlink(f"/proc/self/fd/{fd}")]
+assert bool(inherited) == ("used before" in sys.argv)
+before = written()
 child = os.fork()
 if not child:
+    if "closed" in sys.argv:
+        router.close()
+        assert written() == before, "woke the parent's threads"
     router.know(["@child:test"])
     router.seeded()
-    assert ask() == ({"@stored:test"} if "used before" in sys.argv else set()) | {"@child:test"}
+    kept = "used before" in sys.argv and "closed" not in sys.argv
+    assert ask() == ({"@stored:test"} if kept else set()) | {"@child:test"}
     router.close()
+    assert written() == before, "woke the parent's threads"
     sys.exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 router.know(["@parent:test"])
@@ -76,9 +98,9 @@ def run(script: str, *args: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("when", ["used before", "unused"])
+@pytest.mark.parametrize("when", ["used before", "unused", "used before, closed"])
 def test_a_forked_process_has_threads_of_its_own(daemon: Daemon, when: str) -> None:
-    run(FORK, daemon.address, when)
+    run(FORK, daemon.address, *when.split(", "))
 
 
 @pytest.mark.parametrize("how", ["closed", "left"])

@@ -1,9 +1,11 @@
 """How Synapse starts with the module, and how it does not."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
+import synapse.logging.context
 import yaml
 from daemon import Daemon
 from homeserver import MODULE, Homeserver, module
@@ -49,6 +51,11 @@ BAD = {
         "modules.<item 0>.config.destinations'",
         ["`destinations` holds '*.example'", "without wildcards"],
     ),
+    "destination that is no IPv6 address": (
+        {"address": SOCKET, "destinations": ["[::1]", "[1:2]"]},
+        "modules.<item 0>.config.destinations'",
+        ["`destinations` holds '[1:2]'"],
+    ),
     "several": (
         {"adress": SOCKET, "deadline_ms": "200"},
         "modules.<item 0>.config'",
@@ -74,12 +81,33 @@ def test_a_bad_config_stops_synapse_and_names_the_key(name: str, tmp_path: Path)
         assert text in output
 
 
+@pytest.mark.parametrize("name", ["b" * 253, "[1:2:3:4:5:6:1.2.3.4]:8448"])
+def test_a_destination_is_what_the_daemon_takes_for_a_server(name: str) -> None:
+    raw = {"address": SOCKET, "destinations": [name]}
+    assert PresenceRouterModule.parse_config(raw).destinations == (name,)
+
+
 def test_the_readme_block_loads_and_says_the_defaults() -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
     (entry,) = yaml.safe_load(block)["modules"]
     assert entry["module"] == MODULE
     parsed = PresenceRouterModule.parse_config(entry["config"])
     assert parsed == PresenceRouterModule.parse_config({"address": entry["config"]["address"]})
+
+
+def test_complaints_are_what_synapse_says_of_log_contexts(tmp_path: Path) -> None:
+    homeserver = Homeserver(tmp_path)
+    source = inspect.getsource(synapse.logging.context)
+    # All that it warns of, in its own words.
+    for said in (
+        "Expected logging context %s was lost",
+        "Expected logging context %s but found %s",
+        "Starting nested logging context from sentinel context: metrics will be lost",
+        "deferred already completed but the function did not maintain the calling logcontext",
+    ):
+        assert said in source
+        homeserver.log.write_text(f"all is well\n{said}\n")
+        assert homeserver.complaints() == [said]
 
 
 def test_the_legacy_interface_loads_it_and_registers_it_once(tmp_path: Path) -> None:

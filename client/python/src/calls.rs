@@ -1,5 +1,6 @@
-//! One call with all that belongs to it: its deadline, its parts, its second
-//! try without malformed user ids, and the evaluation of its answer.
+//! One call with all that belongs to it: its deadline, its parts, its further
+//! tries without malformed user ids and in smaller parts, and the evaluation of
+//! its answers.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -15,7 +16,8 @@ use crate::{
 };
 
 /// Synapse may hand in any number of states at once, for example of everybody
-/// who went offline while it was down; the daemon has a limit.
+/// who went offline while it was down; the daemon has a limit. What it finds
+/// too large nevertheless is asked for in halves.
 const PART: usize = 1000;
 
 /// What calls need.
@@ -26,6 +28,14 @@ pub(crate) struct Caller {
     pub(crate) memory: Arc<Memory>,
     /// Of a whole call from Synapse, all its parts included.
     pub(crate) deadline: Duration,
+}
+
+/// What is known of some states: not of all of them, if something failed.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    pub(crate) keys: Keys,
+    /// What failed last.
+    pub(crate) failure: Option<Failure>,
 }
 
 /// Why there is no answer.
@@ -56,10 +66,11 @@ impl Failure {
 
 impl Caller {
     /// Who must get which of the states of these users, by position.
-    pub(crate) async fn users_for_states(
-        &self,
-        senders: Vec<Option<String>>,
-    ) -> Result<Keys, Failure> {
+    ///
+    /// A part that fails takes nothing from the others. Each state is routed by
+    /// itself, so what was answered is right without the rest; and to withhold
+    /// it could leave somebody "online" to those who were told so.
+    pub(crate) async fn users_for_states(&self, senders: Vec<Option<String>>) -> Routed {
         let start = Instant::now();
         // Before anything is awaited: whoever hears of one of these states must
         // find its sender known when it asks.
@@ -70,19 +81,38 @@ impl Caller {
             .enumerate()
             .filter_map(|(position, sender)| Some((position, sender.as_deref()?)))
             .collect();
-        for part in valid.chunks(PART) {
-            let mut part = part.to_vec();
-            let answer = match self.ask(&part, start).await {
-                Err(Error::Refused(refusal)) if is_about_a_user_id(&refusal) => {
-                    drop_malformed(&mut part, &refusal);
-                    self.ask(&part, start).await
+        // Those to ask about, the next one last.
+        let mut parts: Vec<_> = valid.chunks(PART).rev().map(<[_]>::to_vec).collect();
+        let mut failure = None;
+        while let Some(mut part) = parts.pop() {
+            match self.ask(&part, start).await {
+                Ok(answer) => {
+                    let positions: Vec<_> = part.iter().map(|(position, _)| *position).collect();
+                    if let Err(why) = collector.add(answer, &positions) {
+                        failure = Some(why.into());
+                    }
                 }
-                answer => answer,
-            }?;
-            let positions: Vec<_> = part.iter().map(|(position, _)| *position).collect();
-            collector.add(answer, &positions)?;
+                Err(Error::Refused(refusal)) if is_about_a_user_id(&refusal) => {
+                    // Again and again: one refusal lists only so many.
+                    if !drop_malformed(&mut part, &refusal) {
+                        failure = Some(Unusable::Index.into());
+                    } else if !part.is_empty() {
+                        parts.push(part);
+                    }
+                }
+                Err(Error::Refused(refusal)) if is_about_size(&refusal) && part.len() > 1 => {
+                    let later = part.split_off(part.len() / 2);
+                    parts.extend([later, part]);
+                }
+                Err(why @ Error::Refused(_)) => failure = Some(why.into()),
+                Err(why) => {
+                    // The daemon is away or the time is up: so it is for the rest.
+                    failure = Some(why.into());
+                    break;
+                }
+            }
         }
-        Ok(collector.finish())
+        Routed { keys: collector.finish(), failure }
     }
 
     /// Whose presence a user may see.
@@ -123,17 +153,28 @@ impl Caller {
 }
 
 /// Takes out the states whose user ids the daemon calls malformed, and only
-/// those: what a user id is, it alone decides. Remote servers can send anything.
-fn drop_malformed(part: &mut Vec<(usize, &str)>, refusal: &Refusal) {
+/// those: which states it routes, it alone decides. Remote servers can send
+/// anything. Says whether there were any.
+fn drop_malformed(part: &mut Vec<(usize, &str)>, refusal: &Refusal) -> bool {
     let index = |field: &str| -> Option<usize> {
         field.strip_prefix("states[")?.strip_suffix("].user_id")?.parse().ok()
     };
     let bad: HashSet<usize> =
         refusal.violations.iter().filter_map(|one| index(&one.field)).collect();
+    let before = part.len();
     let mut next = 0..;
     part.retain(|_| next.next().is_none_or(|index| !bad.contains(&index)));
+    part.len() < before
 }
 
 fn is_about_a_user_id(refusal: &Refusal) -> bool {
     refusal.reason.as_deref() == Some("USER_ID_INVALID")
+}
+
+/// Whether fewer states may fit.
+fn is_about_size(refusal: &Refusal) -> bool {
+    matches!(
+        refusal.reason.as_deref(),
+        Some("ANSWER_TOO_LARGE" | "BATCH_TOO_LARGE" | "MESSAGE_TOO_LARGE")
+    )
 }

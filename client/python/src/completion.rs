@@ -20,15 +20,16 @@ impl Completion {
         Self(Some(Waiting { call_from_thread, done }))
     }
 
-    /// Hands over a value, which is made while the GIL is held.
-    pub(crate) fn succeed<F>(mut self, value: F)
+    /// Hands over a value, which is made while the GIL is held. With an outcome
+    /// other than "ok", it is what there is.
+    pub(crate) fn finish<F>(mut self, outcome: &'static str, detail: &str, value: F)
     where
         F: for<'py> FnOnce(Python<'py>) -> PyResult<Bound<'py, PyAny>>,
     {
         let Some(waiting) = self.0.take() else { return };
         // `None`: the interpreter is ending, and nobody waits any more.
         Python::try_attach(|py| match value(py) {
-            Ok(value) => waiting.send(py, "ok", "", Some(value)),
+            Ok(value) => waiting.send(py, outcome, detail, Some(value)),
             Err(why) => waiting.send(py, "failed", &why.to_string(), None),
         });
     }

@@ -67,7 +67,8 @@ impl<'a> Collector<'a> {
         Self { home, memory, senders, positions: HashMap::new(), unsent: HashSet::new() }
     }
 
-    /// Adds an answer; `asked` are the positions of the states it is about.
+    /// Adds an answer; `asked` are the positions of the states it is about. All
+    /// of it or, if it cannot be used, nothing.
     pub(crate) fn add(
         &mut self,
         answer: v1::GetUsersForStatesResponse,
@@ -76,14 +77,21 @@ impl<'a> Collector<'a> {
         if !answer.hides.is_empty() {
             return Err(Unusable::Hides);
         }
-        for recipient in answer.recipients {
-            let positions = positions(&recipient.state_indexes, asked)?;
-            self.add_key(recipient.user_id, &positions);
+        let listed = answer
+            .recipients
+            .into_iter()
+            .map(|one| Ok((one.user_id, positions(&one.state_indexes, asked)?)));
+        let open = answer.open_recipients.into_iter().map(|one| {
+            let set = Set::new(one.recipients.as_ref())?;
+            Ok((set, one.destinations, positions(&one.state_indexes, asked)?))
+        });
+        let listed = listed.collect::<Result<Vec<_>, Unusable>>()?;
+        let open = open.collect::<Result<Vec<_>, Unusable>>()?;
+        for (user_id, positions) in listed {
+            self.add_key(user_id, &positions);
         }
-        for open in answer.open_recipients {
-            let positions = positions(&open.state_indexes, asked)?;
-            let set = Set::new(open.recipients.as_ref())?;
-            self.add_open(&set, &open.destinations, &positions);
+        for (set, destinations, positions) in open {
+            self.add_open(&set, &destinations, &positions);
         }
         Ok(())
     }

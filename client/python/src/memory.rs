@@ -3,12 +3,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError, RwLock},
+    sync::{
+        Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use presence_router_client::Set;
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::ids;
 
 /// Local users who asked for their interest longer ago than this need no waking
 /// by an open audience: their next `/sync` asks again.
@@ -20,7 +25,9 @@ const RECENT: Duration = Duration::from_secs(3600);
 pub(crate) struct Memory {
     known: RwLock<HashSet<Box<str>>>,
     asked: Mutex<Asked>,
-    seeded: watch::Sender<bool>,
+    seeded: AtomicBool,
+    /// Told when that becomes true.
+    now_seeded: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +42,8 @@ impl Memory {
         Self {
             known: RwLock::default(),
             asked: Mutex::default(),
-            seeded: watch::Sender::new(false),
+            seeded: AtomicBool::new(false),
+            now_seeded: Notify::new(),
         }
     }
 
@@ -43,16 +51,19 @@ impl Memory {
     /// the fork stays held for ever in the child, hence `try`.
     pub(crate) fn copy_in_child(&self) -> Self {
         let known = self.known.try_read().map(|known| known.clone()).unwrap_or_default();
-        let seeded = watch::Sender::new(*self.seeded.borrow());
-        Self { known: RwLock::new(known), asked: Mutex::default(), seeded }
+        let seeded = AtomicBool::new(self.seeded.load(Ordering::Acquire));
+        Self { known: RwLock::new(known), seeded, ..Self::new() }
     }
 
-    /// Remembers that these users have a presence.
+    /// Remembers that these users have a presence. What is no user id is nobody:
+    /// databases hold, and remote servers send, anything.
     pub(crate) fn know<'a>(&self, user_ids: impl Iterator<Item = &'a str> + Clone) {
         // Nearly always all are known: then nobody need wait for the lock.
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let new: Vec<Box<str>> =
-            user_ids.filter(|id| !known.contains(*id)).map(Into::into).collect();
+        let new: Vec<Box<str>> = user_ids
+            .filter(|id| !known.contains(*id) && ids::is_user_id(id))
+            .map(Into::into)
+            .collect();
         drop(known);
         if !new.is_empty() {
             self.known.write().unwrap_or_else(PoisonError::into_inner).extend(new);
@@ -67,13 +78,17 @@ impl Memory {
 
     /// Says that the known senders are complete, or will never be.
     pub(crate) fn set_seeded(&self) {
-        self.seeded.send_replace(true);
+        self.seeded.store(true, Ordering::Release);
+        self.now_seeded.notify_waiters();
     }
 
     /// Waits until that is so.
     pub(crate) async fn seeded(&self) {
-        // Fails only without a sender, and `self` has it.
-        let _ = self.seeded.subscribe().wait_for(|seeded| *seeded).await;
+        // Made before the look: from then on it misses nothing.
+        let now = self.now_seeded.notified();
+        if !self.seeded.load(Ordering::Acquire) {
+            now.await;
+        }
     }
 
     /// Remembers that a local user asked for its interest just now.

@@ -12,6 +12,13 @@ use crate::{calls::Caller, keys::Home, memory::Memory};
 /// How long the end of the interpreter waits for calls under way.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
+/// The place of what lives in this process. What a fork brought along is never
+/// dropped, only forgotten: its locks may be held by threads that are not here,
+/// and to wake its threads would wake those of the parent.
+#[derive(Debug, Default)]
+pub(crate) struct Slot(Option<Process>);
+
+/// Threads, and what lives in them.
 #[derive(Debug)]
 pub(crate) struct Process {
     pid: u32,
@@ -19,6 +26,46 @@ pub(crate) struct Process {
     runtime: Option<Runtime>,
     caller: Caller,
 }
+
+// === impl Slot ===
+
+impl Slot {
+    /// What there is in this process, started if need be; `start` is given what
+    /// there was before, perhaps in the process that this one was forked from.
+    pub(crate) fn get_or_start(
+        &mut self,
+        start: impl FnOnce(Option<&Process>) -> PyResult<Process>,
+    ) -> PyResult<&Process> {
+        let here = match self.0.take() {
+            Some(here) if here.is_here() => here,
+            foreign => {
+                let started = start(foreign.as_ref());
+                std::mem::forget(foreign);
+                started?
+            }
+        };
+        Ok(self.0.insert(here))
+    }
+
+    /// Empties it, and answers what is of this process.
+    pub(crate) fn take(&mut self) -> Option<Process> {
+        match self.0.take() {
+            Some(here) if here.is_here() => Some(here),
+            foreign => {
+                std::mem::forget(foreign);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+// === impl Process ===
 
 impl Process {
     /// Starts threads in this process. `before`: what there was before, perhaps
@@ -52,7 +99,7 @@ impl Process {
     }
 
     /// Whether its threads are in this process.
-    pub(crate) fn is_here(&self) -> bool {
+    fn is_here(&self) -> bool {
         self.pid == std::process::id()
     }
 
@@ -69,9 +116,7 @@ impl Process {
 
     /// Ends the threads, calls under way included.
     pub(crate) fn stop(mut self, py: Python<'_>) {
-        if self.is_here()
-            && let Some(runtime) = self.runtime.take()
-        {
+        if let Some(runtime) = self.runtime.take() {
             // Without the GIL: a thread may be waiting for it.
             py.detach(|| runtime.shutdown_timeout(SHUTDOWN));
         }
@@ -80,10 +125,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        match self.runtime.take() {
-            Some(runtime) if self.is_here() => runtime.shutdown_background(),
-            // The threads to wait for do not exist in this process.
-            runtime => std::mem::forget(runtime),
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

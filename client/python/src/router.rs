@@ -12,7 +12,13 @@ use pyo3::{
     types::{PyList, PySet},
 };
 
-use crate::{calls::Caller, completion::Completion, keys::Home, process::Process};
+use crate::{
+    calls::{Caller, Routed},
+    completion::Completion,
+    ids,
+    keys::Home,
+    process::{Process, Slot},
+};
 
 /// Raises `ValueError` unless an address is one.
 #[pyfunction]
@@ -23,6 +29,13 @@ pub(crate) fn check_address(address: &str) -> PyResult<()> {
     }
 }
 
+/// Whether a value is the name of a server.
+#[pyfunction]
+pub(crate) fn is_server_name(value: &Bound<'_, PyAny>) -> bool {
+    // Neither another type nor a string that is not valid Unicode is one.
+    value.extract::<String>().is_ok_and(|name| ids::is_server_name(&name))
+}
+
 /// Asks one daemon on behalf of one homeserver.
 #[pyclass(frozen)]
 #[derive(Debug)]
@@ -31,7 +44,7 @@ pub(crate) struct Router {
     home: Arc<Home>,
     deadline: Duration,
     /// Locked for moments only, and only by threads that hold the GIL.
-    process: Mutex<Option<Process>>,
+    process: Mutex<Slot>,
 }
 
 #[pymethods]
@@ -48,7 +61,7 @@ impl Router {
             address,
             home: Arc::new(Home { server: server_name, destinations }),
             deadline: Duration::from_millis(deadline_ms),
-            process: Mutex::new(None),
+            process: Mutex::default(),
         })
     }
 
@@ -61,10 +74,15 @@ impl Router {
         // A string that is not valid Unicode is nobody's id.
         let user_ids: Vec<Option<String>> = user_ids.iter().map(|id| id.extract().ok()).collect();
         let completion = Completion::new(call_from_thread, done);
-        self.spawn(async move |caller| match caller.users_for_states(user_ids).await {
-            Ok(keys) => completion
-                .succeed(|py| (keys.groups, keys.unsent).into_pyobject(py).map(Bound::into_any)),
-            Err(why) => completion.fail(why.outcome(), &why.to_string()),
+        self.spawn(async move |caller| {
+            let Routed { keys, failure } = caller.users_for_states(user_ids).await;
+            let (outcome, detail) = match failure {
+                None => ("ok", String::new()),
+                Some(why) => (why.outcome(), why.to_string()),
+            };
+            completion.finish(outcome, &detail, |py| {
+                (keys.groups, keys.unsent).into_pyobject(py).map(Bound::into_any)
+            });
         })
     }
 
@@ -80,7 +98,9 @@ impl Router {
             return Ok(());
         };
         self.spawn(async move |caller| match caller.interested_users(user_id).await {
-            Ok(senders) => completion.succeed(|py| PySet::new(py, senders).map(Bound::into_any)),
+            Ok(senders) => {
+                completion.finish("ok", "", |py| PySet::new(py, senders).map(Bound::into_any));
+            }
             Err(why) => completion.fail(why.outcome(), &why.to_string()),
         })
     }
@@ -115,10 +135,7 @@ impl Router {
     /// Starts the threads where there are none yet, in this process.
     fn with<T>(&self, then: impl FnOnce(&Process) -> T) -> PyResult<T> {
         let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        let process = match slot.take() {
-            Some(process) if process.is_here() => process,
-            before => Process::start(&self.address, &self.home, self.deadline, before.as_ref())?,
-        };
-        Ok(then(slot.insert(process)))
+        slot.get_or_start(|before| Process::start(&self.address, &self.home, self.deadline, before))
+            .map(then)
     }
 }

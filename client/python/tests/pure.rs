@@ -1,7 +1,7 @@
 //! What the native half does without Python: keys for Synapse, and memory.
 
-#![expect(dead_code, reason = "the modules are the library's, which uses all of them")]
-
+#[path = "../src/ids.rs"]
+mod ids;
 #[path = "../src/keys.rs"]
 mod keys;
 #[path = "../src/memory.rs"]
@@ -154,4 +154,34 @@ async fn what_cannot_be_carried_out_is_no_verdict() {
     assert_eq!(keys(&memory, &["@b:x"], index), Err(Unusable::Index));
     let hidden = GetInterestedUsersResponse { hides: vec![Hide::default()], ..Default::default() };
     assert_eq!(interest(hidden, "@a:x", &memory), Err(Unusable::Hides));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_cannot_be_carried_out_leaves_no_keys() {
+    let memory = Memory::new();
+    let home = Home { server: "x".into(), destinations: Vec::new() };
+    let senders = [Some("@b:x".to_owned())];
+    let mut collector = Collector::new(&home, &memory, &senders);
+    let half_right = answer(&[listed("@a:x", &[0])], &[open(SetExpression::default(), &[7], &[])]);
+    assert!(collector.add(half_right, &[0]).is_err());
+    assert_eq!(collector.finish(), Keys::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_user_id_is_never_known() {
+    let memory = Memory::new();
+    let all = Set::new(Some(&of(Expression::Everyone(Everyone {})))).unwrap();
+    let long = format!("@{}:x", "a".repeat(253));
+    memory.know(["@a:x", "", "a", "@a", "@a:", "@a\0:x", "@a:x y", "@a:[x]", &long].into_iter());
+    assert_eq!(memory.known_in(&all), ["@a:x"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_learns_that_the_known_senders_are_complete() {
+    let memory = Memory::new();
+    let wait = tokio::time::timeout(Duration::from_secs(9), memory.seeded());
+    assert!(wait.await.is_err());
+    let ((), ()) = tokio::join!(memory.seeded(), async { memory.set_seeded() });
+    memory.seeded().await;
+    memory.copy_in_child().seeded().await;
 }

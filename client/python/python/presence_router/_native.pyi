@@ -4,7 +4,8 @@
 #
 # outcome: "ok", with a value; "unreachable", "deadline", "refused", "unusable",
 # "malformed" (the daemon takes the id of the user asked about for none), or
-# "failed" (a fault of our own), with detail for people and None as value.
+# "failed" (a fault of our own), with detail for people and None as value. Of
+# states, there may be a value with any of them: what is known of some.
 
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
@@ -19,6 +20,9 @@ Keys: TypeAlias = tuple[list[tuple[list[str], list[int]]], int]
 
 def check_address(address: str) -> None:
     """Raises ValueError unless an address is `unix:/path` or `http://host:port`."""
+
+def is_server_name(value: object) -> bool:
+    """Whether a value is the name of a server, as the daemon sees it."""
 
 class Router:
     """Asks one daemon on behalf of one homeserver.
@@ -35,7 +39,8 @@ class Router:
     ) -> None:
         """Asks who gets the states of these users, which become known senders.
 
-        A user may occur more than once. Malformed ids cost only their own states.
+        A user may occur more than once. Malformed ids cost only their own states,
+        and a part that gets no answer costs only itself.
         """
 
     def get_interested_users(
@@ -44,7 +49,7 @@ class Router:
         """Asks whose presence a user may see, of the known senders."""
 
     def know(self, user_ids: list[str]) -> None:
-        """Adds known senders. For any thread."""
+        """Adds known senders, those that are user ids. For any thread."""
 
     def seeded(self) -> None:
         """Says that the known senders are complete; until then, questions about

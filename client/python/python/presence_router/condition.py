@@ -1,47 +1,103 @@
-"""Logs when the daemon goes away and comes back: once each, not per call."""
+"""Logs how the daemon is: changes, not calls."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 logger = logging.getLogger("presence_router")
 
 _AWAY = frozenset({"unreachable", "deadline"})
 _ANSWERED = frozenset({"ok", "malformed"})
 
+# In seconds: what was said is not said again sooner ...
+_INTERVAL = 600.0
+# ... unless the daemon is away for so long without any answer.
+_LASTING = 10.0
+
+_TROUBLES = {
+    "refused": "refused a question",
+    "unusable": "gave an answer that cannot be used",
+    "failed": "could not be asked, by a fault of this module",
+}
+
+
+@dataclass
+class _Absence:
+    since: float
+    unanswered: int = 0
+    said: bool = False
+
+
+@dataclass
+class _Trouble:
+    said_at: float
+    unsaid: int = 0
+
 
 class Condition:
-    """What the outcomes of calls say about the daemon."""
+    """What the outcomes of calls say about the daemon.
+
+    It is away from a call without an answer until one with; both are said once.
+    One that comes and goes all the time is said to be away at most once per
+    interval, and so is each other trouble, during which it does answer.
+    """
 
     def __init__(self, address: str, clock: Callable[[], float]) -> None:
         self._address = address
         self._clock = clock
-        # What is wrong; None: nothing.
-        self._trouble: str | None = None
-        self._since = 0.0
-        self._unanswered = 0
+        self._absence: _Absence | None = None
+        self._away_said_at: float | None = None
+        self._troubles: dict[str, _Trouble] = {}
 
     def report(self, outcome: str, detail: str) -> None:
         """Takes note of the outcome of a call."""
         if outcome in _ANSWERED:
-            if self._trouble is not None:
-                logger.warning(
-                    "presence-router at %s is back after %.0f s, %d calls went unanswered",
-                    self._address,
-                    self._clock() - self._since,
-                    self._unanswered,
-                )
-            self._trouble, self._unanswered = None, 0
-            return
+            self._answered()
+        elif outcome in _AWAY:
+            self._unanswered(detail)
+        else:
+            self._troubled(outcome, detail)
 
-        trouble = "away" if outcome in _AWAY else outcome
-        if self._trouble is None:
-            self._since = self._clock()
-        self._unanswered += 1
-        if trouble == self._trouble:
+    def _answered(self) -> None:
+        absence, self._absence = self._absence, None
+        if absence is not None and absence.said:
+            logger.warning(
+                "presence-router at %s is back after %.0f s, %d calls went unanswered",
+                self._address,
+                self._clock() - absence.since,
+                absence.unanswered,
+            )
+
+    def _unanswered(self, detail: str) -> None:
+        now = self._clock()
+        if self._absence is None:
+            self._absence = _Absence(now)
+        absence = self._absence
+        absence.unanswered += 1
+        lately = self._away_said_at is not None and now - self._away_said_at < _INTERVAL
+        if absence.said or (lately and now - absence.since < _LASTING):
             return
-        self._trouble = trouble
+        absence.said, self._away_said_at = True, now
         logger.warning(
             "presence-router at %s does not answer: %s; extra presence is off until it is back",
             self._address,
             detail,
+        )
+
+    def _troubled(self, outcome: str, detail: str) -> None:
+        now = self._clock()
+        trouble = self._troubles.get(outcome)
+        if trouble is not None and now - trouble.said_at < _INTERVAL:
+            trouble.unsaid += 1
+            return
+        unsaid = 0 if trouble is None else trouble.unsaid
+        self._troubles[outcome] = _Trouble(now)
+        logger.warning(
+            "presence-router at %s %s: %s; extra presence is missing where it was needed for. "
+            "Said at most every %.0f minutes; %d times more since the last time",
+            self._address,
+            _TROUBLES.get(outcome, outcome),
+            detail,
+            _INTERVAL / 60,
+            unsaid,
         )

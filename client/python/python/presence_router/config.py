@@ -1,20 +1,16 @@
 """The module's configuration: reads it strictly, and says well what is wrong."""
 
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from synapse.module_api.errors import ConfigError
 
-from ._native import check_address
+from ._native import check_address, is_server_name
 
 _KEYS = ("address", "deadline_ms", "destinations")
 _DEADLINE_MS = range(1, 10_001)
-
-# Matrix specification, appendix "Server Name".
-_SERVER_NAME = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def parse(raw: Any) -> Config:
         )
     else:
         for name in destinations:
-            if not isinstance(name, str) or not _SERVER_NAME.fullmatch(name):
+            if not is_server_name(name):
                 problems["destinations"] = (
                     f"`destinations` holds {_shown(name)}; valid are server names, "
                     "such as partner.example or partner.example:8448, without wildcards"

@@ -6,6 +6,7 @@ break /sync when the second answer does not fit the first.
 """
 
 import atexit
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("presence_router")
 
 T = TypeVar("T")
+
+# Seconds between tries to read the known senders; the last one goes on.
+_SEED_PAUSES = (1, 2, 5, 10, 30, 60, 300)
 
 
 class PresenceRouterModule:
@@ -96,7 +100,10 @@ class PresenceRouterModule:
         return set() if answer is None else answer
 
     async def _ask(self, callback: str, start: "Callable[[Done[T]], None]") -> T | None:
-        """Makes a call of the native half; None is no verdict."""
+        """Makes a call of the native half; None is no verdict.
+
+        What fails in part has a value nevertheless, and is counted as a failure.
+        """
         began = time.perf_counter()
         answered: Deferred[tuple[str, str, T | None]] = Deferred()
 
@@ -135,18 +142,28 @@ class PresenceRouterModule:
 
     async def _seed(self) -> None:
         """Learns which senders exist: Synapse wants them spelled out."""
-        try:
-            # No part of the module API tells who has a presence; this table has
-            # been there, with this column, since before there were modules.
-            await self._api.run_db_interaction("presence_router_seed", self._read_senders)
-        except Exception:
-            logger.warning(
-                "Cannot read who has a presence; who may see everyone sees only those "
-                "whose presence changes from now on",
-                exc_info=True,
-            )
-        finally:
-            self._router.seeded()
+        pauses = itertools.chain(_SEED_PAUSES, itertools.repeat(_SEED_PAUSES[-1]))
+        for tries in itertools.count(1):
+            try:
+                # No part of the module API tells who has a presence; this table has
+                # been there, with this column, since before there were modules.
+                await self._api.run_db_interaction("presence_router_seed", self._read_senders)
+                break
+            except Exception as why:
+                if tries == 1:
+                    logger.warning(
+                        "Cannot read who has a presence: %r; until that works, who may see "
+                        "everyone sees only those whose presence changes. It is tried again "
+                        "and again",
+                        why,
+                    )
+                logger.debug("Try %d to read who has a presence failed", tries, exc_info=True)
+                # Nobody need wait for what may take hours.
+                self._router.seeded()
+            await self._api.sleep(next(pauses))
+        self._router.seeded()
+        if tries > 1:
+            logger.warning("Who has a presence could be read at try %d", tries)
 
     def _read_senders(self, txn: Any) -> None:
         txn.execute("SELECT DISTINCT user_id FROM presence_stream")
