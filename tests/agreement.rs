@@ -8,10 +8,13 @@ use std::sync::LazyLock;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_server::policy::Policy;
 use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::harness::sets::Sets;
 use crate::harness::{Daemon, Stream, ways};
+use crate::oracle::visible;
 use crate::worlds::{callers, everybody, policies};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
@@ -36,6 +39,46 @@ proptest! {
         let users = everybody();
         let expected = ways::oracle(&policy.document, &server_names, &users);
         prop_assert_eq!(ways::engine(&policy.snapshot, &server_names, &users), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    #[test]
+    fn the_policys_own_tests_agree(policy in policies(), user in select(everybody())) {
+        let policy = parse(&policy);
+        let seen = |sender: &str, recipient: &str| visible(&policy.document, sender, recipient);
+        let (yes, no): (Vec<_>, Vec<_>) = everybody().into_iter().partition(|r| seen(&user, r));
+        let (sees, unseen): (Vec<_>, Vec<_>) = everybody().into_iter().partition(|s| seen(s, &user));
+        // A list has at least one.
+        let test = |side: &str, verb: &str, yes: &[String], no: &[String]| {
+            let mut test = json!({ side: user });
+            for (key, list) in [(verb, yes), ("not", no)] {
+                if !list.is_empty() {
+                    test[key] = json!(list);
+                }
+            }
+            test
+        };
+        let run = |tests: [Value; 2]| {
+            let text = json!({ "tests": tests }).to_string();
+            policy.test("tests.yaml", text.as_bytes())
+        };
+        let right = [test("sender", "reaches", &yes, &no), test("recipient", "sees", &sees, &unseen)];
+        prop_assert_eq!(run(right), Ok(2));
+        let wrong = [test("sender", "reaches", &no, &yes), test("recipient", "sees", &unseen, &sees)];
+        let problems = run(wrong).unwrap_err().list;
+        prop_assert_eq!(problems.len(), 2 * everybody().len());
+        for problem in problems {
+            let message = problem.message;
+            let is = message.contains("` reaches `") || message.contains("` sees `");
+            prop_assert_eq!(is, message.contains("allowed by rule"), "{}", message);
+            let is_not = message.contains("no allow rule matches")
+                || message.contains("denied by rule")
+                || message.contains("own presence");
+            prop_assert_eq!(!is, is_not, "{}", message);
+        }
     }
 }
 

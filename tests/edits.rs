@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use presence_router_server::policy::Policy;
 use presence_router_server::routing::engine::{Edit, Engine};
-use presence_router_server::routing::plan::{Plan, Set};
+use presence_router_server::routing::plan::{Ids, Plan, Set};
 use presence_router_server::routing::user_id::UserId;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -51,7 +51,7 @@ proptest! {
         let mut members: Vec<BTreeSet<String>> = vec![BTreeSet::new(); FILLED];
         let directory = |text: &str| plan(text, |group| Set::Directory(name(group).into()));
         let rebuilt = |text: &str, members: &[BTreeSet<String>]| {
-            let lists = |group: usize| Set::Users(members[group].iter().map(|id| id.as_str().into()).collect());
+            let lists = |group: usize| Set::Users(Ids::new(members[group].iter().map(String::as_str)).unwrap());
             answers(&Engine::new(&plan(text, lists)).unwrap())
         };
         let mut engine = Engine::new(&directory(&before)).unwrap();

@@ -48,7 +48,9 @@ fn the_policy_stands_on_routing_alone() {
 
 fn check(folder: &str, foreign: &[&str]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = files(&root.join(folder));
+    let mut files = files(&root.join(folder));
+    // Tests of their own may read what they check, such as the committed schema.
+    files.retain(|file| !file.starts_with(root.join(folder).join("tests")));
     assert!(files.len() > 3, "{folder} is where it was");
     for file in files {
         let text = fs::read_to_string(&file).unwrap().replace(GLOBS, "");

@@ -27,6 +27,9 @@ mod layers;
 /// Reflection, in the version that older tools speak; grpcurl speaks the newer.
 #[cfg(test)]
 mod reflection;
+/// Loading again: what counts as a change, and what a broken file changes.
+#[cfg(test)]
+mod reload;
 /// The scenario files, through engine, unary calls and stream.
 #[cfg(test)]
 mod scenarios;

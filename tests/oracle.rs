@@ -1,27 +1,49 @@
 //! The definition of visibility over a parsed policy, with nothing clever in
 //! it: no numbers, no signatures, no shared code but the document's types.
 
-use presence_router_server::policy::document::{Document, Pairs, SetExpr};
-use presence_router_server::routing::plan::Effect;
+use std::collections::BTreeSet;
+
+use presence_router_server::policy::document::{Document, Pairs, Rule, SetExpr};
+use presence_router_server::routing::plan::{Effect, Fields, Hide};
 
 /// Whether the sender's presence may be seen by the recipient.
 pub(crate) fn visible(policy: &Document, sender: &str, recipient: &str) -> bool {
-    let matches = |effect: Effect| {
-        policy.rules.iter().any(|rule| {
-            rule.effect == effect
-                && match &rule.pairs {
-                    Pairs::Product { from, to } => {
-                        is_in(policy, from, sender) && is_in(policy, to, recipient)
-                    }
-                    Pairs::Within { groups, .. } => policy.groups.iter().any(|group| {
-                        glob(groups.as_str().as_bytes(), group.name.as_bytes())
-                            && is_in(policy, &group.members, sender)
-                            && is_in(policy, &group.members, recipient)
-                    }),
-                }
-        })
+    let any = |effect| {
+        policy
+            .rules
+            .iter()
+            .any(|rule| rule.effect == effect && counts(policy, rule, sender, recipient))
     };
-    sender != recipient && matches(Effect::Allow) && !matches(Effect::Deny)
+    sender != recipient && any(Effect::Allow) && !any(Effect::Deny)
+}
+
+/// What is hidden on a visible pair: fields, and with which presence values
+/// they are shown all the same.
+pub(crate) fn hides(
+    policy: &Document,
+    sender: &str,
+    recipient: &str,
+) -> BTreeSet<(Fields, Box<[Box<str>]>)> {
+    let hides = policy.rules.iter().filter_map(|rule| match &rule.effect {
+        Effect::Hide(hide) => counts(policy, rule, sender, recipient).then_some(hide),
+        Effect::Allow | Effect::Deny => None,
+    });
+    hides.map(|Hide { fields, unless }| (*fields, unless.clone())).collect()
+}
+
+/// Whether a rule matches, and takes part.
+fn counts(policy: &Document, rule: &Rule, sender: &str, recipient: &str) -> bool {
+    !rule.shadow
+        && match &rule.pairs {
+            Pairs::Product { from, to } => {
+                is_in(policy, from, sender) && is_in(policy, to, recipient)
+            }
+            Pairs::Within { groups, .. } => policy.groups.iter().any(|group| {
+                glob(groups.as_str().as_bytes(), group.name.as_bytes())
+                    && is_in(policy, &group.members, sender)
+                    && is_in(policy, &group.members, recipient)
+            }),
+        }
 }
 
 /// Whether a visible pair concerns a caller with these server names.
@@ -45,6 +67,7 @@ fn is_in(policy: &Document, set: &SetExpr, user: &str) -> bool {
     let globs = |pattern: &str, text: &str| glob(pattern.as_bytes(), text.as_bytes());
     match set {
         SetExpr::User(id) => id == user,
+        SetExpr::Members { ids, .. } => ids.iter().any(|id| id == user),
         SetExpr::Everyone => true,
         SetExpr::Server(any) => any.iter().any(|name| globs(name.as_str(), server)),
         SetExpr::Match(any) => any.iter().any(|pattern| {

@@ -1,6 +1,6 @@
 //! Random policies over few names, so that rules collide often: local and
-//! remote users, `everyone`, servers, patterns, exceptions, nested groups, and
-//! users whom no policy names.
+//! remote users, `everyone`, servers, patterns, exceptions, nested groups, hides,
+//! shadow rules, switches, and users whom no policy names.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,27 +34,75 @@ pub(crate) fn policies() -> impl Strategy<Value = String> {
     let names: Vec<String> = (0..5).map(|i| format!("{}/g{i}", ["team", "all"][i % 2])).collect();
     // A group refers only to groups before it, so that there are no cycles.
     let groups: Vec<_> = (0..names.len()).map(|i| sets(names[..i].to_vec())).collect();
-    (groups, vec(rule(names.clone()), 0..7)).prop_map(move |(groups, rules)| {
-        let groups: serde_json::Map<_, _> = names.iter().cloned().zip(groups).collect();
+    let rules = vec(rule(names.clone()), 0..9);
+    (groups, rules, switches()).prop_map(move |(groups, rules, mut policy)| {
+        let mut groups: serde_json::Map<_, _> = names.iter().cloned().zip(groups).collect();
+        groups.insert("team/later".to_owned(), json!({ "directory": true }));
         let rules: Vec<Value> = rules
             .into_iter()
             .enumerate()
-            .map(|(i, (effect, pairs))| json!({ "name": format!("rule {i}"), effect: pairs }))
+            .map(|(i, (effect, shadow, pairs))| {
+                json!({ "name": format!("rule {i}"), effect: pairs, "shadow": shadow })
+            })
             .collect();
+        policy.insert("groups".to_owned(), groups.into());
+        policy.insert("rules".to_owned(), rules.into());
         // JSON is YAML.
-        json!({ "groups": groups, "rules": rules }).to_string()
+        Value::from(policy).to_string()
     })
 }
 
-fn rule(groups: Vec<String>) -> impl Strategy<Value = (&'static str, Value)> {
+/// Switches at the top, more often none than any.
+fn switches() -> impl Strategy<Value = serde_json::Map<String, Value>> {
+    let ours = subsequence(SERVERS.to_vec(), 1..=2);
+    let globs = vec(select(vec!["one.org", "*.org", "two.com*", "*", "unmet.net"]), 1..3);
+    let lists = subsequence(vec!["allow", "deny"], 1..=2);
+    let servers = (lists, vec(globs, 2)).prop_map(|(keys, globs)| -> Value {
+        keys.into_iter().map(str::to_owned).zip(globs.into_iter().map(Value::from)).collect()
+    });
+    let switch = prop_oneof![
+        select(vec!["local", "inbound", "outbound"])
+            .prop_flat_map(|key| any::<bool>().prop_map(move |on| (key.to_owned(), json!(on)))),
+        servers.prop_map(|servers| ("servers".to_owned(), servers)),
+    ];
+    let some =
+        (ours, vec(switch, 0..4)).prop_filter_map("one of ours is denied", |(ours, list)| {
+            let mut policy: serde_json::Map<_, _> = list.into_iter().collect();
+            let denied = policy.get("servers").and_then(|servers| servers.get("deny")?.as_array());
+            let of_ours = |name: &Value| ours.iter().any(|one| name == one);
+            let clash = denied.is_some_and(|names| names.iter().any(of_ours));
+            policy.insert("ours".to_owned(), json!(ours));
+            (!clash).then_some(policy)
+        });
+    prop_oneof![3 => Just(serde_json::Map::new()), 2 => some]
+}
+
+/// Effect, shadow, and pairs with what else belongs to the effect.
+fn rule(groups: Vec<String>) -> impl Strategy<Value = (&'static str, bool, Value)> {
     let product = (sets(groups.clone()), sets(groups.clone()))
         .prop_map(|(from, to)| json!({ "from": from, "to": to }));
     let within =
         prop_oneof![select(groups), select(vec!["team/*", "*", "*/g?"]).prop_map(str::to_owned)]
             .prop_map(|glob| json!({ "within": glob }));
+    let pairs = prop_oneof![4 => product, 1 => within];
+    let fields = vec!["status_msg", "last_active_ts", "currently_active", "presence"];
+    let hide = (
+        pairs.clone(),
+        subsequence(fields, 1..=4),
+        subsequence(vec!["online", "busy", "org.example.away"], 0..=2),
+    );
+    let hide = hide.prop_map(|(mut pairs, fields, unless)| {
+        pairs["fields"] = json!(fields);
+        if !unless.is_empty() {
+            pairs["unless"] = json!({ "presence": unless });
+        }
+        ("hide", pairs)
+    });
     // Allows outnumber denies, else nothing is left to compare.
     let effect = select(vec!["allow", "allow", "allow", "deny"]);
-    (effect, prop_oneof![4 => product, 1 => within])
+    let effect = prop_oneof![5 => (effect, pairs), 2 => hide];
+    let shadow = prop_oneof![5 => Just(false), 1 => Just(true)];
+    (effect, shadow).prop_map(|((effect, pairs), shadow)| (effect, shadow, pairs))
 }
 
 fn sets(groups: Vec<String>) -> BoxedStrategy<Value> {

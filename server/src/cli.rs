@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use presence_router_server::config::{Config, ConfigError, LogFormat, tcp_address};
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; the daemon has shut down in order
-  1  `check` found problems; the daemon failed, or was cut off while shutting down
+  1  `check` found problems or a test failed; the daemon failed, or was cut off while shutting down
   2  cannot run: bad arguments, settings, policy or socket
 
 Signals:
@@ -37,14 +37,37 @@ pub(crate) enum Command {
     #[command(after_help = EXIT_CODES)]
     Serve(Settings),
 
-    /// Check a policy: print all of its problems, or a summary
-    Check {
-        /// The policy file
-        policy: PathBuf,
-    },
+    /// Check a policy and run its tests: print all problems, or warnings and a summary
+    #[command(after_help = EXIT_CODES)]
+    Check(Check),
+
+    /// Print the JSON Schema of policies, for editors
+    Schema,
 
     /// Print batches of presence for `RouteStates` as JSON lines, for grpcurl
     Sample(Sample),
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The policy file
+    pub(crate) policy: PathBuf,
+
+    /// Warn of every rule that this homeserver cannot enforce in full
+    #[arg(long = "for", value_enum, value_name = "HOMESERVER")]
+    pub(crate) homeserver: Option<Homeserver>,
+
+    /// Run the tests of every `*.yaml` in a directory as well
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tests: Option<PathBuf>,
+}
+
+/// Homeservers of which it is known what they enforce.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Homeserver {
+    /// Synapse, without changes to it
+    Synapse,
 }
 
 /// Settings that stand above those of the config file.

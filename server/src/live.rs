@@ -2,12 +2,15 @@
 //! whole before it takes the place of the one before it, which stays if
 //! anything is wrong.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
 
 use tokio::sync::watch;
+use tracing::warn;
 
+use crate::files::{Digest, Folder};
 use crate::policy::Policy;
 use crate::policy::problem::Problems;
 use crate::revision::{Epoch, Revision};
@@ -39,8 +42,15 @@ pub struct Current {
 pub struct Live {
     source: Source,
     current: watch::Sender<Arc<Current>>,
-    /// The text in force. Held while loading, so that loads come one by one.
-    text: Mutex<Vec<u8>>,
+    /// What is in force. Held while loading, so that loads come one by one.
+    inputs: Mutex<Inputs>,
+}
+
+/// All that a policy was made from: another load of the same gives the same.
+#[derive(Debug)]
+struct Inputs {
+    text: Digest,
+    files: BTreeMap<String, Digest>,
 }
 
 /// What a load did.
@@ -48,7 +58,7 @@ pub struct Live {
 pub enum Loaded {
     /// A new policy is in force, at this revision.
     Replaced(Revision),
-    /// The text is the one in force already.
+    /// The text, and every file that it names, is the one in force already.
     Unchanged(Revision),
 }
 
@@ -80,8 +90,29 @@ impl Source {
         }
     }
 
-    fn check(&self, text: &[u8]) -> Result<Policy, LoadError> {
-        Ok(Policy::parse(&self.to_string(), text)?)
+    /// Checks a text, and says in the log what is probably not meant.
+    fn check(&self, text: &[u8]) -> Result<(Policy, Inputs), LoadError> {
+        let name = self.to_string();
+        let (policy, files) = match self {
+            Self::File(path) => {
+                let folder = Folder::of(path);
+                (Policy::load(&name, text, &folder)?, folder.into_read())
+            }
+            Self::Example => (Policy::parse(&name, text)?, BTreeMap::new()),
+        };
+        for warning in &policy.warnings {
+            warn!("{}", warning.line(&name));
+        }
+        Ok((policy, Inputs { text: Digest::of(text), files }))
+    }
+
+    /// Whether a text and the files that it names are these.
+    fn is(&self, text: &[u8], inputs: &Inputs) -> bool {
+        Digest::of(text) == inputs.text
+            && match self {
+                Self::File(path) => Folder::of(path).has(&inputs.files),
+                Self::Example => true,
+            }
     }
 }
 
@@ -103,10 +134,10 @@ impl Live {
     ///
     /// The policy cannot be loaded.
     pub fn start(source: Source, epoch: Epoch) -> Result<Self, LoadError> {
-        let text = source.read()?;
-        let policy = source.check(&text)?;
+        let (policy, inputs) = source.check(&source.read()?)?;
         let current = Current { revision: Revision::first(epoch), snapshot: policy.snapshot };
-        Ok(Self { source, current: watch::Sender::new(Arc::new(current)), text: Mutex::new(text) })
+        let current = watch::Sender::new(Arc::new(current));
+        Ok(Self { source, current, inputs: Mutex::new(inputs) })
     }
 
     /// Loads the policy again. Takes long for a large one: not for a thread
@@ -116,15 +147,15 @@ impl Live {
     ///
     /// The policy cannot be loaded. The one in force stays.
     pub fn reload(&self) -> Result<Loaded, LoadError> {
-        // Poison is no harm: the text is replaced in one piece.
-        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = self.source.read()?;
+        // Poison is no harm: what is in force is replaced in one piece.
+        let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.source.read()?;
         let before = self.now().revision;
-        if new == *text {
+        if self.source.is(&text, &inputs) {
             return Ok(Loaded::Unchanged(before));
         }
-        let policy = self.source.check(&new)?;
-        *text = new;
+        let (policy, new) = self.source.check(&text)?;
+        *inputs = new;
         let revision = before.next();
         self.current.send_replace(Arc::new(Current { revision, snapshot: policy.snapshot }));
         Ok(Loaded::Replaced(revision))

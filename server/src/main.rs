@@ -2,19 +2,18 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod cli;
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use presence_router_server::config::{Config, Log, LogFormat};
 use presence_router_server::lifecycle::Daemon;
 use presence_router_server::live::Source;
-use presence_router_server::policy::Policy;
-use presence_router_server::{hint, sample};
+use presence_router_server::{hint, policy, sample};
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -32,7 +31,13 @@ fn main() -> ExitCode {
     match command {
         None => serve(settings),
         Some(Command::Serve(settings)) => serve(settings),
-        Some(Command::Check { policy }) => check(&policy),
+        Some(Command::Check(arguments)) => check::check(&arguments),
+        Some(Command::Schema) => match print(policy::SCHEMA) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                fail(CANNOT_RUN, format!("cannot write: {error}"))
+            }
+            _ => ExitCode::SUCCESS,
+        },
         Some(Command::Sample(Sample { batches, size, server_name })) => {
             let mut out = BufWriter::new(io::stdout().lock());
             match sample::write(&mut out, batches, size, &server_name) {
@@ -83,33 +88,6 @@ async fn run(config: Config) -> ExitCode {
     match daemon.run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
-    }
-}
-
-fn check(path: &Path) -> ExitCode {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) => {
-            return fail(
-                CANNOT_RUN,
-                format!("cannot read the policy `{}`: {error}", path.display()),
-            );
-        }
-    };
-    let (found, problems) = match Policy::parse(&path.display().to_string(), &text) {
-        Ok(policy) => (format!("{}: {}", path.display(), policy.summary()), 0),
-        Err(problems) => (problems.to_string(), problems.list.len()),
-    };
-    match print(&format!("{found}\n")) {
-        Ok(()) => {}
-        // Whoever reads has enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        Err(error) => return fail(CANNOT_RUN, format!("cannot write: {error}")),
-    }
-    match problems {
-        0 => ExitCode::SUCCESS,
-        1 => fail(FAILED, "1 problem"),
-        count => fail(FAILED, format!("{count} problems")),
     }
 }
 

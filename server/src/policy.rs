@@ -4,16 +4,27 @@
 //! To read in this order: [`document`] is what can be written, [`problem`] what
 //! is said when it is wrong; `yaml` keeps the place of everything in the text,
 //! `read` turns that into a document, and `resolve` a document into a plan.
-//! `docs/policy.md` is the reference for authors.
+//! `trial` runs the policy's own tests, with `verdict` to say why one fails;
+//! `warn` and [`synapse`] say what is valid and yet probably not meant, by what
+//! `reach` knows of sets. `schema` says to editors what `read` takes. `docs/policy.md`
+//! is the reference for authors.
 
 pub mod document;
 pub mod problem;
+mod reach;
 mod read;
 mod resolve;
 #[cfg(test)]
+mod schema;
+pub mod synapse;
+#[cfg(test)]
 mod tests;
+mod trial;
+mod verdict;
+mod warn;
 mod yaml;
 
+use std::io;
 use std::sync::Arc;
 
 use crate::routing::engine::{Engine, TooDeep, Whose};
@@ -23,58 +34,134 @@ use document::Document;
 use problem::{Problem, Problems};
 use resolve::Resolved;
 
+/// JSON Schema of a policy, for editors.
+pub const SCHEMA: &str = include_str!("../policies/policy.schema.json");
+
+/// Why a key of a later version is not valid.
+const LATER: &str = "not supported by this version";
+
 /// A policy without problems.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// As it was written.
     pub document: Document,
 
-    /// What routing decides by.
+    /// What routing decides by. Its rules are those of the document, place by
+    /// place.
     pub plan: Plan,
+
+    /// For each group of the plan, its place among the document's groups.
+    pub groups: Vec<usize>,
 
     /// The plan, ready to answer.
     pub snapshot: Arc<Snapshot>,
+
+    /// What is probably not meant, in the order of the text.
+    pub warnings: Vec<Problem>,
 }
+
+/// The other files that a policy names. Given by the caller, since a policy may
+/// come from elsewhere than a disk.
+pub trait Files {
+    /// The whole of a file, by its name as the policy has it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+}
+
+/// For a policy that does not come from a disk.
+#[derive(Clone, Copy, Debug)]
+pub struct NoFiles;
 
 // === impl Policy ===
 
 impl Policy {
-    /// Reads and checks a policy. `file` only names it in messages.
+    /// Reads and checks a policy that names no other files. `file` only names
+    /// it in messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::load`].
+    pub fn parse(file: &str, text: &[u8]) -> Result<Self, Problems> {
+        Self::load(file, text, &NoFiles)
+    }
+
+    /// Reads and checks a policy, and runs its tests.
     ///
     /// # Errors
     ///
     /// All problems of the text, each with its place. A text that is not YAML
-    /// has one problem, since nothing can be told about what follows it.
-    pub fn parse(file: &str, text: &[u8]) -> Result<Self, Problems> {
+    /// has one problem, since nothing can be told about what follows it. Tests
+    /// run only if there is no other problem.
+    pub fn load(file: &str, text: &[u8], files: &dyn Files) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let document = read::document(text, &mut problems);
+        let document = read::document(text, files, &mut problems);
         // Also of a document with problems: whoever mends it wants to know all.
         let resolved = document.as_ref().map(|document| resolve::plan(document, &mut problems));
         if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
             match Engine::new(&resolved.plan) {
                 Ok(engine) => {
-                    let (plan, snapshot) = (resolved.plan, engine.snapshot());
-                    return Ok(Self { document, plan, snapshot });
+                    let (Resolved { plan, groups }, snapshot) = (resolved, engine.snapshot());
+                    let warnings = warn::warnings(&document, &plan, &groups);
+                    let policy = Self { document, plan, groups, snapshot, warnings };
+                    trial::run(&policy, &policy.document.tests, "", &mut problems);
+                    if problems.is_empty() {
+                        return Ok(policy);
+                    }
                 }
                 Err(error) => problems.push(too_deep(error, &document, &resolved)),
             }
         }
-        problems.sort_by_key(|problem| problem.place);
-        Err(Problems { file: file.to_owned(), list: problems })
+        Err(Problems::new(file, problems))
+    }
+
+    /// Runs the tests of another file. How many there are.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the text, or all tests that fail.
+    pub fn test(&self, file: &str, text: &[u8]) -> Result<usize, Problems> {
+        let mut problems = Vec::new();
+        let tests = read::tests(text, &mut problems);
+        trial::check(&self.document, &tests, &mut problems);
+        if problems.is_empty() {
+            trial::run(self, &tests, " of the policy", &mut problems);
+        }
+        match problems.as_slice() {
+            [] => Ok(tests.len()),
+            _ => Err(Problems::new(file, problems)),
+        }
     }
 
     /// What is in the policy, in a line.
     pub fn summary(&self) -> String {
-        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let people = self.snapshot.people();
-        format!(
+        let rules = self.document.rules.iter().filter(|rule| !rule.switch).count();
+        let mut summary = format!(
             "valid: {}, {}, {} named on {}",
-            count(self.document.rules.len(), "rule"),
+            count(rules, "rule"),
             count(self.document.groups.len(), "group"),
             count(people.count(), "user"),
             count(people.servers().count(), "server"),
-        )
+        );
+        if !self.document.tests.is_empty() {
+            summary.push_str(&format!("; {} passed", count(self.document.tests.len(), "test")));
+        }
+        summary
     }
+}
+
+impl Files for NoFiles {
+    fn read(&self, _: &str) -> io::Result<Vec<u8>> {
+        Err(io::Error::other("only a policy that is a file itself can name others"))
+    }
+}
+
+/// A number of things.
+pub fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 fn too_deep(error: TooDeep, document: &Document, resolved: &Resolved) -> Problem {

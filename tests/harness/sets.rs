@@ -71,7 +71,7 @@ impl Sets {
         (lists.clone().count(), lists.sum())
     }
 
-    fn evaluate(&self, expression: &SetExpression, user: &str) -> bool {
+    pub(crate) fn evaluate(&self, expression: &SetExpression, user: &str) -> bool {
         match expression.expression.as_ref().expect("a kind that this client knows") {
             Expression::SetId(id) => self.contains(*id, user),
             Expression::AnyOf(list) => list.sets.iter().any(|set| self.evaluate(set, user)),

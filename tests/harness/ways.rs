@@ -6,20 +6,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_proto::v1::{
-    GetInterestedUsersRequest, GetUsersForStatesRequest, InterestQuery, StateBatch,
+    GetInterestedUsersRequest, GetUsersForStatesRequest, Hide, InterestQuery, StateBatch,
 };
 use presence_router_server::policy::document::Document;
 use presence_router_server::routing::caller::Caller;
+use presence_router_server::routing::plan::{self, Fields};
 use presence_router_server::routing::relation::{Scope, Side};
 use presence_router_server::routing::snapshot::Snapshot;
 use presence_router_server::routing::user_id::UserId;
 
 use super::sets::{self, Sets};
 use super::{Client, Stream, states};
-use crate::oracle::seen;
+use crate::oracle::{hides, seen};
 
 /// For each user, others; users without any are left away.
 pub(crate) type Lists = BTreeMap<String, BTreeSet<String>>;
+
+/// For a visible pair of sender and recipient, what is hidden: the contract's
+/// fields, and with which presence they are not.
+pub(crate) type Hidden = BTreeMap<(String, String), BTreeSet<(Vec<i32>, Vec<String>)>>;
 
 /// Who sees whom, as one way in says it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,6 +33,36 @@ pub(crate) struct Answers {
     pub(crate) audiences: Lists,
     /// Senders of each recipient.
     pub(crate) interests: Lists,
+    /// What is hidden by what is said of audiences, and by what is said of
+    /// interests.
+    pub(crate) hidden: [Hidden; 2],
+}
+
+/// Notes what a hide says about a user and those of the others who are in.
+fn hide(
+    hidden: &mut [Hidden; 2],
+    side: Side,
+    users: &[String],
+    user: &str,
+    (fields, unless): (Vec<i32>, Vec<String>),
+    is_in: impl Fn(&str) -> bool,
+) {
+    for other in users.iter().filter(|other| *other != user && is_in(other)) {
+        let (user, other) = (user.to_owned(), other.clone());
+        let pair = match side {
+            Side::Sender => (user, other),
+            Side::Recipient => (other, user),
+        };
+        side.of_mut(hidden).entry(pair).or_default().insert((fields.clone(), unless.clone()));
+    }
+}
+
+/// A hide of the plan in the contract's words.
+fn said(hide: &plan::Hide) -> (Vec<i32>, Vec<String>) {
+    let Fields { presence, status_msg, last_active_ts, currently_active } = hide.fields;
+    let all = [(1, presence), (2, status_msg), (3, last_active_ts), (4, currently_active)];
+    let fields = all.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
+    (fields, hide.unless.iter().map(|presence| presence.to_string()).collect())
 }
 
 /// Those of the users other than `user` who are in by some test.
@@ -45,6 +80,15 @@ pub(crate) fn oracle(policy: &Document, server_names: &[String], users: &[String
     for user in users {
         add(&mut answers.audiences, users, user, |other| seen(policy, server_names, user, other));
         add(&mut answers.interests, users, user, |other| seen(policy, server_names, other, user));
+        for other in users.iter().filter(|other| seen(policy, server_names, user, other)) {
+            for (fields, unless) in hides(policy, user, other) {
+                let what = said(&plan::Hide { fields, unless });
+                for hidden in &mut answers.hidden {
+                    let pair = (user.clone(), other.clone());
+                    hidden.entry(pair).or_default().insert(what.clone());
+                }
+            }
+        }
     }
     answers
 }
@@ -57,6 +101,11 @@ pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[Stri
         for side in [Side::Sender, Side::Recipient] {
             let signature = snapshot.signature(UserId::parse(user).unwrap(), side, &caller);
             let set = snapshot.counterparts(&signature, &Scope::new(caller.clone()));
+            for (hidden, what) in snapshot.hides(&signature, &set) {
+                hide(&mut answers.hidden, side, users, user, said(what), |other| {
+                    hidden.contains(snapshot.people().who(UserId::parse(other).unwrap()))
+                });
+            }
             let lists = match side {
                 Side::Sender => &mut answers.audiences,
                 Side::Recipient => &mut answers.interests,
@@ -97,6 +146,10 @@ pub(crate) async fn unary(
             let is_in = |set: &_| sets::contains(set, other);
             listed(other) || open.clone().any(|open| open.recipients.as_ref().is_some_and(is_in))
         });
+        let hides = answer.hides.iter().filter(|h| h.state_indexes.contains(&index));
+        for what in hides.filter_map(|hide| hide.hide.as_ref()) {
+            note(&mut answers.hidden, Side::Sender, users, sender, what, &Sets::default());
+        }
         let named: BTreeSet<_> = open.flat_map(|open| open.destinations.clone()).collect();
         if !named.is_empty() {
             destinations.insert(sender.clone(), named);
@@ -112,6 +165,9 @@ pub(crate) async fn unary(
         assert_eq!(answer.revision, revision);
         assert!(answer.user_ids.is_sorted());
         assert!(!answer.user_ids.contains(user_id), "the user itself is removed");
+        for what in &answer.hides {
+            note(&mut answers.hidden, Side::Recipient, users, user_id, what, &Sets::default());
+        }
         add(&mut answers.interests, users, user_id, |other| {
             let is_in = |set: &_| sets::contains(set, other);
             answer.user_ids.iter().any(|one| one == other)
@@ -119,6 +175,20 @@ pub(crate) async fn unary(
         });
     }
     (answers, destinations)
+}
+
+/// Notes a hide of an answer.
+fn note(
+    hidden: &mut [Hidden; 2],
+    side: Side,
+    users: &[String],
+    user: &str,
+    what: &Hide,
+    sets: &Sets,
+) {
+    let said = (what.fields.clone(), what.unless_presence.clone());
+    let set = what.users.as_ref().expect("users of a hide");
+    hide(hidden, side, users, user, said, |other| sets.evaluate(set, other));
 }
 
 /// What a stream says, sets reconstructed, all at one revision.
@@ -146,7 +216,11 @@ pub(crate) async fn stream(
                 for (index, sender) in (0u32..).zip(users) {
                     let mut of =
                         answer.deliveries.iter().filter(|d| d.state_indexes.contains(&index));
-                    let set = of.next().map(|delivery| delivery.recipients_set_id);
+                    let delivery = of.next();
+                    for what in delivery.iter().flat_map(|delivery| &delivery.hides) {
+                        note(&mut answers.hidden, Side::Sender, users, sender, what, sets);
+                    }
+                    let set = delivery.map(|delivery| delivery.recipients_set_id);
                     assert!(of.next().is_none(), "no index is in two entries");
                     add(&mut answers.audiences, users, sender, |other| {
                         set.is_some_and(|id| sets.contains(id, other))
@@ -158,6 +232,9 @@ pub(crate) async fn stream(
                 let (place, user) = asked.next().unwrap();
                 assert_eq!(usize::try_from(answer.query_id), Ok(place));
                 assert_eq!(answer.revision, revision);
+                for what in &answer.hides {
+                    note(&mut answers.hidden, Side::Recipient, users, user, what, sets);
+                }
                 let id = answer.senders_set_id;
                 add(&mut answers.interests, users, user, |other| {
                     id != 0 && sets.contains(id, other)

@@ -5,6 +5,9 @@
 use presence_router_proto::glob::{Glob, UserGlob};
 
 use super::problem::Place;
+use crate::routing::plan::{Effect, Ids};
+use crate::routing::relation::Side;
+use crate::routing::user_id::ServerName;
 
 /// A whole policy.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +15,16 @@ pub struct Document {
     /// Named sets of users, in the order of the file.
     pub groups: Vec<Group>,
 
-    /// Rules, in the order of the file, which means nothing.
+    /// Rules, in the order of the file, which means nothing; then those that
+    /// the switches at the top stand for.
     pub rules: Vec<Rule>,
+
+    /// Server names that the switches at the top call ours, in the order of the
+    /// file, without repeats.
+    pub ours: Vec<ServerName>,
+
+    /// What is to hold, in the order of the file.
+    pub tests: Vec<Test>,
 }
 
 /// A named set of users.
@@ -25,8 +36,11 @@ pub struct Group {
     /// Where the name stands.
     pub place: Place,
 
-    /// Who is in.
+    /// Who is in. Nobody, for a group of the directory.
     pub members: SetExpr,
+
+    /// Whether the directory fills it at run time.
+    pub directory: bool,
 }
 
 /// A rule.
@@ -35,11 +49,17 @@ pub struct Rule {
     /// Not empty, unique in the document.
     pub name: String,
 
-    /// Where the rule begins.
+    /// Where the rule begins, or the switch that stands for it.
     pub place: Place,
 
-    /// `allow` or `deny`.
-    pub effect: crate::routing::plan::Effect,
+    /// What the rule does.
+    pub effect: Effect,
+
+    /// Whether it takes no part.
+    pub shadow: bool,
+
+    /// Whether a switch at the top stands for it, so that nobody wrote it out.
+    pub switch: bool,
 
     /// Which pairs it matches.
     pub pairs: Pairs,
@@ -82,6 +102,16 @@ pub enum SetExpr {
     /// `match`: all users that match any of these.
     Match(Vec<UserGlob>),
 
+    /// `members_file`: the users listed in another file.
+    Members {
+        /// The users.
+        ids: Ids,
+        /// Name of the file, as written.
+        file: String,
+        /// Where it stands.
+        place: Place,
+    },
+
     /// `group`: the members of a group.
     Group {
         /// Its name.
@@ -103,4 +133,94 @@ pub enum SetExpr {
         /// unless also here.
         except: Box<SetExpr>,
     },
+}
+
+/// What one user's audience or interest is to hold.
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// Where the test begins.
+    pub place: Place,
+
+    /// Members for groups of the directory, which are empty otherwise.
+    pub given: Vec<Given>,
+
+    /// The side that `user` is on.
+    pub side: Side,
+
+    /// The user asked about.
+    pub user: Named,
+
+    /// `reaches` or `sees`: counterparts.
+    pub yes: Vec<Named>,
+
+    /// `not`: users who are none.
+    pub not: Vec<Named>,
+}
+
+/// Members that a test gives to a group.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Name of the group.
+    pub group: String,
+
+    /// Where the name stands.
+    pub place: Place,
+
+    /// Who is in.
+    pub members: Vec<String>,
+}
+
+/// A user id, and where it stands.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The id.
+    pub id: String,
+
+    /// The place.
+    pub place: Place,
+}
+
+// === impl Document ===
+
+impl Document {
+    /// Calls back for every set of the document, and every set in it.
+    pub(super) fn each_part<'s>(&'s self, found: &mut impl FnMut(&'s SetExpr)) {
+        self.groups.iter().for_each(|group| group.members.each_part(found));
+        for rule in &self.rules {
+            if let Pairs::Product { from, to } = &rule.pairs {
+                from.each_part(found);
+                to.each_part(found);
+            }
+        }
+    }
+}
+
+// === impl SetExpr ===
+
+impl SetExpr {
+    /// A set without anybody.
+    pub(super) fn nobody() -> Self {
+        Self::Union(Vec::new())
+    }
+
+    /// Calls back for the set and every set in it. Recurses no deeper than
+    /// reading lets sets be.
+    pub(super) fn each_part<'s>(&'s self, found: &mut impl FnMut(&'s SetExpr)) {
+        found(self);
+        match self {
+            Self::Union(sets) | Self::AllOf(sets) => {
+                sets.iter().for_each(|set| set.each_part(found));
+            }
+            Self::Difference { any, except } => {
+                any.each_part(found);
+                except.each_part(found);
+            }
+            Self::User(_)
+            | Self::Members { .. }
+            | Self::Everyone
+            | Self::Server(_)
+            | Self::Match(_)
+            | Self::Group { .. } => {}
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! problems of a file in one go.
 
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 /// A place in a policy's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,9 +14,12 @@ pub struct Place {
     pub column: u64,
 }
 
-/// One thing that is wrong.
+/// One thing that is wrong, or that is probably not meant so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The file, if it is another than the policy: one of members or tests.
+    pub file: Option<Arc<str>>,
+
     /// Where.
     pub place: Place,
 
@@ -24,7 +28,7 @@ pub struct Problem {
 }
 
 /// All that is wrong with one policy: at least one problem, in the order of
-/// their places.
+/// their files and places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     /// Name of the file, as the operator gave it.
@@ -46,22 +50,41 @@ pub(super) struct Nearest {
 
 impl Problem {
     pub(super) fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { place, message: message.into() }
+        Self { file: None, place, message: message.into() }
+    }
+
+    pub(super) fn within(file: &Arc<str>, place: Place, message: impl Into<String>) -> Self {
+        Self { file: Some(Arc::clone(file)), place, message: message.into() }
+    }
+
+    /// `file:line:column: message`, as compilers and editors have it. `policy`
+    /// names the policy.
+    pub fn line<'p>(&'p self, policy: &'p str) -> impl fmt::Display + 'p {
+        fmt::from_fn(move |f| {
+            f.write_str(self.file.as_deref().unwrap_or(policy))?;
+            match self.place.line {
+                0 => write!(f, ": {}", self.message),
+                line => write!(f, ":{line}:{}: {}", self.place.column, self.message),
+            }
+        })
     }
 }
 
 // === impl Problems ===
 
+impl Problems {
+    pub(super) fn new(file: &str, mut list: Vec<Problem>) -> Self {
+        list.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
+        Self { file: file.to_owned(), list }
+    }
+}
+
 impl fmt::Display for Problems {
-    /// A line for each problem, `file:line:column: message`, as compilers and
-    /// editors have it.
+    /// A line for each problem.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, Problem { place, message }) in self.list.iter().enumerate() {
+        for (i, problem) in self.list.iter().enumerate() {
             let newline = if i == 0 { "" } else { "\n" };
-            match place.line {
-                0 => write!(f, "{newline}{}: {message}", self.file)?,
-                line => write!(f, "{newline}{}:{line}:{}: {message}", self.file, place.column)?,
-            }
+            write!(f, "{newline}{}", problem.line(&self.file))?;
         }
         Ok(())
     }

@@ -5,44 +5,66 @@
 //! policy with problems is good for finding more of them, and for nothing else.
 
 mod fields;
+mod hide;
+mod members;
+mod rule;
+mod scope;
 mod set;
+mod test;
 
 use std::collections::HashMap;
 
-use presence_router_proto::glob::Glob;
-
-use super::document::{Document, Group, Pairs, Rule, SetExpr};
+use super::document::{Document, Group, SetExpr, Test};
 use super::problem::{Nearest, Place, Problem, quoted};
 use super::yaml::{self, Node, Value};
-use crate::routing::plan::Effect;
+use super::{Files, LATER};
+use crate::routing::plan::Ids;
 
-const POLICY_KEYS: &[&str] = &["groups", "rules"];
-const POLICY_KEYS_LATER: &[&str] = &["inbound", "local", "ours", "outbound", "tests"];
-const RULE_KEYS: &[&str] = &["allow", "deny", "name"];
-const RULE_KEYS_LATER: &[&str] = &["hide", "shadow", "subscriptions"];
-const PAIRS_KEYS: &[&str] = &["from", "to", "within"];
-const PAIRS_KEYS_LATER: &[&str] = &["mutual", "subscriptions"];
+const POLICY_KEYS: &[&str] =
+    &["groups", "inbound", "local", "ours", "outbound", "rules", "servers", "tests"];
+const TESTS_KEYS: &[&str] = &["tests"];
 
 /// Reads a policy as far as it can be read. `None`: not far enough to say
 /// whether what refers to a group is right.
-pub(super) fn document(text: &[u8], problems: &mut Vec<Problem>) -> Option<Document> {
-    let root = match yaml::parse(text) {
-        Ok(root) => root,
+pub(super) fn document(
+    text: &[u8],
+    files: &dyn Files,
+    problems: &mut Vec<Problem>,
+) -> Option<Document> {
+    match yaml::parse(text) {
+        Ok(root) => Reader::new(files, problems).document(&root),
         Err(problem) => {
             problems.push(problem);
-            return None;
+            None
         }
-    };
-    Reader { problems, nearest: Nearest::default() }.document(&root)
+    }
 }
 
-/// What reading needs: where to note problems.
+/// Reads a file of tests alone.
+pub(super) fn tests(text: &[u8], problems: &mut Vec<Problem>) -> Vec<Test> {
+    match yaml::parse(text) {
+        Ok(root) => Reader::new(&super::NoFiles, problems).tests_alone(&root),
+        Err(problem) => {
+            problems.push(problem);
+            Vec::new()
+        }
+    }
+}
+
+/// What reading needs: where to note problems, and other files.
 struct Reader<'p> {
     problems: &'p mut Vec<Problem>,
     nearest: Nearest,
+    files: &'p dyn Files,
+    /// Members files that were read, by name.
+    members: HashMap<String, Ids>,
 }
 
-impl Reader<'_> {
+impl<'p> Reader<'p> {
+    fn new(files: &'p dyn Files, problems: &'p mut Vec<Problem>) -> Self {
+        Self { problems, nearest: Nearest::default(), files, members: HashMap::new() }
+    }
+
     fn problem(&mut self, place: Place, message: impl Into<String>) {
         self.problems.push(Problem::new(place, message));
     }
@@ -54,13 +76,13 @@ impl Reader<'_> {
             self.problem(root.place, message);
             return None;
         };
-        let fields = self.fields(entries, POLICY_KEYS, POLICY_KEYS_LATER);
+        let fields = self.fields(entries, POLICY_KEYS, &[]);
         let groups = match fields.get("groups") {
             Some(field) => self.groups(field.value),
             // With a key that nobody knows, groups may well be under it.
             None => (!fields.has_unknown()).then(Vec::new),
         };
-        let rules = match fields.get("rules") {
+        let mut rules = match fields.get("rules") {
             Some(field) => self.rules(field.value),
             None => {
                 let message = "a policy needs `rules`; write `rules: []` to show nobody to anybody";
@@ -68,7 +90,26 @@ impl Reader<'_> {
                 Vec::new()
             }
         };
-        Some(Document { groups: groups?, rules })
+        let ours = self.scope(&fields, &mut rules);
+        let tests = fields.get("tests").map_or_else(Vec::new, |field| self.tests(field.value));
+        Some(Document { groups: groups?, rules, ours, tests })
+    }
+
+    fn tests_alone(&mut self, root: &Node<'_>) -> Vec<Test> {
+        let Value::Map(entries) = &root.value else {
+            self.problem(root.place, format!("expected a map with `tests`, found {}", root.kind()));
+            return Vec::new();
+        };
+        let fields = self.fields(entries, TESTS_KEYS, &[]);
+        match fields.get("tests") {
+            Some(field) => self.tests(field.value),
+            None => {
+                if !fields.has_unknown() {
+                    self.problem(root.place, "a file of tests needs `tests`");
+                }
+                Vec::new()
+            }
+        }
     }
 
     /// `None`: there may be groups more than could be read.
@@ -82,7 +123,10 @@ impl Reader<'_> {
         let mut seen: HashMap<&str, u64> = HashMap::with_capacity(entries.len());
         let mut complete = true;
         for (key, value) in entries {
-            let members = self.set(value);
+            let (members, directory) = match self.group_members(value) {
+                Some(members) => (members, false),
+                None => (SetExpr::nobody(), true),
+            };
             let Some(name) = self.group_name(key) else {
                 // A text that is no name cannot be referred to either.
                 complete &= matches!(key.value, Value::Text(_));
@@ -94,7 +138,7 @@ impl Reader<'_> {
             } else {
                 seen.insert(name, key.place.line);
             }
-            groups.push(Group { name: name.to_owned(), place: key.place, members });
+            groups.push(Group { name: name.to_owned(), place: key.place, members, directory });
         }
         complete.then_some(groups)
     }
@@ -131,7 +175,7 @@ impl Reader<'_> {
     fn text<'n>(&mut self, node: &'n Node<'_>, what: &str) -> Option<&'n str> {
         match &node.value {
             Value::Text(text) => Some(text),
-            Value::Number | Value::Bool => {
+            Value::Number | Value::Bool(_) => {
                 let message = format!("expected {what}, found {}; put it in quotes", node.kind());
                 self.problem(node.place, message);
                 None
@@ -143,109 +187,27 @@ impl Reader<'_> {
         }
     }
 
-    fn rules(&mut self, node: &Node<'_>) -> Vec<Rule> {
-        let items = match &node.value {
-            Value::List(items) => items.as_slice(),
-            Value::Null => {
-                let message = "expected a list of rules, found nothing; write `rules: []` to show nobody to anybody";
-                self.problem(node.place, message);
-                &[]
-            }
-            _ => {
-                let message = format!("expected a list of rules, found {}", node.kind());
-                self.problem(node.place, message);
-                &[]
-            }
-        };
-        let mut rules = Vec::with_capacity(items.len());
-        let mut seen = HashMap::with_capacity(items.len());
-        for item in items {
-            rules.extend(self.rule(item, &mut seen));
-        }
-        rules
-    }
-
-    fn rule<'n>(&mut self, node: &'n Node<'_>, seen: &mut HashMap<&'n str, u64>) -> Option<Rule> {
-        let Value::Map(entries) = &node.value else {
-            let message = format!(
-                "expected a rule, a map with `name` and `allow` or `deny`, found {}",
-                node.kind()
-            );
+    fn flag(&mut self, node: &Node<'_>) -> Option<bool> {
+        let Value::Bool(value) = node.value else {
+            let message = format!("expected `true` or `false`, found {}", node.kind());
             self.problem(node.place, message);
             return None;
         };
-        let fields = self.fields(entries, RULE_KEYS, RULE_KEYS_LATER);
-        let name = match fields.get("name") {
-            Some(field) => self.name(field.value, "the name of a rule").inspect(|name| {
-                if let Some(line) = seen.get(name) {
-                    let message =
-                        format!("there is already a rule {} in line {line}", quoted(name));
-                    self.problems.push(Problem::new(field.value.place, message));
-                } else {
-                    seen.insert(name, field.value.place.line);
-                }
-            }),
-            None => {
-                self.problem(node.place, "a rule needs a `name`");
-                None
-            }
-        };
-        let (allow, deny) = (fields.get("allow"), fields.get("deny"));
-        match (allow, deny) {
-            (Some(allow), Some(deny)) => {
-                let message = "a rule has either `allow` or `deny`, not both; make two rules of it";
-                self.problem(allow.place.max(deny.place), message);
-            }
-            (None, None) if !fields.has_unknown() => {
-                self.problem(node.place, "a rule needs either `allow` or `deny`");
-            }
-            _ => {}
-        }
-        let allowed = allow.and_then(|field| self.pairs(field.value, "allow"));
-        let denied = deny.and_then(|field| self.pairs(field.value, "deny"));
-        let (effect, pairs) = match (allowed, denied) {
-            (Some(pairs), _) => (Effect::Allow, pairs),
-            (None, Some(pairs)) => (Effect::Deny, pairs),
-            (None, None) => return None,
-        };
-        // Without its name, which is noted, it is still good for finding
-        // groups that are not declared.
-        let name = name.unwrap_or_default().to_owned();
-        Some(Rule { name, place: node.place, effect, pairs })
+        Some(value)
     }
 
-    fn pairs(&mut self, node: &Node<'_>, key: &str) -> Option<Pairs> {
-        const VALID: &str = "either `from` and `to`, or `within`";
-        let Value::Map(entries) = &node.value else {
-            self.problem(node.place, format!("expected a map with {VALID}, found {}", node.kind()));
-            return None;
-        };
-        let fields = self.fields(entries, PAIRS_KEYS, PAIRS_KEYS_LATER);
-        let (from, to) = (fields.get("from"), fields.get("to"));
-        if let Some(within) = fields.get("within") {
-            for other in [from, to].into_iter().flatten() {
-                let message =
-                    "`within` stands alone, without `from` and `to`; make two rules of it";
-                self.problem(other.place, message);
-                self.set(other.value);
+    /// A list of at least one. `what` are its items.
+    fn list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> &'n [Node<'a>] {
+        match &node.value {
+            Value::List(items) if !items.is_empty() => return items,
+            Value::List(_) => {
+                self.problem(node.place, format!("expected a list of {what}, found an empty one"));
             }
-            let groups = self.name(within.value, "a glob over the names of groups")?;
-            return Some(Pairs::Within { groups: Glob::new(groups), place: within.value.place });
-        }
-        match (from, to) {
-            (None, None) if !fields.has_unknown() => {
-                self.problem(node.place, format!("`{key}` needs {VALID}"));
+            _ => {
+                let message = format!("expected a list of {what}, found {}", node.kind());
+                self.problem(node.place, message);
             }
-            (Some(from), None) => self.problem(from.place, "`from` needs a `to` beside it"),
-            (None, Some(to)) => self.problem(to.place, "`to` needs a `from` beside it"),
-            _ => {}
         }
-        let from = from.map(|field| self.set(field.value));
-        let to = to.map(|field| self.set(field.value));
-        if from.is_none() && to.is_none() {
-            return None;
-        }
-        let nobody = || SetExpr::Union(Vec::new());
-        Some(Pairs::Product { from: from.unwrap_or_else(nobody), to: to.unwrap_or_else(nobody) })
+        &[]
     }
 }

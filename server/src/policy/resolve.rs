@@ -2,7 +2,7 @@
 //! numbers, and every `within` becomes the groups that it means.
 //!
 //! What needs more than one place of the file is checked here: that groups are
-//! declared, and that none contains itself.
+//! declared, that none contains itself, and that tests can fill those they fill.
 
 mod order;
 
@@ -12,7 +12,8 @@ use presence_router_proto::glob::Glob;
 
 use super::document::{Document, Pairs, SetExpr};
 use super::problem::{Nearest, Place, Problem, quoted};
-use crate::routing::plan::{Plan, Product, Rule, Set};
+use super::trial;
+use crate::routing::plan::{Ids, Plan, Product, Rule, Set};
 
 /// The groups of a document by name.
 struct Groups<'d> {
@@ -35,6 +36,7 @@ pub(super) struct Resolved {
 pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
     let groups = Groups::new(document);
     groups.check_declared(problems);
+    trial::check(document, &document.tests, problems);
 
     let references: Vec<_> =
         document.groups.iter().map(|group| groups.references(&group.members)).collect();
@@ -68,7 +70,7 @@ pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved
                 all.map(|n| Product { senders: Set::Group(n), recipients: Set::Group(n) }).collect()
             }
         };
-        Rule { effect: rule.effect.clone(), shadow: false, products }
+        Rule { effect: rule.effect.clone(), shadow: rule.shadow, products }
     });
     let plan = Plan { rules: rules.collect(), groups: members };
     Resolved { plan, groups: order.groups }
@@ -92,21 +94,21 @@ impl<'d> Groups<'d> {
                 problems.push(Problem::new(place, message));
             }
         };
-        for group in &self.document.groups {
-            each_reference(&group.members, &mut check);
-        }
-        for rule in &self.document.rules {
-            if let Pairs::Product { from, to } = &rule.pairs {
-                each_reference(from, &mut check);
-                each_reference(to, &mut check);
+        self.document.each_part(&mut |part| {
+            if let SetExpr::Group { name, place } = part {
+                check(name, *place);
             }
-        }
+        });
     }
 
     /// Places of the groups that a set refers to, each once.
     fn references(&self, set: &SetExpr) -> Vec<usize> {
         let mut found = Vec::new();
-        each_reference(set, &mut |name, _| found.extend(self.places.get(name)));
+        set.each_part(&mut |part| {
+            if let SetExpr::Group { name, .. } = part {
+                found.extend(self.places.get(name.as_str()));
+            }
+        });
         found.sort_unstable();
         found.dedup();
         found
@@ -165,43 +167,28 @@ impl<'d> Groups<'d> {
     }
 }
 
-/// Calls back for every reference to a group. Recurses no deeper than reading
-/// lets sets be.
-fn each_reference<'s>(set: &'s SetExpr, found: &mut impl FnMut(&'s str, Place)) {
-    match set {
-        SetExpr::Group { name, place } => found(name, *place),
-        SetExpr::Union(sets) | SetExpr::AllOf(sets) => {
-            for set in sets {
-                each_reference(set, found);
-            }
-        }
-        SetExpr::Difference { any, except } => {
-            each_reference(any, found);
-            each_reference(except, found);
-        }
-        SetExpr::User(_) | SetExpr::Everyone | SetExpr::Server(_) | SetExpr::Match(_) => {}
-    }
-}
-
 /// A set as routing has it. A group without a number is a problem already, and
 /// nobody here.
 fn set(written: &SetExpr, number: &impl Fn(&str) -> Option<usize>) -> Set {
     match written {
-        SetExpr::User(id) => Set::Users(vec![id.as_str().into()]),
+        SetExpr::User(id) => users([id.as_str()]),
+        SetExpr::Members { ids, .. } => Set::Users(ids.clone()),
         SetExpr::Everyone => Set::Everyone,
         SetExpr::Server(globs) => union(globs.iter().cloned().map(Set::Server).collect()),
         SetExpr::Match(globs) => union(globs.iter().cloned().map(Set::Match).collect()),
         SetExpr::Group { name, .. } => number(name).map_or(Set::Union(Vec::new()), Set::Group),
         SetExpr::Union(sets) => {
             // Users of a list are one set, not a set each.
-            let user = |set: &SetExpr| match set {
-                SetExpr::User(id) => Some(id.as_str().into()),
-                _ => None,
-            };
-            let users: Vec<Box<str>> = sets.iter().filter_map(user).collect();
+            fn user(set: &SetExpr) -> Option<&str> {
+                match set {
+                    SetExpr::User(id) => Some(id),
+                    _ => None,
+                }
+            }
+            let listed = sets.iter().any(|set| user(set).is_some());
+            let listed = listed.then(|| users(sets.iter().filter_map(user)));
             let others = sets.iter().filter(|set| user(set).is_none());
-            let users = (!users.is_empty()).then_some(Set::Users(users));
-            union(users.into_iter().chain(others.map(|other| set(other, number))).collect())
+            union(listed.into_iter().chain(others.map(|other| set(other, number))).collect())
         }
         SetExpr::AllOf(sets) => {
             Set::Intersection(sets.iter().map(|each| set(each, number)).collect())
@@ -210,6 +197,12 @@ fn set(written: &SetExpr, number: &impl Fn(&str) -> Option<usize>) -> Set {
             Set::Difference(Box::new(set(any, number)), Box::new(set(except, number)))
         }
     }
+}
+
+/// Ids that stand in the policy's own text, which is much shorter than what a
+/// list can hold.
+fn users<'a>(ids: impl IntoIterator<Item = &'a str>) -> Set {
+    Set::Users(Ids::new(ids).unwrap_or_default())
 }
 
 /// A union, where there is something to unite.

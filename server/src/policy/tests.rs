@@ -1,13 +1,20 @@
 //! Whole policies: what each construct becomes, and what a hostile text costs.
 
+mod members;
 mod messages;
+mod schema;
+
+mod scope;
+mod trials;
+mod warnings;
 
 use std::fmt::Write as _;
+use std::io;
 
 use presence_router_proto::glob::{Glob, UserGlob};
 
-use super::Policy;
-use crate::routing::plan::{Effect, Plan, Product, Rule, Set};
+use super::{Files, Policy};
+use crate::routing::plan::{Effect, Fields, Hide, Ids, Plan, Product, Rule, Set};
 
 fn plan(text: &str) -> Plan {
     match Policy::parse("policy.yaml", text.as_bytes()) {
@@ -110,30 +117,42 @@ rules:
   - name: teams
     allow: { within: "team/*" }
   - name: bots
+    shadow: true
     deny: { from: everyone, to: { group: bots } }
+  - name: bots know no text
+    shadow: false
+    hide:
+      from: everyone
+      to: { group: bots }
+      fields: [status_msg, presence]
+      unless: { presence: [online, busy, "org.example.away"] }
 "#,
     );
-    let user = |id: &str| Set::Users(vec![id.into()]);
+    let users = |ids: &[&str]| Set::Users(Ids::new(ids.iter().copied()).unwrap());
     let within = |group| Product { senders: Set::Group(group), recipients: Set::Group(group) };
     let server = |glob: &str| Set::Server(Glob::new(glob));
     let everyone_to_bots = Product { senders: Set::Everyone, recipients: Set::Group(2) };
+    let fields = Fields { presence: true, status_msg: true, ..Fields::default() };
+    let unless = ["busy", "online", "org.example.away"].map(Into::into).into();
+    let hide = Hide { fields, unless };
     let want = Plan {
         groups: vec![
             Set::Union(vec![server("a.example"), server("*.a.example")]),
             Set::Union(vec![
-                Set::Users(vec!["@ann:example.org".into(), "@joe:example.org".into()]),
+                users(&["@ann:example.org", "@joe:example.org"]),
                 Set::Group(0),
                 Set::Everyone,
             ]),
             Set::Match(UserGlob::parse("@*-bot:example.org").unwrap()),
             Set::Intersection(vec![
-                Set::Difference(Box::new(user("@ann:example.org")), Box::new(Set::Group(2))),
+                Set::Difference(Box::new(users(&["@ann:example.org"])), Box::new(Set::Group(2))),
                 Set::Union(vec![]),
             ]),
         ],
         rules: vec![
             Rule { effect: Effect::Allow, shadow: false, products: vec![within(1), within(0)] },
-            Rule { effect: Effect::Deny, shadow: false, products: vec![everyone_to_bots] },
+            Rule { effect: Effect::Deny, shadow: true, products: vec![everyone_to_bots.clone()] },
+            Rule { effect: Effect::Hide(hide), shadow: false, products: vec![everyone_to_bots] },
         ],
     };
     assert_eq!(plan, want);
@@ -150,17 +169,42 @@ fn the_example_is_valid() {
     plan(include_str!("../../policies/example.yaml"));
 }
 
+/// What stands in a page's YAML fences.
+fn examples(page: &str) -> Vec<&str> {
+    let fences = page.split("```yaml\n").skip(1);
+    fences.map(|rest| rest.split_once("```").expect("a fence that ends").0).collect()
+}
+
+#[test]
+fn the_policy_of_the_readme_is_valid() {
+    let mut examples = examples(include_str!("../../../README.md"));
+    examples.retain(|example| example.contains("rules:"));
+    assert_eq!(examples.len(), 1);
+    plan(examples[0]);
+}
+
 #[test]
 fn every_example_of_the_reference_is_valid() {
-    let page = include_str!("../../docs/policy.md");
-    let examples: Vec<_> = page
-        .split("```yaml\n")
-        .skip(1)
-        .map(|rest| rest.split_once("```").expect("a fence that ends").0)
-        .collect();
-    assert_eq!(examples.len(), 5, "those that are there");
+    let examples = examples(include_str!("../../docs/policy.md"));
+    assert_eq!(examples.len(), 11, "those that are there");
     for example in examples {
-        plan(example);
+        if let Err(problems) = Policy::load("policy.yaml", example.as_bytes(), &Export) {
+            panic!("{example}\n{problems}");
+        }
+    }
+}
+
+/// The members file of the reference.
+struct Export;
+
+impl Files for Export {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        if name != "groups/staff.txt" {
+            return Err(io::Error::other("there is no such file"));
+        }
+        let page = include_str!("../../docs/policy.md");
+        let (_, rest) = page.split_once("```text\n").expect("the file is shown");
+        Ok(rest.split_once("```").expect("a fence that ends").0.into())
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Node<'a> {
 #[derive(Debug)]
 pub(super) enum Value<'a> {
     Null,
-    Bool,
+    Bool(bool),
     Number,
     Text(Cow<'a, str>),
     List(Vec<Node<'a>>),
@@ -60,7 +60,7 @@ impl Node<'_> {
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
-            Value::Bool => "a boolean",
+            Value::Bool(_) => "a boolean",
             Value::Number => "a number",
             Value::Text(_) => "a text",
             Value::List(_) => "a list",
@@ -98,8 +98,8 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
-        Ok(Value::Bool)
+    fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(value))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Value<'de>, E> {
@@ -203,7 +203,7 @@ fn options() -> Options {
     }
 }
 
-fn not_utf8(text: &[u8], offset: usize) -> Problem {
+pub(super) fn not_utf8(text: &[u8], offset: usize) -> Problem {
     let (valid, rest) = text.split_at_checked(offset).unwrap_or((text, &[]));
     let valid = String::from_utf8_lossy(valid);
     let line = valid.matches('\n').count() as u64 + 1;

@@ -5,6 +5,9 @@
 //! no cycles. `policy` makes plans; [`super::snapshot`] makes them
 //! fast.
 
+use std::fmt;
+use std::sync::Arc;
+
 use presence_router_proto::glob::{Glob, UserGlob};
 
 /// Everything that decides who may see whom.
@@ -24,7 +27,8 @@ pub struct Rule {
     /// What the rule does to the pairs that it matches.
     pub effect: Effect,
 
-    /// Whether the rule takes no part, and is only evaluated and counted.
+    /// Whether the rule takes no part: it is evaluated and counted, and decides
+    /// nothing.
     pub shadow: bool,
 
     /// The pairs that the rule matches.
@@ -40,30 +44,34 @@ pub enum Effect {
     /// They are not, whatever allows them.
     Deny,
 
-    /// What is shown of them is less.
+    /// Where they are visible, not all of the presence is shown.
     Hide(Hide),
 }
 
-/// What a rule hides. The receiver applies it to each pair.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What a hide rule hides. Applied by the receiver to each pair.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hide {
-    /// What is hidden.
+    /// What is not shown. At least one field.
     pub fields: Fields,
 
-    /// Values of `presence` for which nothing is. Sorted, without repeats.
+    /// Presence values with which everything is shown all the same: sorted by
+    /// their bytes, without repeats. Empty: hidden whatever the presence.
     pub unless: Box<[Box<str>]>,
 }
 
-/// Fields of presence.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Fields of a presence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fields {
-    /// All of it: shown as offline, without status and activity.
+    /// The presence itself: shown as offline, without status text and activity.
     pub presence: bool,
-    /// The status message.
+
+    /// The status text.
     pub status_msg: bool,
-    /// The time of last activity.
+
+    /// When the user was last active.
     pub last_active_ts: bool,
-    /// Whether the user is active at the moment.
+
+    /// Whether the user is active now.
     pub currently_active: bool,
 }
 
@@ -80,8 +88,8 @@ pub struct Product {
 /// A set of users, as an expression that says about any user whether it is in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Set {
-    /// These users, valid ids in any order, repeats allowed.
-    Users(Vec<Box<str>>),
+    /// These users.
+    Users(Ids),
 
     /// Every user of every server.
     Everyone,
@@ -107,4 +115,81 @@ pub enum Set {
 
     /// Who is in the first and not in the second.
     Difference(Box<Set>, Box<Set>),
+}
+
+/// User ids, valid, in any order, repeats allowed.
+///
+/// One text for all of them: ten million boxes would take twice the memory that
+/// the ids themselves do. A clone shares it.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Ids(Arc<List>);
+
+#[derive(Default, PartialEq, Eq, Hash)]
+struct List {
+    text: Box<str>,
+    /// Where each id ends.
+    ends: Box<[u32]>,
+}
+
+/// The ids have 4 GiB or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the ids have more than {} bytes together", u32::MAX)]
+pub struct TooLong;
+
+// === impl Ids ===
+
+impl Ids {
+    /// Takes ids one after the other.
+    ///
+    /// # Errors
+    ///
+    /// They are too long together.
+    pub fn new<'a>(ids: impl IntoIterator<Item = &'a str>) -> Result<Self, TooLong> {
+        let (mut text, mut ends) = (String::new(), Vec::new());
+        for id in ids {
+            text.push_str(id);
+            ends.push(u32::try_from(text.len()).map_err(|_| TooLong)?);
+        }
+        Ok(Self(Arc::new(List { text: text.into(), ends: ends.into() })))
+    }
+
+    /// The ids, in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        let mut start = 0;
+        self.0.ends.iter().map(move |end| {
+            let end = usize::try_from(*end).unwrap_or(usize::MAX);
+            self.0.text.get(std::mem::replace(&mut start, end)..end).unwrap_or_default()
+        })
+    }
+
+    /// How many there are, repeats included.
+    pub fn len(&self) -> usize {
+        self.0.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.ends.is_empty()
+    }
+}
+
+impl fmt::Debug for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+// === impl Fields ===
+
+impl Fields {
+    /// Adds those of another rule: several hides on a pair add up.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            presence: self.presence | other.presence,
+            status_msg: self.status_msg | other.status_msg,
+            last_active_ts: self.last_active_ts | other.last_active_ts,
+            currently_active: self.currently_active | other.currently_active,
+        }
+    }
 }

@@ -38,12 +38,13 @@ impl<'n, 'a> Fields<'n, 'a> {
 }
 
 impl Reader<'_> {
-    /// Looks up the keys of a map. `later` are keys of later versions.
+    /// Looks up the keys of a map. `elsewhere` are keys that somebody may well
+    /// try here, and why they are not valid.
     pub(super) fn fields<'n, 'a>(
         &mut self,
         entries: &'n [(Node<'a>, Node<'a>)],
         valid: &'static [&'static str],
-        later: &[&str],
+        elsewhere: &[(&str, &str)],
     ) -> Fields<'n, 'a> {
         let mut fields = Fields { known: Vec::new(), unknown: false };
         let mut slips = Vec::new();
@@ -71,15 +72,15 @@ impl Reader<'_> {
                 continue;
             }
             let mut message = format!("unknown key {}", quoted(text));
-            if later.contains(&text.as_ref()) {
-                message.push_str(": not supported by this version");
+            let why = elsewhere.iter().find(|(key, _)| key == text).map(|(_, why)| why);
+            if let Some(why) = why {
+                message.push_str(&format!(": {why}"));
             }
             message.push_str("; valid here are ");
             message.push_str(&quoted_list(valid.iter().copied()));
-            let near = if later.contains(&text.as_ref()) {
-                None
-            } else {
-                self.nearest.of(text, valid.iter().copied())
+            let near = match why {
+                Some(_) => None,
+                None => self.nearest.of(text, valid.iter().copied()),
             };
             match near {
                 Some(near) => {

@@ -3,13 +3,18 @@
 use presence_router_proto::glob::{Glob, UserGlob};
 
 use super::Reader;
+use super::fields::Fields;
 use crate::policy::document::SetExpr;
 use crate::policy::problem::{Place, quoted};
 use crate::policy::yaml::{Node, Value};
 use crate::routing::user_id::{MAX_SERVER_NAME_BYTES, MAX_USER_ID_BYTES, ServerName, UserId};
 
-const SET_KEYS: &[&str] = &["all_of", "any", "except", "group", "match", "server"];
-const SET_KEYS_LATER: &[&str] = &["directory", "members_file"];
+const SET_KEYS: &[&str] = &["all_of", "any", "except", "group", "match", "members_file", "server"];
+const SET_KEYS_ELSEWHERE: &[(&str, &str)] =
+    &[("directory", "it stands for a whole group, in `groups`, and not for a part of a set")];
+const GROUP_KEYS: &[&str] =
+    &["all_of", "any", "directory", "except", "group", "match", "members_file", "server"];
+const FORMS: &str = "`server`, `match`, `group`, `members_file`, `all_of`, or `any` with `except`";
 
 /// Most sets inside each other. Reading, and all that comes after it, needs
 /// stack for each; a person who gets near it is better off with groups.
@@ -18,7 +23,25 @@ const MAX_DEPTH: usize = 32;
 impl Reader<'_> {
     /// Reads a set; nobody stands in for one with problems.
     pub(super) fn set(&mut self, node: &Node<'_>) -> SetExpr {
-        self.set_at(node, 1).unwrap_or_else(|| SetExpr::Union(Vec::new()))
+        self.set_at(node, 1).unwrap_or_else(SetExpr::nobody)
+    }
+
+    /// Reads the members of a group. `None`: the directory fills it.
+    pub(super) fn group_members(&mut self, node: &Node<'_>) -> Option<SetExpr> {
+        let Value::Map(entries) = &node.value else { return Some(self.set(node)) };
+        let fields = self.fields(entries, GROUP_KEYS, &[]);
+        let form = self.set_form(node, &fields, 1);
+        let Some(directory) = fields.get("directory") else {
+            return Some(form.unwrap_or_else(SetExpr::nobody));
+        };
+        if form.is_some() {
+            let message = "the directory fills a group alone; declare another group for the rest, and a third for both";
+            self.problem(directory.place, message);
+        } else if self.flag(directory.value) == Some(false) {
+            let message = "`directory: false` says nothing about who is in; write `[]` for nobody";
+            self.problem(directory.place, message);
+        }
+        None
     }
 
     fn set_at(&mut self, node: &Node<'_>, depth: usize) -> Option<SetExpr> {
@@ -34,8 +57,11 @@ impl Reader<'_> {
             Value::List(items) => Some(SetExpr::Union(
                 items.iter().filter_map(|i| self.set_at(i, depth + 1)).collect(),
             )),
-            Value::Map(entries) => self.set_form(node, entries, depth),
-            Value::Null | Value::Bool | Value::Number => {
+            Value::Map(entries) => {
+                let fields = self.fields(entries, SET_KEYS, SET_KEYS_ELSEWHERE);
+                self.set_form(node, &fields, depth)
+            }
+            Value::Null | Value::Bool(_) | Value::Number => {
                 self.problem(node.place, format!("expected a set, found {}", node.kind()));
                 None
             }
@@ -76,11 +102,9 @@ impl Reader<'_> {
     fn set_form(
         &mut self,
         node: &Node<'_>,
-        entries: &[(Node<'_>, Node<'_>)],
+        fields: &Fields<'_, '_>,
         depth: usize,
     ) -> Option<SetExpr> {
-        const VALID: &str = "`server`, `match`, `group`, `all_of`, or `any` with `except`";
-        let fields = self.fields(entries, SET_KEYS, SET_KEYS_LATER);
         let (any, except) = (fields.get("any"), fields.get("except"));
         let mut forms = Vec::new();
         if let Some(field) = fields.get("server") {
@@ -95,6 +119,9 @@ impl Reader<'_> {
             let place = field.value.place;
             let name = self.group_name(field.value);
             forms.push(name.map(|name| SetExpr::Group { name: name.to_owned(), place }));
+        }
+        if let Some(field) = fields.get("members_file") {
+            forms.push(self.members_file(field.value));
         }
         if let Some(field) = fields.get("all_of") {
             forms.push(self.all_of(field.value, depth));
@@ -118,10 +145,10 @@ impl Reader<'_> {
             });
         }
         if forms.len() > 1 {
-            let message = format!("a set has one form only, {VALID}; make a list of several");
+            let message = format!("a set has one form only, {FORMS}; make a list of several");
             self.problem(node.place, message);
         } else if !fields.has_known() && !fields.has_unknown() {
-            self.problem(node.place, format!("a set needs one of {VALID}"));
+            self.problem(node.place, format!("a set needs one of {FORMS}"));
         }
         let mut read = forms.into_iter().flatten();
         let first = read.next()?;
@@ -151,7 +178,7 @@ impl Reader<'_> {
     }
 
     /// One glob or a list of them. `None` if none of them is valid.
-    fn globs<T>(
+    pub(super) fn globs<T>(
         &mut self,
         node: &Node<'_>,
         what: &str,
@@ -176,7 +203,7 @@ impl Reader<'_> {
         (!globs.is_empty()).then_some(globs)
     }
 
-    fn server_glob(text: &str) -> Result<Glob, String> {
+    pub(super) fn server_glob(text: &str) -> Result<Glob, String> {
         let glob = Glob::new(text);
         match why_no_server(&glob) {
             None => Ok(glob),

@@ -87,16 +87,12 @@ fn checks_the_top_level() {
         ("rules: []\nrules: []\n", "2:1: key `rules` is already given in line 1"),
         (
             "ruels: []\n",
-            "1:1: unknown key `ruels`; valid here are `groups`, `rules`; did you mean `rules`?",
-        ),
-        (
-            "rules: []\ntests: []\n",
-            "2:1: unknown key `tests`: not supported by this version; valid here are `groups`, `rules`",
+            "1:1: unknown key `ruels`; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rules`, `servers`, `tests`; did you mean `rules`?",
         ),
         (
             "rules: []\n1: x\n? [a]\n: y\n",
-            "2:1: expected a key, found a number; valid here are `groups`, `rules`\n\
-             3:3: expected a key, found a list; valid here are `groups`, `rules`",
+            "2:1: expected a key, found a number; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rules`, `servers`, `tests`\n\
+             3:3: expected a key, found a list; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rules`, `servers`, `tests`",
         ),
     ]);
 }
@@ -125,7 +121,7 @@ fn checks_rules() {
     check(&[
         (
             "rules: [x]\n",
-            "1:9: expected a rule, a map with `name` and `allow` or `deny`, found a text",
+            "1:9: expected a rule, a map with `name` and `allow`, `deny` or `hide`, found a text",
         ),
         ("rules:\n  - allow: { from: [], to: [] }\n", "2:5: a rule needs a `name`"),
         (
@@ -140,19 +136,19 @@ fn checks_rules() {
             "rules:\n  - { name: x, deny: { from: [], to: [] } }\n  - { name: x, deny: { from: [], to: [] } }\n",
             "3:13: there is already a rule `x` in line 2",
         ),
-        ("rules:\n  - name: x\n", "2:5: a rule needs either `allow` or `deny`"),
+        ("rules:\n  - name: x\n", "2:5: a rule needs one of `allow`, `deny` and `hide`"),
         (
             "rules:\n  - name: x\n    deny: { from: [], to: [] }\n    allow: { from: [], to: [] }\n",
-            "4:5: a rule has either `allow` or `deny`, not both; make two rules of it",
+            "4:5: a rule has one of `allow`, `deny` and `hide`, not several; make a rule of each",
         ),
         (
             "rules:\n  - name: x\n    alow: { from: 1, to: [] }\n",
-            "3:5: unknown key `alow`; valid here are `allow`, `deny`, `name`; did you mean `allow`?\n\
+            "3:5: unknown key `alow`; valid here are `allow`, `deny`, `hide`, `name`, `shadow`; did you mean `allow`?\n\
              3:19: expected a set, found a number",
         ),
         (
-            "rules:\n  - name: x\n    hide: { from: [], to: [] }\n",
-            "3:5: unknown key `hide`: not supported by this version; valid here are `allow`, `deny`, `name`",
+            "rules:\n  - name: x\n    subscriptions: true\n",
+            "3:5: unknown key `subscriptions`: not supported by this version; valid here are `allow`, `deny`, `hide`, `name`, `shadow`",
         ),
     ]);
 }
@@ -203,19 +199,19 @@ fn checks_sets() {
         ),
         (
             "{}",
-            "6: a set needs one of `server`, `match`, `group`, `all_of`, or `any` with `except`",
+            "6: a set needs one of `server`, `match`, `group`, `members_file`, `all_of`, or `any` with `except`",
         ),
         (
             "{ server: a.example, match: '@a:*' }",
-            "6: a set has one form only, `server`, `match`, `group`, `all_of`, or `any` with `except`; make a list of several",
+            "6: a set has one form only, `server`, `match`, `group`, `members_file`, `all_of`, or `any` with `except`; make a list of several",
         ),
         (
             "{ sever: a.example }",
-            "8: unknown key `sever`; valid here are `all_of`, `any`, `except`, `group`, `match`, `server`; did you mean `server`?",
+            "8: unknown key `sever`; valid here are `all_of`, `any`, `directory`, `except`, `group`, `match`, `members_file`, `server`; did you mean `server`?",
         ),
         (
-            "{ directory: true }",
-            "8: unknown key `directory`: not supported by this version; valid here are `all_of`, `any`, `except`, `group`, `match`, `server`",
+            "[{ directory: true }]",
+            "9: unknown key `directory`: it stands for a whole group, in `groups`, and not for a part of a set; valid here are `all_of`, `any`, `except`, `group`, `match`, `members_file`, `server`",
         ),
         ("{ any: everyone }", "8: `any` needs an `except` beside it"),
         ("{ except: everyone }", "8: `except` needs an `any` beside it"),
@@ -311,7 +307,7 @@ extra: 1
 ",
         "2:11: `bob` is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{ group: bob }`\n\
          2:25: group `teem` is not declared; did you mean `team`?\n\
-         2:35: unknown key `sever`; valid here are `all_of`, `any`, `except`, `group`, `match`, `server`; did you mean `server`?\n\
+         2:35: unknown key `sever`; valid here are `all_of`, `any`, `except`, `group`, `match`, `members_file`, `server`; did you mean `server`?\n\
          2:42: `x_y` matches no server: `_` is not valid in a host name: letters, digits, `-` and `.` are\n\
          3:11: `any` needs an `except` beside it\n\
          4:3: the name of a group is empty\n\
@@ -319,9 +315,9 @@ extra: 1
          7:31: `@nobody` is not a user id: it has no `:` and server name after the localpart\n\
          8:11: there is already a rule `one` in line 6\n\
          9:21: expected a glob over the names of groups, found a list\n\
-         10:5: unknown key `alow`; valid here are `allow`, `deny`, `name`; did you mean `allow`?\n\
+         10:5: unknown key `alow`; valid here are `allow`, `deny`, `hide`, `name`, `shadow`; did you mean `allow`?\n\
          10:5: a rule needs a `name`\n\
          10:13: `from` needs a `to` beside it\n\
-         11:1: unknown key `extra`; valid here are `groups`, `rules`",
+         11:1: unknown key `extra`; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rules`, `servers`, `tests`",
     )]);
 }

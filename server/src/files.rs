@@ -1,0 +1,79 @@
+//! The files that a policy names, from the disk: read whole, and remembered by
+//! their digests, so that a reload can tell whether one has changed.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::policy::Files;
+
+/// Most bytes of a file: what one list of users can hold.
+const MAX_BYTES: u64 = u32::MAX as u64;
+
+/// What a text is known by. SHA-256, since the text itself may be of hundreds of
+/// megabytes, and a change must never be missed: a hash for tables has 64 bits,
+/// and whoever can write a file can make two that are alike. `sha256sum` tells
+/// an operator the same, and no C compiler is needed to build it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
+
+/// The files beside a policy.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    read: RefCell<BTreeMap<String, Digest>>,
+}
+
+// === impl Digest ===
+
+impl Digest {
+    /// The digest of a text.
+    pub fn of(text: &[u8]) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+}
+
+// === impl Folder ===
+
+impl Folder {
+    /// Files whose names are relative to where a policy is.
+    pub fn of(policy: &Path) -> Self {
+        let path = policy.parent().unwrap_or(Path::new("")).to_owned();
+        Self { path, read: RefCell::default() }
+    }
+
+    /// What was read, by name.
+    pub fn into_read(self) -> BTreeMap<String, Digest> {
+        self.read.into_inner()
+    }
+
+    /// Whether these files still have these digests.
+    pub fn has(&self, files: &BTreeMap<String, Digest>) -> bool {
+        files
+            .iter()
+            .all(|(name, digest)| self.bytes(name).is_ok_and(|text| Digest::of(&text) == *digest))
+    }
+
+    fn bytes(&self, name: &str) -> io::Result<Vec<u8>> {
+        let path = self.path.join(name);
+        let about = std::fs::metadata(&path)?;
+        // Asked first: a pipe would be waited for, a device read for ever.
+        match about.len() {
+            _ if about.is_dir() => Err(io::Error::other("it is a directory")),
+            _ if !about.is_file() => Err(io::Error::other("it is not a regular file")),
+            MAX_BYTES.. => Err(io::Error::other("it has 4 GiB or more")),
+            _ => std::fs::read(path),
+        }
+    }
+}
+
+impl Files for Folder {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let text = self.bytes(name)?;
+        self.read.borrow_mut().insert(name.to_owned(), Digest::of(&text));
+        Ok(text)
+    }
+}

@@ -1,0 +1,96 @@
+//! What a `hide` rule hides: fields, and the presence values with which they are
+//! shown all the same.
+
+use super::{LATER, Reader};
+use crate::policy::document::Pairs;
+use crate::policy::problem::{quoted, quoted_list};
+use crate::policy::yaml::{Node, Value};
+use crate::routing::plan::{Fields, Hide};
+
+const HIDE_KEYS: &[&str] = &["fields", "from", "to", "unless", "within"];
+const HIDE_KEYS_ELSEWHERE: &[(&str, &str)] = &[("mutual", LATER), ("subscriptions", LATER)];
+const UNLESS_KEYS: &[&str] = &["presence"];
+const FIELDS: &[&str] = &["currently_active", "last_active_ts", "presence", "status_msg"];
+
+impl Reader<'_> {
+    pub(super) fn hide(&mut self, node: &Node<'_>) -> Option<(Hide, Pairs)> {
+        const VALID: &str = "`fields`, and either `from` and `to`, or `within`";
+        let Value::Map(entries) = &node.value else {
+            self.problem(node.place, format!("expected a map with {VALID}, found {}", node.kind()));
+            return None;
+        };
+        let keys = self.fields(entries, HIDE_KEYS, HIDE_KEYS_ELSEWHERE);
+        let mut fields = Fields::default();
+        match keys.get("fields") {
+            Some(field) => self.hidden(field.value, &mut fields),
+            None if !keys.has_unknown() => {
+                let message = format!(
+                    "`hide` needs `fields`, some of {}",
+                    quoted_list(FIELDS.iter().copied())
+                );
+                self.problem(node.place, message);
+            }
+            None => {}
+        }
+        let unless = keys.get("unless").map_or_else(Box::default, |field| self.unless(field.value));
+        // What is missing of the pairs is said even where `fields` is missing.
+        let pairs =
+            self.pairs_of(node.place, &keys, "hide", "either `from` and `to`, or `within`")?;
+        Some((Hide { fields, unless }, pairs))
+    }
+
+    fn hidden(&mut self, node: &Node<'_>, fields: &mut Fields) {
+        for item in self.list(node, "fields") {
+            let Some(text) = self.text(item, "the name of a field") else { continue };
+            let field = match text {
+                "currently_active" => &mut fields.currently_active,
+                "last_active_ts" => &mut fields.last_active_ts,
+                "presence" => &mut fields.presence,
+                "status_msg" => &mut fields.status_msg,
+                _ => {
+                    let mut message = format!(
+                        "unknown field {}; valid here are {}",
+                        quoted(text),
+                        quoted_list(FIELDS.iter().copied())
+                    );
+                    if let Some(near) = self.nearest.of(text, FIELDS.iter().copied()) {
+                        message.push_str(&format!("; did you mean `{near}`?"));
+                    }
+                    self.problem(item.place, message);
+                    continue;
+                }
+            };
+            if std::mem::replace(field, true) {
+                self.problem(item.place, format!("field `{text}` is named twice"));
+            }
+        }
+    }
+
+    /// Presence values, sorted. Any text is one: the specification may add some.
+    fn unless(&mut self, node: &Node<'_>) -> Box<[Box<str>]> {
+        let Value::Map(entries) = &node.value else {
+            let message = format!("expected a map with `presence`, found {}", node.kind());
+            self.problem(node.place, message);
+            return Box::default();
+        };
+        let keys = self.fields(entries, UNLESS_KEYS, &[]);
+        let Some(field) = keys.get("presence") else {
+            if !keys.has_unknown() {
+                self.problem(node.place, "`unless` needs `presence`, a list of presence values");
+            }
+            return Box::default();
+        };
+        let mut values: Vec<Box<str>> = Vec::new();
+        for item in self.list(field.value, "presence values") {
+            let Some(text) = self.name(item, "a presence value") else { continue };
+            match values.binary_search_by(|value| (**value).cmp(text)) {
+                Ok(_) => {
+                    let message = format!("presence value {} is named twice", quoted(text));
+                    self.problem(item.place, message);
+                }
+                Err(at) => values.insert(at, text.into()),
+            }
+        }
+        values.into()
+    }
+}

@@ -1,0 +1,402 @@
+//! What a policy looks like, as types from which the JSON Schema for editors is
+//! made. Built with the tests alone: the daemon serves the schema as a file, and
+//! reads policies by `read`, whose messages no schema could give.
+//!
+//! So the two could drift. `tests/schema.rs` keeps them together: it changes
+//! valid policies in every place, and both must agree about each result.
+//! Comments here are what an editor shows.
+
+#![expect(dead_code, reason = "only the shape of these types is of use")]
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema};
+use serde_json::Value;
+
+/// The schema of policies. Draft 7, which every editor knows.
+pub(super) fn schema() -> Value {
+    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<Policy>();
+    RecursiveTransform(without_null).transform(&mut schema);
+    schema.into()
+}
+
+/// A key may be left away, but not be there without a value.
+fn without_null(schema: &mut Schema) {
+    let is_null = |value: &Value| value == "null" || value.get("type").is_some_and(|t| t == "null");
+    for key in ["type", "anyOf"] {
+        let Some(Value::Array(list)) = schema.get_mut(key) else { continue };
+        list.retain(|value| !is_null(value));
+        if let [only] = list.as_mut_slice() {
+            let only = only.take();
+            match (key, only) {
+                ("anyOf", Value::Object(only)) => {
+                    schema.remove(key);
+                    // Beside a reference, draft 7 looks at nothing else.
+                    let described = schema.get("description").is_some();
+                    if described && only.contains_key("$ref") {
+                        schema.insert("allOf".to_owned(), Value::from(vec![Value::Object(only)]));
+                    } else {
+                        for (key, value) in only {
+                            schema.ensure_object().entry(key).or_insert(value);
+                        }
+                    }
+                }
+                (_, only) => drop(schema.insert(key.to_owned(), only)),
+            }
+        }
+    }
+}
+
+/// Who may see whose Matrix presence.
+#[derive(JsonSchema)]
+#[schemars(
+    deny_unknown_fields,
+    title = "Policy of presence-router",
+    extend("dependencies" = {
+        "inbound": ["ours"], "local": ["ours"], "outbound": ["ours"], "servers": ["ours"]
+    })
+)]
+struct Policy {
+    /// Rules, in any order: allows add up, and a deny wins over all of them.
+    rules: Vec<Rule>,
+    /// Named sets of users.
+    groups: Option<BTreeMap<GroupName, Group>>,
+    /// What is to hold. A policy whose tests fail is not loaded.
+    tests: Option<Vec<Test>>,
+    /// Server names that the switches call ours, in full.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    ours: Option<Vec<ServerName>>,
+    /// `false`: no presence from ours to ours.
+    local: Option<bool>,
+    /// `false`: no presence from all others to ours.
+    inbound: Option<bool>,
+    /// `false`: no presence from ours to all others.
+    outbound: Option<bool>,
+    /// Servers with which ours share presence, or do not.
+    servers: Option<Servers>,
+}
+
+/// Lists of servers.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+struct Servers {
+    /// No presence between ours and servers other than these. `[]`: none.
+    allow: Option<OneOrAny<ServerGlob>>,
+    /// No presence between ours and these.
+    deny: Option<OneOrMany<ServerGlob>>,
+}
+
+/// A rule: what it does, and to which pairs.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Rule {
+    Allow(Allow),
+    Deny(Deny),
+    Hide(HideRule),
+}
+
+/// Lets senders be seen by recipients.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Allow {
+    /// What messages call the rule. No other rule has it.
+    name: Name,
+    /// `true`: the rule takes no part, and is tried out only.
+    shadow: Option<bool>,
+    /// Which pairs may be visible.
+    allow: Pairs,
+}
+
+/// Outranks every rule that allows.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Deny {
+    /// What messages call the rule. No other rule has it.
+    name: Name,
+    /// `true`: the rule takes no part, and is tried out only.
+    shadow: Option<bool>,
+    /// Which pairs are not visible.
+    deny: Pairs,
+}
+
+/// Hides fields of a presence from those who may see it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct HideRule {
+    /// What messages call the rule. No other rule has it.
+    name: Name,
+    /// `true`: the rule takes no part, and is tried out only.
+    shadow: Option<bool>,
+    /// Which pairs, and what.
+    hide: Hide,
+}
+
+/// Which pairs of sender and recipient a rule matches.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Pairs {
+    Product(Product),
+    Within(Within),
+}
+
+/// Every sender of the one set with every recipient of the other.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Product {
+    /// Senders, whose presence it is.
+    from: Set,
+    /// Recipients, who may see it.
+    to: Set,
+}
+
+/// Members of a group with each other.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Within {
+    /// A glob over names of groups; `*` crosses `/`.
+    within: Name,
+}
+
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Hide {
+    Product(HideProduct),
+    Within(HideWithin),
+}
+
+/// Hides from every recipient of the one set what senders of the other show.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct HideProduct {
+    /// Senders, whose presence it is.
+    from: Set,
+    /// Recipients, who see less of it.
+    to: Set,
+    /// What they do not see.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    fields: Vec<Field>,
+    /// When they see all of it.
+    unless: Option<Unless>,
+}
+
+/// Hides from members of a group what other members show.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct HideWithin {
+    /// A glob over names of groups; `*` crosses `/`.
+    within: Name,
+    /// What they do not see.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    fields: Vec<Field>,
+    /// When they see all of it.
+    unless: Option<Unless>,
+}
+
+/// A field of a presence. `presence`: shown as offline, without status text and
+/// activity.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Field {
+    CurrentlyActive,
+    LastActiveTs,
+    Presence,
+    StatusMsg,
+}
+
+/// When everything is shown all the same.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Unless {
+    /// Presence values such as `online`, `unavailable`, `busy` and `offline`.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
+    presence: Vec<Name>,
+}
+
+/// The members of a group.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Group {
+    Set(Set),
+    Directory(Directory),
+}
+
+/// Filled at run time, and empty until then.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Directory {
+    #[schemars(extend("const" = true))]
+    directory: bool,
+}
+
+/// A set of users.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Set {
+    Everyone(Everyone),
+    User(PlainUserId),
+    /// Whoever is in any of these; `[]` is nobody.
+    Union(Vec<Set>),
+    Server(Server),
+    Match(Match),
+    Group(GroupRef),
+    MembersFile(MembersFile),
+    AllOf(AllOf),
+    Difference(Difference),
+}
+
+/// Every user of every server.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Everyone {
+    Everyone,
+}
+
+/// Every user whose server name matches.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Server {
+    /// A glob or several. `*` is any run of bytes, `?` is one.
+    server: OneOrMany<ServerGlob>,
+}
+
+/// Every user whose id matches.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Match {
+    /// A pattern or several, such as `@*-bot:example.org`.
+    r#match: OneOrMany<UserGlob>,
+}
+
+/// The members of a group.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct GroupRef {
+    /// Its name.
+    group: GroupName,
+}
+
+/// The users listed in a file, one a line.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct MembersFile {
+    /// Its path, from where the policy is.
+    members_file: Name,
+}
+
+/// Whoever is in all of these.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct AllOf {
+    /// At least one set.
+    #[schemars(length(min = 1))]
+    all_of: Vec<Set>,
+}
+
+/// Whoever is in `any`, and not in `except`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Difference {
+    /// Who is in,
+    any: Box<Set>,
+    /// unless also here.
+    except: Box<Set>,
+}
+
+/// What somebody's audience or interest is to hold.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Test {
+    Sender(SenderTest),
+    Recipient(RecipientTest),
+}
+
+/// Who is to see a sender.
+#[derive(JsonSchema)]
+#[schemars(
+    deny_unknown_fields,
+    extend("anyOf" = [{ "required": ["reaches"] }, { "required": ["not"] }])
+)]
+struct SenderTest {
+    /// Members for groups of `directory: true`, in this test only.
+    given: Option<Given>,
+    /// The sender.
+    sender: UserId,
+    /// Who must see the sender.
+    reaches: Option<OneOrMany<UserId>>,
+    /// Who must not.
+    not: Option<OneOrMany<UserId>>,
+}
+
+/// Whom a recipient is to see.
+#[derive(JsonSchema)]
+#[schemars(
+    deny_unknown_fields,
+    extend("anyOf" = [{ "required": ["sees"] }, { "required": ["not"] }])
+)]
+struct RecipientTest {
+    /// Members for groups of `directory: true`, in this test only.
+    given: Option<Given>,
+    /// The recipient.
+    recipient: UserId,
+    /// Whom the recipient must see.
+    sees: Option<OneOrMany<UserId>>,
+    /// Whom not.
+    not: Option<OneOrMany<UserId>>,
+}
+
+/// What the directory would hold.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Given {
+    /// Members of groups.
+    groups: BTreeMap<GroupName, OneOrAny<UserId>>,
+}
+
+/// One, or a list of at least one.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(#[schemars(length(min = 1))] Vec<T>),
+}
+
+/// One, or a list.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum OneOrAny<T> {
+    One(T),
+    Any(Vec<T>),
+}
+
+/// Some text on one line.
+#[derive(JsonSchema)]
+struct Name(#[schemars(regex(pattern = r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f]+$"))] String);
+
+/// The name of a group: some text on one line, without `*` and `?`.
+#[derive(JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
+struct GroupName(
+    #[schemars(regex(pattern = r"^(?=.*\S)[^*?\u0000-\u001f\u007f-\u009f]+$"))] String,
+);
+
+/// A user id, such as `@ann:example.org`.
+#[derive(JsonSchema)]
+struct UserId(#[schemars(regex(pattern = r"^@[^:]*:[A-Za-z0-9.:\[\]-]+$"))] String);
+
+/// A user id, such as `@ann:example.org`. Patterns are written as
+/// `{ match: .. }`.
+#[derive(JsonSchema)]
+struct PlainUserId(#[schemars(regex(pattern = r"^@[^:*?]*:[A-Za-z0-9.:\[\]-]+$"))] String);
+
+/// A server name, port included.
+#[derive(JsonSchema)]
+struct ServerName(#[schemars(regex(pattern = r"^[A-Za-z0-9.:\[\]-]+$"))] String);
+
+/// A glob over server names.
+#[derive(JsonSchema)]
+struct ServerGlob(#[schemars(regex(pattern = r"^[A-Za-z0-9.:\[\]*?-]+$"))] String);
+
+/// A pattern: two globs with a `:` between.
+#[derive(JsonSchema)]
+struct UserGlob(#[schemars(regex(pattern = r"^[@*?][^:]*:[A-Za-z0-9.:\[\]*?-]+$"))] String);

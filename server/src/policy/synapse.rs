@@ -1,0 +1,124 @@
+//! What stock Synapse cannot enforce of a policy. A presence router adds to
+//! what shared rooms show, and can take nothing away there; `docs/policy.md`
+//! has the table that this follows.
+
+use presence_router_proto::glob::UserGlob;
+
+use super::Policy;
+use super::document::Rule;
+use super::problem::{Problem, quoted};
+use super::reach::{Reach, Region, Share};
+use crate::routing::plan::{self, Effect, Plan, Set};
+
+/// Where recipients may be.
+struct Places<'p> {
+    policy: &'p Policy,
+    /// Our servers, if the policy says which.
+    local: Vec<Reach<'p>>,
+    /// All others; without `ours`, all.
+    others: Reach<'p>,
+}
+
+/// A warning for each rule that Synapse enforces in part only, in the order of
+/// the rules. Without `ours` in the policy, recipients are taken to be anywhere.
+pub fn warnings(policy: &Policy) -> Vec<Problem> {
+    let places = Places::new(policy);
+    let rules = policy.document.rules.iter().zip(&policy.plan.rules);
+    // A shadow rule is not to be enforced by anybody.
+    let rules = rules.filter(|(rule, _)| !rule.shadow);
+    rules.filter_map(|(rule, planned)| places.warning(rule, planned)).collect()
+}
+
+// === impl Places ===
+
+impl<'p> Places<'p> {
+    fn new(policy: &'p Policy) -> Self {
+        let Policy { document, plan, groups, .. } = policy;
+        let reach = |region| Reach::new(document, plan, groups, region);
+        let ours = document.ours.iter().map(|name| Region::Server(name.as_str()));
+        Self {
+            policy,
+            local: ours.map(reach).collect(),
+            others: reach(Region::Except(&document.ours)),
+        }
+    }
+
+    fn warning(&self, rule: &Rule, planned: &plan::Rule) -> Option<Problem> {
+        let some = |reach: &Reach<'_>, set: &Set| reach.share(set) != Share::Nobody;
+        let anybody =
+            |set: &Set| some(&self.others, set) || self.local.iter().any(|reach| some(reach, set));
+        let recipients = || {
+            let matching = planned.products.iter().filter(|product| anybody(&product.senders));
+            matching.map(|product| &product.recipients)
+        };
+        let away = recipients().any(|set| some(&self.others, set));
+        let here = if self.local.is_empty() {
+            away
+        } else {
+            recipients().any(|set| self.local.iter().any(|reach| some(reach, set)))
+        };
+        let (kind, limits) = match &rule.effect {
+            Effect::Deny => (
+                "deny",
+                [
+                    here.then_some("on the local `/sync`, recipients who share a room with the sender see the presence all the same"),
+                    away.then_some("federation and its pings tell every server that shares a room with the sender all the same"),
+                ],
+            ),
+            Effect::Hide(_) => (
+                "hide",
+                [
+                    here.then_some("on the local `/sync`, recipients who share a room with the sender see all fields, and the module shows others nothing of the sender at all"),
+                    away.then_some("federation brings all fields to servers that share a room with the sender, and the module brings nothing of the sender to others where a recipient is"),
+                ],
+            ),
+            Effect::Allow => {
+                let by_name = !self.local.is_empty()
+                    && recipients().any(|set| self.names_users_away(set));
+                (
+                    "allow",
+                    [by_name.then_some("recipients on other servers are reached by server, which decides by itself whom it shows the presence to"), None],
+                )
+            }
+        };
+        let limits: Vec<_> = limits.into_iter().flatten().collect();
+        if limits.is_empty() {
+            return None;
+        }
+        let name = quoted(&rule.name);
+        let message = format!("Synapse enforces {kind} rule {name} in part: {}", limits.join("; "));
+        Some(Problem::new(rule.place, message))
+    }
+
+    /// Whether a set picks out users of other servers, and not servers whole.
+    fn names_users_away(&self, set: &Set) -> bool {
+        let region = Region::Except(&self.policy.document.ours);
+        let away = |pattern: &UserGlob| {
+            !matches!(pattern.user().as_str(), "*" | "@*")
+                && region.matching(pattern.server()) != Share::Nobody
+        };
+        let mut met = vec![false; self.policy.plan.groups.len()];
+        let mut rest = vec![set];
+        while let Some(set) = rest.pop() {
+            match set {
+                Set::Users(ids) if ids.iter().any(|id| region.holds(id)) => return true,
+                Set::Match(pattern) if away(pattern) => return true,
+                Set::Group(number) => rest.extend(new_group(&self.policy.plan, &mut met, *number)),
+                Set::Union(sets) | Set::Intersection(sets) => rest.extend(sets),
+                // Who is left out is no recipient.
+                Set::Difference(any, _) => rest.push(any),
+                Set::Users(_)
+                | Set::Match(_)
+                | Set::Everyone
+                | Set::Server(_)
+                | Set::Directory(_) => {}
+            }
+        }
+        false
+    }
+}
+
+fn new_group<'p>(plan: &'p Plan, met: &mut [bool], number: usize) -> Option<&'p Set> {
+    let new = met.get_mut(number).is_some_and(|met| !std::mem::replace(met, true));
+    plan.groups.get(number).filter(|_| new)
+}

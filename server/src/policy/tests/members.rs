@@ -1,0 +1,159 @@
+//! Members files, and groups of the directory.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::io;
+
+use super::{group, problems};
+use crate::policy::document::SetExpr;
+use crate::policy::{Files, Policy};
+use crate::routing::plan::{Plan, Set};
+
+/// One file, and how often it was read.
+struct One<'t>(&'t [u8], Cell<u32>);
+
+impl Files for One<'_> {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        self.1.set(self.1.get() + 1);
+        match name {
+            "staff.txt" => Ok(self.0.to_vec()),
+            _ => Err(io::Error::other("there is no such file")),
+        }
+    }
+}
+
+fn with_file(set: &str, file: &[u8]) -> Result<Plan, String> {
+    let one = One(file, Cell::new(0));
+    let text = group(set);
+    let loaded = Policy::load("policy.yaml", text.as_bytes(), &one);
+    assert_eq!(one.1.get(), 1, "read once");
+    loaded.map(|policy| policy.plan).map_err(|problems| problems.to_string())
+}
+
+#[track_caller]
+fn ids(file: &[u8]) -> Vec<String> {
+    let plan = with_file("{ members_file: staff.txt }", file).unwrap();
+    let [Set::Users(ids)] = plan.groups.as_slice() else { panic!("{plan:?}") };
+    ids.iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn reads_an_id_a_line() {
+    let both = ["@ann:example.org", "@joe:example.org"];
+    for file in [
+        "@ann:example.org\n@joe:example.org\n",
+        "@ann:example.org\n@joe:example.org",
+        "@ann:example.org\r\n@joe:example.org\r\n",
+        "\u{feff}# staff\n\n@ann:example.org\n  # more\n\t@joe:example.org \n\n",
+    ] {
+        assert_eq!(ids(file.as_bytes()), both, "{file:?}");
+    }
+    assert_eq!(ids("# nobody\n".as_bytes()), [""; 0]);
+}
+
+#[test]
+fn a_members_file_may_stand_wherever_a_set_may() {
+    let set = "{ all_of: [{ members_file: staff.txt }, [{ members_file: staff.txt }, everyone]] }";
+    let plan = with_file(set, b"@ann:example.org").unwrap();
+    let Set::Intersection(sets) = &plan.groups[0] else { panic!("{plan:?}") };
+    assert!(matches!(&sets[0], Set::Users(ids) if ids.len() == 1));
+}
+
+#[test]
+fn names_the_file_and_the_line_of_a_bad_member() {
+    let file = "@ann:example.org\nbob\n  @a_b\n@x:y # old\n@*:a.b\n\u{e9}\n";
+    assert_eq!(
+        with_file("{ members_file: staff.txt }", file.as_bytes()).unwrap_err(),
+        "staff.txt:2:1: `bob` is not a user id: it does not begin with `@`\n\
+         staff.txt:3:3: `@a_b` is not a user id: it has no `:` and server name after the localpart\n\
+         staff.txt:4:1: `@x:y # old` is not a user id: a comment needs a line of its own\n\
+         staff.txt:5:1: `@*:a.b` is a pattern, not a user id: write it into the policy, as `{ match: .. }`\n\
+         staff.txt:6:1: `\u{e9}` is not a user id: it does not begin with `@`"
+    );
+}
+
+#[test]
+fn counts_bad_members_after_twenty() {
+    for (lines, last) in [
+        (20, "staff.txt:20:1: `x19` is not a user id: it does not begin with `@`"),
+        (21, "staff.txt:21:1: from here on, 1 more line is not valid"),
+        (300_000, "staff.txt:21:1: from here on, 299980 more lines are not valid"),
+    ] {
+        let mut file = String::new();
+        (0..lines).for_each(|i| writeln!(file, "x{i}").unwrap());
+        let found = with_file("{ members_file: staff.txt }", file.as_bytes()).unwrap_err();
+        assert_eq!(found.lines().count(), lines.min(21));
+        assert_eq!(found.lines().last().unwrap(), last);
+    }
+}
+
+#[test]
+fn reads_ten_million_lines() {
+    let lines = 10_000_000;
+    let plan = with_file("{ members_file: staff.txt }", &b"@a:b\n".repeat(lines)).unwrap();
+    let [Set::Users(ids)] = plan.groups.as_slice() else { panic!("not a list of users") };
+    assert_eq!((ids.len(), ids.iter().last()), (lines, Some("@a:b")));
+}
+
+#[test]
+fn says_where_a_members_file_stops_being_utf8() {
+    let found = with_file("{ members_file: staff.txt }", b"@ann:example.org\n@b\xff").unwrap_err();
+    assert_eq!(found, "staff.txt:2:3: not UTF-8: the byte 0xff at offset 19");
+}
+
+#[test]
+fn checks_the_names_of_members_files() {
+    for (set, want) in [
+        (
+            "{ members_file: other.txt }",
+            "22: cannot read the members file `other.txt`: there is no such file",
+        ),
+        (
+            "{ members_file: \"a\\eb\" }",
+            r"22: `a\u{1b}b` is not the name of a file: it holds a control character",
+        ),
+        ("{ members_file: '' }", "22: the name of a file is empty"),
+        ("{ members_file: [a] }", "22: expected the name of a file, found a list"),
+        (
+            "{ members_file: 7 }",
+            "22: expected the name of a file, found a number; put it in quotes",
+        ),
+    ] {
+        let want = format!("policy.yaml:2:{want}").replace(":22:", ":22:");
+        let text = group(set);
+        let found = Policy::load("policy.yaml", text.as_bytes(), &One(b"", Cell::new(0)));
+        assert_eq!(found.unwrap_err().to_string(), want, "{set}");
+    }
+    let near = problems(group("{ member_file: staff.txt }"));
+    assert!(near.contains("did you mean `members_file`?"), "{near}");
+    assert!(near.ends_with("only a policy that is a file itself can name others"), "{near}");
+}
+
+#[test]
+fn a_group_of_the_directory_is_empty_until_then() {
+    let policy = Policy::parse("policy.yaml", group("{ directory: true }").as_bytes()).unwrap();
+    assert!(policy.document.groups[0].directory);
+    assert!(matches!(&policy.document.groups[0].members, SetExpr::Union(none) if none.is_empty()));
+    assert_eq!(policy.plan.groups, [Set::Union(vec![])]);
+}
+
+#[test]
+fn checks_groups_of_the_directory() {
+    for (set, want) in [
+        (
+            "{ directory: false }",
+            "8: `directory: false` says nothing about who is in; write `[]` for nobody",
+        ),
+        ("{ directory: 'true' }", "19: expected `true` or `false`, found a text"),
+        (
+            "{ server: a.b, directory: true }",
+            "21: the directory fills a group alone; declare another group for the rest, and a third for both",
+        ),
+        (
+            "{ directroy: true }",
+            "8: unknown key `directroy`; valid here are `all_of`, `any`, `directory`, `except`, `group`, `match`, `members_file`, `server`; did you mean `directory`?",
+        ),
+    ] {
+        assert_eq!(problems(group(set)), format!("policy.yaml:2:{want}"), "{set}");
+    }
+}

@@ -1,0 +1,123 @@
+//! What is valid and yet probably not meant. Few things, each of which somebody
+//! would want to know: a warning that is often wrong hides those that are not.
+
+use super::count;
+use super::document::{Document, Pairs, SetExpr};
+use super::problem::{Nearest, Problem, quoted};
+use super::reach::{Reach, Region, Share};
+use crate::routing::plan::{Effect, Plan};
+
+/// Most warnings of one kind.
+const MOST: usize = 20;
+
+/// The presence values that there are.
+const PRESENCES: &[&str] = &["busy", "offline", "online", "unavailable"];
+
+/// All warnings about a policy without problems, in the order of their places.
+pub(super) fn warnings(document: &Document, plan: &Plan, numbers: &[usize]) -> Vec<Problem> {
+    let kinds = [
+        never(document, plan, numbers),
+        unused(document),
+        empty_files(document),
+        presences(document),
+    ];
+    let mut warnings = Vec::new();
+    for mut of_kind in kinds {
+        if let Some(first) = of_kind.get(MOST) {
+            let more = count(of_kind.len() - MOST, "more warning");
+            let more = Problem::new(first.place, format!("from here on, {more} of this kind"));
+            of_kind.truncate(MOST);
+            of_kind.push(more);
+        }
+        warnings.extend(of_kind);
+    }
+    warnings.sort_by_key(|warning| warning.place);
+    warnings
+}
+
+/// Rules with nobody on one side. A group of the directory may have somebody.
+fn never(document: &Document, plan: &Plan, numbers: &[usize]) -> Vec<Problem> {
+    let reach = Reach::new(document, plan, numbers, Region::Except(&[]));
+    let nobody = |set| reach.share(set) == Share::Nobody;
+    let mut warnings = Vec::new();
+    for (rule, planned) in document.rules.iter().zip(&plan.rules) {
+        let products = &planned.products;
+        // What a switch stands for may well be empty, and is as it should be.
+        if rule.switch || products.iter().any(|p| !nobody(&p.senders) && !nobody(&p.recipients)) {
+            continue;
+        }
+        let why = match (&rule.pairs, products.as_slice()) {
+            (Pairs::Product { .. }, [product]) => {
+                match (nobody(&product.senders), nobody(&product.recipients)) {
+                    (true, true) => "`from` and `to` hold nobody",
+                    (true, false) => "`from` holds nobody",
+                    _ => "`to` holds nobody",
+                }
+            }
+            _ => "its groups hold nobody",
+        };
+        let message = format!("rule {} can never match: {why}", quoted(&rule.name));
+        warnings.push(Problem::new(rule.place, message));
+    }
+    warnings
+}
+
+fn unused(document: &Document) -> Vec<Problem> {
+    let mut used = std::collections::HashSet::new();
+    let mut note = |part: &_| {
+        if let SetExpr::Group { name, .. } = part {
+            used.insert(name.clone());
+        }
+    };
+    document.each_part(&mut note);
+    let globs = document.rules.iter().filter_map(|rule| match &rule.pairs {
+        Pairs::Within { groups, .. } => Some(groups),
+        Pairs::Product { .. } => None,
+    });
+    let globs: Vec<_> = globs.collect();
+    let unused = document.groups.iter().filter(|group| {
+        !used.contains(&group.name) && !globs.iter().any(|glob| glob.matches(&group.name))
+    });
+    unused
+        .map(|group| {
+            let name = quoted(&group.name);
+            let message = format!("group {name} is used by no rule and by no other group");
+            Problem::new(group.place, message)
+        })
+        .collect()
+}
+
+/// What an export that went wrong leaves behind.
+fn empty_files(document: &Document) -> Vec<Problem> {
+    let mut warnings = Vec::new();
+    document.each_part(&mut |part: &_| {
+        if let SetExpr::Members { ids, file, place } = part
+            && ids.is_empty()
+        {
+            let message = format!("the members file {} names nobody", quoted(file));
+            warnings.push(Problem::new(*place, message));
+        }
+    });
+    warnings
+}
+
+/// Any text may be a presence value one day, but not one that is nearly one of
+/// today's.
+fn presences(document: &Document) -> Vec<Problem> {
+    let mut nearest = Nearest::default();
+    let mut warnings = Vec::new();
+    for rule in &document.rules {
+        let Effect::Hide(hide) = &rule.effect else { continue };
+        for value in &hide.unless {
+            let near = nearest.of(value, PRESENCES.iter().copied());
+            if let Some(near) = near.filter(|near| *near != &**value) {
+                let (value, rule_name) = (quoted(value), quoted(&rule.name));
+                let message = format!(
+                    "rule {rule_name} names the presence value {value}, which nobody knows; did you mean `{near}`?"
+                );
+                warnings.push(Problem::new(rule.place, message));
+            }
+        }
+    }
+    warnings
+}

@@ -1,0 +1,109 @@
+//! `check` with warnings, tests and homeservers, and `schema`: what they print, and
+//! their exit codes.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+const POLICY: &str = "\
+groups:
+  staff: { members_file: staff.txt }
+rules:
+  - name: staff see each other
+    allow: { within: staff }
+  - name: joe sees nobody
+    deny: { from: [], to: '@joe:example.org' }
+";
+
+/// A folder with a policy, a members file, and these files of tests.
+fn folder(tests: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |file: &str, text: &str| {
+        std::fs::write(folder.path().join(file), text).expect("written");
+    };
+    write("policy.yaml", POLICY);
+    write("staff.txt", "@ann:example.org\n@joe:example.org\n");
+    std::fs::create_dir(folder.path().join("tests")).expect("a folder");
+    tests.iter().for_each(|(file, text)| write(&format!("tests/{file}"), text));
+    folder
+}
+
+/// Exit code, standard output and standard error.
+fn check(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    run(Command::new(env!("CARGO_BIN_EXE_presence-router"))
+        .current_dir(folder)
+        .arg("check")
+        .args(arguments))
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let output = command.output().expect("run");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn prints_warnings_and_a_summary() {
+    let never =
+        "policy.yaml:6:5: warning: rule `joe sees nobody` can never match: `from` holds nobody\n";
+    let summary = "policy.yaml: valid: 2 rules, 1 group, 2 users named on 1 server\n";
+    let (code, out, err) = check(folder(&[]).path(), &["policy.yaml"]);
+    assert_eq!((code, out, err.as_str()), (Some(0), format!("{never}{summary}"), ""));
+
+    // An empty `from` is nothing that Synapse would have to enforce.
+    let (code, out, _) = check(folder(&[]).path(), &["policy.yaml", "--for", "synapse"]);
+    assert_eq!((code, out), (Some(0), format!("{never}{summary}")));
+}
+
+#[test]
+fn says_what_synapse_does_instead() {
+    let folder = folder(&[]);
+    let policy = "rules: [{ name: x, deny: { from: everyone, to: everyone } }]\n";
+    std::fs::write(folder.path().join("policy.yaml"), policy).expect("written");
+    let (code, out, _) = check(folder.path(), &["policy.yaml", "--for", "synapse"]);
+    assert_eq!(code, Some(0));
+    let begins =
+        "policy.yaml:1:9: warning: Synapse enforces deny rule `x` in part: on the local `/sync`, ";
+    assert!(out.starts_with(begins), "{out}");
+    let (code, _, err) = check(folder.path(), &["policy.yaml", "--for", "dendrite"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("possible values: synapse"), "{err}");
+}
+
+#[test]
+fn runs_the_tests_of_a_folder() {
+    let one = "tests: [{ sender: '@ann:example.org', reaches: '@joe:example.org' }]\n";
+    let two = "tests:\n  - { recipient: '@ann:example.org', not: '@joe:example.org' }\n";
+    let arguments = ["policy.yaml", "--tests", "tests"];
+    let (code, out, _) = check(folder(&[("a.yaml", one), ("b.txt", two)]).path(), &arguments);
+    assert_eq!(code, Some(0));
+    assert!(out.ends_with("on 1 server; 1 test passed in tests\n"), "{out}");
+
+    let both = folder(&[("a.yaml", one), ("b.yaml", two), ("c.yaml", "test: 1\n")]);
+    let (code, out, err) = check(both.path(), &arguments);
+    assert_eq!(code, Some(1));
+    let want = "\
+tests/b.yaml:2:43: test fails: `@ann:example.org` sees `@joe:example.org`: allowed by rule `staff see each other` (line 4 of the policy)
+tests/c.yaml:1:1: unknown key `test`; valid here are `tests`; did you mean `tests`?
+tests/c.yaml:1:7: expected a list of tests, found a number
+";
+    assert!(out.ends_with(want), "{out}");
+    assert_eq!(err, "presence-router: 3 problems\n");
+
+    for (arguments, why) in [
+        (&arguments, "there are no tests, `*.yaml`, in `tests`"),
+        (&["policy.yaml", "--tests", "nowhere"], "cannot read the tests `nowhere`: "),
+    ] {
+        let (code, _, err) = check(folder(&[]).path(), arguments);
+        assert_eq!(code, Some(2));
+        assert!(err.contains(why), "{err}");
+    }
+}
+
+#[test]
+fn prints_the_schema() {
+    let schema = include_str!("../policies/policy.schema.json");
+    let printed = run(Command::new(env!("CARGO_BIN_EXE_presence-router")).arg("schema"));
+    assert_eq!(printed, (Some(0), schema.to_owned(), String::new()));
+}

@@ -1,0 +1,121 @@
+//! Loading a policy again: what counts as a change, and that a broken policy,
+//! members file or test leaves the one in force where it is.
+
+use std::path::Path;
+
+use presence_router_server::live::{Live, LoadError, Loaded, Source};
+use presence_router_server::policy::{Policy, count};
+use presence_router_server::revision::Epoch;
+use tempfile::TempDir;
+
+const POLICY: &str = "
+groups:
+  staff: { members_file: lists/staff.txt }
+rules:
+  - name: staff see each other
+    allow: { within: staff }
+tests:
+  - { sender: '@ann:example.org', reaches: '@joe:example.org' }
+";
+const STAFF: &str = "@ann:example.org\n@joe:example.org\n";
+
+/// A daemon's policy, and its folder.
+struct World {
+    live: Live,
+    folder: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("lists")).unwrap();
+        write(folder.path(), "policy.yaml", POLICY);
+        write(folder.path(), "lists/staff.txt", STAFF);
+        let source = Source::File(folder.path().join("policy.yaml"));
+        Self { live: Live::start(source, Epoch::random().unwrap()).unwrap(), folder }
+    }
+
+    /// How many users the policy in force names.
+    fn named(&self) -> usize {
+        self.live.now().snapshot.people().count()
+    }
+
+    fn reload(&self, file: &str, text: impl AsRef<[u8]>) -> Result<Loaded, LoadError> {
+        write(self.folder.path(), file, text);
+        self.live.reload()
+    }
+
+    /// The refusal of a load, without the name of the folder; nothing else has
+    /// changed.
+    fn refused(&self) -> String {
+        let (revision, named) = (self.live.now().revision, self.named());
+        let error = self.live.reload().unwrap_err().to_string();
+        assert_eq!((self.live.now().revision, self.named()), (revision, named));
+        let error = error.strip_prefix("the policy has problems:\n").unwrap_or(&error);
+        error.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+fn write(folder: &Path, file: &str, text: impl AsRef<[u8]>) {
+    std::fs::write(folder.join(file), text).unwrap();
+}
+
+#[test]
+fn a_changed_members_file_is_a_changed_policy() {
+    let world = World::new();
+    let first = world.live.now().revision;
+    assert_eq!(world.named(), 2);
+    assert_eq!(world.live.reload().unwrap(), Loaded::Unchanged(first));
+
+    let more = format!("{STAFF}@sue:example.org\n");
+    let Loaded::Replaced(second) = world.reload("lists/staff.txt", more).unwrap() else {
+        panic!("a change was missed");
+    };
+    assert_eq!((world.named(), world.live.now().revision), (3, second));
+    assert_eq!(world.live.reload().unwrap(), Loaded::Unchanged(second));
+
+    // The same members by other words are another text all the same.
+    let Loaded::Replaced(_) = world.reload("policy.yaml", format!("{POLICY}# more\n")).unwrap()
+    else {
+        panic!("a change was missed");
+    };
+}
+
+#[test]
+fn a_broken_members_file_changes_nothing() {
+    let world = World::new();
+    write(world.folder.path(), "lists/staff.txt", format!("{STAFF}bob\n"));
+    assert_eq!(
+        world.refused(),
+        "lists/staff.txt:3:1: `bob` is not a user id: it does not begin with `@`"
+    );
+    let file = world.folder.path().join("lists/staff.txt");
+    std::fs::remove_file(&file).unwrap();
+    let missing = world.refused();
+    let begins = "policy.yaml:3:26: cannot read the members file `lists/staff.txt`: ";
+    assert!(missing.starts_with(begins), "{missing}");
+    std::fs::create_dir(&file).unwrap();
+    assert_eq!(world.refused(), format!("{begins}it is a directory"));
+    std::fs::remove_dir(&file).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+    assert_eq!(world.refused(), format!("{begins}it is not a regular file"));
+}
+
+#[test]
+fn a_policy_whose_tests_fail_changes_nothing() {
+    let world = World::new();
+    write(world.folder.path(), "lists/staff.txt", "@ann:example.org\n");
+    assert_eq!(
+        world.refused(),
+        "policy.yaml:8:44: test fails: `@ann:example.org` does not reach `@joe:example.org`: no allow rule matches"
+    );
+    // And is taken as soon as it holds again.
+    assert!(matches!(world.reload("policy.yaml", "rules: []\n"), Ok(Loaded::Replaced(_))));
+}
+
+#[test]
+fn a_policy_that_is_no_file_names_no_others() {
+    let problems = Policy::parse("sent", POLICY.as_bytes()).unwrap_err();
+    assert_eq!(count(problems.list.len(), "problem"), "1 problem");
+    assert!(problems.to_string().ends_with("only a policy that is a file itself can name others"));
+}
