@@ -1,5 +1,7 @@
 //! Turns answers into what Synapse takes: dict keys that are user ids, and
-//! explicit sets of senders. Synapse has no words for open sets.
+//! explicit sets of senders. Synapse has no words for open sets, nor can it show
+//! one recipient less of a state than another: a pair with anything hidden gets
+//! nothing from here.
 
 use std::collections::{HashMap, HashSet};
 
@@ -37,6 +39,8 @@ pub(crate) struct Collector<'a> {
     memory: &'a Memory,
     senders: &'a [Option<String>],
     positions: HashMap<String, Vec<usize>>,
+    /// From whom something of which states is hidden.
+    hidden: Vec<(Set, Vec<usize>)>,
     unsent: HashSet<usize>,
 }
 
@@ -45,7 +49,7 @@ pub(crate) struct Collector<'a> {
 pub(crate) enum Unusable {
     #[error(transparent)]
     Set(#[from] SetError),
-    #[error("it hides fields, which this version of the module cannot do")]
+    #[error("it hides something without saying from whom, or of whom")]
     Hides,
     #[error("it names a state that was not asked about")]
     Index,
@@ -64,7 +68,8 @@ impl Home {
 impl<'a> Collector<'a> {
     /// `senders`: the user of each state; `None` if it is no user id at all.
     pub(crate) fn new(home: &'a Home, memory: &'a Memory, senders: &'a [Option<String>]) -> Self {
-        Self { home, memory, senders, positions: HashMap::new(), unsent: HashSet::new() }
+        let (positions, hidden, unsent) = (HashMap::new(), Vec::new(), HashSet::new());
+        Self { home, memory, senders, positions, hidden, unsent }
     }
 
     /// Adds an answer; `asked` are the positions of the states it is about. All
@@ -74,9 +79,11 @@ impl<'a> Collector<'a> {
         answer: v1::GetUsersForStatesResponse,
         asked: &[usize],
     ) -> Result<(), Unusable> {
-        if !answer.hides.is_empty() {
-            return Err(Unusable::Hides);
-        }
+        let hidden = answer.hides.iter().map(|one| {
+            let hide = one.hide.as_ref().ok_or(Unusable::Hides)?;
+            Ok((hidden_users(hide)?, positions(&one.state_indexes, asked)?))
+        });
+        let hidden = hidden.collect::<Result<Vec<_>, Unusable>>()?;
         let listed = answer
             .recipients
             .into_iter()
@@ -87,6 +94,7 @@ impl<'a> Collector<'a> {
         });
         let listed = listed.collect::<Result<Vec<_>, Unusable>>()?;
         let open = open.collect::<Result<Vec<_>, Unusable>>()?;
+        self.hidden.extend(hidden);
         for (user_id, positions) in listed {
             self.add_key(user_id, &positions);
         }
@@ -153,6 +161,11 @@ impl<'a> Collector<'a> {
             positions.retain(|position| {
                 self.senders.get(*position).is_some_and(|sender| sender.as_ref() != Some(&key))
             });
+            for (users, states) in &self.hidden {
+                if hides_from(users, &key, self.home) {
+                    positions.retain(|position| !states.contains(position));
+                }
+            }
             if !positions.is_empty() {
                 groups.entry(positions).or_default().push(key);
             }
@@ -168,17 +181,30 @@ pub(crate) fn interest(
     user_id: &str,
     memory: &Memory,
 ) -> Result<Vec<String>, Unusable> {
-    if !answer.hides.is_empty() {
-        return Err(Unusable::Hides);
-    }
+    let hidden = answer.hides.iter().map(hidden_users).collect::<Result<Vec<_>, _>>()?;
     let mut senders = answer.user_ids;
     if let Some(open) = &answer.open_senders {
         let set = Set::new(Some(open))?;
         senders.extend(set.listed().into_iter().map(String::from));
         senders.extend(memory.known_in(&set));
     }
-    senders.retain(|sender| sender != user_id);
+    senders.retain(|sender| sender != user_id && !hidden.iter().any(|set| set.contains(sender)));
     Ok(senders)
+}
+
+/// Unlike any other set, one that is not said must not be taken for nobody.
+fn hidden_users(hide: &v1::Hide) -> Result<Set, Unusable> {
+    let users = hide.users.as_ref().filter(|users| users.expression.is_some());
+    Ok(Set::new(Some(users.ok_or(Unusable::Hides)?))?)
+}
+
+/// Whether a key brings states to one from whom something is hidden. A remote
+/// key brings them to its whole server, in one copy.
+fn hides_from(users: &Set, key: &str, home: &Home) -> bool {
+    match key.split_once(':') {
+        Some((_, server)) if server != home.server => users.on_server(server) != Extent::Nobody,
+        _ => users.contains(key),
+    }
 }
 
 fn positions(indexes: &[u32], asked: &[usize]) -> Result<Vec<usize>, Unusable> {

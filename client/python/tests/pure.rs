@@ -145,6 +145,7 @@ async fn an_interest_is_spelled_out_over_the_known_senders() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_carried_out_is_no_verdict() {
     let memory = Memory::new();
+    // Users that are not said may be anybody.
     let hide = GetUsersForStatesResponse {
         hides: vec![StatesHide::default()],
         ..answer(&[listed("@a:x", &[0])], &[])
@@ -154,6 +155,27 @@ async fn what_cannot_be_carried_out_is_no_verdict() {
     assert_eq!(keys(&memory, &["@b:x"], index), Err(Unusable::Index));
     let hidden = GetInterestedUsersResponse { hides: vec![Hide::default()], ..Default::default() };
     assert_eq!(interest(hidden, "@a:x", &memory), Err(Unusable::Hides));
+}
+
+/// Synapse shows a state or does not; so a pair with anything hidden gets
+/// nothing, in both directions, and a server in which one has gets nothing.
+#[tokio::test(start_paused = true)]
+async fn where_something_is_hidden_nothing_is_shown() {
+    let memory = Memory::new();
+    let hide = |users| Hide { users: Some(of(users)), ..Hide::default() };
+    let hidden = StatesHide { hide: Some(hide(users(&["@a:x", "@b:y"]))), state_indexes: vec![0] };
+    let listed = [listed("@a:x", &[0, 1]), listed("@c:x", &[0]), listed("@d:y", &[0, 1])];
+    let answer = GetUsersForStatesResponse { hides: vec![hidden], ..answer(&listed, &[]) };
+    let (mut found, _) = keys(&memory, &["@s:x", "@t:x"], answer).unwrap();
+    found.sort();
+    assert_eq!(found, [key("@a:x", &[1]), key("@c:x", &[0]), key("@d:y", &[1])]);
+
+    let answer = GetInterestedUsersResponse {
+        user_ids: vec!["@s:x".into(), "@t:x".into()],
+        hides: vec![hide(users(&["@s:x"]))],
+        ..Default::default()
+    };
+    assert_eq!(interest(answer, "@a:x", &memory).unwrap(), ["@t:x"]);
 }
 
 #[tokio::test(start_paused = true)]
