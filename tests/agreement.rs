@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_server::policy::Policy;
+use presence_router_server::routing::user_id::UserId;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -39,6 +40,12 @@ proptest! {
         let users = everybody();
         let expected = ways::oracle(&policy.document, &server_names, &users);
         prop_assert_eq!(ways::engine(&policy.snapshot, &server_names, &users), expected);
+        // Pair by pair, too.
+        for (sender, recipient) in users.iter().flat_map(|s| users.iter().map(move |r| (s, r))) {
+            let [from, to] = [sender, recipient].map(|user| UserId::parse(user).unwrap());
+            let want = visible(&policy.document, sender, recipient);
+            prop_assert_eq!(policy.snapshot.visible(from, to), want, "{} {}", sender, recipient);
+        }
     }
 }
 

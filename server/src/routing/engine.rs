@@ -204,11 +204,6 @@ impl Engine {
         Arc::new(self.snapshot.clone())
     }
 
-    /// Names of the groups that the directory fills.
-    pub fn directory_groups(&self) -> impl Iterator<Item = &str> {
-        self.recipes.directory_names().map(|(name, _)| name)
-    }
-
     /// Changes who is in the directory's groups, all of it or nothing.
     ///
     /// # Errors

@@ -178,18 +178,3 @@ impl fmt::Debug for Ids {
         f.debug_list().entries(self.iter()).finish()
     }
 }
-
-// === impl Fields ===
-
-impl Fields {
-    /// Adds those of another rule: several hides on a pair add up.
-    #[must_use]
-    pub fn union(self, other: Self) -> Self {
-        Self {
-            presence: self.presence | other.presence,
-            status_msg: self.status_msg | other.status_msg,
-            last_active_ts: self.last_active_ts | other.last_active_ts,
-            currently_active: self.currently_active | other.currently_active,
-        }
-    }
-}

@@ -174,11 +174,6 @@ impl Recipes {
         self.directory.get(name).copied()
     }
 
-    /// Names of the sets that the directory fills.
-    pub(super) fn directory_names(&self) -> impl Iterator<Item = (&str, SetId)> {
-        self.directory.iter().map(|(name, id)| (&**name, *id))
-    }
-
     /// Sets that refer to one at first hand, ascending.
     pub(super) fn referring(&self, id: SetId) -> &[SetId] {
         at(id).and_then(|id| self.referring.get(id)).map_or(&[], Vec::as_slice)
