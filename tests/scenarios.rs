@@ -1,6 +1,6 @@
 //! The scenario files: policy, callers, and who sees whom, written by hand.
-//! Each runs through the engine, the unary calls and the stream; the Python
-//! module and other languages run the same files.
+//! Each runs through the engine, the unary calls and the stream, and through the
+//! Synapse module in `tests/synapse/test_scenarios.py`.
 //!
 //! A file has `about` (what it shows), `policy` (its text), `users` (everybody
 //! it asks about) and `callers`: each with `server_names`, the `audiences` of

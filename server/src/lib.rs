@@ -4,9 +4,9 @@
 //! To read in this order: [`routing`] decides who may see whom, and is pure;
 //! [`policy`] turns an operator's text into what routing decides by, and
 //! [`files`] gives it the files it names; [`live`] keeps the policy in force, at
-//! a [`revision`]; [`rpc`] answers callers;
-//! [`config`] is what an operator can set, and [`lifecycle`] joins it all to
-//! signals and sockets. [`hint`] and [`sample`] are for people who try it.
+//! a [`revision`]; [`rpc`] answers callers; [`config`] is what an operator can
+//! set, and [`lifecycle`] joins it all to signals and sockets. [`hint`] and
+//! [`sample`] are for people who try it.
 
 #![forbid(unsafe_code)]
 

@@ -4,9 +4,8 @@
 //! gRPC; `request` checks what callers send; `express` says a set in the
 //! contract's words; `unary` computes the answers of the two unary calls and
 //! `stream` those of `RouteStates`; [`service`] joins them to tonic; `access`
-//! writes the request log and `drain` ends
-//! what would wait for ever; [`listener`] accepts connections and [`server`]
-//! runs all of it.
+//! writes the request log and `drain` ends what would wait for ever;
+//! [`listener`] accepts connections and [`server`] runs all of it.
 
 mod access;
 mod drain;

@@ -4,6 +4,9 @@
 //! Flow control is HTTP/2's own. Answers wait in a short channel; when the
 //! client does not read, the task waits, and with it whatever the client sends.
 //! What is pending for it is then the sets of one audience, or one `Reset`.
+//!
+//! To read in this order: [`route`] answers requests, `sets` is what the stream
+//! has told, and `batch` routes many states by it.
 
 mod batch;
 pub mod route;
