@@ -1,12 +1,15 @@
-//! Random edits of the directory: after each, the engine's snapshot agrees with
-//! one that is built anew from the same memberships, and snapshots taken before
-//! stay what they were.
+//! Random edits of the directory, and another plan after them: after each, the
+//! engine's snapshot agrees with one that is built anew from the same
+//! memberships, snapshots taken before stay what they were, and the difference
+//! between the two is told in full.
 
 use std::collections::BTreeSet;
 
 use presence_router_server::policy::Policy;
+use presence_router_server::routing::difference::{Budget, Difference, Found, Pairs};
 use presence_router_server::routing::engine::{Edit, Engine};
 use presence_router_server::routing::plan::{Ids, Plan, Set};
+use presence_router_server::routing::snapshot::Snapshot;
 use presence_router_server::routing::user_id::UserId;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -72,11 +75,64 @@ proptest! {
             }
             prop_assert_eq!(answers(&engine), rebuilt(&before, &members));
             prop_assert_eq!(ways::engine(&taken, &["one.org".to_owned()], &everybody()), then);
+            let difference = told(&taken, &engine.snapshot());
+            prop_assert!(difference.gained.iter().chain(&difference.lost).all(is_exact), "an edit lists users");
         }
         // Another plan over the same directory.
+        let taken = engine.snapshot();
         let engine = engine.with_plan(&directory(&after)).unwrap();
         prop_assert_eq!(answers(&engine), rebuilt(&after, &members));
+        told(&taken, &engine.snapshot());
     }
+}
+
+fn is_exact(pairs: &Pairs) -> bool {
+    pairs.found != Found::Bound
+}
+
+/// The difference of two snapshots, which holds every pair that changed and, but
+/// for bounds, no other; and its counts are the numbers of pairs.
+fn told(before: &Snapshot, after: &Snapshot) -> Difference {
+    let difference = Difference::between(before, after, Budget::CHANGE).unwrap();
+    let everybody = everybody();
+    let users: Vec<UserId<'_>> = everybody.iter().map(|id| UserId::parse(id).unwrap()).collect();
+    let all =
+        users.iter().flat_map(|sender| users.iter().map(move |recipient| (*sender, *recipient)));
+    for (list, gains) in [(&difference.gained, true), (&difference.lost, false)] {
+        let changed: BTreeSet<(&str, &str)> = all
+            .clone()
+            .filter(|(s, r)| before.visible(*s, *r) != gains && after.visible(*s, *r) == gains)
+            .map(|(sender, recipient)| (sender.as_str(), recipient.as_str()))
+            .collect();
+        let people = after.people();
+        let held = |only: fn(&Pairs) -> bool| -> BTreeSet<(&str, &str)> {
+            let holds = |(s, r): &(UserId<'_>, UserId<'_>)| {
+                let holds = |pairs: &&Pairs| {
+                    pairs.senders.contains(people.who(*s))
+                        && pairs.recipients.contains(people.who(*r))
+                };
+                s != r && list.iter().filter(|pairs| only(pairs)).any(|pairs| holds(&pairs))
+            };
+            all.clone().filter(holds).map(|(s, r)| (s.as_str(), r.as_str())).collect()
+        };
+        let missed: Vec<_> = changed.difference(&held(|_| true)).copied().collect();
+        assert!(missed.is_empty(), "missed: {missed:?} of {difference:?}");
+        let exact = held(is_exact);
+        let vain: Vec<_> = exact.difference(&changed).collect();
+        assert!(vain.is_empty(), "did not change: {vain:?} of {difference:?}");
+
+        let named = |id: &str| people.number(id).is_some();
+        let of_named = |pairs: &BTreeSet<(&str, &str)>| {
+            u64::try_from(pairs.iter().filter(|(s, r)| named(s) && named(r)).count()).unwrap()
+        };
+        let count = difference.count(list.iter().filter(|pairs| is_exact(pairs)));
+        assert_eq!((count.named, count.bound), (of_named(&exact), false));
+        let count = difference.count(list);
+        assert!(
+            count.named >= of_named(&changed) && (count.bound || count.named == of_named(&changed))
+        );
+    }
+    difference
 }
 
 #[test]

@@ -10,7 +10,8 @@
 //! [`sets`] which sets there are, `roles` what the rules make of them, and
 //! `classes` which users are in the same; [`snapshot`] is all of that at one
 //! moment, [`relation`] who sees whom by it, and [`caller`] which part of that
-//! concerns a homeserver. [`engine`] is the writer, `chunked` how its snapshots
+//! concerns a homeserver. [`difference`] is who sees whom no more, or anew, from
+//! one snapshot to the next. [`engine`] is the writer, `chunked` how its snapshots
 //! share what did not change.
 //!
 //! Pure: no protocol, no database, no file, no clock.
@@ -18,6 +19,7 @@
 pub mod caller;
 mod chunked;
 mod classes;
+pub mod difference;
 pub mod engine;
 pub mod members;
 pub mod people;

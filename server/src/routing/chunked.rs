@@ -30,6 +30,19 @@ impl<T: Clone> Chunked<T> {
         self.chunks.get(at / CHUNK)?.get(at % CHUNK)
     }
 
+    /// Places of entries that may differ from those of a clone: all others are
+    /// shared with it.
+    pub(super) fn unshared(&self, other: &Self) -> impl Iterator<Item = usize> {
+        let longest = self.chunks.len().max(other.chunks.len());
+        let differ = |chunk: &usize| match (self.chunks.get(*chunk), other.chunks.get(*chunk)) {
+            (Some(one), Some(two)) => !Arc::ptr_eq(one, two),
+            _ => true,
+        };
+        let places =
+            (0..longest).filter(differ).flat_map(|chunk| chunk * CHUNK..(chunk + 1) * CHUNK);
+        places.take_while(|place| *place < self.len.max(other.len))
+    }
+
     /// The entry to change. Copies its chunk if a clone shares it.
     pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
         Arc::make_mut(self.chunks.get_mut(at / CHUNK)?).get_mut(at % CHUNK)
@@ -82,5 +95,8 @@ mod tests {
         assert_eq!((before.get(2047), before.get(3000), before.len()), (Some(&2047), None, 3000));
         assert!(Arc::ptr_eq(&all.chunks[0], &before.chunks[0]), "what did not change is shared");
         assert!((0..3000).all(|at| before.get(at) == Some(&at)));
+        let unshared: Vec<usize> = all.unshared(&before).collect();
+        assert_eq!(unshared, (1024..3001).collect::<Vec<_>>(), "the chunk of 2047, and the last");
+        assert_eq!(all.unshared(&all.clone()).count(), 0);
     }
 }

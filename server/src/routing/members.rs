@@ -111,6 +111,34 @@ impl Members {
         }
     }
 
+    /// The same set where more users are named: all of `newcomers` whom the open
+    /// rule lets in.
+    #[must_use]
+    pub(super) fn among<'a>(&self, newcomers: impl Iterator<Item = (u32, UserId<'a>)>) -> Self {
+        let mut members = self.clone();
+        if members.open != Open::Nobody {
+            for (number, user) in newcomers {
+                if members.open.contains(user) {
+                    members.cover(number);
+                }
+            }
+        }
+        members
+    }
+
+    /// Whether this set, evaluated among the first users by number, is the other,
+    /// evaluated among more.
+    pub(super) fn is_among(&self, first: u32, other: &Self) -> bool {
+        let is = |one: &RoaringBitmap, two: &RoaringBitmap| {
+            one.len() == two.range_cardinality(..first) && one.is_subset(two)
+        };
+        let newcomers = |users: &RoaringBitmap| -> Vec<u32> { users.range(first..).collect() };
+        self.open == other.open
+            && is(&self.named, &other.named)
+            && is(&self.covered, &other.covered)
+            && newcomers(&other.named) == newcomers(&other.covered)
+    }
+
     /// Whether somebody may be in both. `false` is certain.
     pub(super) fn may_meet(&self, other: &Self) -> bool {
         let both_open = self.open != Open::Nobody && other.open != Open::Nobody;
@@ -238,13 +266,24 @@ impl Open {
         match (self, other) {
             (Self::Nobody, _) | (_, Self::Everyone) => Self::Nobody,
             (open, Self::Nobody) => open,
-            (a, b) if a == b => Self::Nobody,
+            (a, b) if b.names(&a) => Self::Nobody,
+            // Those that are taken away by name leave no trace.
+            (Self::Union(list), other) if list.iter().any(|open| other.names(open)) => {
+                let left = list.into_iter().filter(|open| !other.names(open));
+                left.fold(Self::Nobody, Self::or).and_not(other)
+            }
+            (Self::Difference(any, _), other) if other.names(&any) => Self::Nobody,
             // One difference with all exceptions, however many rules take away.
             (Self::Difference(any, except), other) => {
                 Self::Difference(any, Box::new(except.or(other)))
             }
             (a, b) => Self::Difference(Box::new(a), Box::new(b)),
         }
+    }
+
+    /// Whether a set is this one, or one that this unites.
+    fn names(&self, open: &Self) -> bool {
+        self == open || matches!(self, Self::Union(list) if list.contains(open))
     }
 
     /// Users of the caller's own servers only. Goes down to the leaves, so that
@@ -306,6 +345,12 @@ mod tests {
         assert_eq!(server("a").or(server("b")).or(server("a")).depth(), 2, "unions stay flat");
         let except_two = Open::Everyone.and_not(server("a")).and_not(server("b"));
         assert_eq!(except_two.depth(), 3, "exceptions stay in one place");
+        let [a, b, c] = ["a", "b", "c"].map(server);
+        assert_eq!(a.clone().and_not(a.clone().or(b.clone())), Open::Nobody);
+        let more = a.clone().or(b.clone()).or(c);
+        assert_eq!(more.clone().and_not(a.clone().or(b.clone())).depth(), 3, "c, minus a and b");
+        assert_eq!(a.clone().or(b.clone()).and_not(more), Open::Nobody);
+        assert_eq!(a.clone().and_not(b.clone()).and_not(a.or(b)), Open::Nobody);
     }
 
     #[test]

@@ -27,6 +27,8 @@ const MAX_SHARDS: usize = 8192;
 /// All users whom policy or directory name. A clone shares what did not change.
 #[derive(Clone, Debug)]
 pub struct People {
+    /// Who has the same gives a user the same number.
+    origin: Arc<()>,
     hasher: RandomState,
     /// By hash. A change copies one of them.
     shards: Vec<Arc<HashTable<Person>>>,
@@ -76,6 +78,7 @@ impl People {
     pub(super) fn for_about(users: usize) -> Self {
         let shards = (users / PER_SHARD).clamp(1, MAX_SHARDS);
         Self {
+            origin: Arc::default(),
             hasher: RandomState::default(),
             shards: vec![Arc::default(); shards],
             ids: Chunked::default(),
@@ -99,6 +102,12 @@ impl People {
     /// The id of a number, empty for a number that nobody has.
     pub fn id(&self, number: u32) -> &str {
         usize::try_from(number).ok().and_then(|n| self.ids.get(n)).map_or("", |id| id.as_str())
+    }
+
+    /// Whether users of both have one number: the one began as a clone of the
+    /// other.
+    pub(super) fn share_numbers_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.origin, &other.origin)
     }
 
     /// How many there are.

@@ -172,6 +172,27 @@ impl Snapshot {
         all
     }
 
+    /// All counterparts of the users who are in these sets of rules, whoever asks.
+    pub(super) fn counterparts_of(&self, sets: &[SetId], side: Side) -> Members {
+        let (mut allow, mut deny) = (Vec::new(), Vec::new());
+        for role in sets.iter().filter_map(|set| self.roles.role(*set, side)) {
+            allow.extend_from_slice(&role.allow);
+            deny.extend_from_slice(&role.deny);
+        }
+        let all = |mut ids: Vec<SetId>| {
+            ids.sort_unstable();
+            ids.dedup();
+            let mut all = Members::default();
+            for set in ids.into_iter().filter_map(|id| self.set(id)) {
+                all.unite(set);
+            }
+            all
+        };
+        let mut counterparts = all(allow);
+        counterparts.subtract(&all(deny));
+        counterparts
+    }
+
     /// Whether any hide rule concerns the users with a signature.
     pub fn hides_anything(&self, signature: &Signature) -> bool {
         let role = |set: &SetId| self.roles.role(*set, signature.side);

@@ -80,6 +80,22 @@ impl Roles {
         Some(side.of(self.by_set.get(at(set)?)?))
     }
 
+    /// Every product of an allow rule (`true`) or a deny rule: senders and
+    /// recipients.
+    pub(super) fn terms(&self) -> impl Iterator<Item = (bool, [SetId; 2])> {
+        (0..).zip(&self.by_set).flat_map(|(senders, roles): (SetId, _)| {
+            let role = Side::Sender.of(roles);
+            let allow = role.allow.iter().map(move |recipients| (true, [senders, *recipients]));
+            let deny = role.deny.iter().map(move |recipients| (false, [senders, *recipients]));
+            allow.chain(deny)
+        })
+    }
+
+    /// Whether an allow or deny rule names the set on a side.
+    pub(super) fn decides(&self, set: SetId, side: Side) -> bool {
+        self.role(set, side).is_some_and(|role| !role.allow.is_empty() || !role.deny.is_empty())
+    }
+
     /// Whether any rule names the set.
     pub(super) fn is_used(&self, set: SetId) -> bool {
         let used =

@@ -1,0 +1,273 @@
+//! Compares the products of two snapshots' rules, and finds the users whose
+//! place in one of them is another.
+//!
+//! Sets are the same if they have the same members, however a policy calls them:
+//! a rule or a group that did not change touches nobody. Products that are left
+//! over on both sides are paired by what they have in common, since of a group
+//! that got a member only that member is touched. How well they are paired
+//! decides how many are touched in vain, and nothing else.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::{Between, Found, Pairs, TooMuch};
+use crate::routing::members::{Members, Open};
+use crate::routing::relation::Side;
+use crate::routing::sets::SetId;
+use crate::routing::snapshot::Snapshot;
+
+/// Members by which products look for their like.
+const SAMPLES: usize = 4;
+
+/// Who is touched.
+#[derive(Default)]
+pub(super) struct Touched {
+    /// Named users, as senders and as recipients.
+    pub(super) users: [RoaringBitmap; 2],
+    /// Open products: whether they are gained or lost.
+    pub(super) bounds: Vec<(bool, Pairs)>,
+}
+
+/// Gives each content of a set a name, the same for both snapshots.
+#[derive(Default)]
+struct Names {
+    /// By what is quickly told of the members: how many, and the first.
+    known: HashMap<(u64, Option<u32>), Vec<Named>>,
+    count: u32,
+}
+
+/// A content, and its name.
+type Named = (u32, Arc<Members>);
+
+/// A product of one snapshot only.
+struct Left {
+    names: [u32; 2],
+    /// Among the users of the later snapshot.
+    sides: [Arc<Members>; 2],
+}
+
+/// Products by effect (whether they allow) and by the names of their sides.
+type Products = BTreeMap<(bool, [u32; 2]), [SetId; 2]>;
+
+// === impl Between ===
+
+impl Between<'_> {
+    pub(super) fn touched(&mut self) -> Result<Touched, TooMuch> {
+        if Arc::ptr_eq(&self.old.roles, &self.new.roles) {
+            self.touched_by_edits()
+        } else {
+            self.touched_by_rules()
+        }
+    }
+
+    /// Under one plan: whoever came into a set or left it.
+    fn touched_by_edits(&mut self) -> Result<Touched, TooMuch> {
+        let (old, new) = (self.old, self.new);
+        let mut touched = Touched::default();
+        for place in new.sets.unshared(&old.sets) {
+            self.spend(1)?;
+            let Some((before, after)) = old.sets.get(place).zip(new.sets.get(place)) else {
+                continue;
+            };
+            let id = SetId::try_from(place).unwrap_or(SetId::MAX);
+            let decides = |side: &Side| new.roles.decides(id, *side);
+            let sides = [Side::Sender, Side::Recipient].into_iter().filter(decides);
+            if Arc::ptr_eq(before, after) || sides.clone().next().is_none() {
+                continue;
+            }
+            let before = self.lifted(before)?;
+            self.spend(before.named().len())?;
+            let moved = before.named() ^ after.named();
+            for side in sides {
+                *side.of_mut(&mut touched.users) |= &moved;
+            }
+        }
+        Ok(touched)
+    }
+
+    /// Under two plans: whoever is in a product that is not in both.
+    fn touched_by_rules(&mut self) -> Result<Touched, TooMuch> {
+        let first = u32::try_from(self.old.people.count()).unwrap_or(u32::MAX);
+        let mut names = Names::default();
+        let before = names.products(self.old, first);
+        let after = names.products(self.new, first);
+        let mut touched = Touched::default();
+        for allows in [true, false] {
+            let removed = self.left(self.old, &before, &after, allows)?;
+            let added = self.left(self.new, &after, &before, allows)?;
+            self.touch(allows, removed, added, &mut touched)?;
+        }
+        Ok(touched)
+    }
+
+    /// Products with one effect that only one of the snapshots has.
+    fn left(
+        &mut self,
+        of: &Snapshot,
+        products: &Products,
+        others: &Products,
+        allows: bool,
+    ) -> Result<Vec<Left>, TooMuch> {
+        let only = products.iter().filter(|(key, _)| key.0 == allows && !others.contains_key(key));
+        let mut left = Vec::new();
+        for ((_, names), sides) in only {
+            let [senders, recipients] = sides.map(|id| of.set(id).cloned().unwrap_or_default());
+            let sides = if std::ptr::eq(of, self.old) {
+                [Arc::new(self.lifted(&senders)?), Arc::new(self.lifted(&recipients)?)]
+            } else {
+                [senders, recipients]
+            };
+            left.push(Left { names: *names, sides });
+        }
+        Ok(left)
+    }
+
+    fn touch(
+        &mut self,
+        allows: bool,
+        mut removed: Vec<Left>,
+        mut added: Vec<Left>,
+        touched: &mut Touched,
+    ) -> Result<(), TooMuch> {
+        for (before, after) in pairs(&mut removed, &mut added) {
+            for side in [Side::Sender, Side::Recipient] {
+                let [one, two] = [&before, &after].map(|product| side.of(&product.sides));
+                self.spend(one.named().len() + two.named().len())?;
+                *side.of_mut(&mut touched.users) |= one.named() ^ two.named();
+                if one.open() == two.open() {
+                    continue;
+                }
+                let across = [&before, &after].map(|product| side.other().of(&product.sides));
+                for (gains, one, two, across) in
+                    [(!allows, one, two, across[0]), (allows, two, one, across[1])]
+                {
+                    let mut moved = Members::clone(one);
+                    moved.subtract(two);
+                    touched.product(gains, side, moved, across);
+                }
+            }
+        }
+        for (gains, left) in [(!allows, removed), (allows, added)] {
+            for Left { sides: [senders, recipients], .. } in left {
+                self.spend(1)?;
+                let size = |set: &Members| (*set.open() != Open::Nobody, set.named().len());
+                if size(&recipients) < size(&senders) {
+                    touched.product(gains, Side::Recipient, Members::clone(&recipients), &senders);
+                } else {
+                    touched.product(gains, Side::Sender, Members::clone(&senders), &recipients);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Touched ===
+
+impl Touched {
+    /// Some users of a side, and whom a product puts across.
+    fn product(&mut self, gains: bool, side: Side, moved: Members, across: &Members) {
+        let across_side = side.other();
+        if *moved.open() == Open::Nobody {
+            *side.of_mut(&mut self.users) |= moved.named();
+        } else if *across.open() == Open::Nobody {
+            *across_side.of_mut(&mut self.users) |= across.named();
+        } else {
+            *side.of_mut(&mut self.users) |= moved.named();
+            let across = across.clone();
+            let (senders, recipients) = match side {
+                Side::Sender => (moved, across),
+                Side::Recipient => (across, moved),
+            };
+            self.bounds.push((gains, Pairs { senders, recipients, found: Found::Bound }));
+        }
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    /// The products of a snapshot's rules. Users from `first` on are not in the
+    /// earlier one.
+    fn products(&mut self, snapshot: &Snapshot, first: u32) -> Products {
+        let mut of_set: HashMap<SetId, u32> = HashMap::new();
+        let mut name = |id: SetId| {
+            *of_set
+                .entry(id)
+                .or_insert_with(|| self.name(&snapshot.set(id).cloned().unwrap_or_default(), first))
+        };
+        let terms = snapshot.roles.terms();
+        terms.map(|(allows, sides)| ((allows, sides.map(&mut name)), sides)).collect()
+    }
+
+    fn name(&mut self, members: &Arc<Members>, first: u32) -> u32 {
+        let named = members.named();
+        let key = (named.range_cardinality(..first), named.min().filter(|least| *least < first));
+        let known = self.known.entry(key).or_default();
+        let is = |one: &Arc<Members>| {
+            Arc::ptr_eq(one, members) || one.is_among(first, members) || one == members
+        };
+        if let Some((name, _)) = known.iter().find(|(_, one)| is(one)) {
+            return *name;
+        }
+        self.count += 1;
+        known.push((self.count, Arc::clone(members)));
+        self.count
+    }
+}
+
+/// Takes out products that have something in common, pair by pair.
+fn pairs(removed: &mut Vec<Left>, added: &mut Vec<Left>) -> Vec<(Left, Left)> {
+    let mut by_name: HashMap<(Side, u32), Vec<usize>> = HashMap::new();
+    let mut by_member: HashMap<(Side, u32), Vec<usize>> = HashMap::new();
+    const SIDES: [Side; 2] = [Side::Sender, Side::Recipient];
+    for (place, left) in removed.iter().enumerate() {
+        for side in SIDES {
+            by_name.entry((side, *side.of(&left.names))).or_default().push(place);
+            for member in samples(side.of(&left.sides)) {
+                by_member.entry((side, member)).or_default().push(place);
+            }
+        }
+    }
+    let (by_name, by_member) = (&by_name, &by_member);
+    let mut old: Vec<Option<Left>> = std::mem::take(removed).into_iter().map(Some).collect();
+    let mut found = Vec::new();
+    for new in std::mem::take(added) {
+        let likely = SIDES.into_iter().flat_map(|side| {
+            let same = by_name.get(&(side, *side.of(&new.names)));
+            let members = samples(side.of(&new.sides));
+            let alike = members.filter_map(move |member| by_member.get(&(side, member)));
+            same.into_iter().chain(alike).flat_map(|places| places.iter().take(SAMPLES))
+        });
+        let common = |place: usize| {
+            let left = old.get(place)?.as_ref()?;
+            // A side that is the same moves nobody, whatever its size.
+            let common = SIDES.into_iter().map(|side| {
+                let [one, two] = [left, &new].map(|left| side.of(&left.sides));
+                if side.of(&left.names) == side.of(&new.names) {
+                    u64::from(u32::MAX)
+                } else {
+                    one.named().intersection_len(two.named())
+                }
+            });
+            Some(common.sum::<u64>())
+        };
+        let best = likely.copied().filter_map(|place| Some((common(place)?, place))).max();
+        let best = best.filter(|(common, _)| *common > 0);
+        match best.and_then(|(_, place)| old.get_mut(place)?.take()) {
+            Some(left) => found.push((left, new)),
+            None => added.push(new),
+        }
+    }
+    removed.extend(old.into_iter().flatten());
+    found
+}
+
+/// Some members that a set most likely has in common with one that differs by
+/// few.
+fn samples(members: &Arc<Members>) -> impl Iterator<Item = u32> {
+    let named = members.named().iter();
+    named.clone().take(SAMPLES).chain(named.rev().take(SAMPLES))
+}
