@@ -369,20 +369,31 @@ async fn revisions_that_cannot_be_served_are_refused_at_once() {
 }
 
 #[tokio::test]
-async fn what_comes_later_says_so() {
+async fn a_watch_is_refused_with_a_reason() {
     let daemon = Daemon::serving(POLICY).await;
-    let refused = daemon.client().watch_changes(WatchChangesRequest::default()).await.unwrap_err();
+    let example = || vec!["example.org".to_owned()];
+    for (server_names, resume_revision, code, why) in [
+        (Vec::new(), "", Code::InvalidArgument, "SERVER_NAMES_MISSING"),
+        (vec!["exa mple".to_owned()], "", Code::InvalidArgument, "SERVER_NAME_INVALID"),
+        (example(), "what?", Code::InvalidArgument, "REVISION_MALFORMED"),
+    ] {
+        let resume_revision = resume_revision.to_owned();
+        let request = WatchChangesRequest { server_names, resume_revision, set_budget_bytes: 0 };
+        let mut watch = daemon.client().watch_changes(request).await.unwrap().into_inner();
+        let refused = watch.message().await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (code, why));
+    }
+    let mut next: Vec<_> = daemon.revision().split(':').map(str::to_owned).collect();
+    next[1] = "99".to_owned();
+    let request = WatchChangesRequest {
+        server_names: example(),
+        resume_revision: next.join(":"),
+        set_budget_bytes: 0,
+    };
+    let mut watch = daemon.client().watch_changes(request).await.unwrap().into_inner();
+    let refused = watch.message().await.unwrap_err();
     assert_eq!(
         (refused.code(), reason(&refused).as_str()),
-        (Code::Unimplemented, "NOT_IMPLEMENTED")
-    );
-
-    let mut stream = Stream::start(daemon.client()).await;
-    let server_names = vec!["example.org".to_owned()];
-    stream.send(Ask::Open(Open { server_names, set_budget_bytes: 1, ..Default::default() }));
-    let refused = stream.refusal().await;
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::Unimplemented, "NOT_IMPLEMENTED")
+        (Code::FailedPrecondition, "REVISION_NOT_REACHED")
     );
 }

@@ -1,6 +1,7 @@
 //! A daemon in this process, on a free port, with a policy that a test can
 //! replace; and clients of it.
 
+pub(crate) mod memory;
 pub(crate) mod raw;
 pub(crate) mod sets;
 pub(crate) mod ways;

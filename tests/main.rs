@@ -18,6 +18,9 @@ mod agreement;
 /// Bad input: a clear refusal, and nothing else disturbed.
 #[cfg(test)]
 mod bad_input;
+/// Changes as a client that remembers hears of them.
+#[cfg(test)]
+mod changes;
 /// Edits of the directory, against a rebuild.
 #[cfg(test)]
 mod edits;
@@ -36,6 +39,9 @@ mod scenarios;
 /// The rules of the stream that worlds and scenarios do not reach.
 #[cfg(test)]
 mod stream;
+/// `WatchChanges`, and what waits for a revision.
+#[cfg(test)]
+mod watching;
 /// The server's types for batches, against prost's.
 #[cfg(test)]
 mod wire;

@@ -50,12 +50,14 @@ async fn a_set_is_sent_once_and_a_group_is_one_set() {
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
     let mut sets = Sets::default();
     let (parts, _) = route(&mut stream, &mut sets, &["@ann:example.org", "@ola:example.org"]).await;
-    assert_eq!(parts, 1, "team-mates share one set, and hold themselves");
+    assert_eq!(parts, 2, "team-mates share one list, and one answer that refers to it");
     let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
-    assert_eq!(parts, 2, "the other team, and the union of two sets");
+    assert_eq!(parts, 2, "the other team, and the union of two teams");
     assert_eq!(sets.lists(), (2, 5), "no user is listed twice for one group");
-    let (parts, again) =
-        route(&mut stream, &mut sets, &["@joe:example.org", "@sam:example.org"]).await;
+    let both = ["@joe:example.org", "@sam:example.org"];
+    let (parts, _) = route(&mut stream, &mut sets, &both).await;
+    assert_eq!((parts, sets.lists()), (1, (2, 5)), "another answer, and no list");
+    let (parts, again) = route(&mut stream, &mut sets, &both).await;
     assert_eq!((parts, again.len()), (0, 2), "nothing is sent twice");
     let (parts, none) = route(&mut stream, &mut sets, &["@stranger:example.org"]).await;
     assert_eq!((parts, none.len()), (0, 0));
@@ -99,7 +101,7 @@ async fn a_large_set_comes_in_parts() {
 }
 
 #[tokio::test]
-async fn a_reload_resets_and_ids_are_never_used_again() {
+async fn a_reload_retires_and_ids_are_never_used_again() {
     let daemon = Daemon::serving(TEAMS).await;
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
     let mut sets = Sets::default();
@@ -115,10 +117,20 @@ async fn a_reload_resets_and_ids_are_never_used_again() {
 
     for policy in [NOBODY, TEAMS] {
         daemon.reload(policy).unwrap();
-        let told = stream.next().await.unwrap();
-        let Some(Told::Reset(reset)) = told else { panic!("not a reset: {told:?}") };
-        assert_eq!(reset.revision, daemon.revision());
-        sets.reset();
+        let revision = daemon.revision();
+        loop {
+            match stream.next().await.unwrap().unwrap() {
+                // `Sets` would object to one that another refers to.
+                Told::SetRetired(retired) => sets.retire(retired.id),
+                Told::Changed(changed) => {
+                    assert_eq!(changed.revision, revision);
+                    assert!(!changed.gained.is_empty() || !changed.lost.is_empty());
+                    break;
+                }
+                other => panic!("not expected: {other:?}"),
+            }
+        }
+        assert_eq!(sets.bytes(), 0, "of another policy nothing is kept");
     }
     // `Sets` would object to an id that was used before.
     let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
@@ -142,8 +154,14 @@ async fn a_client_that_comes_back_hears_whether_it_missed_something() {
     };
     assert!(matches!(resume(&first).await, Told::Deliveries(_)), "nothing was missed");
     daemon.reload(NOBODY).unwrap();
-    assert!(matches!(resume(&first).await, Told::Reset(_)), "a change was missed");
+    let Told::Changed(changed) = resume(&first).await else { panic!("a change was missed") };
+    assert_eq!(changed.revision, daemon.revision());
+    assert!(!changed.lost.is_empty() && changed.gained.is_empty(), "{changed:?}");
     assert!(matches!(resume(&daemon.revision()).await, Told::Deliveries(_)));
+    for policy in [TEAMS, NOBODY].repeat(10) {
+        daemon.reload(policy).unwrap();
+    }
+    assert!(matches!(resume(&first).await, Told::Reset(_)), "what was then is not kept for ever");
     assert!(matches!(resume("0000000000000000:7").await, Told::Reset(_)), "a restart was missed");
 
     let mut stream = Stream::start(daemon.client()).await;

@@ -2,6 +2,8 @@
 //! remote users, `everyone`, servers, patterns, exceptions, nested groups, hides,
 //! shadow rules, switches, and users whom no policy names.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -23,6 +25,18 @@ pub(crate) fn everybody() -> Vec<String> {
     all
 }
 
+/// Groups of every policy that the directory fills.
+pub(crate) const DIRECTORY: [&str; 2] = ["team/later", "all/later"];
+
+/// A policy that lists itself whom the directory has in its groups.
+pub(crate) fn filled(policy: &str, members: &BTreeMap<&str, BTreeSet<String>>) -> String {
+    let mut policy: Value = serde_json::from_str(policy).unwrap();
+    for (group, members) in members {
+        policy["groups"][*group] = json!(members);
+    }
+    policy.to_string()
+}
+
 /// The server names of some caller.
 pub(crate) fn callers() -> impl Strategy<Value = Vec<String>> {
     let names: Vec<String> = SERVERS.iter().map(|name| (*name).to_owned()).collect();
@@ -34,10 +48,11 @@ pub(crate) fn policies() -> impl Strategy<Value = String> {
     let names: Vec<String> = (0..5).map(|i| format!("{}/g{i}", ["team", "all"][i % 2])).collect();
     // A group refers only to groups before it, so that there are no cycles.
     let groups: Vec<_> = (0..names.len()).map(|i| sets(names[..i].to_vec())).collect();
-    let rules = vec(rule(names.clone()), 0..9);
+    let directory = DIRECTORY.map(str::to_owned);
+    let rules = vec(rule(names.iter().cloned().chain(directory).collect()), 0..9);
     (groups, rules, switches()).prop_map(move |(groups, rules, mut policy)| {
         let mut groups: serde_json::Map<_, _> = names.iter().cloned().zip(groups).collect();
-        groups.insert("team/later".to_owned(), json!({ "directory": true }));
+        groups.extend(DIRECTORY.map(|name| (name.to_owned(), json!({ "directory": true }))));
         let rules: Vec<Value> = rules
             .into_iter()
             .enumerate()

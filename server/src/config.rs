@@ -70,6 +70,10 @@ pub struct LimitSettings {
     #[serde(deserialize_with = "text::count")]
     pub connections: NonZeroUsize,
 
+    /// Longest wait for a revision that a request demands, in seconds.
+    #[serde(deserialize_with = "text::seconds")]
+    pub at_least_seconds: NonZeroU16,
+
     /// Longest time that a stream is silent, in seconds.
     #[serde(deserialize_with = "text::seconds")]
     pub heartbeat_seconds: NonZeroU16,
@@ -194,6 +198,7 @@ impl Default for LimitSettings {
             response_bytes: at(4 * 1024 * 1024),
             batch_states: at(10_000),
             connections: at(1024),
+            at_least_seconds: seconds(1),
             heartbeat_seconds: seconds(15),
             shutdown_seconds: seconds(10),
         }
@@ -208,6 +213,7 @@ impl From<LimitSettings> for Limits {
             response_bytes: settings.response_bytes.get(),
             batch_states: settings.batch_states.get(),
             connections: settings.connections.get().min(tokio::sync::Semaphore::MAX_PERMITS),
+            at_least: seconds(settings.at_least_seconds),
             heartbeat: seconds(settings.heartbeat_seconds),
             shutdown: seconds(settings.shutdown_seconds),
         }

@@ -1,19 +1,27 @@
-//! The policy in force: loaded at start, loaded again on request. Checked as a
-//! whole before it takes the place of the one before it, which stays if
-//! anything is wrong.
+//! What is in force: a policy, loaded at start and again on request, and the
+//! directory. A policy is checked as a whole before it takes the place of the one
+//! before it, which stays if anything is wrong.
+//!
+//! Every change makes the next revision. The latest ones are kept, so that it can
+//! be told what has changed since.
+
+mod history;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
 use tokio::sync::watch;
 use tracing::warn;
 
+use self::history::History;
 use crate::files::{Digest, Folder};
-use crate::policy::Policy;
 use crate::policy::problem::Problems;
+use crate::policy::{NoFiles, Policy};
 use crate::revision::{Epoch, Revision};
+use crate::routing::difference::{Difference, TooMuch};
+use crate::routing::engine::{Edit, EditError, Engine};
 use crate::routing::snapshot::Snapshot;
 
 /// The example policy, for a first start without any settings.
@@ -42,8 +50,16 @@ pub struct Current {
 pub struct Live {
     source: Source,
     current: watch::Sender<Arc<Current>>,
-    /// What is in force. Held while loading, so that loads come one by one.
-    inputs: Mutex<Inputs>,
+    history: History,
+    /// Held while loading, so that changes come one by one.
+    writer: Mutex<Writer>,
+}
+
+/// What makes the next revision.
+#[derive(Debug)]
+struct Writer {
+    inputs: Inputs,
+    engine: Engine,
 }
 
 /// All that a policy was made from: another load of the same gives the same.
@@ -91,19 +107,20 @@ impl Source {
     }
 
     /// Checks a text, and says in the log what is probably not meant.
-    fn check(&self, text: &[u8]) -> Result<(Policy, Inputs), LoadError> {
+    fn check(&self, text: &[u8], before: Option<&Engine>) -> Result<(Policy, Writer), LoadError> {
         let name = self.to_string();
-        let (policy, files) = match self {
+        let ((policy, engine), files) = match self {
             Self::File(path) => {
                 let folder = Folder::of(path);
-                (Policy::load(&name, text, &folder)?, folder.into_read())
+                (Policy::load_over(before, &name, text, &folder)?, folder.into_read())
             }
-            Self::Example => (Policy::parse(&name, text)?, BTreeMap::new()),
+            Self::Example => (Policy::load_over(before, &name, text, &NoFiles)?, BTreeMap::new()),
         };
         for warning in &policy.warnings {
             warn!("{}", warning.line(&name));
         }
-        Ok((policy, Inputs { text: Digest::of(text), files }))
+        let inputs = Inputs { text: Digest::of(text), files };
+        Ok((policy, Writer { inputs, engine }))
     }
 
     /// Whether a text and the files that it names are these.
@@ -134,10 +151,12 @@ impl Live {
     ///
     /// The policy cannot be loaded.
     pub fn start(source: Source, epoch: Epoch) -> Result<Self, LoadError> {
-        let (policy, inputs) = source.check(&source.read()?)?;
-        let current = Current { revision: Revision::first(epoch), snapshot: policy.snapshot };
-        let current = watch::Sender::new(Arc::new(current));
-        Ok(Self { source, current, inputs: Mutex::new(inputs) })
+        let (policy, writer) = source.check(&source.read()?, None)?;
+        let revision = Revision::first(epoch);
+        let current = Arc::new(Current { revision, snapshot: policy.snapshot });
+        let history = History::new(Arc::clone(&current));
+        let current = watch::Sender::new(current);
+        Ok(Self { source, current, history, writer: Mutex::new(writer) })
     }
 
     /// Loads the policy again. Takes long for a large one: not for a thread
@@ -147,18 +166,41 @@ impl Live {
     ///
     /// The policy cannot be loaded. The one in force stays.
     pub fn reload(&self) -> Result<Loaded, LoadError> {
-        // Poison is no harm: what is in force is replaced in one piece.
-        let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
         let text = self.source.read()?;
-        let before = self.now().revision;
-        if self.source.is(&text, &inputs) {
-            return Ok(Loaded::Unchanged(before));
+        if self.source.is(&text, &writer.inputs) {
+            return Ok(Loaded::Unchanged(self.now().revision));
         }
-        let (policy, new) = self.source.check(&text)?;
-        *inputs = new;
-        let revision = before.next();
-        self.current.send_replace(Arc::new(Current { revision, snapshot: policy.snapshot }));
-        Ok(Loaded::Replaced(revision))
+        let (policy, next) = self.source.check(&text, Some(&writer.engine))?;
+        *writer = next;
+        Ok(Loaded::Replaced(self.publish(policy.snapshot)))
+    }
+
+    /// Changes who is in the groups that the directory fills, all of it or
+    /// nothing, and says at which revision it holds.
+    ///
+    /// # Errors
+    ///
+    /// A group is not one that the directory fills.
+    pub fn edit(&self, edits: &[Edit<'_>]) -> Result<Revision, EditError> {
+        let mut writer = self.writer();
+        writer.engine.edit(edits)?;
+        Ok(self.publish(writer.engine.snapshot()))
+    }
+
+    /// Only for whoever holds the writer.
+    fn publish(&self, snapshot: Arc<Snapshot>) -> Revision {
+        let revision = self.now().revision.next();
+        let current = Arc::new(Current { revision, snapshot });
+        // First: whoever hears of a revision can ask for it.
+        self.history.add(Arc::clone(&current));
+        self.current.send_replace(current);
+        revision
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // Poison is no harm: what is in force is replaced in one piece.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the policy comes from.
@@ -174,5 +216,24 @@ impl Live {
     /// What is in force, and word when that changes.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Current>> {
         self.current.subscribe()
+    }
+
+    /// What was in force at a revision of this history, if it is kept.
+    pub fn at(&self, revision: Revision) -> Option<Arc<Current>> {
+        self.history.at(revision)
+    }
+
+    /// Who gained and who lost sight of whom from one revision to a later one.
+    /// Found once, however many ask.
+    ///
+    /// # Errors
+    ///
+    /// It is too much to tell.
+    pub async fn difference(
+        &self,
+        from: &Arc<Current>,
+        to: &Arc<Current>,
+    ) -> Result<Arc<Difference>, TooMuch> {
+        self.history.difference(from, to).await
     }
 }

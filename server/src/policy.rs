@@ -96,19 +96,38 @@ impl Policy {
     /// has one problem, since nothing can be told about what follows it. Tests
     /// run only if there is no other problem.
     pub fn load(file: &str, text: &[u8], files: &dyn Files) -> Result<Self, Problems> {
+        Self::load_over(None, file, text, files).map(|(policy, _)| policy)
+    }
+
+    /// The same over the directory of an engine. The engine that is given back
+    /// numbers users as that one does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::load`].
+    pub fn load_over(
+        before: Option<&Engine>,
+        file: &str,
+        text: &[u8],
+        files: &dyn Files,
+    ) -> Result<(Self, Engine), Problems> {
         let mut problems = Vec::new();
         let document = read::document(text, files, &mut problems);
         // Also of a document with problems: whoever mends it wants to know all.
         let resolved = document.as_ref().map(|document| resolve::plan(document, &mut problems));
         if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
-            match Engine::new(&resolved.plan) {
+            let evaluated = match before {
+                Some(engine) => engine.with_plan(&resolved.plan),
+                None => Engine::new(&resolved.plan),
+            };
+            match evaluated {
                 Ok(engine) => {
                     let (Resolved { plan, groups }, snapshot) = (resolved, engine.snapshot());
                     let warnings = warn::warnings(&document, &plan, &groups);
                     let policy = Self { document, plan, groups, snapshot, warnings };
                     trial::run(&policy, &policy.document.tests, "", &mut problems);
                     if problems.is_empty() {
-                        return Ok(policy);
+                        return Ok((policy, engine));
                     }
                 }
                 Err(error) => problems.push(too_deep(error, &document, &resolved)),

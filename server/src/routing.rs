@@ -11,7 +11,7 @@
 //! `classes` which users are in the same; [`snapshot`] is all of that at one
 //! moment, [`relation`] who sees whom by it, and [`caller`] which part of that
 //! concerns a homeserver. [`difference`] is who sees whom no more, or anew, from
-//! one snapshot to the next. [`engine`] is the writer, `chunked` how its snapshots
+//! one snapshot to the next, [`moves`] what that does to sets. [`engine`] is the writer, `chunked` how its snapshots
 //! share what did not change.
 //!
 //! Pure: no protocol, no database, no file, no clock.
@@ -22,6 +22,7 @@ mod classes;
 pub mod difference;
 pub mod engine;
 pub mod members;
+pub mod moves;
 pub mod people;
 pub mod plan;
 pub mod relation;

@@ -5,8 +5,9 @@
 use std::collections::HashMap;
 
 use presence_router_proto::v1::{
-    SetExpression, SetPart, set_expression::Expression, set_part::Content,
+    SetEdit, SetExpression, SetPart, set_expression::Expression, set_part::Content,
 };
+use prost::Message;
 
 use crate::oracle::{glob, split};
 
@@ -15,6 +16,8 @@ use crate::oracle::{glob, split};
 pub(crate) struct Sets {
     live: HashMap<u64, Set>,
     last_id: u64,
+    /// Additions that count from the next `Changed` on.
+    pending: Vec<(u64, Vec<String>)>,
 }
 
 enum Set {
@@ -26,6 +29,54 @@ impl Sets {
     /// Forgets all sets, but not which ids were used.
     pub(crate) fn reset(&mut self) {
         self.live.clear();
+        self.pending.clear();
+    }
+
+    /// Removes at once, and adds later.
+    pub(crate) fn edit(&mut self, SetEdit { id, added, removed }: SetEdit) {
+        let Some(Set::List { users, complete: true }) = self.live.get_mut(&id) else {
+            panic!("only complete lists are edited, and {id} is none");
+        };
+        for user in &removed {
+            let place = users.iter().position(|one| one == user);
+            users.remove(place.expect("who is removed was in"));
+        }
+        self.pending.push((id, added));
+    }
+
+    /// `Changed` is there.
+    pub(crate) fn changed(&mut self) {
+        for (id, added) in std::mem::take(&mut self.pending) {
+            let Some(Set::List { users, .. }) = self.live.get_mut(&id) else { continue };
+            for user in added {
+                assert!(!users.contains(&user), "{user} is added to {id} a second time");
+                users.push(user);
+            }
+        }
+    }
+
+    pub(crate) fn retire(&mut self, id: u64) {
+        assert!(self.live.remove(&id).is_some(), "{id} is retired, and not live");
+        for set in self.live.values() {
+            // A set that is still referred to would not be found here.
+            if let Set::Expression(expression) = set {
+                self.check_references(expression);
+            }
+        }
+    }
+
+    pub(crate) fn is_live(&self, id: u64) -> bool {
+        self.live.contains_key(&id)
+    }
+
+    /// What all live sets weigh, as `set_budget_bytes` counts.
+    pub(crate) fn bytes(&self) -> usize {
+        let pending: usize = self.pending.iter().flat_map(|(_, ids)| ids).map(String::len).sum();
+        let live = self.live.values().map(|set| match set {
+            Set::List { users, .. } => users.iter().map(String::len).sum(),
+            Set::Expression(expression) => expression.encoded_len(),
+        });
+        pending + live.sum::<usize>()
     }
 
     pub(crate) fn define(&mut self, part: SetPart) {
@@ -84,19 +135,24 @@ impl Sets {
         }
     }
 
-    fn check_references(&self, expression: &SetExpression) {
+    /// The sets that an expression refers to itself.
+    pub(crate) fn references(expression: &SetExpression) -> Vec<u64> {
         match expression.expression.as_ref().unwrap() {
-            Expression::SetId(id) => {
-                assert!(self.live.contains_key(id), "sets refer to sets defined before");
-            }
+            Expression::SetId(id) => vec![*id],
             Expression::AnyOf(list) | Expression::AllOf(list) => {
-                list.sets.iter().for_each(|set| self.check_references(set));
+                list.sets.iter().flat_map(Self::references).collect()
             }
-            Expression::Difference(both) => {
-                self.check_references(both.any.as_ref().unwrap());
-                self.check_references(both.except.as_ref().unwrap());
-            }
-            _ => {}
+            Expression::Difference(both) => [&both.any, &both.except]
+                .into_iter()
+                .flat_map(|set| Self::references(set.as_ref().unwrap()))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn check_references(&self, expression: &SetExpression) {
+        for id in Self::references(expression) {
+            assert!(self.live.contains_key(&id), "sets refer to sets that are live");
         }
     }
 }

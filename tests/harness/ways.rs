@@ -66,7 +66,7 @@ fn said(hide: &plan::Hide) -> (Vec<i32>, Vec<String>) {
 }
 
 /// Those of the users other than `user` who are in by some test.
-fn add(to: &mut Lists, users: &[String], user: &str, is_in: impl Fn(&str) -> bool) {
+pub(crate) fn add(to: &mut Lists, users: &[String], user: &str, is_in: impl Fn(&str) -> bool) {
     let others = users.iter().filter(|other| *other != user && is_in(other));
     let others: BTreeSet<_> = others.cloned().collect();
     if !others.is_empty() {
@@ -178,7 +178,7 @@ pub(crate) async fn unary(
 }
 
 /// Notes a hide of an answer.
-fn note(
+pub(crate) fn note(
     hidden: &mut [Hidden; 2],
     side: Side,
     users: &[String],
@@ -240,6 +240,9 @@ pub(crate) async fn stream(
                     id != 0 && sets.contains(id, other)
                 });
             }
+            Told::SetEdit(edit) => sets.edit(edit),
+            Told::SetRetired(retired) => sets.retire(retired.id),
+            Told::Changed(_) if !delivered => sets.changed(),
             other => panic!("not expected: {other:?}"),
         }
     }

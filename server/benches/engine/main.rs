@@ -110,7 +110,7 @@ fn batches(users: &[String]) -> Vec<Vec<u8>> {
 fn route(world: &World, allocations: bool) -> Duration {
     let current = current(world);
     let caller = Caller::new(["example.org"]).unwrap();
-    let mut route = Route::new(caller);
+    let mut route = Route::new(caller, 0);
     let batches = batches(&world.users);
     let mut ours = |bytes: &[u8]| {
         let batch = wire::StateBatch::decode(bytes).unwrap();
@@ -163,7 +163,7 @@ fn interest(world: &World) {
         bytes
     };
     // Told before: the answer refers to its set.
-    let mut route = Route::new(Caller::new(["example.org"]).unwrap());
+    let mut route = Route::new(Caller::new(["example.org"]).unwrap(), 0);
     let query = InterestQuery { user_id: ids[0].clone(), ..InterestQuery::default() };
     let mut told = |(): &()| {
         let mut defined = Vec::new();

@@ -53,7 +53,11 @@ pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved
         |name: &str| groups.places.get(name).and_then(|place| numbers.get(*place)).copied();
 
     let members = order.groups.iter().filter_map(|place| document.groups.get(*place));
-    let members = members.map(|group| set(&group.members, &number)).collect();
+    let members = members.map(|group| match group.directory {
+        true => Set::Directory(group.name.as_str().into()),
+        false => set(&group.members, &number),
+    });
+    let members = members.collect();
 
     let mut nearest = Nearest::default();
     let rules = document.rules.iter().map(|rule| {

@@ -21,7 +21,7 @@ use roaring::RoaringBitmap;
 use self::touched::Touched;
 use super::members::{Members, Open};
 use super::people::Who;
-use super::relation::Side;
+use super::relation::{Scope, Side};
 use super::sets::SetId;
 use super::snapshot::Snapshot;
 use super::user_id::UserId;
@@ -165,6 +165,27 @@ impl Difference {
             count.named += named - itself.len();
         }
         count
+    }
+}
+
+// === impl Pairs ===
+
+impl Pairs {
+    /// Those that concern a caller: products that hold nobody but users in such
+    /// pairs. One pair may be in two. `snapshot` is the later one.
+    pub fn concerning(&self, snapshot: &Snapshot, scope: &Scope) -> Vec<[Members; 2]> {
+        let Self { senders, recipients, .. } = self;
+        let local = |set: &Members| set.on_servers_of(scope.caller(), scope.local(snapshot));
+        let (local_senders, local_recipients) = (local(senders), local(recipients));
+        let products = if local_senders == *senders {
+            vec![[local_senders, recipients.clone()]]
+        } else if local_recipients == *recipients {
+            vec![[senders.clone(), local_recipients]]
+        } else {
+            vec![[local_senders, recipients.clone()], [senders.clone(), local_recipients]]
+        };
+        let is_some = |product: &[Members; 2]| product.iter().all(|set| !set.is_empty());
+        products.into_iter().filter(is_some).collect()
     }
 }
 

@@ -23,6 +23,10 @@ use super::user_id::UserId;
 /// Protobuf decoders stop at a hundred nested messages, and a level takes two.
 pub const MAX_DEPTH: usize = 32;
 
+/// Numbers that may belong to users whom nobody names any more, beside as many
+/// as are in use.
+const FORGOTTEN: usize = 10_000;
+
 /// What decides, as its one writer has it.
 #[derive(Debug)]
 pub struct Engine {
@@ -138,7 +142,9 @@ impl Engine {
         Self::evaluate(plan, &mut numbering, &users, people, directory)
     }
 
-    /// The same directory under another plan. Users keep their numbers.
+    /// The same directory under another plan. Users keep their numbers, unless
+    /// most of them belong to users whom nobody names any more: then all are
+    /// given anew, and what was remembered by number is void.
     ///
     /// # Errors
     ///
@@ -150,6 +156,21 @@ impl Engine {
             let id = self.recipes.directory(name)?;
             self.snapshot.set(id).cloned()
         };
+        let people = &self.snapshot.people;
+        let directories = plan.groups.iter().filter_map(|set| match set {
+            Set::Directory(name) => Some((&**name, directory(name)?)),
+            _ => None,
+        });
+        let filled: Vec<(&str, Arc<Members>)> = directories.collect();
+        let named = filled.iter().fold(RoaringBitmap::new(), |all, (_, set)| all | set.named());
+        let named = usize::try_from(named.len()).unwrap_or(usize::MAX).saturating_add(users.len());
+        if people.count() > FORGOTTEN + named.saturating_mul(2) {
+            let memberships = filled.iter().flat_map(|(name, set)| {
+                let users = set.named().iter();
+                users.filter_map(|user| Some((*name, UserId::parse(people.id(user)).ok()?)))
+            });
+            return Self::filled(plan, memberships, named);
+        }
         Self::evaluate(plan, &mut numbering, &users, self.snapshot.people.clone(), directory)
     }
 

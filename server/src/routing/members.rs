@@ -139,6 +139,11 @@ impl Members {
             && newcomers(&other.named) == newcomers(&other.covered)
     }
 
+    /// Users with numbers from `first` on whom the open rule lets in.
+    pub(super) fn covered_from(&self, first: u32) -> RoaringBitmap {
+        self.covered.range(first..).collect()
+    }
+
     /// Whether somebody may be in both. `false` is certain.
     pub(super) fn may_meet(&self, other: &Self) -> bool {
         let both_open = self.open != Open::Nobody && other.open != Open::Nobody;

@@ -76,6 +76,32 @@ pub struct Part {
     local_only: bool,
 }
 
+// === impl Signature ===
+
+impl Signature {
+    /// The class of named users whose signature it is.
+    pub fn class(&self) -> Option<u32> {
+        match self.sets {
+            Sets::Class(class) => Some(class),
+            Sets::Open(_) => None,
+        }
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// The set that others are taken from.
+    pub(super) fn allow(&self) -> SetId {
+        self.allow
+    }
+
+    /// What is taken away.
+    pub(super) fn deny(&self) -> &[SetId] {
+        &self.deny
+    }
+}
+
 // === impl Scope ===
 
 impl Scope {
@@ -89,7 +115,8 @@ impl Scope {
         &self.caller
     }
 
-    fn local(&self, snapshot: &Snapshot) -> &RoaringBitmap {
+    /// Named users of the caller's servers.
+    pub(super) fn local(&self, snapshot: &Snapshot) -> &RoaringBitmap {
         self.local.get_or_init(|| {
             let names = self.caller.server_names();
             let users = names.filter_map(|name| snapshot.people.on_server(name));

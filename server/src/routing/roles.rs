@@ -12,6 +12,10 @@ pub(super) struct Roles {
     by_set: Box<[[Role; 2]]>,
     /// What is hidden, without repeats.
     hides: Box<[Hide]>,
+    /// Sets that a deny rule takes away, and those that a hide rule names:
+    /// ascending.
+    denies: Box<[SetId]>,
+    hiding: Box<[SetId]>,
 }
 
 /// What the rules say about the members of a set on one side. All lists are
@@ -72,7 +76,16 @@ impl Roles {
             hide.sort_unstable();
             hide.dedup();
         }
-        Self { by_set: by_set.into(), hides: hides.into_iter().cloned().collect() }
+        let across = |others: fn(&Role) -> Vec<SetId>| -> Box<[SetId]> {
+            let mut all: Vec<SetId> = by_set.iter().flatten().flat_map(others).collect();
+            all.sort_unstable();
+            all.dedup();
+            all.into()
+        };
+        let denies = across(|role| role.deny.clone());
+        let hiding = across(|role| role.hide.iter().map(|(other, _)| *other).collect());
+        let hides = hides.into_iter().cloned().collect();
+        Self { by_set: by_set.into(), hides, denies, hiding }
     }
 
     /// What the rules say about a set's members on one side.
@@ -101,6 +114,16 @@ impl Roles {
         let used =
             |role: &Role| !role.allow.is_empty() || !role.deny.is_empty() || !role.hide.is_empty();
         at(set).and_then(|set| self.by_set.get(set)).is_some_and(|roles| roles.iter().any(used))
+    }
+
+    /// Sets that a deny rule takes away from somebody.
+    pub(super) fn denies(&self) -> &[SetId] {
+        &self.denies
+    }
+
+    /// Sets that a hide rule names, on either side.
+    pub(super) fn hiding(&self) -> &[SetId] {
+        &self.hiding
     }
 
     /// What is hidden.

@@ -33,6 +33,7 @@ pub(super) struct Answered {
 /// The log of one stream, written when it ends.
 #[derive(Debug)]
 pub(super) struct StreamLog {
+    method: &'static str,
     peer: Option<Peer>,
     since: Instant,
 }
@@ -65,8 +66,8 @@ impl Answered {
 // === impl StreamLog ===
 
 impl StreamLog {
-    pub(super) fn new<T>(request: &Request<T>) -> Self {
-        Self { peer: request.extensions().get().cloned(), since: Instant::now() }
+    pub(super) fn new<T>(method: &'static str, request: &Request<T>) -> Self {
+        Self { method, peer: request.extensions().get().cloned(), since: Instant::now() }
     }
 
     pub(super) fn ended(self, tally: &Tally, refused: Option<&Status>) {
@@ -77,7 +78,7 @@ impl StreamLog {
         let code = refused.map_or(Code::Ok, Status::code);
         let why = refused.map(Status::message);
         info!(
-            method = "RouteStates",
+            method = self.method,
             peer,
             ?code,
             batches,
@@ -161,7 +162,7 @@ fn log(
     let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
     if !service.starts_with("presence_router.") {
         debug!(method, service, peer, ?code, why, micros, "call");
-    } else if method == "RouteStates" && status.is_none() {
+    } else if matches!(method, "RouteStates" | "WatchChanges") && status.is_none() {
         // Told when it ends, with what it did.
         debug!(method, peer, "stream began");
     } else if let Some(Answered { asked, answered, revision }) = answered {

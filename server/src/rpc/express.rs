@@ -62,7 +62,12 @@ pub(super) fn whole(members: &Members, people: &People) -> SetExpression {
 
 /// A list of users, as an expression.
 pub(super) fn list(numbers: &RoaringBitmap, people: &People) -> SetExpression {
-    expression(Expression::Users(users(numbers, people)))
+    listed(users(numbers, people))
+}
+
+/// The same of a list that was made already.
+pub(super) fn listed(users: UserList) -> SetExpression {
+    expression(Expression::Users(users))
 }
 
 /// The union of sets that the stream defined.

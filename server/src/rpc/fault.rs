@@ -56,6 +56,15 @@ pub enum Fault {
         limit: usize,
     },
 
+    /// Sets that a client has no room for.
+    #[error(
+        "the sets that this request needs exceed `open.set_budget_bytes`, {budget}: send smaller batches, or keep more"
+    )]
+    SetOverBudget {
+        /// The client's budget, in bytes.
+        budget: u64,
+    },
+
     /// A message over the limit.
     #[error("a message exceeds the daemon's `limits.request_bytes`, {limit}: send smaller batches")]
     MessageTooLarge {
@@ -108,10 +117,6 @@ pub enum Fault {
         current: String,
     },
 
-    /// Something that a later version will do.
-    #[error("{0}: this version of the daemon does not do that yet")]
-    NotImplemented(&'static str),
-
     /// The daemon ends.
     #[error("the daemon is shutting down: connect again, perhaps to another replica")]
     ShuttingDown,
@@ -140,7 +145,7 @@ impl Fault {
             Self::RevisionMalformed { .. } => ErrorReason::RevisionMalformed,
             Self::RevisionNotReached { .. } => ErrorReason::RevisionNotReached,
             Self::RevisionOfOtherHistory { .. } => ErrorReason::RevisionOfOtherHistory,
-            Self::NotImplemented(_) => ErrorReason::NotImplemented,
+            Self::SetOverBudget { .. } => ErrorReason::SetOverBudget,
             Self::ShuttingDown => ErrorReason::ShuttingDown,
             Self::Internal => ErrorReason::Internal,
         }
@@ -156,13 +161,12 @@ impl Fault {
             | Self::MessageUndecodable(_)
             | Self::MessageEmpty
             | Self::RevisionMalformed { .. } => Code::InvalidArgument,
-            Self::AnswerTooLarge { .. } => Code::ResourceExhausted,
+            Self::AnswerTooLarge { .. } | Self::SetOverBudget { .. } => Code::ResourceExhausted,
             Self::MessageTooLarge { .. } => Code::OutOfRange,
             Self::OpenMissing
             | Self::OpenRepeated
             | Self::RevisionNotReached { .. }
             | Self::RevisionOfOtherHistory { .. } => Code::FailedPrecondition,
-            Self::NotImplemented(_) => Code::Unimplemented,
             Self::ShuttingDown => Code::Unavailable,
             Self::Internal => Code::Internal,
         }

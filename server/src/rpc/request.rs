@@ -1,8 +1,12 @@
 //! Checks what callers send, before anything is computed.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use presence_router_proto::v1::{ErrorReason, FieldViolation, PresenceState};
 
 use super::fault::{Fault, MAX_VIOLATIONS};
+use crate::live::{Current, Live};
 use crate::revision::Revision;
 use crate::routing::caller::Caller;
 use crate::routing::user_id::{UserId, UserIdError};
@@ -79,6 +83,35 @@ pub(super) fn recipient(user_id: &str) -> Result<UserId<'_>, Fault> {
             description: format!("is not a user id: {error}"),
         }],
     })
+}
+
+/// What is in force once a revision is reached: now, if it is; else it is waited
+/// for, since a daemon beside this one may have been faster. Empty: now.
+pub(super) async fn at_least(
+    live: &Live,
+    field: &'static str,
+    text: &str,
+    longest: Duration,
+) -> Result<Arc<Current>, Fault> {
+    let mut revisions = live.subscribe();
+    let reaching = async {
+        loop {
+            let current = Arc::clone(&revisions.borrow_and_update());
+            match reached(field, text, current.revision) {
+                Err(Fault::RevisionNotReached { .. }) => {}
+                refused_or_not => return refused_or_not.map(|()| current),
+            }
+            // Never fails: whoever serves holds the sender.
+            let _ = revisions.changed().await;
+        }
+    };
+    match tokio::time::timeout(longest, reaching).await {
+        Ok(reached_or_refused) => reached_or_refused,
+        Err(_) => {
+            let current = live.now();
+            reached(field, text, current.revision).map(|()| current)
+        }
+    }
 }
 
 /// Refuses a revision that the current one has not reached. Empty: any will do.

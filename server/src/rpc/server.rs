@@ -44,6 +44,8 @@ pub struct Limits {
     pub batch_states: usize,
     /// Most open connections.
     pub connections: usize,
+    /// Longest wait for a revision that a request demands.
+    pub at_least: Duration,
     /// Longest time that a stream is silent.
     pub heartbeat: Duration,
     /// Longest wait at shutdown for calls that are under way.

@@ -9,6 +9,7 @@ use presence_router_proto::v1::{
     GetUsersForStatesResponse, WatchChangesRequest, WatchChangesResponse,
 };
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -16,8 +17,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::access::{self, Answered};
 use super::fault::Fault;
 use super::server::Limits;
+use super::stream::Tally;
 use super::{request, stream, unary};
-use crate::live::Live;
+use crate::live::{Current, Live};
 use crate::routing::relation::Scope;
 
 /// Answers that may wait for a client to read. More would only let one that
@@ -42,6 +44,11 @@ impl Service {
     pub fn new(live: Arc<Live>, limits: Limits, shutdown: CancellationToken) -> Self {
         Self { live, limits, shutdown }
     }
+
+    /// What is in force once a revision is reached.
+    async fn reach(&self, at_least: &str) -> Result<Arc<Current>, Fault> {
+        request::at_least(&self.live, "at_least", at_least, self.limits.at_least).await
+    }
 }
 
 #[tonic::async_trait]
@@ -51,9 +58,8 @@ impl PresenceRouterService for Service {
         request: Request<GetUsersForStatesRequest>,
     ) -> Result<Response<GetUsersForStatesResponse>, Status> {
         let GetUsersForStatesRequest { server_names, states, at_least } = request.into_inner();
-        let current = self.live.now();
         let caller = request::caller(&server_names)?;
-        request::reached("at_least", &at_least, current.revision)?;
+        let current = self.reach(&at_least).await?;
         let scope = Scope::new(caller);
         let limits = self.limits;
         let asked = states.len();
@@ -80,9 +86,8 @@ impl PresenceRouterService for Service {
         request: Request<GetInterestedUsersRequest>,
     ) -> Result<Response<GetInterestedUsersResponse>, Status> {
         let GetInterestedUsersRequest { server_names, user_id, at_least } = request.into_inner();
-        let current = self.live.now();
         let caller = request::caller(&server_names)?;
-        request::reached("at_least", &at_least, current.revision)?;
+        let current = self.reach(&at_least).await?;
         let recipient = request::recipient(&user_id)?;
         let limit = self.limits.response_bytes;
         let answer = unary::interested_users(&current, &Scope::new(caller), recipient, limit)?;
@@ -97,25 +102,15 @@ impl PresenceRouterService for Service {
         request: Request<Streaming<RouteStatesRequest>>,
     ) -> Result<Response<Self::RouteStatesStream>, Status> {
         let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
-        let log = access::StreamLog::new(&request);
+        let log = access::StreamLog::new("RouteStates", &request);
         let session = tokio::spawn(stream::serve(
-            self.live.subscribe(),
+            Arc::clone(&self.live),
             self.limits,
             self.shutdown.clone(),
             request.into_inner(),
             answers.clone(),
         ));
-        // A task of its own: should the session panic, the client must not take
-        // the end of its answers for the end of the stream.
-        tokio::spawn(async move {
-            match session.await {
-                Ok((tally, ended)) => log.ended(&tally, ended.as_ref().err()),
-                Err(panic) => {
-                    tracing::error!(%panic, "a stream failed");
-                    let _ = answers.send(Err(Fault::Internal.into())).await;
-                }
-            }
-        });
+        supervise(session, log, answers);
         Ok(Response::new(ReceiverStream::new(waiting)))
     }
 
@@ -123,8 +118,36 @@ impl PresenceRouterService for Service {
 
     async fn watch_changes(
         &self,
-        _: Request<WatchChangesRequest>,
+        request: Request<WatchChangesRequest>,
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
-        Err(Fault::NotImplemented("`WatchChanges`").into())
+        let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
+        let log = access::StreamLog::new("WatchChanges", &request);
+        let watch = stream::watching::serve(
+            Arc::clone(&self.live),
+            self.limits,
+            self.shutdown.clone(),
+            request.into_inner(),
+            answers.clone(),
+        );
+        supervise(tokio::spawn(watch), log, answers);
+        Ok(Response::new(ReceiverStream::new(waiting)))
     }
+}
+
+/// Logs the end of a stream. In a task of its own: should the stream's panic, the
+/// client must not take the end of its answers for the end of the stream.
+fn supervise<T: Send + 'static>(
+    session: JoinHandle<(Tally, Result<(), Status>)>,
+    log: access::StreamLog,
+    answers: mpsc::Sender<Result<T, Status>>,
+) {
+    tokio::spawn(async move {
+        match session.await {
+            Ok((tally, ended)) => log.ended(&tally, ended.as_ref().err()),
+            Err(panic) => {
+                tracing::error!(%panic, "a stream failed");
+                let _ = answers.send(Err(Fault::Internal.into())).await;
+            }
+        }
+    });
 }

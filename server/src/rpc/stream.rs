@@ -3,14 +3,19 @@
 //!
 //! Flow control is HTTP/2's own. Answers wait in a short channel; when the
 //! client does not read, the task waits, and with it whatever the client sends.
-//! What is pending for it is then the sets of one audience, or one `Reset`.
+//! However many revisions go by then, it hears of one change: from the revision
+//! that it has to the one that is current when it reads on.
 //!
 //! To read in this order: [`route`] answers requests, `sets` is what the stream
-//! has told, and `batch` routes many states by it.
+//! has told, by the ids of the `ledger`, and `batch` routes many states by it;
+//! `changes` says what is another at a new revision. `watching` is `WatchChanges`.
 
 mod batch;
+mod changes;
+mod ledger;
 pub mod route;
 mod sets;
+pub(super) mod watching;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +24,7 @@ use presence_router_proto::server::{
     RouteStatesRequest, RouteStatesResponse, route_states_request::Message as Asked,
     route_states_response::Message as Told,
 };
-use presence_router_proto::v1::{Heartbeat, Open, Opened, Reset, SetPart, request_error};
+use presence_router_proto::v1::{Heartbeat, Open, Opened, request_error};
 use presence_router_proto::wire::{Deliveries, StateBatch};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -27,11 +32,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::debug;
 
+use self::changes::{Change, Standing};
+use self::ledger::Word;
 use self::route::Route;
 use super::fault::Fault;
 use super::request;
 use super::server::Limits;
-use crate::live::Current;
+use crate::live::{Current, Live};
 use crate::revision::Revision;
 
 /// Longest wait for `Open`: a stream that says nothing must not stay for ever.
@@ -65,7 +72,8 @@ enum End {
 
 /// An open stream.
 pub(super) struct Session {
-    live: watch::Receiver<Arc<Current>>,
+    live: Arc<Live>,
+    revisions: watch::Receiver<Arc<Current>>,
     current: Arc<Current>,
     limits: Limits,
     route: Route,
@@ -77,7 +85,7 @@ pub(super) struct Session {
 /// Serves a stream to its end, and says what it did. The error is the status
 /// that ended it, which the client has got as well.
 pub(super) async fn serve(
-    live: watch::Receiver<Arc<Current>>,
+    live: Arc<Live>,
     limits: Limits,
     shutdown: CancellationToken,
     mut requests: Streaming<RouteStatesRequest>,
@@ -110,7 +118,7 @@ pub(super) async fn serve(
 
 impl Session {
     async fn open(
-        mut live: watch::Receiver<Arc<Current>>,
+        live: Arc<Live>,
         limits: Limits,
         requests: &mut Streaming<RouteStatesRequest>,
         answers: Answers,
@@ -122,20 +130,20 @@ impl Session {
         };
         let Open { server_names, resume_revision, set_budget_bytes } = open;
         let caller = request::caller(&server_names)?;
-        if set_budget_bytes != 0 {
-            return Err(End::Refused(Fault::NotImplemented("`set_budget_bytes`")));
-        }
-        let current = Arc::clone(&live.borrow_and_update());
-        let missed = missed(&resume_revision, &current)?;
+        let revisions = live.subscribe();
+        let (current, missed) = resume(&live, &resume_revision, limits.at_least).await?;
         let heartbeat_interval = limits.heartbeat.try_into().ok();
         let last_sent = Instant::now();
         let tally = Tally::default();
-        let route = Route::new(caller);
-        let mut session = Self { live, current, limits, route, answers, last_sent, tally };
+        let route = Route::new(caller, set_budget_bytes);
+        let mut session =
+            Self { live, revisions, current, limits, route, answers, last_sent, tally };
         let revision = session.revision();
         session.tell(Told::Opened(Opened { revision, heartbeat_interval })).await?;
-        if missed {
-            session.reset().await?;
+        if let Some(missed) = missed {
+            let Self { live, current, route, .. } = &mut session;
+            let change = missed.into_change(route.standing(), live, current).await;
+            session.change(change).await?;
         }
         Ok(session)
     }
@@ -152,7 +160,7 @@ impl Session {
                 () = self.answers.closed() => return End::Client,
                 () = shutdown.cancelled() => return End::Refused(Fault::ShuttingDown),
                 // Never fails: whoever serves holds the sender.
-                Ok(()) = self.live.changed() => self.follow().await,
+                Ok(()) = self.revisions.changed() => self.follow().await,
                 message = requests.message() => match asked(message, &self.limits) {
                     Ok(Some(message)) => self.answer(message).await,
                     Ok(None) => Err(End::Refused(Fault::MessageEmpty)),
@@ -171,38 +179,59 @@ impl Session {
 
     /// Goes on to the current revision, and tells the client if that is new.
     async fn follow(&mut self) -> Result<(), End> {
-        let current = Arc::clone(&self.live.borrow_and_update());
-        if current.revision == self.current.revision {
+        let now = Arc::clone(&self.revisions.borrow_and_update());
+        if now.revision == self.current.revision {
             return Ok(());
         }
-        self.current = current;
-        self.reset().await
+        let difference = self.live.difference(&self.current, &now).await;
+        let change = self.route.follow(&self.current, &now, &difference);
+        self.current = now;
+        self.change(change).await
     }
 
-    async fn reset(&mut self) -> Result<(), End> {
-        self.route.reset();
-        let revision = self.revision();
-        self.tell(Told::Reset(Reset { revision })).await
+    async fn change(&mut self, change: Change) -> Result<(), End> {
+        match change {
+            Change::Changed { before, changed, after } => {
+                self.tell_words(before).await?;
+                self.tell(Told::Changed(changed)).await?;
+                self.tell_words(after).await
+            }
+            Change::Reset(reset) => self.tell(Told::Reset(reset)).await,
+        }
+    }
+
+    /// Waits until the revision that a request demands is there, and no longer
+    /// than it may.
+    async fn reach(&mut self, at_least: &str) -> Result<(), End> {
+        if at_least.is_empty() {
+            return Ok(());
+        }
+        // What is wrong with it, whoever answers says.
+        let _ = request::at_least(&self.live, "at_least", at_least, self.limits.at_least).await;
+        self.follow().await
     }
 
     async fn answer(&mut self, message: Asked) -> Result<(), End> {
         // The policy may have changed while the last answer waited to be read.
         self.follow().await?;
         if self.route.unnamed() > MAX_UNNAMED {
-            self.reset().await?;
+            let reset = self.route.standing().reset(&self.current);
+            self.change(Change::Reset(reset)).await?;
         }
         let (request, answer) = match message {
             Asked::Open(_) => return Err(End::Refused(Fault::OpenRepeated)),
             Asked::Batch(batch) => {
+                self.reach(&batch.at_least).await?;
                 let request = request_error::Request::BatchId(batch.batch_id);
                 (request, self.deliveries(&batch).await?.map(Told::Deliveries))
             }
             Asked::Interest(query) => {
+                self.reach(&query.at_least).await?;
                 self.tally.interests += 1;
                 let request = request_error::Request::QueryId(query.query_id);
-                let mut defined = Vec::new();
-                let answer = self.route.interest(&self.current, &query, &mut defined);
-                self.tell_sets(&mut defined).await?;
+                let mut words = Vec::new();
+                let answer = self.route.interest(&self.current, &query, &mut words);
+                self.tell_words(words).await?;
                 (request, answer.map(Told::InterestAnswer))
             }
         };
@@ -223,19 +252,24 @@ impl Session {
         if let Err(fault) = self.route.begin(&self.current, batch, self.limits.batch_states) {
             return Ok(Err(fault));
         }
-        let mut defined = Vec::new();
-        while self.route.advance(&self.current, batch, &mut defined) {
-            self.tell_sets(&mut defined).await?;
+        let mut more = true;
+        while more {
+            let mut words = Vec::new();
+            let advanced = self.route.advance(&self.current, batch, &mut words);
+            self.tell_words(words).await?;
+            more = match advanced {
+                Ok(more) => more,
+                Err(fault) => return Ok(Err(fault)),
+            };
             tokio::task::consume_budget().await;
         }
-        self.tell_sets(&mut defined).await?;
         self.tally.states += u64::try_from(batch.users.len()).unwrap_or(u64::MAX);
         Ok(Ok(self.route.finish(&self.current, batch)))
     }
 
-    async fn tell_sets(&mut self, defined: &mut Vec<SetPart>) -> Result<(), End> {
-        for part in defined.drain(..) {
-            self.tell(Told::SetPart(part)).await?;
+    async fn tell_words(&mut self, words: Vec<Word>) -> Result<(), End> {
+        for word in words {
+            self.tell(word.into()).await?;
         }
         Ok(())
     }
@@ -273,15 +307,59 @@ fn asked(
     }
 }
 
-/// Whether a client that remembers answers of a revision has missed something.
-fn missed(resume_revision: &str, current: &Current) -> Result<bool, Fault> {
-    if resume_revision.is_empty() {
-        return Ok(false);
+impl From<Word> for Told {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Part(part) => Self::SetPart(part),
+            Word::Edit(edit) => Self::SetEdit(edit),
+            Word::Retired(retired) => Self::SetRetired(retired),
+        }
     }
-    match request::reached("open.resume_revision", resume_revision, current.revision) {
-        Ok(()) => Ok(resume_revision != current.revision.to_string()),
+}
+
+/// What a client that comes back has missed.
+enum Missed {
+    /// What has changed since.
+    Since(Arc<Current>),
+    /// Something, of which no more is known.
+    Unknown,
+}
+
+/// The revision that a stream begins at, and what its client has missed.
+async fn resume(
+    live: &Live,
+    resume_revision: &str,
+    longest: Duration,
+) -> Result<(Arc<Current>, Option<Missed>), Fault> {
+    let reached = request::at_least(live, "open.resume_revision", resume_revision, longest).await;
+    let current = match reached {
         // After a restart nothing that it remembers holds; it may stay.
-        Err(Fault::RevisionOfOtherHistory { .. }) => Ok(true),
-        Err(fault) => Err(fault),
+        Err(Fault::RevisionOfOtherHistory { .. }) => {
+            return Ok((live.now(), Some(Missed::Unknown)));
+        }
+        current => current?,
+    };
+    // Empty: it remembers nothing, and has missed nothing.
+    let missed = resume_revision.parse().ok().filter(|kept: &Revision| *kept != current.revision);
+    let missed = missed.map(|kept| live.at(kept).map_or(Missed::Unknown, Missed::Since));
+    Ok((current, missed))
+}
+
+// === impl Missed ===
+
+impl Missed {
+    async fn into_change(
+        self,
+        standing: &mut Standing,
+        live: &Live,
+        current: &Arc<Current>,
+    ) -> Change {
+        match self {
+            Self::Since(old) => {
+                let difference = live.difference(&old, current).await;
+                standing.follow(&old, current, &difference)
+            }
+            Self::Unknown => Change::Reset(standing.reset(current)),
+        }
     }
 }

@@ -134,7 +134,8 @@ fn a_group_of_the_directory_is_empty_until_then() {
     let policy = Policy::parse("policy.yaml", group("{ directory: true }").as_bytes()).unwrap();
     assert!(policy.document.groups[0].directory);
     assert!(matches!(&policy.document.groups[0].members, SetExpr::Union(none) if none.is_empty()));
-    assert_eq!(policy.plan.groups, [Set::Union(vec![])]);
+    assert_eq!(policy.plan.groups, [Set::Directory("a".into())]);
+    assert!(policy.snapshot.set(0).is_some_and(|set| set.is_empty()));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use presence_router_proto::wire::{Deliveries, Users};
 
-use super::sets::{Definer, NOBODY, Sets};
+use super::sets::{Definer, NOBODY, OverBudget, Sets};
 use crate::routing::people::People;
 use crate::routing::relation::Side;
 use crate::routing::user_id::UserId;
@@ -79,38 +79,54 @@ impl Batcher {
     /// Looks at the next states, until there is a set to define or there are
     /// `most` of them, and puts those with one answer together. Says whether
     /// there are more.
+    ///
+    /// Fails if the client's budget has no room for the sets of the batch.
+    ///
+    /// Fails if the client's budget has no room for the sets of the batch.
     pub(super) fn advance(
         &mut self,
         users: &Users,
         most: usize,
         sets: &mut Sets,
         definer: &mut Definer<'_>,
-    ) -> bool {
+    ) -> Result<bool, OverBudget> {
         let next = self.group_of_state.len();
         for (sender, user) in self.senders.iter().zip(users.iter()).skip(next).take(most) {
-            let answer = match sender {
-                Sender::Class(class) => sets.of_class(*class, Side::Sender, definer),
-                Sender::Unnamed => match UserId::parse(user) {
-                    Ok(user) => {
-                        let Definer { snapshot, scope, .. } = *definer;
-                        let signature = snapshot.signature(user, Side::Sender, scope.caller());
-                        sets.of_signature(signature, definer)
-                    }
-                    // Not reached: `begin` has refused the batch.
-                    Err(_) => {
-                        self.group_of_state.push(NO_GROUP);
-                        continue;
-                    }
-                },
+            // What was used in this batch holds; of all else it must be asked.
+            let known = match sender {
+                Sender::Class(class) => sets.known(*class, Side::Sender),
+                Sender::Unnamed => None,
+            };
+            let group = match known.and_then(|answer| self.group_of.get(&answer)) {
+                Some(group) => *group,
+                None => {
+                    let answer = match sender {
+                        Sender::Class(class) => sets.of_class(*class, Side::Sender, definer),
+                        Sender::Unnamed => match UserId::parse(user) {
+                            Ok(user) => {
+                                let Definer { snapshot, scope, .. } = *definer;
+                                let signature =
+                                    snapshot.signature(user, Side::Sender, scope.caller());
+                                sets.of_signature(signature, definer)
+                            }
+                            // Not reached: `begin` has refused the batch.
+                            Err(_) => {
+                                self.group_of_state.push(NO_GROUP);
+                                continue;
+                            }
+                        },
+                    }?;
+                    let groups = &mut self.groups;
+                    *self.group_of.entry(answer).or_insert_with(|| {
+                        if sets.answer(answer).0 == NOBODY {
+                            return NO_GROUP;
+                        }
+                        groups.push(Group { answer, end: 0 });
+                        u32::try_from(groups.len() - 1).unwrap_or(NO_GROUP)
+                    })
+                }
             };
             let groups = &mut self.groups;
-            let group = *self.group_of.entry(answer).or_insert_with(|| {
-                if sets.answer(answer).is_none_or(|answer| answer.set_id == NOBODY) {
-                    return NO_GROUP;
-                }
-                groups.push(Group { answer, end: 0 });
-                u32::try_from(groups.len() - 1).unwrap_or(NO_GROUP)
-            });
             if let Some(group) = usize::try_from(group).ok().and_then(|at| groups.get_mut(at)) {
                 group.end += 1;
             }
@@ -119,7 +135,7 @@ impl Batcher {
                 break;
             }
         }
-        self.group_of_state.len() < self.senders.len()
+        Ok(self.group_of_state.len() < self.senders.len())
     }
 
     /// Writes the deliveries of the states that were looked at.
@@ -146,9 +162,8 @@ impl Batcher {
         for group in &self.groups {
             let indexes = self.indexes.get(start..group.end).unwrap_or_default();
             start = group.end;
-            if let Some(answer) = sets.answer(group.answer) {
-                deliveries.push(answer.set_id, indexes, &answer.hides);
-            }
+            let (set_id, hides) = sets.answer(group.answer);
+            deliveries.push(set_id, indexes, hides);
         }
         deliveries
     }

@@ -1,14 +1,17 @@
 //! What a stream answers, and what it remembers to do so. Knows no transport.
 
-use presence_router_proto::v1::{Hide, InterestAnswer, InterestQuery, SetPart};
+use presence_router_proto::v1::{Hide, InterestAnswer, InterestQuery};
 use presence_router_proto::wire::{Deliveries, StateBatch};
 use prost::Message;
 
 use super::batch::Batcher;
-use super::sets::{Definer, Sets};
+use super::changes::{Change, Standing};
+use super::ledger::Word;
+use super::sets::Definer;
 use crate::live::Current;
 use crate::routing::caller::Caller;
-use crate::routing::relation::{Scope, Side};
+use crate::routing::difference::{Difference, TooMuch};
+use crate::routing::relation::Side;
 use crate::rpc::fault::Fault;
 use crate::rpc::request;
 
@@ -18,8 +21,9 @@ const STEP: usize = 1000;
 /// Answers one caller's requests on one stream, in their order.
 #[derive(Debug)]
 pub struct Route {
-    scope: Scope,
-    sets: Sets,
+    standing: Standing,
+    /// Most bytes of sets that the client keeps; 0: no bound.
+    budget: u64,
     batcher: Batcher,
 }
 
@@ -27,21 +31,29 @@ pub struct Route {
 
 impl Route {
     /// Nothing is told yet.
-    pub fn new(caller: Caller) -> Self {
-        Self { scope: Scope::new(caller), sets: Sets::default(), batcher: Batcher::default() }
+    pub fn new(caller: Caller, budget: u64) -> Self {
+        Self { standing: Standing::new(caller, budget), budget, batcher: Batcher::default() }
     }
 
-    /// Forgets what was told, as the client does on `Reset`. Necessary before
-    /// another snapshot is used.
-    pub fn reset(&mut self) {
-        self.scope = Scope::new(self.scope.caller().clone());
-        self.sets.clear();
+    /// What was told.
+    pub(super) fn standing(&mut self) -> &mut Standing {
+        &mut self.standing
+    }
+
+    /// Goes on from one revision to a later one.
+    pub(super) fn follow(
+        &mut self,
+        old: &Current,
+        new: &Current,
+        difference: &Result<impl AsRef<Difference>, TooMuch>,
+    ) -> Change {
+        self.standing.follow(old, new, difference)
     }
 
     /// How many answers are remembered for users whom nobody names: what a
     /// caller could fill the memory with.
     pub fn unnamed(&self) -> usize {
-        self.sets.unnamed()
+        self.standing.sets.unnamed()
     }
 
     /// Begins a batch.
@@ -58,45 +70,53 @@ impl Route {
     ) -> Result<(), Fault> {
         request::reached("at_least", &batch.at_least, current.revision)?;
         request::batch_size(batch.users.len(), limit)?;
+        self.standing.sets.begin();
         self.batcher.begin(&batch.users, current.snapshot.people())
     }
 
-    /// Goes on with a batch. Adds the next sets that must be told before its
-    /// answer to `defined`, which must be empty, and says whether to call again.
-    pub fn advance(
+    /// Goes on with a batch. Adds what must be told of sets before its answer to
+    /// `words`, which must be empty, and says whether to call again.
+    ///
+    /// # Errors
+    ///
+    /// The client's budget has no room for the sets of the batch.
+    pub(super) fn advance(
         &mut self,
         current: &Current,
         batch: &StateBatch,
-        defined: &mut Vec<SetPart>,
-    ) -> bool {
-        let Self { scope, sets, batcher } = self;
-        let mut definer = Definer { snapshot: &current.snapshot, scope, out: defined };
-        batcher.advance(&batch.users, STEP, sets, &mut definer)
+        words: &mut Vec<Word>,
+    ) -> Result<bool, Fault> {
+        let Self { standing: Standing { scope, sets }, batcher, budget } = self;
+        let mut definer = Definer { snapshot: &current.snapshot, scope, out: words };
+        let more = batcher.advance(&batch.users, STEP, sets, &mut definer);
+        more.map_err(|_| Fault::SetOverBudget { budget: *budget })
     }
 
     /// Who must receive each state of a batch that was gone through.
     pub fn finish(&mut self, current: &Current, batch: &StateBatch) -> Deliveries {
         let deliveries = Deliveries::new(batch.batch_id, &current.revision.to_string());
-        self.batcher.finish(deliveries, &self.sets)
+        self.batcher.finish(deliveries, &self.standing.sets)
     }
 
-    /// Whose presence a user may see. Sets that must be defined before are added
-    /// to `defined`.
+    /// Whose presence a user may see. What must be told of sets before is added
+    /// to `words`.
     ///
     /// # Errors
     ///
-    /// The user or the revision is not valid.
-    pub fn interest(
+    /// The user or the revision is not valid, or the client's budget has no room
+    /// for the set.
+    pub(super) fn interest(
         &mut self,
         current: &Current,
         query: &InterestQuery,
-        defined: &mut Vec<SetPart>,
+        words: &mut Vec<Word>,
     ) -> Result<InterestAnswer, Fault> {
         let InterestQuery { query_id, at_least, user_id } = query;
         request::reached("at_least", at_least, current.revision)?;
-        let Self { scope, sets, .. } = self;
+        let Self { standing: Standing { scope, sets }, budget, .. } = self;
         let snapshot = &current.snapshot;
-        let mut definer = Definer { snapshot, scope, out: defined };
+        sets.begin();
+        let mut definer = Definer { snapshot, scope, out: words };
         let place = match snapshot.people().class_of(user_id) {
             Some(class) => sets.of_class(class, Side::Recipient, &mut definer),
             None => {
@@ -105,12 +125,13 @@ impl Route {
                 sets.of_signature(signature, &mut definer)
             }
         };
-        let answer = sets.answer(place).ok_or(Fault::Internal)?;
-        let hides = answer.hides.iter().map(|hide| Hide::decode(hide.as_slice()));
+        let place = place.map_err(|_| Fault::SetOverBudget { budget: *budget })?;
+        let (senders_set_id, hides) = sets.answer(place);
+        let hides = hides.iter().map(|hide| Hide::decode(hide.as_slice()));
         Ok(InterestAnswer {
             query_id: *query_id,
             revision: current.revision.to_string(),
-            senders_set_id: answer.set_id,
+            senders_set_id,
             hides: hides.collect::<Result<_, _>>().map_err(|_| Fault::Internal)?,
         })
     }

@@ -1,16 +1,21 @@
-//! The sets that a stream has defined: each once, referred to by id from then
-//! on. What was found out for a class of users is remembered, so that in the
-//! steady state a user costs one lookup.
+//! What a stream has told of sets: each part of an audience or interest once,
+//! each composition of parts once, referred to by id from then on. What was found
+//! out for a class of users is remembered, so that in the steady state a user
+//! costs one lookup.
+
+mod follow;
+mod hidden;
+mod room;
 
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use presence_router_proto::v1::{Hide, SetExpression, SetPart, UserList, set_part::Content};
+use presence_router_proto::v1::{Hide, SetExpression, UserList};
 use prost::Message;
-use roaring::RoaringBitmap;
 
-use crate::routing::members::Members;
-use crate::routing::people::People;
+use self::hidden::Hidden;
+use super::ledger::{Ledger, Word, size, weight};
+use crate::routing::members::{Members, Open};
 use crate::routing::relation::{Part, Scope, Side, Signature};
 use crate::routing::snapshot::Snapshot;
 use crate::rpc::express;
@@ -21,24 +26,86 @@ pub(super) const NOBODY: u64 = 0;
 /// Most users that an expression lists itself.
 const MAX_INLINE: u64 = 100;
 
-/// Most bytes of user ids in one message: well below what clients take.
-const MAX_PART_BYTES: usize = 128 * 1024;
+/// Most bytes that references add to an expression.
+const SLACK: u64 = 64;
+
+/// Answers that are void and still remembered to be, beside as many that hold.
+const MAX_VOID: usize = 10_000;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
-/// The sets that are live on a stream.
-#[derive(Debug, Default)]
+/// What a stream has told of sets.
+#[derive(Debug)]
 pub(super) struct Sets {
-    /// Never reset: ids are never used again.
-    last_id: u64,
-    parts: Map<Part, u64>,
-    /// What a user's counterparts are, without repeats. The first is nobody.
+    ledger: Ledger,
+    /// Counts requests, to know what was used lately.
+    request: u64,
+    parts: Map<Part, Told>,
+    /// The other way round.
+    part_of: Map<u64, Part>,
+    hidden: Hidden,
     answers: Vec<Answer>,
-    places: Map<Answer, u32>,
+    /// Places of answers that hold.
+    places: Map<Key, u32>,
+    /// How many hold no more.
+    voided: usize,
+    /// The answer of those who have no counterparts.
+    nobody: Option<u32>,
     /// By class, for senders and for recipients: places in `answers`.
     by_class: [ByClass; 2],
     /// The same for users whom nobody names.
     by_signature: Map<Signature, u32>,
+}
+
+/// A set of users, as it was told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    /// The set.
+    id: u64,
+    /// Its list of users, if it has one: itself, or a set that it refers to.
+    list: Option<u64>,
+    /// The list of its exceptions, if that is a set.
+    except: Option<u64>,
+    /// Whether nobody is in it.
+    empty: bool,
+    /// The last request that used it.
+    used: u64,
+}
+
+/// Counterparts, as the stream has told them.
+#[derive(Debug)]
+struct Answer {
+    key: Key,
+    /// The set of them.
+    set_id: u64,
+    /// Sets of its hides: places in `hidden`.
+    hidden: Vec<usize>,
+    /// Whether it holds no more.
+    void: bool,
+    /// The last request that used it.
+    used: u64,
+}
+
+/// What makes an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Key {
+    /// Sets of its parts.
+    parts: Vec<u64>,
+    /// What is hidden: encoded [`Hide`] messages.
+    hides: Vec<Vec<u8>>,
+    /// Whether hides concern those whose answer it is.
+    hides_anything: bool,
+}
+
+/// The client's budget has no room for what one request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OverBudget;
+
+/// Defines sets for a caller, and notes what is to be told of them.
+pub(super) struct Definer<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) scope: &'a Scope,
+    pub(super) out: &'a mut Vec<Word>,
 }
 
 /// Numbers by class. In pages, since a class is used or not together with those
@@ -49,22 +116,6 @@ struct ByClass(Vec<Option<Box<[u32; PAGE]>>>);
 const PAGE: usize = 1024;
 /// What is not known of a class.
 const UNKNOWN: u32 = u32::MAX;
-
-/// Counterparts, as the stream has told them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Answer {
-    /// The set of them.
-    pub(super) set_id: u64,
-    /// What is hidden: encoded [`Hide`] messages.
-    pub(super) hides: Vec<Vec<u8>>,
-}
-
-/// Defines sets for a caller, and notes the definitions.
-pub(super) struct Definer<'a> {
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) scope: &'a Scope,
-    pub(super) out: &'a mut Vec<SetPart>,
-}
 
 // === impl ByClass ===
 
@@ -91,9 +142,44 @@ impl ByClass {
 // === impl Sets ===
 
 impl Sets {
+    /// Nothing is told yet. A budget of 0: no bound.
+    pub(super) fn new(budget: u64) -> Self {
+        Self {
+            ledger: Ledger::new(budget),
+            request: 0,
+            parts: Map::default(),
+            part_of: Map::default(),
+            hidden: Hidden::default(),
+            answers: Vec::new(),
+            places: Map::default(),
+            voided: 0,
+            nobody: None,
+            by_class: Default::default(),
+            by_signature: Map::default(),
+        }
+    }
+
     /// Forgets all sets, as the client does on `Reset`.
     pub(super) fn clear(&mut self) {
-        *self = Self { last_id: self.last_id, ..Self::default() };
+        self.ledger.clear();
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.parts = Map::default();
+        self.part_of = Map::default();
+        self.hidden = Hidden::default();
+        self.answers = Vec::new();
+        self.places = Map::default();
+        self.voided = 0;
+        self.nobody = None;
+        self.by_class = Default::default();
+        self.by_signature = Map::default();
+    }
+
+    /// Another request: what it uses stays until the next one.
+    pub(super) fn begin(&mut self) {
+        self.request += 1;
     }
 
     /// How many answers are remembered for users whom nobody names. All else is
@@ -102,125 +188,210 @@ impl Sets {
         self.by_signature.len()
     }
 
-    /// An answer by its place.
-    pub(super) fn answer(&self, place: u32) -> Option<&Answer> {
-        self.answers.get(usize::try_from(place).ok()?)
+    /// The set of an answer, and its hides.
+    pub(super) fn answer(&self, place: u32) -> (u64, &[Vec<u8>]) {
+        self.at(place).map_or((NOBODY, &[]), |answer| (answer.set_id, &answer.key.hides))
+    }
+
+    /// Where the answer of a signature was found last. It may hold no more.
+    fn known_signature(&self, signature: &Signature, side: Side) -> Option<u32> {
+        match signature.class() {
+            Some(class) => self.known(class, side),
+            None => self.by_signature.get(signature).copied(),
+        }
+    }
+
+    /// Where the answer of a class was found last. It may hold no more.
+    pub(super) fn known(&self, class: u32, side: Side) -> Option<u32> {
+        side.of(&self.by_class).get(class)
     }
 
     /// The counterparts of the users of a class.
-    pub(super) fn of_class(&mut self, class: u32, side: Side, definer: &mut Definer<'_>) -> u32 {
-        if let Some(place) = side.of(&self.by_class).get(class) {
-            return place;
+    pub(super) fn of_class(
+        &mut self,
+        class: u32,
+        side: Side,
+        definer: &mut Definer<'_>,
+    ) -> Result<u32, OverBudget> {
+        if let Some(place) = self.known(class, side).filter(|place| self.uses(*place)) {
+            return Ok(place);
         }
         let signature = definer.snapshot.signature_of_class(class, side, definer.scope.caller());
-        let place = self.define_answer(&signature, definer);
+        let place = self.define_answer(&signature, definer)?;
         side.of_mut(&mut self.by_class).insert(class, place);
-        place
+        Ok(place)
     }
 
     /// The counterparts of the users with a signature.
-    pub(super) fn of_signature(&mut self, signature: Signature, definer: &mut Definer<'_>) -> u32 {
-        if let Some(place) = self.by_signature.get(&signature) {
-            return *place;
+    pub(super) fn of_signature(
+        &mut self,
+        signature: Signature,
+        definer: &mut Definer<'_>,
+    ) -> Result<u32, OverBudget> {
+        if let Some(place) = self.by_signature.get(&signature).copied()
+            && self.uses(place)
+        {
+            return Ok(place);
         }
-        let place = self.define_answer(&signature, definer);
+        let place = self.define_answer(&signature, definer)?;
         self.by_signature.insert(signature, place);
-        place
+        Ok(place)
     }
 
-    fn define_answer(&mut self, signature: &Signature, definer: &mut Definer<'_>) -> u32 {
-        let parts = definer.snapshot.parts(signature);
-        let mut ids: Vec<u64> = parts.into_iter().map(|part| self.part(part, definer)).collect();
-        ids.retain(|id| *id != NOBODY);
-        let set_id = match ids.as_slice() {
-            [] => NOBODY,
-            [only] => *only,
-            _ => self.define(express::union_of(ids), definer.out),
-        };
-        let hides = if set_id == NOBODY { Vec::new() } else { self.hides(signature, definer) };
-        let answer = Answer { set_id, hides };
-        if let Some(place) = self.places.get(&answer) {
-            return *place;
+    fn at(&self, place: u32) -> Option<&Answer> {
+        self.answers.get(usize::try_from(place).ok()?)
+    }
+
+    /// Notes that an answer is used, if it holds.
+    fn uses(&mut self, place: u32) -> bool {
+        let request = self.request;
+        let answer = usize::try_from(place).ok().and_then(|at| self.answers.get_mut(at));
+        answer.filter(|answer| !answer.void).map(|answer| answer.used = request).is_some()
+    }
+
+    fn define_answer(
+        &mut self,
+        signature: &Signature,
+        definer: &mut Definer<'_>,
+    ) -> Result<u32, OverBudget> {
+        let mut told = Vec::new();
+        for part in definer.snapshot.parts(signature) {
+            match self.parts.get_mut(&part) {
+                Some(part) => {
+                    part.used = self.request;
+                    told.push((*part, None));
+                }
+                None => {
+                    let members = definer.snapshot.part(&part, definer.scope);
+                    let empty = members.is_empty();
+                    let unknown = Told { id: 0, list: None, except: None, empty, used: 0 };
+                    told.push((unknown, Some((part, members))));
+                }
+            }
         }
+        if told.iter().all(|(told, _)| told.empty) {
+            return Ok(match self.nobody.filter(|place| self.uses(*place)) {
+                Some(place) => place,
+                None => {
+                    let place = self.add(Key::default(), NOBODY, Vec::new());
+                    self.nobody = Some(place);
+                    place
+                }
+            });
+        }
+        // A part without members may get some: those whose answer it is a part
+        // of must hear of them.
+        let mut parts = Vec::with_capacity(told.len());
+        for (told, new) in told {
+            parts.push(match new {
+                None => told.id,
+                Some((part, members)) => self.tell_part(part, &members, definer)?,
+            });
+        }
+        let hides_anything = definer.snapshot.hides_anything(signature);
+        let (mut hidden, mut hides) = (Vec::new(), Vec::new());
+        if hides_anything {
+            let counterparts = definer.snapshot.counterparts(signature, definer.scope);
+            for (users, hide) in definer.snapshot.hides(signature, &counterparts) {
+                let (place, id) = self.hide(users, definer)?;
+                let hide: Hide = express::hide(express::set(id), hide);
+                hides.push(hide.encode_to_vec());
+                hidden.push(place);
+            }
+        }
+        let key = Key { parts, hides, hides_anything };
+        if let Some(place) = self.places.get(&key).copied()
+            && self.uses(place)
+        {
+            return Ok(place);
+        }
+        // A set of its own even of one part: it can end, and its parts stay.
+        let expression = express::union_of(key.parts.iter().copied());
+        self.make_room(size(&expression), definer.out)?;
+        let set_id = self.ledger.define(expression, key.parts.clone(), definer.out);
+        Ok(self.add(key, set_id, hidden))
+    }
+
+    fn add(&mut self, key: Key, set_id: u64, hidden: Vec<usize>) -> u32 {
         let place = u32::try_from(self.answers.len()).unwrap_or(u32::MAX);
-        self.answers.push(answer.clone());
-        self.places.insert(answer, place);
+        if set_id != NOBODY {
+            self.places.insert(key.clone(), place);
+        }
+        self.hidden.refer(&hidden);
+        let used = self.request;
+        self.answers.push(Answer { key, set_id, hidden, void: false, used });
         place
     }
 
-    fn hides(&mut self, signature: &Signature, definer: &mut Definer<'_>) -> Vec<Vec<u8>> {
-        let Definer { snapshot, scope, .. } = *definer;
-        if !snapshot.hides_anything(signature) {
-            return Vec::new();
-        }
-        let counterparts = snapshot.counterparts(signature, scope);
-        let mut encoded = Vec::new();
-        for (users, hide) in snapshot.hides(signature, &counterparts) {
-            let id = self.members(&users, snapshot.people(), definer.out);
-            let hide: Hide = express::hide(express::set(id), hide);
-            encoded.push(hide.encode_to_vec());
-        }
-        encoded
+    fn tell_part(
+        &mut self,
+        part: Part,
+        members: &Members,
+        definer: &mut Definer<'_>,
+    ) -> Result<u64, OverBudget> {
+        let told = self.tell(members, definer)?;
+        self.part_of.insert(told.id, part.clone());
+        self.parts.insert(part, told);
+        Ok(told.id)
     }
 
-    fn part(&mut self, part: Part, definer: &mut Definer<'_>) -> u64 {
-        if let Some(id) = self.parts.get(&part) {
-            return *id;
+    /// Defines a set. Nobody refers to it yet.
+    fn tell(&mut self, members: &Members, definer: &mut Definer<'_>) -> Result<Told, OverBudget> {
+        let Definer { snapshot, out, .. } = definer;
+        let people = snapshot.people();
+        let (empty, used) = (members.is_empty(), self.request);
+        let listed = express::users(&members.listed_besides(), people);
+        if *members.open() == Open::Nobody {
+            self.make_room(weight(&listed), out)?;
+            let id = self.ledger.list(listed, out);
+            return Ok(Told { id, list: Some(id), except: None, empty, used });
         }
-        let members = definer.snapshot.part(&part, definer.scope);
-        let id = self.members(&members, definer.snapshot.people(), definer.out);
-        self.parts.insert(part, id);
-        id
-    }
-
-    fn members(&mut self, members: &Members, people: &People, out: &mut Vec<SetPart>) -> u64 {
-        let listed = members.listed_besides();
-        let open = express::open_part(members, |except| {
-            // Few stand in the expression; many come in parts as all lists do.
-            if except.len() <= MAX_INLINE {
-                express::list(except, people)
-            } else {
-                express::set(self.list(except, people, out))
-            }
-        });
-        match open {
-            None if listed.is_empty() => NOBODY,
-            None => self.list(&listed, people, out),
-            Some(open) if listed.is_empty() => self.define(open, out),
-            Some(open) => {
-                let list = self.list(&listed, people, out);
-                self.define(express::any_of(vec![express::set(list), open]), out)
-            }
-        }
-    }
-
-    fn define(&mut self, expression: SetExpression, out: &mut Vec<SetPart>) -> u64 {
-        let id = self.next_id();
-        out.push(SetPart { id, content: Some(Content::Expression(expression)), last: true });
-        id
-    }
-
-    fn list(&mut self, users: &RoaringBitmap, people: &People, out: &mut Vec<SetPart>) -> u64 {
-        let id = self.next_id();
-        let mut user_ids = Vec::new();
-        let mut bytes = 0;
-        let mut part = |user_ids, last| {
-            out.push(SetPart { id, content: Some(Content::Users(UserList { user_ids })), last });
+        // Few exceptions stand in the expression; many come in parts as all lists
+        // do.
+        let exceptions = members.exceptions();
+        let (inline, apart) = if exceptions.len() > MAX_INLINE {
+            (UserList::default(), express::users(&exceptions, people))
+        } else {
+            (express::users(&exceptions, people), UserList::default())
         };
-        for user_id in express::users(users, people).user_ids {
-            bytes += user_id.len();
-            if bytes > MAX_PART_BYTES {
-                part(std::mem::take(&mut user_ids), false);
-                bytes = user_id.len();
-            }
-            user_ids.push(user_id);
-        }
-        part(user_ids, true);
-        id
+        let say = |except: Option<u64>, inline| {
+            let except = except.map_or_else(|| express::listed(inline), express::set);
+            express::open_part(members, |_| except).unwrap_or_default()
+        };
+        // At once, so that no list is left without what it is for. Ids weigh more
+        // or less.
+        let open = size(&say(None, inline.clone()));
+        self.make_room(weight(&listed) + weight(&apart) + open + SLACK, out)?;
+        let mut define =
+            |users: UserList| (!users.user_ids.is_empty()).then(|| self.ledger.list(users, out));
+        let (except, list) = (define(apart), define(listed));
+        let open = say(except, inline);
+        let expression = match list {
+            Some(list) => express::any_of(vec![express::set(list), open]),
+            None => open,
+        };
+        let refers_to = list.into_iter().chain(except).collect();
+        let id = self.ledger.define(expression, refers_to, out);
+        Ok(Told { id, list, except, empty, used })
     }
 
-    fn next_id(&mut self) -> u64 {
-        self.last_id += 1;
-        self.last_id
+    /// Says a set that nothing will refer to again. What is defined for that is
+    /// added to `passing`, to be retired when all is said, and the bytes of its
+    /// lists to `listed`.
+    pub(super) fn mention(
+        &mut self,
+        members: &Members,
+        passing: &mut Vec<Told>,
+        listed: &mut u64,
+        definer: &mut Definer<'_>,
+    ) -> Result<SetExpression, OverBudget> {
+        if members.listed_besides().len() <= MAX_INLINE && members.exceptions().len() <= MAX_INLINE
+        {
+            return Ok(express::whole(members, definer.snapshot.people()));
+        }
+        let told = self.tell(members, definer)?;
+        passing.push(told);
+        *listed += self.ledger.bytes_of([Some(told.id), told.list, told.except]);
+        Ok(express::set(told.id))
     }
 }

@@ -1,0 +1,212 @@
+//! The sets that are live on a stream, as the client has them: their ids, what
+//! they refer to, and what they weigh. Knows nothing of who is in them.
+//!
+//! Whoever defines sets here keeps within the client's budget: it asks whether
+//! there is room, and retires until there is.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use presence_router_proto::v1::{
+    SetEdit, SetExpression, SetPart, SetRetired, UserList, set_part::Content,
+};
+use prost::Message;
+
+/// Most bytes of user ids in one message: well below what clients take.
+const MAX_PART_BYTES: usize = 128 * 1024;
+
+/// What is told of sets.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Word {
+    Part(SetPart),
+    Edit(SetEdit),
+    Retired(SetRetired),
+}
+
+/// The sets that are live on a stream.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// Never reset: ids are never used again.
+    last_id: u64,
+    live: HashMap<u64, Live, RandomState>,
+    /// Most bytes, and how many there are.
+    budget: u64,
+    used: u64,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    bytes: u64,
+    /// The sets it refers to.
+    refers_to: Vec<u64>,
+    /// How many sets refer to it.
+    referred: u32,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Without sets. A budget of 0: no bound.
+    pub(super) fn new(budget: u64) -> Self {
+        let budget = if budget == 0 { u64::MAX } else { budget };
+        Self { last_id: 0, live: HashMap::default(), budget, used: 0 }
+    }
+
+    /// Forgets all sets, as the client does on `Reset`.
+    pub(super) fn clear(&mut self) {
+        self.live = HashMap::default();
+        self.used = 0;
+    }
+
+    /// Bytes that are over the budget once so many more come.
+    pub(super) fn excess(&self, bytes: u64) -> u64 {
+        self.used.saturating_add(bytes).saturating_sub(self.budget)
+    }
+
+    /// What some sets weigh, each once.
+    pub(super) fn bytes_of(&self, ids: impl IntoIterator<Item = Option<u64>>) -> u64 {
+        let mut ids: Vec<u64> = ids.into_iter().flatten().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.iter().filter_map(|id| self.live.get(id)).map(|set| set.bytes).sum()
+    }
+
+    /// Whether some live set refers to one.
+    pub(super) fn is_referred(&self, id: u64) -> bool {
+        self.live.get(&id).is_some_and(|set| set.referred > 0)
+    }
+
+    /// Defines a set by an expression, which refers to these.
+    pub(super) fn define(
+        &mut self,
+        expression: SetExpression,
+        refers_to: Vec<u64>,
+        out: &mut Vec<Word>,
+    ) -> u64 {
+        for other in &refers_to {
+            if let Some(other) = self.live.get_mut(other) {
+                other.referred += 1;
+            }
+        }
+        let id = self.add(size(&expression), refers_to);
+        let content = Some(Content::Expression(expression));
+        out.push(Word::Part(SetPart { id, content, last: true }));
+        id
+    }
+
+    /// Defines a list of users.
+    pub(super) fn list(&mut self, users: UserList, out: &mut Vec<Word>) -> u64 {
+        let id = self.add(weight(&users), Vec::new());
+        let parts = in_parts(users.user_ids);
+        let last = parts.len();
+        for (number, user_ids) in (1..).zip(parts) {
+            let content = Some(Content::Users(UserList { user_ids }));
+            out.push(Word::Part(SetPart { id, content, last: number == last }));
+        }
+        id
+    }
+
+    /// Edits a list.
+    pub(super) fn edit(
+        &mut self,
+        id: u64,
+        added: impl Into<Vec<String>>,
+        removed: impl Into<Vec<String>>,
+        out: &mut Vec<Word>,
+    ) {
+        let [added, removed] = [added.into(), removed.into()];
+        if let Some(set) = self.live.get_mut(&id) {
+            let (more, less) = (weigh(&added), weigh(&removed));
+            set.bytes = (set.bytes + more).saturating_sub(less);
+            self.used = (self.used + more).saturating_sub(less);
+        }
+        let mut edit = |added, removed| out.push(Word::Edit(SetEdit { id, added, removed }));
+        for removed in in_parts(removed).into_iter().filter(|part| !part.is_empty()) {
+            edit(Vec::new(), removed);
+        }
+        for added in in_parts(added).into_iter().filter(|part| !part.is_empty()) {
+            edit(added, Vec::new());
+        }
+    }
+
+    /// Ends the life of a set that no live set refers to.
+    pub(super) fn retire(&mut self, id: u64, out: &mut Vec<Word>) {
+        let Some(set) = self.live.remove(&id) else { return };
+        debug_assert_eq!(set.referred, 0, "a live set refers to {id}");
+        self.used = self.used.saturating_sub(set.bytes);
+        for other in set.refers_to {
+            if let Some(other) = self.live.get_mut(&other) {
+                other.referred -= 1;
+            }
+        }
+        out.push(Word::Retired(SetRetired { id }));
+    }
+
+    /// Ends the life of all sets.
+    pub(super) fn retire_all(&mut self, out: &mut Vec<Word>) {
+        let mut ids: Vec<u64> = self.live.keys().copied().collect();
+        // Sets refer to sets defined before only.
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        for id in ids {
+            self.retire(id, out);
+        }
+    }
+
+    fn add(&mut self, bytes: u64, refers_to: Vec<u64>) -> u64 {
+        self.last_id += 1;
+        self.used += bytes;
+        self.live.insert(self.last_id, Live { bytes, refers_to, referred: 0 });
+        self.last_id
+    }
+}
+
+/// What an expression weighs.
+pub(super) fn size(expression: &SetExpression) -> u64 {
+    u64::try_from(expression.encoded_len()).unwrap_or(u64::MAX)
+}
+
+/// What a list weighs.
+pub(super) fn weight(users: &UserList) -> u64 {
+    weigh(&users.user_ids)
+}
+
+fn weigh(user_ids: &[String]) -> u64 {
+    u64::try_from(user_ids.iter().map(String::len).sum::<usize>()).unwrap_or(u64::MAX)
+}
+
+/// Splits ids so that each part fits a message; at least one part.
+fn in_parts(user_ids: Vec<String>) -> Vec<Vec<String>> {
+    let (mut parts, mut bytes) = (vec![Vec::new()], 0);
+    for user_id in user_ids {
+        bytes += user_id.len();
+        if bytes > MAX_PART_BYTES {
+            bytes = user_id.len();
+            parts.push(Vec::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push(user_id);
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::express;
+
+    #[test]
+    fn whoever_refers_is_retired_first() {
+        let (mut ledger, mut out) = (Ledger::new(0), Vec::new());
+        let users = |id: &str| UserList { user_ids: vec![id.to_owned()] };
+        let (a, b) = (ledger.list(users("@a:x"), &mut out), ledger.list(users("@b:x"), &mut out));
+        let both = ledger.define(express::union_of([a, b]), vec![a, b], &mut out);
+        assert!(ledger.is_referred(a) && ledger.is_referred(b) && !ledger.is_referred(both));
+        out.clear();
+        ledger.retire_all(&mut out);
+        let retired = [both, b, a].map(|id| Word::Retired(SetRetired { id }));
+        assert_eq!(out, retired);
+        assert_eq!(ledger.used, 0);
+        assert_eq!(ledger.list(users("@a:x"), &mut out), 4, "ids are never used again");
+    }
+}

@@ -1,0 +1,178 @@
+//! Takes a stream's sets from one snapshot to the next: lists are edited, what
+//! cannot be edited is retired, and all else stays as it was told.
+//!
+//! A client goes on using an answer that `Changed` does not name. So whatever
+//! is not retired must be, from here on, what an answer made anew would refer
+//! to; being equal today is not enough, since the next edit may change the one
+//! and not the other.
+
+use std::collections::HashSet;
+
+use roaring::RoaringBitmap;
+
+use super::{Answer, Definer, MAX_VOID, OverBudget, Sets, Told};
+use crate::routing::members::Open;
+use crate::routing::moves::Moves;
+use crate::routing::relation::{Part, Scope, Side};
+use crate::routing::snapshot::Snapshot;
+use crate::rpc::express;
+use crate::rpc::stream::ledger::weight;
+
+/// Who came into a list and who left it.
+struct Edit {
+    list: u64,
+    added: RoaringBitmap,
+    removed: RoaringBitmap,
+}
+
+// === impl Sets ===
+
+impl Sets {
+    /// Goes on from an earlier snapshot to that of the definer. Fails if what
+    /// stays has grown over the client's budget.
+    pub(in crate::rpc::stream) fn follow(
+        &mut self,
+        old: &Snapshot,
+        scope: &Scope,
+        definer: &mut Definer<'_>,
+    ) -> Result<(), OverBudget> {
+        self.begin();
+        match definer.snapshot.moves_since(old) {
+            Some(moves) if moves.is_empty() => {}
+            Some(moves) => self.edit(&moves, (old, scope), definer)?,
+            // Of another plan nothing is known but what it decides.
+            None => {
+                self.ledger.retire_all(definer.out);
+                self.forget();
+            }
+        }
+        Ok(())
+    }
+
+    fn edit(
+        &mut self,
+        moves: &Moves<'_>,
+        old: (&Snapshot, &Scope),
+        definer: &mut Definer<'_>,
+    ) -> Result<(), OverBudget> {
+        if let Some(nobody) = self.nobody.take().and_then(|place| usize::try_from(place).ok()) {
+            self.end(nobody, definer.out);
+        }
+        // Whoever moved has other parts, be they the same users today.
+        for side in [Side::Sender, Side::Recipient] {
+            for signature in moves.signatures(side, definer.scope.caller()) {
+                let place = self.known_signature(&signature, side);
+                if let Some(place) = place.and_then(|place| usize::try_from(place).ok()) {
+                    self.end(place, definer.out);
+                }
+            }
+        }
+        let mut stale: Vec<(Part, Told)> = Vec::new();
+        let touched =
+            self.parts.iter().filter(|(part, _)| moves.touch(part) || moves.restructure(part));
+        let touched: Vec<_> = touched.map(|(part, told)| (part.clone(), *told)).collect();
+        let (mut emptied, mut edits) = (HashSet::new(), Vec::new());
+        for (part, told) in touched {
+            let edit = self.edited(&part, told, old, definer);
+            match edit.filter(|_| !moves.restructure(&part)) {
+                Some(edit) => {
+                    if self.parts.get(&part).is_some_and(|now| now.empty && !told.empty) {
+                        emptied.insert(told.id);
+                    }
+                    edits.extend(edit.map(|edit| (part, edit)));
+                }
+                None => {
+                    self.parts.remove(&part);
+                    stale.push((part, told));
+                }
+            }
+        }
+        let gone: HashSet<u64> = stale.iter().map(|(_, told)| told.id).collect();
+        let hides = moves.touch_hides();
+        let is_empty = |part: &u64| {
+            let told = self.part_of.get(part).and_then(|part| self.parts.get(part));
+            told.is_none_or(|told| told.empty)
+        };
+        let is_void = |answer: &Answer| {
+            let parts = &answer.key.parts;
+            (hides && answer.key.hides_anything)
+                || (!gone.is_empty() && parts.iter().any(|part| gone.contains(part)))
+                // Of those whom nobody may see nothing is said.
+                || (!emptied.is_empty() && parts.iter().all(is_empty))
+        };
+        let void = (0..).zip(&self.answers).filter(|(_, answer)| !answer.void && is_void(answer));
+        let void: Vec<usize> = void.map(|(place, _)| place).collect();
+        for place in void {
+            self.end(place, definer.out);
+        }
+        for (_, told) in stale {
+            self.retire(told, definer.out);
+        }
+        if self.voided > MAX_VOID + self.places.len() {
+            self.compact();
+        }
+        self.send(edits, definer)
+    }
+
+    /// Tells edits: first who is out, then who is in, as far as the budget has
+    /// room for them.
+    fn send(
+        &mut self,
+        edits: Vec<(Part, Edit)>,
+        definer: &mut Definer<'_>,
+    ) -> Result<(), OverBudget> {
+        let people = definer.snapshot.people();
+        let mut additions = Vec::new();
+        for (part, Edit { list, added, removed }) in edits {
+            self.ledger.edit(list, [], express::users(&removed, people).user_ids, definer.out);
+            additions.push((part, list, express::users(&added, people)));
+        }
+        let bytes = additions.iter().map(|(_, _, added)| weight(added)).sum();
+        self.make_room(bytes, definer.out)?;
+        // Making room may have taken the list itself.
+        additions.retain(|(part, ..)| self.parts.contains_key(part));
+        for (_, list, added) in additions {
+            self.ledger.edit(list, added.user_ids, [], definer.out);
+        }
+        Ok(())
+    }
+
+    /// The edit of a part's list, if it takes one. `None`: that is not enough.
+    fn edited(
+        &mut self,
+        part: &Part,
+        told: Told,
+        (old, scope): (&Snapshot, &Scope),
+        definer: &Definer<'_>,
+    ) -> Option<Option<Edit>> {
+        let before = old.part(part, scope);
+        let after = definer.snapshot.part(part, definer.scope);
+        // An exception less would be in at once, and it must not be in before
+        // `Changed` says so.
+        if before.exceptions() != after.exceptions() {
+            return None;
+        }
+        let [was, is] = [before.listed_besides(), after.listed_besides()];
+        if let Some(told) = self.parts.get_mut(part) {
+            told.empty = is.is_empty() && *after.open() == Open::Nobody;
+        }
+        if was == is {
+            return Some(None);
+        }
+        let list = told.list?;
+        Some(Some(Edit { list, added: &is - &was, removed: &was - &is }))
+    }
+
+    /// Forgets void answers. What holds is found again by what makes it.
+    fn compact(&mut self) {
+        self.by_class = Default::default();
+        self.by_signature.clear();
+        self.nobody = None;
+        self.answers.retain(|answer| !answer.void);
+        self.voided = 0;
+        self.places.clear();
+        for (place, answer) in (0..).zip(&self.answers) {
+            self.places.insert(answer.key.clone(), place);
+        }
+    }
+}

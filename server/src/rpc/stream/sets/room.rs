@@ -1,0 +1,81 @@
+//! Ends of sets: what is void, and what must go to keep within the client's
+//! budget. What was not used for longest goes first; what the request under way
+//! uses stays.
+
+use super::{NOBODY, OverBudget, Sets, Told};
+use crate::rpc::stream::ledger::Word;
+
+// === impl Sets ===
+
+impl Sets {
+    /// Retires sets until so many more bytes fit. Fails if those of the request
+    /// under way leave no room.
+    pub(super) fn make_room(&mut self, bytes: u64, out: &mut Vec<Word>) -> Result<(), OverBudget> {
+        if self.ledger.excess(bytes) == 0 {
+            return Ok(());
+        }
+        let mut idle: Vec<(u64, usize)> = (0..)
+            .zip(&self.answers)
+            .filter(|(_, answer)| !answer.void && answer.used < self.request)
+            .map(|(place, answer)| (answer.used, place))
+            .collect();
+        idle.sort_unstable();
+        self.retire_unused(out);
+        // Some at a time: to look for what nobody uses any more takes long.
+        for some in idle.chunks((idle.len() / 8).max(1)) {
+            if self.ledger.excess(bytes) == 0 {
+                break;
+            }
+            some.iter().for_each(|(_, place)| self.end(*place, out));
+            self.retire_unused(out);
+        }
+        if self.ledger.excess(bytes) == 0 { Ok(()) } else { Err(OverBudget) }
+    }
+
+    /// Makes an answer void, and retires the sets that are its own.
+    pub(super) fn end(&mut self, place: usize, out: &mut Vec<Word>) {
+        let Some(answer) = self.answers.get_mut(place).filter(|answer| !answer.void) else {
+            return;
+        };
+        answer.void = true;
+        let (set_id, hidden) = (answer.set_id, std::mem::take(&mut answer.hidden));
+        let key = std::mem::take(&mut answer.key);
+        self.voided += 1;
+        self.places.remove(&key);
+        if set_id != NOBODY {
+            self.ledger.retire(set_id, out);
+        }
+        for told in self.hidden.release(&hidden) {
+            self.retire(told, out);
+        }
+    }
+
+    /// Retires parts that no answer which holds uses, but for those of the
+    /// request under way.
+    fn retire_unused(&mut self, out: &mut Vec<Word>) {
+        let (ledger, request) = (&self.ledger, self.request);
+        let unused = self
+            .parts
+            .iter()
+            .filter(|(_, told)| told.used < request && !ledger.is_referred(told.id));
+        let unused: Vec<_> = unused.map(|(part, told)| (part.clone(), *told)).collect();
+        for (part, told) in unused {
+            self.parts.remove(&part);
+            self.retire(told, out);
+        }
+        for told in self.hidden.unused(request) {
+            self.retire(told, out);
+        }
+    }
+
+    /// Retires a set with its lists.
+    pub(in crate::rpc::stream) fn retire(&mut self, told: Told, out: &mut Vec<Word>) {
+        self.part_of.remove(&told.id);
+        self.ledger.retire(told.id, out);
+        for list in [told.list, told.except].into_iter().flatten() {
+            if list != told.id {
+                self.ledger.retire(list, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! A client that remembers answers for as long as the contract lets it: until
+//! `Changed` names a user, a set is retired, or `Reset` comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use presence_router_proto::v1::route_states_request::Message as Ask;
+use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::{Changed, ErrorReason, Hide, InterestQuery, Open, StateBatch};
+use presence_router_server::routing::relation::Side;
+
+use super::sets::Sets;
+use super::ways::{self, Answers};
+use super::{Client, Stream, states};
+
+/// What a client knows.
+pub(crate) struct Memory {
+    stream: Stream,
+    sets: Sets,
+    budget: u64,
+    users: Vec<String>,
+    /// By side and user: the set, and what is hidden.
+    answers: BTreeMap<(Side, String), (u64, Vec<Hide>)>,
+}
+
+/// What the client has heard of a change, user by user.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// Pairs that were gained, and those that were lost.
+    Changed([BTreeSet<(String, String)>; 2]),
+    Reset,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    pub(crate) async fn open(
+        client: Client,
+        server_names: &[String],
+        budget: u64,
+        users: Vec<String>,
+    ) -> Self {
+        let mut stream = Stream::start(client).await;
+        let server_names = server_names.to_vec();
+        stream.send(Ask::Open(Open { server_names, set_budget_bytes: budget, ..Open::default() }));
+        let opened = stream.next().await.unwrap();
+        assert!(matches!(opened, Some(Told::Opened(_))), "{opened:?}");
+        let (sets, answers) = Default::default();
+        Self { stream, sets, budget, users, answers }
+    }
+
+    /// Waits for word of a revision: what it says, of all changes up to it.
+    pub(crate) async fn hear(&mut self, revision: &str) -> Heard {
+        match self.next().await {
+            Told::Changed(changed) if changed.revision == revision => {
+                Heard::Changed(self.changed(&changed))
+            }
+            Told::Reset(reset) if reset.revision == revision => {
+                self.reset();
+                Heard::Reset
+            }
+            other => panic!("not expected: {other:?}"),
+        }
+    }
+
+    /// Asks for whatever it does not know, and says how much that was.
+    pub(crate) async fn ask(&mut self, revision: &str) -> usize {
+        let mut asked = 0;
+        for side in [Side::Sender, Side::Recipient] {
+            for user in self.users.clone() {
+                if self.answers.contains_key(&(side, user.clone())) {
+                    continue;
+                }
+                asked += 1;
+                let at_least = revision.to_owned();
+                self.stream.send(match side {
+                    Side::Sender => {
+                        let states = states(&[&user]);
+                        Ask::Batch(StateBatch { batch_id: 3, at_least, states })
+                    }
+                    Side::Recipient => {
+                        let user_id = user.clone();
+                        Ask::Interest(InterestQuery { query_id: 4, at_least, user_id })
+                    }
+                });
+                let key = (side, user);
+                let answer = match self.next().await {
+                    Told::Deliveries(answer) => {
+                        assert_eq!((answer.batch_id, answer.revision.as_str()), (3, revision));
+                        let only = answer.deliveries.into_iter().next();
+                        only.map_or((0, Vec::new()), |d| (d.recipients_set_id, d.hides))
+                    }
+                    Told::InterestAnswer(answer) => {
+                        assert_eq!((answer.query_id, answer.revision.as_str()), (4, revision));
+                        (answer.senders_set_id, answer.hides)
+                    }
+                    Told::RequestError(error) => {
+                        assert_eq!(error.reason(), ErrorReason::SetOverBudget, "{error:?}");
+                        assert_ne!(self.budget, 0);
+                        continue;
+                    }
+                    other => panic!("not expected: {other:?}"),
+                };
+                self.answers.insert(key, answer);
+            }
+        }
+        asked
+    }
+
+    /// What it remembers, and what it does not: what is over its budget, or was
+    /// retired for another answer.
+    pub(crate) fn answers(&self) -> (Answers, BTreeSet<(Side, String)>) {
+        let mut all = Answers::default();
+        for ((side, user), (id, hides)) in &self.answers {
+            let lists = match side {
+                Side::Sender => &mut all.audiences,
+                Side::Recipient => &mut all.interests,
+            };
+            let is_in = |other: &str| *id != 0 && self.sets.contains(*id, other);
+            ways::add(lists, &self.users, user, is_in);
+            for hide in hides {
+                ways::note(&mut all.hidden, *side, &self.users, user, hide, &self.sets);
+            }
+        }
+        let sides = [Side::Sender, Side::Recipient].into_iter();
+        let mut unknown: BTreeSet<_> = sides
+            .flat_map(|side| self.users.iter().map(move |user| (side, user.clone())))
+            .collect();
+        unknown.retain(|key| !self.answers.contains_key(key));
+        assert!(self.budget > 0 || unknown.is_empty(), "{unknown:?}");
+        (all, unknown)
+    }
+
+    /// The next message that is not about sets.
+    async fn next(&mut self) -> Told {
+        loop {
+            let told = self.stream.next().await.unwrap().expect("the stream goes on");
+            match told {
+                Told::SetPart(part) => self.sets.define(part),
+                Told::SetEdit(edit) => self.sets.edit(edit),
+                Told::SetRetired(retired) => {
+                    self.sets.retire(retired.id);
+                    let sets = &self.sets;
+                    self.answers.retain(|_, (id, hides)| {
+                        let hidden = hides.iter().filter_map(|hide| hide.users.as_ref());
+                        let uses = std::iter::once(*id).chain(hidden.flat_map(Sets::references));
+                        uses.into_iter().all(|id| id == 0 || sets.is_live(id))
+                    });
+                }
+                other => return other,
+            }
+            let bytes = u64::try_from(self.sets.bytes()).unwrap();
+            assert!(self.budget == 0 || bytes <= self.budget, "{bytes} of {}", self.budget);
+        }
+    }
+
+    fn changed(&mut self, changed: &Changed) -> [BTreeSet<(String, String)>; 2] {
+        self.sets.changed();
+        let pairs = [&changed.gained, &changed.lost].map(|products| {
+            let mut pairs = BTreeSet::new();
+            for product in products {
+                let [senders, recipients] = [&product.senders, &product.recipients].map(|set| {
+                    let set = set.as_ref().expect("a set");
+                    self.users.iter().filter(|user| self.sets.evaluate(set, user))
+                });
+                for sender in senders {
+                    let others = recipients.clone().filter(|recipient| *recipient != sender);
+                    pairs.extend(others.map(|recipient| (sender.clone(), recipient.clone())));
+                }
+            }
+            pairs
+        });
+        for (sender, recipient) in pairs.iter().flatten() {
+            self.answers.remove(&(Side::Sender, sender.clone()));
+            self.answers.remove(&(Side::Recipient, recipient.clone()));
+        }
+        pairs
+    }
+
+    fn reset(&mut self) {
+        self.sets.reset();
+        self.answers.clear();
+    }
+}
