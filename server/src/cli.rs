@@ -158,7 +158,7 @@ pub(crate) struct Conformance {
     #[arg(long, value_name = "DIR")]
     pub(crate) scenarios: Option<PathBuf>,
 
-    /// Run this scenario only. May be given several times
+    /// Run this scenario only, and no mistakes. May be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Vec<String>,
 

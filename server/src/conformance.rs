@@ -3,24 +3,24 @@
 //!
 //! To read in this order: `scenario` is what is asked and expected, `subject` the
 //! server under test with the policy of a scenario in force; `unary` and `stream`
-//! are the two ways to ask, `sets` what a stream may say of sets. All are
-//! stricter than a client need be: what the contract promises is checked, not
-//! used.
+//! are the two ways to ask, about the states of one `batch`; `sets` is what a
+//! stream may say of sets, and `mistakes` what is answered to a client that does
+//! not keep the contract. All are stricter than a client need be: what the
+//! contract promises is checked, not used.
 
+mod batch;
+mod mistakes;
 mod scenario;
 mod sets;
 mod stream;
 mod subject;
 mod unary;
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use presence_router_proto::v1::PresenceState;
-
-use self::scenario::{Answers, Caller, Lists, Scenario};
+use self::scenario::{Answers, Caller, Scenario};
 use self::subject::Subject;
 use crate::cli::Conformance;
 use crate::{CANNOT_RUN, FAILED, fail, print};
@@ -96,8 +96,14 @@ async fn run(arguments: &Conformance, scenarios: &[Scenario]) -> Result<Vec<Row>
                 stream = compare(scenario, caller, stream::ask(&subject, scenario, caller).await);
             }
         }
-        subject.end().await;
         rows.push(Row { scenario: scenario.name.clone(), unary, stream });
+        // Whatever the policy is.
+        if rows.len() == scenarios.len() && arguments.only.is_empty() {
+            let (unary, stream) =
+                (mistakes::unary(&subject).await, mistakes::stream(&subject).await);
+            rows.push(Row { scenario: "(mistakes)".into(), unary, stream });
+        }
+        subject.end().await;
     }
     Ok(rows)
 }
@@ -113,51 +119,6 @@ fn compare(
     difference.map_err(|Difference(what)| {
         Difference(format!("caller {}: {what}", caller.server_names.join(", ")))
     })
-}
-
-/// What is said of each state of a batch: users, or servers.
-type PerState = Vec<BTreeSet<String>>;
-
-/// A state for each user, and then the same once more: an update that comes
-/// again is routed again.
-fn states(users: &[String]) -> Vec<PresenceState> {
-    let state = |user: &String| PresenceState { user_id: user.clone(), ..PresenceState::default() };
-    users.iter().chain(users).map(state).collect()
-}
-
-/// The states of a batch that an answer names, each with its sender.
-fn named<'a>(users: &'a [String], indexes: &[u32]) -> Result<Vec<(usize, &'a String)>, Difference> {
-    if indexes.is_empty() || !indexes.is_sorted_by(|one, next| one < next) {
-        return Err(Difference(format!("state indexes are not ascending: {indexes:?}")));
-    }
-    let state = |index: &u32| {
-        let place = usize::try_from(*index).ok()?;
-        Some((place, users.iter().chain(users).nth(place)?))
-    };
-    let states = indexes.iter().map(|index| {
-        state(index).ok_or_else(|| Difference(format!("there is no state {index} in the batch")))
-    });
-    states.collect()
-}
-
-/// Adds what is said of a state.
-fn note<'a>(states: &mut PerState, state: usize, found: impl IntoIterator<Item = &'a String>) {
-    if let Some(all) = states.get_mut(state) {
-        all.extend(found.into_iter().cloned());
-    }
-}
-
-/// What is said of each user: the same of both of its states.
-fn by_user(users: &[String], states: PerState) -> Result<Lists, Difference> {
-    let mut lists = Lists::new();
-    for (state, (user, found)) in users.iter().chain(users).zip(states).enumerate() {
-        if state < users.len() {
-            lists.insert(user.clone(), found);
-        } else if lists.get(user) != Some(&found) {
-            return Err(Difference(format!("two states of {user} in one batch go different ways")));
-        }
-    }
-    Ok(lists)
 }
 
 /// Waits for something that the server under test must do.

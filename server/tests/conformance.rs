@@ -1,8 +1,11 @@
 //! `conformance`: our own daemon passes, by each way to put a policy in force;
 //! another policy does not, and the table says where.
 
+mod liar;
+
 use std::process::Output;
 
+use self::liar::Lie;
 use crate::harness::{Daemon, Files, cannot_run, run};
 
 const SERVE: &str = r#""$PRESENCE_ROUTER" serve --policy "$POLICY" --listen-unix "$SOCKET""#;
@@ -15,7 +18,7 @@ fn serve(command: &str) -> String {
 /// The last line when every scenario of the binary passes.
 fn all_passed() -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/scenarios");
-    format!("\n{} passed, 0 failed\n", 2 * std::fs::read_dir(folder).unwrap().count())
+    format!("\n{} passed, 0 failed\n", 2 * (1 + std::fs::read_dir(folder).unwrap().count()))
 }
 
 fn said(output: &Output) -> String {
@@ -77,18 +80,79 @@ async fn the_table_says_where_another_policy_differs() {
     }
 }
 
-#[tokio::test]
-async fn scenarios_may_be_others_and_their_policies_be_written() {
-    let files = Files::new();
-    let policies = files.name("policies");
-    let scenario = "
+/// A scenario of one pair.
+const ONE_PAIR: &str = "
 about: Ann is seen by Joe.
 policy: |
   rules: [{ name: r, allow: { from: '@ann:x', to: '@joe:x' } }]
 users: ['@ann:x', '@joe:x']
 callers: [{ server_names: [x], audiences: { '@ann:x': ['@joe:x'] }, interests: { '@joe:x': ['@ann:x'] } }]
 ";
-    files.write("mine.yaml", scenario);
+
+#[tokio::test]
+async fn what_the_contract_promises_is_checked() {
+    let files = Files::new();
+    files.write("mine.yaml", ONE_PAIR);
+    let folder = files.name("");
+    for (lie, by_unary, by_stream) in [
+        (Lie::Nothing, "", ""),
+        (Lie::NoRevision, "without a revision", ""),
+        (Lie::RevisionMoves, "the revision changes, and the policy does not", ""),
+        (Lie::SelfIsSpelledOut, "@joe:x is spelled out as its own recipient", ""),
+        (Lie::RepeatedStateIsDropped, "two states of @ann:x", "two states of @ann:x"),
+        (Lie::NoSuchState, "there is no state 4", "there is no state 4"),
+        (Lie::Hides, "something is hidden", "something is hidden"),
+        (Lie::NoOpened, "", "`Opened` does not come first"),
+        (Lie::NoHeartbeatInterval, "", "lacks a revision or a heartbeat interval"),
+        (Lie::OutOfOrder, "", "requests are not answered in order"),
+        (Lie::SetIsMissing, "", "set 1 is used, and is not there"),
+        (Lie::SetIsIncomplete, "", "set 1 is used before it is complete"),
+        (Lie::StateIsDeliveredTwice, "", "state 2 is in two deliveries"),
+        (Lie::RevisionWasNotTold, "", "an answer is of revision `e:2`"),
+    ] {
+        let address = liar::serve(lie).await.to_string();
+        let only = ["--scenarios", &folder, "--only", "mine"];
+        let output = run(&[&["conformance", "--addr", &address], &only[..]].concat()).await;
+        let table = said(&output);
+        let found = |way: &str| -> String {
+            let prefix = format!("mine, {way}: caller x: ");
+            table.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or("").to_owned()
+        };
+        for (way, expected) in [("unary", by_unary), ("stream", by_stream)] {
+            let found = found(way);
+            assert!(found.contains(expected), "{lie:?} {way}: {table}");
+            assert_eq!(found.is_empty(), expected.is_empty(), "{lie:?} {way}: {table}");
+        }
+        let passes = by_unary.is_empty() && by_stream.is_empty();
+        assert_eq!(output.status.code(), Some(if passes { 0 } else { 1 }), "{lie:?}: {table}");
+    }
+}
+
+#[tokio::test]
+async fn mistakes_must_be_refused() {
+    let files = Files::new();
+    files.write("mine.yaml", ONE_PAIR);
+    let address = liar::serve(Lie::Nothing).await.to_string();
+    let folder = files.name("");
+    let output = run(&["conformance", "--addr", &address, "--scenarios", &folder]).await;
+    let table = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    for line in [
+        "mine        passed  passed",
+        "(mistakes)  FAILED  FAILED",
+        "(mistakes), unary: GetUsersForStates without server names is not refused",
+        "(mistakes), stream: a malformed user id: not a `RequestError` each, and the stream goes on",
+        "2 passed, 2 failed",
+    ] {
+        assert!(table.lines().any(|one| one == line), "{line}\n{table}");
+    }
+}
+
+#[tokio::test]
+async fn scenarios_may_be_others_and_their_policies_be_written() {
+    let files = Files::new();
+    let policies = files.name("policies");
+    files.write("mine.yaml", ONE_PAIR);
     let folder = files.name("");
     let own = ["conformance", "--scenarios", &folder];
     let output = run(&[&own[..], &["--write-policies", &policies]].concat()).await;
@@ -98,7 +162,7 @@ callers: [{ server_names: [x], audiences: { '@ann:x': ['@joe:x'] }, interests: {
 
     let output = run(&[&own[..], &["--serve", &serve(SERVE)]].concat()).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).ends_with("2 passed, 0 failed\n"));
+    assert!(said(&output).ends_with("4 passed, 0 failed\n"));
 }
 
 #[tokio::test]

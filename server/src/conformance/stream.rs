@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
+use super::batch::{PerState, by_user, named, note, states};
 use super::scenario::{Answers, Caller, Lists, Scenario};
 use super::sets::Sets;
 use super::subject::Subject;
-use super::{Difference, PerState, by_user, named, note, states, within};
+use super::{Difference, within};
 
 const BATCH: u64 = 7;
 

@@ -6,10 +6,11 @@ use presence_router_proto::v1::{
 };
 use tonic::{Response, Status};
 
+use super::batch::{PerState, by_user, named, note, states};
 use super::scenario::{Answers, Caller, Lists, Scenario};
 use super::sets::Sets;
 use super::subject::Subject;
-use super::{Difference, PerState, by_user, named, note, states, within};
+use super::{Difference, within};
 
 /// What a server says to a caller about the users of a scenario.
 pub(super) async fn ask(
