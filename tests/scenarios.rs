@@ -1,6 +1,7 @@
 //! The scenario files: policy, callers, and who sees whom, written by hand.
-//! Each runs through the engine, the unary calls and the stream, and through the
-//! Synapse module in `tests/synapse/test_scenarios.py`.
+//! Each runs through the engine, the unary calls and the stream, through the
+//! Synapse module in `tests/synapse/test_scenarios.py`, and through clients in
+//! other languages in `tests/polyglot`.
 //!
 //! A file has `about` (what it shows), `policy` (its text), `users` (everybody
 //! it asks about) and `callers`: each with `server_names`, the `audiences` of

@@ -16,6 +16,23 @@ Signals:
   SIGHUP           load the policy again; one with problems changes nothing
   SIGTERM, SIGINT  shut down in order; a second one at once";
 
+const CONFORMANCE: &str = r#"Every scenario needs its policy in force. COMMANDs are for `sh`, with
+  $POLICY    file with the policy of the scenario
+  $SCENARIO  name of the scenario, for servers with policies of their own language
+  $SOCKET    Unix socket to listen on, unless --addr says where
+
+Examples:
+  presence-router conformance \
+      --serve 'presence-router serve --policy "$POLICY" --listen-unix "$SOCKET"'
+  presence-router conformance --addr 127.0.0.1:9470 \
+      --apply 'cp "$POLICY" policy.yaml && kill -HUP $(pidof presence-router)'
+  presence-router conformance --addr 127.0.0.1:9470 --only teams
+
+Exit codes:
+  0  all passed
+  1  some failed
+  2  cannot run: bad arguments or scenarios, no server, a COMMAND that failed"#;
+
 /// Decides who may see whose Matrix presence, for homeservers that ask by gRPC.
 ///
 /// Without a command it serves, and without any settings the example policy on
@@ -46,6 +63,10 @@ pub(crate) enum Command {
 
     /// Print batches of presence for `RouteStates` as JSON lines, for grpcurl
     Sample(Sample),
+
+    /// Run scenarios against a server that speaks the contract, and print which it passes
+    #[command(after_help = CONFORMANCE)]
+    Conformance(Conformance),
 }
 
 /// What to check.
@@ -115,6 +136,35 @@ pub(crate) struct Sample {
     /// Server name of the caller and of most senders
     #[arg(long, default_value = "example.org")]
     pub(crate) server_name: String,
+}
+
+/// What to run, and against what.
+#[derive(Debug, Args)]
+pub(crate) struct Conformance {
+    /// Where the server listens: `host:port` or `unix:PATH`
+    #[arg(long, required_unless_present_any = ["serve", "write_policies"])]
+    pub(crate) addr: Option<String>,
+
+    /// Start the server by this, anew for each scenario, and end it by SIGTERM
+    #[arg(long, value_name = "COMMAND", conflicts_with = "apply")]
+    pub(crate) serve: Option<String>,
+
+    /// Give the running server the policy of each scenario by this. Another revision tells that
+    /// it is in force
+    #[arg(long, value_name = "COMMAND", requires = "addr")]
+    pub(crate) apply: Option<String>,
+
+    /// Run every `*.yaml` of a directory [default: the scenarios inside the binary]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scenarios: Option<PathBuf>,
+
+    /// Run this scenario only, and no mistakes. May be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+
+    /// Write the policy of each scenario into a directory, and run nothing
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["addr", "serve", "apply"])]
+    pub(crate) write_policies: Option<PathBuf>,
 }
 
 // === impl Settings ===

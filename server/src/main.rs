@@ -4,6 +4,7 @@
 
 mod check;
 mod cli;
+mod conformance;
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         None => serve(settings),
         Some(Command::Serve(settings)) => serve(settings),
         Some(Command::Check(arguments)) => check::check(&arguments),
+        Some(Command::Conformance(arguments)) => conformance::conformance(&arguments),
         Some(Command::Schema) => match print(policy::SCHEMA) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 fail(CANNOT_RUN, format!("cannot write: {error}"))

@@ -113,10 +113,14 @@ impl Daemon {
         self.log.borrow().clone()
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> i32 {
+        i32::try_from(self.child.id().expect("the daemon runs")).unwrap()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id().expect("the daemon runs")).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        kill_process(Pid::from_raw(self.id()).unwrap(), signal).unwrap();
     }
 
     /// Waits for the end of the process and of its log.

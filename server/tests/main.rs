@@ -10,6 +10,9 @@ mod harness;
 /// `check`: all problems, or a summary, and the exit code.
 #[cfg(test)]
 mod check;
+/// `conformance`: what a server that speaks the contract passes.
+#[cfg(test)]
+mod conformance;
 /// What the hint prints, and that nobody has to read it.
 #[cfg(test)]
 mod hint;

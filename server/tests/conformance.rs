@@ -1,0 +1,207 @@
+//! `conformance`: our own daemon passes, by each way to put a policy in force;
+//! another policy does not, and the table says where.
+
+mod liar;
+
+use std::process::Output;
+
+use self::liar::Lie;
+use crate::harness::{Daemon, Files, cannot_run, run};
+
+const SERVE: &str = r#""$PRESENCE_ROUTER" serve --policy "$POLICY" --listen-unix "$SOCKET""#;
+
+/// A daemon to start, by the name that [`SERVE`] has for it.
+fn serve(command: &str) -> String {
+    format!("PRESENCE_ROUTER='{}'; exec {command}", env!("CARGO_BIN_EXE_presence-router"))
+}
+
+/// The last line when every scenario of the binary passes.
+fn all_passed() -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/scenarios");
+    format!("\n{} passed, 0 failed\n", 2 * (1 + std::fs::read_dir(folder).unwrap().count()))
+}
+
+fn said(output: &Output) -> String {
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[tokio::test]
+async fn our_daemon_passes_when_started_for_each_scenario() {
+    let output = run(&["conformance", "--serve", &serve(SERVE)]).await;
+    let table = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    assert!(table.starts_with("scenario             unary   stream\n"), "{table}");
+    assert!(table.contains("teams                passed  passed\n"), "{table}");
+    assert!(table.ends_with(&all_passed()), "{table}");
+}
+
+#[tokio::test]
+async fn our_daemon_passes_when_it_runs_already() {
+    let files = Files::new();
+    let policy = files.write("policy.yaml", "rules: []");
+    let daemon = Daemon::start(&["--policy", &policy]).await;
+    let apply = format!("cp \"$POLICY\" '{policy}' && kill -HUP {}", daemon.id());
+    let output = run(&["conformance", "--addr", &daemon.address(), "--apply", &apply]).await;
+    let table = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{table}");
+    assert!(table.ends_with(&all_passed()), "{table}");
+
+    // The last one is in force still.
+    let address = daemon.address();
+    let output = run(&["conformance", "--addr", &address, "--only", "wallboard"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn the_table_says_where_another_policy_differs() {
+    let files = Files::new();
+    let policy = files.write(
+        "policy.yaml",
+        r#"rules: [{ name: r, allow: { from: { server: example.org }, to: "@sam:example.org" } }]"#,
+    );
+    let command =
+        format!("\"$PRESENCE_ROUTER\" serve --policy '{policy}' --listen-unix \"$SOCKET\"");
+    let only = ["--only", "teams", "--only", "nobody-by-default"];
+    let serve = serve(&command);
+    let output = run(&[&["conformance", "--serve", &serve], &only[..]].concat()).await;
+    let table = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    for line in [
+        "nobody-by-default  passed  passed",
+        "teams              FAILED  FAILED",
+        "teams, unary: caller example.org: audience of @ann:example.org lacks @joe:example.org, \
+         @pat:partner.example",
+        "teams, stream: caller example.org: audience of @ann:example.org lacks @joe:example.org, \
+         @pat:partner.example",
+        "2 passed, 2 failed",
+    ] {
+        assert!(table.lines().any(|one| one == line), "{line}\n{table}");
+    }
+}
+
+/// A scenario of one pair.
+const ONE_PAIR: &str = "
+about: Ann is seen by Joe.
+policy: |
+  rules: [{ name: r, allow: { from: '@ann:x', to: '@joe:x' } }]
+users: ['@ann:x', '@joe:x']
+callers: [{ server_names: [x], audiences: { '@ann:x': ['@joe:x'] }, interests: { '@joe:x': ['@ann:x'] } }]
+";
+
+#[tokio::test]
+async fn what_the_contract_promises_is_checked() {
+    let files = Files::new();
+    files.write("mine.yaml", ONE_PAIR);
+    let folder = files.name("");
+    for (lie, by_unary, by_stream) in [
+        (Lie::Nothing, "", ""),
+        (Lie::NoRevision, "without a revision", ""),
+        (Lie::RevisionMoves, "the revision changes, and the policy does not", ""),
+        (Lie::SelfIsSpelledOut, "@joe:x is spelled out as its own recipient", ""),
+        (Lie::RepeatedStateIsDropped, "two states of @ann:x", "two states of @ann:x"),
+        (Lie::NoSuchState, "there is no state 4", "there is no state 4"),
+        (Lie::Hides, "something is hidden", "something is hidden"),
+        (Lie::NoOpened, "", "`Opened` does not come first"),
+        (Lie::NoHeartbeatInterval, "", "lacks a revision or a heartbeat interval"),
+        (Lie::OutOfOrder, "", "requests are not answered in order"),
+        (Lie::SetIsMissing, "", "set 1 is used, and is not there"),
+        (Lie::SetIsIncomplete, "", "set 1 is used before it is complete"),
+        (Lie::StateIsDeliveredTwice, "", "state 2 is in two deliveries"),
+        (Lie::RevisionWasNotTold, "", "an answer is of revision `e:2`"),
+    ] {
+        let address = liar::serve(lie).await.to_string();
+        let only = ["--scenarios", &folder, "--only", "mine"];
+        let output = run(&[&["conformance", "--addr", &address], &only[..]].concat()).await;
+        let table = said(&output);
+        let found = |way: &str| -> String {
+            let prefix = format!("mine, {way}: caller x: ");
+            table.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or("").to_owned()
+        };
+        for (way, expected) in [("unary", by_unary), ("stream", by_stream)] {
+            let found = found(way);
+            assert!(found.contains(expected), "{lie:?} {way}: {table}");
+            assert_eq!(found.is_empty(), expected.is_empty(), "{lie:?} {way}: {table}");
+        }
+        let passes = by_unary.is_empty() && by_stream.is_empty();
+        assert_eq!(output.status.code(), Some(if passes { 0 } else { 1 }), "{lie:?}: {table}");
+    }
+}
+
+#[tokio::test]
+async fn mistakes_must_be_refused() {
+    let files = Files::new();
+    files.write("mine.yaml", ONE_PAIR);
+    let address = liar::serve(Lie::Nothing).await.to_string();
+    let folder = files.name("");
+    let output = run(&["conformance", "--addr", &address, "--scenarios", &folder]).await;
+    let table = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    for line in [
+        "mine        passed  passed",
+        "(mistakes)  FAILED  FAILED",
+        "(mistakes), unary: GetUsersForStates without server names is not refused",
+        "(mistakes), stream: a malformed user id: not a `RequestError` each, and the stream goes on",
+        "2 passed, 2 failed",
+    ] {
+        assert!(table.lines().any(|one| one == line), "{line}\n{table}");
+    }
+}
+
+#[tokio::test]
+async fn scenarios_may_be_others_and_their_policies_be_written() {
+    let files = Files::new();
+    let policies = files.name("policies");
+    files.write("mine.yaml", ONE_PAIR);
+    let folder = files.name("");
+    let own = ["conformance", "--scenarios", &folder];
+    let output = run(&[&own[..], &["--write-policies", &policies]].concat()).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let written = std::fs::read_to_string(format!("{policies}/mine.yaml")).unwrap();
+    assert!(written.starts_with("rules: ["), "{written}");
+
+    let output = run(&[&own[..], &["--serve", &serve(SERVE)]].concat()).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).ends_with("4 passed, 0 failed\n"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_said() {
+    let files = Files::new();
+    let empty = files.name("");
+    let scenario = "about: a\npolicy: ''\nusers: []\n";
+    let socket = format!("unix:{}", files.name("nobody.sock"));
+    for (arguments, expected) in [
+        (vec![], "required arguments were not provided"),
+        (vec!["--only", "teams"], "--addr <ADDR>"),
+        (vec!["--addr", &socket, "--only", "teams"], "cannot connect to `unix:"),
+        (vec!["--addr", &socket], "say how to get it there by `--serve` or `--apply`"),
+        (vec!["--addr", "no address", "--only", "teams"], "valid are `host:port` and `unix:PATH`"),
+        (vec!["--addr", &socket, "--only", "tems"], "there is no scenario `tems`: valid are board"),
+        (vec!["--addr", &socket, "--scenarios", &empty], "there are no scenarios, `*.yaml`, in"),
+        (
+            vec!["--addr", &socket, "--scenarios", "/nowhere"],
+            "cannot read the scenarios `/nowhere`",
+        ),
+        (vec!["--serve", "exit 3"], "the server ended before it listened: exit status: 3"),
+        (vec!["--apply", "true"], "--addr <ADDR>"),
+    ] {
+        let said = cannot_run(&[vec!["conformance"], arguments].concat()).await;
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+
+    files.write("odd.yaml", format!("{scenario}callers: [{{ server_names: [x], odd: 1 }}]"));
+    let said = cannot_run(&["conformance", "--addr", &socket, "--scenarios", &empty]).await;
+    assert!(said.contains("scenario `odd` is not valid") && said.contains("odd"), "{said}");
+    files.write(
+        "odd.yaml",
+        format!("{scenario}callers: [{{ server_names: [x], audiences: {{ '@a:x': [] }} }}]"),
+    );
+    let said = cannot_run(&["conformance", "--addr", &socket, "--scenarios", &empty]).await;
+    assert!(said.contains("`@a:x` is not among its `users`"), "{said}");
+
+    let daemon = Daemon::start(&[]).await;
+    let apply = ["--addr", &daemon.address(), "--apply", "exit 4"];
+    let said = cannot_run(&[&["conformance"], &apply[..]].concat()).await;
+    assert!(said.contains("`exit 4` failed: exit status: 4"), "{said}");
+}

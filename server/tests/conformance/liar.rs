@@ -1,0 +1,169 @@
+//! A server that would pass the scenario of one pair, `@ann:x` seen by `@joe:x`,
+//! but for one thing that it does wrong.
+
+use std::net::SocketAddr;
+
+use presence_router_proto::v1::presence_router_service_server::{
+    PresenceRouterService, PresenceRouterServiceServer,
+};
+use presence_router_proto::v1::route_states_request::Message as Asked;
+use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::{
+    Deliveries, Delivery, GetInterestedUsersRequest, GetInterestedUsersResponse,
+    GetUsersForStatesRequest, GetUsersForStatesResponse, Hide, InterestAnswer, InterestQuery,
+    Opened, RecipientStates, RouteStatesRequest, RouteStatesResponse, SetPart, UserList,
+    WatchChangesRequest, WatchChangesResponse, set_part::Content,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::codegen::BoxStream;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    Nothing,
+    NoRevision,
+    RevisionMoves,
+    SelfIsSpelledOut,
+    RepeatedStateIsDropped,
+    NoSuchState,
+    Hides,
+    NoOpened,
+    NoHeartbeatInterval,
+    OutOfOrder,
+    SetIsMissing,
+    SetIsIncomplete,
+    StateIsDeliveredTwice,
+    RevisionWasNotTold,
+}
+
+/// Serves until the test ends.
+pub(crate) async fn serve(lie: Lie) -> SocketAddr {
+    let listener = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tonic::transport::Server::builder()
+        .add_service(PresenceRouterServiceServer::new(Liar(lie)))
+        .serve_with_incoming(listener);
+    tokio::spawn(server);
+    address
+}
+
+struct Liar(Lie);
+
+const ANN: &str = "@ann:x";
+const JOE: &str = "@joe:x";
+
+#[tonic::async_trait]
+impl PresenceRouterService for Liar {
+    type RouteStatesStream = BoxStream<RouteStatesResponse>;
+    type WatchChangesStream = BoxStream<WatchChangesResponse>;
+
+    /// The batch is Ann, Joe, Ann, Joe.
+    async fn get_users_for_states(
+        &self,
+        _: Request<GetUsersForStatesRequest>,
+    ) -> Result<Response<GetUsersForStatesResponse>, Status> {
+        let indexes: &[u32] = match self.0 {
+            Lie::RepeatedStateIsDropped => &[0],
+            // Joe's own state to Joe.
+            Lie::SelfIsSpelledOut => &[0, 1, 2],
+            Lie::NoSuchState => &[0, 2, 4],
+            _ => &[0, 2],
+        };
+        let hides = if self.0 == Lie::Hides { vec![Default::default()] } else { vec![] };
+        let revision = if self.0 == Lie::NoRevision { "" } else { "e:1" };
+        let recipients =
+            vec![RecipientStates { user_id: JOE.into(), state_indexes: indexes.into() }];
+        Ok(Response::new(GetUsersForStatesResponse {
+            revision: revision.into(),
+            recipients,
+            hides,
+            ..Default::default()
+        }))
+    }
+
+    async fn get_interested_users(
+        &self,
+        request: Request<GetInterestedUsersRequest>,
+    ) -> Result<Response<GetInterestedUsersResponse>, Status> {
+        let user_ids =
+            if request.into_inner().user_id == JOE { vec![ANN.into()] } else { Vec::new() };
+        let revision = if self.0 == Lie::RevisionMoves { "e:2" } else { "e:1" };
+        let revision = revision.into();
+        Ok(Response::new(GetInterestedUsersResponse { revision, user_ids, ..Default::default() }))
+    }
+
+    async fn route_states(
+        &self,
+        request: Request<Streaming<RouteStatesRequest>>,
+    ) -> Result<Response<Self::RouteStatesStream>, Status> {
+        let lie = self.0;
+        let mut requests = request.into_inner();
+        let (answers, outgoing) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(request)) = requests.message().await {
+                let told = match request.message.unwrap() {
+                    Asked::Open(_) => opened(lie),
+                    Asked::Batch(batch) => deliveries(lie, batch.batch_id),
+                    Asked::Interest(query) => interest(lie, query),
+                };
+                for message in told {
+                    // The kit may have seen enough.
+                    let _ = answers.send(Ok(RouteStatesResponse { message: Some(message) }));
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(outgoing))))
+    }
+
+    async fn watch_changes(
+        &self,
+        _: Request<WatchChangesRequest>,
+    ) -> Result<Response<Self::WatchChangesStream>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+}
+
+fn opened(lie: Lie) -> Vec<Told> {
+    let heartbeat_interval = (lie != Lie::NoHeartbeatInterval).then(Default::default);
+    let opened = Told::Opened(Opened { revision: "e:1".into(), heartbeat_interval });
+    if lie == Lie::NoOpened { vec![] } else { vec![opened] }
+}
+
+fn set(id: u64, user: &str, last: bool) -> Told {
+    let content = Some(Content::Users(UserList { user_ids: vec![user.into()] }));
+    Told::SetPart(SetPart { id, content, last })
+}
+
+fn deliveries(lie: Lie, batch_id: u64) -> Vec<Told> {
+    let delivery = |states: &[u32]| Delivery {
+        recipients_set_id: 1,
+        state_indexes: states.into(),
+        hides: if lie == Lie::Hides { vec![Hide::default()] } else { vec![] },
+    };
+    let deliveries = match lie {
+        Lie::StateIsDeliveredTwice => vec![delivery(&[0, 2]), delivery(&[2])],
+        Lie::RepeatedStateIsDropped => vec![delivery(&[0])],
+        Lie::NoSuchState => vec![delivery(&[0, 2, 4])],
+        _ => vec![delivery(&[0, 2])],
+    };
+    let revision = if lie == Lie::RevisionWasNotTold { "e:2" } else { "e:1" };
+    let answer = Deliveries { batch_id, revision: revision.into(), deliveries };
+    match lie {
+        Lie::SetIsMissing => vec![Told::Deliveries(answer)],
+        lie => vec![set(1, JOE, lie != Lie::SetIsIncomplete), Told::Deliveries(answer)],
+    }
+}
+
+fn interest(lie: Lie, query: InterestQuery) -> Vec<Told> {
+    let joes = query.user_id == JOE;
+    let answer = Told::InterestAnswer(InterestAnswer {
+        query_id: query.query_id + u64::from(lie == Lie::OutOfOrder),
+        revision: "e:1".into(),
+        senders_set_id: if joes { 2 } else { 0 },
+        ..InterestAnswer::default()
+    });
+    if joes { vec![set(2, ANN, true), answer] } else { vec![answer] }
+}

@@ -1,0 +1,219 @@
+// What is remembered follows the daemon: a reload, a restart, and every message
+// that the contract has for changes, those included that no daemon sends at
+// will.
+
+package polyglot
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "polyglot/gen/presence_router/v1"
+)
+
+const ann, joe, sue = "@ann:example.org", "@joe:example.org", "@sue:example.org"
+
+func shownTo(recipient string) string {
+	return fmt.Sprintf(`{"rules": [{"name": "r", "allow": {"from": %q, "to": %q}}]}`, ann, recipient)
+}
+
+func TestAReloadIsFollowed(t *testing.T) {
+	d := startDaemon(t, shownTo(joe))
+	router := openRouter(t, d.connect(), "example.org")
+	before := router.Revision
+	expect(t, router, joe, sue)
+
+	d.reload(shownTo(sue))
+	must(t, router.Follow())
+	if router.Revision == before {
+		t.Error("the revision is another")
+	}
+	expect(t, router, sue, joe)
+	for recipient, sees := range map[string]bool{sue: true, joe: false} {
+		interest, err := router.Interest(recipient)
+		must(t, err)
+		if interest.Contains(ann) != sees {
+			t.Errorf("does %s see her?", recipient)
+		}
+	}
+}
+
+func TestARestartIsSurvived(t *testing.T) {
+	d := startDaemon(t, shownTo(joe))
+	router := openRouter(t, d.connect(), "example.org")
+	before := router.Revision
+	expect(t, router, joe, sue)
+
+	d.end(syscall.SIGKILL)
+	if router.Follow() == nil {
+		t.Fatal("the stream ends")
+	}
+	d.start(shownTo(sue))
+	// The revision is of another history: Reset, or Joe would stay.
+	must(t, router.Connect(t.Context()))
+	if router.Revision == before {
+		t.Error("the revision is another")
+	}
+	expect(t, router, sue, joe)
+}
+
+// expect checks who may see Ann, and who may not.
+func expect(t *testing.T, router *Router, in, out string) {
+	t.Helper()
+	answers, err := router.Audiences(ann)
+	must(t, err)
+	if !answers[0].Contains(in) || answers[0].Contains(out) {
+		t.Errorf("%s is in, %s is not", in, out)
+	}
+}
+
+// --- what no daemon sends at will
+
+type told = []*pb.RouteStatesResponse
+
+// script answers each request, Open included, with what a test has written.
+type script struct {
+	pb.UnimplementedPresenceRouterServiceServer
+	answers []told
+}
+
+func (s *script) RouteStates(stream pb.PresenceRouterService_RouteStatesServer) error {
+	for {
+		if _, err := stream.Recv(); err != nil {
+			return err
+		}
+		if len(s.answers) == 0 {
+			return errors.New("this was not to be asked")
+		}
+		for _, message := range s.answers[0] {
+			if err := stream.Send(message); err != nil {
+				return err
+			}
+		}
+		s.answers = s.answers[1:]
+	}
+}
+
+func scripted(t *testing.T, answers ...told) *Router {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	server := grpc.NewServer()
+	pb.RegisterPresenceRouterServiceServer(server, &script{answers: answers})
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return openRouter(t, connect(t, listener.Addr().String()), "example.org")
+}
+
+func opened(heartbeat time.Duration) told {
+	message := &pb.Opened{Revision: "e:1", HeartbeatInterval: durationpb.New(heartbeat)}
+	return told{{Message: &pb.RouteStatesResponse_Opened{Opened: message}}}
+}
+
+// defined is a set in a part for each user.
+func defined(id uint64, ids ...string) told {
+	var parts told
+	for i, user := range ids {
+		message := &pb.RouteStatesResponse_SetPart{SetPart: part(id, i == len(ids)-1, user)}
+		parts = append(parts, &pb.RouteStatesResponse{Message: message})
+	}
+	return parts
+}
+
+func delivered(batch, set uint64, hides ...*pb.Hide) *pb.RouteStatesResponse {
+	one := &pb.Delivery{RecipientsSetId: set, StateIndexes: []uint32{0}, Hides: hides}
+	deliveries := &pb.Deliveries{BatchId: batch, Revision: "e:1", Deliveries: []*pb.Delivery{one}}
+	return &pb.RouteStatesResponse{Message: &pb.RouteStatesResponse_Deliveries{Deliveries: deliveries}}
+}
+
+func changed(gained ...*pb.PairProduct) *pb.RouteStatesResponse {
+	message := &pb.Changed{Revision: "e:2", Gained: gained}
+	return &pb.RouteStatesResponse{Message: &pb.RouteStatesResponse_Changed{Changed: message}}
+}
+
+func TestChangedVoidsWhomItNames(t *testing.T) {
+	edit := &pb.SetEdit{Id: 1, Removed: []string{joe}, Added: []string{sue}}
+	router := scripted(t,
+		opened(time.Minute),
+		append(defined(1, joe), delivered(1, 1)),
+		told{
+			{Message: &pb.RouteStatesResponse_InterestAnswer{InterestAnswer: &pb.InterestAnswer{QueryId: 2}}},
+			{Message: &pb.RouteStatesResponse_SetEdit{SetEdit: edit}},
+			changed(&pb.PairProduct{Senders: list(ann), Recipients: list(sue)}),
+		},
+		// Ann is asked about again; Joe, as a recipient, need not be.
+		told{delivered(3, 1)},
+	)
+	expect(t, router, joe, sue)
+	_, err := router.Interest(joe)
+	must(t, err)
+	must(t, router.Follow())
+	if router.Revision != "e:2" {
+		t.Error(router.Revision)
+	}
+	expect(t, router, sue, joe)
+	_, err = router.Interest(joe)
+	must(t, err)
+}
+
+func TestARetiredSetVoidsAnswers(t *testing.T) {
+	retired := &pb.RouteStatesResponse_SetRetired{SetRetired: &pb.SetRetired{Id: 1}}
+	router := scripted(t,
+		opened(time.Minute),
+		append(defined(1, joe), delivered(1, 1), &pb.RouteStatesResponse{Message: retired}, changed()),
+		append(defined(2, sue), delivered(2, 2)),
+	)
+	expect(t, router, joe, sue)
+	must(t, router.Follow())
+	expect(t, router, sue, joe)
+}
+
+func TestAnAnswerIsRememberedUntilThen(t *testing.T) {
+	router := scripted(t, opened(time.Minute), append(defined(1, joe), delivered(1, 1)))
+	expect(t, router, joe, sue)
+	expect(t, router, joe, sue)
+}
+
+func TestAHideIsKeptAndAnUnknownFieldHidesAll(t *testing.T) {
+	status := pb.PresenceField_PRESENCE_FIELD_STATUS_MSG
+	router := scripted(t, opened(time.Minute), append(defined(1, joe, sue), delivered(1, 1,
+		&pb.Hide{Users: list(joe), Fields: []pb.PresenceField{status}, UnlessPresence: []string{"online"}},
+		&pb.Hide{Users: list(sue), Fields: []pb.PresenceField{status, 99}},
+	)))
+	answers, err := router.Audiences(ann)
+	must(t, err)
+	if hidden := answers[0].Hidden(joe, "online"); len(hidden) != 0 {
+		t.Error(hidden)
+	}
+	if hidden := answers[0].Hidden(joe, "busy"); len(hidden) != 1 || !hidden[status] {
+		t.Error(hidden)
+	}
+	if hidden := answers[0].Hidden(sue, "online"); len(hidden) != 4 {
+		t.Error(hidden)
+	}
+}
+
+func TestAnUnknownMessageEndsTheStream(t *testing.T) {
+	later := &pb.RouteStatesResponse{}
+	must(t, proto.Unmarshal([]byte{0xfa, 0x06, 0}, later))
+	router := scripted(t, opened(time.Minute), told{later})
+	if _, err := router.Audiences(ann); err == nil || !strings.Contains(err.Error(), "does not know") {
+		t.Error(err)
+	}
+}
+
+func TestSilenceMeansUnreachable(t *testing.T) {
+	router := scripted(t, opened(50*time.Millisecond), told{})
+	if _, err := router.Audiences(ann); !errors.Is(err, errUnreachable) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,164 @@
+// The set evaluator, by the contract's words; and what the stream may do to
+// sets.
+
+package polyglot
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	pb "polyglot/gen/presence_router/v1"
+)
+
+func TestGlobsDoWhatTheirDefinitionSays(t *testing.T) {
+	texts := words("ab", 5)
+	for _, pattern := range words("ab*?", 4) {
+		as := strings.NewReplacer("*", ".*", "?", ".").Replace(pattern)
+		definition := regexp.MustCompile("^" + as + "$")
+		for _, text := range texts {
+			if glob(pattern, text) != definition.MatchString(text) {
+				t.Errorf("%q %q", pattern, text)
+			}
+		}
+	}
+}
+
+func words(letters string, longest int) []string {
+	all, last := []string{""}, []string{""}
+	for range longest {
+		var longer []string
+		for _, word := range last {
+			for _, letter := range letters {
+				longer = append(longer, word+string(letter))
+			}
+		}
+		all, last = append(all, longer...), longer
+	}
+	return all
+}
+
+func TestEachKind(t *testing.T) {
+	for _, test := range []struct {
+		expression      *pb.SetExpression
+		inside, outside string
+	}{
+		{list("@a:x"), "@a:x", "@a:X"},
+		{all(), "@never:met.before:8448", ""},
+		{server("*.x"), "@a:b.x", "@b.x:y"},
+		{server("x:8448"), "@a:x:8448", "@a:x"},
+		{match("@*-bot:x"), "@a-bot:x", "@a:b-bot:x"},
+		{match("@??:x"), "@é:x", "@e:x"},
+		{anyOf(list("@a:x"), list("@b:x")), "@b:x", "@c:x"},
+		{anyOf(), "", "@a:x"},
+		{allOf(all(), list("@b:x")), "@b:x", "@c:x"},
+		{minus(all(), server("x")), "@a:y", "@a:x"},
+	} {
+		set, err := new(Sets).Compile(test.expression)
+		must(t, err)
+		if test.inside != "" && !set(test.inside) || test.outside != "" && set(test.outside) {
+			t.Errorf("%v", test.expression)
+		}
+	}
+}
+
+func TestWhatHasNoClearMeaningIsNoVerdict(t *testing.T) {
+	// A kind of a later version of the contract.
+	later := &pb.SetExpression{}
+	must(t, proto.Unmarshal([]byte{0xfa, 0x06, 0}, later))
+	for _, expression := range []*pb.SetExpression{
+		nil,
+		{},
+		later,
+		match("nocolon"),
+		allOf(),
+		{Expression: &pb.SetExpression_SetId{SetId: 7}},
+		minus(all(), nil),
+		// Everyone is in, whatever the other is; and yet.
+		anyOf(all(), later),
+	} {
+		if _, err := NewSets().Compile(expression); err == nil {
+			t.Errorf("%v", expression)
+		}
+	}
+}
+
+func TestASetIsThereWhenItIsComplete(t *testing.T) {
+	sets := NewSets()
+	must(t, sets.Define(part(1, false, "@a:x")))
+	if _, err := sets.Get(1); err == nil {
+		t.Error("not complete yet")
+	}
+	must(t, sets.Define(part(1, true, "@b:x")))
+	set, err := sets.Get(1)
+	must(t, err)
+	if !set("@a:x") || !set("@b:x") {
+		t.Error("parts add up")
+	}
+}
+
+func TestARemovalCountsAtOnceAndAnAdditionWhenChanged(t *testing.T) {
+	sets := NewSets()
+	must(t, sets.Define(part(1, true, "@a:x")))
+	but := minus(&pb.SetExpression{Expression: &pb.SetExpression_SetId{SetId: 1}}, list("@z:x"))
+	must(t, sets.Define(&pb.SetPart{Id: 2, Content: &pb.SetPart_Expression{Expression: but}, Last: true}))
+	set, err := sets.Get(2)
+	must(t, err)
+	edit := &pb.SetEdit{Id: 1, Removed: []string{"@a:x"}, Added: []string{"@b:x", "@z:x"}}
+	must(t, sets.Edit(edit))
+	if set("@a:x") || set("@b:x") {
+		t.Error("before Changed")
+	}
+	sets.Changed()
+	if !set("@b:x") || set("@z:x") {
+		t.Error("after Changed")
+	}
+}
+
+func TestARetiredSetIsGone(t *testing.T) {
+	sets := NewSets()
+	must(t, sets.Define(part(1, true, "@a:x")))
+	sets.Retire(1)
+	if _, err := sets.Get(1); err == nil {
+		t.Error("retired")
+	}
+	if sets.Edit(&pb.SetEdit{Id: 1, Added: []string{"@b:x"}}) == nil {
+		t.Error("retired")
+	}
+}
+
+func part(id uint64, last bool, ids ...string) *pb.SetPart {
+	content := &pb.SetPart_Users{Users: &pb.UserList{UserIds: ids}}
+	return &pb.SetPart{Id: id, Content: content, Last: last}
+}
+
+func list(ids ...string) *pb.SetExpression {
+	return &pb.SetExpression{Expression: &pb.SetExpression_Users{Users: &pb.UserList{UserIds: ids}}}
+}
+
+func all() *pb.SetExpression {
+	return &pb.SetExpression{Expression: &pb.SetExpression_Everyone{Everyone: &pb.Everyone{}}}
+}
+
+func server(glob string) *pb.SetExpression {
+	return &pb.SetExpression{Expression: &pb.SetExpression_Server{Server: glob}}
+}
+
+func match(pattern string) *pb.SetExpression {
+	return &pb.SetExpression{Expression: &pb.SetExpression_Match{Match: pattern}}
+}
+
+func anyOf(sets ...*pb.SetExpression) *pb.SetExpression {
+	return &pb.SetExpression{Expression: &pb.SetExpression_AnyOf{AnyOf: &pb.SetList{Sets: sets}}}
+}
+
+func allOf(sets ...*pb.SetExpression) *pb.SetExpression {
+	return &pb.SetExpression{Expression: &pb.SetExpression_AllOf{AllOf: &pb.SetList{Sets: sets}}}
+}
+
+func minus(whole, without *pb.SetExpression) *pb.SetExpression {
+	difference := &pb.SetDifference{Any: whole, Except: without}
+	return &pb.SetExpression{Expression: &pb.SetExpression_Difference{Difference: difference}}
+}

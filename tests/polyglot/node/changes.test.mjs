@@ -1,0 +1,165 @@
+// What is remembered follows the daemon: a reload, a restart, and every message
+// that the contract has for changes, those included that no daemon sends at
+// will.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import grpc from '@grpc/grpc-js';
+
+import { v1 } from './contract.mjs';
+import { Daemon, openRouter } from './daemon.mjs';
+import { FIELDS } from './router.mjs';
+
+const [ANN, JOE, SUE] = ['@ann:example.org', '@joe:example.org', '@sue:example.org'];
+
+const shownTo = (recipient) =>
+  JSON.stringify({ rules: [{ name: 'r', allow: { from: ANN, to: recipient } }] });
+
+test('a reload is followed', async (t) => {
+  const daemon = await Daemon.serving(t, shownTo(JOE));
+  const router = await openRouter(t, daemon.address, ['example.org']);
+  const before = router.revision;
+  await expect(router, JOE, SUE);
+
+  const changed = router.follow();
+  daemon.reload(shownTo(SUE));
+  await changed;
+  assert.notEqual(router.revision, before);
+  await expect(router, SUE, JOE);
+  assert.ok((await router.interest(SUE)).has(ANN));
+  assert.ok(!(await router.interest(JOE)).has(ANN));
+});
+
+test('a restart is survived', async (t) => {
+  const daemon = await Daemon.serving(t, shownTo(JOE));
+  const router = await openRouter(t, daemon.address, ['example.org']);
+  const before = router.revision;
+  await expect(router, JOE, SUE);
+
+  const ended = assert.rejects(router.follow());
+  await daemon.end('SIGKILL');
+  await ended;
+  await daemon.start(shownTo(SUE));
+  // The revision is of another history: `Reset`, or Joe would stay.
+  await router.connect();
+  assert.notEqual(router.revision, before);
+  await expect(router, SUE, JOE);
+});
+
+async function expect(router, inside, outside) {
+  const [audience] = await router.audiences([ANN]);
+  assert.ok(audience.has(inside), inside);
+  assert.ok(!audience.has(outside), outside);
+}
+
+// --- what no daemon sends at will
+
+/** A server that answers each request, `Open` included, with what a test has written. */
+async function scripted(t, ...script) {
+  const server = new grpc.Server();
+  server.addService(v1.PresenceRouterService.service, {
+    routeStates(call) {
+      call.on('data', () => script.shift().forEach((message) => call.write(message)));
+      call.on('end', () => call.end());
+    },
+  });
+  t.after(() => server.forceShutdown());
+  const port = await new Promise((resolve, reject) => {
+    const bound = (why, port) => (why ? reject(why) : resolve(port));
+    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), bound);
+  });
+  return openRouter(t, `127.0.0.1:${port}`, ['example.org']);
+}
+
+const opened = (milliseconds = 60_000) => {
+  const interval = { seconds: Math.floor(milliseconds / 1000), nanos: (milliseconds % 1000) * 1e6 };
+  return [{ opened: { revision: 'e:1', heartbeatInterval: interval } }];
+};
+
+/** A set in a part for each user. */
+const defined = (id, ...ids) =>
+  ids.map((user, i) => ({
+    setPart: { id, users: { userIds: [user] }, last: i === ids.length - 1 },
+  }));
+
+const delivered = (batchId, recipientsSetId, ...hides) => ({
+  deliveries: {
+    batchId,
+    revision: 'e:1',
+    deliveries: [{ recipientsSetId, stateIndexes: [0], hides }],
+  },
+});
+
+test('`Changed` voids whom it names', async (t) => {
+  const users = (...userIds) => ({ users: { userIds } });
+  const gained = [{ senders: users(ANN), recipients: users(SUE) }];
+  const router = await scripted(
+    t,
+    opened(),
+    [...defined(1, JOE), delivered(1, 1)],
+    [{ interestAnswer: { queryId: 2, revision: 'e:1' } }],
+    [
+      { interestAnswer: { queryId: 3, revision: 'e:1' } },
+      { setEdit: { id: 1, removed: [JOE], added: [SUE] } },
+      { changed: { revision: 'e:2', gained } },
+    ],
+    // Ann is asked about again; Joe, as a recipient, need not be.
+    [delivered(4, 1)],
+  );
+  await expect(router, JOE, SUE);
+  await router.interest(JOE);
+  const changed = router.follow();
+  await router.interest(SUE);
+  await changed;
+  assert.equal(router.revision, 'e:2');
+  await expect(router, SUE, JOE);
+  await router.interest(JOE);
+});
+
+test('a retired set voids answers', async (t) => {
+  const router = await scripted(
+    t,
+    opened(),
+    [...defined(1, JOE), delivered(1, 1)],
+    [{ setRetired: { id: 1 } }, { interestAnswer: { queryId: 2, revision: 'e:1' } }],
+    [...defined(2, SUE), delivered(3, 2)],
+  );
+  await expect(router, JOE, SUE);
+  await router.interest(JOE);
+  await expect(router, SUE, JOE);
+});
+
+test('an answer is remembered until then', async (t) => {
+  const router = await scripted(t, opened(), [...defined(1, JOE), delivered(1, 1)]);
+  await expect(router, JOE, SUE);
+  await expect(router, JOE, SUE);
+});
+
+test('a hide is kept, and an unknown field hides all', async (t) => {
+  const hide = (user, fields, unlessPresence = []) => ({
+    users: { users: { userIds: [user] } },
+    fields,
+    unlessPresence,
+  });
+  const hides = [hide(JOE, [2], ['online']), hide(SUE, [2, 99])];
+  const router = await scripted(t, opened(), [
+    ...defined(1, JOE, SUE),
+    delivered(1, 1, ...hides),
+  ]);
+  const [audience] = await router.audiences([ANN]);
+  assert.deepEqual(audience.hidden(JOE, 'online'), []);
+  assert.deepEqual(audience.hidden(JOE, 'busy'), ['PRESENCE_FIELD_STATUS_MSG']);
+  assert.deepEqual(audience.hidden(SUE, 'online'), FIELDS);
+});
+
+test('an unknown message ends the stream', async (t) => {
+  const router = await scripted(t, opened(), [{}]);
+  await assert.rejects(router.audiences([ANN]), /does not know/);
+  await assert.rejects(router.audiences([ANN]), /does not know/);
+});
+
+test('silence means unreachable', async (t) => {
+  const router = await scripted(t, opened(50), []);
+  await assert.rejects(router.audiences([ANN]), /heartbeats/);
+});

@@ -1,0 +1,259 @@
+// A homeserver's end of RouteStates: asks once, and remembers until told.
+//
+// Shows what a client must do. The rules are those at RouteStatesResponse. Any
+// rejection means "no verdict".
+
+import grpc from '@grpc/grpc-js';
+
+import { NoVerdict, Sets } from './sets.mjs';
+
+/** Every field that can be hidden: values of `PresenceField`. */
+export const FIELDS = [
+  'PRESENCE_FIELD_PRESENCE',
+  'PRESENCE_FIELD_STATUS_MSG',
+  'PRESENCE_FIELD_LAST_ACTIVE_TS',
+  'PRESENCE_FIELD_CURRENTLY_ACTIVE',
+];
+
+/** A request has a mistake. The stream goes on. */
+export class Refused extends Error {}
+
+const nobody = () => false;
+
+/** The recipients of a sender, or the senders of a recipient. */
+class Answer {
+  #user;
+  #set;
+  #hides;
+
+  constructor(user, set = nobody, hides = []) {
+    this.#user = user;
+    this.#set = set;
+    this.#hides = hides;
+  }
+
+  has(other) {
+    // Team-mates share one set, so it may hold the very user it is for.
+    return other !== this.#user && this.#set(other);
+  }
+
+  /** Fields that must not be shown between the two. An unknown one hides all. */
+  hidden(other, presence) {
+    const hides = this.#hides.filter(
+      ({ users, hide }) => users(other) && !hide.unlessPresence.includes(presence),
+    );
+    const fields = new Set(hides.flatMap(({ hide }) => hide.fields));
+    return [...fields].every((field) => FIELDS.includes(field)) ? [...fields] : FIELDS;
+  }
+}
+
+/** One stream at a time, and what it lets us remember. */
+export class Router {
+  /** Revision of all that is remembered. */
+  revision = '';
+
+  #client;
+  #serverNames;
+  #audiences = new Map(); // by sender
+  #interests = new Map(); // by recipient
+  // Of the stream.
+  #call;
+  #sets;
+  #asked; // by id: whom the request is about, and whom to tell
+  #lastId;
+  #waiting; // for the stream to be open, then for changes
+  #silence; // the end, unless something comes
+  #ended;
+
+  constructor(client, serverNames) {
+    this.#client = client;
+    this.#serverNames = serverNames;
+  }
+
+  /**
+   * Opens the stream; again, when it has ended. Answers outlive their stream, for
+   * the daemon says what has changed since the revision that we resume from. Sets
+   * do not.
+   */
+  async connect() {
+    [this.#sets, this.#asked, this.#lastId] = [new Sets(), new Map(), 0];
+    [this.#waiting, this.#ended] = [[], undefined];
+    const call = this.#client.routeStates(new grpc.Metadata({ waitForReady: true }));
+    this.#call = call;
+    call.on('data', (message) => this.#call === call && this.#read(message));
+    call.on('error', (why) => this.#call === call && this.#end(why));
+    call.on('end', () => this.#call === call && this.#end(new NoVerdict('the stream ended')));
+    this.#expectWithin(10_000);
+
+    call.write({ open: { serverNames: this.#serverNames, resumeRevision: this.revision } });
+    await this.#next();
+  }
+
+  /** Ends the stream. */
+  close() {
+    this.#end(new NoVerdict('closed'));
+  }
+
+  /** Who may see each of these users, in their order. */
+  async audiences(senders) {
+    // Something may change while we ask, and void what we had.
+    for (;;) {
+      const unknown = senders.filter((user) => !this.#audiences.has(user));
+      if (unknown.length === 0) return senders.map((user) => this.#audiences.get(user));
+      const states = unknown.map((userId) => ({ userId }));
+      await this.#ask(unknown, (id) => ({ batch: { batchId: id, states } }));
+    }
+  }
+
+  /** Whose presence this user may see. */
+  async interest(recipient) {
+    while (!this.#interests.has(recipient)) {
+      await this.#ask([recipient], (id) => ({ interest: { queryId: id, userId: recipient } }));
+    }
+    return this.#interests.get(recipient);
+  }
+
+  /** Waits for the next change, after which the revision is another. */
+  async follow() {
+    await this.#next();
+  }
+
+  #next() {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) return reject(this.#ended);
+      this.#waiting.push({ resolve, reject });
+    });
+  }
+
+  #ask(users, request) {
+    this.#lastId += 1;
+    const id = String(this.#lastId);
+    return new Promise((resolve, reject) => {
+      if (this.#ended) return reject(this.#ended);
+      this.#asked.set(id, { users, resolve, reject });
+      this.#call.write(request(id));
+    });
+  }
+
+  #answered(id) {
+    const asked = this.#asked.get(id);
+    if (!asked) throw new NoVerdict(`an answer to what was not asked: ${id}`);
+    this.#asked.delete(id);
+    return asked;
+  }
+
+  #tell() {
+    for (const { resolve } of this.#waiting.splice(0)) resolve();
+  }
+
+  #expectWithin(milliseconds) {
+    clearTimeout(this.#silence);
+    const end = () => this.#end(new NoVerdict('two heartbeats are missing'));
+    this.#silence = setTimeout(end, milliseconds);
+  }
+
+  #end(why) {
+    if (this.#ended) return;
+    this.#ended = why;
+    clearTimeout(this.#silence);
+    this.#call.cancel();
+    for (const { reject } of [...this.#asked.values(), ...this.#waiting.splice(0)]) reject(why);
+    this.#asked.clear();
+  }
+
+  #read(message) {
+    if (this.#ended) return;
+    this.#silence.refresh();
+    try {
+      this.#take(message);
+    } catch (why) {
+      this.#end(why);
+    }
+  }
+
+  #take(message) {
+    switch (message.message) {
+      case 'opened': {
+        const { revision, heartbeatInterval } = message.opened;
+        this.#expectWithin(2000 * heartbeatInterval.seconds + heartbeatInterval.nanos / 500_000);
+        this.revision ||= revision;
+        // Else what has changed since comes next, and only then it may be used.
+        if (this.revision === revision) this.#tell();
+        break;
+      }
+      case 'setPart':
+        this.#sets.define(message.setPart);
+        break;
+      case 'setEdit':
+        this.#sets.edit(message.setEdit);
+        break;
+      case 'setRetired':
+        this.#sets.retire(message.setRetired.id);
+        // Which of them use it we do not note: all are asked for again.
+        this.#forget();
+        break;
+      case 'changed':
+        this.#sets.changed();
+        for (const pairs of [...message.changed.gained, ...message.changed.lost]) {
+          drop(this.#audiences, this.#sets.compile(pairs.senders));
+          drop(this.#interests, this.#sets.compile(pairs.recipients));
+        }
+        this.revision = message.changed.revision;
+        this.#tell();
+        break;
+      case 'reset':
+        this.#sets = new Sets();
+        this.#forget();
+        this.revision = message.reset.revision;
+        this.#tell();
+        break;
+      case 'deliveries':
+        this.#rememberBatch(message.deliveries);
+        break;
+      case 'interestAnswer': {
+        const { queryId, sendersSetId, hides } = message.interestAnswer;
+        const { users, resolve } = this.#answered(queryId);
+        this.#interests.set(users[0], this.#answer(users[0], sendersSetId, hides));
+        resolve();
+        break;
+      }
+      case 'requestError': {
+        const { request, message: why } = message.requestError;
+        this.#answered(message.requestError[request]).reject(new Refused(why));
+        break;
+      }
+      case 'heartbeat':
+        break;
+      default:
+        // Whatever it says, we can no longer tell what is current.
+        throw new NoVerdict('a message that this client does not know');
+    }
+  }
+
+  #rememberBatch({ batchId, deliveries }) {
+    const { users, resolve } = this.#answered(batchId);
+    const answers = new Map(users.map((user) => [user, new Answer(user)]));
+    for (const { recipientsSetId, stateIndexes, hides } of deliveries) {
+      for (const user of stateIndexes.map((index) => users[index])) {
+        answers.set(user, this.#answer(user, recipientsSetId, hides));
+      }
+    }
+    answers.forEach((answer, user) => this.#audiences.set(user, answer));
+    resolve();
+  }
+
+  #answer(user, setId, hides) {
+    const set = setId === '0' ? undefined : this.#sets.get(setId);
+    const compiled = hides.map((hide) => ({ users: this.#sets.compile(hide.users), hide }));
+    return new Answer(user, set, compiled);
+  }
+
+  #forget() {
+    this.#audiences.clear();
+    this.#interests.clear();
+  }
+}
+
+function drop(answers, named) {
+  for (const user of answers.keys()) if (named(user)) answers.delete(user);
+}

@@ -1,0 +1,208 @@
+"""A homeserver's end of `RouteStates`: asks once, and remembers until told.
+
+Shows what a client must do; a real one would ask from several threads. The rules
+are those at `RouteStatesResponse`. Any exception means "no verdict".
+"""
+
+import queue
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import grpc
+from presence_router.v1 import route_states_pb2 as pb
+from presence_router.v1.presence_pb2 import Hide, PresenceField, PresenceState
+from presence_router.v1.presence_router_pb2_grpc import PresenceRouterServiceStub
+from sets import Contains, NoVerdict, Sets
+
+FIELDS = frozenset(PresenceField.values()) - {PresenceField.PRESENCE_FIELD_UNSPECIFIED}
+
+
+class Refused(Exception):
+    """A request has a mistake. The stream goes on."""
+
+
+@dataclass
+class Answer:
+    """The recipients of a sender, or the senders of a recipient."""
+
+    user: str
+    _contains: Contains
+    _hides: list[tuple[Contains, Hide]] = field(default_factory=list)
+
+    def __contains__(self, other: str) -> bool:
+        # Team-mates share one set, so it may hold the very user it is for.
+        return other != self.user and self._contains(other)
+
+    def hidden(self, other: str, presence: str) -> frozenset[int]:
+        """Fields that must not be shown between the two. An unknown one hides all."""
+        fields = {
+            what
+            for contains, hide in self._hides
+            if contains(other) and presence not in hide.unless_presence
+            for what in hide.fields
+        }
+        return frozenset(fields) if fields <= FIELDS else FIELDS
+
+
+class Router:
+    """One stream at a time, and what it lets us remember."""
+
+    def __init__(self, channel: grpc.Channel, server_names: Iterable[str]) -> None:
+        self._stub = PresenceRouterServiceStub(channel)
+        self._server_names = list(server_names)
+        self.revision = ""
+        self._forget()
+
+    def connect(self) -> None:
+        """Opens the stream; again, when it has ended.
+
+        Answers outlive their stream, for the daemon says what has changed since
+        the revision that we resume from. Sets do not.
+        """
+        self._sets, self._last_id = Sets(), 0
+        self._asked: dict[int, list[str]] = {}
+        self._requests: queue.SimpleQueue[pb.RouteStatesRequest | None] = queue.SimpleQueue()
+        self._responses: queue.SimpleQueue[pb.RouteStatesResponse | Exception] = queue.SimpleQueue()
+        self._call = self._stub.RouteStates(iter(self._requests.get, None), wait_for_ready=True)
+        threading.Thread(target=pump, args=(self._call, self._responses), daemon=True).start()
+
+        resume = self.revision
+        self._silence: float | None = 10.0
+        self._send(open=pb.Open(server_names=self._server_names, resume_revision=resume))
+        opened = self._receive()
+        if opened.WhichOneof("message") != "opened":
+            raise self._end(NoVerdict("the stream does not open"))
+        self._silence = 2 * opened.opened.heartbeat_interval.ToTimedelta().total_seconds()
+        if not resume:
+            self.revision = opened.opened.revision
+        elif opened.opened.revision != resume:
+            self.follow()
+
+    def close(self) -> None:
+        """Ends the stream."""
+        self._requests.put(None)
+        self._call.cancel()
+
+    def audiences(self, senders: Iterable[str]) -> dict[str, Answer]:
+        """Who may see each of these users."""
+        senders = list(senders)
+        # Something may change while we ask, and void what we had.
+        while unknown := [user for user in senders if user not in self._audiences]:
+            states = [PresenceState(user_id=user) for user in unknown]
+            self._wait(unknown, batch=pb.StateBatch(batch_id=self._next_id(), states=states))
+        return {user: self._audiences[user] for user in senders}
+
+    def interest(self, recipient: str) -> Answer:
+        """Whose presence this user may see."""
+        while recipient not in self._interests:
+            query = pb.InterestQuery(query_id=self._next_id(), user_id=recipient)
+            self._wait([recipient], interest=query)
+        return self._interests[recipient]
+
+    def follow(self) -> str:
+        """Waits for the next change, and returns the revision that is current then."""
+        while self._read() not in ("changed", "reset"):
+            pass
+        return self.revision
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _wait(self, users: list[str], **request: pb.StateBatch | pb.InterestQuery) -> None:
+        self._asked[self._last_id] = users
+        self._send(**request)
+        while self._asked:
+            self._read()
+
+    def _send(self, **message: pb.Open | pb.StateBatch | pb.InterestQuery) -> None:
+        self._requests.put(pb.RouteStatesRequest(**message))
+
+    def _receive(self) -> pb.RouteStatesResponse:
+        try:
+            message = self._responses.get(timeout=self._silence)
+        except queue.Empty:
+            raise self._end(NoVerdict("two heartbeats are missing")) from None
+        if isinstance(message, Exception):
+            raise self._end(message)
+        return message
+
+    def _end(self, why: Exception) -> Exception:
+        self.close()
+        return why
+
+    def _read(self) -> str:
+        message = self._receive()
+        try:
+            return self._take(message)
+        except NoVerdict as why:
+            raise self._end(why) from None
+
+    def _take(self, message: pb.RouteStatesResponse) -> str:
+        kind = message.WhichOneof("message")
+        match kind:
+            case "set_part":
+                self._sets.define(message.set_part)
+            case "set_edit":
+                self._sets.edit(message.set_edit)
+            case "set_retired":
+                self._sets.retire(message.set_retired.id)
+                # Which of them use it we do not note: all are asked for again.
+                self._forget()
+            case "changed":
+                self._sets.changed()
+                for pairs in (*message.changed.gained, *message.changed.lost):
+                    self._void(self._audiences, self._sets.compile(pairs.senders))
+                    self._void(self._interests, self._sets.compile(pairs.recipients))
+                self.revision = message.changed.revision
+            case "reset":
+                self._sets = Sets()
+                self._forget()
+                self.revision = message.reset.revision
+            case "deliveries":
+                self._remember_batch(message.deliveries)
+            case "interest_answer":
+                (user,) = self._asked.pop(message.interest_answer.query_id)
+                answer = message.interest_answer
+                self._interests[user] = self._answer(user, answer.senders_set_id, answer.hides)
+            case "request_error":
+                error = message.request_error
+                self._asked.pop(error.batch_id or error.query_id)
+                raise Refused(error.message)
+            case "heartbeat":
+                pass
+            case _:
+                # Whatever it says, we can no longer tell what is current.
+                raise NoVerdict("a message that this client does not know")
+        return kind
+
+    def _remember_batch(self, deliveries: pb.Deliveries) -> None:
+        users = self._asked.pop(deliveries.batch_id)
+        answers = {user: self._answer(user, 0, ()) for user in users}
+        for one in deliveries.deliveries:
+            for user in (users[index] for index in one.state_indexes):
+                answers[user] = self._answer(user, one.recipients_set_id, one.hides)
+        self._audiences |= answers
+
+    def _answer(self, user: str, set_id: int, hides: Iterable[Hide]) -> Answer:
+        contains = self._sets[set_id] if set_id else lambda _user: False
+        return Answer(user, contains, [(self._sets.compile(hide.users), hide) for hide in hides])
+
+    def _void(self, answers: dict[str, Answer], named: Contains) -> None:
+        for user in [user for user in answers if named(user)]:
+            del answers[user]
+
+    def _forget(self) -> None:
+        self._audiences: dict[str, Answer] = {}
+        self._interests: dict[str, Answer] = {}
+
+
+def pump(call: Iterable[pb.RouteStatesResponse], responses: queue.SimpleQueue) -> None:
+    """Hands on what comes, so that whoever waits can give up waiting."""
+    try:
+        for message in call:
+            responses.put(message)
+        responses.put(NoVerdict("the stream ended"))
+    except grpc.RpcError as why:
+        responses.put(why)

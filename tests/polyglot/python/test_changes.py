@@ -1,0 +1,185 @@
+"""What is remembered follows the daemon: a reload, a restart, and every message
+that the contract has for changes, those included that no daemon sends yet.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import pytest
+from daemon import LONG, Daemon
+from presence_router.v1 import presence_router_pb2_grpc as services
+from presence_router.v1 import route_states_pb2 as pb
+from presence_router.v1.presence_pb2 import Hide
+from presence_router.v1.sets_pb2 import SetExpression, UserList
+from router import FIELDS, NoVerdict, Router
+
+ANN, JOE, SUE = "@ann:example.org", "@joe:example.org", "@sue:example.org"
+
+
+def shown_to(recipient: str) -> str:
+    return f'{{"rules": [{{"name": "r", "allow": {{"from": "{ANN}", "to": "{recipient}"}}}}]}}'
+
+
+Connect = Callable[[Any, list[str]], Router]
+
+
+def test_a_reload_is_followed(start: Callable[[str], Daemon], connect: Connect) -> None:
+    daemon = start(shown_to(JOE))
+    router = connect(daemon, ["example.org"])
+    before = router.revision
+    assert JOE in router.audiences([ANN])[ANN]
+
+    daemon.reload(shown_to(SUE))
+    assert router.follow() != before
+    audience = router.audiences([ANN])[ANN]
+    assert SUE in audience and JOE not in audience
+    assert ANN in router.interest(SUE) and ANN not in router.interest(JOE)
+
+
+def test_a_restart_is_survived(start: Callable[[str], Daemon], connect: Connect) -> None:
+    daemon = start(shown_to(JOE))
+    router = connect(daemon, ["example.org"])
+    before = router.revision
+    assert JOE in router.audiences([ANN])[ANN]
+
+    daemon.end(signal.SIGKILL)
+    with pytest.raises((grpc.RpcError, NoVerdict)):
+        router.follow()
+    daemon.start(shown_to(SUE))
+    # The revision is of another history: `Reset`, or Joe would stay.
+    router.connect()
+    assert router.revision != before
+    audience = router.audiences([ANN])[ANN]
+    assert SUE in audience and JOE not in audience
+
+
+# --- what no daemon sends at will
+
+
+class Scripted(services.PresenceRouterServiceServicer):
+    """Answers each request, `Open` included, with what a test has written."""
+
+    def __init__(self, script: list[list[pb.RouteStatesResponse]]) -> None:
+        self._script = iter(script)
+
+    def RouteStates(
+        self, requests: Iterator[pb.RouteStatesRequest], _context: grpc.ServicerContext
+    ) -> Iterator[pb.RouteStatesResponse]:
+        for _ in requests:
+            yield from next(self._script)
+
+
+@pytest.fixture
+def scripted(connect: Connect) -> Iterator[Callable[..., Router]]:
+    servers = []
+
+    def serve(*script: list[pb.RouteStatesResponse]) -> Router:
+        server = grpc.server(futures.ThreadPoolExecutor(2))
+        services.add_PresenceRouterServiceServicer_to_server(Scripted(list(script)), server)
+        servers.append(server)
+
+        class Address:
+            address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+
+        server.start()
+        return connect(Address, ["example.org"])
+
+    yield serve
+    for server in servers:
+        server.stop(None)
+
+
+def told(**message: Any) -> pb.RouteStatesResponse:
+    return pb.RouteStatesResponse(**message)
+
+
+def opened(seconds: float = LONG) -> list[pb.RouteStatesResponse]:
+    message = pb.Opened(revision="e:1")
+    message.heartbeat_interval.FromNanoseconds(int(seconds * 1e9))
+    return [told(opened=message)]
+
+
+def users(*ids: str) -> SetExpression:
+    return SetExpression(users=UserList(user_ids=ids))
+
+
+def defined(set_id: int, *ids: str) -> list[pb.RouteStatesResponse]:
+    """A set in a part for each user."""
+    parts = [pb.SetPart(id=set_id, users=UserList(user_ids=[user])) for user in ids]
+    parts[-1].last = True
+    return [told(set_part=part) for part in parts]
+
+
+def delivered(batch_id: int, set_id: int, *hides: Hide) -> pb.RouteStatesResponse:
+    one = pb.Delivery(recipients_set_id=set_id, state_indexes=[0], hides=hides)
+    return told(deliveries=pb.Deliveries(batch_id=batch_id, revision="e:1", deliveries=[one]))
+
+
+def test_changed_voids_whom_it_names_and_edits_whom_it_does_not(scripted: Any) -> None:
+    gained = pb.PairProduct(senders=users(ANN), recipients=users(SUE))
+    router = scripted(
+        opened(),
+        [*defined(1, JOE), delivered(1, 1)],
+        [
+            told(interest_answer=pb.InterestAnswer(query_id=2, revision="e:1")),
+            told(set_edit=pb.SetEdit(id=1, removed=[JOE], added=[SUE])),
+            told(changed=pb.Changed(revision="e:2", gained=[gained])),
+        ],
+        # Ann was asked about again; Joe, as a recipient, need not be.
+        [delivered(3, 1)],
+    )
+    assert JOE in router.audiences([ANN])[ANN]
+    assert ANN not in router.interest(JOE)
+    assert router.follow() == router.revision == "e:2"
+    audience = router.audiences([ANN])[ANN]
+    assert SUE in audience and JOE not in audience
+    assert ANN not in router.interest(JOE)
+
+
+def test_a_retired_set_voids_answers(scripted: Any) -> None:
+    router = scripted(
+        opened(),
+        [
+            *defined(1, JOE),
+            delivered(1, 1),
+            told(set_retired=pb.SetRetired(id=1)),
+            told(changed=pb.Changed(revision="e:2")),
+        ],
+        [*defined(2, SUE), delivered(2, 2)],
+    )
+    assert JOE in router.audiences([ANN])[ANN]
+    router.follow()
+    assert SUE in router.audiences([ANN])[ANN]
+
+
+def test_an_answer_is_remembered_until_then(scripted: Any) -> None:
+    router = scripted(opened(), [*defined(1, JOE), delivered(1, 1)])
+    for _ in range(2):
+        assert JOE in router.audiences([ANN])[ANN]
+
+
+def test_a_hide_is_kept_and_an_unknown_field_hides_all(scripted: Any) -> None:
+    hides = [
+        Hide(users=users(JOE), fields=[2], unless_presence=["online"]),
+        Hide(users=users(SUE), fields=[2, 99]),
+    ]
+    router = scripted(opened(), [*defined(1, JOE, SUE), delivered(1, 1, *hides)])
+    audience = router.audiences([ANN])[ANN]
+    assert audience.hidden(JOE, "online") == set()
+    assert audience.hidden(JOE, "busy") == {2}
+    assert audience.hidden(SUE, "online") == FIELDS
+
+
+def test_an_unknown_message_ends_the_stream(scripted: Any) -> None:
+    router = scripted(opened(), [pb.RouteStatesResponse.FromString(b"\xfa\x06\x00")])
+    with pytest.raises(NoVerdict, match="does not know"):
+        router.audiences([ANN])
+
+
+def test_silence_means_unreachable(scripted: Any) -> None:
+    router = scripted(opened(0.05), [])
+    with pytest.raises(NoVerdict, match="heartbeats"):
+        router.audiences([ANN])

@@ -1,0 +1,102 @@
+"""The set evaluator, by the contract's words; and what the stream may do to sets."""
+
+import re
+from itertools import product
+
+import pytest
+from presence_router.v1.route_states_pb2 import SetEdit, SetPart
+from presence_router.v1.sets_pb2 import Everyone, SetDifference, SetExpression, SetList, UserList
+from sets import NoVerdict, Sets, glob
+
+EVERYONE = SetExpression(everyone=Everyone())
+
+
+def users(*ids: str) -> SetExpression:
+    return SetExpression(users=UserList(user_ids=ids))
+
+
+def minus(whole: SetExpression, without: SetExpression) -> SetExpression:
+    return SetExpression(difference=SetDifference(any=whole, **{"except": without}))
+
+
+def part(set_id: int, *ids: str, last: bool = True) -> SetPart:
+    return SetPart(id=set_id, users=UserList(user_ids=ids), last=last)
+
+
+def test_globs_do_what_their_definition_says() -> None:
+    def words(letters: str, longest: int) -> list[str]:
+        return ["".join(w) for n in range(longest + 1) for w in product(letters, repeat=n)]
+
+    for pattern in words("ab*?", 4):
+        regex = re.compile(pattern.replace("*", ".*").replace("?", "."))
+        for text in words("ab", 5):
+            assert glob(pattern, text) == bool(regex.fullmatch(text)), (pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("expression", "inside", "outside"),
+    [
+        (users("@a:x"), "@a:x", "@a:X"),
+        (EVERYONE, "@never:met.before:8448", None),
+        (SetExpression(server="*.x"), "@a:b.x", "@b.x:y"),
+        (SetExpression(server="x:8448"), "@a:x:8448", "@a:x"),
+        (SetExpression(match="@*-bot:x"), "@a-bot:x", "@a:b-bot:x"),
+        (SetExpression(match="@??:x"), "@é:x", "@e:x"),
+        (SetExpression(any_of=SetList(sets=[users("@a:x"), users("@b:x")])), "@b:x", "@c:x"),
+        (SetExpression(any_of=SetList()), None, "@a:x"),
+        (SetExpression(all_of=SetList(sets=[EVERYONE, users("@b:x")])), "@b:x", "@c:x"),
+        (minus(EVERYONE, SetExpression(server="x")), "@a:y", "@a:x"),
+    ],
+)
+def test_each_kind(expression: SetExpression, inside: str | None, outside: str | None) -> None:
+    contains = Sets().compile(expression)
+    assert inside is None or contains(inside)
+    assert outside is None or not contains(outside)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        SetExpression(),
+        SetExpression(match="nocolon"),
+        SetExpression(all_of=SetList()),
+        SetExpression(set_id=7),
+        minus(EVERYONE, SetExpression()),
+        # Everyone is in, whatever the other is; and yet.
+        SetExpression(any_of=SetList(sets=[EVERYONE, SetExpression()])),
+        # A kind of a later version of the contract.
+        SetExpression.FromString(b"\xfa\x06\x00"),
+    ],
+)
+def test_what_has_no_clear_meaning_is_no_verdict(expression: SetExpression) -> None:
+    with pytest.raises(NoVerdict):
+        Sets().compile(expression)
+
+
+def test_a_set_is_there_when_it_is_complete() -> None:
+    sets = Sets()
+    sets.define(part(1, "@a:x", last=False))
+    with pytest.raises(NoVerdict):
+        sets[1]
+    sets.define(part(1, "@b:x"))
+    assert sets[1]("@a:x") and sets[1]("@b:x")
+
+
+def test_a_removal_counts_at_once_and_an_addition_when_changed() -> None:
+    sets = Sets()
+    sets.define(part(1, "@a:x"))
+    sets.define(SetPart(id=2, expression=minus(SetExpression(set_id=1), users("@z:x")), last=True))
+    sets.edit(SetEdit(id=1, removed=["@a:x"], added=["@b:x", "@z:x"]))
+    assert not sets[2]("@a:x") and not sets[2]("@b:x")
+    sets.changed()
+    assert sets[2]("@b:x") and not sets[2]("@z:x")
+
+
+def test_a_retired_set_is_gone() -> None:
+    sets = Sets()
+    sets.define(part(1, "@a:x"))
+    sets.retire(1)
+    with pytest.raises(NoVerdict):
+        sets[1]
+    with pytest.raises(NoVerdict):
+        sets.edit(SetEdit(id=1, added=["@b:x"]))
