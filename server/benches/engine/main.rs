@@ -116,7 +116,7 @@ fn route(world: &World, allocations: bool) -> Duration {
         let batch = wire::StateBatch::decode(bytes).unwrap();
         route.begin(&current, &batch, usize::MAX).unwrap();
         let mut defined = Vec::new();
-        while route.advance(&current, &batch, &mut defined) {
+        while route.advance(&current, &batch, &mut defined).unwrap() {
             defined.clear();
         }
         route.finish(&current, &batch).encode_to_vec()

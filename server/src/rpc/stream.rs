@@ -33,7 +33,7 @@ use tonic::{Status, Streaming};
 use tracing::debug;
 
 use self::changes::{Change, Standing};
-use self::ledger::Word;
+pub use self::ledger::Word;
 use self::route::Route;
 use super::fault::Fault;
 use super::request;

@@ -17,9 +17,12 @@ const MAX_PART_BYTES: usize = 128 * 1024;
 
 /// What is told of sets.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Word {
+pub enum Word {
+    /// One begins, or goes on.
     Part(SetPart),
+    /// A list has other users.
     Edit(SetEdit),
+    /// One ends.
     Retired(SetRetired),
 }
 

@@ -80,7 +80,7 @@ impl Route {
     /// # Errors
     ///
     /// The client's budget has no room for the sets of the batch.
-    pub(super) fn advance(
+    pub fn advance(
         &mut self,
         current: &Current,
         batch: &StateBatch,
@@ -105,7 +105,7 @@ impl Route {
     ///
     /// The user or the revision is not valid, or the client's budget has no room
     /// for the set.
-    pub(super) fn interest(
+    pub fn interest(
         &mut self,
         current: &Current,
         query: &InterestQuery,
