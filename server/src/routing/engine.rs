@@ -5,12 +5,15 @@
 //! Readers hold snapshots and never wait; the engine copies what they share at
 //! the moment that it changes it.
 
+mod classify;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::classes::{ClassList, Classes};
+use self::classify::Classified;
+use super::classes::Classes;
 use super::members::{Members, Open};
 use super::people::People;
 use super::plan::{Plan, Set};
@@ -100,7 +103,7 @@ impl Engine {
         let mut numbering = Numbering::new(plan);
         let users = numbering.users();
         let people = People::for_about(users.len());
-        Self::evaluate(plan, &mut numbering, &users, people, |_| None)
+        Self::evaluate(plan, &mut numbering, &users, people, None, |_| None)
     }
 
     /// Evaluates a plan over a directory: for each membership, the group and the
@@ -139,7 +142,7 @@ impl Engine {
             })
             .collect();
         let directory = |name: &str| groups.get(name).cloned();
-        Self::evaluate(plan, &mut numbering, &users, people, directory)
+        Self::evaluate(plan, &mut numbering, &users, people, None, directory)
     }
 
     /// The same directory under another plan. Users keep their numbers, unless
@@ -171,7 +174,8 @@ impl Engine {
             });
             return Self::filled(plan, memberships, named);
         }
-        Self::evaluate(plan, &mut numbering, &users, self.snapshot.people.clone(), directory)
+        let people = self.snapshot.people.clone();
+        Self::evaluate(plan, &mut numbering, &users, people, Some(self), directory)
     }
 
     fn evaluate<'p>(
@@ -179,6 +183,7 @@ impl Engine {
         numbering: &mut Numbering<'p>,
         users: &[UserId<'p>],
         mut people: People,
+        before: Option<&Self>,
         directory: impl Fn(&str) -> Option<Arc<Members>>,
     ) -> Result<Self, TooDeep> {
         for user in users {
@@ -200,14 +205,9 @@ impl Engine {
         };
         let open_sets: Box<[SetId]> = ids.clone().filter(open).collect();
         let open_of_rules = open_sets.iter().copied().filter(used).collect();
-        let mut classes = Classes::default();
-        let mut list = ClassList::default();
-        let memberships = Memberships::new(ids.filter(used), &sets, people.count());
-        for number in 0..u32::try_from(people.count()).unwrap_or(u32::MAX) {
-            let server = people.server_of(number);
-            let class = classes.join(server, memberships.of(number), &mut list);
-            people.set_class(number, class);
-        }
+        let carried = before.and_then(|before| Classified::carried(before, &sets, &roles, &people));
+        let Classified { classes, list, people } =
+            carried.unwrap_or_else(|| Classified::anew(&sets, &roles, people));
         let named_servers = numbering.servers().into_iter().map(Into::into).collect();
         let snapshot = Snapshot {
             people,
@@ -354,53 +354,6 @@ impl Edit<'_> {
     fn group(&self) -> &str {
         match self {
             Self::Join { group, .. } | Self::Leave { group, .. } => group,
-        }
-    }
-}
-
-/// For each named user, the sets it is in.
-struct Memberships {
-    starts: Vec<usize>,
-    sets: Vec<SetId>,
-}
-
-impl Memberships {
-    fn new(ids: impl Iterator<Item = SetId> + Clone, sets: &Evaluated, users: usize) -> Self {
-        let members = |id: SetId| at(id).and_then(|id| sets.get(id)).map(|set| set.named());
-        let place = |user: u32| usize::try_from(user).unwrap_or(usize::MAX);
-        // Counting sort by user: count, sum up, fill in.
-        let mut starts = vec![0usize; users + 1];
-        for user in ids.clone().filter_map(members).flatten() {
-            if let Some(count) = starts.get_mut(place(user) + 1) {
-                *count += 1;
-            }
-        }
-        let mut sum = 0;
-        for count in &mut starts {
-            sum += *count;
-            *count = sum;
-        }
-        let mut all = vec![0; sum];
-        let mut next = starts.clone();
-        for id in ids {
-            for user in members(id).into_iter().flatten() {
-                if let Some(next) = next.get_mut(place(user)) {
-                    if let Some(slot) = all.get_mut(*next) {
-                        *slot = id;
-                    }
-                    *next += 1;
-                }
-            }
-        }
-        Self { starts, sets: all }
-    }
-
-    /// Ascending.
-    fn of(&self, user: u32) -> &[SetId] {
-        let place = usize::try_from(user).unwrap_or(usize::MAX);
-        match self.starts.get(place..=place + 1) {
-            Some([start, end]) => self.sets.get(*start..*end).unwrap_or_default(),
-            _ => &[],
         }
     }
 }
