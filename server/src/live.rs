@@ -161,6 +161,15 @@ impl Live {
         Ok(Loaded::Replaced(revision))
     }
 
+    /// The files that the policy in force is made of: its own first. None for the
+    /// example. Waits while a policy is being loaded.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Source::File(path) = &self.source else { return Vec::new() };
+        let inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let (folder, own) = (Folder::of(path), path.clone());
+        std::iter::once(own).chain(inputs.files.keys().map(|name| folder.path(name))).collect()
+    }
+
     /// Where the policy comes from.
     pub fn source(&self) -> &Source {
         &self.source
