@@ -21,6 +21,9 @@ mod bad_input;
 /// Edits of the directory, against a rebuild.
 #[cfg(test)]
 mod edits;
+/// The corpora of the fuzz targets, replayed.
+#[cfg(test)]
+mod fuzz;
 /// `routing` knows no protocol, file or clock.
 #[cfg(test)]
 mod layers;
