@@ -24,6 +24,9 @@ mod changes;
 /// Edits of the directory, against a rebuild.
 #[cfg(test)]
 mod edits;
+/// The corpora of the fuzz targets, replayed.
+#[cfg(test)]
+mod fuzz;
 /// The page for authors of homeservers: its code is that of the files it names.
 #[cfg(test)]
 mod integration_page;

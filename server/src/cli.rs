@@ -103,6 +103,10 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILE", env = "PRESENCE_ROUTER_POLICY")]
     policy: Option<PathBuf>,
 
+    /// Whether a change of the policy's files comes into force by itself [default: true]
+    #[arg(long, value_name = "BOOL", env = "PRESENCE_ROUTER_WATCH_POLICY")]
+    watch_policy: Option<bool>,
+
     /// TCP address to listen on, a loopback one; port 0 takes a free one [default, if no
     /// socket is given either: 127.0.0.1:9470]
     #[arg(long, value_name = "ADDRESS", env = "PRESENCE_ROUTER_LISTEN_TCP", value_parser = tcp_address)]
@@ -185,6 +189,7 @@ impl Settings {
             config.listen.unix = self.listen_unix;
         }
         config.policy = self.policy.or(config.policy);
+        config.watch_policy = self.watch_policy.unwrap_or(config.watch_policy);
         config.log.format = self.log_format.unwrap_or(config.log.format);
         config.log.filter = self.log.unwrap_or(config.log.filter);
         Ok(config)

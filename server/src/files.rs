@@ -57,8 +57,13 @@ impl Folder {
             .all(|(name, digest)| self.bytes(name).is_ok_and(|text| Digest::of(&text) == *digest))
     }
 
+    /// Where a file is, by its name as the policy has it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
     fn bytes(&self, name: &str) -> io::Result<Vec<u8>> {
-        let path = self.path.join(name);
+        let path = self.path(name);
         let about = std::fs::metadata(&path)?;
         // Asked first: a pipe would be waited for, a device read for ever.
         match about.len() {

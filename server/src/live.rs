@@ -203,6 +203,15 @@ impl Live {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The files that the policy in force is made of: its own first. None for the
+    /// example. Waits while a policy is being loaded.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Source::File(path) = &self.source else { return Vec::new() };
+        let inputs = &self.writer().inputs;
+        let (folder, own) = (Folder::of(path), path.clone());
+        std::iter::once(own).chain(inputs.files.keys().map(|name| folder.path(name))).collect()
+    }
+
     /// Where the policy comes from.
     pub fn source(&self) -> &Source {
         &self.source

@@ -5,10 +5,11 @@
 //! is said when it is wrong; `yaml` keeps the place of everything in the text,
 //! `read` turns that into a document, and `resolve` a document into a plan.
 //! `trial` runs the policy's own tests, with `verdict` to say why one fails;
-//! `warn` and [`synapse`] say what is valid and yet probably not meant, by what
+//! [`compare`] says in what two policies differ; `warn` and [`synapse`] say what is valid and yet probably not meant, by what
 //! `reach` knows of sets. `schema` says to editors what `read` takes. `docs/policy.md`
 //! is the reference for authors.
 
+pub mod compare;
 pub mod document;
 pub mod problem;
 mod reach;
@@ -24,6 +25,7 @@ mod verdict;
 mod warn;
 mod yaml;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -176,6 +178,12 @@ impl Files for NoFiles {
     fn read(&self, _: &str) -> io::Result<Vec<u8>> {
         Err(io::Error::other("only a policy that is a file itself can name others"))
     }
+}
+
+/// Names of the files that a policy names, also one with problems, as far as it is
+/// YAML.
+pub fn named_files(text: &[u8]) -> BTreeSet<String> {
+    read::named_files(text)
 }
 
 /// A number of things.

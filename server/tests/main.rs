@@ -40,3 +40,6 @@ mod shutdown;
 /// Policies and settings that `serve` does not start with.
 #[cfg(test)]
 mod start;
+/// A change of the policy's files, and every way of making one.
+#[cfg(test)]
+mod watch;

@@ -1,7 +1,9 @@
 //! Whole policies: what each construct becomes, and what a hostile text costs.
 
+mod compare;
 mod members;
 mod messages;
+mod positions;
 mod schema;
 
 mod scope;
