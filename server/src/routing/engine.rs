@@ -37,6 +37,8 @@ pub struct Engine {
     classes: Classes,
     /// All sets with an open rule, of rules or not.
     open_sets: Box<[SetId]>,
+    /// By user: how many lists name it, those of the plan counted as one.
+    naming: Vec<u32>,
     /// What readers get a clone of.
     snapshot: Snapshot,
 }
@@ -209,6 +211,13 @@ impl Engine {
         let Classified { classes, list, people } =
             carried.unwrap_or_else(|| Classified::anew(&sets, &roles, people));
         let named_servers = numbering.servers().into_iter().map(Into::into).collect();
+        let naming = naming(users, &recipes, &sets, &people);
+        let servers = people.users_by_server().map(|users| {
+            let named =
+                |user: &u32| place(*user).and_then(|at| naming.get(at)).is_some_and(|n| *n > 0);
+            u32::try_from(users.iter().filter(named).count()).unwrap_or(u32::MAX)
+        });
+        let servers = servers.collect();
         let snapshot = Snapshot {
             people,
             classes: list,
@@ -216,8 +225,9 @@ impl Engine {
             roles,
             open_sets: open_of_rules,
             named_servers,
+            servers,
         };
-        Ok(Self { recipes, classes, open_sets, snapshot })
+        Ok(Self { recipes, classes, open_sets, naming, snapshot })
     }
 
     /// What readers may have of it as it is now.
@@ -265,6 +275,7 @@ impl Engine {
         if !put(&mut self.snapshot.sets, group, number, joins) {
             return;
         }
+        self.note_named(number, joins);
         // Sets that refer to others have larger ids: the smallest first, and
         // each is up to date before another asks about it.
         let mut changed = BTreeSet::from([group]);
@@ -278,6 +289,27 @@ impl Engine {
         }
         changed.retain(|id| self.snapshot.roles.is_used(*id));
         self.reclassify(number, &changed);
+    }
+
+    /// Notes that one list more or less names a user.
+    fn note_named(&mut self, number: u32, joins: bool) {
+        let Some(at) = place(number) else { return };
+        if self.naming.len() <= at {
+            self.naming.resize(at + 1, 0);
+        }
+        let Some(lists) = self.naming.get_mut(at) else { return };
+        *lists = if joins { *lists + 1 } else { lists.saturating_sub(1) };
+        let server = place(self.snapshot.people.server_of(number)).unwrap_or_default();
+        let servers = &mut self.snapshot.servers;
+        while servers.len() <= server {
+            servers.push(0);
+        }
+        let Some(users) = servers.get_mut(server) else { return };
+        match (joins, *lists) {
+            (true, 1) => *users += 1,
+            (false, 0) => *users = users.saturating_sub(1),
+            _ => {}
+        }
     }
 
     /// Gives a user a number, and a place in all sets that let it in by server
@@ -319,6 +351,24 @@ impl Engine {
         self.classes.leave(before, list);
         self.snapshot.people.set_class(number, after);
     }
+}
+
+/// By user: how many lists name it.
+fn naming(users: &[UserId<'_>], recipes: &Recipes, sets: &Evaluated, people: &People) -> Vec<u32> {
+    let mut naming = vec![0; people.count()];
+    let listed = users.iter().filter_map(|user| people.number(user.as_str()));
+    let directory = recipes.directories().filter_map(|id| sets.get(at(id)?));
+    for user in listed.chain(directory.flat_map(|set| set.named())) {
+        if let Some(lists) = place(user).and_then(|at| naming.get_mut(at)) {
+            *lists += 1;
+        }
+    }
+    naming
+}
+
+/// A number as an index.
+fn place(number: u32) -> Option<usize> {
+    usize::try_from(number).ok()
 }
 
 /// Puts a user into a set or takes it out, and says whether that changed it.
