@@ -108,6 +108,11 @@ impl Gate {
         Ok(Pass { gate: self, probe })
     }
 
+    /// The daemon spoke without being asked.
+    pub(crate) fn heard(&self) {
+        *self.lock() = State::Open { failures: 0 };
+    }
+
     /// Nothing is half-done while the lock is held, so a poisoned one is good.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
