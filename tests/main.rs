@@ -18,6 +18,9 @@ mod agreement;
 /// Bad input: a clear refusal, and nothing else disturbed.
 #[cfg(test)]
 mod bad_input;
+/// The Rust client's streams against the daemon.
+#[cfg(test)]
+mod client;
 /// Edits of the directory, against a rebuild.
 #[cfg(test)]
 mod edits;
