@@ -10,7 +10,7 @@ use presence_router_proto::v1::{
     self, GetInterestedUsersResponse, GetUsersForStatesResponse, PresenceField,
 };
 
-use crate::{Error, Set, SetError, list::List, sets::Kind};
+use crate::{Breach, Error, Set, SetError, list::List, sets::Kind};
 
 /// Who must receive each of some states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,11 @@ pub struct Routed {
     /// One entry for each distinct audience with its hides, without order. A
     /// state that nobody may see is in none, any other in exactly one.
     pub deliveries: Vec<Delivery>,
+    /// For each state the place of its delivery, or [`NOBODY`].
+    places: Box<[u32]>,
 }
+
+const NOBODY: u32 = u32::MAX;
 
 /// The states that have one audience.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +95,32 @@ pub struct Counterparts<'a> {
 // === impl Routed ===
 
 impl Routed {
+    /// Refuses indexes that no state has, or that come twice.
+    pub(crate) fn new(
+        revision: String,
+        senders: Arc<[String]>,
+        deliveries: Vec<Delivery>,
+    ) -> Result<Self, Breach> {
+        let mut places: Box<[u32]> = vec![NOBODY; senders.len()].into();
+        for (place, delivery) in (0..NOBODY).zip(&deliveries) {
+            for index in &delivery.state_indexes {
+                let of = usize::try_from(*index).ok().and_then(|index| places.get_mut(index));
+                match of {
+                    Some(of) if *of == NOBODY => *of = place,
+                    _ => return Err(Breach::StateIndex),
+                }
+            }
+        }
+        Ok(Self { revision, senders, deliveries, places })
+    }
+
     /// Who must receive a state, by its index. Of an index that was not asked
     /// about: nobody.
     pub fn audience(&self, index: usize) -> Counterparts<'_> {
         let user_id = self.senders.get(index).map(String::as_str).unwrap_or_default();
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let has = |delivery: &&Delivery| delivery.state_indexes.binary_search(&index).is_ok();
-        let delivery = self.deliveries.iter().find(has);
+        let place = self.places.get(index).filter(|place| **place != NOBODY);
+        let place = place.and_then(|place| usize::try_from(*place).ok());
+        let delivery = place.and_then(|place| self.deliveries.get(place));
         Counterparts {
             user_id,
             set: delivery.map(|delivery| &delivery.recipients),
@@ -140,7 +163,7 @@ impl Routed {
             for index in indexes {
                 let index = usize::try_from(*index).ok();
                 let of = index.and_then(|index| named.get_mut(index)?.get_mut(list));
-                of.ok_or(crate::Breach::StateIndex)?.push(place);
+                of.ok_or(Breach::StateIndex)?.push(place);
             }
             Ok::<_, Error>(())
         };
@@ -177,7 +200,7 @@ impl Routed {
             !listed.is_empty() || !opened.is_empty()
         });
         let deliveries = seen.map(delivery).collect();
-        Ok(Self { revision, senders, deliveries })
+        Ok(Self::new(revision, senders, deliveries)?)
     }
 }
 

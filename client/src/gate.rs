@@ -250,6 +250,15 @@ mod tests {
         assert!(gate.enter().is_ok());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_speaks_opens_it() {
+        let gate = gate();
+        fail(&gate, Failure::Refused);
+        assert!(gate.enter().is_err());
+        gate.heard();
+        assert!(gate.enter().is_ok());
+    }
+
     #[test]
     fn jitter_is_a_part_of_the_bound_and_varies() {
         let parts: Vec<_> = (0..64).map(|_| full_jitter(ms(1000))).collect();

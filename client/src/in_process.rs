@@ -209,7 +209,7 @@ impl InProcess {
                 deliveries.push(Delivery { recipients: set, state_indexes, hides });
             }
         }
-        Ok(Routed { revision: self.revision(), senders: senders.into(), deliveries })
+        Ok(Routed::new(self.revision(), senders.into(), deliveries)?)
     }
 
     fn interest(&self, user_id: String) -> Result<Interest, Error> {

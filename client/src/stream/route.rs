@@ -412,31 +412,22 @@ impl Task {
                     return Err(Breach::AnswerToNothing);
                 };
                 let senders = Arc::clone(senders);
-                let mut seen = vec![false; senders.len()];
                 let mut deliveries = Vec::with_capacity(answer.deliveries.len());
                 for delivery in answer.deliveries {
-                    for index in &delivery.state_indexes {
-                        let place = usize::try_from(*index).ok();
-                        match place.and_then(|place| seen.get_mut(place)) {
-                            Some(seen) if !*seen => *seen = true,
-                            _ => return Err(Breach::StateIndex),
-                        }
-                    }
                     deliveries.push(Delivery {
                         recipients: store.resolve(delivery.recipients_set_id)?,
                         state_indexes: delivery.state_indexes,
                         hides: hides(&delivery.hides, store)?,
                     });
                 }
-                let revision = answer.revision;
+                let routed = Routed::new(answer.revision.clone(), senders, deliveries)?;
                 if let Some((_, Request { what: What::Route(_, reply), .. })) =
                     self.in_flight.pop_front()
                 {
                     // Whoever gave up needs no answer.
-                    let _ =
-                        reply.send(Ok(Routed { revision: revision.clone(), senders, deliveries }));
+                    let _ = reply.send(Ok(routed));
                 }
-                revision
+                answer.revision
             }
             Told::InterestAnswer(answer) => {
                 let What::Interest(..) = &self.first(answer.query_id)?.what else {
