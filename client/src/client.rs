@@ -150,7 +150,8 @@ impl Client {
     /// fast path. Returns at once; the stream connects by itself, again after
     /// failures too, until all clones of the handle are gone.
     ///
-    /// Must be called within a tokio runtime, which then drives the stream.
+    /// Must be called within a tokio runtime, which then drives the stream;
+    /// without one every request fails.
     pub fn route_states(&self) -> RouteStates {
         route::start(self.shared.clone(), self.deadline)
     }
@@ -158,7 +159,8 @@ impl Client {
     /// Follows who gains and who loses sight of whom, for ever: it connects by
     /// itself, again after failures too, and asks for what was missed.
     ///
-    /// Must be called within a tokio runtime, which then drives the stream.
+    /// Must be called within a tokio runtime, which then drives the stream;
+    /// without one there are no events.
     pub fn watch_changes(&self) -> Changes {
         watch::start(self.shared.clone())
     }

@@ -12,7 +12,10 @@ pub(crate) mod watch;
 use std::time::Duration;
 
 use presence_router_proto::v1::Opened;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
 use tonic::{Code, Status};
 
 use crate::{
@@ -175,6 +178,14 @@ impl Silence {
         }
         let longest = self.longest.unwrap_or_default();
         Failed::gone(format!("no message came within {} ms", longest.as_millis()))
+    }
+}
+
+/// Runs a task that keeps a stream. Without a tokio runtime it is dropped, and
+/// whoever waits for it finds that out: better than a panic in a constructor.
+fn drive(task: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(task);
     }
 }
 

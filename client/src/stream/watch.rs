@@ -13,7 +13,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::{Demands, Failed, OPENING, Pace, Silence, is_about_resuming, store::Store};
+use super::{Demands, Failed, OPENING, Pace, Silence, drive, is_about_resuming, store::Store};
 use crate::{Breach, ChangeEvent, Changed, Changes, Error, Product, client::Shared};
 
 /// Events that wait for whoever follows. More would only let a slow one lag
@@ -53,7 +53,7 @@ pub(crate) fn start(shared: Arc<Shared>) -> Changes {
         pace: Pace::new(shared.backoff),
         shared,
     };
-    tokio::spawn(task.run());
+    drive(task.run());
     Changes::new(ReceiverStream::new(receiver))
 }
 

@@ -10,7 +10,7 @@ use presence_router_proto::v1::{
     route_states_request::Message as Asked, route_states_response::Message as Told,
 };
 use tokio::task::JoinHandle;
-use tonic::Status;
+use tonic::{Status, codegen::http};
 
 use crate::fake::{Fake, LONG, changed, edit, expression, list, opened, refusal, set, union};
 
@@ -333,4 +333,20 @@ async fn the_stream_ends_with_its_last_handle() {
     let _ = asked.await;
     drop(clone);
     assert_eq!(stream.next().await, None);
+}
+
+#[test]
+fn a_stream_without_a_runtime_fails_and_does_not_panic() {
+    let nowhere = tower::service_fn(|_: http::Request<tonic::body::Body>| async {
+        Err::<http::Response<String>, _>(std::io::Error::other("nowhere"))
+    });
+    let client = Client::from_channel(nowhere, Fake::options());
+    let router = client.route_states();
+    let mut changes = client.watch_changes();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let error = router.interest(ANN).await.unwrap_err();
+        assert!(error.to_string().contains("no tokio runtime"), "{error}");
+        assert_eq!(changes.next().await, None);
+    });
 }
