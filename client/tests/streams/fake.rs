@@ -10,8 +10,11 @@ use presence_router_proto::v1::{
     watch_changes_response::Message as WatchTold,
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, Streaming, transport::Server};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Server, server::TcpIncoming},
+};
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// Far more than anything here takes.
@@ -94,7 +97,7 @@ impl Fake {
         let service = server::PresenceRouterServiceServer::new(Daemon { routes, watches });
         let serving = Server::builder()
             .add_service(service)
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
         tokio::spawn(serving);
         Self { address, routes: routes_in, watches: watches_in }
     }

@@ -350,3 +350,57 @@ fn a_stream_without_a_runtime_fails_and_does_not_panic() {
         assert_eq!(changes.next().await, None);
     });
 }
+
+/// Plays a daemon that answers each batch with a set made for it, and breaks
+/// every so many messages, now before an answer and now between set and answer.
+async fn breaks_now_and_then(mut fake: Fake) {
+    let mut since = 0;
+    loop {
+        let (mut stream, _) = fake.opened("r").await;
+        let mut set = 0;
+        while let Some(Asked::Batch(batch)) = stream.next().await {
+            since += 1;
+            if since % 17 == 0 {
+                break;
+            }
+            set += 1;
+            let recipient = format!("@for-{}", &batch.states[0].user_id[1..]);
+            stream.tell(Told::SetPart(list(set, &[&recipient], true))).await;
+            if since % 29 == 0 {
+                break;
+            }
+            stream.deliver(batch.batch_id, "r", set, &[0]).await;
+            if since % 5 == 0 {
+                stream.tell(Told::SetRetired(v1::SetRetired { id: set })).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_breaks_each_request_gets_its_own_answer_or_an_error() {
+    let fake = Fake::start().await;
+    let mut options = Fake::options();
+    options.backoff.failures = u32::MAX;
+    let router = fake.client(options).route_states();
+    let playing = tokio::spawn(breaks_now_and_then(fake));
+    let (mut right, mut failed) = (0, 0);
+    for round in 0..20 {
+        let senders: Vec<_> = (0..50).map(|n| format!("@u{round}-{n}:example.org")).collect();
+        let asked: Vec<_> = senders.iter().map(|sender| ask(&router, &[sender])).collect();
+        for (sender, asked) in senders.iter().zip(asked) {
+            match asked.await.unwrap() {
+                Ok(routed) => {
+                    let recipient = format!("@for-{}", &sender[1..]);
+                    assert_eq!(routed.audience(0).listed(), [recipient]);
+                    right += 1;
+                }
+                Err(Error::Unreachable { .. }) => failed += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    // Each break costs at most the one request that was asked alone.
+    assert!(right > 800 && right + failed == 1000, "{right} right, {failed} failed");
+    playing.abort();
+}
