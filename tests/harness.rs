@@ -9,6 +9,7 @@ pub(crate) mod ways;
 use std::sync::Arc;
 use std::time::Duration;
 
+use presence_router_client::Options;
 use presence_router_proto::v1::presence_router_service_client::PresenceRouterServiceClient;
 use presence_router_proto::v1::{
     Open, PresenceState, RouteStatesRequest, RouteStatesResponse, route_states_request,
@@ -96,6 +97,14 @@ impl Daemon {
     /// A connection of its own.
     pub(crate) fn channel(&self) -> Channel {
         self.endpoint().connect_lazy()
+    }
+
+    /// The Rust client, with a deadline that no busy machine misses.
+    pub(crate) fn rust_client(&self, server_names: &[String]) -> presence_router_client::Client {
+        let mut options = Options::new(server_names);
+        options.deadline = Duration::from_secs(30);
+        // What the daemon does not do yet is asked for first, and then not.
+        presence_router_client::Client::from_channel(self.channel(), options)
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -21,6 +21,9 @@ mod bad_input;
 /// Changes as a client that remembers hears of them.
 #[cfg(test)]
 mod changes;
+/// The Rust client's streams against the daemon.
+#[cfg(test)]
+mod client;
 /// Edits of the directory, against a rebuild.
 #[cfg(test)]
 mod edits;
