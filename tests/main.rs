@@ -27,6 +27,9 @@ mod client;
 /// Edits of the directory, against a rebuild.
 #[cfg(test)]
 mod edits;
+/// What is explained and verified, against the oracle.
+#[cfg(test)]
+mod explain;
 /// The corpora of the fuzz targets, replayed.
 #[cfg(test)]
 mod fuzz;

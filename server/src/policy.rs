@@ -4,24 +4,28 @@
 //! To read in this order: [`document`] is what can be written, [`problem`] what
 //! is said when it is wrong; `yaml` keeps the place of everything in the text,
 //! `read` turns that into a document, and `resolve` a document into a plan.
-//! `trial` runs the policy's own tests, with `verdict` to say why one fails;
-//! [`compare`] says in what two policies differ; `warn` and [`synapse`] say what is valid and yet probably not meant, by what
-//! `reach` knows of sets. `schema` says to editors what `read` takes. `docs/policy.md`
+//! `standings` reads a document naively, for some users; by that [`explain`] says
+//! why a pair is visible or not, and [`verify`] checks what routing decides.
+//! `trial` runs the policy's own tests; [`compare`] says in what two policies
+//! differ; `warn` and [`synapse`] say what is valid and yet probably not meant, by
+//! what `reach` knows of sets. `schema` says to editors what `read` takes. `docs/policy.md`
 //! is the reference for authors.
 
 pub mod compare;
 pub mod document;
+pub mod explain;
 pub mod problem;
 mod reach;
 mod read;
 mod resolve;
 #[cfg(test)]
 mod schema;
+mod standings;
 pub mod synapse;
 #[cfg(test)]
 mod tests;
 mod trial;
-mod verdict;
+pub mod verify;
 mod warn;
 mod yaml;
 

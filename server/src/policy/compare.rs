@@ -86,7 +86,7 @@ fn groups(policy: &Document) -> BTreeMap<&str, &Group> {
 /// be.
 fn same_set(a: &SetExpr, b: &SetExpr) -> bool {
     match (a, b) {
-        (SetExpr::User(a), SetExpr::User(b)) => a == b,
+        (SetExpr::User(a), SetExpr::User(b)) => a.id == b.id,
         (SetExpr::Everyone, SetExpr::Everyone) => true,
         (SetExpr::Server(a), SetExpr::Server(b)) => a == b,
         (SetExpr::Match(a), SetExpr::Match(b)) => a == b,

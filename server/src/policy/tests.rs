@@ -1,6 +1,7 @@
 //! Whole policies: what each construct becomes, and what a hostile text costs.
 
 mod compare;
+mod explain;
 mod members;
 mod messages;
 mod positions;
@@ -8,6 +9,7 @@ mod schema;
 
 mod scope;
 mod trials;
+mod verify;
 mod warnings;
 
 use std::fmt::Write as _;
