@@ -81,8 +81,18 @@ impl Daemon {
 
     /// Writes another policy and loads it.
     pub(crate) fn reload(&self, policy: &str) -> Result<Loaded, LoadError> {
-        std::fs::write(self.policy.path().join("policy.yaml"), policy).unwrap();
+        self.write(policy);
         self.live.reload()
+    }
+
+    /// Writes another policy, which is not loaded by that.
+    pub(crate) fn write(&self, policy: &str) {
+        std::fs::write(self.policy.path().join("policy.yaml"), policy).unwrap();
+    }
+
+    /// Removes the policy's file.
+    pub(crate) fn remove(&self) {
+        std::fs::remove_file(self.policy.path().join("policy.yaml")).unwrap();
     }
 
     /// The revision in force, as answers carry it.

@@ -39,6 +39,9 @@ mod integration_page;
 /// `routing` knows no protocol, file or clock.
 #[cfg(test)]
 mod layers;
+/// `PolicyService`, call by call.
+#[cfg(test)]
+mod policy_service;
 /// Reflection, in the version that older tools speak; grpcurl speaks the newer.
 #[cfg(test)]
 mod reflection;

@@ -3,8 +3,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use sha2::{Digest as _, Sha256};
 
@@ -33,6 +33,13 @@ impl Digest {
     /// The digest of a text.
     pub fn of(text: &[u8]) -> Self {
         Self(Sha256::digest(text).into())
+    }
+}
+
+impl fmt::Display for Digest {
+    /// As `sha256sum` prints it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
