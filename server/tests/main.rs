@@ -7,6 +7,9 @@
 #[cfg(test)]
 mod harness;
 
+/// `explain`, `verify`, `show`, `reload` and `check --addr`.
+#[cfg(test)]
+mod asking;
 /// `check`: all problems, or a summary, and the exit code.
 #[cfg(test)]
 mod check;
@@ -43,3 +46,6 @@ mod start;
 /// A change of the policy's files, and every way of making one.
 #[cfg(test)]
 mod watch;
+/// `verify` of a server that is wrong, and verbs that it does not know.
+#[cfg(test)]
+mod wrong_answers;

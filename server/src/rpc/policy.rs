@@ -238,6 +238,7 @@ impl PolicyService for PolicyAdmin {
         let answer = ReloadPolicyResponse {
             outcome: outcome.into(),
             revision: revision.to_string(),
+            file: policy.to_string(),
             problems,
             warnings,
         };
