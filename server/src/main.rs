@@ -26,7 +26,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{Cli, Command, Sample, Settings};
 
-/// `check` found problems, or the daemon failed.
+/// A verb found what should not be, or the daemon failed.
 const FAILED: u8 = 1;
 
 /// Nothing was checked or served.

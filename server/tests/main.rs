@@ -16,6 +16,9 @@ mod check;
 /// `conformance`: what a server that speaks the contract passes.
 #[cfg(test)]
 mod conformance;
+/// The examples of `docs/policy.md`, run as they stand.
+#[cfg(test)]
+mod examples;
 /// What the hint prints, and that nobody has to read it.
 #[cfg(test)]
 mod hint;
