@@ -9,8 +9,9 @@ from synapse.module_api.errors import ConfigError
 
 from ._native import check_address, is_server_name
 
-_KEYS = ("address", "deadline_ms", "destinations")
+_KEYS = ("address", "deadline_ms", "destinations", "follow_changes", "follow_per_second")
 _DEADLINE_MS = range(1, 10_001)
+_PER_SECOND = range(1, 10_001)
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Config:
     destinations: tuple[str, ...] = ()
     """Remote servers that presence meant for everyone, or for a pattern of
     servers, is sent to, beyond those that the policy names."""
+
+    follow_changes: bool = True
+    """Whether presence is sent again to those who come to see it."""
+
+    follow_per_second: int = 100
+    """How many users' presence is sent again in a second, 1 to 10,000."""
 
 
 def parse(raw: Any) -> Config:
@@ -76,12 +83,31 @@ def parse(raw: Any) -> Config:
                 )
                 break
 
+    follow_changes = raw.get("follow_changes", Config.follow_changes)
+    if not isinstance(follow_changes, bool):
+        problems["follow_changes"] = (
+            f"`follow_changes` is {_shown(follow_changes)}; valid are true and false"
+        )
+
+    follow_per_second = raw.get("follow_per_second", Config.follow_per_second)
+    if type(follow_per_second) is not int or follow_per_second not in _PER_SECOND:
+        problems["follow_per_second"] = (
+            f"`follow_per_second` is {_shown(follow_per_second)}; valid is a whole number of users "
+            f"from {_PER_SECOND[0]} to {_PER_SECOND[-1]}"
+        )
+
     if len(problems) == 1:
         ((key, problem),) = problems.items()
         raise ConfigError(problem, (key,))
     if problems:
         raise ConfigError("; ".join(problems.values()))
-    return Config(address, deadline_ms, tuple(dict.fromkeys(destinations)))
+    return Config(
+        address,
+        deadline_ms,
+        tuple(dict.fromkeys(destinations)),
+        follow_changes,
+        follow_per_second,
+    )
 
 
 def _listed(keys: tuple[str, ...]) -> str:
