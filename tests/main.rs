@@ -39,6 +39,9 @@ mod integration_page;
 /// `routing` knows no protocol, file or clock.
 #[cfg(test)]
 mod layers;
+/// Plans count what is found pair by pair.
+#[cfg(test)]
+mod plans;
 /// `PolicyService`, call by call.
 #[cfg(test)]
 mod policy_service;

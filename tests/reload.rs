@@ -69,14 +69,15 @@ fn a_changed_members_file_is_a_changed_policy() {
     assert_eq!(world.live.reload().unwrap(), Loaded::Unchanged(first));
 
     let more = format!("{STAFF}@sue:example.org\n");
-    let Loaded::Replaced(second) = world.reload("lists/staff.txt", more).unwrap() else {
+    let Loaded::Replaced(second, different) = world.reload("lists/staff.txt", more).unwrap() else {
         panic!("a change was missed");
     };
     assert_eq!((world.named(), world.live.now().revision), (3, second));
+    assert_eq!(different.to_string(), "groups changed: 1 (`staff`); 1 test passed");
     assert_eq!(world.live.reload().unwrap(), Loaded::Unchanged(second));
 
     // The same members by other words are another text all the same.
-    let Loaded::Replaced(_) = world.reload("policy.yaml", format!("{POLICY}# more\n")).unwrap()
+    let Loaded::Replaced(..) = world.reload("policy.yaml", format!("{POLICY}# more\n")).unwrap()
     else {
         panic!("a change was missed");
     };
@@ -129,7 +130,7 @@ fn a_policy_whose_tests_fail_changes_nothing() {
         "policy.yaml:8:44: test fails: `@ann:example.org` does not reach `@joe:example.org`: no allow rule matches"
     );
     // And is taken as soon as it holds again.
-    assert!(matches!(world.reload("policy.yaml", "rules: []\n"), Ok(Loaded::Replaced(_))));
+    assert!(matches!(world.reload("policy.yaml", "rules: []\n"), Ok(Loaded::Replaced(..))));
 }
 
 #[test]

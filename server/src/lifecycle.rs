@@ -141,8 +141,8 @@ async fn reloads(live: Arc<Live>, asked: Arc<Notify>, files: PolicyFiles) {
             }
         };
         match loaded {
-            Ok(Loaded::Replaced(revision)) => {
-                info!(policy = %live.source(), %revision, "policy loaded");
+            Ok(Loaded::Replaced(revision, differences)) => {
+                info!(policy = %live.source(), %revision, "policy loaded: {differences}");
             }
             Ok(Loaded::Unchanged(revision)) if news => {
                 info!(policy = %live.source(), %revision, "policy is unchanged");

@@ -19,8 +19,10 @@ use tracing::warn;
 use self::history::History;
 pub use self::in_force::{Applied, InForce};
 use crate::files::{Digest, Folder};
+use crate::policy::compare::{Differences, compare};
+use crate::policy::preview::Preview;
 use crate::policy::problem::Problems;
-use crate::policy::{NoFiles, Policy};
+use crate::policy::{Files, NoFiles, Policy};
 use crate::revision::{Epoch, Revision};
 use crate::routing::difference::{Difference, TooMuch};
 use crate::routing::engine::{Edit, EditError, Engine};
@@ -73,12 +75,32 @@ struct Inputs {
 }
 
 /// What a load did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
-    /// A new policy is in force, at this revision.
-    Replaced(Revision),
+    /// A new policy is in force, at this revision, and what is different in it.
+    Replaced(Revision, Differences),
     /// The text, and every file that it names, is the one in force already.
     Unchanged(Revision),
+}
+
+/// What may take the place of the policy in force.
+#[derive(Clone, Copy)]
+pub enum Candidate<'a> {
+    /// This text, with the files that it names.
+    Text(&'a str, &'a dyn Files),
+    /// The policy in force with a rule that is in shadow taking part.
+    LiveRule(&'a str),
+}
+
+/// Why nothing can be told of a candidate.
+#[derive(Debug, thiserror::Error)]
+pub enum NoPreview {
+    /// It has problems.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// There is no such rule in shadow.
+    #[error("the policy in force has no such rule in shadow")]
+    NoSuchRule,
 }
 
 /// Why a policy was not loaded.
@@ -136,6 +158,15 @@ impl Source {
     }
 }
 
+impl fmt::Debug for Candidate<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(..) => f.write_str("Text"),
+            Self::LiveRule(rule) => f.debug_tuple("LiveRule").field(rule).finish(),
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -179,9 +210,38 @@ impl Live {
         }
         let (policy, next) = self.source.check(&text, Some(&writer.engine))?;
         *writer = next;
+        let differences = compare(&self.in_force().applied.policy, &policy);
         let snapshot = Arc::clone(&policy.snapshot);
         let applied = Arc::new(Applied::new(policy, &text, &writer.inputs));
-        Ok(Loaded::Replaced(self.publish(snapshot, applied)))
+        Ok(Loaded::Replaced(self.publish(snapshot, applied), differences))
+    }
+
+    /// What would change if another policy took the place of the one in force: at
+    /// which revision that is, what is different in the text, and whom that
+    /// concerns. Takes long for large ones, and loads wait meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The candidate has problems. Inside: it is too much to tell.
+    pub fn preview(
+        &self,
+        candidate: Candidate<'_>,
+        samples: usize,
+    ) -> Result<(Revision, Differences, Result<Preview, TooMuch>), NoPreview> {
+        let writer = self.writer();
+        let InForce { current, applied } = self.in_force();
+        let (policy, _) = match candidate {
+            Candidate::Text(text, files) => {
+                Policy::load_over(Some(&writer.engine), "policy", text.as_bytes(), files)?
+            }
+            Candidate::LiveRule(rule) => {
+                applied.policy.with_live_rule(rule, &writer.engine).ok_or(NoPreview::NoSuchRule)?
+            }
+        };
+        drop(writer);
+        let differences = compare(&applied.policy, &policy);
+        let preview = applied.policy.preview(&current.snapshot, &policy, &policy.snapshot, samples);
+        Ok((current.revision, differences, preview))
     }
 
     /// Changes who is in the groups that the directory fills, all of it or

@@ -14,6 +14,7 @@
 pub mod compare;
 pub mod document;
 pub mod explain;
+pub mod preview;
 pub mod problem;
 mod reach;
 mod read;
@@ -140,6 +141,19 @@ impl Policy {
             }
         }
         Err(Problems::new(file, problems))
+    }
+
+    /// This policy with a rule that is in shadow taking part, over the directory of
+    /// an engine. `None`: there is no such rule.
+    pub fn with_live_rule(&self, rule: &str, engine: &Engine) -> Option<(Self, Engine)> {
+        let mut policy = self.clone();
+        let named = |rule_: &document::Rule| rule_.name == rule && rule_.shadow;
+        let place = policy.document.rules.iter().position(named)?;
+        policy.document.rules.get_mut(place)?.shadow = false;
+        policy.plan.rules.get_mut(place)?.shadow = false;
+        let engine = engine.with_plan(&policy.plan).ok()?;
+        policy.snapshot = engine.snapshot();
+        Some((policy, engine))
     }
 
     /// Runs the tests of another file. How many there are.

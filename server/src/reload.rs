@@ -17,9 +17,9 @@ pub(crate) fn reload(Asked { addr }: &Asked) -> ExitCode {
         Err(why) => return fail(CANNOT_RUN, why),
     };
     let outcome = answer.outcome();
-    let ReloadPolicyResponse { revision, file, problems, warnings, .. } = answer;
+    let ReloadPolicyResponse { revision, file, problems, warnings, differences, .. } = answer;
     let done = match outcome {
-        ReloadOutcome::Replaced => format!("loaded {file}: revision {revision}\n"),
+        ReloadOutcome::Replaced => format!("loaded {file}: revision {revision}; {differences}\n"),
         ReloadOutcome::Unchanged => format!("{file} is unchanged: revision {revision}\n"),
         ReloadOutcome::Refused => {
             let code = printed(&check::lines(&file, "", &problems));

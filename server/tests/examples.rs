@@ -33,11 +33,13 @@ fn alike(said: &str) -> String {
 async fn the_reference_shows_what_is_printed() {
     let (_, section) = PAGE.split_once("\n## Seeing what it does\n").expect("the section");
     let files = Files::new();
-    files.write("policy.yaml", fences(section, "yaml")[0]);
+    let policies = fences(section, "yaml");
+    files.write("policy.yaml", policies[0]);
+    files.write("candidate.yaml", policies[1]);
     let mut serve = program(&["serve", "--listen-tcp", "127.0.0.1:0", "--policy", "policy.yaml"]);
     let daemon = Daemon::spawn(serve.current_dir(files.dir())).await;
     let examples = fences(section, "console");
-    assert_eq!(examples.len(), 5, "those that are there");
+    assert_eq!(examples.len(), 6, "those that are there");
     for example in examples {
         let (command, want) = example.split_once('\n').expect("a command, and what it prints");
         let mut args: Vec<&str> =

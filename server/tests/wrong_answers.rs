@@ -4,8 +4,9 @@
 use presence_router_proto::v1::policy_service_server::{PolicyService, PolicyServiceServer};
 use presence_router_proto::v1::{
     CheckPolicyRequest, CheckPolicyResponse, CounterExample, ExplainPairRequest,
-    ExplainPairResponse, GetPolicyRequest, GetPolicyResponse, ReloadPolicyRequest,
-    ReloadPolicyResponse, VerifiedCallback, VerifyPolicyRequest, VerifyPolicyResponse,
+    ExplainPairResponse, GetPolicyRequest, GetPolicyResponse, PlanPolicyRequest,
+    PlanPolicyResponse, ReloadPolicyRequest, ReloadPolicyResponse, VerifiedCallback,
+    VerifyPolicyRequest, VerifyPolicyResponse,
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::ReceiverStream;
@@ -51,6 +52,13 @@ impl PolicyService for Wrong {
         &self,
         _: Request<CheckPolicyRequest>,
     ) -> Result<Response<CheckPolicyResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn plan_policy(
+        &self,
+        _: Request<PlanPolicyRequest>,
+    ) -> Result<Response<PlanPolicyResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 

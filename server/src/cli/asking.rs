@@ -69,3 +69,26 @@ pub(crate) struct Show {
     #[arg(long)]
     pub(crate) about: bool,
 }
+
+/// What to plan.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The policy that would take the place of the one in force
+    #[arg(required_unless_present = "live_rule")]
+    pub(crate) candidate: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+
+    /// Plan the same policy with this rule, which is in shadow, taking part
+    #[arg(long, value_name = "RULE", conflicts_with = "candidate")]
+    pub(crate) live_rule: Option<String>,
+
+    /// How many pairs to name of those gained, and of those lost
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = value_parser!(u32).range(..=1000))]
+    pub(crate) samples: u32,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}

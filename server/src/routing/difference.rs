@@ -12,6 +12,7 @@
 //! The product is told as a whole then, which is a *bound*: it holds every such
 //! pair that changed, and may hold pairs that did not.
 
+pub mod share;
 mod touched;
 
 use std::collections::HashMap;
@@ -149,7 +150,7 @@ impl Difference {
     pub fn count<'p>(&self, pairs: impl IntoIterator<Item = &'p Pairs>) -> Count {
         let mut count = Count::default();
         for Pairs { senders, recipients, found } in pairs {
-            count.open |= *senders.open() != Open::Nobody || *recipients.open() != Open::Nobody;
+            count.open |= share::is_open(senders) || share::is_open(recipients);
             let mut named = senders.named().len() * recipients.named().len();
             let mut itself = senders.named() & recipients.named();
             match found {

@@ -65,6 +65,10 @@ pub enum Fault {
         instead: &'static str,
     },
 
+    /// A change that touches nearly everything.
+    #[error("the change is too large to be told: plan parts of it")]
+    ChangeTooLarge,
+
     /// Sets that a client has no room for.
     #[error(
         "the sets that this request needs exceed `open.set_budget_bytes`, {budget}: send smaller batches, or keep more"
@@ -155,6 +159,7 @@ impl Fault {
             Self::RevisionNotReached { .. } => ErrorReason::RevisionNotReached,
             Self::RevisionOfOtherHistory { .. } => ErrorReason::RevisionOfOtherHistory,
             Self::SetOverBudget { .. } => ErrorReason::SetOverBudget,
+            Self::ChangeTooLarge => ErrorReason::ChangeTooLarge,
             Self::ShuttingDown => ErrorReason::ShuttingDown,
             Self::Internal => ErrorReason::Internal,
         }
@@ -172,7 +177,8 @@ impl Fault {
             | Self::RevisionMalformed { .. } => Code::InvalidArgument,
             Self::AnswerTooLarge { .. }
             | Self::TooMuchToTell { .. }
-            | Self::SetOverBudget { .. } => Code::ResourceExhausted,
+            | Self::SetOverBudget { .. }
+            | Self::ChangeTooLarge => Code::ResourceExhausted,
             Self::MessageTooLarge { .. } => Code::OutOfRange,
             Self::OpenMissing
             | Self::OpenRepeated

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use presence_router_proto::server::policy_service_server::PolicyService;
+use presence_router_proto::v1::plan_policy_request::Candidate as Asked;
 use presence_router_proto::v1::{
-    CheckPolicyRequest, CheckPolicyResponse, ExplainPairRequest, ExplainPairResponse,
-    GetPolicyRequest, GetPolicyResponse, PolicyProblem, ReloadOutcome, ReloadPolicyRequest,
-    ReloadPolicyResponse, VerifyPolicyRequest, VerifyPolicyResponse,
+    CheckPolicyRequest, CheckPolicyResponse, ErrorReason, ExplainPairRequest, ExplainPairResponse,
+    FieldViolation, GetPolicyRequest, GetPolicyResponse, PlanPolicyRequest, PlanPolicyResponse,
+    PolicyProblem, ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, VerifyPolicyRequest,
+    VerifyPolicyResponse,
 };
 use prost::Message;
 use tokio::sync::Semaphore;
@@ -25,10 +27,13 @@ use super::fault::Fault;
 use super::request;
 use super::server::Limits;
 use crate::files::Folder;
-use crate::live::{Applied, InForce, Live, LoadError, Loaded, Source};
+use crate::live::{Applied, Candidate, InForce, Live, LoadError, Loaded, NoPreview, Source};
 use crate::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 use crate::policy::{Files, Policy};
 use crate::revision::Epoch;
+
+/// Most pairs that a plan names of a kind.
+const MAX_SAMPLES: usize = 1000;
 
 /// The service over the policy in force.
 #[derive(Clone, Debug)]
@@ -146,6 +151,47 @@ impl PolicyService for PolicyAdmin {
         self.answer(&in_force, found, answer, "mend some of the problems, or raise the limit")
     }
 
+    async fn plan_policy(
+        &self,
+        request: Request<PlanPolicyRequest>,
+    ) -> Result<Response<PlanPolicyResponse>, Status> {
+        let PlanPolicyRequest { candidate, samples } = request.into_inner();
+        let candidate = candidate.ok_or(Fault::MessageEmpty)?;
+        let samples = usize::try_from(samples).unwrap_or(usize::MAX).min(MAX_SAMPLES);
+        let in_force = self.live.in_force();
+        let applied = Arc::clone(&in_force.applied);
+        let planned = self.in_turn(move |live| {
+            let files = FilesInForce { source: live.source(), applied: &applied };
+            let candidate = match &candidate {
+                Asked::Text(text) => Candidate::Text(text, &files),
+                Asked::LiveRule(rule) => Candidate::LiveRule(rule),
+            };
+            live.preview(candidate, samples)
+        });
+        let answer = match planned.await? {
+            Ok((revision, differences, preview)) => {
+                let preview = preview.map_err(|_| Fault::ChangeTooLarge)?;
+                express::planned(revision.to_string(), differences.to_string(), preview)
+            }
+            Err(NoPreview::Problems(problems)) => PlanPolicyResponse {
+                revision: in_force.current.revision.to_string(),
+                problems: express::problems(&problems.list),
+                ..PlanPolicyResponse::default()
+            },
+            Err(NoPreview::NoSuchRule) => {
+                let violations = vec![FieldViolation {
+                    field: "live_rule".to_owned(),
+                    description: "is not a rule in shadow of the policy in force".to_owned(),
+                }];
+                return Err(
+                    Fault::BadFields { reason: ErrorReason::RuleUnknown, violations }.into()
+                );
+            }
+        };
+        let found = answer.problems.len() + answer.rules.len();
+        self.answer(&in_force, found, answer, "ask for fewer samples, or raise the limit")
+    }
+
     async fn explain_pair(
         &self,
         request: Request<ExplainPairRequest>,
@@ -212,9 +258,11 @@ impl PolicyService for PolicyAdmin {
             })
             .await?;
         let policy = self.live.source();
+        let mut different = String::new();
         let (outcome, revision, problems) = match loaded {
-            Ok(Loaded::Replaced(revision)) => {
-                info!(%policy, %revision, "policy loaded, asked for by a call");
+            Ok(Loaded::Replaced(revision, differences)) => {
+                info!(%policy, %revision, "policy loaded, asked for by a call: {differences}");
+                different = differences.to_string();
                 (ReloadOutcome::Replaced, revision, Vec::new())
             }
             Ok(Loaded::Unchanged(revision)) => (ReloadOutcome::Unchanged, revision, Vec::new()),
@@ -241,6 +289,7 @@ impl PolicyService for PolicyAdmin {
             file: policy.to_string(),
             problems,
             warnings,
+            differences: different,
         };
         let found = answer.problems.len() + answer.warnings.len();
         self.answer(&in_force, found, answer, "the load is done; raise the limit to be told")

@@ -2,16 +2,19 @@
 //! it too, for what it finds without a daemon.
 
 use presence_router_proto::v1::{
-    CounterExample, ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep, PolicyFile,
-    PolicyProblem, PolicyRule, RuleEffect, VerifiedCallback, VerifyPolicyResponse,
+    CounterExample, ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep, PairCount,
+    PlanPolicyResponse, PlannedPair, PlannedPairs, PlannedRule, PolicyFile, PolicyProblem,
+    PolicyRule, RuleEffect, VerifiedCallback, VerifyPolicyResponse,
 };
 
 use crate::files::Digest;
 use crate::policy::Policy;
 use crate::policy::document::Rule;
 use crate::policy::explain::{Explanation, Matched, Step, What};
+use crate::policy::preview::{self, Preview, RuleShare};
 use crate::policy::problem::Problem;
 use crate::policy::verify::{self, Verified};
+use crate::routing::difference::Count;
 use crate::routing::plan::Effect;
 use crate::routing::relation::Side;
 use crate::rpc::express::fields;
@@ -44,6 +47,35 @@ pub fn explanation(
         visible: explanation.visible,
         reason: explanation.reason(&policy.document, ""),
         rules: explanation.rules.iter().map(explained).collect(),
+    }
+}
+
+/// What a candidate would change. `revision` is empty without a daemon.
+pub fn planned(revision: String, differences: String, preview: Preview) -> PlanPolicyResponse {
+    let count = |Count { named, open, bound }| PairCount { named, open, bound };
+    let pairs = |side: preview::Side| PlannedPairs {
+        pairs: Some(count(side.pairs)),
+        senders: side.senders,
+        recipients: side.recipients,
+        destinations: side.destinations,
+        samples: side
+            .samples
+            .into_iter()
+            .map(|[sender, recipient]| PlannedPair { sender, recipient })
+            .collect(),
+    };
+    let rule = |RuleShare { name, gained, lost }| PlannedRule {
+        name,
+        gained: gained.map(count),
+        lost: lost.map(count),
+    };
+    PlanPolicyResponse {
+        revision,
+        problems: Vec::new(),
+        differences,
+        gained: Some(pairs(preview.gained)),
+        lost: Some(pairs(preview.lost)),
+        rules: preview.rules.into_iter().map(rule).collect(),
     }
 }
 

@@ -1,0 +1,46 @@
+//! A plan for machines. Its form is stable: `docs/policy.md` has it. What it may
+//! get is more keys.
+
+use presence_router_proto::v1::{PairCount, PlanPolicyResponse, PlannedPairs};
+use serde_json::{Value, json};
+
+pub(super) fn text(plan: &PlanPolicyResponse) -> String {
+    let rules: Vec<Value> = plan
+        .rules
+        .iter()
+        .map(|rule| {
+            json!({
+                "name": rule.name,
+                "gained": rule.gained.as_ref().map(count),
+                "lost": rule.lost.as_ref().map(count),
+            })
+        })
+        .collect();
+    let plan = json!({
+        "revision": Some(&plan.revision).filter(|revision| !revision.is_empty()),
+        "differences": plan.differences,
+        "gained": pairs(&plan.gained.clone().unwrap_or_default()),
+        "lost": pairs(&plan.lost.clone().unwrap_or_default()),
+        "rules": rules,
+    });
+    format!("{plan:#}\n")
+}
+
+fn pairs(pairs: &PlannedPairs) -> Value {
+    let samples: Vec<Value> = pairs
+        .samples
+        .iter()
+        .map(|pair| json!({ "sender": pair.sender, "recipient": pair.recipient }))
+        .collect();
+    json!({
+        "pairs": count(&pairs.pairs.unwrap_or_default()),
+        "senders": pairs.senders,
+        "recipients": pairs.recipients,
+        "destinations": pairs.destinations,
+        "samples": samples,
+    })
+}
+
+fn count(PairCount { named, open, bound }: &PairCount) -> Value {
+    json!({ "named": named, "open": open, "bound": bound })
+}

@@ -1,0 +1,59 @@
+//! A plan for people.
+
+use std::fmt::Write as _;
+
+use presence_router_proto::v1::{PairCount, PlanPolicyResponse, PlannedPairs};
+use presence_router_server::policy::problem::quoted;
+
+/// Most servers that are named of a kind.
+const MOST_SERVERS: usize = 5;
+
+pub(super) fn text(plan: &PlanPolicyResponse) -> String {
+    let mut text = String::new();
+    // Writing to a string never fails.
+    let _ = writeln!(text, "different: {}", plan.differences);
+    for (what, pairs) in [("gained", &plan.gained), ("lost", &plan.lost)] {
+        let pairs = pairs.clone().unwrap_or_default();
+        let _ = writeln!(text, "{what}: {}", said(&pairs));
+        for sample in &pairs.samples {
+            let _ = writeln!(text, "  {} to {}", sample.sender, sample.recipient);
+        }
+    }
+    for rule in &plan.rules {
+        let [gained, lost] = [&rule.gained, &rule.lost].map(|count| match count {
+            Some(count) => counted(count),
+            None => "too much to tell".to_owned(),
+        });
+        let _ = writeln!(text, "rule {}: gained {gained}; lost {lost}", quoted(&rule.name));
+    }
+    text
+}
+
+fn said(pairs: &PlannedPairs) -> String {
+    let PlannedPairs { pairs: count, senders, recipients, destinations, .. } = pairs;
+    let count = count.unwrap_or_default();
+    if count == PairCount::default() {
+        return counted(&count);
+    }
+    let mut said = format!(
+        "{}, of {senders} named senders and {recipients} named recipients",
+        counted(&count)
+    );
+    if !destinations.is_empty() {
+        let some: Vec<&str> = destinations.iter().take(MOST_SERVERS).map(String::as_str).collect();
+        let more = destinations.len() - some.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = write!(said, ", on {}{more}", some.join(", "));
+    }
+    said
+}
+
+fn counted(PairCount { named, open, bound }: &PairCount) -> String {
+    let most = if *bound { "at most " } else { "" };
+    let open = if *open { " and more with users whom nobody names" } else { "" };
+    format!("{most}{}{open}", pairs(*named))
+}
+
+fn pairs(named: u64) -> String {
+    format!("{named} pair{}", if named == 1 { "" } else { "s" })
+}

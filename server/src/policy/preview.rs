@@ -1,0 +1,184 @@
+//! What a policy would change if it took the place of the one in force: pairs
+//! that become visible and pairs that are visible no more, in total and rule by
+//! rule.
+//!
+//! A rule accounts for a pair that becomes visible if it allows the pair and did
+//! not before, or denied it and does not any more; and for one that is lost the
+//! other way round. So several rules may account for one pair.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Policy;
+use super::document::Rule;
+use crate::routing::difference::share::Product;
+use crate::routing::difference::{Budget, Count, Difference, Pairs, TooMuch};
+use crate::routing::plan::Effect;
+use crate::routing::snapshot::Snapshot;
+
+/// Comparisons of products that all rules together may take.
+const MOST_STEPS: u64 = 20_000_000;
+
+/// What would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preview {
+    /// Pairs that become visible.
+    pub gained: Side,
+    /// Pairs that are visible no more.
+    pub lost: Side,
+    /// What rules account for, those that account for nothing left away; by name.
+    pub rules: Vec<RuleShare>,
+}
+
+/// Pairs of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// How many.
+    pub pairs: Count,
+    /// How many named users are senders of them.
+    pub senders: u64,
+    /// How many named users are recipients of them.
+    pub recipients: u64,
+    /// Servers on which recipients of them live, sorted: named users', and those
+    /// in full of open sets.
+    pub destinations: Vec<String>,
+    /// Some of the pairs: senders and recipients.
+    pub samples: Vec<[String; 2]>,
+}
+
+/// What one rule accounts for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleShare {
+    /// The rule, of either policy or of both.
+    pub name: String,
+    /// Pairs that become visible; `None` if it is too much to tell.
+    pub gained: Option<Count>,
+    /// Pairs that are visible no more; `None` if it is too much to tell.
+    pub lost: Option<Count>,
+}
+
+/// One policy of the two.
+struct One<'p> {
+    rules: BTreeMap<&'p str, (&'p Rule, Vec<Product>)>,
+}
+
+impl Policy {
+    /// What would change if another policy took the place of this one. The
+    /// snapshots are those of the two policies, the later one made over the
+    /// engine of the earlier; of each kind so many pairs are named.
+    ///
+    /// # Errors
+    ///
+    /// It is too much to tell.
+    pub fn preview(
+        &self,
+        now: &Snapshot,
+        candidate: &Self,
+        then: &Snapshot,
+        samples: usize,
+    ) -> Result<Preview, TooMuch> {
+        let difference = Difference::between(now, then, Budget::PLAN)?;
+        let mut steps = MOST_STEPS;
+        let before = One::new(self, now, Some(then))?;
+        let after = One::new(candidate, then, None)?;
+        let names: BTreeSet<&str> =
+            before.rules.keys().chain(after.rules.keys()).copied().collect();
+        let none: &[Product] = &[];
+        let rules = names.into_iter().map(|name| {
+            let [allowed, denied] = [Effect::Allow, Effect::Deny].map(|effect| {
+                [&before, &after].map(|one| one.products(name, &effect).unwrap_or(none))
+            });
+            // By turns: what begins to allow or ends to deny gains.
+            let mut of = |pairs: &[Pairs], [ends, begins]: [[&[Product]; 2]; 2]| {
+                let mut count = Count::default();
+                for (within, without) in [(begins[1], begins[0]), (ends[0], ends[1])] {
+                    if !within.is_empty() {
+                        let more = difference.share(pairs, within, without, &mut steps).ok()?;
+                        count.named += more.named;
+                        count.open |= more.open;
+                        count.bound |= more.bound;
+                    }
+                }
+                Some(count)
+            };
+            let gained = of(&difference.gained, [denied, allowed]);
+            let lost = of(&difference.lost, [allowed, denied]);
+            RuleShare { name: name.to_owned(), gained, lost }
+        });
+        let accounts = |rule: &RuleShare| {
+            [rule.gained, rule.lost].iter().any(|count| *count != Some(Count::default()))
+        };
+        let rules = rules.filter(accounts).collect();
+        let side = |pairs| Side::new(&difference, pairs, then, samples);
+        Ok(Preview { gained: side(&difference.gained), lost: side(&difference.lost), rules })
+    }
+}
+
+// === impl One ===
+
+impl<'p> One<'p> {
+    fn new(
+        policy: &'p Policy,
+        snapshot: &Snapshot,
+        later: Option<&Snapshot>,
+    ) -> Result<Self, TooMuch> {
+        let products = snapshot.products(&policy.plan);
+        let mut rules = BTreeMap::new();
+        for (rule, products) in policy.document.rules.iter().zip(products) {
+            let products = match later {
+                Some(later) => snapshot.lift(later, &products)?,
+                None => products,
+            };
+            rules.insert(rule.name.as_str(), (rule, products));
+        }
+        Ok(Self { rules })
+    }
+
+    /// The products of a rule that takes part and has an effect.
+    fn products(&self, name: &str, effect: &Effect) -> Option<&[Product]> {
+        let (rule, products) = self.rules.get(name)?;
+        (!rule.shadow && rule.effect == *effect).then_some(products.as_slice())
+    }
+}
+
+// === impl Side ===
+
+impl Side {
+    fn new(difference: &Difference, all: &[Pairs], then: &Snapshot, samples: usize) -> Self {
+        let people = then.people();
+        let (mut senders, mut recipients) =
+            (roaring::RoaringBitmap::new(), roaring::RoaringBitmap::new());
+        let mut destinations = BTreeSet::new();
+        for pairs in all {
+            senders |= pairs.senders.named();
+            recipients |= pairs.recipients.named();
+            destinations.extend(then.destinations(pairs.recipients.open()));
+        }
+        let on_server = people.servers().filter(|server| {
+            people.on_server(server).is_some_and(|users| !users.is_disjoint(&recipients))
+        });
+        destinations.extend(on_server);
+        Self {
+            pairs: difference.count(all),
+            senders: senders.len(),
+            recipients: recipients.len(),
+            destinations: destinations.into_iter().map(str::to_owned).collect(),
+            samples: some(all, samples)
+                .into_iter()
+                .map(|pair| pair.map(|user| people.id(user).to_owned()))
+                .collect(),
+        }
+    }
+}
+
+/// Some pairs of named users, of each product a few.
+fn some(all: &[Pairs], most: usize) -> Vec<[u32; 2]> {
+    let each = most.div_ceil(all.len().max(1));
+    let mut some: BTreeSet<[u32; 2]> = BTreeSet::new();
+    for Pairs { senders, recipients, .. } in all {
+        let pairs = senders.named().iter().take(each + 1).flat_map(|sender| {
+            recipients.named().iter().take(each + 1).map(move |recipient| [sender, recipient])
+        });
+        some.extend(pairs.filter(|[sender, recipient]| sender != recipient).take(each));
+    }
+    some.into_iter().take(most).collect()
+}

@@ -1,0 +1,123 @@
+//! Which part of a difference a rule accounts for, by set arithmetic: pairs are
+//! never made one by one.
+
+use std::sync::Arc;
+
+use super::{Between, Count, Difference, Found, Pairs, TooMuch};
+use crate::routing::members::{Members, Open};
+use crate::routing::plan::Plan;
+use crate::routing::relation::Side;
+use crate::routing::sets::Numbering;
+use crate::routing::snapshot::Snapshot;
+
+/// Senders and recipients.
+pub type Product = [Arc<Members>; 2];
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// The products of each rule of the plan that this is a snapshot of.
+    pub fn products(&self, plan: &Plan) -> Vec<Vec<Product>> {
+        let mut numbering = Numbering::new(plan);
+        let mut set = |set| self.set(numbering.id(set)).cloned().unwrap_or_default();
+        let rules = plan.rules.iter().map(|rule| {
+            let products = rule.products.iter();
+            products.map(|product| [set(&product.senders), set(&product.recipients)]).collect()
+        });
+        rules.collect()
+    }
+
+    /// Products of this snapshot among the users of a later one.
+    ///
+    /// # Errors
+    ///
+    /// It has too many new users to look at.
+    pub fn lift(&self, later: &Self, products: &[Product]) -> Result<Vec<Product>, TooMuch> {
+        let mut between = Between { old: self, new: later, left: super::Budget::PLAN.0 };
+        let mut lift = |set: &Members| Ok(Arc::new(between.lifted(set)?));
+        products.iter().map(|[one, two]| Ok([lift(one)?, lift(two)?])).collect()
+    }
+}
+
+// === impl Difference ===
+
+impl Difference {
+    /// How many of some of this difference's pairs are in any of the products of
+    /// `within`, and in none of `without`. Each is counted once.
+    ///
+    /// # Errors
+    ///
+    /// It takes more than `steps` comparisons of a product with another.
+    pub fn share(
+        &self,
+        pairs: &[Pairs],
+        within: &[Product],
+        without: &[Product],
+        steps: &mut u64,
+    ) -> Result<Count, TooMuch> {
+        let mut rest: Vec<Pairs> = pairs.iter().map(|pairs| self.once(pairs)).collect();
+        for product in without {
+            rest = less(rest, product, steps)?;
+        }
+        let mut count = Count::default();
+        for product in within {
+            let shared: Vec<Pairs> =
+                rest.iter().filter_map(|pairs| common(pairs, product)).collect();
+            rest = less(rest, product, steps)?;
+            for pairs in shared {
+                let more = Self::default().count([&pairs]);
+                count.named += more.named;
+                count.open |= more.open;
+                count.bound |= more.bound;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Pairs without those that stand in a row of senders as well.
+    fn once(&self, pairs: &Pairs) -> Pairs {
+        let mut once = pairs.clone();
+        if pairs.found == Found::For(Side::Recipient) {
+            once.senders.subtract(&Members::listed(self.touched_senders.clone()));
+        }
+        once
+    }
+}
+
+/// The pairs that are in a product too.
+fn common(pairs: &Pairs, [senders, recipients]: &Product) -> Option<Pairs> {
+    if !pairs.senders.may_meet(senders) || !pairs.recipients.may_meet(recipients) {
+        return None;
+    }
+    let mut common = pairs.clone();
+    common.senders.intersect(senders);
+    common.recipients.intersect(recipients);
+    (!common.senders.is_empty() && !common.recipients.is_empty()).then_some(common)
+}
+
+/// The pairs that are not in a product: other senders', and those of its senders
+/// with others.
+fn less(all: Vec<Pairs>, product: &Product, steps: &mut u64) -> Result<Vec<Pairs>, TooMuch> {
+    *steps = steps.checked_sub(all.len() as u64).ok_or(TooMuch)?;
+    let [senders, recipients] = product;
+    let mut rest = Vec::with_capacity(all.len());
+    for pairs in all {
+        if common(&pairs, product).is_none() {
+            rest.push(pairs);
+            continue;
+        }
+        let mut others = pairs.clone();
+        others.senders.subtract(senders);
+        let mut with_others = pairs;
+        with_others.senders.intersect(senders);
+        with_others.recipients.subtract(recipients);
+        let is_some = |pairs: &Pairs| !pairs.senders.is_empty() && !pairs.recipients.is_empty();
+        rest.extend([others, with_others].into_iter().filter(is_some));
+    }
+    Ok(rest)
+}
+
+/// Whether a set has members whom nobody names.
+pub(super) fn is_open(set: &Members) -> bool {
+    *set.open() != Open::Nobody
+}

@@ -1,0 +1,76 @@
+//! `plan`: against a daemon and between two files, with rules in shadow, and what
+//! is said when it cannot.
+
+use serde_json::Value;
+
+use crate::harness::{Daemon, Files, cannot_run, program, run, within};
+
+const NOW: &str = "
+groups: { staff: ['@ann:a.org', '@joe:a.org'] }
+rules:
+  - { name: staff, allow: { within: staff } }
+  - { name: try out, shadow: true, allow: { from: '@ann:a.org', to: '@eve:b.org' } }
+";
+const THEN: &str = "
+groups: { staff: ['@ann:a.org', '@joe:a.org', '@sue:a.org'] }
+rules:
+  - { name: staff, allow: { within: staff } }
+";
+
+fn json(printed: &str) -> Value {
+    serde_json::from_str(printed).unwrap()
+}
+
+#[tokio::test]
+async fn a_daemon_and_two_files_tell_the_same() {
+    let files = Files::new();
+    files.write("now.yaml", NOW);
+    files.write("then.yaml", THEN);
+    let mut serve = program(&["serve", "--listen-tcp", "127.0.0.1:0", "--policy", "now.yaml"]);
+    let daemon = Daemon::spawn(serve.current_dir(files.dir())).await;
+    let address = daemon.address();
+    let printed = async |args: &[&str]| {
+        let output = program(args).current_dir(files.dir()).output();
+        let output = within("plan", output).await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        json(&String::from_utf8(output.stdout).unwrap())
+    };
+    let plan = ["plan", "then.yaml", "--json"];
+    let mut told = printed(&[&plan[..], &["--addr", &address]].concat()).await;
+    let files_told = printed(&[&plan[..], &["--policy", "now.yaml"]].concat()).await;
+    assert!(told["revision"].as_str().unwrap().ends_with(":1"), "{told}");
+    told["revision"] = Value::Null;
+    assert_eq!(told, files_told);
+    assert_eq!(told["gained"]["pairs"]["named"], 4, "sue and each of the two, both ways");
+    assert_eq!(told["lost"]["pairs"]["named"], 0);
+    assert_eq!(told["rules"][0]["name"], "staff");
+    assert_eq!(told["rules"][0]["gained"]["named"], 4);
+
+    let live = ["plan", "--live-rule", "try out", "--json"];
+    for subject in [["--addr", &address], ["--policy", "now.yaml"]] {
+        let told = printed(&[&live[..], &subject].concat()).await;
+        assert_eq!(told["gained"]["pairs"]["named"], 1);
+        assert_eq!(told["gained"]["samples"][0]["recipient"], "@eve:b.org");
+        assert_eq!(told["gained"]["destinations"][0], "b.org");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_planned_is_said() {
+    let files = Files::new();
+    let now = files.write("now.yaml", NOW);
+    let bad = files.write("bad.yaml", "rules: [{ name: x, alow: {} }]");
+    let output = run(&["plan", &bad, "--policy", &now]).await;
+    let (code, out) = (output.status.code(), String::from_utf8(output.stdout).unwrap());
+    assert_eq!(code, Some(1));
+    assert!(out.contains("bad.yaml:1:20:") && out.contains("did you mean `allow`?"), "{out}");
+    for (args, why) in [
+        (vec!["plan", "--live-rule", "staff", "--policy", &now], "has no rule `staff` in shadow"),
+        (vec!["plan", "missing.yaml", "--policy", &now], "cannot read the policy `missing.yaml`"),
+        (vec!["plan", &now, "--policy", "missing.yaml"], "cannot read the policy `missing.yaml`"),
+        (vec!["plan", &now, "--addr", "unix:/nowhere/at/all"], "cannot reach a daemon"),
+    ] {
+        let said = cannot_run(&args).await;
+        assert!(said.contains(why), "{said}");
+    }
+}

@@ -1,0 +1,93 @@
+//! What a plan says of a policy that would take the place of another: on random
+//! policies its numbers are those that are found pair by pair.
+
+use std::collections::BTreeSet;
+
+use presence_router_server::policy::Policy;
+use presence_router_server::policy::document::{Document, Rule};
+use presence_router_server::policy::preview::Side;
+use presence_router_server::routing::difference::Count;
+use presence_router_server::routing::plan::Effect;
+use proptest::prelude::*;
+
+use crate::agreement::cases;
+use crate::oracle::{matches, visible};
+use crate::worlds::{everybody, policies};
+
+type Pairs = BTreeSet<(String, String)>;
+
+fn pairs(holds: impl Fn(&str, &str) -> bool) -> Pairs {
+    let users = everybody();
+    let all = users.iter().flat_map(|sender| users.iter().map(move |other| (sender, other)));
+    let all = all.filter(|(sender, other)| sender != other && holds(sender, other));
+    all.map(|(sender, other)| (sender.clone(), other.clone())).collect()
+}
+
+/// Pairs that a live rule of this name and effect matches.
+fn matched(policy: &Document, name: &str, effect: &Effect) -> Pairs {
+    let takes_part = |rule: &&Rule| rule.name == name && !rule.shadow && rule.effect == *effect;
+    match policy.rules.iter().find(takes_part) {
+        Some(rule) => pairs(|sender, other| matches(policy, rule, sender, other)),
+        None => Pairs::new(),
+    }
+}
+
+/// Whether a count is the number of the pairs of named users, or bounds it.
+fn counts(count: Count, pairs: &Pairs, named: &impl Fn(&str) -> bool) {
+    let number = pairs.iter().filter(|(s, r)| named(s) && named(r)).count();
+    let number = u64::try_from(number).unwrap();
+    assert!(count.named >= number, "{count:?} of {number}");
+    assert!(count.bound || count.named == number, "{count:?} of {number}: {pairs:?}");
+    assert!(count.open || pairs.len() == usize::try_from(number).unwrap(), "{count:?}: {pairs:?}");
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn a_plan_counts_pairs((before, after) in (policies(), policies())) {
+        let load = |over, text: &str| {
+            Policy::load_over(over, "policy.yaml", text.as_bytes(), &presence_router_server::policy::NoFiles)
+                .unwrap()
+        };
+        let (before, engine) = load(None, &before);
+        let (after, _) = load(Some(&engine), &after);
+        let preview = before.preview(&before.snapshot, &after, &after.snapshot, 7).unwrap();
+        let sees = |policy: &Policy| pairs(|sender, other| visible(&policy.document, sender, other));
+        let (was, is) = (sees(&before), sees(&after));
+        let gained: Pairs = is.difference(&was).cloned().collect();
+        let lost: Pairs = was.difference(&is).cloned().collect();
+        let named = |user: &str| after.snapshot.people().number(user).is_some();
+        for (side, pairs) in [(&preview.gained, &gained), (&preview.lost, &lost)] {
+            counts(side.pairs, pairs, &named);
+            let Side { samples, .. } = side;
+            prop_assert!(samples.len() <= 7);
+            for [sender, recipient] in samples {
+                prop_assert!(side.pairs.bound || pairs.contains(&(sender.clone(), recipient.clone())));
+            }
+            prop_assert!(!samples.is_empty() || side.pairs.named == 0);
+        }
+
+        let rules = before.document.rules.iter().chain(&after.document.rules);
+        let names: BTreeSet<&str> = rules.map(|rule| rule.name.as_str()).collect();
+        for name in names {
+            let [allowed, denied] = [Effect::Allow, Effect::Deny].map(|effect| {
+                [&before, &after].map(|policy| matched(&policy.document, name, &effect))
+            });
+            let begins = |[was, is]: &[Pairs; 2]| is.difference(was).cloned().collect::<Pairs>();
+            let ends = |[was, is]: &[Pairs; 2]| was.difference(is).cloned().collect::<Pairs>();
+            let of = |all: &Pairs, mine: [Pairs; 2]| {
+                mine.into_iter().flatten().filter(|pair| all.contains(pair)).collect::<Pairs>()
+            };
+            let gains = of(&gained, [begins(&allowed), ends(&denied)]);
+            let loses = of(&lost, [ends(&allowed), begins(&denied)]);
+            match preview.rules.iter().find(|rule| rule.name == name) {
+                Some(rule) => {
+                    counts(rule.gained.unwrap(), &gains, &named);
+                    counts(rule.lost.unwrap(), &loses, &named);
+                }
+                None => prop_assert!(gains.is_empty() && loses.is_empty(), "{}", name),
+            }
+        }
+    }
+}
