@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use presence_router_server::config::{Config, ConfigError, LogFormat, tcp_address};
 
-pub(crate) use self::asking::{Asked, Explain, Plan, Show, Subject, Verify};
+pub(crate) use self::asking::{Asked, Explain, Graph, GraphFormat, Plan, Show, Subject, Verify};
 use crate::remote::Address;
 
 const EXIT_CODES: &str = "\
@@ -75,6 +75,10 @@ pub(crate) enum Command {
     /// Tell who would gain and who would lose sight of whom by another policy
     #[command(after_help = EXIT_CODES)]
     Plan(Plan),
+
+    /// Draw who sees whom between the sets of a policy
+    #[command(after_help = EXIT_CODES)]
+    Graph(Graph),
 
     /// Print the policy that a daemon has in force
     #[command(after_help = EXIT_CODES)]

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod conformance;
 mod explain;
+mod graph;
 mod plan;
 mod reload;
 mod remote;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Some(Command::Explain(arguments)) => explain::explain(&arguments),
         Some(Command::Verify(arguments)) => verify::verify(&arguments),
         Some(Command::Plan(arguments)) => plan::plan(&arguments),
+        Some(Command::Graph(arguments)) => graph::graph(&arguments),
         Some(Command::Show(arguments)) => show::show(&arguments),
         Some(Command::Reload(arguments)) => reload::reload(&arguments),
         Some(Command::Schema) => match print(policy::SCHEMA) {

@@ -8,12 +8,14 @@
 //! why a pair is visible or not, and [`verify`] checks what routing decides.
 //! `trial` runs the policy's own tests; [`compare`] says in what two policies
 //! differ; `warn` and [`synapse`] say what is valid and yet probably not meant, by
-//! what `reach` knows of sets. `schema` says to editors what `read` takes. `docs/policy.md`
+//! what `reach` knows of sets. [`preview`] is what another policy would change, and
+//! [`picture`] who sees whom at a glance. `schema` says to editors what `read` takes. `docs/policy.md`
 //! is the reference for authors.
 
 pub mod compare;
 pub mod document;
 pub mod explain;
+pub mod picture;
 pub mod preview;
 pub mod problem;
 mod reach;

@@ -30,6 +30,7 @@ mod listen;
 mod log;
 /// `check` with warnings, tests of a folder, and what Synapse cannot do; `schema`.
 #[cfg(test)]
+mod picture;
 mod planning;
 mod policies;
 /// Flags over environment over file over defaults.

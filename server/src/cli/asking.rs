@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 use presence_router_server::config::DEFAULT_TCP;
 use presence_router_server::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 
@@ -91,4 +91,28 @@ pub(crate) struct Plan {
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to draw.
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// The policy file; groups of the directory are empty
+    pub(crate) policy: PathBuf,
+
+    /// For what to draw it
+    #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+    pub(crate) format: GraphFormat,
+
+    /// Most arrows to draw; those of fewer pairs are left out
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(crate) arrows: usize,
+}
+
+/// What draws a picture.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Graphviz
+    Dot,
+    /// Mermaid
+    Mermaid,
 }
