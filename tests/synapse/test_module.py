@@ -18,6 +18,8 @@ from synapse.module_api import ModuleApi
 from twisted.internet.defer import CancelledError, ensureDeferred
 from twisted.logger import LogEvent, globalLogPublisher
 
+pytestmark = pytest.mark.usefixtures("interface")
+
 ANN, BOB = "@ann:here", "@bob:here"
 
 

@@ -1,10 +1,12 @@
 """Forks, and the end of the interpreter, with calls under way."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import presence_router
 import pytest
 from daemon import LONG, Daemon
 from policies import allow
@@ -18,7 +20,7 @@ def ask():
     def done(*answer):
         result.extend(answer)
         answered.set()
-    router.get_interested_users("@bob:test", lambda f, *a: f(*a), done)
+    router.get_interested_users("@bob:test", False, lambda f, *a: f(*a), done)
     assert answered.wait(30), "no answer"
     assert result[0] == "ok", result
     return result[2]
@@ -73,12 +75,26 @@ hung.listen(100)
 router = Router("unix:" + sys.argv[1], "test", [], 10000)
 results = []
 for _ in range(200):
-    router.get_interested_users("@bob:test", lambda f, *a: f(*a), lambda *a: results.append(a))
+    router.get_interested_users("@bob:test", False, lambda f, *a: f(*a), lambda *a: results.append(a))
 if "closed" in sys.argv:
     router.close()
     # None is forgotten. Some see the connection end before their own end.
     assert len(results) == 200, len(results)
     assert {result[0] for result in results} <= {"failed", "unreachable"}, results
+"""
+
+
+# Where there is neither Synapse nor Twisted.
+ALONE = """
+import presence_router, presence_router._native
+assert presence_router._native.is_server_name("example.org")
+try:
+    import presence_router.synapse
+except ImportError as why:
+    assert "runs inside Synapse" in str(why) and "No module named 'synapse'" in str(why), why
+    assert "into the Python environment that Synapse itself runs from" in str(why), why
+else:
+    raise AssertionError("imported")
 """
 
 
@@ -101,6 +117,16 @@ def run(script: str, *args: str) -> None:
 @pytest.mark.parametrize("when", ["used before", "unused", "used before, closed"])
 def test_a_forked_process_has_threads_of_its_own(daemon: Daemon, when: str) -> None:
     run(FORK, daemon.address, *when.split(", "))
+
+
+def test_without_synapse_the_package_says_where_it_belongs(tmp_path: Path) -> None:
+    package = Path(presence_router.__file__).parent
+    shutil.copytree(package, tmp_path / "presence_router")
+    # -S: without what is installed beside it.
+    done = subprocess.run(
+        [sys.executable, "-S", "-B", "-c", ALONE], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("how", ["closed", "left"])

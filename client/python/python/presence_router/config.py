@@ -9,7 +9,8 @@ from synapse.module_api.errors import ConfigError
 
 from ._native import check_address, is_server_name
 
-_KEYS = ("address", "deadline_ms", "destinations")
+_KEYS = ("address", "deadline_ms", "destinations", "all_users")
+_ALL_USERS = ("auto", "never")
 _DEADLINE_MS = range(1, 10_001)
 
 
@@ -26,6 +27,10 @@ class Config:
     destinations: tuple[str, ...] = ()
     """Remote servers that presence meant for everyone, or for a pattern of
     servers, is sent to, beyond those that the policy names."""
+
+    all_users: str = "auto"
+    """`auto`: who may see everyone without exception gets everybody by Synapse's
+    PRESENCE_ALL_USERS; `never`: by the list of everybody, as all others do."""
 
 
 def parse(raw: Any) -> Config:
@@ -76,12 +81,18 @@ def parse(raw: Any) -> Config:
                 )
                 break
 
+    all_users = raw.get("all_users", Config.all_users)
+    if all_users not in _ALL_USERS:
+        problems["all_users"] = (
+            f"`all_users` is {_shown(all_users)}; valid are {_listed(_ALL_USERS)}"
+        )
+
     if len(problems) == 1:
         ((key, problem),) = problems.items()
         raise ConfigError(problem, (key,))
     if problems:
         raise ConfigError("; ".join(problems.values()))
-    return Config(address, deadline_ms, tuple(dict.fromkeys(destinations)))
+    return Config(address, deadline_ms, tuple(dict.fromkeys(destinations)), all_users)
 
 
 def _listed(keys: tuple[str, ...]) -> str:
