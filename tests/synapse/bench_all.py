@@ -145,7 +145,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--initial", type=int, default=3, help="how many initial /sync")
     parser.add_argument("--incremental", type=int, default=30, help="how many incremental /sync")
     options = parser.parse_args(arguments)
-    print(f"{'known':>8} {'/sync':<12} {'all_users':<10} {'reactor':>9} {'process':>9} {'stall':>9}")
+    print(
+        f"{'known':>8} {'/sync':<12} {'all_users':<10} {'reactor':>9} {'process':>9} {'stall':>9}"
+    )
     for known in options.known:
         for way in ("auto", "never"):
             with tempfile.TemporaryDirectory() as directory:

@@ -26,9 +26,7 @@ class World:
         return [self.homeserver.register(f"{name}-{number}") for name in names]
 
 
-def start_world(
-    directory: Path, interface: str = "modules", **config: Any
-) -> Iterator[World]:
+def start_world(directory: Path, interface: str = "modules", **config: Any) -> Iterator[World]:
     """Starts a world, and ends it; fails if our module made Synapse complain."""
     daemon = Daemon(directory)
     homeserver = Homeserver(directory, **module(daemon.address, interface, **config))
@@ -44,7 +42,9 @@ def start_world(
         daemon.stop()
 
 
-@pytest.fixture(scope="module", params=["modules", pytest.param("legacy", marks=pytest.mark.legacy)])
+@pytest.fixture(
+    scope="module", params=["modules", pytest.param("legacy", marks=pytest.mark.legacy)]
+)
 def interface(request: pytest.FixtureRequest) -> Iterator[str]:
     """How Synapse loads the module: by `modules:`, or by `presence_router:`."""
     Loaded.interface = request.param

@@ -83,7 +83,7 @@ class Homeserver:
         if not ready:
             self._process.wait(LONG)
             return
-        until(lambda: self._answers() or self._process.poll() is not None, "Synapse answers")
+        until(lambda: self.answers or self._process.poll() is not None, "Synapse answers")
         assert self._process.poll() is None, self.output.read_text()
 
     @property
@@ -159,7 +159,9 @@ class Homeserver:
         samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
 
-    def _answers(self) -> bool:
+    @property
+    def answers(self) -> bool:
+        """Whether it answers at all."""
         try:
             return self._session.get(f"{self.url}/_matrix/client/versions", timeout=LONG).ok
         except requests.ConnectionError:

@@ -11,7 +11,7 @@ from presence_router.all_users import Promises
 from prometheus_client import REGISTRY
 from synapse.module_api import PRESENCE_ALL_USERS
 
-pytestmark = pytest.mark.usefixtures("interface")
+pytestmark = [pytest.mark.usefixtures("interface"), pytest.mark.smoke]
 
 ANN, BOB, EVE = "@ann:test", "@bob:test", "@eve:test"
 STATES = [state(ANN), state(BOB), state("@far:there")]

@@ -14,6 +14,8 @@ from homeserver import Homeserver
 from matrix import User
 from policies import allow
 
+pytestmark = pytest.mark.smoke
+
 WATCHER = "watcher"
 NAMES = [WATCHER, *(f"user{number}" for number in range(12))]
 
@@ -138,35 +140,38 @@ class Watching:
         self._thread.join()
 
 
-def test_no_sync_fails_whoever_is_killed(tmp_path: Path) -> None:
-    for world in start_world(tmp_path, all_users="auto", deadline_ms=500):
-        users = world.users(*(f"watcher{number}" for number in range(3)))
-        world.daemon.apply([allow("everyone", [user.id for user in users])])
-        (ann,) = world.users("ann")
-        ann.set_presence("online", "here")
-        watching = [Watching(user) for user in users]
+@pytest.fixture
+def one_world(tmp_path: Path) -> Iterator[World]:
+    yield from start_world(tmp_path, all_users="auto", deadline_ms=500)
 
-        def go_on() -> None:
-            ann.set_presence("online", str(watching[0].count))
-            for one in watching:
-                one.go_on()
 
-        try:
-            go_on()
-            promised = steps(world.homeserver, "promised")
-            assert promised > 0
-            for _ in range(3):
-                world.daemon.kill()
-                go_on()
-                world.homeserver.kill()
-                world.homeserver.start()
-                # Synapse is up, the daemon is not.
-                go_on()
-                world.daemon.start()
-                until(lambda: steps(world.homeserver, "promised") > 0, "ALL is said again")
-                go_on()
-        finally:
-            for one in watching:
-                one.stop()
+def test_no_sync_fails_whoever_is_killed(one_world: World) -> None:
+    daemon, homeserver = one_world.daemon, one_world.homeserver
+    users = one_world.users(*(f"watcher{number}" for number in range(3)))
+    daemon.apply([allow("everyone", [user.id for user in users])])
+    (ann,) = one_world.users("ann")
+    ann.set_presence("online", "here")
+    watching = [Watching(user) for user in users]
+
+    def go_on() -> None:
+        ann.set_presence("online", str(watching[0].count))
         for one in watching:
-            assert one.failures == []
+            one.go_on()
+
+    try:
+        go_on()
+        assert steps(homeserver, "promised") > 0
+        for _ in range(3):
+            daemon.kill()
+            go_on()
+            homeserver.kill()
+            homeserver.start()
+            # Synapse is up, the daemon is not.
+            go_on()
+            daemon.start()
+            until(lambda: steps(homeserver, "promised") > 0, "ALL is said again")
+            go_on()
+    finally:
+        for one in watching:
+            one.stop()
+    assert [one.failures for one in watching] == [[], [], []]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import synapse.logging.context
 import yaml
-from homeserver import MODULE, VERSION, Homeserver, module
+from homeserver import MODULE, VERSION, Homeserver
 from presence_router.synapse import PresenceRouterModule
 
 SOCKET = "unix:/nowhere/presence-router.sock"
@@ -132,14 +132,18 @@ def test_complaints_are_what_synapse_says_of_log_contexts(tmp_path: Path) -> Non
 
 
 def test_synapse_starts_and_syncs_without_a_daemon(tmp_path: Path) -> None:
-    homeserver = Homeserver(tmp_path, **module(SOCKET))
+    # With the block of the README, as it stands there but for the address.
+    (block,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    modules = yaml.safe_load(block)["modules"]
+    modules[0]["config"]["address"] = SOCKET
+    homeserver = Homeserver(tmp_path, modules=modules)
     try:
         homeserver.start()
         ann = homeserver.register("ann")
         ann.set_presence("online", "hello")
         assert ann.sync()[ann.id]["status_msg"] == "hello"
         started, line = homeserver.our_log()
-        assert f" asks {SOCKET}, waits 2000 ms for an answer, all_users: auto" in started
+        assert f" asks {SOCKET}, waits 200 ms for an answer, all_users: auto" in started
         assert SOCKET in line and "No such file or directory" in line
         assert homeserver.metrics()["presence_router_reachable"] == 0
         homeserver.stop()
