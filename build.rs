@@ -9,8 +9,11 @@ use prost_types::FileDescriptorSet;
 
 const ROOT: &str = "proto";
 const PACKAGE: &str = "presence_router.v1";
-const FILES: [&str; 2] =
-    ["presence_router/v1/presence_router.proto", "presence_router/v1/errors.proto"];
+const FILES: [&str; 3] = [
+    "presence_router/v1/presence_router.proto",
+    "presence_router/v1/policy.proto",
+    "presence_router/v1/errors.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={ROOT}");

@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use presence_router_client::InProcess;
 use presence_router_server::policy::Policy;
 use presence_router_server::routing::user_id::UserId;
 use proptest::prelude::*;
@@ -112,6 +113,38 @@ proptest! {
                 assert_eq!(unary, expected, "unary");
                 let streamed = ways::stream(&mut stream, &mut sets, &users, &revision).await;
                 assert_eq!(streamed, expected, "stream");
+            }
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(100))]
+
+    #[test]
+    fn the_rust_client_agrees_before_and_after_a_reload(
+        (before, after) in (policies(), policies()),
+        server_names in callers(),
+    ) {
+        RUNTIME.block_on(async {
+            let users = everybody();
+            let daemon = Daemon::serving(&before).await;
+            let unary = daemon.rust_client(&server_names);
+            let stream = unary.route_states();
+            let in_process = InProcess::new(&before, &server_names).unwrap();
+            for policy in [&before, &after] {
+                if *policy != before {
+                    daemon.reload(policy).unwrap();
+                    in_process.replace(policy).unwrap();
+                }
+                let revision = daemon.revision();
+                let expected = ways::oracle(&parse(policy).document, &server_names, &users);
+                let said = ways::router(&unary, &users, Some(&revision)).await;
+                assert_eq!(said, expected, "unary");
+                let said = ways::router(&stream, &users, Some(&revision)).await;
+                assert_eq!(said, expected, "stream");
+                let said = ways::router(&in_process, &users, None).await;
+                assert_eq!(said, expected, "in process");
             }
         });
     }

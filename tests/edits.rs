@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use presence_router_server::policy::Policy;
 use presence_router_server::routing::difference::{Budget, Difference, Found, Pairs};
 use presence_router_server::routing::engine::{Edit, Engine};
+use presence_router_server::routing::members::Open;
 use presence_router_server::routing::plan::{Ids, Plan, Set};
 use presence_router_server::routing::snapshot::Snapshot;
 use presence_router_server::routing::user_id::UserId;
@@ -42,8 +43,11 @@ fn plan(text: &str, filled: impl Fn(usize) -> Set) -> Plan {
     plan
 }
 
-fn answers(engine: &Engine) -> Answers {
-    ways::engine(&engine.snapshot(), &["one.org".to_owned()], &everybody())
+/// All answers, and the servers that are named.
+fn answers(engine: &Engine) -> (Answers, Vec<String>) {
+    let snapshot = engine.snapshot();
+    let servers = snapshot.destinations(&Open::Everyone).into_iter().map(str::to_owned).collect();
+    (ways::engine(&snapshot, &["one.org".to_owned()], &everybody()), servers)
 }
 
 proptest! {

@@ -9,6 +9,7 @@ pub(crate) mod ways;
 use std::sync::Arc;
 use std::time::Duration;
 
+use presence_router_client::Options;
 use presence_router_proto::v1::presence_router_service_client::PresenceRouterServiceClient;
 use presence_router_proto::v1::{
     Open, PresenceState, RouteStatesRequest, RouteStatesResponse, route_states_request,
@@ -80,8 +81,18 @@ impl Daemon {
 
     /// Writes another policy and loads it.
     pub(crate) fn reload(&self, policy: &str) -> Result<Loaded, LoadError> {
-        std::fs::write(self.policy.path().join("policy.yaml"), policy).unwrap();
+        self.write(policy);
         self.live.reload()
+    }
+
+    /// Writes another policy, which is not loaded by that.
+    pub(crate) fn write(&self, policy: &str) {
+        std::fs::write(self.policy.path().join("policy.yaml"), policy).unwrap();
+    }
+
+    /// Removes the policy's file.
+    pub(crate) fn remove(&self) {
+        std::fs::remove_file(self.policy.path().join("policy.yaml")).unwrap();
     }
 
     /// The revision in force, as answers carry it.
@@ -96,6 +107,14 @@ impl Daemon {
     /// A connection of its own.
     pub(crate) fn channel(&self) -> Channel {
         self.endpoint().connect_lazy()
+    }
+
+    /// The Rust client, with a deadline that no busy machine misses.
+    pub(crate) fn rust_client(&self, server_names: &[String]) -> presence_router_client::Client {
+        let mut options = Options::new(server_names);
+        options.deadline = Duration::from_secs(30);
+        // What the daemon does not do yet is asked for first, and then not.
+        presence_router_client::Client::from_channel(self.channel(), options)
     }
 
     pub(crate) fn client(&self) -> Client {

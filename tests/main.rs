@@ -21,15 +21,27 @@ mod bad_input;
 /// Changes as a client that remembers hears of them.
 #[cfg(test)]
 mod changes;
+/// The Rust client's streams against the daemon.
+#[cfg(test)]
+mod client;
 /// Edits of the directory, against a rebuild.
 #[cfg(test)]
 mod edits;
+/// What is explained and verified, against the oracle.
+#[cfg(test)]
+mod explain;
+/// The corpora of the fuzz targets, replayed.
+#[cfg(test)]
+mod fuzz;
 /// The page for authors of homeservers: its code is that of the files it names.
 #[cfg(test)]
 mod integration_page;
 /// `routing` knows no protocol, file or clock.
 #[cfg(test)]
 mod layers;
+/// `PolicyService`, call by call.
+#[cfg(test)]
+mod policy_service;
 /// Reflection, in the version that older tools speak; grpcurl speaks the newer.
 #[cfg(test)]
 mod reflection;

@@ -33,17 +33,37 @@ pub(crate) fn hides(
 
 /// Whether a rule matches, and takes part.
 fn counts(policy: &Document, rule: &Rule, sender: &str, recipient: &str) -> bool {
-    !rule.shadow
-        && match &rule.pairs {
-            Pairs::Product { from, to } => {
-                is_in(policy, from, sender) && is_in(policy, to, recipient)
-            }
-            Pairs::Within { groups, .. } => policy.groups.iter().any(|group| {
-                glob(groups.as_str().as_bytes(), group.name.as_bytes())
-                    && is_in(policy, &group.members, sender)
-                    && is_in(policy, &group.members, recipient)
-            }),
-        }
+    !rule.shadow && matches(policy, rule, sender, recipient)
+}
+
+/// Whether a rule matches a pair, in shadow or not.
+pub(crate) fn matches(policy: &Document, rule: &Rule, sender: &str, recipient: &str) -> bool {
+    products(policy, rule)
+        .any(|(from, to)| is_in(policy, from, sender) && is_in(policy, to, recipient))
+}
+
+/// Whether a rule matches a sender, and whether it matches a recipient, whoever
+/// is on the other side.
+pub(crate) fn sides(policy: &Document, rule: &Rule, sender: &str, recipient: &str) -> (bool, bool) {
+    (
+        products(policy, rule).any(|(from, _)| is_in(policy, from, sender)),
+        products(policy, rule).any(|(_, to)| is_in(policy, to, recipient)),
+    )
+}
+
+/// Senders and recipients of a rule.
+fn products<'p>(
+    policy: &'p Document,
+    rule: &'p Rule,
+) -> impl Iterator<Item = (&'p SetExpr, &'p SetExpr)> {
+    let (product, within) = match &rule.pairs {
+        Pairs::Product { from, to } => (Some((from, to)), None),
+        Pairs::Within { groups, .. } => (None, Some(groups)),
+    };
+    let groups = policy.groups.iter().filter(move |group| {
+        within.is_some_and(|glob_| glob(glob_.as_str().as_bytes(), group.name.as_bytes()))
+    });
+    product.into_iter().chain(groups.map(|group| (&group.members, &group.members)))
 }
 
 /// Whether a visible pair concerns a caller with these server names.
@@ -66,7 +86,7 @@ fn is_in(policy: &Document, set: &SetExpr, user: &str) -> bool {
     let (before, server) = split(user);
     let globs = |pattern: &str, text: &str| glob(pattern.as_bytes(), text.as_bytes());
     match set {
-        SetExpr::User(id) => id == user,
+        SetExpr::User(listed) => listed.id == user,
         SetExpr::Members { ids, .. } => ids.iter().any(|id| id == user),
         SetExpr::Everyone => true,
         SetExpr::Server(any) => any.iter().any(|name| globs(name.as_str(), server)),

@@ -12,17 +12,25 @@ async fn v1alpha_lists_the_services_and_has_their_descriptors() {
     let daemon = Daemon::serving("rules: []").await;
     let mut client = ServerReflectionClient::new(daemon.channel());
     let service = "presence_router.v1.PresenceRouterService";
+    let admin = "presence_router.v1.PolicyService";
     let ask =
         |request| ServerReflectionRequest { host: String::new(), message_request: Some(request) };
     let requests = tokio_stream::iter([
         ask(MessageRequest::ListServices(String::new())),
         ask(MessageRequest::FileContainingSymbol(service.to_owned())),
+        ask(MessageRequest::FileContainingSymbol(admin.to_owned())),
     ]);
     let mut answers = client.server_reflection_info(requests).await.unwrap().into_inner();
     let mut next = async || answers.message().await.unwrap().unwrap().message_response.unwrap();
 
     let MessageResponse::ListServicesResponse(list) = next().await else { panic!("no list") };
-    assert!(list.service.iter().any(|entry| entry.name == service));
-    let MessageResponse::FileDescriptorResponse(files) = next().await else { panic!("no file") };
-    assert!(!files.file_descriptor_proto.is_empty());
+    for name in [service, admin] {
+        assert!(list.service.iter().any(|entry| entry.name == name), "{name}");
+    }
+    for _ in [service, admin] {
+        let MessageResponse::FileDescriptorResponse(files) = next().await else {
+            panic!("no file")
+        };
+        assert!(!files.file_descriptor_proto.is_empty());
+    }
 }

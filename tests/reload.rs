@@ -1,6 +1,7 @@
 //! Loading a policy again: what counts as a change, and that a broken policy,
 //! members file or test leaves the one in force where it is.
 
+use std::io::Write;
 use std::path::Path;
 
 use presence_router_server::live::{Live, LoadError, Loaded, Source};
@@ -99,6 +100,24 @@ fn a_broken_members_file_changes_nothing() {
     std::fs::remove_dir(&file).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
     assert_eq!(world.refused(), format!("{begins}it is not a regular file"));
+}
+
+/// From a disk, and wrong in its last line. Ten million lines in the long form.
+#[test]
+fn a_long_members_file_is_read_to_its_end() {
+    let long = std::env::var_os("PRESENCE_ROUTER_CASES").is_some();
+    let lines = if long { 10_000_000 } else { 100_000 };
+    let world = World::new();
+    let file = world.folder.path().join("lists/staff.txt");
+    let mut out = std::io::BufWriter::new(std::fs::File::create(file).unwrap());
+    for i in 2..lines {
+        writeln!(out, "@user-{i}:example.org").unwrap();
+    }
+    writeln!(out, "@ann:example.org\n  bob").unwrap();
+    out.into_inner().unwrap();
+    let want =
+        format!("lists/staff.txt:{lines}:3: `bob` is not a user id: it does not begin with `@`");
+    assert_eq!(world.refused(), want);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The scenario files: policy, callers, and who sees whom, written by hand.
-//! Each runs through the engine, the unary calls and the stream, through the
-//! Synapse module in `tests/synapse/test_scenarios.py`, and through clients in
-//! other languages in `tests/polyglot`.
+//! Each runs through the engine, the unary calls and the stream, through the Rust
+//! client by both and in the process, through the Synapse module in
+//! `tests/synapse/test_scenarios.py`, and through clients in other languages in
+//! `tests/polyglot`.
 //!
 //! A file has `about` (what it shows), `policy` (its text), `users` (everybody
 //! it asks about) and `callers`: each with `server_names`, the `audiences` of
@@ -12,6 +13,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use presence_router_client::{InProcess, PresenceRouter};
 use presence_router_server::policy::Policy;
 use serde::Deserialize;
 
@@ -116,6 +118,28 @@ async fn the_stream_runs_them() {
             let (mut sets, revision) = (Sets::default(), daemon.revision());
             let answers = ways::stream(&mut stream, &mut sets, &scenario.users, &revision).await;
             assert_eq!(answers, caller.expected(), "{file}: {:?}", caller.server_names);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_rust_client_runs_them() {
+    for (file, scenario) in all() {
+        let daemon = Daemon::serving(&scenario.policy).await;
+        for caller in &scenario.callers {
+            let names = &caller.server_names;
+            let client = daemon.rust_client(names);
+            let in_process = InProcess::new(&scenario.policy, names).unwrap();
+            let revision = daemon.revision();
+            let ways: [(_, &dyn PresenceRouter, _); 3] = [
+                ("unary", &client, Some(revision.as_str())),
+                ("stream", &client.route_states(), Some(revision.as_str())),
+                ("in process", &in_process, None),
+            ];
+            for (way, router, revision) in ways {
+                let answers = ways::router(router, &scenario.users, revision).await;
+                assert_eq!(answers, caller.expected(), "{file}: {names:?}: {way}");
+            }
         }
     }
 }

@@ -7,11 +7,18 @@ use presence_router_proto::v1::{
     GetUsersForStatesResponse, PresenceState,
     presence_router_service_client::PresenceRouterServiceClient,
 };
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    codegen::{Body as HttpBody, Bytes, StdError, http},
+};
+use tower::Service;
 
 use crate::{
-    Address, AddressError, Backoff, Error,
+    Address, AddressError, Backoff, Changes, Error, RouteStates,
     gate::{Gate, full_jitter},
+    stream::{route, watch},
+    transport::{Transport, erase},
 };
 
 /// An answer may be much longer than tonic's default of 4 MiB, and the daemon
@@ -29,6 +36,11 @@ pub struct Options {
     pub deadline: Duration,
     /// What happens while the daemon is away.
     pub backoff: Backoff,
+    /// Most bytes of user ids and expressions that are kept for the sets of one
+    /// stream; what they take in memory is a few times as much. 0: no bound.
+    /// Default 256 MiB. The daemon keeps below it, and a stream on which it does
+    /// not is ended.
+    pub set_budget_bytes: u64,
 }
 
 /// A client of one daemon. Clones share the connection and what is known about
@@ -40,11 +52,14 @@ pub struct Client {
 }
 
 #[derive(Debug)]
-struct Shared {
-    address: Address,
-    server_names: Vec<String>,
-    service: PresenceRouterServiceClient<Channel>,
-    gate: Gate,
+pub(crate) struct Shared {
+    /// `None`: over a channel that the caller made.
+    address: Option<Address>,
+    pub(crate) server_names: Vec<String>,
+    pub(crate) service: PresenceRouterServiceClient<Transport>,
+    pub(crate) gate: Gate,
+    pub(crate) backoff: Backoff,
+    pub(crate) set_budget_bytes: u64,
 }
 
 // === impl Options ===
@@ -56,6 +71,7 @@ impl Options {
             server_names: server_names.into_iter().map(Into::into).collect(),
             deadline: Duration::from_millis(200),
             backoff: Backoff::default(),
+            set_budget_bytes: 256 * 1024 * 1024,
         }
     }
 }
@@ -71,12 +87,51 @@ impl Client {
     /// # Errors
     /// If the address is malformed. Never because the daemon is away.
     pub fn connect(address: &str, options: Options) -> Result<Self, AddressError> {
-        let Options { server_names, deadline, backoff } = options;
         let address: Address = address.parse()?;
-        let service = PresenceRouterServiceClient::new(address.channel(deadline)?)
-            .max_decoding_message_size(MAX_ANSWER_BYTES);
+        let channel = address.channel(options.deadline)?;
+        Ok(Self::new(Some(address), erase(channel), options))
+    }
+
+    /// Makes a client over any gRPC channel: one of [`tonic::transport`] with
+    /// settings of its own (TLS, balancing over several daemons), or one with
+    /// `tower` layers around it. It must connect by itself, again after failures
+    /// too.
+    ///
+    /// ```
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// use presence_router_client::{Client, Options};
+    /// use tonic::transport::Endpoint;
+    /// use tower::ServiceBuilder;
+    ///
+    /// let channel = Endpoint::from_static("http://127.0.0.1:9470").connect_lazy();
+    /// let channel = ServiceBuilder::new().concurrency_limit(64).service(channel);
+    /// let client = Client::from_channel(channel, Options::new(["example.org"]));
+    /// # let _ = client;
+    /// # });
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_channel<S, B>(channel: S, options: Options) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<B>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Error: Into<StdError>,
+        S::Future: Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError>,
+    {
+        Self::new(None, erase(channel), options)
+    }
+
+    fn new(address: Option<Address>, transport: Transport, options: Options) -> Self {
+        let Options { server_names, deadline, backoff, set_budget_bytes } = options;
+        let service =
+            PresenceRouterServiceClient::new(transport).max_decoding_message_size(MAX_ANSWER_BYTES);
         let gate = Gate::new(backoff, full_jitter);
-        Ok(Self { shared: Arc::new(Shared { address, server_names, service, gate }), deadline })
+        let shared = Shared { address, server_names, service, gate, backoff, set_budget_bytes };
+        Self { shared: Arc::new(shared), deadline }
     }
 
     /// The same client with another deadline, for example with what is left of
@@ -86,9 +141,28 @@ impl Client {
         Self { shared: self.shared.clone(), deadline }
     }
 
-    /// Where the daemon is.
-    pub fn address(&self) -> &Address {
-        &self.shared.address
+    /// Where the daemon is, unless the client was made over a channel.
+    pub fn address(&self) -> Option<&Address> {
+        self.shared.address.as_ref()
+    }
+
+    /// Opens a stream for batches of states and questions about interest: the
+    /// fast path. Returns at once; the stream connects by itself, again after
+    /// failures too, until all clones of the handle are gone.
+    ///
+    /// Must be called within a tokio runtime, which then drives the stream;
+    /// without one every request fails.
+    pub fn route_states(&self) -> RouteStates {
+        route::start(self.shared.clone(), self.deadline)
+    }
+
+    /// Follows who gains and who loses sight of whom, for ever: it connects by
+    /// itself, again after failures too, and asks for what was missed.
+    ///
+    /// Must be called within a tokio runtime, which then drives the stream;
+    /// without one there are no events.
+    pub fn watch_changes(&self) -> Changes {
+        watch::start(self.shared.clone())
     }
 
     /// Asks who must receive each of some updates. Only their user ids matter.

@@ -6,7 +6,10 @@ use presence_router_proto::ERROR_DOMAIN;
 use tonic::{Code, ConnectError, Status};
 use tonic_types::StatusExt;
 
-use crate::gate::{Failure, Shut};
+use crate::{
+    Breach, SetError,
+    gate::{Failure, Shut},
+};
 
 /// Why there is no verdict. Whatever it is: the homeserver must show presence
 /// to nobody beyond those whom it would show it to without the daemon.
@@ -29,6 +32,13 @@ pub enum Error {
     /// The daemon answered that it will not serve this request.
     #[error(transparent)]
     Refused(Box<Refusal>),
+    /// The daemon does not have the call, or not all of it.
+    #[error("it does not do `{0}`: it is older than this client")]
+    Unsupported(&'static str),
+    /// The daemon said something that the contract does not allow, or that a
+    /// later version of it does.
+    #[error("it broke the contract: {0}")]
+    Protocol(#[from] Breach),
 }
 
 /// A daemon's answer that it will not serve a request.
@@ -97,8 +107,8 @@ impl Error {
     /// What the gate must know: `None` if the daemon answered.
     pub(crate) fn failure(&self, status: Option<&Status>) -> Option<Failure> {
         match self {
-            Self::Refused(_) => None,
-            Self::Deadline(_) => Some(Failure::Unanswered),
+            Self::Refused(_) | Self::Unsupported(_) => None,
+            Self::Deadline(_) | Self::Protocol(_) => Some(Failure::Unanswered),
             Self::Unreachable { .. } => {
                 let refused = status.is_some_and(|status| {
                     sources(status).any(|error| error.downcast_ref::<ConnectError>().is_some())
@@ -114,7 +124,28 @@ impl Error {
         match self {
             Self::Unreachable { reason, .. } => reason.clone(),
             Self::Deadline(_) => "it did not answer in time".to_owned(),
-            other @ Self::Refused(_) => other.to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The same for a call that older daemons do not have.
+    pub(crate) fn from_status_of(call: &'static str, status: &Status, deadline: Duration) -> Self {
+        match Self::from_status(status, deadline) {
+            // How gRPC itself says that there is no such call.
+            Self::Refused(refusal)
+                if refusal.code == Code::Unimplemented && refusal.reason.is_none() =>
+            {
+                Self::Unsupported(call)
+            }
+            other => other,
+        }
+    }
+
+    /// The stable reason of a refusal.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refusal) => refusal.reason.as_deref(),
+            _ => None,
         }
     }
 
@@ -125,6 +156,17 @@ impl Error {
         let reason = cause.unwrap_or_else(|| status.message().to_owned());
         Self::Unreachable { reason, retry_in: None }
     }
+}
+
+impl From<SetError> for Error {
+    fn from(error: SetError) -> Self {
+        Self::Protocol(error.into())
+    }
+}
+
+/// Whether something below gRPC caused a status.
+pub(crate) fn has_source(status: &Status) -> bool {
+    sources(status).next().is_some()
 }
 
 /// The causes of a status, outermost first, without itself.

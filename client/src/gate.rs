@@ -108,6 +108,11 @@ impl Gate {
         Ok(Pass { gate: self, probe })
     }
 
+    /// The daemon spoke without being asked.
+    pub(crate) fn heard(&self) {
+        *self.lock() = State::Open { failures: 0 };
+    }
+
     /// Nothing is half-done while the lock is held, so a poisoned one is good.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -242,6 +247,15 @@ mod tests {
         assert_eq!(gate.enter().unwrap_err().retry_in, ms(100));
         // But an answer is an answer.
         late.answered();
+        assert!(gate.enter().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daemon_that_speaks_opens_it() {
+        let gate = gate();
+        fail(&gate, Failure::Refused);
+        assert!(gate.enter().is_err());
+        gate.heard();
         assert!(gate.enter().is_ok());
     }
 

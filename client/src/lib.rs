@@ -26,25 +26,80 @@
 //! # let _ = example;
 //! ```
 //!
-//! Reading order: [`client`](Client) makes the calls, `address` says where to,
-//! `error` what an unanswered call means, `gate` keeps a dead daemon from
-//! costing a deadline on every call, and `sets` evaluates the open parts of
-//! answers. The messages are those of the contract, [`v1`].
+//! That was a unary call. A homeserver that has many updates opens a stream
+//! once, and holds it as a [`PresenceRouter`]:
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use presence_router_client::{ChangeEvent, Client, Options, PresenceRouter};
+//!
+//! let client = Client::connect("unix:/run/presence-router.sock", Options::new(["example.org"]))?;
+//! let router: Arc<dyn PresenceRouter> = Arc::new(client.route_states());
+//!
+//! let routed = router.users_for_states(vec!["@ann:example.org".into()]).await?;
+//! for delivery in &routed.deliveries {
+//!     println!("{:?} to {:?}", delivery.state_indexes, delivery.recipients.listed());
+//! }
+//! println!("does joe get it? {}", routed.audience(0).contains("@joe:example.org"));
+//!
+//! let mut changes = router.changes();
+//! while let Some(event) = changes.next().await {
+//!     match event {
+//!         ChangeEvent::Changed(changed) => println!("{} gained", changed.gained.len()),
+//!         ChangeEvent::Reset { .. } => println!("take everything as changed"),
+//!         other => println!("{other:?}"),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! # let _ = example;
+//! ```
+//!
+//! Reading order: [`client`](Client) makes the calls, `transport` is what they go
+//! over, `address` says where to, `error` what an unanswered call means and
+//! `breach` what a daemon must not do, `gate` keeps a dead daemon from costing a
+//! deadline on every call. `sets` evaluates sets, of which each `list` of users
+//! is shared; `answer` and `change` are made of them. `stream` keeps streams
+//! open, and `router` is the trait over all of it, with `in_process` as the
+//! implementation that needs no daemon. The messages are those of the contract,
+//! [`v1`].
 
 #![forbid(unsafe_code)]
 
 mod address;
+mod answer;
+mod breach;
+mod change;
 mod client;
 mod error;
 mod gate;
+#[cfg(feature = "in-process")]
+mod in_process;
+mod list;
+mod router;
 mod sets;
+mod stream;
+mod transport;
 
 pub use address::{Address, AddressError};
+pub use answer::{Counterparts, Delivery, Fields, Hide, Interest, Routed};
+pub use breach::Breach;
+pub use change::{ChangeEvent, Changed, Changes, Product};
 pub use client::{Client, Options};
 pub use error::{Error, Refusal, Violation};
 pub use gate::Backoff;
+#[cfg(feature = "in-process")]
+pub use in_process::{InProcess, InProcessError};
 /// The messages of the contract.
 pub use presence_router_proto::v1;
+pub use router::{Answer, PresenceRouter};
 pub use sets::{Extent, Set, SetError};
+pub use stream::route::RouteStates;
 /// The codes that a [`Refusal`] carries.
 pub use tonic::Code;
+
+/// The README's examples, compiled.
+#[cfg(all(doctest, feature = "in-process"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,14 +1,21 @@
 //! Evaluates the set expressions of answers: whether a user is in a set, and on
 //! which servers a set has members at all.
 
+use std::sync::Arc;
+
 use presence_router_proto::{
     glob::{Glob, UserGlob},
     v1::{SetDifference, SetExpression, SetList, set_expression::Expression},
 };
 
+use crate::list::List;
+
 /// A set of Matrix users, finite or open.
+///
+/// Immutable and cheap to clone: sets of one stream share the lists of users
+/// that they are composed of, and nothing is flattened before somebody asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Set(Kind);
+pub struct Set(pub(crate) Kind);
 
 /// How much of a part of the world a set covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,8 +33,8 @@ pub enum Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetError {
-    /// A set id, which only streams have.
-    #[error("it refers to set {0}, outside a stream")]
+    /// A set id that stands for nothing: only streams define sets.
+    #[error("it refers to set {0}, which is not defined")]
     SetId(u64),
     /// A pattern without `:`.
     #[error("a pattern has no `:`")]
@@ -35,22 +42,35 @@ pub enum SetError {
     /// An intersection of nothing.
     #[error("an intersection holds no sets")]
     EmptyIntersection,
+    /// On a stream, a set of a kind that this client does not know, or none at
+    /// all.
+    #[error("a set is of an unknown kind")]
+    UnknownKind,
     /// An exception of a kind that this client does not know, or none at all:
     /// the decoder cannot tell these apart.
     #[error("an exception is of an unknown kind")]
     UnknownException,
 }
 
+/// What a set is. A clone is one count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Sorted by bytes, without repeats.
-    Users(Box<[Box<str>]>),
+pub(crate) enum Kind {
+    Users(List),
     Everyone,
-    Server(Glob),
-    Match(UserGlob),
-    AnyOf(Box<[Kind]>),
-    AllOf(Box<[Kind]>),
-    Difference(Box<(Kind, Kind)>),
+    Server(Arc<Glob>),
+    Match(Arc<UserGlob>),
+    AnyOf(Arc<[Kind]>),
+    AllOf(Arc<[Kind]>),
+    Difference(Arc<(Kind, Kind)>),
+}
+
+/// How an expression is read.
+pub(crate) struct Reading<'a> {
+    /// What a set id stands for. `None`: nothing.
+    pub(crate) set: &'a dyn Fn(u64) -> Option<Kind>,
+    /// Whether an unset expression is refused even where it could only show
+    /// presence to too few.
+    pub(crate) strict: bool,
 }
 
 /// A part of the world.
@@ -70,7 +90,13 @@ impl Set {
     /// # Errors
     /// If there is no telling what the expression means.
     pub fn new(expression: Option<&SetExpression>) -> Result<Self, SetError> {
-        Kind::new(expression, false).map(Self)
+        let reading = Reading { set: &|_| None, strict: false };
+        reading.kind(expression, false).map(Self)
+    }
+
+    /// Nobody.
+    pub fn nobody() -> Self {
+        Self(Kind::nobody())
     }
 
     /// Whether a user is in the set.
@@ -90,60 +116,75 @@ impl Set {
         self.0.extent(Region::Outside(&named))
     }
 
-    /// The members that the expression names by their ids.
+    /// Whether the set may have members that [`Set::listed`] does not name: all
+    /// users of a server or of a pattern, or everyone.
+    pub fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
+    /// The members that the set names by their ids: all of them, unless it is
+    /// open. Sorted by their bytes, without repeats.
     pub fn listed(&self) -> Vec<&str> {
         let mut all = Vec::new();
         self.0.list(&mut all);
-        all.retain(|user| self.contains(user));
         all.sort_unstable();
         all.dedup();
         all
     }
 }
 
-// === impl Kind ===
+// === impl Reading ===
 
-impl Kind {
+impl Reading<'_> {
     /// `excepted`: whether the expression takes away from another. There, to
     /// read an unknown kind as "nobody" would show presence to too many.
-    fn new(expression: Option<&SetExpression>, excepted: bool) -> Result<Self, SetError> {
+    pub(crate) fn kind(
+        &self,
+        expression: Option<&SetExpression>,
+        excepted: bool,
+    ) -> Result<Kind, SetError> {
         let many = |list: &SetList| {
-            list.sets
-                .iter()
-                .map(|set| Self::new(Some(set), excepted))
-                .collect::<Result<Box<_>, _>>()
+            let sets = list.sets.iter().map(|set| self.kind(Some(set), excepted));
+            sets.collect::<Result<Arc<_>, _>>()
         };
         Ok(match expression.and_then(|expression| expression.expression.as_ref()) {
             None if excepted => return Err(SetError::UnknownException),
-            None => Self::AnyOf([].into()),
+            None if self.strict => return Err(SetError::UnknownKind),
+            None => Kind::nobody(),
             Some(Expression::Users(list)) => {
-                let mut users: Vec<_> = list.user_ids.iter().map(|id| id.as_str().into()).collect();
-                users.sort_unstable();
-                users.dedup();
-                Self::Users(users.into())
+                let users = list.user_ids.iter().map(|id| id.as_str().into());
+                Kind::Users(List::new(users.collect()))
             }
-            Some(Expression::Everyone(_)) => Self::Everyone,
-            Some(Expression::Server(glob)) => Self::Server(Glob::new(glob.as_str())),
+            Some(Expression::Everyone(_)) => Kind::Everyone,
+            Some(Expression::Server(glob)) => Kind::Server(Glob::new(glob.as_str()).into()),
             Some(Expression::Match(pattern)) => {
-                Self::Match(UserGlob::parse(pattern).ok_or(SetError::Pattern)?)
+                Kind::Match(UserGlob::parse(pattern).ok_or(SetError::Pattern)?.into())
             }
-            Some(Expression::SetId(id)) => return Err(SetError::SetId(*id)),
-            Some(Expression::AnyOf(list)) => Self::AnyOf(many(list)?),
+            Some(Expression::SetId(id)) => (self.set)(*id).ok_or(SetError::SetId(*id))?,
+            Some(Expression::AnyOf(list)) => Kind::AnyOf(many(list)?),
             Some(Expression::AllOf(list)) if list.sets.is_empty() => {
                 return Err(SetError::EmptyIntersection);
             }
-            Some(Expression::AllOf(list)) => Self::AllOf(many(list)?),
+            Some(Expression::AllOf(list)) => Kind::AllOf(many(list)?),
             Some(Expression::Difference(difference)) => {
                 let SetDifference { any, except } = &**difference;
-                let any = Self::new(any.as_deref(), excepted)?;
-                Self::Difference(Box::new((any, Self::new(except.as_deref(), true)?)))
+                let any = self.kind(any.as_deref(), excepted)?;
+                Kind::Difference(Arc::new((any, self.kind(except.as_deref(), true)?)))
             }
         })
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    pub(crate) fn nobody() -> Self {
+        Self::Users(List::default())
     }
 
     fn contains(&self, user_id: &str) -> bool {
         match self {
-            Self::Users(users) => users.binary_search_by(|one| (**one).cmp(user_id)).is_ok(),
+            Self::Users(users) => users.contains(user_id),
             Self::Everyone => true,
             Self::Server(glob) => server_of(user_id).is_some_and(|server| glob.matches(server)),
             Self::Match(glob) => glob.matches(user_id),
@@ -156,7 +197,7 @@ impl Kind {
     fn extent(&self, region: Region<'_>) -> Extent {
         match self {
             Self::Users(users) => {
-                let mut servers = users.iter().filter_map(|user| server_of(user));
+                let mut servers = users.iter().filter_map(server_of);
                 if servers.any(|server| region.holds(server)) {
                     Extent::Some
                 } else {
@@ -187,12 +228,31 @@ impl Kind {
         }
     }
 
-    /// Adds users that may be members because they are named.
+    fn is_open(&self) -> bool {
+        match self {
+            Self::Users(_) => false,
+            Self::Everyone | Self::Server(_) | Self::Match(_) => true,
+            Self::AnyOf(sets) => sets.iter().any(Self::is_open),
+            Self::AllOf(sets) => sets.iter().all(Self::is_open),
+            Self::Difference(sets) => sets.0.is_open(),
+        }
+    }
+
+    /// Adds the members that are named, in any order, perhaps repeated.
     fn list<'a>(&'a self, all: &mut Vec<&'a str>) {
         match self {
-            Self::Users(users) => all.extend(users.iter().map(|user| &**user)),
-            Self::AnyOf(sets) | Self::AllOf(sets) => sets.iter().for_each(|set| set.list(all)),
-            Self::Difference(sets) => sets.0.list(all),
+            Self::Users(users) => all.extend(users.iter()),
+            Self::AnyOf(sets) => sets.iter().for_each(|set| set.list(all)),
+            Self::AllOf(sets) => {
+                let mut named = Vec::new();
+                sets.iter().for_each(|set| set.list(&mut named));
+                all.extend(named.into_iter().filter(|user| self.contains(user)));
+            }
+            Self::Difference(sets) => {
+                let mut named = Vec::new();
+                sets.0.list(&mut named);
+                all.extend(named.into_iter().filter(|user| !sets.1.contains(user)));
+            }
             Self::Everyone | Self::Server(_) | Self::Match(_) => {}
         }
     }
@@ -336,6 +396,11 @@ mod tests {
             any_of(&[users(&["@c:x", "@a:x", "@b:x"]), server("y"), users(&["@a:x"])]),
             users(&["@b:x", "@z:x"]),
         );
-        assert_eq!(set(&expression).listed(), ["@a:x", "@c:x"]);
+        let listed = set(&expression);
+        assert_eq!(listed.listed(), ["@a:x", "@c:x"]);
+        assert!(listed.is_open());
+        let expression = all_of(&[users(&["@b:x", "@a:y"]), server("x"), everyone()]);
+        assert_eq!(set(&expression).listed(), ["@b:x"]);
+        assert!(!set(&expression).is_open());
     }
 }

@@ -5,14 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use presence_router_proto::v1::{CheckPolicyRequest, CheckPolicyResponse, PolicyProblem};
 use presence_router_server::files::Folder;
-use presence_router_server::policy::problem::{Problem, Problems};
+use presence_router_server::policy::problem::{Place, Problem, Problems};
 use presence_router_server::policy::{Policy, count, synapse};
 
 use crate::cli::{Check, Homeserver};
-use crate::{CANNOT_RUN, FAILED, fail, print};
+use crate::remote::Address;
+use crate::{CANNOT_RUN, FAILED, fail, print, printed, remote};
 
-pub(crate) fn check(Check { policy: path, homeserver, tests }: &Check) -> ExitCode {
+pub(crate) fn check(Check { policy: path, homeserver, tests, addr }: &Check) -> ExitCode {
     let file = path.display().to_string();
     let text = match std::fs::read(path) {
         Ok(text) => text,
@@ -20,6 +22,9 @@ pub(crate) fn check(Check { policy: path, homeserver, tests }: &Check) -> ExitCo
             return fail(CANNOT_RUN, format!("cannot read the policy `{file}`: {error}"));
         }
     };
+    if let Some(addr) = addr {
+        return by_daemon(&file, text, addr);
+    }
     let policy = match Policy::load(&file, &text, &Folder::of(path)) {
         Ok(policy) => policy,
         Err(problems) => return failed(&[problems]),
@@ -46,6 +51,47 @@ pub(crate) fn check(Check { policy: path, homeserver, tests }: &Check) -> ExitCo
         }
     }
     written(&format!("{found}{summary}\n")).unwrap_or(ExitCode::SUCCESS)
+}
+
+/// What a daemon says of a policy.
+fn by_daemon(file: &str, text: Vec<u8>, addr: &Address) -> ExitCode {
+    let Ok(text) = String::from_utf8(text) else {
+        let why =
+            format!("cannot send the policy `{file}`: it is not UTF-8; check it without `--addr`");
+        return fail(CANNOT_RUN, why);
+    };
+    let request = CheckPolicyRequest { text };
+    let answer = remote::ask(addr, async |mut client| client.check_policy(request).await);
+    let CheckPolicyResponse { problems, warnings, summary } = match answer {
+        Ok(answer) => answer,
+        Err(why) => return fail(CANNOT_RUN, why),
+    };
+    if problems.is_empty() {
+        let warnings = lines(file, "warning: ", &warnings);
+        return printed(&format!("{warnings}{file}: {summary}\n"));
+    }
+    written(&lines(file, "", &problems))
+        .unwrap_or_else(|| fail(FAILED, count(problems.len(), "problem")))
+}
+
+/// What a daemon found, as `check` prints what it finds itself.
+pub(crate) fn lines(file: &str, kind: &str, problems: &[PolicyProblem]) -> String {
+    let line = |problem: &PolicyProblem| {
+        let place = Place { line: problem.line, column: problem.column };
+        let message = format!("{kind}{}", problem.message);
+        let file = if problem.file.is_empty() { file } else { &problem.file };
+        format!("{}\n", Problem { file: None, place, message }.line(file))
+    };
+    problems.iter().map(line).collect()
+}
+
+/// A policy without problems, to ask about.
+pub(crate) fn load(path: &Path) -> Result<Policy, String> {
+    let file = path.display().to_string();
+    let text =
+        std::fs::read(path).map_err(|error| format!("cannot read the policy `{file}`: {error}"))?;
+    Policy::load(&file, &text, &Folder::of(path))
+        .map_err(|problems| format!("the policy has problems:\n{problems}"))
 }
 
 enum TestsError {

@@ -1,15 +1,21 @@
 //! The command line.
 
+mod asking;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use presence_router_server::config::{Config, ConfigError, LogFormat, tcp_address};
 
+pub(crate) use self::asking::{Asked, Explain, Show, Subject, Verify};
+use crate::remote::Address;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; the daemon has shut down in order
-  1  `check` found problems or a test failed; the daemon failed, or was cut off while shutting down
+  1  `check` found problems or a test failed; `verify` found a wrong answer; `reload` was refused;
+     the daemon failed, or was cut off while shutting down
   2  cannot run: bad arguments, settings, policy or socket
 
 Signals:
@@ -58,6 +64,22 @@ pub(crate) enum Command {
     #[command(after_help = EXIT_CODES)]
     Check(Check),
 
+    /// Say why one user's presence is visible to another, or why it is not
+    #[command(after_help = EXIT_CODES)]
+    Explain(Explain),
+
+    /// Compare what is answered with what the policy says, pair by pair
+    #[command(after_help = EXIT_CODES)]
+    Verify(Verify),
+
+    /// Print the policy that a daemon has in force
+    #[command(after_help = EXIT_CODES)]
+    Show(Show),
+
+    /// Make a daemon load its policy again, and print what came of it
+    #[command(after_help = EXIT_CODES)]
+    Reload(Asked),
+
     /// Print the JSON Schema of policies, for editors
     Schema,
 
@@ -82,6 +104,11 @@ pub(crate) struct Check {
     /// Run the tests of every `*.yaml` in a directory as well
     #[arg(long, value_name = "DIR")]
     pub(crate) tests: Option<PathBuf>,
+
+    /// Let a daemon check it that listens at `host:port` or `unix:/path/to/socket`, and
+    /// changes nothing. Of members files, it knows those of the policy in force
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["homeserver", "tests"])]
+    pub(crate) addr: Option<Address>,
 }
 
 /// Homeservers of which it is known what they enforce.
@@ -102,6 +129,10 @@ pub(crate) struct Settings {
     /// YAML file with the policy [default: the example inside the binary]
     #[arg(long, value_name = "FILE", env = "PRESENCE_ROUTER_POLICY")]
     policy: Option<PathBuf>,
+
+    /// Whether a change of the policy's files comes into force by itself [default: true]
+    #[arg(long, value_name = "BOOL", env = "PRESENCE_ROUTER_WATCH_POLICY")]
+    watch_policy: Option<bool>,
 
     /// TCP address to listen on, a loopback one; port 0 takes a free one [default, if no
     /// socket is given either: 127.0.0.1:9470]
@@ -185,6 +216,7 @@ impl Settings {
             config.listen.unix = self.listen_unix;
         }
         config.policy = self.policy.or(config.policy);
+        config.watch_policy = self.watch_policy.unwrap_or(config.watch_policy);
         config.log.format = self.log_format.unwrap_or(config.log.format);
         config.log.filter = self.log.unwrap_or(config.log.filter);
         Ok(config)

@@ -19,11 +19,15 @@ use crate::rpc::server::Limits;
 
 /// All settings. Unknown keys are errors, so that a misspelt limit is not
 /// silently ignored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// File with the policy. Unset: the example policy inside the binary.
     pub policy: Option<PathBuf>,
+
+    /// Whether a change of the policy's files is noticed, and comes into force.
+    #[serde(deserialize_with = "text::flag")]
+    pub watch_policy: bool,
 
     /// Where to listen.
     #[serde(deserialize_with = "text::section")]
@@ -185,6 +189,18 @@ impl Listen {
                 Self { tcp: Some(DEFAULT_TCP), unix: Some(DEFAULT_UNIX.into()) }
             }
             set => set,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            policy: None,
+            watch_policy: true,
+            listen: Listen::default(),
+            limits: LimitSettings::default(),
+            log: Log::default(),
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use sha2::{Digest as _, Sha256};
 
@@ -36,6 +36,13 @@ impl Digest {
     }
 }
 
+impl fmt::Display for Digest {
+    /// As `sha256sum` prints it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 // === impl Folder ===
 
 impl Folder {
@@ -57,8 +64,13 @@ impl Folder {
             .all(|(name, digest)| self.bytes(name).is_ok_and(|text| Digest::of(&text) == *digest))
     }
 
+    /// Where a file is, by its name as the policy has it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
     fn bytes(&self, name: &str) -> io::Result<Vec<u8>> {
-        let path = self.path.join(name);
+        let path = self.path(name);
         let about = std::fs::metadata(&path)?;
         // Asked first: a pipe would be waited for, a device read for ever.
         match about.len() {

@@ -1,6 +1,6 @@
 //! A daemon's life: start, signals, reloads, end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{Config, Listen};
 use crate::live::{Live, LoadError, Loaded, Source};
+use crate::policy_files::PolicyFiles;
 use crate::revision::Epoch;
 use crate::rpc::listener::{ListenError, Listener};
 use crate::rpc::server::{self, Limits, ServeError};
@@ -33,6 +34,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Daemon {
     live: Arc<Live>,
+    watch_policy: bool,
     limits: Limits,
     listeners: Vec<Listener>,
     signals: Signals,
@@ -70,7 +72,8 @@ impl Daemon {
         if let Some(path) = unix {
             listeners.push(Listener::unix(&path).await?);
         }
-        Ok(Self { live, limits: config.limits.into(), listeners, signals })
+        let (watch_policy, limits) = (config.watch_policy, config.limits.into());
+        Ok(Self { live, watch_policy, limits, listeners, signals })
     }
 
     /// Where the daemon listens.
@@ -89,14 +92,15 @@ impl Daemon {
     ///
     /// Serving failed, or the end was not in order.
     pub async fn run(self) -> Result<(), ServeError> {
-        let Self { live, limits, listeners, mut signals } = self;
+        let Self { live, watch_policy, limits, listeners, mut signals } = self;
         let revision = live.now().revision;
         for listener in &listeners {
             info!(address = listener.address(), policy = %live.source(), %revision, "serving");
         }
         let shutdown = CancellationToken::new();
         let reload = Arc::new(Notify::new());
-        tokio::spawn(reloads(Arc::clone(&live), Arc::clone(&reload)));
+        let files = PolicyFiles::new(&live, watch_policy);
+        tokio::spawn(reloads(Arc::clone(&live), Arc::clone(&reload), files));
         let end = shutdown.clone();
         tokio::spawn(async move {
             loop {
@@ -113,20 +117,37 @@ impl Daemon {
     }
 }
 
-/// Loads the policy when asked. However often that is during a load, one more
-/// load follows it.
-async fn reloads(live: Arc<Live>, asked: Arc<Notify>) {
+/// Loads the policy when asked, and when its files change. However often that is
+/// during a load, one more load follows it.
+async fn reloads(live: Arc<Live>, asked: Arc<Notify>, files: PolicyFiles) {
+    let mut changes = files.changes();
+    let files = Arc::new(Mutex::new(files));
     loop {
-        asked.notified().await;
-        let loading = Arc::clone(&live);
-        match tokio::task::spawn_blocking(move || loading.reload()).await {
-            Ok(Ok(Loaded::Replaced(revision))) => {
+        let by_hand = tokio::select! {
+            () = asked.notified() => true,
+            () = changes.changed() => false,
+        };
+        let (loading, named) = (Arc::clone(&live), Arc::clone(&files));
+        let load = tokio::task::spawn_blocking(move || {
+            // Poison is no harm: a watch that was not replaced is still one.
+            let mut files = named.lock().unwrap_or_else(PoisonError::into_inner);
+            files.load(&loading, by_hand)
+        });
+        let (loaded, news) = match load.await {
+            Ok(loaded) => loaded,
+            Err(panic) => {
+                error!(%panic, "loading the policy failed, the one before it stays in force");
+                continue;
+            }
+        };
+        match loaded {
+            Ok(Loaded::Replaced(revision)) => {
                 info!(policy = %live.source(), %revision, "policy loaded");
             }
-            Ok(Ok(Loaded::Unchanged(revision))) => {
+            Ok(Loaded::Unchanged(revision)) if news => {
                 info!(policy = %live.source(), %revision, "policy is unchanged");
             }
-            Ok(Err(problem)) => {
+            Err(problem) if news => {
                 let revision = live.now().revision;
                 error!(policy = %live.source(), %revision, "the policy was not loaded, the one before it stays in force");
                 // A record for each, so that none is glued to what stands after it.
@@ -134,9 +155,7 @@ async fn reloads(live: Arc<Live>, asked: Arc<Notify>) {
                     error!("{line}");
                 }
             }
-            Err(panic) => {
-                error!(%panic, "loading the policy failed, the one before it stays in force")
-            }
+            Ok(Loaded::Unchanged(_)) | Err(_) => {}
         }
     }
 }

@@ -6,6 +6,7 @@
 //! be told what has changed since.
 
 mod history;
+mod in_force;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use self::history::History;
+pub use self::in_force::{Applied, InForce};
 use crate::files::{Digest, Folder};
 use crate::policy::problem::Problems;
 use crate::policy::{NoFiles, Policy};
@@ -51,6 +53,7 @@ pub struct Live {
     source: Source,
     current: watch::Sender<Arc<Current>>,
     history: History,
+    in_force: Mutex<InForce>,
     /// Held while loading, so that changes come one by one.
     writer: Mutex<Writer>,
 }
@@ -63,7 +66,7 @@ struct Writer {
 }
 
 /// All that a policy was made from: another load of the same gives the same.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inputs {
     text: Digest,
     files: BTreeMap<String, Digest>,
@@ -151,12 +154,15 @@ impl Live {
     ///
     /// The policy cannot be loaded.
     pub fn start(source: Source, epoch: Epoch) -> Result<Self, LoadError> {
-        let (policy, writer) = source.check(&source.read()?, None)?;
+        let text = source.read()?;
+        let (policy, writer) = source.check(&text, None)?;
         let revision = Revision::first(epoch);
-        let current = Arc::new(Current { revision, snapshot: policy.snapshot });
+        let current = Arc::new(Current { revision, snapshot: Arc::clone(&policy.snapshot) });
         let history = History::new(Arc::clone(&current));
+        let applied = Arc::new(Applied::new(policy, &text, &writer.inputs));
+        let in_force = Mutex::new(InForce { current: Arc::clone(&current), applied });
         let current = watch::Sender::new(current);
-        Ok(Self { source, current, history, writer: Mutex::new(writer) })
+        Ok(Self { source, current, history, in_force, writer: Mutex::new(writer) })
     }
 
     /// Loads the policy again. Takes long for a large one: not for a thread
@@ -173,7 +179,9 @@ impl Live {
         }
         let (policy, next) = self.source.check(&text, Some(&writer.engine))?;
         *writer = next;
-        Ok(Loaded::Replaced(self.publish(policy.snapshot)))
+        let snapshot = Arc::clone(&policy.snapshot);
+        let applied = Arc::new(Applied::new(policy, &text, &writer.inputs));
+        Ok(Loaded::Replaced(self.publish(snapshot, applied)))
     }
 
     /// Changes who is in the groups that the directory fills, all of it or
@@ -185,15 +193,17 @@ impl Live {
     pub fn edit(&self, edits: &[Edit<'_>]) -> Result<Revision, EditError> {
         let mut writer = self.writer();
         writer.engine.edit(edits)?;
-        Ok(self.publish(writer.engine.snapshot()))
+        Ok(self.publish(writer.engine.snapshot(), self.in_force().applied))
     }
 
     /// Only for whoever holds the writer.
-    fn publish(&self, snapshot: Arc<Snapshot>) -> Revision {
+    fn publish(&self, snapshot: Arc<Snapshot>, applied: Arc<Applied>) -> Revision {
         let revision = self.now().revision.next();
         let current = Arc::new(Current { revision, snapshot });
         // First: whoever hears of a revision can ask for it.
         self.history.add(Arc::clone(&current));
+        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) =
+            InForce { current: Arc::clone(&current), applied };
         self.current.send_replace(current);
         revision
     }
@@ -201,6 +211,15 @@ impl Live {
     fn writer(&self) -> MutexGuard<'_, Writer> {
         // Poison is no harm: what is in force is replaced in one piece.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files that the policy in force is made of: its own first. None for the
+    /// example. Waits while a policy is being loaded.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Source::File(path) = &self.source else { return Vec::new() };
+        let inputs = &self.writer().inputs;
+        let (folder, own) = (Folder::of(path), path.clone());
+        std::iter::once(own).chain(inputs.files.keys().map(|name| folder.path(name))).collect()
     }
 
     /// Where the policy comes from.
@@ -211,6 +230,11 @@ impl Live {
     /// What is in force now.
     pub fn now(&self) -> Arc<Current> {
         Arc::clone(&self.current.borrow())
+    }
+
+    /// The policy in force, along with what it decides.
+    pub fn in_force(&self) -> InForce {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is in force, and word when that changes.

@@ -5,6 +5,11 @@
 mod check;
 mod cli;
 mod conformance;
+mod explain;
+mod reload;
+mod remote;
+mod show;
+mod verify;
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -21,7 +26,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{Cli, Command, Sample, Settings};
 
-/// `check` found problems, or the daemon failed.
+/// A verb found what should not be, or the daemon failed.
 const FAILED: u8 = 1;
 
 /// Nothing was checked or served.
@@ -34,6 +39,10 @@ fn main() -> ExitCode {
         Some(Command::Serve(settings)) => serve(settings),
         Some(Command::Check(arguments)) => check::check(&arguments),
         Some(Command::Conformance(arguments)) => conformance::conformance(&arguments),
+        Some(Command::Explain(arguments)) => explain::explain(&arguments),
+        Some(Command::Verify(arguments)) => verify::verify(&arguments),
+        Some(Command::Show(arguments)) => show::show(&arguments),
+        Some(Command::Reload(arguments)) => reload::reload(&arguments),
         Some(Command::Schema) => match print(policy::SCHEMA) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 fail(CANNOT_RUN, format!("cannot write: {error}"))
@@ -129,6 +138,17 @@ fn fail(code: u8, why: impl Display) -> ExitCode {
     // Standard error may be closed; the code still tells.
     let _ = writeln!(io::stderr(), "presence-router: {why}");
     ExitCode::from(code)
+}
+
+/// Prints what was found.
+fn printed(found: &str) -> ExitCode {
+    match print(found) {
+        // A reader who goes away has enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            fail(CANNOT_RUN, format!("cannot write: {error}"))
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Unlike `print!` it does not panic when nobody reads.

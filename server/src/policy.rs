@@ -4,26 +4,32 @@
 //! To read in this order: [`document`] is what can be written, [`problem`] what
 //! is said when it is wrong; `yaml` keeps the place of everything in the text,
 //! `read` turns that into a document, and `resolve` a document into a plan.
-//! `trial` runs the policy's own tests, with `verdict` to say why one fails;
-//! `warn` and [`synapse`] say what is valid and yet probably not meant, by what
-//! `reach` knows of sets. `schema` says to editors what `read` takes. `docs/policy.md`
+//! `standings` reads a document naively, for some users; by that [`explain`] says
+//! why a pair is visible or not, and [`verify`] checks what routing decides.
+//! `trial` runs the policy's own tests; [`compare`] says in what two policies
+//! differ; `warn` and [`synapse`] say what is valid and yet probably not meant, by
+//! what `reach` knows of sets. `schema` says to editors what `read` takes. `docs/policy.md`
 //! is the reference for authors.
 
+pub mod compare;
 pub mod document;
+pub mod explain;
 pub mod problem;
 mod reach;
 mod read;
 mod resolve;
 #[cfg(test)]
 mod schema;
+mod standings;
 pub mod synapse;
 #[cfg(test)]
 mod tests;
 mod trial;
-mod verdict;
+pub mod verify;
 mod warn;
 mod yaml;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -176,6 +182,12 @@ impl Files for NoFiles {
     fn read(&self, _: &str) -> io::Result<Vec<u8>> {
         Err(io::Error::other("only a policy that is a file itself can name others"))
     }
+}
+
+/// Names of the files that a policy names, also one with problems, as far as it is
+/// YAML.
+pub fn named_files(text: &[u8]) -> BTreeSet<String> {
+    read::named_files(text)
 }
 
 /// A number of things.

@@ -34,6 +34,11 @@ impl Epoch {
         rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
         Ok(Self(u64::from_le_bytes(bytes)))
     }
+
+    /// The name as a number.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
 }
 
 // === impl Revision ===

@@ -7,12 +7,18 @@
 #[cfg(test)]
 mod harness;
 
+/// `explain`, `verify`, `show`, `reload` and `check --addr`.
+#[cfg(test)]
+mod asking;
 /// `check`: all problems, or a summary, and the exit code.
 #[cfg(test)]
 mod check;
 /// `conformance`: what a server that speaks the contract passes.
 #[cfg(test)]
 mod conformance;
+/// The examples of `docs/policy.md`, run as they stand.
+#[cfg(test)]
+mod examples;
 /// What the hint prints, and that nobody has to read it.
 #[cfg(test)]
 mod hint;
@@ -40,3 +46,9 @@ mod shutdown;
 /// Policies and settings that `serve` does not start with.
 #[cfg(test)]
 mod start;
+/// A change of the policy's files, and every way of making one.
+#[cfg(test)]
+mod watch;
+/// `verify` of a server that is wrong, and verbs that it does not know.
+#[cfg(test)]
+mod wrong_answers;

@@ -17,7 +17,7 @@ async fn joe_sees(daemon: &Daemon) -> (Vec<String>, String) {
 async fn a_changed_policy_comes_into_force() {
     let files = Files::new();
     let file = files.write("policy.yaml", POLICY);
-    let daemon = Daemon::start(&["--policy", &file]).await;
+    let daemon = Daemon::start(&["--policy", &file, "--watch-policy", "false"]).await;
     let (before, first) = joe_sees(&daemon).await;
     assert_eq!(before, ["@ann:example.org"]);
 
@@ -37,7 +37,7 @@ async fn a_changed_policy_comes_into_force() {
 async fn one_with_problems_does_not() {
     let files = Files::new();
     let file = files.write("policy.yaml", POLICY);
-    let daemon = Daemon::start(&["--policy", &file]).await;
+    let daemon = Daemon::start(&["--policy", &file, "--watch-policy", "false"]).await;
     let before = joe_sees(&daemon).await;
 
     files.write("policy.yaml", "ruls: []\ngroups: { a: [ann] }\n");
@@ -71,7 +71,7 @@ async fn a_storm_of_signals_is_few_loads() {
         format!("groups:\n  big:\n{users}{POLICY}  # {last}\n")
     };
     let file = files.write("policy.yaml", big("first"));
-    let daemon = Daemon::start(&["--policy", &file]).await;
+    let daemon = Daemon::start(&["--policy", &file, "--watch-policy", "false"]).await;
     files.write("policy.yaml", big("second"));
     for _ in 0..SIGNALS {
         daemon.signal(Signal::HUP);

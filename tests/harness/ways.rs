@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use presence_router_client::{self as client, Counterparts, PresenceRouter};
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_proto::v1::{
@@ -247,4 +248,75 @@ pub(crate) async fn stream(
         }
     }
     answers
+}
+
+/// What a router of the Rust client says: over unary calls, over a stream, or in
+/// this process. `revision`: all at this one; `None`: all at one.
+pub(crate) async fn router(
+    router: &dyn PresenceRouter,
+    users: &[String],
+    revision: Option<&str>,
+) -> Answers {
+    let mut answers = Answers::default();
+    let routed = router.users_for_states(users.to_vec()).await.unwrap();
+    let revision = revision.unwrap_or(&routed.revision).to_owned();
+    assert_eq!(routed.revision, revision);
+    for (index, sender) in users.iter().enumerate() {
+        let audience = routed.audience(index);
+        assert!(!audience.contains(sender), "the user itself is left away");
+        counterparts(
+            &mut answers.audiences,
+            &mut answers.hidden,
+            Side::Sender,
+            users,
+            sender,
+            audience,
+        );
+        for other in users {
+            let gets = routed.states_for(other).iter().any(|place| *place as usize == index);
+            assert_eq!(gets, audience.contains(other), "{sender} {other}");
+        }
+    }
+    for user in users {
+        let interest = router.interested_users(user.clone()).await.unwrap();
+        assert_eq!(interest.revision, revision);
+        let senders = interest.senders();
+        assert!(!senders.contains(user), "the user itself is left away");
+        counterparts(
+            &mut answers.interests,
+            &mut answers.hidden,
+            Side::Recipient,
+            users,
+            user,
+            senders,
+        );
+    }
+    answers
+}
+
+/// Notes what a router says about a user's counterparts.
+fn counterparts(
+    to: &mut Lists,
+    hidden: &mut [Hidden; 2],
+    side: Side,
+    users: &[String],
+    user: &str,
+    others: Counterparts<'_>,
+) {
+    add(to, users, user, |other| others.contains(other));
+    let listed = others.listed();
+    assert!(listed.is_sorted() && listed.iter().all(|other| others.contains(other)));
+    if !others.is_open() {
+        let is_listed =
+            |other: &&String| !others.contains(other) || listed.contains(&other.as_str());
+        assert!(users.iter().all(|other| is_listed(&other)), "a set that is not open is listed");
+    }
+    for what in others.hides() {
+        let client::Fields { presence, status_msg, last_active_ts, currently_active, .. } =
+            what.fields;
+        let all = [(1, presence), (2, status_msg), (3, last_active_ts), (4, currently_active)];
+        let fields = all.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
+        let said = (fields, what.unless_presence.clone());
+        hide(hidden, side, users, user, said, |other| what.users.contains(other));
+    }
 }

@@ -108,7 +108,7 @@ def run(
 ) -> tuple[Cost, Cost]:
     """The costs of an initial and of an incremental /sync."""
     daemon = Daemon(directory)
-    config = module(daemon.address, all_users=way, deadline_ms=10_000)
+    config = module(daemon.address, all_users=way, deadline_ms=10_000, follow_changes=False)
     homeserver = Homeserver(directory, **config)
     try:
         daemon.start()

@@ -47,6 +47,10 @@ class FakeApi:
             return Deferred()
         return maybeDeferred(func, database.cursor())
 
+    async def set_presence_for_users(self, _users: dict[str, Any]) -> None:
+        # This process does not write presence.
+        raise AssertionError
+
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 

@@ -64,6 +64,16 @@ BAD = {
         "modules.<item 0>.config.all_users'",
         ["`all_users` is False", "valid are `auto`, `never`"],
     ),
+    "follow_changes of wrong type": (
+        {"address": SOCKET, "follow_changes": "yes"},
+        "modules.<item 0>.config.follow_changes'",
+        ["`follow_changes` is 'yes'", "valid are true and false"],
+    ),
+    "follow_per_second out of range": (
+        {"address": SOCKET, "follow_per_second": 0},
+        "modules.<item 0>.config.follow_per_second'",
+        ["`follow_per_second` is 0", "from 1 to 10000"],
+    ),
     "several": (
         {"adress": SOCKET, "deadline_ms": "200"},
         "modules.<item 0>.config'",
@@ -142,8 +152,10 @@ def test_synapse_starts_and_syncs_without_a_daemon(tmp_path: Path) -> None:
         ann = homeserver.register("ann")
         ann.set_presence("online", "hello")
         assert ann.sync()[ann.id]["status_msg"] == "hello"
-        started, line = homeserver.our_log()
+        log = homeserver.our_log()
+        (started,) = [line for line in log if " asks " in line]
         assert f" asks {SOCKET}, waits 200 ms for an answer, all_users: auto" in started
+        (line,) = [line for line in log if " WARNING " in line]
         assert SOCKET in line and "No such file or directory" in line
         assert homeserver.metrics()["presence_router_reachable"] == 0
         homeserver.stop()

@@ -123,12 +123,14 @@ def context() -> Any:
     return LoggingContext(name="a test", **arguments)
 
 
-def test_the_table_of_presences_has_the_column_that_we_read() -> None:
+def test_the_table_of_presences_has_the_columns_that_we_read() -> None:
     schema = Path(synapse.__file__).parent / "storage/schema/main"
     texts = {file: file.read_text(errors="replace") for file in schema.rglob("*.*")}
     created = re.compile(r"CREATE TABLE presence_stream\s*\((.*?)\);", re.DOTALL)
     tables = [found for text in texts.values() for found in created.findall(text)]
-    assert tables and all(re.search(r"\buser_id text\b", one, re.I) for one in tables), RUNS
+    columns = ("stream_id bigint", "user_id text", "state text", "status_msg text")
+    for column in columns:
+        assert tables and all(re.search(rf"\b{column}\b", one, re.I) for one in tables), RUNS
     dropped = re.compile(r"DROP TABLE.*\bpresence_stream\b")
     assert [file for file, text in texts.items() if dropped.search(text)] == [], RUNS
 

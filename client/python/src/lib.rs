@@ -3,11 +3,12 @@
 //!
 //! Reading order: `router` is what Python sees; `calls` makes one call with
 //! all that belongs to it; `keys` and `memory`, which know no Python, turn
-//! answers into what Synapse takes; `ids` says what an id is; `process` owns the threads; `completion`
+//! answers into what Synapse takes; `follow` waits for changes; `ids` says what an id is; `process` owns the threads; `completion`
 //! brings a result into the reactor's thread.
 
 mod calls;
 mod completion;
+mod follow;
 mod ids;
 mod keys;
 mod memory;

@@ -7,7 +7,7 @@ use presence_router_client::{Client, Options};
 use pyo3::{PyResult, Python, exceptions::PyRuntimeError};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{calls::Caller, keys::Home, memory::Memory};
+use crate::{calls::Caller, follow::Follow, keys::Home, memory::Memory};
 
 /// How long the end of the interpreter waits for calls under way.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ pub(crate) struct Process {
     /// Always there until dropped.
     runtime: Option<Runtime>,
     caller: Caller,
+    follow: Arc<Follow>,
 }
 
 // === impl Slot ===
@@ -95,7 +96,7 @@ impl Process {
             None => Memory::new(),
         });
         let caller = Caller { client, home: home.clone(), memory, deadline };
-        Ok(Self { pid: std::process::id(), runtime: Some(runtime), caller })
+        Ok(Self { pid: std::process::id(), runtime: Some(runtime), caller, follow: Arc::default() })
     }
 
     /// Whether its threads are in this process.
@@ -105,6 +106,11 @@ impl Process {
 
     pub(crate) fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// The changes.
+    pub(crate) fn follow(&self) -> Arc<Follow> {
+        Arc::clone(&self.follow)
     }
 
     /// Runs a future in the threads.

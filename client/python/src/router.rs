@@ -15,6 +15,7 @@ use pyo3::{
 use crate::{
     calls::{Caller, Interest, Routed},
     completion::Completion,
+    follow::{Event, Gain},
     ids,
     keys::Home,
     process::{Process, Slot},
@@ -111,6 +112,27 @@ impl Router {
                 }
                 Err(why) => completion.fail(why.outcome(), &why.to_string()),
             }
+        })
+    }
+
+    fn next_change(&self, call_from_thread: Py<PyAny>, done: Py<PyAny>) -> PyResult<()> {
+        let completion = Completion::new(call_from_thread, done);
+        self.with(|process| {
+            let (follow, caller) = (process.follow(), process.caller().clone());
+            process.spawn(async move {
+                let event = follow.next(&caller.client, &caller.home, &caller.memory).await;
+                let (kind, why, gains) = match event {
+                    Event::Connected => ("connected", String::new(), Vec::new()),
+                    Event::Disconnected(why) => ("disconnected", why, Vec::new()),
+                    Event::Reset => ("reset", String::new(), Vec::new()),
+                    Event::Gained(gains) => ("gained", String::new(), gains),
+                };
+                let gains: Vec<_> = gains
+                    .into_iter()
+                    .map(|Gain { senders, recipients, remote }| (senders, recipients, remote))
+                    .collect();
+                completion.finish(kind, &why, |py| gains.into_pyobject(py).map(Bound::into_any));
+            });
         })
     }
 

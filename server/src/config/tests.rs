@@ -56,10 +56,10 @@ fn a_problem_is_one_line_with_its_place_and_what_is_valid() {
     let most = usize::MAX;
     let number = format!("a whole number from 1 to {most} is valid here");
     for (text, want) in [
-        ("polcy: x", "1:1: unknown key `polcy`; valid here are `policy`, `listen`, `limits`, `log`; did you mean `policy`?".to_owned()),
+        ("polcy: x", "1:1: unknown key `polcy`; valid here are `policy`, `watch_policy`, `listen`, `limits`, `log`; did you mean `policy`?".to_owned()),
         ("listen: { tpc: x }", "1:11: unknown key `tpc`; valid here are `tcp`, `unix`; did you mean `tcp`?".to_owned()),
         ("log: { colour: x }", "1:8: unknown key `colour`; valid here are `format`, `filter`".to_owned()),
-        ("\"a\\nb\": x", "1:1: unknown key `a\\nb`; valid here are `policy`, `listen`, `limits`, `log`".to_owned()),
+        ("\"a\\nb\": x", "1:1: unknown key `a\\nb`; valid here are `policy`, `watch_policy`, `listen`, `limits`, `log`".to_owned()),
         ("limits:\n  batch_states: 0", format!("2:17: `0`: {number}")),
         ("limits:\n  batch_states: many", format!("2:17: `many`: {number}")),
         ("limits:\n  batch_states: -3", format!("2:17: `-3`: {number}")),
@@ -68,6 +68,8 @@ fn a_problem_is_one_line_with_its_place_and_what_is_valid() {
         ("limits: { heartbeat_seconds: 70000 }", "1:30: `70000`: a whole number from 1 to 65535 is valid here".to_owned()),
         ("listen: { tcp: localhost:9470 }", "1:16: `localhost:9470`: an IP address with a port is valid here, such as `127.0.0.1:9470` or `[::1]:9470`".to_owned()),
         ("log: { format: xml }", "1:16: `xml`: `plain` and `json` are valid here".to_owned()),
+        ("watch_policy: yes", "1:15: `yes`: `true` and `false` are valid here".to_owned()),
+        ("watch_policy:", "1:13: there is no value; take the key out for its default".to_owned()),
         ("limits: 3", "1:9: keys with values are valid here, such as `key: value`".to_owned()),
         ("- x", "1:1: keys with values are valid here, such as `key: value`".to_owned()),
         ("policy: [a]", "1:9: one value is valid here, no list and no map".to_owned()),

@@ -46,6 +46,12 @@ pub(super) fn tcp<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAdd
     text.map(|text| tcp_address(&text).map_err(|valid| not_valid(&text, valid))).transpose()
 }
 
+pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    // Any single value is read as its text.
+    let text = String::deserialize(from)?;
+    text.parse().map_err(|_| not_valid(&text, "`true` and `false` are valid here"))
+}
+
 pub(super) fn log_format<'de, D: Deserializer<'de>>(from: D) -> Result<LogFormat, D::Error> {
     let text = String::deserialize(from)?;
     LogFormat::from_str(&text, false)

@@ -91,7 +91,7 @@ pub enum Pairs {
 #[derive(Clone, Debug)]
 pub enum SetExpr {
     /// A user id.
-    User(String),
+    User(Named),
 
     /// `everyone`.
     Everyone,

@@ -128,7 +128,7 @@ impl Nearest {
 }
 
 /// What somebody wrote, in backticks, fit for a terminal and for one line.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     /// More says nothing that the place does not.
     const MOST: usize = 255;
     match text.char_indices().nth(MOST) {
@@ -144,7 +144,7 @@ pub(super) fn quoted_list<'n>(names: impl IntoIterator<Item = &'n str>) -> Strin
 
 /// A text without control characters, line breaks and the like. Quotes stay as
 /// they are: nothing here ends at one.
-pub(super) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -12,7 +12,7 @@ mod scope;
 mod set;
 mod test;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::document::{Document, Group, SetExpr, Test};
 use super::problem::{Nearest, Place, Problem, quoted};
@@ -38,6 +38,29 @@ pub(super) fn document(
             None
         }
     }
+}
+
+/// Names of the files that a policy names, also where that is a mistake.
+pub(super) fn named_files(text: &[u8]) -> BTreeSet<String> {
+    fn note(node: &Node<'_>, names: &mut BTreeSet<String>) {
+        match &node.value {
+            Value::List(items) => items.iter().for_each(|item| note(item, names)),
+            Value::Map(entries) => entries.iter().for_each(|entry| match entry {
+                (Node { value: Value::Text(key), .. }, Node { value: Value::Text(name), .. })
+                    if key == "members_file" =>
+                {
+                    names.insert(name.to_string());
+                }
+                (_, value) => note(value, names),
+            }),
+            Value::Null | Value::Bool(_) | Value::Number | Value::Text(_) => {}
+        }
+    }
+    let mut names = BTreeSet::new();
+    if let Ok(root) = yaml::parse(text) {
+        note(&root, &mut names);
+    }
+    names
 }
 
 /// Reads a file of tests alone.

@@ -175,7 +175,7 @@ impl<'d> Groups<'d> {
 /// nobody here.
 fn set(written: &SetExpr, number: &impl Fn(&str) -> Option<usize>) -> Set {
     match written {
-        SetExpr::User(id) => users([id.as_str()]),
+        SetExpr::User(user) => users([user.id.as_str()]),
         SetExpr::Members { ids, .. } => Set::Users(ids.clone()),
         SetExpr::Everyone => Set::Everyone,
         SetExpr::Server(globs) => union(globs.iter().cloned().map(Set::Server).collect()),
@@ -185,7 +185,7 @@ fn set(written: &SetExpr, number: &impl Fn(&str) -> Option<usize>) -> Set {
             // Users of a list are one set, not a set each.
             fn user(set: &SetExpr) -> Option<&str> {
                 match set {
-                    SetExpr::User(id) => Some(id),
+                    SetExpr::User(user) => Some(&user.id),
                     _ => None,
                 }
             }

@@ -1,11 +1,15 @@
 //! Whole policies: what each construct becomes, and what a hostile text costs.
 
+mod compare;
+mod explain;
 mod members;
 mod messages;
+mod positions;
 mod schema;
 
 mod scope;
 mod trials;
+mod verify;
 mod warnings;
 
 use std::fmt::Write as _;
@@ -186,7 +190,7 @@ fn the_policy_of_the_readme_is_valid() {
 #[test]
 fn every_example_of_the_reference_is_valid() {
     let examples = examples(include_str!("../../docs/policy.md"));
-    assert_eq!(examples.len(), 11, "those that are there");
+    assert_eq!(examples.len(), 12, "those that are there");
     for example in examples {
         if let Err(problems) = Policy::load("policy.yaml", example.as_bytes(), &Export) {
             panic!("{example}\n{problems}");

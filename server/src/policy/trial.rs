@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Policy;
 use super::document::{Document, Group, Named, Test};
+use super::explain;
 use super::problem::{Nearest, Problem, quoted};
-use super::verdict::Verdict;
 use crate::routing::caller::Caller;
 use crate::routing::engine::Engine;
 use crate::routing::plan::{Ids, Plan, Set};
@@ -66,17 +66,25 @@ pub(super) fn run(policy: &Policy, tests: &[Test], whose: &str, problems: &mut V
     let has_directory = policy.plan.groups.iter().any(|set| matches!(set, Set::Directory(_)));
     let mut reasons_left = MOST_REASONS;
     for (filling, tests) in by_filling {
+        let given = |place: usize, user: &str| {
+            filling.iter().any(|(number, members)| {
+                policy.groups.get(*number) == Some(&place) && members.iter().any(|id| id == user)
+            })
+        };
+        let reason = |sender: &str, recipient: &str| {
+            let Policy { document, groups, .. } = policy;
+            let explained = explain::explain(document, groups, &given, sender, recipient);
+            explained.reason(document, whose)
+        };
         // Tests see no directory but what they give, whatever is in it now.
         if filling.is_empty() && !has_directory {
-            let verdict = Verdict::new(&policy.document, &policy.plan, whose);
-            run_all(&policy.snapshot, &verdict, &tests, &mut reasons_left, problems);
+            run_all(&policy.snapshot, &reason, &tests, &mut reasons_left, problems);
             continue;
         }
         let plan = filled(&policy.plan, &filling);
         match Engine::new(&plan) {
             Ok(engine) => {
-                let verdict = Verdict::new(&policy.document, &plan, whose);
-                run_all(&engine.snapshot(), &verdict, &tests, &mut reasons_left, problems);
+                run_all(&engine.snapshot(), &reason, &tests, &mut reasons_left, problems);
             }
             // A list of users adds no depth, so this is not reached.
             Err(error) => problems.extend(
@@ -100,7 +108,7 @@ fn filled(plan: &Plan, filling: &Filling<'_>) -> Plan {
 
 fn run_all(
     snapshot: &Snapshot,
-    verdict: &Verdict<'_>,
+    reason: &dyn Fn(&str, &str) -> String,
     tests: &[&Test],
     reasons_left: &mut usize,
     problems: &mut Vec<Problem>,
@@ -126,7 +134,7 @@ fn run_all(
                     Side::Recipient => (&other.id, &test.user.id),
                 };
                 message.push_str(": ");
-                message.push_str(&verdict.reason(sender, recipient, found));
+                message.push_str(&reason(sender, recipient));
             }
             problems.push(Problem::new(other.place, message));
         }

@@ -28,7 +28,7 @@ pub(super) struct Class {
 pub(super) type ClassList = Chunked<Class>;
 
 /// Finds classes, and knows which are in use. Only writers need it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Classes {
     hasher: RandomState,
     ids: HashTable<u32>,
@@ -54,7 +54,7 @@ impl Classes {
                 id
             }
         };
-        if let Some(users) = self.count(id) {
+        if let Some(users) = self.users(id) {
             *users += 1;
         }
         id
@@ -63,7 +63,7 @@ impl Classes {
     /// One user less in a class. The last one takes what they had in common
     /// along.
     pub(super) fn leave(&mut self, id: u32, list: &mut ClassList) {
-        let Some(users) = self.count(id) else { return };
+        let Some(users) = self.users(id) else { return };
         *users = users.saturating_sub(1);
         if *users > 0 {
             return;
@@ -77,7 +77,23 @@ impl Classes {
         }
     }
 
-    fn count(&mut self, id: u32) -> Option<&mut u32> {
+    /// How many there are with somebody in them.
+    pub(super) fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The same classes where their sets have other ids.
+    pub(super) fn renamed(&self, list: &ClassList) -> Self {
+        let hasher = RandomState::default();
+        let hash = |id: &u32| hash_of(&hasher, list, *id);
+        let mut ids = HashTable::with_capacity(self.ids.len());
+        for id in &self.ids {
+            ids.insert_unique(hash(id), *id, hash);
+        }
+        Self { ids, users: self.users.clone(), hasher: hasher.clone() }
+    }
+
+    fn users(&mut self, id: u32) -> Option<&mut u32> {
         self.users.get_mut(usize::try_from(id).ok()?)
     }
 }

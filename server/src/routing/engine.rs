@@ -5,12 +5,15 @@
 //! Readers hold snapshots and never wait; the engine copies what they share at
 //! the moment that it changes it.
 
+mod classify;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::classes::{ClassList, Classes};
+use self::classify::Classified;
+use super::classes::Classes;
 use super::members::{Members, Open};
 use super::people::People;
 use super::plan::{Plan, Set};
@@ -34,6 +37,8 @@ pub struct Engine {
     classes: Classes,
     /// All sets with an open rule, of rules or not.
     open_sets: Box<[SetId]>,
+    /// By user: how many lists name it, those of the plan counted as one.
+    naming: Vec<u32>,
     /// What readers get a clone of.
     snapshot: Snapshot,
 }
@@ -100,7 +105,7 @@ impl Engine {
         let mut numbering = Numbering::new(plan);
         let users = numbering.users();
         let people = People::for_about(users.len());
-        Self::evaluate(plan, &mut numbering, &users, people, |_| None)
+        Self::evaluate(plan, &mut numbering, &users, people, None, |_| None)
     }
 
     /// Evaluates a plan over a directory: for each membership, the group and the
@@ -139,7 +144,7 @@ impl Engine {
             })
             .collect();
         let directory = |name: &str| groups.get(name).cloned();
-        Self::evaluate(plan, &mut numbering, &users, people, directory)
+        Self::evaluate(plan, &mut numbering, &users, people, None, directory)
     }
 
     /// The same directory under another plan. Users keep their numbers, unless
@@ -171,7 +176,8 @@ impl Engine {
             });
             return Self::filled(plan, memberships, named);
         }
-        Self::evaluate(plan, &mut numbering, &users, self.snapshot.people.clone(), directory)
+        let people = self.snapshot.people.clone();
+        Self::evaluate(plan, &mut numbering, &users, people, Some(self), directory)
     }
 
     fn evaluate<'p>(
@@ -179,6 +185,7 @@ impl Engine {
         numbering: &mut Numbering<'p>,
         users: &[UserId<'p>],
         mut people: People,
+        before: Option<&Self>,
         directory: impl Fn(&str) -> Option<Arc<Members>>,
     ) -> Result<Self, TooDeep> {
         for user in users {
@@ -200,15 +207,17 @@ impl Engine {
         };
         let open_sets: Box<[SetId]> = ids.clone().filter(open).collect();
         let open_of_rules = open_sets.iter().copied().filter(used).collect();
-        let mut classes = Classes::default();
-        let mut list = ClassList::default();
-        let memberships = Memberships::new(ids.filter(used), &sets, people.count());
-        for number in 0..u32::try_from(people.count()).unwrap_or(u32::MAX) {
-            let server = people.server_of(number);
-            let class = classes.join(server, memberships.of(number), &mut list);
-            people.set_class(number, class);
-        }
+        let carried = before.and_then(|before| Classified::carried(before, &sets, &roles, &people));
+        let Classified { classes, list, people } =
+            carried.unwrap_or_else(|| Classified::anew(&sets, &roles, people));
         let named_servers = numbering.servers().into_iter().map(Into::into).collect();
+        let naming = naming(users, &recipes, &sets, &people);
+        let servers = people.users_by_server().map(|users| {
+            let named =
+                |user: &u32| place(*user).and_then(|at| naming.get(at)).is_some_and(|n| *n > 0);
+            u32::try_from(users.iter().filter(named).count()).unwrap_or(u32::MAX)
+        });
+        let servers = servers.collect();
         let snapshot = Snapshot {
             people,
             classes: list,
@@ -216,8 +225,9 @@ impl Engine {
             roles,
             open_sets: open_of_rules,
             named_servers,
+            servers,
         };
-        Ok(Self { recipes, classes, open_sets, snapshot })
+        Ok(Self { recipes, classes, open_sets, naming, snapshot })
     }
 
     /// What readers may have of it as it is now.
@@ -265,6 +275,7 @@ impl Engine {
         if !put(&mut self.snapshot.sets, group, number, joins) {
             return;
         }
+        self.note_named(number, joins);
         // Sets that refer to others have larger ids: the smallest first, and
         // each is up to date before another asks about it.
         let mut changed = BTreeSet::from([group]);
@@ -278,6 +289,27 @@ impl Engine {
         }
         changed.retain(|id| self.snapshot.roles.is_used(*id));
         self.reclassify(number, &changed);
+    }
+
+    /// Notes that one list more or less names a user.
+    fn note_named(&mut self, number: u32, joins: bool) {
+        let Some(at) = place(number) else { return };
+        if self.naming.len() <= at {
+            self.naming.resize(at + 1, 0);
+        }
+        let Some(lists) = self.naming.get_mut(at) else { return };
+        *lists = if joins { *lists + 1 } else { lists.saturating_sub(1) };
+        let server = place(self.snapshot.people.server_of(number)).unwrap_or_default();
+        let servers = &mut self.snapshot.servers;
+        while servers.len() <= server {
+            servers.push(0);
+        }
+        let Some(users) = servers.get_mut(server) else { return };
+        match (joins, *lists) {
+            (true, 1) => *users += 1,
+            (false, 0) => *users = users.saturating_sub(1),
+            _ => {}
+        }
     }
 
     /// Gives a user a number, and a place in all sets that let it in by server
@@ -321,6 +353,24 @@ impl Engine {
     }
 }
 
+/// By user: how many lists name it.
+fn naming(users: &[UserId<'_>], recipes: &Recipes, sets: &Evaluated, people: &People) -> Vec<u32> {
+    let mut naming = vec![0; people.count()];
+    let listed = users.iter().filter_map(|user| people.number(user.as_str()));
+    let directory = recipes.directories().filter_map(|id| sets.get(at(id)?));
+    for user in listed.chain(directory.flat_map(|set| set.named())) {
+        if let Some(lists) = place(user).and_then(|at| naming.get_mut(at)) {
+            *lists += 1;
+        }
+    }
+    naming
+}
+
+/// A number as an index.
+fn place(number: u32) -> Option<usize> {
+    usize::try_from(number).ok()
+}
+
 /// Puts a user into a set or takes it out, and says whether that changed it.
 fn put(sets: &mut Evaluated, id: SetId, number: u32, is_in: bool) -> bool {
     let Some(place) = at(id) else { return false };
@@ -354,53 +404,6 @@ impl Edit<'_> {
     fn group(&self) -> &str {
         match self {
             Self::Join { group, .. } | Self::Leave { group, .. } => group,
-        }
-    }
-}
-
-/// For each named user, the sets it is in.
-struct Memberships {
-    starts: Vec<usize>,
-    sets: Vec<SetId>,
-}
-
-impl Memberships {
-    fn new(ids: impl Iterator<Item = SetId> + Clone, sets: &Evaluated, users: usize) -> Self {
-        let members = |id: SetId| at(id).and_then(|id| sets.get(id)).map(|set| set.named());
-        let place = |user: u32| usize::try_from(user).unwrap_or(usize::MAX);
-        // Counting sort by user: count, sum up, fill in.
-        let mut starts = vec![0usize; users + 1];
-        for user in ids.clone().filter_map(members).flatten() {
-            if let Some(count) = starts.get_mut(place(user) + 1) {
-                *count += 1;
-            }
-        }
-        let mut sum = 0;
-        for count in &mut starts {
-            sum += *count;
-            *count = sum;
-        }
-        let mut all = vec![0; sum];
-        let mut next = starts.clone();
-        for id in ids {
-            for user in members(id).into_iter().flatten() {
-                if let Some(next) = next.get_mut(place(user)) {
-                    if let Some(slot) = all.get_mut(*next) {
-                        *slot = id;
-                    }
-                    *next += 1;
-                }
-            }
-        }
-        Self { starts, sets: all }
-    }
-
-    /// Ascending.
-    fn of(&self, user: u32) -> &[SetId] {
-        let place = usize::try_from(user).unwrap_or(usize::MAX);
-        match self.starts.get(place..=place + 1) {
-            Some([start, end]) => self.sets.get(*start..*end).unwrap_or_default(),
-            _ => &[],
         }
     }
 }

@@ -120,6 +120,16 @@ impl People {
         self.servers.places.keys().map(|name| &**name)
     }
 
+    /// Named users of each server, by its place.
+    pub(super) fn users_by_server(&self) -> impl Iterator<Item = &RoaringBitmap> {
+        self.servers.users.iter().map(|users| &**users)
+    }
+
+    /// Every server that some user has been named on, with its place.
+    pub(super) fn server_places(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.servers.places.iter().map(|(name, place)| (&**name, *place))
+    }
+
     /// All named users.
     pub fn everyone(&self) -> RoaringBitmap {
         let end = u32::try_from(self.count()).unwrap_or(u32::MAX);

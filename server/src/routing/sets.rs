@@ -174,6 +174,11 @@ impl Recipes {
         self.directory.get(name).copied()
     }
 
+    /// All sets that the directory fills.
+    pub(super) fn directories(&self) -> impl Iterator<Item = SetId> {
+        self.directory.values().copied()
+    }
+
     /// Sets that refer to one at first hand, ascending.
     pub(super) fn referring(&self, id: SetId) -> &[SetId] {
         at(id).and_then(|id| self.referring.get(id)).map_or(&[], Vec::as_slice)

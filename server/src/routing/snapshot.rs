@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::chunked::Chunked;
 use super::classes::{self, ClassList};
 use super::members::Members;
 use super::members::Open;
@@ -22,6 +23,9 @@ pub struct Snapshot {
     pub(super) open_sets: Arc<[SetId]>,
     /// Servers that the plan names in full, sorted.
     pub(super) named_servers: Arc<[Box<str>]>,
+    /// By the place of a server: how many of its users policy or directory name
+    /// now. A number once given stays with its user, named or not.
+    pub(super) servers: Chunked<u32>,
 }
 
 impl Snapshot {
@@ -58,7 +62,11 @@ impl Snapshot {
     /// open rule may let somebody in. Sorted.
     pub fn destinations(&self, open: &Open) -> Vec<&str> {
         let in_full = self.named_servers.iter().map(|name| &**name);
-        let mut names: Vec<&str> = in_full.chain(self.people.servers()).collect();
+        let by_user = self.people.server_places().filter_map(|(name, place)| {
+            let users = self.servers.get(usize::try_from(place).ok()?);
+            users.is_some_and(|users| *users > 0).then_some(name)
+        });
+        let mut names: Vec<&str> = in_full.chain(by_user).collect();
         names.retain(|name| open.reaches(name) != Some(false));
         names.sort_unstable();
         names.dedup();

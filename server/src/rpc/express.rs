@@ -36,18 +36,23 @@ pub(super) fn open_part(
 
 /// A hide for some users.
 pub(super) fn hide(users: SetExpression, hide: &plan::Hide) -> Hide {
-    let Fields { presence, status_msg, last_active_ts, currently_active } = hide.fields;
+    Hide {
+        users: Some(users),
+        fields: fields(hide.fields),
+        unless_presence: hide.unless.iter().map(|presence| presence.to_string()).collect(),
+    }
+}
+
+/// Fields that are hidden.
+pub(super) fn fields(hidden: Fields) -> Vec<i32> {
+    let Fields { presence, status_msg, last_active_ts, currently_active } = hidden;
     let fields = [
         (presence, PresenceField::Presence),
         (status_msg, PresenceField::StatusMsg),
         (last_active_ts, PresenceField::LastActiveTs),
         (currently_active, PresenceField::CurrentlyActive),
     ];
-    Hide {
-        users: Some(users),
-        fields: fields.iter().filter(|(is, _)| *is).map(|(_, field)| (*field).into()).collect(),
-        unless_presence: hide.unless.iter().map(|presence| presence.to_string()).collect(),
-    }
+    fields.iter().filter(|(is, _)| *is).map(|(_, field)| (*field).into()).collect()
 }
 
 /// All of a set, spelled out as far as it is finite.

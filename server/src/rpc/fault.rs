@@ -56,6 +56,15 @@ pub enum Fault {
         limit: usize,
     },
 
+    /// What is to be told of the policy is over the limit.
+    #[error("the answer exceeds the daemon's `limits.response_bytes`, {limit}: {instead}")]
+    TooMuchToTell {
+        /// The limit, in bytes.
+        limit: usize,
+        /// What to do.
+        instead: &'static str,
+    },
+
     /// Sets that a client has no room for.
     #[error(
         "the sets that this request needs exceed `open.set_budget_bytes`, {budget}: send smaller batches, or keep more"
@@ -136,7 +145,7 @@ impl Fault {
             Self::ServerNamesMissing => ErrorReason::ServerNamesMissing,
             Self::ServerNamesTooMany { .. } => ErrorReason::ServerNamesTooMany,
             Self::BatchTooLarge { .. } => ErrorReason::BatchTooLarge,
-            Self::AnswerTooLarge { .. } => ErrorReason::AnswerTooLarge,
+            Self::AnswerTooLarge { .. } | Self::TooMuchToTell { .. } => ErrorReason::AnswerTooLarge,
             Self::MessageTooLarge { .. } => ErrorReason::MessageTooLarge,
             Self::MessageUndecodable(_) => ErrorReason::MessageUndecodable,
             Self::MessageEmpty => ErrorReason::MessageEmpty,
@@ -161,7 +170,9 @@ impl Fault {
             | Self::MessageUndecodable(_)
             | Self::MessageEmpty
             | Self::RevisionMalformed { .. } => Code::InvalidArgument,
-            Self::AnswerTooLarge { .. } | Self::SetOverBudget { .. } => Code::ResourceExhausted,
+            Self::AnswerTooLarge { .. }
+            | Self::TooMuchToTell { .. }
+            | Self::SetOverBudget { .. } => Code::ResourceExhausted,
             Self::MessageTooLarge { .. } => Code::OutOfRange,
             Self::OpenMissing
             | Self::OpenRepeated

@@ -76,10 +76,15 @@ impl Violations {
 
 /// The user that a question is about.
 pub(super) fn recipient(user_id: &str) -> Result<UserId<'_>, Fault> {
+    user("user_id", user_id)
+}
+
+/// The user that a field names.
+pub(super) fn user<'a>(field: &str, user_id: &'a str) -> Result<UserId<'a>, Fault> {
     UserId::parse(user_id).map_err(|error| Fault::BadFields {
         reason: ErrorReason::UserIdInvalid,
         violations: vec![FieldViolation {
-            field: "user_id".to_owned(),
+            field: field.to_owned(),
             description: format!("is not a user id: {error}"),
         }],
     })

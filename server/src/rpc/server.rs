@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence_router_proto::FILE_DESCRIPTOR_SET;
+use presence_router_proto::server::policy_service_server::{self, PolicyServiceServer};
 use presence_router_proto::server::presence_router_service_server::{
     PresenceRouterServiceServer, SERVICE_NAME,
 };
@@ -19,6 +20,7 @@ use tracing::{info, warn};
 use super::access::AccessLayer;
 use super::drain::DrainLayer;
 use super::listener::Listener;
+use super::policy::PolicyAdmin;
 use super::service::Service;
 use crate::live::Live;
 
@@ -92,6 +94,8 @@ pub async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     // Cancelled after health has said so: who watches it hears NOT_SERVING first.
     let drain = CancellationToken::new();
+    let policy = PolicyServiceServer::new(PolicyAdmin::new(Arc::clone(&live), limits))
+        .max_decoding_message_size(limits.request_bytes);
     let service = PresenceRouterServiceServer::new(Service::new(live, limits, drain.clone()))
         .max_decoding_message_size(limits.request_bytes);
     set_status(&health, ServingStatus::Serving).await;
@@ -104,6 +108,7 @@ pub async fn serve(
         .layer(DrainLayer(drain.clone()))
         .layer(AccessLayer { request_bytes: limits.request_bytes })
         .add_service(service)
+        .add_service(policy)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -135,9 +140,9 @@ pub async fn serve(
     ended
 }
 
-/// For the whole process (the empty name) and for the service.
+/// For the whole process (the empty name) and for each service.
 async fn set_status(health: &tonic_health::server::HealthReporter, status: ServingStatus) {
-    for name in ["", SERVICE_NAME] {
+    for name in ["", SERVICE_NAME, policy_service_server::SERVICE_NAME] {
         health.set_service_status(name, status).await;
     }
 }

@@ -22,6 +22,10 @@ Done: TypeAlias = Callable[[str, str, _T | None], None]
 # of states whose audience is on servers that nobody named.
 Keys: TypeAlias = tuple[list[tuple[list[str], list[int]]], int]
 
+# Known senders; local users who may see them from now on, None if there is no list
+# of them; whether users of other servers may be among those who may.
+Gain: TypeAlias = tuple[list[str], list[str] | None, bool]
+
 def check_address(address: str) -> None:
     """Raises ValueError unless an address is `unix:/path` or `http://host:port`."""
 
@@ -59,6 +63,14 @@ class Router:
 
         With `may_be_everyone`, the answer for a local user who may see everyone,
         without exception and with nothing hidden, is the string "ALL".
+        """
+
+    def next_change(self, call_from_thread: Callable[..., Any], done: Done[list[Gain]]) -> None:
+        """Waits for the next change of who may see whom. One at a time.
+
+        outcome: "gained", with a value; "reset" (take everything as changed);
+        "connected", from which on changes are told, and "disconnected", with the
+        reason as detail: those two alternate; "failed", as of any call.
         """
 
     def know(self, user_ids: list[str]) -> None:

@@ -9,9 +9,17 @@ from synapse.module_api.errors import ConfigError
 
 from ._native import check_address, is_server_name
 
-_KEYS = ("address", "deadline_ms", "destinations", "all_users")
+_KEYS = (
+    "address",
+    "deadline_ms",
+    "destinations",
+    "all_users",
+    "follow_changes",
+    "follow_per_second",
+)
 _ALL_USERS = ("auto", "never")
 _DEADLINE_MS = range(1, 10_001)
+_PER_SECOND = range(1, 10_001)
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,12 @@ class Config:
     all_users: str = "auto"
     """`auto`: who may see everyone without exception gets everybody by Synapse's
     PRESENCE_ALL_USERS; `never`: by the list of everybody, as all others do."""
+
+    follow_changes: bool = True
+    """Whether presence is sent again to those who come to see it."""
+
+    follow_per_second: int = 100
+    """How many users' presence is sent again in a second, 1 to 10,000."""
 
 
 def parse(raw: Any) -> Config:
@@ -87,12 +101,32 @@ def parse(raw: Any) -> Config:
             f"`all_users` is {_shown(all_users)}; valid are {_listed(_ALL_USERS)}"
         )
 
+    follow_changes = raw.get("follow_changes", Config.follow_changes)
+    if not isinstance(follow_changes, bool):
+        problems["follow_changes"] = (
+            f"`follow_changes` is {_shown(follow_changes)}; valid are true and false"
+        )
+
+    follow_per_second = raw.get("follow_per_second", Config.follow_per_second)
+    if type(follow_per_second) is not int or follow_per_second not in _PER_SECOND:
+        problems["follow_per_second"] = (
+            f"`follow_per_second` is {_shown(follow_per_second)}; valid is a whole number of users "
+            f"from {_PER_SECOND[0]} to {_PER_SECOND[-1]}"
+        )
+
     if len(problems) == 1:
         ((key, problem),) = problems.items()
         raise ConfigError(problem, (key,))
     if problems:
         raise ConfigError("; ".join(problems.values()))
-    return Config(address, deadline_ms, tuple(dict.fromkeys(destinations)), all_users)
+    return Config(
+        address,
+        deadline_ms,
+        tuple(dict.fromkeys(destinations)),
+        all_users,
+        follow_changes,
+        follow_per_second,
+    )
 
 
 def _listed(keys: tuple[str, ...]) -> str:

@@ -36,3 +36,10 @@ UNSENT = Counter(
     "Presence updates of local users whose audience reaches servers that neither the policy "
     "nor `destinations` names, and that were not sent there",
 )
+
+FOLLOWED = Counter(
+    "presence_router_followed",
+    "Changes of who may see whom that this process followed (gained, reset, outage), and what it "
+    "sent again for them (senders, recipients) or could not (failed)",
+    ["what"],
+)

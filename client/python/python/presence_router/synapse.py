@@ -31,9 +31,10 @@ from . import config, metrics
 from ._native import VERSION, Router
 from .all_users import Promises, asking_context
 from .condition import Condition
+from .follow import Follower
 
 if TYPE_CHECKING:
-    from ._native import Done, Keys
+    from ._native import Done, Gain, Keys
 
 logger = logging.getLogger("presence_router")
 
@@ -73,12 +74,16 @@ class PresenceRouterModule:
             config.deadline_ms,
             config.all_users,
         )
+        self._follower = Follower(module_api, self._next_change, config.follow_per_second)
+        self._follows = config.follow_changes
         module_api.register_presence_router_callbacks(
             get_users_for_states=self.route_states,
             get_interested_users=self.interest_of,
         )
         # At once if the reactor runs already; else not before Synapse forked.
         self._reactor.callWhenRunning(self._start_seeding)
+        if self._follows:
+            self._reactor.callWhenRunning(self._start_following)
 
     @staticmethod
     def parse_config(raw: Any) -> config.Config:
@@ -107,6 +112,8 @@ class PresenceRouterModule:
     async def _routed(self, states: list[UserPresenceState]) -> dict[str, set[UserPresenceState]]:
         if not states:
             return {}
+        if self._follows:
+            self._follower.note(states)
         user_ids = [state.user_id for state in states]
         answer: Keys | None = await self._ask(
             "get_users_for_states",
@@ -180,6 +187,18 @@ class PresenceRouterModule:
                 "Synapse must be told each server to send to: add those that matter to "
                 "`destinations`. Counted in presence_router_unsent_states_total from here on"
             )
+
+    def _start_following(self) -> None:
+        self._api.run_as_background_process("presence_router_changes", self._follower.run)
+
+    async def _next_change(self) -> "tuple[str, str, list[Gain] | None]":
+        told: Deferred[tuple[str, str, list[Gain] | None]] = Deferred()
+
+        def done(kind: str, why: str, gains: "list[Gain] | None", /) -> None:
+            told.callback((kind, why, gains))
+
+        self._router.next_change(self._reactor.callFromThread, done)
+        return await make_deferred_yieldable(told)
 
     def _start_seeding(self) -> None:
         self._api.run_as_background_process("presence_router_seed", self._seed)

@@ -4,7 +4,7 @@ use presence_router_proto::glob::{Glob, UserGlob};
 
 use super::Reader;
 use super::fields::Fields;
-use crate::policy::document::SetExpr;
+use crate::policy::document::{Named, SetExpr};
 use crate::policy::problem::{Place, quoted};
 use crate::policy::yaml::{Node, Value};
 use crate::routing::user_id::{MAX_SERVER_NAME_BYTES, MAX_USER_ID_BYTES, ServerName, UserId};
@@ -91,7 +91,7 @@ impl Reader<'_> {
             return None;
         }
         match UserId::parse(text) {
-            Ok(id) => Some(SetExpr::User(id.as_str().to_owned())),
+            Ok(_) => Some(SetExpr::User(Named { id: text.to_owned(), place })),
             Err(error) => {
                 self.problem(place, format!("{name} is not a user id: {error}"));
                 None

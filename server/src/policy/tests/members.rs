@@ -6,7 +6,7 @@ use std::io;
 
 use super::{group, problems};
 use crate::policy::document::SetExpr;
-use crate::policy::{Files, Policy};
+use crate::policy::{Files, Policy, named_files};
 use crate::routing::plan::{Plan, Set};
 
 /// One file, and how often it was read.
@@ -157,4 +157,18 @@ fn checks_groups_of_the_directory() {
     ] {
         assert_eq!(problems(group(set)), format!("policy.yaml:2:{want}"), "{set}");
     }
+}
+
+#[test]
+fn tells_the_files_of_a_policy_with_problems() {
+    let text = "groups:
+  a: [{ members_file: one.txt }, bob]
+  b: { all_of: [{ sever: x, members_file: two.txt }] }
+ruls: [{ members_file: [] }, { members_file: one.txt }]
+";
+    assert_eq!(
+        named_files(text.as_bytes()).into_iter().collect::<Vec<_>>(),
+        ["one.txt", "two.txt"]
+    );
+    assert!(named_files(b"a: [").is_empty());
 }

@@ -10,16 +10,14 @@ use crate::routing::user_id::UserId;
 /// Which of some pairs each rule of a policy matches, by the rule's name.
 fn matching(text: &str, pairs: &[(&str, &str)]) -> Vec<(String, Vec<usize>)> {
     let policy = Policy::parse("policy.yaml", text.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
-    let is_in = |set, user: &str| {
-        let alone = super::super::verdict::is_in(&policy.plan, set, user);
-        assert!(UserId::parse(user).is_ok());
-        alone
-    };
-    (policy.document.rules.iter().zip(&policy.plan.rules))
-        .map(|(written, rule)| {
-            assert_eq!(rule.effect, Effect::Deny);
+    let rules = policy.document.rules.iter().enumerate();
+    rules
+        .map(|(rule, written)| {
+            assert_eq!(written.effect, Effect::Deny);
             let matches = |(from, to): &(&str, &str)| {
-                rule.products.iter().any(|p| is_in(&p.senders, from) && is_in(&p.recipients, to))
+                let [from, to] = [from, to].map(|user| UserId::parse(user).unwrap());
+                let explained = policy.explain(&policy.snapshot, from, to);
+                explained.rules.iter().any(|matched| matched.rule == rule && matched.pair)
             };
             let places = (0..pairs.len()).filter(|place| matches(&pairs[*place]));
             (written.name.clone(), places.collect())

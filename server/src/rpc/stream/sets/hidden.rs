@@ -34,16 +34,17 @@ impl Hidden {
         }
     }
 
-    /// Notes that an answer uses sets no more. Those that none uses are forgotten
-    /// and given back.
-    pub(super) fn release(&mut self, places: &[usize]) -> Vec<Told> {
+    /// Notes that an answer uses sets no more. Those that none uses, nor the
+    /// request under way, are forgotten and given back.
+    pub(super) fn release(&mut self, places: &[usize], request: u64) -> Vec<Told> {
         for place in places {
             if let Some(set) = self.at(*place) {
                 set.answers -= 1;
             }
         }
-        let unused =
-            |hidden: &mut Self, place| hidden.at(place).is_some_and(|set| set.answers == 0);
+        let unused = |hidden: &mut Self, place| {
+            hidden.at(place).is_some_and(|set| set.answers == 0 && set.told.used < request)
+        };
         places
             .iter()
             .filter_map(|place| unused(self, *place).then(|| self.forget(*place))?)

@@ -45,7 +45,7 @@ impl Sets {
         if set_id != NOBODY {
             self.ledger.retire(set_id, out);
         }
-        for told in self.hidden.release(&hidden) {
+        for told in self.hidden.release(&hidden, self.request) {
             self.retire(told, out);
         }
     }

@@ -1,0 +1,81 @@
+//! Follows the daemon's changes, one at a time as Python takes them: of a change
+//! it says only what a homeserver can act on, known senders and local recipients.
+
+use std::sync::Arc;
+
+use presence_router_client::{ChangeEvent, Changes, Client, Extent, Set};
+use tokio::sync::Mutex;
+
+use crate::{keys::Home, memory::Memory};
+
+/// The changes of one process. Begun when the first is taken.
+#[derive(Debug, Default)]
+pub(crate) struct Follow(Mutex<Option<Changes>>);
+
+/// What has happened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The daemon tells changes from here on.
+    Connected,
+    /// It does not any more, and why.
+    Disconnected(String),
+    /// Take everything as changed.
+    Reset,
+    /// Somebody gained sight of somebody.
+    Gained(Vec<Gain>),
+}
+
+/// Senders whom recipients may see now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Gain {
+    /// Known senders, local or remote.
+    pub(crate) senders: Vec<String>,
+    /// Local recipients; `None` if there is no list of them.
+    pub(crate) recipients: Option<Vec<String>>,
+    /// Whether there may be recipients on other servers.
+    pub(crate) remote: bool,
+}
+
+// === impl Follow ===
+
+impl Follow {
+    /// Waits for the next event.
+    pub(crate) async fn next(&self, client: &Client, home: &Home, memory: &Arc<Memory>) -> Event {
+        let mut changes = self.0.lock().await;
+        let changes = changes.get_or_insert_with(|| client.watch_changes());
+        loop {
+            return match changes.next().await {
+                Some(ChangeEvent::Connected { .. }) => Event::Connected,
+                Some(ChangeEvent::Reset { .. }) => Event::Reset,
+                Some(ChangeEvent::Disconnected(why)) => Event::Disconnected(why.to_string()),
+                Some(ChangeEvent::Changed(changed)) => {
+                    let gains = changed.gained.iter().map(|product| {
+                        Gain::new(&product.senders, &product.recipients, home, memory)
+                    });
+                    Event::Gained(gains.filter(|gain| !gain.senders.is_empty()).collect())
+                }
+                // An event of a later version of the client.
+                Some(_) => continue,
+                // Only when the threads end.
+                None => std::future::pending().await,
+            };
+        }
+    }
+}
+
+// === impl Gain ===
+
+impl Gain {
+    fn new(senders: &Set, recipients: &Set, home: &Home, memory: &Memory) -> Self {
+        let local = |user: &&str| home.is_local(user);
+        let listed = recipients.listed().into_iter().filter(local).map(String::from);
+        // Of an open set nobody but a homeserver's clients can be listed, and those
+        // of other processes are not known here.
+        let is_list = !recipients.is_open() || recipients.on_server(&home.server) == Extent::Nobody;
+        Self {
+            senders: memory.known_in(senders),
+            recipients: is_list.then(|| listed.collect()),
+            remote: recipients.outside(|server| server == home.server) != Extent::Nobody,
+        }
+    }
+}

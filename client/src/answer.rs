@@ -1,0 +1,313 @@
+//! Answers as a homeserver works with them: the same type from a unary call, a
+//! stream, and an engine in the process.
+//!
+//! Sets in answers are modulo self: they may hold the very user that they are
+//! for. [`Counterparts`] leaves that user away, so nobody else has to.
+
+use std::{collections::HashMap, sync::Arc};
+
+use presence_router_proto::v1::{
+    self, GetInterestedUsersResponse, GetUsersForStatesResponse, PresenceField,
+};
+
+use crate::{Breach, Error, Set, SetError, list::List, sets::Kind};
+
+/// Who must receive each of some states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Routed {
+    /// The revision that all of it was computed at. Opaque; compare for equality
+    /// only.
+    pub revision: String,
+    /// The senders that were asked about: one for each state, in their order.
+    pub senders: Arc<[String]>,
+    /// One entry for each distinct audience with its hides, without order. A
+    /// state that nobody may see is in none, any other in exactly one.
+    pub deliveries: Vec<Delivery>,
+    /// For each state the place of its delivery, or [`NOBODY`].
+    places: Box<[u32]>,
+}
+
+const NOBODY: u32 = u32::MAX;
+
+/// The states that have one audience.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// The audience. Modulo self: it may hold senders of its own states.
+    pub recipients: Set,
+    /// Indexes into `senders`, from 0, ascending, at least one.
+    pub state_indexes: Vec<u32>,
+    /// What must not be shown to which of the recipients. They add up.
+    pub hides: Vec<Hide>,
+}
+
+/// Whose presence one user may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Interest {
+    /// The revision that it was computed at. Opaque.
+    pub revision: String,
+    /// The user: the recipient.
+    pub user_id: String,
+    /// The senders. Modulo self: it may hold the user itself.
+    pub senders: Set,
+    /// What must not be shown of which of the senders. They add up.
+    pub hides: Vec<Hide>,
+}
+
+/// What must not be shown of some presence to some users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hide {
+    /// Recipients in an answer about states, senders in one about interest.
+    pub users: Set,
+    /// What is hidden.
+    pub fields: Fields,
+    /// Values of `presence` with which nothing is hidden. Empty: always hidden.
+    pub unless_presence: Vec<String>,
+}
+
+/// Parts of presence that can be hidden.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fields {
+    /// Everything: deliver `offline`, without status and activity.
+    pub presence: bool,
+    /// The status message.
+    pub status_msg: bool,
+    /// The time of last activity.
+    pub last_active_ts: bool,
+    /// Whether the user is active at the moment.
+    pub currently_active: bool,
+}
+
+/// The other side of one user: a sender's audience or a recipient's interest,
+/// without the user itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Counterparts<'a> {
+    user_id: &'a str,
+    /// `None`: nobody.
+    set: Option<&'a Set>,
+    hides: &'a [Hide],
+}
+
+// === impl Routed ===
+
+impl Routed {
+    /// Refuses indexes that no state has, or that come twice.
+    pub(crate) fn new(
+        revision: String,
+        senders: Arc<[String]>,
+        deliveries: Vec<Delivery>,
+    ) -> Result<Self, Breach> {
+        let mut places: Box<[u32]> = vec![NOBODY; senders.len()].into();
+        for (place, delivery) in (0..NOBODY).zip(&deliveries) {
+            for index in &delivery.state_indexes {
+                let of = usize::try_from(*index).ok().and_then(|index| places.get_mut(index));
+                match of {
+                    Some(of) if *of == NOBODY => *of = place,
+                    _ => return Err(Breach::StateIndex),
+                }
+            }
+        }
+        Ok(Self { revision, senders, deliveries, places })
+    }
+
+    /// Who must receive a state, by its index. Of an index that was not asked
+    /// about: nobody.
+    pub fn audience(&self, index: usize) -> Counterparts<'_> {
+        let user_id = self.senders.get(index).map(String::as_str).unwrap_or_default();
+        let place = self.places.get(index).filter(|place| **place != NOBODY);
+        let place = place.and_then(|place| usize::try_from(*place).ok());
+        let delivery = place.and_then(|place| self.deliveries.get(place));
+        Counterparts {
+            user_id,
+            set: delivery.map(|delivery| &delivery.recipients),
+            hides: delivery.map(|delivery| delivery.hides.as_slice()).unwrap_or_default(),
+        }
+    }
+
+    /// Indexes of the states that a recipient must receive, ascending, its own
+    /// never among them.
+    pub fn states_for(&self, recipient: &str) -> Vec<u32> {
+        let deliveries = self.deliveries.iter().filter(|one| one.recipients.contains(recipient));
+        let indexes = deliveries.flat_map(|delivery| &delivery.state_indexes).copied();
+        let mut indexes: Vec<u32> = indexes
+            .filter(|index| {
+                let sender = usize::try_from(*index).ok().and_then(|at| self.senders.get(at));
+                sender.is_some_and(|sender| sender != recipient)
+            })
+            .collect();
+        indexes.sort_unstable();
+        indexes
+    }
+
+    /// The unary call's answer, put together by audience.
+    pub(crate) fn from_unary(
+        senders: Arc<[String]>,
+        answer: GetUsersForStatesResponse,
+    ) -> Result<Self, Error> {
+        let GetUsersForStatesResponse { revision, recipients, open_recipients, hides } = answer;
+        let open = open_recipients.iter().map(|open| Set::new(open.recipients.as_ref()));
+        let open = open.collect::<Result<Vec<_>, _>>()?;
+        let hidden = hides.iter().map(|hide| match &hide.hide {
+            Some(hide) => Hide::new(hide, Set::new),
+            None => Err(SetError::UnknownKind),
+        });
+        let hidden = hidden.collect::<Result<Vec<_>, _>>()?;
+
+        // For each state the places of what names it, in the answer's lists.
+        let mut named: Vec<[Vec<usize>; 3]> = vec![Default::default(); senders.len()];
+        let mut note = |list: usize, place: usize, indexes: &[u32]| {
+            for index in indexes {
+                let index = usize::try_from(*index).ok();
+                let of = index.and_then(|index| named.get_mut(index)?.get_mut(list));
+                of.ok_or(Breach::StateIndex)?.push(place);
+            }
+            Ok::<_, Error>(())
+        };
+        for (place, one) in recipients.iter().enumerate() {
+            note(0, place, &one.state_indexes)?;
+        }
+        for (place, one) in open_recipients.iter().enumerate() {
+            note(1, place, &one.state_indexes)?;
+        }
+        for (place, one) in hides.iter().enumerate() {
+            note(2, place, &one.state_indexes)?;
+        }
+        let mut alike: HashMap<[Vec<usize>; 3], Vec<u32>> = HashMap::new();
+        for (index, named) in (0u32..).zip(named) {
+            alike.entry(named).or_default().push(index);
+        }
+        let delivery = |([listed, opened, hides], state_indexes): ([Vec<usize>; 3], _)| {
+            let users = listed.iter().filter_map(|place| recipients.get(*place));
+            let users = users.map(|recipient| recipient.user_id.as_str().into()).collect();
+            let listed = Kind::Users(List::new(users));
+            let opened = opened.iter().filter_map(|place| open.get(*place));
+            let mut sets: Vec<Kind> = opened.map(|set| set.0.clone()).collect();
+            let recipients = if sets.is_empty() {
+                listed
+            } else {
+                sets.push(listed);
+                Kind::AnyOf(sets.into())
+            };
+            let hides = hides.iter().filter_map(|place| hidden.get(*place).cloned()).collect();
+            Delivery { recipients: Set(recipients), state_indexes, hides }
+        };
+        let seen = alike.into_iter().filter(|([listed, opened, _], _)| {
+            // What nobody may see has no audience, whatever is hidden.
+            !listed.is_empty() || !opened.is_empty()
+        });
+        let deliveries = seen.map(delivery).collect();
+        Ok(Self::new(revision, senders, deliveries)?)
+    }
+}
+
+// === impl Interest ===
+
+impl Interest {
+    /// Whose presence the user may see, without itself.
+    pub fn senders(&self) -> Counterparts<'_> {
+        Counterparts { user_id: &self.user_id, set: Some(&self.senders), hides: &self.hides }
+    }
+
+    pub(crate) fn from_unary(
+        user_id: String,
+        answer: GetInterestedUsersResponse,
+    ) -> Result<Self, Error> {
+        let GetInterestedUsersResponse { revision, user_ids, open_senders, hides } = answer;
+        let users = user_ids.into_iter().map(String::into_boxed_str).collect();
+        let mut senders = Kind::Users(List::new(users));
+        if open_senders.is_some() {
+            senders = Kind::AnyOf([senders, Set::new(open_senders.as_ref())?.0].into());
+        }
+        let hides = hides.iter().map(|hide| Hide::new(hide, Set::new));
+        let hides = hides.collect::<Result<_, SetError>>()?;
+        Ok(Self { revision, user_id, senders: Set(senders), hides })
+    }
+}
+
+// === impl Hide ===
+
+impl Hide {
+    pub(crate) fn new<E>(
+        hide: &v1::Hide,
+        set: impl FnOnce(Option<&v1::SetExpression>) -> Result<Set, E>,
+    ) -> Result<Self, E> {
+        let mut fields = Fields::default();
+        for field in &hide.fields {
+            match PresenceField::try_from(*field) {
+                Ok(PresenceField::StatusMsg) => fields.status_msg = true,
+                Ok(PresenceField::LastActiveTs) => fields.last_active_ts = true,
+                Ok(PresenceField::CurrentlyActive) => fields.currently_active = true,
+                // What is not known means "hide everything".
+                Ok(PresenceField::Presence | PresenceField::Unspecified) | Err(_) => {
+                    fields.presence = true;
+                }
+            }
+        }
+        let unless_presence = hide.unless_presence.clone();
+        Ok(Self { users: set(hide.users.as_ref())?, fields, unless_presence })
+    }
+}
+
+// === impl Fields ===
+
+impl Fields {
+    /// Whether nothing is hidden.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            presence: self.presence | other.presence,
+            status_msg: self.status_msg | other.status_msg,
+            last_active_ts: self.last_active_ts | other.last_active_ts,
+            currently_active: self.currently_active | other.currently_active,
+        }
+    }
+}
+
+// === impl Counterparts ===
+
+impl<'a> Counterparts<'a> {
+    /// Whether a user is among them.
+    pub fn contains(&self, other: &str) -> bool {
+        other != self.user_id && self.set.is_some_and(|set| set.contains(other))
+    }
+
+    /// Whether there may be more of them than [`Counterparts::listed`] names.
+    pub fn is_open(&self) -> bool {
+        self.set.is_some_and(Set::is_open)
+    }
+
+    /// Those that are named by their ids: all, unless it is open. Sorted by
+    /// their bytes, without repeats.
+    pub fn listed(&self) -> Vec<&'a str> {
+        let mut listed = self.set.map(Set::listed).unwrap_or_default();
+        listed.retain(|other| *other != self.user_id);
+        listed
+    }
+
+    /// What must not be shown to, or of, one of them while the sender's presence
+    /// is this one (`online`, `unavailable` ...).
+    pub fn hidden(&self, other: &str, presence: &str) -> Fields {
+        let hides = self.hides.iter().filter(|hide| {
+            !hide.unless_presence.iter().any(|unless| unless == presence)
+                && hide.users.contains(other)
+        });
+        hides.fold(Fields::default(), |all, hide| all.and(hide.fields))
+    }
+
+    /// Everything that is hidden of or from some of them.
+    pub fn hides(&self) -> &'a [Hide] {
+        self.hides
+    }
+
+    /// The set, which may hold the user itself. `None`: nobody.
+    pub fn set(&self) -> Option<&'a Set> {
+        self.set
+    }
+}

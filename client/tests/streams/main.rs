@@ -1,0 +1,15 @@
+//! Streams against a daemon that the test plays: what the real one does, will
+//! do, and must never do.
+
+#[cfg(test)]
+mod fake;
+
+/// What a daemon must not do, and that it costs no more than a stream.
+#[cfg(test)]
+mod breaches;
+/// Requests over `RouteStates`.
+#[cfg(test)]
+mod route;
+/// Changes over `WatchChanges`.
+#[cfg(test)]
+mod watch;

@@ -1,0 +1,71 @@
+//! Arguments of the verbs that ask what a policy is and does.
+
+use std::path::PathBuf;
+
+use clap::{Args, value_parser};
+use presence_router_server::config::DEFAULT_TCP;
+use presence_router_server::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
+
+use crate::remote::Address;
+
+/// Which daemon to ask.
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
+    /// Where the daemon listens: `host:port` or `unix:/path/to/socket`
+    #[arg(long, value_name = "ADDRESS", default_value_t = Address::from(DEFAULT_TCP))]
+    pub(crate) addr: Address,
+}
+
+/// What to ask: a daemon, or a file without one.
+#[derive(Debug, Args)]
+pub(crate) struct Subject {
+    #[command(flatten)]
+    pub(crate) daemon: Asked,
+
+    /// Ask about this policy instead, without a daemon and with an empty directory
+    #[arg(long, value_name = "FILE", conflicts_with = "addr")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+/// Which pair to explain.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// User id of the user whose presence it is, such as `@ann:example.org`
+    pub(crate) sender: String,
+
+    /// User id of the user who may see it
+    pub(crate) recipient: String,
+
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+
+    /// Print JSON instead of a tree
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How much to verify.
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+
+    /// Most pairs to compare; where there are more, some are drawn
+    #[arg(long, default_value_t = DEFAULT_PAIRS, value_parser = value_parser!(u64).range(1..=MAX_PAIRS))]
+    pub(crate) pairs: u64,
+
+    /// Draw as a run before did, which told its seed
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    pub(crate) daemon: Asked,
+
+    /// Print where the policy comes from, its rules and its warnings instead of its text
+    #[arg(long)]
+    pub(crate) about: bool,
+}

@@ -1,0 +1,46 @@
+//! `presence-router explain`: why one user sees another, or does not.
+
+mod json;
+mod tree;
+
+pub(crate) use self::json::effect;
+
+use std::process::ExitCode;
+
+use presence_router_proto::v1::{ExplainPairRequest, ExplainPairResponse, PolicyRule, RuleEffect};
+use presence_router_server::policy::problem::quoted;
+use presence_router_server::routing::user_id::UserId;
+use presence_router_server::rpc::policy::express;
+
+use crate::cli::{Explain, Subject};
+use crate::{CANNOT_RUN, check, fail, printed, remote};
+
+pub(crate) fn explain(Explain { sender, recipient, subject, json }: &Explain) -> ExitCode {
+    match ask(sender, recipient, subject) {
+        Ok(answer) if *json => printed(&json::text(sender, recipient, &answer)),
+        Ok(answer) => printed(&tree::text(sender, recipient, &answer)),
+        Err(why) => fail(CANNOT_RUN, why),
+    }
+}
+
+fn ask(sender: &str, recipient: &str, subject: &Subject) -> Result<ExplainPairResponse, String> {
+    let user =
+        |id| UserId::parse(id).map_err(|error| format!("{} is not a user id: {error}", quoted(id)));
+    let (from, to) = (user(sender)?, user(recipient)?);
+    let Some(path) = &subject.policy else {
+        let pair = ExplainPairRequest { sender: sender.into(), recipient: recipient.into() };
+        return remote::ask(&subject.daemon.addr, async |mut client| {
+            client.explain_pair(pair).await
+        });
+    };
+    let policy = check::load(path)?;
+    let explained = policy.explain(&policy.snapshot, from, to);
+    Ok(express::explanation(&policy, &explained, String::new()))
+}
+
+/// Rules that hide something of a visible presence.
+fn hides(answer: &ExplainPairResponse) -> impl Iterator<Item = &PolicyRule> {
+    let matching = answer.rules.iter().filter(|rule| answer.visible && rule.matches);
+    let rules = matching.filter_map(|explained| explained.rule.as_ref());
+    rules.filter(|rule| rule.effect() == RuleEffect::Hide && !rule.shadow)
+}

@@ -1,0 +1,178 @@
+//! What is different between two policies, by name: for the log of a reload, and
+//! for whoever asked for one.
+//!
+//! Where something stands in the text is no difference, nor is a comment. What a
+//! change does to pairs is not told here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::document::{Document, Group, Pairs, Rule, SetExpr};
+use super::problem::quoted;
+use super::{Policy, count};
+
+/// Most names of a kind that are written out.
+const MOST_NAMES: usize = 5;
+
+/// What is different. Displayed in one line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Rules that somebody wrote.
+    pub rules: Names,
+    /// Groups. One whose members file has changed is changed.
+    pub groups: Names,
+    /// Switches at the top, by their words, such as `local: false`; `ours` is one.
+    pub switches: Names,
+    /// How many tests passed.
+    pub tests: usize,
+}
+
+/// Names, each list sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Those that are new.
+    pub added: Vec<String>,
+    /// Those that are gone.
+    pub removed: Vec<String>,
+    /// Those that say something else.
+    pub changed: Vec<String>,
+}
+
+/// Compares two policies.
+pub fn compare(before: &Policy, after: &Policy) -> Differences {
+    let (before, after) = (&before.document, &after.document);
+    let mut switches = Names::between(&rules(before, true), &rules(after, true), same_rule);
+    if before.ours != after.ours {
+        let list = match (before.ours.is_empty(), after.ours.is_empty()) {
+            (true, _) => &mut switches.added,
+            (_, true) => &mut switches.removed,
+            _ => &mut switches.changed,
+        };
+        list.push("ours".to_owned());
+        list.sort_unstable();
+    }
+    Differences {
+        rules: Names::between(&rules(before, false), &rules(after, false), same_rule),
+        groups: Names::between(&groups(before), &groups(after), |a, b| {
+            a.directory == b.directory && same_set(&a.members, &b.members)
+        }),
+        switches,
+        tests: after.tests.len(),
+    }
+}
+
+fn rules(policy: &Document, switch: bool) -> BTreeMap<&str, &Rule> {
+    let rules = policy.rules.iter().filter(|rule| rule.switch == switch);
+    rules.map(|rule| (rule.name.as_str(), rule)).collect()
+}
+
+fn same_rule(a: &Rule, b: &Rule) -> bool {
+    let same_pairs = match (&a.pairs, &b.pairs) {
+        (Pairs::Product { from, to }, Pairs::Product { from: other_from, to: other_to }) => {
+            same_set(from, other_from) && same_set(to, other_to)
+        }
+        (Pairs::Within { groups, .. }, Pairs::Within { groups: others, .. }) => groups == others,
+        (Pairs::Product { .. }, Pairs::Within { .. })
+        | (Pairs::Within { .. }, Pairs::Product { .. }) => false,
+    };
+    a.effect == b.effect && a.shadow == b.shadow && same_pairs
+}
+
+fn groups(policy: &Document) -> BTreeMap<&str, &Group> {
+    policy.groups.iter().map(|group| (group.name.as_str(), group)).collect()
+}
+
+/// Whether two sets are written alike. Recurses no deeper than reading lets sets
+/// be.
+fn same_set(a: &SetExpr, b: &SetExpr) -> bool {
+    match (a, b) {
+        (SetExpr::User(a), SetExpr::User(b)) => a.id == b.id,
+        (SetExpr::Everyone, SetExpr::Everyone) => true,
+        (SetExpr::Server(a), SetExpr::Server(b)) => a == b,
+        (SetExpr::Match(a), SetExpr::Match(b)) => a == b,
+        (SetExpr::Members { ids: a, .. }, SetExpr::Members { ids: b, .. }) => a == b,
+        (SetExpr::Group { name: a, .. }, SetExpr::Group { name: b, .. }) => a == b,
+        (SetExpr::Union(a), SetExpr::Union(b)) | (SetExpr::AllOf(a), SetExpr::AllOf(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_set(a, b))
+        }
+        (
+            SetExpr::Difference { any: a, except: not_a },
+            SetExpr::Difference { any: b, except: not_b },
+        ) => same_set(a, b) && same_set(not_a, not_b),
+        _ => false,
+    }
+}
+
+// === impl Differences ===
+
+impl Differences {
+    /// Whether both say the same, their tests aside.
+    pub fn is_empty(&self) -> bool {
+        [&self.rules, &self.groups, &self.switches].into_iter().all(Names::is_empty)
+    }
+}
+
+impl fmt::Display for Differences {
+    /// `rules added: 2 (`a`, `b`), changed: 1 (`c`); groups removed: 1 (`d`); 3 tests
+    /// passed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            f.write_str("rules and groups say the same")?;
+        }
+        let kinds =
+            [("rules", &self.rules), ("groups", &self.groups), ("switches", &self.switches)];
+        let kinds = kinds.into_iter().filter(|(_, names)| !names.is_empty());
+        for (i, (kind, names)) in kinds.enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}{kind} {names}")?;
+        }
+        if self.tests > 0 {
+            write!(f, "; {} passed", count(self.tests, "test"))?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    fn between<T>(
+        before: &BTreeMap<&str, &T>,
+        after: &BTreeMap<&str, &T>,
+        same: impl Fn(&T, &T) -> bool,
+    ) -> Self {
+        let mut names = Self::default();
+        for (name, new) in after {
+            match before.get(name) {
+                None => names.added.push((*name).to_owned()),
+                Some(old) if !same(old, new) => names.changed.push((*name).to_owned()),
+                Some(_) => {}
+            }
+        }
+        let gone = before.keys().filter(|name| !after.contains_key(*name));
+        names.removed.extend(gone.map(|name| (*name).to_owned()));
+        names
+    }
+
+    fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lists =
+            [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)];
+        let lists = lists.into_iter().filter(|(_, names)| !names.is_empty());
+        for (i, (what, names)) in lists.enumerate() {
+            let shown: Vec<_> = names.iter().take(MOST_NAMES).map(|name| quoted(name)).collect();
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{what}: {} ({}", names.len(), shown.join(", "))?;
+            if let Some(more @ 1..) = names.len().checked_sub(MOST_NAMES) {
+                write!(f, " and {more} more")?;
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}

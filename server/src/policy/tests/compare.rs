@@ -1,0 +1,90 @@
+//! What two policies are told to differ in.
+
+use std::fmt::Write as _;
+use std::io;
+
+use crate::policy::compare::compare;
+use crate::policy::{Files, NoFiles, Policy};
+
+struct List(&'static str);
+
+impl Files for List {
+    fn read(&self, _: &str) -> io::Result<Vec<u8>> {
+        Ok(self.0.into())
+    }
+}
+
+#[track_caller]
+fn differences(before: &str, after: &str) -> String {
+    let load = |text: &str| Policy::load("policy.yaml", text.as_bytes(), &NoFiles).unwrap();
+    compare(&load(before), &load(after)).to_string()
+}
+
+const BEFORE: &str = "
+groups:
+  team/a: ['@ann:one.org', { server: one.org }]
+  team/b: { any: everyone, except: { group: team/a } }
+rules:
+  - { name: x, allow: { within: 'team/*' } }
+  - { name: y, deny: { from: everyone, to: { group: team/b } } }
+";
+
+#[test]
+fn places_and_comments_are_no_difference() {
+    let after = BEFORE.replace("rules:", "# staff\n\nrules:");
+    assert_eq!(differences(BEFORE, &after), "rules and groups say the same");
+    let tests = format!("{BEFORE}tests: [{{ sender: '@ann:one.org', not: '@joe:b.org' }}]\n");
+    assert_eq!(differences(BEFORE, &tests), "rules and groups say the same; 1 test passed");
+}
+
+#[test]
+fn a_name_says_something_else() {
+    for (old, new, want) in [
+        ("'@ann:one.org'", "'@joe:one.org'", "groups changed: 1 (`team/a`)"),
+        ("server: one.org", "server: '*.org'", "groups changed: 1 (`team/a`)"),
+        ("{ server: one.org }", "{ match: '@a:*' }", "groups changed: 1 (`team/a`)"),
+        ("{ any: everyone,", "{ any: '@ann:one.org',", "groups changed: 1 (`team/b`)"),
+        ("'team/*'", "'team/?'", "rules changed: 1 (`x`)"),
+        ("deny:", "allow:", "rules changed: 1 (`y`)"),
+        ("deny:", "shadow: true, deny:", "rules changed: 1 (`y`)"),
+        ("{ group: team/b }", "{ group: team/a }", "rules changed: 1 (`y`)"),
+        ("name: y", "name: z", "rules added: 1 (`z`), removed: 1 (`y`)"),
+        (
+            "groups:",
+            "ours: [one.org]\nlocal: false\ngroups:",
+            "switches added: 2 (`local: false`, `ours`)",
+        ),
+    ] {
+        let after = BEFORE.replace(old, new);
+        assert_ne!(after, BEFORE, "{old}");
+        assert_eq!(differences(BEFORE, &after), want);
+    }
+}
+
+#[test]
+fn the_directory_and_members_files_count() {
+    let text = "groups: { a: { members_file: a.txt } }\nrules: []\n";
+    let load = |list| Policy::load("policy.yaml", text.as_bytes(), &List(list)).unwrap();
+    let (before, after) = (load("@ann:one.org\n"), load("@joe:one.org\n"));
+    assert_eq!(compare(&before, &after).groups.changed, ["a"]);
+    assert!(compare(&before, &load("# staff\n@ann:one.org\n")).is_empty());
+    let listed = "groups: { a: [] }\nrules: []\n";
+    let filled = "groups: { a: { directory: true } }\nrules: []\n";
+    assert_eq!(differences(listed, filled), "groups changed: 1 (`a`)");
+}
+
+#[test]
+fn counts_names_after_five() {
+    let text = |n: usize| {
+        let mut text = "ours: [one.org]\noutbound: false\nrules:\n".to_owned();
+        for i in 0..n {
+            writeln!(text, "  - {{ name: r{i}, deny: {{ from: [], to: [] }} }}").unwrap();
+        }
+        text
+    };
+    let few = text(1).replace("one.org", "two.org");
+    assert_eq!(
+        differences(&text(8), &few),
+        "rules removed: 7 (`r1`, `r2`, `r3`, `r4`, `r5` and 2 more); switches changed: 2 (`ours`, `outbound: false`)"
+    );
+}

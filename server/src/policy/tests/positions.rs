@@ -1,0 +1,104 @@
+//! Every value of a policy with every construct, replaced by what is valid
+//! nowhere; and a key that nobody knows in every map: each is answered at its
+//! place.
+
+use serde_json::{Value, json};
+
+use crate::policy::Policy;
+use crate::policy::problem::Problem;
+
+/// Stands where something else will.
+const HERE: &str = "here!";
+
+fn policy() -> Value {
+    json!({
+        "ours": ["one.org"],
+        "local": true,
+        "inbound": false,
+        "outbound": false,
+        "servers": { "allow": ["*.org"], "deny": "two.org" },
+        "groups": {
+            "list": ["@ann:one.org", { "server": ["a.org", "*.b.org"] }],
+            "pattern": { "match": "@*-bot:one.org" },
+            "both": { "all_of": [{ "group": "list" }, "everyone"] },
+            "some": { "any": { "server": "c.org" }, "except": { "match": ["@a:*", "@b:*"] } },
+            "later": { "directory": true },
+        },
+        "rules": [
+            { "name": "a", "allow": { "from": "everyone", "to": { "group": "some" } } },
+            { "name": "b", "shadow": true, "deny": { "within": "l*" } },
+            { "name": "c", "hide": {
+                "from": ["@ann:one.org"],
+                "to": "everyone",
+                "fields": ["status_msg", "presence"],
+                "unless": { "presence": ["busy"] },
+            } },
+        ],
+        "tests": [
+            { "sender": "@y:c.org", "reaches": "@x:c.org", "not": ["@b:c.org"] },
+            {
+                "given": { "groups": { "later": ["@sue:one.org"] } },
+                "recipient": "@b:c.org",
+                "not": "@sue:one.org",
+            },
+        ],
+    })
+}
+
+/// Pointers to all values, and which of them are maps.
+fn pointers(value: &Value, at: String, found: &mut Vec<(String, bool)>) {
+    match value {
+        Value::Array(items) => {
+            (0..)
+                .zip(items)
+                .for_each(|(i, item): (usize, _)| pointers(item, format!("{at}/{i}"), found));
+        }
+        Value::Object(map) => {
+            map.iter().for_each(|(key, value)| pointers(value, format!("{at}/{key}"), found));
+        }
+        _ => {}
+    }
+    found.push((at, value.is_object()));
+}
+
+/// Puts something in the place of what stands for it, and wants a problem in its
+/// line; all problems.
+#[track_caller]
+fn refused(policy: &Value, at: &str, instead: &str) -> String {
+    let text = serde_json::to_string_pretty(policy).unwrap();
+    let here = format!("\"{HERE}\"");
+    let (line, row) = (1..).zip(text.lines()).find(|(_, row)| row.contains(&here)).unwrap();
+    let columns = row.find(&here).unwrap() as u64 + 1..;
+    let text = text.replace(&here, instead);
+    let Err(problems) = Policy::parse("policy.yaml", text.as_bytes()) else {
+        panic!("{at}: {instead} is valid\n{text}")
+    };
+    let there =
+        |problem: &Problem| problem.place.line == line && columns.contains(&problem.place.column);
+    assert!(problems.list.iter().any(there), "{at}: {instead} in line {line}\n{problems}\n{text}");
+    problems.to_string()
+}
+
+#[test]
+fn every_value_may_be_wrong_and_every_map_have_a_key_too_many() {
+    let policy = policy();
+    Policy::parse("policy.yaml", policy.to_string().as_bytes()).unwrap();
+    let mut found = Vec::new();
+    pointers(&policy, String::new(), &mut found);
+    assert!(found.len() > 60, "{}", found.len());
+    for (at, is_map) in found {
+        if !at.is_empty() {
+            let mut policy = policy.clone();
+            *policy.pointer_mut(&at).unwrap() = json!(HERE);
+            for instead in ["7", "null", "[[7]]", "{ \"zzz\": 7 }"] {
+                refused(&policy, &at, instead);
+            }
+        }
+        if is_map {
+            let mut policy = policy.clone();
+            policy.pointer_mut(&at).unwrap()[HERE] = json!(7);
+            let told = refused(&policy, &at, "\"x\\ny\"");
+            assert!(told.contains(r"`x\ny`") || told.contains("control"), "{at}: {told}");
+        }
+    }
+}

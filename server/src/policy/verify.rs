@@ -1,0 +1,190 @@
+//! Compares what a snapshot answers with the definition of visibility, over the
+//! policy as it is written: an audience and an interest for each user, pair by
+//! pair.
+//!
+//! Users are all that the snapshot names, and some made up: what servers and
+//! patterns say of users whom nobody names must hold too. Where that makes more
+//! pairs than the budget, a part of them is drawn by a seed, so that what was
+//! found can be found again.
+
+use std::collections::BTreeSet;
+
+use fastrand::Rng;
+
+use super::Policy;
+use super::document::SetExpr;
+use super::standings::Standings;
+use crate::routing::caller::Caller;
+use crate::routing::members::Members;
+use crate::routing::relation::{Scope, Side};
+use crate::routing::snapshot::Snapshot;
+use crate::routing::user_id::UserId;
+
+/// Pairs to compare where nobody says how many.
+pub const DEFAULT_PAIRS: u64 = 1_000_000;
+
+/// Most pairs to compare.
+pub const MAX_PAIRS: u64 = 100_000_000;
+
+/// Most users that are made up.
+const MADE_UP: usize = 64;
+
+/// What was compared, and what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Pairs of two users that were compared, each in both callbacks.
+    pub pairs: u64,
+
+    /// Whether these are all pairs of named and made-up users.
+    pub exhaustive: bool,
+
+    /// What the draw began with. It also makes users up.
+    pub seed: u64,
+
+    /// Users whom policy or directory name.
+    pub named: u64,
+
+    /// The first pair on which they do not agree.
+    pub counter_example: Option<CounterExample>,
+}
+
+/// A pair on which a callback and the definition do not agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterExample {
+    /// Whose presence it is.
+    pub sender: String,
+
+    /// Who may see it, or may not.
+    pub recipient: String,
+
+    /// What was computed: the audience of the sender, or the interest of the
+    /// recipient.
+    pub of: Side,
+
+    /// Whether the pair is visible, by the definition. The callback says the
+    /// opposite.
+    pub visible: bool,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Compares a snapshot's callbacks with what this policy says, on at most so
+    /// many pairs. The snapshot should be one of this policy's, with the
+    /// directory as it is.
+    pub fn verify(&self, snapshot: &Snapshot, pairs: u64, seed: u64) -> Verified {
+        let mut rng = Rng::with_seed(seed);
+        let people = snapshot.people();
+        let count = u32::try_from(people.count()).unwrap_or(u32::MAX);
+        let named = || (0..count).map(|number| people.id(number));
+        let made_up = self.made_up(snapshot, &mut rng);
+        let everybody = u64::from(count) + made_up.len() as u64;
+        let exhaustive = everybody * everybody.saturating_sub(1) <= pairs;
+        let [senders, recipients]: [Vec<&str>; 2] = if exhaustive {
+            let all: Vec<&str> = named().chain(made_up.iter().map(String::as_str)).collect();
+            [all.clone(), all]
+        } else {
+            let some = usize::try_from(pairs.isqrt()).unwrap_or(usize::MAX).max(2);
+            let mut draw = || {
+                let unnamed = made_up.len().min(some / 4);
+                let mut drawn = rng.choose_multiple(named(), some - unnamed);
+                drawn.extend(rng.choose_multiple(made_up.iter().map(String::as_str), unnamed));
+                drawn
+            };
+            [draw(), draw()]
+        };
+
+        let both = senders.iter().chain(&recipients).copied();
+        let standings =
+            Standings::new(&self.document, &self.groups, both, &self.directory(snapshot));
+        let audiences = standings.audiences();
+        let visible = |sender: &str, recipient: &str| {
+            let [from, to] = [sender, recipient].map(|user| standings.number(user));
+            let row = from.and_then(|from| audiences.get(usize::try_from(from).ok()?));
+            row.zip(to).is_some_and(|(row, to)| row.contains(to))
+        };
+        // Nobody is paired with themselves.
+        let drawn: BTreeSet<&str> = recipients.iter().copied().collect();
+        let own = senders.iter().filter(|sender| drawn.contains(**sender)).count() as u64;
+        let pairs = senders.len() as u64 * recipients.len() as u64 - own;
+        let counter_example =
+            [(Side::Sender, &senders, &recipients), (Side::Recipient, &recipients, &senders)]
+                .into_iter()
+                .find_map(|(of, users, others)| {
+                    users.iter().find_map(|user| {
+                        let answered = counterparts(snapshot, user, of);
+                        let wrong = others.iter().find_map(|other| {
+                            let (sender, recipient) = match of {
+                                Side::Sender => (*user, *other),
+                                Side::Recipient => (*other, *user),
+                            };
+                            let visible = visible(sender, recipient);
+                            let is_wrong = user != other && answered(other) != visible;
+                            is_wrong.then(|| (sender.to_owned(), recipient.to_owned(), visible))
+                        });
+                        wrong.map(|(sender, recipient, visible)| CounterExample {
+                            sender,
+                            recipient,
+                            of,
+                            visible,
+                        })
+                    })
+                });
+        Verified { pairs, exhaustive, seed, named: u64::from(count), counter_example }
+    }
+
+    /// Users whom nobody names: on servers that are named, on those that globs
+    /// fit, and on one that nobody met; of the names that patterns fit, and of
+    /// another.
+    fn made_up(&self, snapshot: &Snapshot, rng: &mut Rng) -> Vec<String> {
+        let fitting = |glob: &str| glob.replace('*', "made-up").replace('?', "x");
+        let mut users = BTreeSet::from(["@made-up".to_owned()]);
+        let mut servers = BTreeSet::from(["unmet.example".to_owned()]);
+        self.document.each_part(&mut |part| match part {
+            SetExpr::Server(globs) => {
+                servers.extend(globs.iter().map(|glob| fitting(glob.as_str())));
+            }
+            SetExpr::Match(patterns) => {
+                users.extend(patterns.iter().map(|pattern| fitting(pattern.user().as_str())));
+                servers.extend(patterns.iter().map(|pattern| fitting(pattern.server().as_str())));
+            }
+            _ => {}
+        });
+        servers.extend(snapshot.people().servers().map(str::to_owned));
+        let [users, servers]: [Vec<String>; 2] =
+            [users, servers].map(|set| set.into_iter().collect());
+        let all = users.len().saturating_mul(servers.len());
+        let places = if all <= MADE_UP {
+            (0..all).collect()
+        } else {
+            (0..MADE_UP).map(|_| rng.usize(..all)).collect::<BTreeSet<_>>()
+        };
+        let made_up = places.into_iter().filter_map(|place| {
+            let user = users.get(place % users.len())?;
+            let server = servers.get(place / users.len())?;
+            let sigil = if user.starts_with('@') { "" } else { "@" };
+            Some(format!("{sigil}{user}:{server}"))
+        });
+        let people = snapshot.people();
+        made_up.filter(|id| UserId::parse(id).is_ok() && people.number(id).is_none()).collect()
+    }
+}
+
+/// Whether somebody is a counterpart of a user, as a callback answers a caller
+/// whom all of the user's pairs concern.
+fn counterparts<'s>(
+    snapshot: &'s Snapshot,
+    user: &str,
+    of: Side,
+) -> impl Fn(&str) -> bool + use<'s> {
+    let user = UserId::parse(user).ok();
+    let caller = user.and_then(|user| Caller::new([user.server()]).ok());
+    let members = user.zip(caller).map(|(user, caller)| {
+        let signature = snapshot.signature(user, of, &caller);
+        snapshot.counterparts(&signature, &Scope::new(caller))
+    });
+    move |other| {
+        let who = UserId::parse(other).map(|other| snapshot.people().who(other));
+        members.as_ref().zip(who.ok()).is_some_and(|(members, who)| Members::contains(members, who))
+    }
+}

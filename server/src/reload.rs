@@ -1,0 +1,39 @@
+//! `presence-router reload`: makes a daemon load its policy again, and tells what
+//! came of it.
+
+use std::process::ExitCode;
+
+use presence_router_proto::v1::{ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse};
+use presence_router_server::policy::count;
+
+use crate::cli::Asked;
+use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
+
+pub(crate) fn reload(Asked { addr }: &Asked) -> ExitCode {
+    let load =
+        async |mut client: remote::Client| client.reload_policy(ReloadPolicyRequest {}).await;
+    let answer = match remote::ask(addr, load) {
+        Ok(answer) => answer,
+        Err(why) => return fail(CANNOT_RUN, why),
+    };
+    let outcome = answer.outcome();
+    let ReloadPolicyResponse { revision, file, problems, warnings, .. } = answer;
+    let done = match outcome {
+        ReloadOutcome::Replaced => format!("loaded {file}: revision {revision}\n"),
+        ReloadOutcome::Unchanged => format!("{file} is unchanged: revision {revision}\n"),
+        ReloadOutcome::Refused => {
+            let code = printed(&check::lines(&file, "", &problems));
+            if code != ExitCode::SUCCESS {
+                return code;
+            }
+            let problems = count(problems.len(), "problem");
+            let why =
+                format!("{problems}; the policy before it stays in force, at revision {revision}");
+            return fail(FAILED, why);
+        }
+        ReloadOutcome::Unspecified => {
+            return fail(CANNOT_RUN, "the daemon's answer is of a later version");
+        }
+    };
+    printed(&format!("{}{done}", check::lines(&file, "warning: ", &warnings)))
+}

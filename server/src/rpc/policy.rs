@@ -1,0 +1,273 @@
+//! `PolicyService`: what the policy in force is and does, for operators.
+//!
+//! Everything here may take long for a large policy, so it is done aside from the
+//! threads that answer homeservers.
+
+pub mod express;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use presence_router_proto::server::policy_service_server::PolicyService;
+use presence_router_proto::v1::{
+    CheckPolicyRequest, CheckPolicyResponse, ExplainPairRequest, ExplainPairResponse,
+    GetPolicyRequest, GetPolicyResponse, PolicyProblem, ReloadOutcome, ReloadPolicyRequest,
+    ReloadPolicyResponse, VerifyPolicyRequest, VerifyPolicyResponse,
+};
+use prost::Message;
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
+use tracing::{error, info};
+
+use super::access::Answered;
+use super::fault::Fault;
+use super::request;
+use super::server::Limits;
+use crate::files::Folder;
+use crate::live::{Applied, InForce, Live, LoadError, Loaded, Source};
+use crate::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
+use crate::policy::{Files, Policy};
+use crate::revision::Epoch;
+
+/// The service over the policy in force.
+#[derive(Clone, Debug)]
+pub struct PolicyAdmin {
+    live: Arc<Live>,
+    limits: Limits,
+    /// Whoever checks, verifies or loads waits for its turn: one of them is all
+    /// that should take from what answers homeservers.
+    turn: Arc<Semaphore>,
+}
+
+/// The members files of the policy in force, and no others: who may ask is not
+/// who may read every file of the daemon's.
+struct FilesInForce<'a> {
+    source: &'a Source,
+    applied: &'a Applied,
+}
+
+// === impl PolicyAdmin ===
+
+impl PolicyAdmin {
+    /// A service over a daemon's policy.
+    pub fn new(live: Arc<Live>, limits: Limits) -> Self {
+        Self { live, limits, turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Does something long, when it is its turn.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        long: impl FnOnce(&Live) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| Fault::Internal)?;
+        let live = Arc::clone(&self.live);
+        aside(move || {
+            let _turn = turn;
+            long(&live)
+        })
+        .await
+    }
+
+    fn answer<T: Message>(
+        &self,
+        in_force: &InForce,
+        answered: usize,
+        answer: T,
+        instead: &'static str,
+    ) -> Result<Response<T>, Status> {
+        let limit = self.limits.response_bytes;
+        if answer.encoded_len() > limit {
+            return Err(Fault::TooMuchToTell { limit, instead }.into());
+        }
+        let revision = in_force.current.revision;
+        Ok(Answered { asked: 1, answered, revision }.on(answer))
+    }
+}
+
+/// Does something long on a thread on which nobody waits.
+async fn aside<T: Send + 'static>(long: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(long).await.map_err(|panic| {
+        error!(%panic, "an answer about the policy failed");
+        Fault::Internal
+    })
+}
+
+#[tonic::async_trait]
+impl PolicyService for PolicyAdmin {
+    async fn get_policy(
+        &self,
+        request: Request<GetPolicyRequest>,
+    ) -> Result<Response<GetPolicyResponse>, Status> {
+        let GetPolicyRequest { omit_text } = request.into_inner();
+        let in_force = self.live.in_force();
+        let Applied { policy, text, digest, files, loaded } = &*in_force.applied;
+        let limit = self.limits.response_bytes;
+        let instead = "leave the text out by `omit_text`, or raise the limit";
+        if !omit_text && text.len() > limit {
+            return Err(Fault::TooMuchToTell { limit, instead }.into());
+        }
+        let answer = GetPolicyResponse {
+            revision: in_force.current.revision.to_string(),
+            file: self.live.source().to_string(),
+            text: if omit_text { String::new() } else { text.clone() },
+            digest: digest.to_string(),
+            files: files.iter().map(|(name, digest)| express::file(name, digest)).collect(),
+            load_time: Some(timestamp(*loaded)),
+            warnings: express::problems(&policy.warnings),
+            rules: policy.document.rules.iter().map(express::rule).collect(),
+        };
+        self.answer(&in_force, answer.rules.len(), answer, instead)
+    }
+
+    async fn check_policy(
+        &self,
+        request: Request<CheckPolicyRequest>,
+    ) -> Result<Response<CheckPolicyResponse>, Status> {
+        let CheckPolicyRequest { text } = request.into_inner();
+        let in_force = self.live.in_force();
+        let applied = Arc::clone(&in_force.applied);
+        let answer = self.in_turn(move |live| {
+            let files = FilesInForce { source: live.source(), applied: &applied };
+            match Policy::load("policy", text.as_bytes(), &files) {
+                Ok(policy) => CheckPolicyResponse {
+                    problems: Vec::new(),
+                    warnings: express::problems(&policy.warnings),
+                    summary: policy.summary(),
+                },
+                Err(problems) => CheckPolicyResponse {
+                    problems: express::problems(&problems.list),
+                    ..CheckPolicyResponse::default()
+                },
+            }
+        });
+        let answer = answer.await?;
+        let found = answer.problems.len() + answer.warnings.len();
+        self.answer(&in_force, found, answer, "mend some of the problems, or raise the limit")
+    }
+
+    async fn explain_pair(
+        &self,
+        request: Request<ExplainPairRequest>,
+    ) -> Result<Response<ExplainPairResponse>, Status> {
+        let pair = request.into_inner();
+        request::user("sender", &pair.sender)?;
+        request::user("recipient", &pair.recipient)?;
+        let in_force = self.live.in_force();
+        let InForce { current, applied } = in_force.clone();
+        let answer = aside(move || {
+            let sender = request::user("sender", &pair.sender)?;
+            let recipient = request::user("recipient", &pair.recipient)?;
+            let explained = applied.policy.explain(&current.snapshot, sender, recipient);
+            if current.snapshot.visible(sender, recipient) != explained.visible {
+                error!(
+                    "the answers are not what the policy says; `presence-router verify` tells more"
+                );
+                return Err(Fault::Internal);
+            }
+            Ok(express::explanation(&applied.policy, &explained, current.revision.to_string()))
+        });
+        let answer = answer.await??;
+        self.answer(&in_force, answer.rules.len(), answer, "raise the limit")
+    }
+
+    async fn verify_policy(
+        &self,
+        request: Request<VerifyPolicyRequest>,
+    ) -> Result<Response<VerifyPolicyResponse>, Status> {
+        let VerifyPolicyRequest { pairs, seed } = request.into_inner();
+        let pairs = if pairs == 0 { DEFAULT_PAIRS } else { pairs.min(MAX_PAIRS) };
+        let seed = match seed {
+            Some(seed) => seed,
+            None => Epoch::random().map_err(|_| Fault::Internal)?.as_u64(),
+        };
+        // When its turn has come: not of a policy that was replaced meanwhile.
+        let (in_force, verified) = self
+            .in_turn(move |live| {
+                let in_force = live.in_force();
+                let snapshot = &in_force.current.snapshot;
+                let verified = in_force.applied.policy.verify(snapshot, pairs, seed);
+                (in_force, verified)
+            })
+            .await?;
+        if verified.counter_example.is_some() {
+            error!(
+                revision = %in_force.current.revision,
+                seed,
+                "the answers are not what the policy says: a fault of the daemon, please report it"
+            );
+        }
+        let answer = express::verified(verified, in_force.current.revision.to_string());
+        self.answer(&in_force, 1, answer, "raise the limit")
+    }
+
+    async fn reload_policy(
+        &self,
+        _: Request<ReloadPolicyRequest>,
+    ) -> Result<Response<ReloadPolicyResponse>, Status> {
+        let (in_force, loaded) = self
+            .in_turn(|live| {
+                let loaded = live.reload();
+                (live.in_force(), loaded)
+            })
+            .await?;
+        let policy = self.live.source();
+        let (outcome, revision, problems) = match loaded {
+            Ok(Loaded::Replaced(revision)) => {
+                info!(%policy, %revision, "policy loaded, asked for by a call");
+                (ReloadOutcome::Replaced, revision, Vec::new())
+            }
+            Ok(Loaded::Unchanged(revision)) => (ReloadOutcome::Unchanged, revision, Vec::new()),
+            Err(refused) => {
+                let revision = in_force.current.revision;
+                error!(%policy, %revision, "the policy was not loaded as a call asked for, the one before it stays in force");
+                let problems = match &refused {
+                    LoadError::Problems(problems) => express::problems(&problems.list),
+                    LoadError::Unreadable { .. } => {
+                        let message = refused.to_string();
+                        vec![PolicyProblem { message, ..PolicyProblem::default() }]
+                    }
+                };
+                (ReloadOutcome::Refused, revision, problems)
+            }
+        };
+        let warnings = match outcome {
+            ReloadOutcome::Replaced => express::problems(&in_force.applied.policy.warnings),
+            _ => Vec::new(),
+        };
+        let answer = ReloadPolicyResponse {
+            outcome: outcome.into(),
+            revision: revision.to_string(),
+            file: policy.to_string(),
+            problems,
+            warnings,
+        };
+        let found = answer.problems.len() + answer.warnings.len();
+        self.answer(&in_force, found, answer, "the load is done; raise the limit to be told")
+    }
+}
+
+/// In the words of Protobuf. Before 1970: 1970.
+fn timestamp(time: SystemTime) -> prost_types::Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    prost_types::Timestamp {
+        seconds: since.as_secs().try_into().unwrap_or(i64::MAX),
+        nanos: since.subsec_nanos().try_into().unwrap_or_default(),
+    }
+}
+
+// === impl FilesInForce ===
+
+impl Files for FilesInForce<'_> {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        match self.source {
+            Source::File(path) if self.applied.files.contains_key(name) => {
+                Folder::of(path).read(name)
+            }
+            _ => Err(io::Error::other(
+                "the policy in force does not name it; check the policy where the file is, by \
+                 `presence-router check`",
+            )),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Says what is known of a policy in the contract's words. The command line uses
+//! it too, for what it finds without a daemon.
+
+use presence_router_proto::v1::{
+    CounterExample, ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep, PolicyFile,
+    PolicyProblem, PolicyRule, RuleEffect, VerifiedCallback, VerifyPolicyResponse,
+};
+
+use crate::files::Digest;
+use crate::policy::Policy;
+use crate::policy::document::Rule;
+use crate::policy::explain::{Explanation, Matched, Step, What};
+use crate::policy::problem::Problem;
+use crate::policy::verify::{self, Verified};
+use crate::routing::plan::Effect;
+use crate::routing::relation::Side;
+use crate::rpc::express::fields;
+
+/// Problems or warnings.
+pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
+    let problem = |problem: &Problem| PolicyProblem {
+        file: problem.file.as_deref().unwrap_or_default().to_owned(),
+        line: problem.place.line,
+        column: problem.place.column,
+        message: problem.message.clone(),
+    };
+    problems.iter().map(problem).collect()
+}
+
+/// Why a pair is visible or not. `revision` is empty without a daemon.
+pub fn explanation(
+    policy: &Policy,
+    explanation: &Explanation,
+    revision: String,
+) -> ExplainPairResponse {
+    let explained = |matched: &Matched| ExplainedRule {
+        rule: policy.document.rules.get(matched.rule).map(rule),
+        matches: matched.pair,
+        sender_way: matched.sender.iter().map(step).collect(),
+        recipient_way: matched.recipient.iter().map(step).collect(),
+    };
+    ExplainPairResponse {
+        revision,
+        visible: explanation.visible,
+        reason: explanation.reason(&policy.document, ""),
+        rules: explanation.rules.iter().map(explained).collect(),
+    }
+}
+
+/// What was verified. `revision` is empty without a daemon.
+pub fn verified(verified: Verified, revision: String) -> VerifyPolicyResponse {
+    let Verified { pairs, exhaustive, seed, named, counter_example } = verified;
+    let counter_example = counter_example.map(|found| {
+        let verify::CounterExample { sender, recipient, of, visible } = found;
+        let callback = match of {
+            Side::Sender => VerifiedCallback::Audience,
+            Side::Recipient => VerifiedCallback::Interest,
+        };
+        CounterExample { sender, recipient, callback: callback.into(), visible }
+    });
+    VerifyPolicyResponse { revision, pairs, exhaustive, seed, named_users: named, counter_example }
+}
+
+/// A rule.
+pub(super) fn rule(rule: &Rule) -> PolicyRule {
+    let (effect, hidden_fields, unless_presence) = match &rule.effect {
+        Effect::Allow => (RuleEffect::Allow, Vec::new(), Vec::new()),
+        Effect::Deny => (RuleEffect::Deny, Vec::new(), Vec::new()),
+        Effect::Hide(hide) => {
+            let unless = hide.unless.iter().map(|presence| presence.to_string()).collect();
+            (RuleEffect::Hide, fields(hide.fields), unless)
+        }
+    };
+    PolicyRule {
+        name: rule.name.clone(),
+        line: rule.place.line,
+        effect: effect.into(),
+        shadow: rule.shadow,
+        hidden_fields,
+        unless_presence,
+    }
+}
+
+/// A file that a policy names.
+pub(super) fn file(name: &str, digest: &Digest) -> PolicyFile {
+    PolicyFile { name: name.to_owned(), digest: digest.to_string() }
+}
+
+fn step(Step { depth, what }: &Step) -> MembershipStep {
+    let (kind, value, line) = match what {
+        What::Everyone => (MembershipKind::Everyone, "", 0),
+        What::User(place) => (MembershipKind::User, "", place.line),
+        What::MembersFile(file, place) => (MembershipKind::MembersFile, file.as_str(), place.line),
+        What::Server(glob) => (MembershipKind::Server, glob.as_str(), 0),
+        What::Match(pattern) => (MembershipKind::Match, pattern.as_str(), 0),
+        What::Group(name, place) => (MembershipKind::Group, name.as_str(), place.line),
+        What::Directory(name, place) => (MembershipKind::Directory, name.as_str(), place.line),
+        What::AllOf => (MembershipKind::AllOf, "", 0),
+        What::NotExcepted => (MembershipKind::NotExcepted, "", 0),
+    };
+    MembershipStep {
+        depth: u32::try_from(*depth).unwrap_or(u32::MAX),
+        kind: kind.into(),
+        value: value.to_owned(),
+        line,
+    }
+}

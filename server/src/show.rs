@@ -1,0 +1,46 @@
+//! `presence-router show`: the policy that a daemon has in force.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use presence_router_proto::v1::{GetPolicyRequest, GetPolicyResponse};
+use presence_router_server::policy::problem::quoted;
+
+use crate::cli::Show;
+use crate::explain::effect;
+use crate::{CANNOT_RUN, check, fail, printed, remote};
+
+pub(crate) fn show(Show { daemon, about }: &Show) -> ExitCode {
+    let request = GetPolicyRequest { omit_text: *about };
+    let get = async |mut client: remote::Client| client.get_policy(request).await;
+    match remote::ask(&daemon.addr, get) {
+        Ok(policy) if *about => printed(&said(&policy)),
+        Ok(policy) => printed(&policy.text),
+        Err(why) => fail(CANNOT_RUN, why),
+    }
+}
+
+fn said(policy: &GetPolicyResponse) -> String {
+    let GetPolicyResponse { revision, file, digest, files, load_time, warnings, rules, .. } =
+        policy;
+    let mut said = check::lines(file, "warning: ", warnings);
+    // Writing to a string never fails.
+    let _ = writeln!(said, "file      {file}\nrevision  {revision}\nsha256    {digest}");
+    for file in files {
+        let _ = writeln!(said, "members   {}  {}", file.digest, quoted(&file.name));
+    }
+    if let Some(time) = load_time {
+        let _ = writeln!(said, "loaded    {time}");
+    }
+    for rule in rules {
+        let shadow = if rule.shadow { " (shadow)" } else { "" };
+        let _ = writeln!(
+            said,
+            "rule      line {}: {}{shadow} {}",
+            rule.line,
+            effect(rule),
+            quoted(&rule.name)
+        );
+    }
+    said
+}

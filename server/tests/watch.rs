@@ -1,0 +1,178 @@
+//! A change of the policy's files comes into force by itself, in whatever way it
+//! is made; what has problems is told once, and what was in force stays.
+
+use std::fs::{create_dir, remove_dir_all, remove_file, rename};
+use std::os::unix::fs::symlink;
+
+use rustix::process::Signal;
+
+use crate::harness::calls::interested;
+use crate::harness::{Daemon, Files, POLICY};
+
+const NOBODY: &str = "rules: []\n";
+const BROKEN: &str = "ruls: []\n";
+const REFUSED: &str = "the policy was not loaded";
+
+/// A policy by which this user is seen by Joe.
+fn shows(user: &str) -> String {
+    POLICY.replace("@ann", user)
+}
+
+/// Waits for so many loads, and for what Joe sees then.
+async fn joe_sees(daemon: &Daemon, loads: usize) -> Vec<String> {
+    daemon.logged_times("policy loaded", loads).await;
+    interested(&daemon.connect().await, "@joe:example.org").await.unwrap().user_ids
+}
+
+async fn watching(policy: &str) -> Daemon {
+    let daemon = Daemon::start(&["--policy", policy]).await;
+    daemon.logged("watching the policy for changes").await;
+    daemon
+}
+
+fn times(daemon: &Daemon, text: &str) -> usize {
+    daemon.log().iter().filter(|line| line.contains(text)).count()
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_or_replaced() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    let daemon = watching(&file).await;
+    files.write("policy.yaml", shows("@in-place"));
+    assert_eq!(joe_sees(&daemon, 1).await, ["@in-place:example.org"]);
+
+    files.write("policy.yaml.tmp", shows("@renamed"));
+    rename(files.path("policy.yaml.tmp"), &file).unwrap();
+    assert_eq!(joe_sees(&daemon, 2).await, ["@renamed:example.org"]);
+
+    // As vim does it: the old one out of the way, and a new one.
+    rename(&file, files.path("policy.yaml~")).unwrap();
+    files.write("policy.yaml", shows("@vim"));
+    remove_file(files.path("policy.yaml~")).unwrap();
+    assert_eq!(joe_sees(&daemon, 3).await, ["@vim:example.org"]);
+    assert_eq!(times(&daemon, REFUSED), 0);
+}
+
+/// Kubernetes mounts a ConfigMap as links through `..data`, and replaces that.
+#[tokio::test]
+async fn a_link_that_is_swapped() {
+    let files = Files::new();
+    let version = |name: &str, user: &str| {
+        create_dir(files.path(name)).unwrap();
+        files.write(&format!("{name}/policy.yaml"), shows(user));
+        symlink(name, files.path("..data_tmp")).unwrap();
+        rename(files.path("..data_tmp"), files.path("..data")).unwrap();
+    };
+    version("..one", "@one");
+    symlink("..data/policy.yaml", files.path("policy.yaml")).unwrap();
+    let daemon = watching(&files.name("policy.yaml")).await;
+    version("..two", "@two");
+    remove_dir_all(files.path("..one")).unwrap();
+    assert_eq!(joe_sees(&daemon, 1).await, ["@two:example.org"]);
+    version("..three", "@three");
+    remove_dir_all(files.path("..two")).unwrap();
+    assert_eq!(joe_sees(&daemon, 2).await, ["@three:example.org"]);
+    // And what the link leads to.
+    files.write("..three/policy.yaml", shows("@three-too"));
+    assert_eq!(joe_sees(&daemon, 3).await, ["@three-too:example.org"]);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_replaced() {
+    let files = Files::new();
+    create_dir(files.path("etc")).unwrap();
+    let file = files.write("etc/policy.yaml", POLICY);
+    let daemon = watching(&file).await;
+    rename(files.path("etc"), files.path("old")).unwrap();
+    create_dir(files.path("etc")).unwrap();
+    files.write("etc/policy.yaml", shows("@new"));
+    assert_eq!(joe_sees(&daemon, 1).await, ["@new:example.org"]);
+
+    // Gone for longer.
+    remove_dir_all(files.path("etc")).unwrap();
+    daemon.logged(&format!("cannot read the policy `{file}`: No such file")).await;
+    create_dir(files.path("etc")).unwrap();
+    files.write("etc/policy.yaml", shows("@back"));
+    assert_eq!(joe_sees(&daemon, 2).await, ["@back:example.org"]);
+    assert_eq!(times(&daemon, REFUSED), 1);
+}
+
+#[tokio::test]
+async fn a_broken_file_is_told_once() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    let daemon = watching(&file).await;
+    files.write("policy.yaml", BROKEN);
+    daemon.logged(&format!("{file}:1:1: unknown key `ruls`")).await;
+    // Touched again and again, it is the same; by hand it is always told.
+    for signals in 1..=3 {
+        files.write("policy.yaml", BROKEN);
+        daemon.signal(Signal::HUP);
+        daemon.logged_times(REFUSED, 1 + signals).await;
+    }
+    // Another text is another problem, also with the same message.
+    files.write("policy.yaml", format!("{BROKEN}# mended?\n"));
+    daemon.logged_times(REFUSED, 5).await;
+    // Not a file for a moment: nobody may be able to read one of mode 000 but root.
+    remove_file(&file).unwrap();
+    create_dir(&file).unwrap();
+    daemon.logged(&format!("cannot read the policy `{file}`: Is a directory")).await;
+    assert_eq!(times(&daemon, "policy loaded"), 0);
+    std::fs::remove_dir(&file).unwrap();
+    files.write("policy.yaml", POLICY);
+    daemon.logged("policy is unchanged").await;
+    files.write("policy.yaml", NOBODY);
+    assert!(joe_sees(&daemon, 1).await.is_empty());
+    assert!(times(&daemon, REFUSED) <= 7, "{:?}", daemon.log());
+}
+
+/// Also where the policy that names it was refused because of it.
+#[tokio::test]
+async fn a_members_file_elsewhere() {
+    let files = Files::new();
+    create_dir(files.path("lists")).unwrap();
+    let file = files.write("policy.yaml", NOBODY);
+    let daemon = watching(&file).await;
+    files.write(
+        "policy.yaml",
+        "groups: { all: { members_file: lists/all.txt } }\nrules: [{ name: x, allow: { within: all } }]\n",
+    );
+    daemon.logged("cannot read the members file `lists/all.txt`").await;
+    files.write("lists/all.txt", "@ann:example.org\n@joe:example.org\n");
+    assert_eq!(joe_sees(&daemon, 1).await, ["@ann:example.org"]);
+    files.write("lists/all.txt", "@ann:example.org\n@joe:example.org\n@sue:example.org\n");
+    assert_eq!(joe_sees(&daemon, 2).await, ["@ann:example.org", "@sue:example.org"]);
+    files.write("lists/all.txt", "@ann:example.org\nbob\n");
+    daemon.logged("lists/all.txt:2:1: `bob` is not a user id").await;
+}
+
+#[tokio::test]
+async fn a_storm_of_changes_is_few_loads() {
+    const WRITES: usize = 300;
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    let daemon = watching(&file).await;
+    for i in 0..WRITES {
+        files.write("policy.yaml", shows(&format!("@user{i}")));
+        tokio::task::yield_now().await;
+    }
+    files.write("policy.yaml", shows("@last"));
+    let mut loads = 1;
+    while joe_sees(&daemon, loads).await != ["@last:example.org"] {
+        loads += 1;
+    }
+    assert!(times(&daemon, "policy loaded") < WRITES / 10);
+}
+
+#[tokio::test]
+async fn nothing_is_watched_if_that_is_not_wanted() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    let config = files.write("config.yaml", "watch_policy: false\n");
+    let daemon = Daemon::start(&["--policy", &file, "--config", &config]).await;
+    files.write("policy.yaml", NOBODY);
+    daemon.signal(Signal::HUP);
+    assert!(joe_sees(&daemon, 1).await.is_empty());
+    assert_eq!(times(&daemon, "watching"), 0);
+}

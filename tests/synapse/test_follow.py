@@ -1,0 +1,215 @@
+"""The policy changes under a real Synapse, and who sees whom follows it."""
+
+import asyncio
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import World, start_world
+from matrix import POLL, User
+from policies import allow
+from presence_router import follow
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    yield from start_world(tmp_path_factory.mktemp("follow"), deadline_ms=500)
+
+
+def status(user: User) -> dict[str, Any]:
+    """What Synapse itself has of a user's presence."""
+    answer = user._session.get(f"{user._url}/presence/{user.id}/status")
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def test_who_comes_to_see_somebody_gets_that_presence(world: World) -> None:
+    ann, bob = world.users("ann", "bob")
+    world.daemon.apply([])
+    ann.set_presence("unavailable", "lunch")
+    bob.sync()
+    poll = bob.poll()
+    # Nobody does anything but the operator.
+    world.daemon.apply([allow(ann, bob)])
+    came = poll.result(2 * POLL)[ann.id]
+    assert (came["presence"], came["status_msg"]) == ("unavailable", "lunch")
+    own = status(ann)
+    assert (own["presence"], own["status_msg"]) == ("unavailable", "lunch"), "nothing was lost"
+    # No device came into being that would keep her from going.
+    ann.set_presence("offline", "gone")
+    bob.sync_until_status(ann, "gone")
+    assert bob.sees[ann.id]["presence"] == "offline"
+    assert status(ann)["presence"] == "offline"
+
+
+def test_a_recipient_may_be_cheaper_than_many_senders(world: World) -> None:
+    senders = world.users(*(f"sender{i}" for i in range(4)))
+    (bob,) = world.users("bob")
+    world.daemon.apply([])
+    for sender in senders:
+        sender.set_presence("online", f"hello from {sender.id}")
+    # Of one who never had a presence nobody knows whether he exists.
+    bob.set_presence("online")
+    bob.set_presence("offline")
+    bob.sync()
+    before = followed(world, "recipients")
+    group = {"senders": [sender.id for sender in senders]}
+    world.daemon.apply([allow({"group": "senders"}, bob)], group)
+    for sender in senders:
+        bob.sync_until_status(sender, f"hello from {sender.id}")
+    assert followed(world, "recipients") == before + 1
+    assert status(bob)["presence"] == "offline"
+
+
+def test_who_loses_sight_gets_no_more(world: World) -> None:
+    ann, bob, eve = world.users("ann", "bob", "eve")
+    world.daemon.apply([allow(ann, bob), allow(eve, bob)])
+    ann.set_presence("online", "before")
+    bob.sync_until_status(ann, "before")
+    world.daemon.apply([allow(eve, bob)])
+    ann.set_presence("online", "after")
+    eve.set_presence("online", "a marker")
+    bob.sync_until_status(eve, "a marker")
+    assert (ann.id, "after") not in bob.statuses()
+
+
+def test_after_an_outage_everybody_is_told_again(world: World) -> None:
+    ann, bob = world.users("ann", "bob")
+    world.daemon.apply([allow(ann, bob)])
+    bob.sync()
+    world.daemon.kill()
+    ann.set_presence("online", "while it was away")
+    bob.sync()
+    assert (ann.id, "while it was away") not in bob.statuses()
+    world.daemon.start()
+    bob.sync_until_status(ann, "while it was away")
+
+
+def followed(world: World, what: str) -> float:
+    return sum(
+        value
+        for name, value in world.homeserver.metrics().items()
+        if name == f'presence_router_followed_total{{what="{what}"}}'
+    )
+
+
+class Api:
+    """What a follower needs of Synapse, and a note of what it did."""
+
+    def __init__(self, writes: bool = True) -> None:
+        self.writes = writes
+        self.sent: list[Any] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        # Set when there are no more changes: whoever sleeps, sleeps until then.
+        self.over = asyncio.Event()
+
+    async def set_presence_for_users(self, users: dict[str, Any]) -> None:
+        assert self.writes
+        if users:
+            self.sent.append(dict(users))
+
+    async def send_local_online_presence_to(self, users: list[str]) -> None:
+        self.sent.append(list(users))
+
+    async def sleep(self, _seconds: float) -> None:
+        await self.over.wait()
+
+    async def run_db_interaction(self, _desc: str, _func: Any) -> dict[str, Any]:
+        return {"@db:test": ("online", "stored"), "@ann:test": ("offline", None)}
+
+    def run_as_background_process(self, _desc: str, func: Any) -> None:
+        self.tasks.append(asyncio.ensure_future(func()))
+
+
+def play(events: list[tuple[str, str, Any]], api: Api, *states: tuple[str, str, str | None]) -> Any:
+    """What is sent for some events."""
+
+    async def run() -> None:
+        left = iter(events)
+
+        async def next_change() -> tuple[str, str, Any]:
+            event = next(left, ("failed", "the end", None))
+            if event[0] == "failed":
+                api.over.set()
+            return event
+
+        follower = follow.Follower(api, next_change, 100)  # type: ignore[arg-type]
+        follower.note(
+            SimpleNamespace(user_id=user_id, state=state, status_msg=text)  # type: ignore[misc]
+            for user_id, state, text in states
+        )
+        await follower.run()
+        await asyncio.gather(*api.tasks)
+
+    asyncio.run(run())
+    return api.sent
+
+
+ANN = ("@ann:test", "online", "hi")
+JOE = ("@joe:test", "online", None)
+BOB = ("@bob:test", "offline", None)
+
+
+def gained(senders: list[Any], recipients: list[Any] | None, remote: bool = False) -> Any:
+    return ("gained", "", [([user[0] for user in senders], recipients, remote)])
+
+
+def test_the_cheaper_side_is_taken_where_it_does_no_harm() -> None:
+    both = {"@ann:test": ("online", "hi"), "@joe:test": ("online", None)}
+    assert play([gained([ANN, JOE], ["@bob:test"])], Api(), ANN, JOE, BOB) == [["@bob:test"]]
+    # His status text would be lost, he would seem online, he is not alone, or not all.
+    for bob in (("@bob:test", "offline", "text"), ("@bob:test", "online", None)):
+        assert play([gained([ANN, JOE], ["@bob:test"])], Api(), ANN, JOE, bob) == [both]
+    assert play([gained([ANN, JOE], ["@never-met:test"])], Api(), ANN, JOE) == [both]
+    assert play([gained([ANN, JOE], None)], Api(), ANN, JOE) == [both]
+    assert play([gained([ANN, JOE], ["@bob:test"], True)], Api(), ANN, JOE, BOB) == [both]
+    assert play([gained([ANN], ["@bob:test"])], Api(), ANN, BOB) == [{"@ann:test": ("online", "hi")}]
+
+
+def test_who_is_offline_is_not_sent_again() -> None:
+    assert play([gained([BOB], None)], Api(), BOB) == []
+
+
+def test_changes_are_coalesced() -> None:
+    changes = [gained([ANN], None), gained([JOE], None), gained([ANN, JOE], None)]
+    sent = play(changes, Api(), ANN, JOE)
+    assert sorted(user for some in sent for user in some) == ["@ann:test", "@joe:test"]
+
+
+def test_everybody_is_sent_after_an_outage_or_a_reset() -> None:
+    everybody = {"@ann:test": ("online", "hi"), "@db:test": ("online", "stored")}
+    away = [("disconnected", "gone", None), ("connected", "", None)]
+    assert play(away, Api(), ANN) == [everybody]
+    assert play([("connected", "", None), ("reset", "", None)], Api(), ANN) == [everybody]
+    assert play([("connected", "", None)], Api(), ANN) == []
+
+
+def test_only_who_writes_presence_sends_any() -> None:
+    assert play([("reset", "", None)], Api(writes=False), ANN) == []
+
+
+def test_a_thousand_go_in_batches() -> None:
+    crowd = [(f"@user{i}:test", "online", None) for i in range(1000)]
+    sent = play([gained(crowd, None)], Api(), *crowd)
+    assert {len(some) for some in sent} == {10}
+    assert len({user for some in sent for user in some}) == 1000
+
+
+def test_a_failure_is_said_and_the_next_change_followed(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Api):
+        async def set_presence_for_users(self, users: dict[str, Any]) -> None:
+            if users:
+                raise RuntimeError("no database")
+
+    assert play([gained([ANN], None)], Failing(), ANN) == []
+    assert "could not be sent again" in caplog.text
+
+
+def test_an_old_synapse_is_told_to_be_one(caplog: pytest.LogCaptureFixture) -> None:
+    class Old(Api):
+        set_presence_for_users = property()  # type: ignore[assignment]
+
+    assert play([("reset", "", None)], Old(), ANN) == []
+    assert "too old" in caplog.text
