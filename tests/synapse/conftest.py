@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from daemon import Daemon
+from fake_api import Loaded
 from homeserver import Homeserver, module
 from matrix import User
 
@@ -25,10 +26,10 @@ class World:
         return [self.homeserver.register(f"{name}-{number}") for name in names]
 
 
-def start_world(directory: Path, **config: Any) -> Iterator[World]:
+def start_world(directory: Path, interface: str = "modules", **config: Any) -> Iterator[World]:
     """Starts a world, and ends it; fails if our module made Synapse complain."""
     daemon = Daemon(directory)
-    homeserver = Homeserver(directory, **module(daemon.address, **config))
+    homeserver = Homeserver(directory, **module(daemon.address, interface, **config))
     try:
         daemon.start()
         homeserver.start()
@@ -41,9 +42,19 @@ def start_world(directory: Path, **config: Any) -> Iterator[World]:
         daemon.stop()
 
 
+@pytest.fixture(
+    scope="module", params=["modules", pytest.param("legacy", marks=pytest.mark.legacy)]
+)
+def interface(request: pytest.FixtureRequest) -> Iterator[str]:
+    """How Synapse loads the module: by `modules:`, or by `presence_router:`."""
+    Loaded.interface = request.param
+    yield request.param
+    Loaded.interface = "modules"
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    yield from start_world(tmp_path_factory.mktemp("world"))
+def world(tmp_path_factory: pytest.TempPathFactory, interface: str) -> Iterator[World]:
+    yield from start_world(tmp_path_factory.mktemp("world"), interface)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from presence_router.synapse import PresenceRouterModule
+from synapse.events.presence_router import load_legacy_presence_router
+from synapse.logging.context import SENTINEL_CONTEXT, LoggingContext, PreserveLoggingContext
 from synapse.module_api import UserPresenceState
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred
@@ -28,6 +30,9 @@ class FakeApi:
         self._stored = stored
 
     def register_presence_router_callbacks(self, **callbacks: Any) -> None:
+        if not any(callbacks.values()):
+            # The legacy interface, which found none by the names that it knows.
+            return
         assert not vars(self.callbacks), "registered twice"
         self.callbacks.__dict__.update(callbacks)
 
@@ -53,14 +58,36 @@ class FakeApi:
         return ensureDeferred(func())
 
 
-def in_reactor(function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Runs a coroutine in the reactor's thread; answers its result."""
+def context(name: str = "sync") -> LoggingContext:
+    """A log context, as each part of a /sync has one."""
+
+    async def make() -> LoggingContext:
+        try:
+            return LoggingContext(name=name, server_name="test")
+        except TypeError:
+            # Synapse 1.139 and before.
+            return LoggingContext(name)
+
+    # It belongs to the thread that makes it.
+    return in_reactor(make)
+
+
+def in_reactor(
+    function: Callable[[], Coroutine[Any, Any, Any]], within: LoggingContext | None = None
+) -> Any:
+    """Runs a coroutine in the reactor's thread, in a log context if one is given;
+    answers its result."""
     global _thread
     if _thread is None:
         run = reactor.run  # type: ignore[attr-defined]
         _thread = threading.Thread(target=run, args=(False,), daemon=True)
         _thread.start()
-    return blockingCallFromThread(reactor, lambda: ensureDeferred(function()))
+
+    async def run_within() -> Any:
+        with PreserveLoggingContext(within or SENTINEL_CONTEXT):
+            return await function()
+
+    return blockingCallFromThread(reactor, lambda: ensureDeferred(run_within()))
 
 
 _thread: threading.Thread | None = None
@@ -69,6 +96,8 @@ _thread: threading.Thread | None = None
 class Loaded:
     """The module, loaded as Synapse loads it, and its callbacks."""
 
+    interface = "modules"
+
     def __init__(
         self, server: str, stored: list[str] | None = None, broken: int = 0, **config: Any
     ) -> None:
@@ -76,17 +105,35 @@ class Loaded:
 
         async def load() -> PresenceRouterModule:
             parsed = PresenceRouterModule.parse_config({"deadline_ms": 5000} | config)
-            return PresenceRouterModule(parsed, self.api)  # type: ignore[arg-type]
+            if self.interface == "modules":
+                return PresenceRouterModule(parsed, self.api)  # type: ignore[arg-type]
+            made: list[PresenceRouterModule] = []
+
+            def make(**arguments: Any) -> PresenceRouterModule:
+                made.append(PresenceRouterModule(**arguments))
+                return made[0]
+
+            server = SimpleNamespace(
+                presence_router_module_class=make, presence_router_config=parsed
+            )
+            load_legacy_presence_router(
+                SimpleNamespace(  # type: ignore[arg-type]
+                    config=SimpleNamespace(server=server), get_module_api=lambda: self.api
+                )
+            )
+            return made[0]
 
         self.module = in_reactor(load)
 
-    def route(self, states: Any) -> dict[str, set[UserPresenceState]]:
+    def route(
+        self, states: Any, within: LoggingContext | None = None
+    ) -> dict[str, set[UserPresenceState]]:
         """What Synapse gets when it hands in states."""
-        return in_reactor(lambda: self.api.callbacks.get_users_for_states(states))
+        return in_reactor(lambda: self.api.callbacks.get_users_for_states(states), within)
 
-    def interest(self, user_id: str) -> Any:
+    def interest(self, user_id: str, within: LoggingContext | None = None) -> Any:
         """What Synapse gets when it asks about a user."""
-        return in_reactor(lambda: self.api.callbacks.get_interested_users(user_id))
+        return in_reactor(lambda: self.api.callbacks.get_interested_users(user_id), within)
 
 
 def state(user_id: str, status_msg: str | None = None) -> UserPresenceState:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,14 @@ from matrix import User, session
 
 MODULE = "presence_router.synapse.PresenceRouterModule"
 
+# Of the Synapse that is tested.
+VERSION = tuple(int(part) for part in version("matrix-synapse").split("."))
+
 # Limits would be hit by tests, and by nothing that they are there for.
 _UNLIMITED = {"per_second": 100_000, "burst_count": 100_000}
+
+# Nobody goes offline by itself: presence is set by tests only.
+_PRESENCE = {"enabled": True, "sync_online_timeout": "1h", "idle_timeout": "2h"}
 
 # An application service that nobody calls: its token may act for its users.
 _CROWD = {
@@ -76,7 +83,7 @@ class Homeserver:
         if not ready:
             self._process.wait(LONG)
             return
-        until(lambda: self._answers() or self._process.poll() is not None, "Synapse answers")
+        until(lambda: self.answers or self._process.poll() is not None, "Synapse answers")
         assert self._process.poll() is None, self.output.read_text()
 
     @property
@@ -95,6 +102,12 @@ class Homeserver:
             self._process.kill()
             self._process.wait(LONG)
             raise
+
+    def kill(self) -> None:
+        """Kills it with SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(LONG)
 
     def complaints(self) -> list[str]:
         """Lines of its log that say that our module broke Synapse's rules."""
@@ -146,7 +159,9 @@ class Homeserver:
         samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
 
-    def _answers(self) -> bool:
+    @property
+    def answers(self) -> bool:
+        """Whether it answers at all."""
         try:
             return self._session.get(f"{self.url}/_matrix/client/versions", timeout=LONG).ok
         except requests.ConnectionError:
@@ -183,8 +198,7 @@ class Homeserver:
             "bcrypt_rounds": 4,
             # Two equal /sync are two questions.
             "caches": {"sync_response_cache_duration": 0},
-            # Nobody goes offline by itself: presence is set by tests only.
-            "presence": {"enabled": True, "sync_online_timeout": "1h", "idle_timeout": "2h"},
+            "presence": _PRESENCE,
             **dict.fromkeys(limits, _UNLIMITED),
             "rc_presence": {"per_user": _UNLIMITED},
             "rc_login": dict.fromkeys(("address", "account", "failed_attempts"), _UNLIMITED),
@@ -202,7 +216,10 @@ class Homeserver:
         }
 
 
-def module(address: str, **config: Any) -> dict[str, Any]:
-    """The `modules:` of a homeserver.yaml. The deadline is for slow machines."""
+def module(address: str, interface: str = "modules", **config: Any) -> dict[str, Any]:
+    """What loads the module in a homeserver.yaml. The deadline is for slow machines."""
     defaults = {"address": address, "deadline_ms": 2000}
-    return {"modules": [{"module": MODULE, "config": defaults | config}]}
+    entry = {"module": MODULE, "config": defaults | config}
+    if interface == "legacy":
+        return {"presence": _PRESENCE | {"presence_router": entry}}
+    return {"modules": [entry]}

@@ -49,6 +49,22 @@ class User:
         assert answer.status_code == 200, answer.text
         return time.monotonic() - began
 
+    def get_presence(self, other: "User") -> requests.Response:
+        """Asks for a presence by itself."""
+        url = f"{self._url}/presence/{other.id}/status"
+        return self._session.get(url, params=self._query, timeout=2 * POLL)
+
+    def sliding_sync(self) -> dict[str, Any]:
+        """Syncs once by the newer way, from the beginning, with all that there is to ask for."""
+        url = f"{self._url.removesuffix('v3')}unstable/org.matrix.simplified_msc3575/sync"
+        lists = {"all": {"ranges": [[0, 99]], "required_state": [["*", "*"]], "timeline_limit": 9}}
+        names = ("to_device", "e2ee", "account_data", "receipts", "typing", "threads", "presence")
+        extensions = {name: {"enabled": True} for name in names}
+        body = {"lists": lists, "extensions": extensions}
+        answer = self._session.post(url, params=self._query, json=body, timeout=2 * POLL)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
     def sync(self, timeout: float = 0) -> dict[str, Presence]:
         """Syncs once; answers the presences that came, by user. `timeout` in seconds."""
         query = self._query | {"timeout": str(int(timeout * 1000)), "set_presence": "offline"}

@@ -18,6 +18,13 @@ def deny(sender: User | Any, recipient: User | Any) -> dict[str, Any]:
     return _rule("deny", {"from": _set(sender), "to": _set(recipient)})
 
 
+def hide(sender: User | Any, recipient: User | Any) -> dict[str, Any]:
+    """The sender's status message is hidden from the recipient."""
+    rule = _rule("hide", {"from": _set(sender), "to": _set(recipient)})
+    rule["hide"]["fields"] = ["status_msg"]
+    return rule
+
+
 def within(group: str) -> dict[str, Any]:
     """The members of a group see each other."""
     return _rule("allow", {"within": group})

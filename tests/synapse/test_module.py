@@ -18,6 +18,8 @@ from synapse.module_api import ModuleApi
 from twisted.internet.defer import CancelledError, ensureDeferred
 from twisted.logger import LogEvent, globalLogPublisher
 
+pytestmark = [pytest.mark.usefixtures("interface"), pytest.mark.smoke]
+
 ANN, BOB = "@ann:here", "@bob:here"
 
 
@@ -163,7 +165,7 @@ def test_a_database_that_fails_is_read_later(
     assert "database is locked" in failed and "at try 21" in read
 
 
-def test_everyone_is_the_known_senders_and_never_all(daemon: Daemon) -> None:
+def test_everyone_but_some_is_a_list_of_the_known_senders(daemon: Daemon) -> None:
     daemon.apply([allow({"any": "everyone", "except": "@hidden:here"}, BOB)])
     stored = [f"@stored{number}:here" for number in range(25_000)]
     loaded = Loaded("here", [*stored, BOB, "@hidden:here"], address=daemon.address)

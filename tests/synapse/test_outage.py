@@ -15,8 +15,9 @@ DEADLINE = 0.5
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    yield from start_world(tmp_path_factory.mktemp("outage"), deadline_ms=int(DEADLINE * 1000))
+def world(tmp_path_factory: pytest.TempPathFactory, interface: str) -> Iterator[World]:
+    directory = tmp_path_factory.mktemp("outage")
+    yield from start_world(directory, interface, deadline_ms=int(DEADLINE * 1000))
 
 
 @pytest.fixture(autouse=True)
@@ -205,5 +206,6 @@ def test_metrics_are_in_synapses_own_registry(world: World) -> None:
     after = answered("get_interested_users")
     # Exactly once: the callbacks are not registered twice.
     assert (after[0] - before[0], after[1] - before[1]) == (1, 1)
-    names = world.homeserver.metrics().keys()
-    assert "presence_router_unsent_states_total" in names
+    metrics = world.homeserver.metrics()
+    assert "presence_router_unsent_states_total" in metrics
+    assert metrics["presence_router_reachable"] == 1

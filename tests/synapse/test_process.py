@@ -1,12 +1,17 @@
 """Forks, and the end of the interpreter, with calls under way."""
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import presence_router
 import pytest
-from daemon import LONG, Daemon
+from daemon import LONG, Daemon, until
+from homeserver import Homeserver, module
 from policies import allow
 
 FORK = """
@@ -18,7 +23,7 @@ def ask():
     def done(*answer):
         result.extend(answer)
         answered.set()
-    router.get_interested_users("@bob:test", lambda f, *a: f(*a), done)
+    router.get_interested_users("@bob:test", False, lambda f, *a: f(*a), done)
     assert answered.wait(30), "no answer"
     assert result[0] == "ok", result
     return result[2]
@@ -73,12 +78,27 @@ hung.listen(100)
 router = Router("unix:" + sys.argv[1], "test", [], 10000)
 results = []
 for _ in range(200):
-    router.get_interested_users("@bob:test", lambda f, *a: f(*a), lambda *a: results.append(a))
+    done = lambda *a: results.append(a)
+    router.get_interested_users("@bob:test", False, lambda f, *a: f(*a), done)
 if "closed" in sys.argv:
     router.close()
     # None is forgotten. Some see the connection end before their own end.
     assert len(results) == 200, len(results)
     assert {result[0] for result in results} <= {"failed", "unreachable"}, results
+"""
+
+
+# Where there is neither Synapse nor Twisted.
+ALONE = """
+import presence_router, presence_router._native
+assert presence_router._native.is_server_name("example.org")
+try:
+    import presence_router.synapse
+except ImportError as why:
+    assert "runs inside Synapse" in str(why) and "No module named 'synapse'" in str(why), why
+    assert "into the Python environment that Synapse itself runs from" in str(why), why
+else:
+    raise AssertionError("imported")
 """
 
 
@@ -103,6 +123,39 @@ def test_a_forked_process_has_threads_of_its_own(daemon: Daemon, when: str) -> N
     run(FORK, daemon.address, *when.split(", "))
 
 
+def test_without_synapse_the_package_says_where_it_belongs(tmp_path: Path) -> None:
+    package = Path(presence_router.__file__).parent
+    shutil.copytree(package, tmp_path / "presence_router")
+    # -S: without what is installed beside it.
+    done = subprocess.run(
+        [sys.executable, "-S", "-B", "-c", ALONE], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("how", ["closed", "left"])
 def test_the_interpreter_ends_with_calls_under_way(tmp_path: Path, how: str) -> None:
     run(END, str(tmp_path / "hung.sock"), how)
+
+
+def test_a_synapse_that_daemonizes_forks_after_it_loaded_the_module(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    # It changes to the root directory.
+    database = {"name": "sqlite3", "args": {"database": str(tmp_path / "homeserver.db")}}
+    config = module(daemon.address) | {"database": database, "daemonize": True}
+    homeserver = Homeserver(tmp_path, **config)
+    homeserver.start(ready=False)
+    assert homeserver.code == 0, homeserver.output.read_text()
+    pid = int((tmp_path / "homeserver.pid").read_text())
+    try:
+        until(lambda: homeserver.answers, "the child answers")
+        ann, bob = homeserver.register("ann"), homeserver.register("bob")
+        daemon.apply([allow(ann, bob)])
+        poll = bob.poll()
+        ann.set_presence("online", "from a child")
+        assert poll.result()[ann.id]["status_msg"] == "from a child"
+        assert homeserver.complaints() == []
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not Path(f"/proc/{pid}").exists(), "the child ends")

@@ -3,8 +3,11 @@
 That something does not arrive is shown by something later that does.
 """
 
+import pytest
 from conftest import World
 from policies import allow, deny, within
+
+pytestmark = pytest.mark.smoke
 
 
 def test_presence_status_and_going_offline_arrive_within_one_long_poll(world: World) -> None:

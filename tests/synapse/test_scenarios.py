@@ -14,6 +14,8 @@ import yaml
 from daemon import Daemon
 from fake_api import Loaded, state
 
+pytestmark = pytest.mark.usefixtures("interface")
+
 FILES = sorted((Path(__file__).parents[1] / "scenarios").glob("*.yaml"))
 
 

@@ -38,6 +38,15 @@ pub(crate) struct Routed {
     pub(crate) failure: Option<Failure>,
 }
 
+/// Whose presence a user may see.
+#[derive(Debug)]
+pub(crate) enum Interest {
+    /// Everybody's without exception, and nothing of it is hidden.
+    Everyone,
+    /// Of the known senders, these.
+    Senders(Vec<String>),
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -115,19 +124,29 @@ impl Caller {
         Routed { keys: collector.finish(), failure }
     }
 
-    /// Whose presence a user may see.
-    pub(crate) async fn interested_users(&self, user_id: String) -> Result<Vec<String>, Failure> {
+    /// Whose presence a user may see. `may_be_everyone`: whether the caller can
+    /// make use of that answer. Of a remote user nobody can: our own users are
+    /// all whom we may show there.
+    pub(crate) async fn interested_users(
+        &self,
+        user_id: String,
+        may_be_everyone: bool,
+    ) -> Result<Interest, Failure> {
         let start = Instant::now();
-        if self.home.is_local(&user_id) {
+        let local = self.home.is_local(&user_id);
+        if local {
             self.memory.ask(&user_id);
         }
         let client = self.client.with_deadline(self.deadline);
         let answer = client.get_interested_users(user_id.as_str()).await?;
+        if may_be_everyone && local && keys::is_everyone(&answer) {
+            return Ok(Interest::Everyone);
+        }
         if answer.open_senders.is_some() {
             // Just after the start. If it takes too long, those known so far.
             let _ = timeout(self.left(start), self.memory.seeded()).await;
         }
-        Ok(keys::interest(answer, &user_id, &self.memory)?)
+        Ok(Interest::Senders(keys::interest(answer, &user_id, &self.memory)?))
     }
 
     async fn ask(

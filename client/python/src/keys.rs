@@ -5,7 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use presence_router_client::{Extent, Set, SetError, v1};
+use presence_router_client::{
+    Extent, Set, SetError,
+    v1::{self, set_expression::Expression},
+};
 
 use crate::memory::Memory;
 
@@ -53,6 +56,8 @@ pub(crate) enum Unusable {
     Hides,
     #[error("it names a state that was not asked about")]
     Index,
+    #[error("it holds a set of a kind that this version does not know")]
+    UnknownSet,
 }
 
 // === impl Home ===
@@ -89,7 +94,7 @@ impl<'a> Collector<'a> {
             .into_iter()
             .map(|one| Ok((one.user_id, positions(&one.state_indexes, asked)?)));
         let open = answer.open_recipients.into_iter().map(|one| {
-            let set = Set::new(one.recipients.as_ref())?;
+            let set = known_set(one.recipients.as_ref())?;
             Ok((set, one.destinations, positions(&one.state_indexes, asked)?))
         });
         let listed = listed.collect::<Result<Vec<_>, Unusable>>()?;
@@ -175,6 +180,13 @@ impl<'a> Collector<'a> {
     }
 }
 
+/// Whether an answer is everyone, and that in so many words: anything excepted,
+/// denied or blocked would make another expression of it.
+pub(crate) fn is_everyone(answer: &v1::GetInterestedUsersResponse) -> bool {
+    let open = answer.open_senders.as_ref().and_then(|set| set.expression.as_ref());
+    matches!(open, Some(Expression::Everyone(_))) && answer.hides.is_empty()
+}
+
 /// The senders that a user may see.
 pub(crate) fn interest(
     answer: v1::GetInterestedUsersResponse,
@@ -184,7 +196,7 @@ pub(crate) fn interest(
     let hidden = answer.hides.iter().map(hidden_users).collect::<Result<Vec<_>, _>>()?;
     let mut senders = answer.user_ids;
     if let Some(open) = &answer.open_senders {
-        let set = Set::new(Some(open))?;
+        let set = known_set(Some(open))?;
         senders.extend(set.listed().into_iter().map(String::from));
         senders.extend(memory.known_in(&set));
     }
@@ -192,10 +204,29 @@ pub(crate) fn interest(
     Ok(senders)
 }
 
-/// Unlike any other set, one that is not said must not be taken for nobody.
 fn hidden_users(hide: &v1::Hide) -> Result<Set, Unusable> {
     let users = hide.users.as_ref().filter(|users| users.expression.is_some());
-    Ok(Set::new(Some(users.ok_or(Unusable::Hides)?))?)
+    known_set(Some(users.ok_or(Unusable::Hides)?))
+}
+
+/// Makes a set ready. One that is not said, which is what a kind of a later
+/// contract looks like, must not be taken for nobody: what else the answer says
+/// may be said with a view to it.
+fn known_set(expression: Option<&v1::SetExpression>) -> Result<Set, Unusable> {
+    if is_known(expression) { Ok(Set::new(expression)?) } else { Err(Unusable::UnknownSet) }
+}
+
+fn is_known(expression: Option<&v1::SetExpression>) -> bool {
+    match expression.and_then(|expression| expression.expression.as_ref()) {
+        None => false,
+        Some(Expression::AnyOf(list) | Expression::AllOf(list)) => {
+            list.sets.iter().all(|set| is_known(Some(set)))
+        }
+        Some(Expression::Difference(both)) => {
+            is_known(both.any.as_deref()) && is_known(both.except.as_deref())
+        }
+        Some(_) => true,
+    }
 }
 
 /// Whether a key brings states to one from whom something is hidden. A remote

@@ -24,4 +24,8 @@ mod _native {
     use super::router::check_address;
     #[pymodule_export]
     use super::router::is_server_name;
+
+    /// Of the whole wheel.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
 }

@@ -9,17 +9,20 @@ use presence_router_client::Address;
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyList, PySet},
+    types::{PyList, PySet, PyString},
 };
 
 use crate::{
-    calls::{Caller, Routed},
+    calls::{Caller, Interest, Routed},
     completion::Completion,
     follow::{Event, Gain},
     ids,
     keys::Home,
     process::{Process, Slot},
 };
+
+/// In place of a set of senders. What Synapse calls `PRESENCE_ALL_USERS`.
+const EVERYONE: &str = "ALL";
 
 /// Raises `ValueError` unless an address is one.
 #[pyfunction]
@@ -90,6 +93,7 @@ impl Router {
     fn get_interested_users(
         &self,
         user_id: &Bound<'_, PyAny>,
+        may_be_everyone: bool,
         call_from_thread: Py<PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
@@ -98,11 +102,16 @@ impl Router {
             completion.fail("malformed", "the user id is not valid Unicode");
             return Ok(());
         };
-        self.spawn(async move |caller| match caller.interested_users(user_id).await {
-            Ok(senders) => {
-                completion.finish("ok", "", |py| PySet::new(py, senders).map(Bound::into_any));
+        self.spawn(async move |caller| {
+            match caller.interested_users(user_id, may_be_everyone).await {
+                Ok(Interest::Everyone) => {
+                    completion.finish("ok", "", |py| Ok(PyString::new(py, EVERYONE).into_any()));
+                }
+                Ok(Interest::Senders(senders)) => {
+                    completion.finish("ok", "", |py| PySet::new(py, senders).map(Bound::into_any));
+                }
+                Err(why) => completion.fail(why.outcome(), &why.to_string()),
             }
-            Err(why) => completion.fail(why.outcome(), &why.to_string()),
         })
     }
 

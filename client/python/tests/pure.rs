@@ -13,12 +13,12 @@ use presence_router_client::{
     Set,
     v1::{
         Everyone, GetInterestedUsersResponse, GetUsersForStatesResponse, Hide, OpenRecipients,
-        RecipientStates, SetDifference, SetExpression, StatesHide, UserList,
+        RecipientStates, SetDifference, SetExpression, SetList, StatesHide, UserList,
         set_expression::Expression,
     },
 };
 
-use keys::{Collector, Home, Keys, Unusable, interest};
+use keys::{Collector, Home, Keys, Unusable, interest, is_everyone};
 use memory::Memory;
 
 fn of(expression: Expression) -> SetExpression {
@@ -155,6 +155,26 @@ async fn what_cannot_be_carried_out_is_no_verdict() {
     assert_eq!(keys(&memory, &["@b:x"], index), Err(Unusable::Index));
     let hidden = GetInterestedUsersResponse { hides: vec![Hide::default()], ..Default::default() };
     assert_eq!(interest(hidden, "@a:x", &memory), Err(Unusable::Hides));
+    // Sets of a later contract, wherever they are.
+    let unknown = || SetExpression::default();
+    let list = || SetList { sets: vec![of(users(&["@a:x"])), unknown()] };
+    let difference = SetDifference { any: Some(Box::new(unknown())), except: None };
+    for set in [
+        unknown(),
+        of(Expression::AnyOf(list())),
+        of(Expression::AllOf(list())),
+        of(Expression::Difference(Box::new(difference))),
+        everyone_but(Expression::AnyOf(list())),
+    ] {
+        let states = answer(&[listed("@a:x", &[0])], &[open(set.clone(), &[0], &[])]);
+        assert_eq!(keys(&memory, &["@b:x"], states), Err(Unusable::UnknownSet), "{set:?}");
+        let senders = GetInterestedUsersResponse {
+            user_ids: vec!["@b:x".into()],
+            open_senders: Some(set),
+            ..Default::default()
+        };
+        assert_eq!(interest(senders, "@a:x", &memory), Err(Unusable::UnknownSet));
+    }
 }
 
 /// Synapse shows a state or does not; so a pair with anything hidden gets
@@ -206,4 +226,32 @@ async fn whoever_waits_learns_that_the_known_senders_are_complete() {
     let ((), ()) = tokio::join!(memory.seeded(), async { memory.set_seeded() });
     memory.seeded().await;
     memory.copy_in_child().seeded().await;
+}
+
+#[test]
+fn everyone_is_everyone_in_so_many_words() {
+    let answer = |open_senders| GetInterestedUsersResponse {
+        user_ids: vec!["@a:x".into()],
+        open_senders,
+        ..GetInterestedUsersResponse::default()
+    };
+    let everyone = || of(Expression::Everyone(Everyone {}));
+    assert!(is_everyone(&answer(Some(everyone()))));
+    let list = || SetList { sets: vec![everyone(), everyone()] };
+    for less in [
+        None,
+        Some(SetExpression::default()),
+        Some(everyone_but(users(&["@b:x"]))),
+        Some(everyone_but(users(&[]))),
+        Some(of(Expression::Server("*".into()))),
+        Some(of(Expression::Match("@*:*".into()))),
+        Some(of(Expression::AnyOf(list()))),
+        Some(of(Expression::AllOf(list()))),
+    ] {
+        assert!(!is_everyone(&answer(less.clone())), "{less:?}");
+    }
+    // Whatever it hides, and of whomever.
+    let hidden = Hide { users: Some(of(users(&["@nobody:x"]))), ..Hide::default() };
+    let hiding = GetInterestedUsersResponse { hides: vec![hidden], ..answer(Some(everyone())) };
+    assert!(!is_everyone(&hiding));
 }

@@ -8,11 +8,15 @@
 # states, there may be a value with any of them: what is known of some.
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, final
 
-T = TypeVar("T")
+__all__ = ["VERSION", "Router", "check_address", "is_server_name"]
 
-Done: TypeAlias = Callable[[str, str, T | None], None]
+VERSION: str
+
+_T = TypeVar("_T")
+
+Done: TypeAlias = Callable[[str, str, _T | None], None]
 
 # Keys with the positions of the states that each of them gets, then the number
 # of states whose audience is on servers that nobody named.
@@ -28,6 +32,7 @@ def check_address(address: str) -> None:
 def is_server_name(value: object) -> bool:
     """Whether a value is the name of a server, as the daemon sees it."""
 
+@final
 class Router:
     """Asks one daemon on behalf of one homeserver.
 
@@ -48,13 +53,19 @@ class Router:
         """
 
     def get_interested_users(
-        self, user_id: str, call_from_thread: Callable[..., Any], done: Done[set[str]]
+        self,
+        user_id: str,
+        may_be_everyone: bool,
+        call_from_thread: Callable[..., Any],
+        done: Done[set[str] | str],
     ) -> None:
-        """Asks whose presence a user may see, of the known senders."""
+        """Asks whose presence a user may see, of the known senders.
 
-    def next_change(
-        self, call_from_thread: Callable[..., Any], done: Done[list[Gain]]
-    ) -> None:
+        With `may_be_everyone`, the answer for a local user who may see everyone,
+        without exception and with nothing hidden, is the string "ALL".
+        """
+
+    def next_change(self, call_from_thread: Callable[..., Any], done: Done[list[Gain]]) -> None:
         """Waits for the next change of who may see whom. One at a time.
 
         outcome: "gained", with a value; "reset" (take everything as changed);

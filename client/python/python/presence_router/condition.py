@@ -1,8 +1,10 @@
-"""Logs how the daemon is: changes, not calls."""
+"""Tells how the daemon is: the log tells changes, not calls; a gauge tells the rest."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from . import metrics
 
 logger = logging.getLogger("presence_router")
 
@@ -48,9 +50,12 @@ class Condition:
         self._absence: _Absence | None = None
         self._away_said_at: float | None = None
         self._troubles: dict[str, _Trouble] = {}
+        metrics.REACHABLE.set(1)
 
     def report(self, outcome: str, detail: str) -> None:
         """Takes note of the outcome of a call."""
+        if outcome != "failed":
+            metrics.REACHABLE.set(outcome not in _AWAY)
         if outcome in _ANSWERED:
             self._answered()
         elif outcome in _AWAY:
@@ -93,7 +98,7 @@ class Condition:
         unsaid = 0 if trouble is None else trouble.unsaid
         self._troubles[outcome] = _Trouble(now)
         logger.warning(
-            "presence-router at %s %s: %s; extra presence is missing where it was needed for. "
+            "presence-router at %s %s: %s; whom that concerned got no extra presence by it. "
             "Said at most every %.0f minutes; %d times more since the last time",
             self._address,
             _TROUBLES.get(outcome, outcome),

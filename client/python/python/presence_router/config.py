@@ -9,7 +9,15 @@ from synapse.module_api.errors import ConfigError
 
 from ._native import check_address, is_server_name
 
-_KEYS = ("address", "deadline_ms", "destinations", "follow_changes", "follow_per_second")
+_KEYS = (
+    "address",
+    "deadline_ms",
+    "destinations",
+    "all_users",
+    "follow_changes",
+    "follow_per_second",
+)
+_ALL_USERS = ("auto", "never")
 _DEADLINE_MS = range(1, 10_001)
 _PER_SECOND = range(1, 10_001)
 
@@ -27,6 +35,10 @@ class Config:
     destinations: tuple[str, ...] = ()
     """Remote servers that presence meant for everyone, or for a pattern of
     servers, is sent to, beyond those that the policy names."""
+
+    all_users: str = "auto"
+    """`auto`: who may see everyone without exception gets everybody by Synapse's
+    PRESENCE_ALL_USERS; `never`: by the list of everybody, as all others do."""
 
     follow_changes: bool = True
     """Whether presence is sent again to those who come to see it."""
@@ -83,6 +95,12 @@ def parse(raw: Any) -> Config:
                 )
                 break
 
+    all_users = raw.get("all_users", Config.all_users)
+    if all_users not in _ALL_USERS:
+        problems["all_users"] = (
+            f"`all_users` is {_shown(all_users)}; valid are {_listed(_ALL_USERS)}"
+        )
+
     follow_changes = raw.get("follow_changes", Config.follow_changes)
     if not isinstance(follow_changes, bool):
         problems["follow_changes"] = (
@@ -105,6 +123,7 @@ def parse(raw: Any) -> Config:
         address,
         deadline_ms,
         tuple(dict.fromkeys(destinations)),
+        all_users,
         follow_changes,
         follow_per_second,
     )

@@ -3,7 +3,12 @@
 They are in the default registry, which Synapse serves with its own metrics.
 """
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
+
+REACHABLE = Gauge(
+    "presence_router_reachable",
+    "1 if presence-router answered this process's last question in any way, 0 if it did not",
+)
 
 REQUESTS = Counter(
     "presence_router_requests",
@@ -17,6 +22,13 @@ SECONDS = Histogram(
     "How long Synapse waited for presence-router, by callback",
     ["callback"],
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+)
+
+ALL_USERS = Counter(
+    "presence_router_all_users",
+    "Syncs of users who may see everyone, by how far they came: promised (Synapse was told that "
+    "the user gets everybody), kept (it came for the states, and got them)",
+    ["step"],
 )
 
 UNSENT = Counter(

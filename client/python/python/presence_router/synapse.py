@@ -1,8 +1,9 @@
 """The Synapse module: Synapse's presence router callbacks, answered by the daemon.
 
-It only ever adds to what Synapse shows anyway, never raises into Synapse, and
-never says "ALL": that would replace what a user sees by room membership, and
-break /sync when the second answer does not fit the first.
+It only ever adds to what Synapse shows anyway, and never raises into Synapse. It
+says "ALL" only of a user who may see everyone without exception, because that
+replaces what rooms would show, and only where it will recognise the question
+that follows: an answer that does not fit breaks /sync.
 """
 
 import atexit
@@ -12,11 +13,23 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from synapse.module_api import ModuleApi, UserPresenceState, make_deferred_yieldable
-from twisted.internet.defer import CancelledError, Deferred
+try:
+    from synapse.module_api import (
+        PRESENCE_ALL_USERS,
+        ModuleApi,
+        UserPresenceState,
+        make_deferred_yieldable,
+    )
+    from twisted.internet.defer import CancelledError, Deferred
+except ImportError as why:
+    raise ImportError(
+        f"presence_router.synapse runs inside Synapse, and there is none here ({why}): install "
+        "the wheel into the Python environment that Synapse itself runs from"
+    ) from why
 
 from . import config, metrics
-from ._native import Router
+from ._native import VERSION, Router
+from .all_users import Promises, asking_context
 from .condition import Condition
 from .follow import Follower
 
@@ -45,6 +58,8 @@ class PresenceRouterModule:
         self._api = module_api
         self._condition = Condition(config.address, time.monotonic)
         self._warned_of_unsent = False
+        self._promises = Promises(time.monotonic)
+        self._may_promise = config.all_users == "auto"
         self._router = Router(
             config.address,
             module_api.server_name,
@@ -52,6 +67,13 @@ class PresenceRouterModule:
             config.deadline_ms,
         )
         atexit.register(self._router.close)
+        logger.info(
+            "presence-router module %s asks %s, waits %d ms for an answer, all_users: %s",
+            VERSION,
+            config.address,
+            config.deadline_ms,
+            config.all_users,
+        )
         self._follower = Follower(module_api, self._next_change, config.follow_per_second)
         self._follows = config.follow_changes
         module_api.register_presence_router_callbacks(
@@ -72,7 +94,22 @@ class PresenceRouterModule:
         self, state_updates: Iterable[UserPresenceState]
     ) -> dict[str, set[UserPresenceState]]:
         """Says who else must get which of these updates."""
+        recipient = self._promises.keep(asking_context())
+        if recipient is not None:
+            # All of it, the own state included: nothing else brings that. As was
+            # decided a moment ago, whatever became of the daemon since.
+            metrics.ALL_USERS.labels("kept").inc()
+            return {recipient: set(state_updates)}
         states = list(state_updates)
+        users_to_states = await self._routed(states)
+        for user_id in self._promises.open():
+            # Perhaps it is their /sync that asks, in a context that is not the
+            # one we know: without a key it would fail.
+            own = {state for state in states if state.user_id == user_id}
+            users_to_states[user_id] = users_to_states.get(user_id, set()) | own
+        return users_to_states
+
+    async def _routed(self, states: list[UserPresenceState]) -> dict[str, set[UserPresenceState]]:
         if not states:
             return {}
         if self._follows:
@@ -96,15 +133,22 @@ class PresenceRouterModule:
             users_to_states.update(dict.fromkeys(keys, shared))
         return users_to_states
 
-    async def interest_of(self, user_id: str) -> set[str]:
+    async def interest_of(self, user_id: str) -> set[str] | str:
         """Says whose presence a user may see."""
-        answer: set[str] | None = await self._ask(
+        context = asking_context()
+        may_be_everyone = self._may_promise and context is not None
+        answer: set[str] | str | None = await self._ask(
             "get_interested_users",
             lambda done: self._router.get_interested_users(
-                user_id, self._reactor.callFromThread, done
+                user_id, may_be_everyone, self._reactor.callFromThread, done
             ),
         )
-        return set() if answer is None else answer
+        if answer is None:
+            return set()
+        if answer == PRESENCE_ALL_USERS:
+            self._promises.make(context, user_id)
+            metrics.ALL_USERS.labels("promised").inc()
+        return answer
 
     async def _ask(self, callback: str, start: "Callable[[Done[T]], None]") -> T | None:
         """Makes a call of the native half; None is no verdict.

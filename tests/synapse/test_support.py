@@ -1,0 +1,141 @@
+"""What the page on support says: the versions, what Synapse does with presence
+without asking us, and the parts of Synapse that are used but are not public."""
+
+import ast
+import inspect
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import synapse
+import synapse.handlers.presence
+from conftest import World
+from homeserver import VERSION
+from policies import allow, deny, hide
+from prometheus_client import REGISTRY
+from synapse.logging.context import LoggingContext, current_context
+from synapse.metrics import RegistryProxy
+
+pytestmark = pytest.mark.smoke
+
+HERE = Path(__file__).parent
+PAGE = (HERE.parents[1] / "client/python/docs/support.md").read_text()
+RUNS = f"Synapse {'.'.join(map(str, VERSION))}"
+
+
+def test_the_page_names_the_versions_that_are_tested() -> None:
+    for file in ("requirements.txt", "requirements-oldest.txt"):
+        (version,) = re.findall(r"matrix-synapse==(\S+)", (HERE / file).read_text())
+        assert f"| {version} (" in PAGE
+    assert f"| {RUNS.split()[1]} (" in PAGE
+
+
+def test_whatever_shows_something_is_a_test_that_is_there() -> None:
+    for name in re.findall(r"`(test_\w+\.py)`", PAGE):
+        assert (HERE / name).exists(), name
+
+
+def test_room_mates_see_each_other_whatever_is_denied(world: World) -> None:
+    ann, bob = world.users("ann", "bob")
+    world.daemon.apply([allow(ann, bob), deny(ann, bob)])
+    bob.join(ann.create_room())
+    bob.sync()
+    ann.set_presence("online", "denied")
+    bob.sync_until_status(ann, "denied")
+
+
+def test_of_a_pair_with_anything_hidden_the_policy_brings_nothing(world: World) -> None:
+    ann, bob, mate, eve = world.users("ann", "bob", "mate", "eve")
+    world.daemon.apply([allow([ann.id, eve.id], "everyone"), hide(ann, [bob.id, mate.id])])
+    mate.join(ann.create_room())
+    bob.sync(), mate.sync()
+    ann.set_presence("online", "hidden")
+    eve.set_presence("online", "later")
+    bob.sync_until_status(eve, "later")
+    assert ann.id not in bob.senders()
+    # Nor can it take anything from a room-mate.
+    mate.sync_until_status(ann, "hidden")
+
+
+def test_get_presence_asks_for_rooms_and_not_for_us(world: World) -> None:
+    ann, bob, eve = world.users("ann", "bob", "eve")
+    world.daemon.apply([allow(ann, bob), deny(ann, eve)])
+    eve.join(ann.create_room())
+    ann.set_presence("online", "here")
+    before = asked(world)
+    assert bob.get_presence(ann).status_code == 403
+    assert eve.get_presence(ann).json()["status_msg"] == "here"
+    assert asked(world) == before
+
+
+def test_sliding_sync_carries_no_presence(world: World) -> None:
+    ann, bob = world.users("ann", "bob")
+    world.daemon.apply([allow(ann, bob)])
+    ann.set_presence("online", "not by this way")
+    before = asked(world)
+    body = bob.sliding_sync()
+    assert "not by this way" not in str(body) and "presence" not in body.get("extensions", {})
+    assert asked(world) == before
+    bob.sync_until_status(ann, "not by this way")
+
+
+def asked(world: World) -> float:
+    """How often Synapse asked for somebody's interest."""
+    name = 'presence_router_requests_total{callback="get_interested_users"'
+    metrics = world.homeserver.metrics()
+    return sum(value for key, value in metrics.items() if key.startswith(name))
+
+
+def calls(tree: ast.AST) -> set[str]:
+    return {
+        node.func.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+
+
+def test_one_log_context_is_around_both_questions_of_a_sync() -> None:
+    # That this is so for real, test_all_users_sync shows: each promise is kept.
+    source = inspect.getsource(synapse.handlers.presence.PresenceEventSource.get_new_events)
+    tree = ast.parse(textwrap.dedent(source))
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
+    both = {"get_interested_users", "_filter_all_presence_updates_for_user"}
+    around = [ast.unparse(block.items[0]) for block in blocks if both <= calls(block)]
+    assert [one.partition("(")[0] for one in around] == ["Measure"], RUNS
+    # And nobody else asks the first one.
+    package = Path(synapse.__file__).parent
+    asking = {
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*.py")
+        if ".get_interested_users(" in file.read_text()
+    }
+    assert asking == {"handlers/presence.py"}, RUNS
+    with context() as one:
+        assert current_context() is one is current_context(), RUNS
+        assert bool(one), RUNS
+    assert not current_context(), f"{RUNS}: outside of all there is none"
+
+
+def context() -> Any:
+    arguments = {"server_name": "test"} if VERSION >= (1, 140) else {}
+    return LoggingContext(name="a test", **arguments)
+
+
+def test_the_table_of_presences_has_the_columns_that_we_read() -> None:
+    schema = Path(synapse.__file__).parent / "storage/schema/main"
+    texts = {file: file.read_text(errors="replace") for file in schema.rglob("*.*")}
+    created = re.compile(r"CREATE TABLE presence_stream\s*\((.*?)\);", re.DOTALL)
+    tables = [found for text in texts.values() for found in created.findall(text)]
+    columns = ("stream_id bigint", "user_id text", "state text", "status_msg text")
+    for column in columns:
+        assert tables and all(re.search(rf"\b{column}\b", one, re.I) for one in tables), RUNS
+    dropped = re.compile(r"DROP TABLE.*\bpresence_stream\b")
+    assert [file for file, text in texts.items() if dropped.search(text)] == [], RUNS
+
+
+def test_synapse_serves_the_registry_that_our_metrics_are_in() -> None:
+    shown = {metric.name for metric in RegistryProxy.collect()}
+    assert "presence_router_requests" in {metric.name for metric in REGISTRY.collect()}
+    assert "presence_router_requests" in shown, RUNS
