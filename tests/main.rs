@@ -54,6 +54,9 @@ mod reload;
 /// The scenario files, through engine, unary calls and stream.
 #[cfg(test)]
 mod scenarios;
+/// What rules in shadow would have changed is counted.
+#[cfg(test)]
+mod shadows;
 /// The rules of the stream that worlds and scenarios do not reach.
 #[cfg(test)]
 mod stream;

@@ -7,6 +7,7 @@
 
 mod history;
 mod in_force;
+mod tallies;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use tracing::warn;
 
 use self::history::History;
 pub use self::in_force::{Applied, InForce};
+pub use self::tallies::Tallies;
 use crate::files::{Digest, Folder};
 use crate::policy::compare::{Differences, compare};
 use crate::policy::preview::Preview;
@@ -47,6 +49,8 @@ pub struct Current {
     pub revision: Revision,
     /// The policy, ready to answer.
     pub snapshot: Arc<Snapshot>,
+    /// What rules in shadow would have changed.
+    pub shadows: Tallies,
 }
 
 /// The policy in force, and how to replace it.
@@ -188,7 +192,9 @@ impl Live {
         let text = source.read()?;
         let (policy, writer) = source.check(&text, None)?;
         let revision = Revision::first(epoch);
-        let current = Arc::new(Current { revision, snapshot: Arc::clone(&policy.snapshot) });
+        let shadows = Tallies::new(&policy);
+        let current =
+            Arc::new(Current { revision, snapshot: Arc::clone(&policy.snapshot), shadows });
         let history = History::new(Arc::clone(&current));
         let applied = Arc::new(Applied::new(policy, &text, &writer.inputs));
         let in_force = Mutex::new(InForce { current: Arc::clone(&current), applied });
@@ -210,10 +216,12 @@ impl Live {
         }
         let (policy, next) = self.source.check(&text, Some(&writer.engine))?;
         *writer = next;
-        let differences = compare(&self.in_force().applied.policy, &policy);
+        let InForce { current, applied } = self.in_force();
+        let differences = compare(&applied.policy, &policy);
+        let shadows = current.shadows.carried(&applied.policy, &policy, &differences);
         let snapshot = Arc::clone(&policy.snapshot);
         let applied = Arc::new(Applied::new(policy, &text, &writer.inputs));
-        Ok(Loaded::Replaced(self.publish(snapshot, applied), differences))
+        Ok(Loaded::Replaced(self.publish(snapshot, applied, shadows), differences))
     }
 
     /// What would change if another policy took the place of the one in force: at
@@ -253,13 +261,19 @@ impl Live {
     pub fn edit(&self, edits: &[Edit<'_>]) -> Result<Revision, EditError> {
         let mut writer = self.writer();
         writer.engine.edit(edits)?;
-        Ok(self.publish(writer.engine.snapshot(), self.in_force().applied))
+        let InForce { current, applied } = self.in_force();
+        Ok(self.publish(writer.engine.snapshot(), applied, current.shadows.clone()))
     }
 
     /// Only for whoever holds the writer.
-    fn publish(&self, snapshot: Arc<Snapshot>, applied: Arc<Applied>) -> Revision {
+    fn publish(
+        &self,
+        snapshot: Arc<Snapshot>,
+        applied: Arc<Applied>,
+        shadows: Tallies,
+    ) -> Revision {
         let revision = self.now().revision.next();
-        let current = Arc::new(Current { revision, snapshot });
+        let current = Arc::new(Current { revision, snapshot, shadows });
         // First: whoever hears of a revision can ask for it.
         self.history.add(Arc::clone(&current));
         *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) =

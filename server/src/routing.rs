@@ -11,7 +11,8 @@
 //! `classes` which users are in the same; [`snapshot`] is all of that at one
 //! moment, [`relation`] who sees whom by it, and [`caller`] which part of that
 //! concerns a homeserver. [`difference`] is who sees whom no more, or anew, from
-//! one snapshot to the next, [`moves`] what that does to sets. [`engine`] is the writer, `chunked` how its snapshots
+//! one snapshot to the next, [`moves`] what that does to sets; [`shadow`] is about
+//! rules that decide nothing. [`engine`] is the writer, `chunked` how its snapshots
 //! share what did not change.
 //!
 //! Pure: no protocol, no database, no file, no clock.
@@ -28,5 +29,6 @@ pub mod plan;
 pub mod relation;
 mod roles;
 pub mod sets;
+pub mod shadow;
 pub mod snapshot;
 pub mod user_id;

@@ -21,8 +21,17 @@ pub(crate) fn show(Show { daemon, about }: &Show) -> ExitCode {
 }
 
 fn said(policy: &GetPolicyResponse) -> String {
-    let GetPolicyResponse { revision, file, digest, files, load_time, warnings, rules, .. } =
-        policy;
+    let GetPolicyResponse {
+        revision,
+        file,
+        digest,
+        files,
+        load_time,
+        warnings,
+        rules,
+        shadow_counts,
+        ..
+    } = policy;
     let mut said = check::lines(file, "warning: ", warnings);
     // Writing to a string never fails.
     let _ = writeln!(said, "file      {file}\nrevision  {revision}\nsha256    {digest}");
@@ -41,6 +50,13 @@ fn said(policy: &GetPolicyResponse) -> String {
             effect(rule),
             quoted(&rule.name)
         );
+    }
+    for count in shadow_counts {
+        let states = presence_router_server::policy::count(
+            usize::try_from(count.states).unwrap_or(usize::MAX),
+            "state",
+        );
+        let _ = writeln!(said, "shadow    {} would have changed {states}", quoted(&count.name));
     }
     said
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use presence_router_proto::v1::{InterestQuery, PresenceState, StateBatch, UserList};
 use presence_router_proto::wire;
-use presence_router_server::live::Current;
+use presence_router_server::live::{Current, Tallies};
 use presence_router_server::revision::{Epoch, Revision};
 use presence_router_server::routing::caller::Caller;
 use presence_router_server::routing::engine::Edit;
@@ -86,7 +86,7 @@ fn measured(build: impl FnOnce() -> World) -> World {
 
 fn current(world: &World) -> Current {
     let revision = Revision::first(Epoch::random().unwrap());
-    Current { revision, snapshot: world.engine.snapshot() }
+    Current { revision, snapshot: world.engine.snapshot(), shadows: Tallies::default() }
 }
 
 fn batches(users: &[String]) -> Vec<Vec<u8>> {

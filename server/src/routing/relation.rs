@@ -79,6 +79,11 @@ pub struct Part {
 // === impl Signature ===
 
 impl Signature {
+    /// Whether only counterparts on the caller's own servers count.
+    pub(super) fn is_local_only(&self) -> bool {
+        self.local_only
+    }
+
     /// The class of named users whose signature it is.
     pub fn class(&self) -> Option<u32> {
         match self.sets {
@@ -268,7 +273,7 @@ impl Snapshot {
         sender != recipient && across(true) && !across(false)
     }
 
-    fn signature_sets<'s>(&'s self, signature: &'s Signature) -> &'s [SetId] {
+    pub(super) fn signature_sets<'s>(&'s self, signature: &'s Signature) -> &'s [SetId] {
         match &signature.sets {
             Sets::Class(class) => self.sets_of_class(*class),
             Sets::Open(sets) => sets,

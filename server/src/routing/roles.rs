@@ -4,6 +4,7 @@
 use super::plan::{Effect, Hide, Plan};
 use super::relation::Side;
 use super::sets::{Numbering, SetId, at};
+use super::shadow::Shadows;
 
 /// The rules of a plan over sets.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub(super) struct Roles {
     /// ascending.
     denies: Box<[SetId]>,
     hiding: Box<[SetId]>,
+    shadows: Shadows,
 }
 
 /// What the rules say about the members of a set on one side. All lists are
@@ -85,7 +87,8 @@ impl Roles {
         let denies = across(|role| role.deny.clone());
         let hiding = across(|role| role.hide.iter().map(|(other, _)| *other).collect());
         let hides = hides.into_iter().cloned().collect();
-        Self { by_set: by_set.into(), hides, denies, hiding }
+        let shadows = Shadows::new(plan, numbering);
+        Self { by_set: by_set.into(), hides, denies, hiding, shadows }
     }
 
     /// What the rules say about a set's members on one side.
@@ -109,11 +112,19 @@ impl Roles {
         self.role(set, side).is_some_and(|role| !role.allow.is_empty() || !role.deny.is_empty())
     }
 
-    /// Whether any rule names the set.
+    /// The rules in shadow.
+    pub(super) fn shadows(&self) -> &Shadows {
+        &self.shadows
+    }
+
+    /// Whether any rule names the set, those in shadow as their senders.
     pub(super) fn is_used(&self, set: SetId) -> bool {
         let used =
             |role: &Role| !role.allow.is_empty() || !role.deny.is_empty() || !role.hide.is_empty();
-        at(set).and_then(|set| self.by_set.get(set)).is_some_and(|roles| roles.iter().any(used))
+        self.shadows.names(set)
+            || at(set)
+                .and_then(|set| self.by_set.get(set))
+                .is_some_and(|roles| roles.iter().any(used))
     }
 
     /// Sets that a deny rule takes away from somebody.

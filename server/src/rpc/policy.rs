@@ -14,8 +14,8 @@ use presence_router_proto::v1::plan_policy_request::Candidate as Asked;
 use presence_router_proto::v1::{
     CheckPolicyRequest, CheckPolicyResponse, ErrorReason, ExplainPairRequest, ExplainPairResponse,
     FieldViolation, GetPolicyRequest, GetPolicyResponse, PlanPolicyRequest, PlanPolicyResponse,
-    PolicyProblem, ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, VerifyPolicyRequest,
-    VerifyPolicyResponse,
+    PolicyProblem, ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, ShadowCount,
+    VerifyPolicyRequest, VerifyPolicyResponse,
 };
 use prost::Message;
 use tokio::sync::Semaphore;
@@ -121,6 +121,15 @@ impl PolicyService for PolicyAdmin {
             load_time: Some(timestamp(*loaded)),
             warnings: express::problems(&policy.warnings),
             rules: policy.document.rules.iter().map(express::rule).collect(),
+            shadow_counts: in_force
+                .current
+                .shadows
+                .counts()
+                .filter_map(|(place, states)| {
+                    let name = policy.document.rules.get(place)?.name.clone();
+                    Some(ShadowCount { name, states })
+                })
+                .collect(),
         };
         self.answer(&in_force, answer.rules.len(), answer, instead)
     }

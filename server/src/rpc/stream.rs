@@ -15,6 +15,7 @@ mod changes;
 mod ledger;
 pub mod route;
 mod sets;
+mod shadowing;
 pub(super) mod watching;
 
 use std::sync::Arc;

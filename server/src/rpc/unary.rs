@@ -13,6 +13,7 @@ use super::express;
 use super::fault::Fault;
 use crate::live::Current;
 use crate::routing::relation::{Scope, Side, Signature};
+use crate::routing::shadow::Shadowed;
 use crate::routing::user_id::UserId;
 
 /// Who must receive each state, for the senders of a batch.
@@ -42,6 +43,12 @@ pub(super) fn users_for_states(
     let mut bytes = 0;
     for (signature, indexes) in by_signature {
         let audience = snapshot.counterparts(&signature, scope);
+        if snapshot.has_shadows() {
+            for Shadowed { rule, except } in snapshot.shadowed(&signature, scope) {
+                let changed = |index: &&u32| except.is_none() || number_of(**index) != except;
+                current.shadows.add(rule, indexes.iter().filter(changed).count() as u64);
+            }
+        }
         for recipient in &audience.listed_besides() {
             let states = by_recipient.entry(recipient).or_default();
             let had = states.len();

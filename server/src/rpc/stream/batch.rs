@@ -138,6 +138,14 @@ impl Batcher {
         Ok(self.group_of_state.len() < self.senders.len())
     }
 
+    /// For each state the class of its sender; `None` if nobody names it.
+    pub(super) fn classes(&self) -> impl Iterator<Item = Option<u32>> {
+        self.senders.iter().map(|sender| match sender {
+            Sender::Class(class) => Some(*class),
+            Sender::Unnamed => None,
+        })
+    }
+
     /// Writes the deliveries of the states that were looked at.
     pub(super) fn finish(&mut self, mut deliveries: Deliveries, sets: &Sets) -> Deliveries {
         // Counting sort: where each group begins, then every index to its place.

@@ -8,6 +8,7 @@ use super::batch::Batcher;
 use super::changes::{Change, Standing};
 use super::ledger::Word;
 use super::sets::Definer;
+use super::shadowing::Shadowing;
 use crate::live::Current;
 use crate::routing::caller::Caller;
 use crate::routing::difference::{Difference, TooMuch};
@@ -25,6 +26,7 @@ pub struct Route {
     /// Most bytes of sets that the client keeps; 0: no bound.
     budget: u64,
     batcher: Batcher,
+    shadows: Shadowing,
 }
 
 // === impl Route ===
@@ -32,7 +34,12 @@ pub struct Route {
 impl Route {
     /// Nothing is told yet.
     pub fn new(caller: Caller, budget: u64) -> Self {
-        Self { standing: Standing::new(caller, budget), budget, batcher: Batcher::default() }
+        Self {
+            standing: Standing::new(caller, budget),
+            budget,
+            batcher: Batcher::default(),
+            shadows: Shadowing::default(),
+        }
     }
 
     /// What was told.
@@ -47,6 +54,7 @@ impl Route {
         new: &Current,
         difference: &Result<impl AsRef<Difference>, TooMuch>,
     ) -> Change {
+        self.shadows = Shadowing::default();
         self.standing.follow(old, new, difference)
     }
 
@@ -86,7 +94,7 @@ impl Route {
         batch: &StateBatch,
         words: &mut Vec<Word>,
     ) -> Result<bool, Fault> {
-        let Self { standing: Standing { scope, sets }, batcher, budget } = self;
+        let Self { standing: Standing { scope, sets }, batcher, budget, .. } = self;
         let mut definer = Definer { snapshot: &current.snapshot, scope, out: words };
         let more = batcher.advance(&batch.users, STEP, sets, &mut definer);
         more.map_err(|_| Fault::SetOverBudget { budget: *budget })
@@ -94,6 +102,9 @@ impl Route {
 
     /// Who must receive each state of a batch that was gone through.
     pub fn finish(&mut self, current: &Current, batch: &StateBatch) -> Deliveries {
+        if current.snapshot.has_shadows() {
+            self.shadows.count(current, &self.standing.scope, &self.batcher, &batch.users);
+        }
         let deliveries = Deliveries::new(batch.batch_id, &current.revision.to_string());
         self.batcher.finish(deliveries, &self.standing.sets)
     }

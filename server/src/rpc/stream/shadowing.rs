@@ -1,0 +1,59 @@
+//! Counts the states of a stream that rules in shadow would have changed. What
+//! they would change is found once for each class.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use presence_router_proto::wire::Users;
+
+use super::batch::Batcher;
+use crate::live::Current;
+use crate::routing::relation::{Scope, Side};
+use crate::routing::shadow::Shadowed;
+use crate::routing::user_id::UserId;
+
+/// What rules in shadow would change, by class. For one snapshot only.
+#[derive(Debug, Default)]
+pub(super) struct Shadowing {
+    by_class: HashMap<u32, Box<[Shadowed]>, RandomState>,
+}
+
+// === impl Shadowing ===
+
+impl Shadowing {
+    /// Counts the states of a batch.
+    pub(super) fn count(
+        &mut self,
+        current: &Current,
+        scope: &Scope,
+        batch: &Batcher,
+        users: &Users,
+    ) {
+        let snapshot = &current.snapshot;
+        let mut counts: HashMap<usize, u64> = HashMap::new();
+        for (class, user) in batch.classes().zip(users.iter()) {
+            let unnamed;
+            let shadowed = match class {
+                Some(class) => self.by_class.entry(class).or_insert_with(|| {
+                    let caller = scope.caller();
+                    let signature = snapshot.signature_of_class(class, Side::Sender, caller);
+                    snapshot.shadowed(&signature, scope).into()
+                }),
+                None => {
+                    let Ok(user) = UserId::parse(user) else { continue };
+                    let signature = snapshot.signature(user, Side::Sender, scope.caller());
+                    unnamed = snapshot.shadowed(&signature, scope).into_boxed_slice();
+                    &unnamed
+                }
+            };
+            for Shadowed { rule, except } in shadowed {
+                if except.is_none() || snapshot.people().number(user) != *except {
+                    *counts.entry(*rule).or_default() += 1;
+                }
+            }
+        }
+        for (rule, states) in counts {
+            current.shadows.add(rule, states);
+        }
+    }
+}
