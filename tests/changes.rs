@@ -76,7 +76,7 @@ fn compare(memory: &Memory, document: &Document, server_names: &[String]) {
 }
 
 proptest! {
-    #![proptest_config(cases(250))]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn a_client_that_remembers_is_right(

@@ -51,7 +51,7 @@ fn answers(engine: &Engine) -> (Answers, Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(cases(150))]
 
     #[test]
     fn an_edit_is_a_rebuild((before, after) in (policies(), policies()), steps in steps()) {

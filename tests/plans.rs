@@ -42,7 +42,7 @@ fn counts(count: Count, pairs: &Pairs, named: &impl Fn(&str) -> bool) {
 }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(100))]
 
     #[test]
     fn a_plan_counts_pairs((before, after) in (policies(), policies())) {
