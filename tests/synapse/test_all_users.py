@@ -33,7 +33,7 @@ def test_who_may_see_everyone_gets_all_and_then_every_state_and_nobody_else(
     daemon: Daemon,
 ) -> None:
     daemon.apply([allow("everyone", [BOB, EVE]), allow(ANN, BOB)])
-    loaded = Loaded(SERVER, address=daemon.address)
+    loaded = Loaded(SERVER, address=daemon.address, all_users="auto")
     promised, kept = steps("promised"), steps("kept")
     for states in (STATES, [], STATES[2:]):
         one, other = context("one"), context("other")
@@ -48,7 +48,7 @@ def test_who_may_see_everyone_gets_all_and_then_every_state_and_nobody_else(
 
 
 def test_an_exception_of_any_kind_is_the_explicit_set(daemon: Daemon) -> None:
-    loaded = Loaded(SERVER, [ANN, EVE], address=daemon.address)
+    loaded = Loaded(SERVER, [ANN, EVE], address=daemon.address, all_users="auto")
     everyone = allow("everyone", BOB)
     for name, rules, seen in (
         ("an exception", [allow({"any": "everyone", "except": EVE}, BOB)], {ANN}),
@@ -67,7 +67,7 @@ def test_an_exception_of_any_kind_is_the_explicit_set(daemon: Daemon) -> None:
 
 def test_all_is_said_only_where_the_next_question_can_be_recognised(daemon: Daemon) -> None:
     daemon.apply([allow("everyone", [BOB, "@far:there"])])
-    loaded = Loaded(SERVER, [ANN, EVE], address=daemon.address)
+    loaded = Loaded(SERVER, [ANN, EVE], address=daemon.address, all_users="auto")
     assert loaded.interest(BOB) == {ANN, EVE}, "without a log context"
     # Of a remote user, Synapse would send it all to their server.
     assert loaded.interest("@far:there", context()) == {ANN, EVE}
@@ -79,7 +79,7 @@ def test_a_question_that_is_not_recognised_has_a_key_for_everybody_waiting(
     daemon: Daemon,
 ) -> None:
     daemon.apply([allow("everyone", BOB)])
-    loaded = Loaded(SERVER, address=daemon.address)
+    loaded = Loaded(SERVER, address=daemon.address, all_users="auto")
     assert loaded.interest(BOB, context()) == PRESENCE_ALL_USERS
     # With what they may see, and what they set themselves.
     assert loaded.route(STATES, context()) == {BOB: set(STATES)}
@@ -92,7 +92,7 @@ def test_a_daemon_that_dies_between_the_questions_costs_nobody_their_sync(
     daemon: Daemon,
 ) -> None:
     daemon.apply([allow("everyone", [BOB, EVE])])
-    loaded = Loaded(SERVER, [ANN], address=daemon.address)
+    loaded = Loaded(SERVER, [ANN], address=daemon.address, all_users="auto")
     ours, theirs = context(), context()
     assert loaded.interest(BOB, ours) == loaded.interest(EVE, theirs) == PRESENCE_ALL_USERS
     daemon.kill()

@@ -1,5 +1,6 @@
 """Users who may see everyone, in a real Synapse: PRESENCE_ALL_USERS and the list
-of everybody show the same, and no /sync fails, whoever is killed."""
+of everybody show the same, while nobody's presence changes during a /sync; and no
+/sync fails, whoever is killed."""
 
 import threading
 from collections.abc import Callable, Iterator

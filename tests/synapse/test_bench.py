@@ -6,12 +6,14 @@ import pytest
 
 
 def test_the_benchmark_measures_both_ways(capsys: pytest.CaptureFixture[str]) -> None:
-    bench_all.main(["--known", "40", "--initial", "1", "--incremental", "2"])
+    bench_all.main(["--known", "40", "--initial", "1", "--incremental", "2", "--changing", "5"])
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["known", "/sync", "all_users", "reactor", "process", "stall"]
+    assert head.split() == ["known", "/sync", "all_users", "reactor", "process", "stall", "missed"]
     rows = [line.split() for line in lines]
     assert [row[:3] for row in rows] == [
         ["40", kind, way] for way in ("auto", "never") for kind in ("initial", "incremental")
     ]
     # The whole process cannot use less than a part of it; clocks are coarse.
-    assert all(float(process) > 0 and float(stall) > 0 for *_, process, stall in rows)
+    assert all(float(process) > 0 and float(stall) > 0 for *_, process, stall, _ in rows)
+    # The list shows everybody, whatever changes.
+    assert [row[-1] for row in rows if row[2] == "never"] == ["0.0", "0.0"]

@@ -147,7 +147,10 @@ def test_a_synapse_that_daemonizes_forks_after_it_loaded_the_module(
     homeserver = Homeserver(tmp_path, **config)
     homeserver.start(ready=False)
     assert homeserver.code == 0, homeserver.output.read_text()
-    pid = int((tmp_path / "homeserver.pid").read_text())
+    # The child writes it, and may not have when its parent ends.
+    pid_file = tmp_path / "homeserver.pid"
+    until(lambda: pid_file.exists() and pid_file.read_text().strip() != "", "the child runs")
+    pid = int(pid_file.read_text())
     try:
         until(lambda: homeserver.answers, "the child answers")
         ann, bob = homeserver.register("ann"), homeserver.register("bob")

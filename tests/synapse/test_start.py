@@ -154,7 +154,7 @@ def test_synapse_starts_and_syncs_without_a_daemon(tmp_path: Path) -> None:
         assert ann.sync()[ann.id]["status_msg"] == "hello"
         log = homeserver.our_log()
         (started,) = [line for line in log if " asks " in line]
-        assert f" asks {SOCKET}, waits 200 ms for an answer, all_users: auto" in started
+        assert f" asks {SOCKET}, waits 200 ms for an answer, all_users: never" in started
         (line,) = [line for line in log if " WARNING " in line]
         assert SOCKET in line and "No such file or directory" in line
         assert homeserver.metrics()["presence_router_reachable"] == 0

@@ -36,9 +36,10 @@ class Config:
     """Remote servers that presence meant for everyone, or for a pattern of
     servers, is sent to, beyond those that the policy names."""
 
-    all_users: str = "auto"
+    all_users: str = "never"
     """`auto`: who may see everyone without exception gets everybody by Synapse's
-    PRESENCE_ALL_USERS; `never`: by the list of everybody, as all others do."""
+    PRESENCE_ALL_USERS, which is cheaper and, at an initial /sync, misses somebody
+    now and then; `never`: by the list of everybody, as all others do."""
 
     follow_changes: bool = True
     """Whether presence is sent again to those who come to see it."""
