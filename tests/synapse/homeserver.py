@@ -1,4 +1,8 @@
-"""A real Synapse for tests: its own process, SQLite, loopback, no federation."""
+"""A real Synapse for tests: its own process, SQLite, loopback, no federation.
+
+`Process` is any process of a Synapse; those of workers and of a Synapse that
+federates are in `workers.py` and `federation.py`.
+"""
 
 import base64
 import os
@@ -46,31 +50,33 @@ _COMPLAINTS = (
 )
 
 
-class Homeserver:
-    """One Synapse."""
+class Process:
+    """One process of a Synapse: an app of it, its configuration files, a port for clients.
 
-    def __init__(self, directory: Path, **config: Any) -> None:
+    Its log configuration lies in `NAME.log.yaml`, its log in `NAME.log`, and what it
+    prints in `NAME.out`.
+    """
+
+    def __init__(self, directory: Path, name: str, app: str, configs: list[str]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self.name = name
         self._directory = directory
+        self._command = [sys.executable, "-m", app]
+        for config in configs:
+            self._command += ["-c", config]
         self._process: subprocess.Popen[bytes] | None = None
-        self.log = directory / "homeserver.log"
-        self.output = directory / "homeserver.out"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.log = directory / f"{name}.log"
+        self.output = directory / f"{name}.out"
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         self._session = requests.Session()
-        seed = base64.b64encode(os.urandom(32)).decode().rstrip("=")
-        (directory / "signing.key").write_text(f"ed25519 a_test {seed}\n")
-        (directory / "crowd.yaml").write_text(yaml.safe_dump(_CROWD))
-        (directory / "log.yaml").write_text(yaml.safe_dump(self._logging()))
-        (directory / "homeserver.yaml").write_text(yaml.safe_dump(self._config(port) | config))
+        (directory / f"{name}.log.yaml").write_text(yaml.safe_dump(self._logging()))
 
     def start(self, ready: bool = True) -> None:
         """Starts it and waits until it answers, or with `ready` off, ends."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "synapse.app.homeserver", "-c", "homeserver.yaml"],
+                self._command,
                 cwd=self._directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
         if not ready:
@@ -104,6 +110,41 @@ class Homeserver:
     def our_log(self) -> list[str]:
         """Lines of its log that our module wrote, above debug."""
         return [line for line in self.log.read_text().splitlines() if " presence_router - " in line]
+
+    def metrics(self) -> dict[str, float]:
+        """Its metrics: name with labels, and value."""
+        text = self._session.get(f"{self.url}/_synapse/metrics", timeout=LONG).text
+        samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+    def _answers(self) -> bool:
+        try:
+            return self._session.get(f"{self.url}/_matrix/client/versions", timeout=LONG).ok
+        except requests.ConnectionError:
+            return False
+
+    def _logging(self) -> dict[str, Any]:
+        file = {"class": "logging.FileHandler", "filename": self.log.name, "formatter": "f"}
+        return {
+            "version": 1,
+            "formatters": {"f": {"format": "%(asctime)s - %(name)s - %(levelname)s - %(message)s"}},
+            "handlers": {"file": file},
+            "root": {"level": "INFO", "handlers": ["file"]},
+            "disable_existing_loggers": False,
+        }
+
+
+class Homeserver(Process):
+    """One Synapse: its main process, which is all of it unless there are workers."""
+
+    def __init__(self, directory: Path, **config: Any) -> None:
+        super().__init__(directory, "homeserver", "synapse.app.homeserver", ["homeserver.yaml"])
+        seed = base64.b64encode(os.urandom(32)).decode().rstrip("=")
+        (directory / "signing.key").write_text(f"ed25519 a_test {seed}\n")
+        (directory / "crowd.yaml").write_text(yaml.safe_dump(_CROWD))
+        (directory / "homeserver.yaml").write_text(
+            yaml.safe_dump(self._config(self._port) | config)
+        )
 
     def register(self, name: str) -> User:
         """Registers a user, as a client does."""
@@ -140,18 +181,6 @@ class Homeserver:
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(register, range(count)))
 
-    def metrics(self) -> dict[str, float]:
-        """Its metrics: name with labels, and value."""
-        text = self._session.get(f"{self.url}/_synapse/metrics", timeout=LONG).text
-        samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, _, value in samples}
-
-    def _answers(self) -> bool:
-        try:
-            return self._session.get(f"{self.url}/_matrix/client/versions", timeout=LONG).ok
-        except requests.ConnectionError:
-            return False
-
     def _config(self, port: int) -> dict[str, Any]:
         limits = ("rc_message", "rc_registration", "rc_admin_redaction", "rc_joins_per_room")
         return {
@@ -159,7 +188,7 @@ class Homeserver:
             "report_stats": False,
             "pid_file": "homeserver.pid",
             "signing_key_path": "signing.key",
-            "log_config": "log.yaml",
+            "log_config": "homeserver.log.yaml",
             "media_store_path": "media",
             "database": {"name": "sqlite3", "args": {"database": "homeserver.db"}},
             # Without the resource `federation`.
@@ -191,15 +220,12 @@ class Homeserver:
             "rc_joins": {"local": _UNLIMITED, "remote": _UNLIMITED},
         }
 
-    def _logging(self) -> dict[str, Any]:
-        file = {"class": "logging.FileHandler", "filename": "homeserver.log", "formatter": "f"}
-        return {
-            "version": 1,
-            "formatters": {"f": {"format": "%(asctime)s - %(name)s - %(levelname)s - %(message)s"}},
-            "handlers": {"file": file},
-            "root": {"level": "INFO", "handlers": ["file"]},
-            "disable_existing_loggers": False,
-        }
+
+def free_port() -> int:
+    """A port of loopback that nobody has at this moment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def module(address: str, **config: Any) -> dict[str, Any]:
