@@ -57,6 +57,9 @@ class Process:
     prints in `NAME.out`.
     """
 
+    # Whether it is signalled with all that it forked.
+    _own_session = False
+
     def __init__(self, directory: Path, name: str, app: str, configs: list[str]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -78,12 +81,17 @@ class Process:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=self._own_session,
             )  # fmt: skip
         if not ready:
             self._process.wait(LONG)
             return
         until(lambda: self._answers() or self._process.poll() is not None, "Synapse answers")
         assert self._process.poll() is None, self.output.read_text()
+
+    def wait(self) -> None:
+        """Waits until it answers, whoever started it."""
+        until(self._answers, f"{self.name} answers")
 
     @property
     def code(self) -> int | None:

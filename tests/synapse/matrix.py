@@ -37,6 +37,10 @@ class User:
         self.sees: dict[str, Presence] = {}
         self.seen: list[tuple[str, Presence]] = []
 
+    def at(self, url: str) -> "User":
+        """The same user, who calls another process of the homeserver, and has seen nothing."""
+        return User(url, self.id, self._session, self._query.get("user_id"))
+
     def set_presence(self, presence: str, status_msg: str | None = None) -> float:
         """Sets the own presence; answers how long it took, in seconds."""
         body = {"presence": presence} | ({} if status_msg is None else {"status_msg": status_msg})
