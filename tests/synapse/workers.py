@@ -1,4 +1,4 @@
-"""A Synapse of several processes: main process, worker for /sync, presence writer, federation sender.
+"""A Synapse of several processes: main, worker for /sync, presence writer, federation sender.
 
 They are configured as the page `workers.md` says it, each listens for clients, and each
 loads the module. With PostgreSQL and Redis, which Synapse demands for it.
