@@ -9,6 +9,7 @@ import pytest
 from daemon import Daemon
 from fake_api import Loaded
 from homeserver import Homeserver, module
+from logs import tails
 from matrix import User
 
 
@@ -18,6 +19,7 @@ class World:
     def __init__(self, daemon: Daemon, homeserver: Homeserver) -> None:
         self.daemon = daemon
         self.homeserver = homeserver
+        self.parts = (daemon, homeserver)
         self._numbers = itertools.count()
 
     def users(self, *names: str) -> list[User]:
@@ -65,10 +67,4 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         return
     fixtures = getattr(item, "funcargs", {})
     for value in list(fixtures.values()):
-        parts = (value.daemon, value.homeserver) if isinstance(value, World) else (value,)
-        for part in parts:
-            for kind in ("log", "output"):
-                path = getattr(part, kind, None)
-                if isinstance(path, Path) and path.exists():
-                    tail = path.read_text(errors="replace").splitlines()[-150:]
-                    report.sections.append((f"{path.name} (end)", "\n".join(tail)))
+        report.sections.extend(tails(getattr(value, "parts", (value,))))

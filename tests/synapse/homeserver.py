@@ -1,4 +1,8 @@
-"""A real Synapse for tests: its own process, SQLite, loopback, no federation."""
+"""A real Synapse for tests: its own process, SQLite, loopback, no federation.
+
+`Process` is any process of a Synapse; those of workers and of a Synapse that
+federates are in `workers.py` and `federation.py`.
+"""
 
 import base64
 import os
@@ -53,38 +57,48 @@ _COMPLAINTS = (
 )
 
 
-class Homeserver:
-    """One Synapse."""
+class Process:
+    """One process of a Synapse: an app of it, its configuration files, a port for clients.
 
-    def __init__(self, directory: Path, **config: Any) -> None:
+    Its log configuration lies in `NAME.log.yaml`, its log in `NAME.log`, and what it
+    prints in `NAME.out`.
+    """
+
+    # Whether it is signalled with all that it forked.
+    _own_session = False
+
+    def __init__(self, directory: Path, name: str, app: str, configs: list[str]) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self.name = name
         self._directory = directory
+        self._command = [sys.executable, "-m", app]
+        for config in configs:
+            self._command += ["-c", config]
         self._process: subprocess.Popen[bytes] | None = None
-        self.log = directory / "homeserver.log"
-        self.output = directory / "homeserver.out"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.log = directory / f"{name}.log"
+        self.output = directory / f"{name}.out"
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         self._session = requests.Session()
-        seed = base64.b64encode(os.urandom(32)).decode().rstrip("=")
-        (directory / "signing.key").write_text(f"ed25519 a_test {seed}\n")
-        (directory / "crowd.yaml").write_text(yaml.safe_dump(_CROWD))
-        (directory / "log.yaml").write_text(yaml.safe_dump(self._logging()))
-        (directory / "homeserver.yaml").write_text(yaml.safe_dump(self._config(port) | config))
+        (directory / f"{name}.log.yaml").write_text(yaml.safe_dump(self._logging()))
 
     def start(self, ready: bool = True) -> None:
         """Starts it and waits until it answers, or with `ready` off, ends."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "synapse.app.homeserver", "-c", "homeserver.yaml"],
+                self._command,
                 cwd=self._directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=self._own_session,
             )  # fmt: skip
         if not ready:
             self._process.wait(LONG)
             return
         until(lambda: self.answers or self._process.poll() is not None, "Synapse answers")
         assert self._process.poll() is None, self.output.read_text()
+
+    def wait(self) -> None:
+        """Waits until it answers, whoever started it."""
+        until(lambda: self.answers, f"{self.name} answers")
 
     @property
     def code(self) -> int | None:
@@ -117,6 +131,47 @@ class Homeserver:
     def our_log(self) -> list[str]:
         """Lines of its log that our module wrote, above debug."""
         return [line for line in self.log.read_text().splitlines() if " presence_router - " in line]
+
+    def metrics(self) -> dict[str, float]:
+        """Its metrics: name with labels, and value."""
+        text = self._session.get(f"{self.url}/_synapse/metrics", timeout=LONG).text
+        samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
+
+    def our_warnings(self) -> list[str]:
+        """Those of them that an operator should read."""
+        return [line for line in self.our_log() if " - INFO - " not in line]
+
+    @property
+    def answers(self) -> bool:
+        """Whether it answers at all."""
+        try:
+            return self._session.get(f"{self.url}/_matrix/client/versions", timeout=LONG).ok
+        except requests.ConnectionError:
+            return False
+
+    def _logging(self) -> dict[str, Any]:
+        file = {"class": "logging.FileHandler", "filename": self.log.name, "formatter": "f"}
+        return {
+            "version": 1,
+            "formatters": {"f": {"format": "%(asctime)s - %(name)s - %(levelname)s - %(message)s"}},
+            "handlers": {"file": file},
+            "root": {"level": "INFO", "handlers": ["file"]},
+            "disable_existing_loggers": False,
+        }
+
+
+class Homeserver(Process):
+    """One Synapse: its main process, which is all of it unless there are workers."""
+
+    def __init__(self, directory: Path, **config: Any) -> None:
+        super().__init__(directory, "homeserver", "synapse.app.homeserver", ["homeserver.yaml"])
+        seed = base64.b64encode(os.urandom(32)).decode().rstrip("=")
+        (directory / "signing.key").write_text(f"ed25519 a_test {seed}\n")
+        (directory / "crowd.yaml").write_text(yaml.safe_dump(_CROWD))
+        (directory / "homeserver.yaml").write_text(
+            yaml.safe_dump(self._config(self._port) | config)
+        )
 
     def register(self, name: str) -> User:
         """Registers a user, as a client does."""
@@ -153,20 +208,6 @@ class Homeserver:
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(register, range(count)))
 
-    def metrics(self) -> dict[str, float]:
-        """Its metrics: name with labels, and value."""
-        text = self._session.get(f"{self.url}/_synapse/metrics", timeout=LONG).text
-        samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
-        return {name: float(value) for name, _, value in samples}
-
-    @property
-    def answers(self) -> bool:
-        """Whether it answers at all."""
-        try:
-            return self._session.get(f"{self.url}/_matrix/client/versions", timeout=LONG).ok
-        except requests.ConnectionError:
-            return False
-
     def _config(self, port: int) -> dict[str, Any]:
         limits = ("rc_message", "rc_registration", "rc_admin_redaction", "rc_joins_per_room")
         return {
@@ -174,7 +215,7 @@ class Homeserver:
             "report_stats": False,
             "pid_file": "homeserver.pid",
             "signing_key_path": "signing.key",
-            "log_config": "log.yaml",
+            "log_config": "homeserver.log.yaml",
             "media_store_path": "media",
             "database": {"name": "sqlite3", "args": {"database": "homeserver.db"}},
             # Without the resource `federation`.
@@ -205,15 +246,12 @@ class Homeserver:
             "rc_joins": {"local": _UNLIMITED, "remote": _UNLIMITED},
         }
 
-    def _logging(self) -> dict[str, Any]:
-        file = {"class": "logging.FileHandler", "filename": "homeserver.log", "formatter": "f"}
-        return {
-            "version": 1,
-            "formatters": {"f": {"format": "%(asctime)s - %(name)s - %(levelname)s - %(message)s"}},
-            "handlers": {"file": file},
-            "root": {"level": "INFO", "handlers": ["file"]},
-            "disable_existing_loggers": False,
-        }
+
+def free_port() -> int:
+    """A port of loopback that nobody has at this moment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def module(address: str, interface: str = "modules", **config: Any) -> dict[str, Any]:

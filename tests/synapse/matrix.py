@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import requests
+from daemon import until
 
 # Of a long-poll, in seconds. Nothing that is meant to arrive takes nearly as long.
 POLL = 30
@@ -35,6 +36,10 @@ class User:
         # What /sync said last of each user, and all that it ever said.
         self.sees: dict[str, Presence] = {}
         self.seen: list[tuple[str, Presence]] = []
+
+    def at(self, url: str) -> "User":
+        """The same user, who calls another process of the homeserver, and has seen nothing."""
+        return User(url, self.id, self._session, self._query.get("user_id"))
 
     def set_presence(self, presence: str, status_msg: str | None = None) -> float:
         """Sets the own presence; answers how long it took, in seconds."""
@@ -125,3 +130,16 @@ class User:
         """Joins a room."""
         answer = self._session.post(f"{self._url}/join/{room_id}", json={}, params=self._query)
         assert answer.status_code == 200, answer.text
+
+
+def set_until_seen(sender: User, recipient: User, status_msg: str) -> None:
+    """Changes a presence until another user sees it; it may be lost while the daemon is tried."""
+    rounds = iter(range(1000))
+
+    def seen() -> bool:
+        text = f"{status_msg} {next(rounds)}"
+        sender.set_presence("online", text)
+        recipient.sync(0.5)
+        return (sender.id, text) in recipient.statuses()
+
+    until(seen, f"{recipient.id} sees {sender.id} again")

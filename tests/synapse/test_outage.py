@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from conftest import World, start_world
 from daemon import until
-from matrix import User
+from matrix import User, set_until_seen
 from policies import allow
 
 DEADLINE = 0.5
@@ -35,19 +35,6 @@ def requests(world: World, outcome: str) -> float:
         for name, value in world.homeserver.metrics().items()
         if name.startswith("presence_router_requests_total{") and f'outcome="{outcome}"' in name
     )
-
-
-def set_until_seen(sender: User, recipient: User, status_msg: str) -> None:
-    """Changes a presence until another user sees it; it may be lost while the daemon is tried."""
-    rounds = iter(range(1000))
-
-    def seen() -> bool:
-        text = f"{status_msg} {next(rounds)}"
-        sender.set_presence("online", text)
-        recipient.sync(0.5)
-        return (sender.id, text) in recipient.statuses()
-
-    until(seen, f"{recipient.id} sees {sender.id} again")
 
 
 class Syncing:
