@@ -19,6 +19,13 @@ SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
 )
 
+ROOMS = Counter(
+    "presence_router_rooms",
+    "New rooms, by what became of them: unchanged, added (state was), denied; without a verdict of "
+    "presence-router: let (created unchanged), denied_without_verdict",
+    ["what"],
+)
+
 UNSENT = Counter(
     "presence_router_unsent_states",
     "Presence updates of local users whose audience reaches servers that neither the policy "
