@@ -9,9 +9,10 @@ use prost_types::FileDescriptorSet;
 
 const ROOT: &str = "proto";
 const PACKAGE: &str = "presence_router.v1";
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "presence_router/v1/presence_router.proto",
     "presence_router/v1/policy.proto",
+    "presence_router/v1/room.proto",
     "presence_router/v1/errors.proto",
 ];
 

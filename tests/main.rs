@@ -51,6 +51,9 @@ mod reflection;
 /// Loading again: what counts as a change, and what a broken file changes.
 #[cfg(test)]
 mod reload;
+/// `OnCreateRoom`, over gRPC.
+#[cfg(test)]
+mod rooms;
 /// The scenario files, through engine, unary calls and stream.
 #[cfg(test)]
 mod scenarios;

@@ -24,7 +24,7 @@ async fn v1alpha_lists_the_services_and_has_their_descriptors() {
     let mut next = async || answers.message().await.unwrap().unwrap().message_response.unwrap();
 
     let MessageResponse::ListServicesResponse(list) = next().await else { panic!("no list") };
-    for name in [service, admin] {
+    for name in [service, admin, "presence_router.v1.RoomService"] {
         assert!(list.service.iter().any(|entry| entry.name == name), "{name}");
     }
     for _ in [service, admin] {

@@ -47,7 +47,7 @@ pub struct Options {
 /// whether the daemon is there.
 #[derive(Clone, Debug)]
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     deadline: Duration,
 }
 
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     address: Option<Address>,
     pub(crate) server_names: Vec<String>,
     pub(crate) service: PresenceRouterServiceClient<Transport>,
+    /// The same, for the other services.
+    pub(crate) transport: Transport,
     pub(crate) gate: Gate,
     pub(crate) backoff: Backoff,
     pub(crate) set_budget_bytes: u64,
@@ -127,10 +129,11 @@ impl Client {
 
     fn new(address: Option<Address>, transport: Transport, options: Options) -> Self {
         let Options { server_names, deadline, backoff, set_budget_bytes } = options;
-        let service =
-            PresenceRouterServiceClient::new(transport).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let service = PresenceRouterServiceClient::new(transport.clone())
+            .max_decoding_message_size(MAX_ANSWER_BYTES);
         let gate = Gate::new(backoff, full_jitter);
-        let shared = Shared { address, server_names, service, gate, backoff, set_budget_bytes };
+        let shared =
+            Shared { address, server_names, service, transport, gate, backoff, set_budget_bytes };
         Self { shared: Arc::new(shared), deadline }
     }
 
@@ -198,7 +201,7 @@ impl Client {
             .await
     }
 
-    async fn call<Q, A, F>(
+    pub(crate) async fn call<Q, A, F>(
         &self,
         request: Q,
         call: impl FnOnce(Request<Q>) -> F,

@@ -56,8 +56,8 @@
 //! # let _ = example;
 //! ```
 //!
-//! Reading order: [`client`](Client) makes the calls, `transport` is what they go
-//! over, `address` says where to, `error` what an unanswered call means and
+//! Reading order: [`client`](Client) makes the calls, `room` that about new rooms,
+//! `transport` is what they go over, `address` says where to, `error` what an unanswered call means and
 //! `breach` what a daemon must not do, `gate` keeps a dead daemon from costing a
 //! deadline on every call. `sets` evaluates sets, of which each `list` of users
 //! is shared; `answer` and `change` are made of them. `stream` keeps streams
@@ -77,6 +77,7 @@ mod gate;
 #[cfg(feature = "in-process")]
 mod in_process;
 mod list;
+mod room;
 mod router;
 mod sets;
 mod stream;

@@ -6,10 +6,11 @@
 //! `read` turns that into a document, and `resolve` a document into a plan.
 //! `standings` reads a document naively, for some users; by that [`explain`] says
 //! why a pair is visible or not, and [`verify`] checks what routing decides.
-//! `trial` runs the policy's own tests; [`compare`] says in what two policies
-//! differ; `warn` and [`synapse`] say what is valid and yet probably not meant, by
-//! what `reach` knows of sets. [`preview`] is what another policy would change, and
-//! [`picture`] who sees whom at a glance. `schema` says to editors what `read` takes. `docs/policy.md`
+//! [`rooms`] decides about new rooms. `trial` runs the policy's own tests;
+//! [`compare`] says in what two policies differ, [`preview`] what that would change,
+//! and [`picture`] who sees whom at a glance; `warn` and [`synapse`] say what is
+//! valid and yet probably not meant, by what `reach` knows of sets. `schema` says to
+//! editors what `read` takes. `docs/policy.md`
 //! is the reference for authors.
 
 pub mod compare;
@@ -21,6 +22,7 @@ pub mod problem;
 mod reach;
 mod read;
 mod resolve;
+pub mod rooms;
 #[cfg(test)]
 mod schema;
 mod standings;
@@ -42,6 +44,7 @@ use crate::routing::snapshot::Snapshot;
 use document::Document;
 use problem::{Problem, Problems};
 use resolve::Resolved;
+use rooms::RoomSets;
 
 /// JSON Schema of a policy, for editors.
 pub const SCHEMA: &str = include_str!("../policies/policy.schema.json");
@@ -59,8 +62,12 @@ pub struct Policy {
     /// place.
     pub plan: Plan,
 
-    /// For each group of the plan, its place among the document's groups.
+    /// For each group of the plan, its place among the document's groups. Those
+    /// beyond are sets of rules about rooms.
     pub groups: Vec<usize>,
+
+    /// For each rule about rooms of the document, its sets, as groups of the plan.
+    pub rooms: Vec<RoomSets>,
 
     /// The plan, ready to answer.
     pub snapshot: Arc<Snapshot>,
@@ -131,10 +138,12 @@ impl Policy {
             };
             match evaluated {
                 Ok(engine) => {
-                    let (Resolved { plan, groups }, snapshot) = (resolved, engine.snapshot());
-                    let warnings = warn::warnings(&document, &plan, &groups);
-                    let policy = Self { document, plan, groups, snapshot, warnings };
-                    trial::run(&policy, &policy.document.tests, "", &mut problems);
+                    let (Resolved { plan, groups, rooms }, snapshot) =
+                        (resolved, engine.snapshot());
+                    let warnings = warn::warnings(&document, &plan, &groups, &rooms);
+                    let policy = Self { document, plan, groups, rooms, snapshot, warnings };
+                    let Document { tests, room_tests, .. } = &policy.document;
+                    trial::run(&policy, tests, room_tests, "", &mut problems);
                     if problems.is_empty() {
                         return Ok((policy, engine));
                     }
@@ -165,13 +174,13 @@ impl Policy {
     /// All problems of the text, or all tests that fail.
     pub fn test(&self, file: &str, text: &[u8]) -> Result<usize, Problems> {
         let mut problems = Vec::new();
-        let tests = read::tests(text, &mut problems);
-        trial::check(&self.document, &tests, &mut problems);
+        let (tests, rooms) = read::tests(text, &mut problems);
+        trial::check(&self.document, &tests, &rooms, &mut problems);
         if problems.is_empty() {
-            trial::run(self, &tests, " of the policy", &mut problems);
+            trial::run(self, &tests, &rooms, " of the policy", &mut problems);
         }
         match problems.as_slice() {
-            [] => Ok(tests.len()),
+            [] => Ok(tests.len() + rooms.len()),
             _ => Err(Problems::new(file, problems)),
         }
     }
@@ -187,8 +196,13 @@ impl Policy {
             count(people.count(), "user"),
             count(people.servers().count(), "server"),
         );
-        if !self.document.tests.is_empty() {
-            summary.push_str(&format!("; {} passed", count(self.document.tests.len(), "test")));
+        let rooms = self.document.rooms.len();
+        if rooms > 0 {
+            summary.push_str(&format!("; {} about rooms", count(rooms, "rule")));
+        }
+        let tests = self.document.tests.len() + self.document.room_tests.len();
+        if tests > 0 {
+            summary.push_str(&format!("; {} passed", count(tests, "test")));
         }
         summary
     }
@@ -215,7 +229,12 @@ fn too_deep(error: TooDeep, document: &Document, resolved: &Resolved) -> Problem
     let place = match error.whose {
         Whose::Group(number) => {
             let group = resolved.groups.get(number).and_then(|place| document.groups.get(*place));
-            group.map(|group| group.place)
+            let of_rooms = |sets: &&RoomSets| {
+                let sets = [sets.requester, sets.invites];
+                sets.into_iter().flatten().any(|set| usize::try_from(set) == Ok(number))
+            };
+            let room = || document.rooms.get(resolved.rooms.iter().position(|s| of_rooms(&s))?);
+            group.map(|group| group.place).or_else(|| Some(room()?.place))
         }
         Whose::Rule(number) => document.rules.get(number).map(|rule| rule.place),
     };

@@ -3,10 +3,10 @@
 //! To read in this order: [`fault`] is every refusal and its one mapping to
 //! gRPC; `request` checks what callers send; `express` says a set in the
 //! contract's words; `unary` computes the answers of the two unary calls and
-//! `stream` those of `RouteStates`; [`service`] joins them to tonic, and [`policy`]
-//! is the service for operators; `access` writes the request log and `drain` ends
-//! what would wait for ever; [`listener`] accepts connections and [`server`] runs
-//! all of it.
+//! `stream` those of `RouteStates`; [`service`] joins them to tonic, [`room`] is the
+//! service for new rooms, and [`policy`] that for operators; `access` writes the
+//! request log and `drain` ends what would wait for ever; [`listener`] accepts
+//! connections and [`server`] runs all of it.
 
 mod access;
 mod drain;
@@ -15,6 +15,7 @@ pub mod fault;
 pub mod listener;
 pub mod policy;
 mod request;
+pub mod room;
 pub mod server;
 pub mod service;
 pub mod stream;

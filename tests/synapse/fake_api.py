@@ -27,6 +27,7 @@ class FakeApi:
         self.broken = broken
         self.slept: list[float] = []
         self.callbacks = SimpleNamespace()
+        self.third_party_rules = SimpleNamespace()
         self._stored = stored
 
     def register_presence_router_callbacks(self, **callbacks: Any) -> None:
@@ -35,6 +36,9 @@ class FakeApi:
             return
         assert not vars(self.callbacks), "registered twice"
         self.callbacks.__dict__.update(callbacks)
+
+    def register_third_party_rules_callbacks(self, **callbacks: Any) -> None:
+        self.third_party_rules.__dict__.update(callbacks)
 
     def run_db_interaction(self, _desc: str, func: Callable[..., Any]) -> "Deferred[Any]":
         if self.broken > 0:

@@ -131,6 +131,17 @@ class User:
         answer = self._session.post(f"{self._url}/join/{room_id}", json={}, params=self._query)
         assert answer.status_code == 200, answer.text
 
+    def ask_for_room(self, **content: Any) -> requests.Response:
+        """Asks for a room, whatever becomes of it."""
+        return self._session.post(
+            f"{self._url}/createRoom", json=content, params=self._query, timeout=2 * POLL
+        )
+
+    def room_state(self, room_id: str, event_type: str) -> requests.Response:
+        """A state event without a state key, as the user sees it."""
+        url = f"{self._url}/rooms/{room_id}/state/{event_type}"
+        return self._session.get(url, params=self._query, timeout=2 * POLL)
+
 
 def set_until_seen(sender: User, recipient: User, status_msg: str) -> None:
     """Changes a presence until another user sees it; it may be lost while the daemon is tried."""

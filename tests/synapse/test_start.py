@@ -74,6 +74,16 @@ BAD = {
         "modules.<item 0>.config.follow_per_second'",
         ["`follow_per_second` is 0", "from 1 to 10000"],
     ),
+    "rooms of wrong type": (
+        {"address": SOCKET, "rooms": "yes"},
+        "modules.<item 0>.config.rooms'",
+        ["`rooms` is 'yes'", "valid are true and false"],
+    ),
+    "rooms_when_away that is neither": (
+        {"address": SOCKET, "rooms": True, "rooms_when_away": ["deny"]},
+        "modules.<item 0>.config.rooms_when_away'",
+        ["`rooms_when_away` is ['deny']", "valid are `allow`, `deny`"],
+    ),
     "several": (
         {"adress": SOCKET, "deadline_ms": "200"},
         "modules.<item 0>.config'",
@@ -118,7 +128,8 @@ def test_a_destination_is_what_the_daemon_takes_for_a_server(name: str) -> None:
 
 
 def test_the_readme_block_loads_and_says_the_defaults() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    (block,) = [block for block in blocks if block.startswith("modules:")]
     (entry,) = yaml.safe_load(block)["modules"]
     assert entry["module"] == MODULE
     parsed = PresenceRouterModule.parse_config(entry["config"])

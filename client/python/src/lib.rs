@@ -3,7 +3,8 @@
 //!
 //! Reading order: `router` is what Python sees; `calls` makes one call with
 //! all that belongs to it; `keys` and `memory`, which know no Python, turn
-//! answers into what Synapse takes; `follow` waits for changes; `ids` says what an id is; `process` owns the threads; `completion`
+//! answers into what Synapse takes; `follow` waits for changes;
+//! `room` asks about new rooms; `ids` says what an id is; `process` owns the threads; `completion`
 //! brings a result into the reactor's thread.
 
 mod calls;
@@ -13,6 +14,7 @@ mod ids;
 mod keys;
 mod memory;
 mod process;
+mod room;
 mod router;
 
 /// The extension module `presence_router._native`.

@@ -9,7 +9,7 @@ use presence_router_client::Address;
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyList, PySet, PyString},
+    types::{PyDict, PyList, PySet, PyString},
 };
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     ids,
     keys::Home,
     process::{Process, Slot},
+    room,
 };
 
 /// In place of a set of senders. What Synapse calls `PRESENCE_ALL_USERS`.
@@ -133,6 +134,22 @@ impl Router {
                     .collect();
                 completion.finish(kind, &why, |py| gains.into_pyobject(py).map(Bound::into_any));
             });
+        })
+    }
+
+    fn on_create_room(
+        &self,
+        room: &Bound<'_, PyDict>,
+        call_from_thread: Py<PyAny>,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let room = room::question(room)?;
+        let completion = Completion::new(call_from_thread, done);
+        self.spawn(async move |caller| match caller.on_create_room(room).await {
+            Ok(verdict) => {
+                completion.finish("ok", "", |py| verdict.into_pyobject(py).map(Bound::into_any));
+            }
+            Err(why) => completion.fail(why.outcome(), &why.to_string()),
         })
     }
 

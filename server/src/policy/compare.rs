@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::document::room::{RoomRule, When};
 use super::document::{Document, Group, Pairs, Rule, SetExpr};
 use super::problem::quoted;
 use super::{Policy, count};
@@ -21,6 +22,8 @@ pub struct Differences {
     pub rules: Names,
     /// Groups. One whose members file has changed is changed.
     pub groups: Names,
+    /// Rules about rooms.
+    pub rooms: Names,
     /// Switches at the top, by their words, such as `local: false`; `ours` is one.
     pub switches: Names,
     /// How many tests passed.
@@ -56,8 +59,9 @@ pub fn compare(before: &Policy, after: &Policy) -> Differences {
         groups: Names::between(&groups(before), &groups(after), |a, b| {
             a.directory == b.directory && same_set(&a.members, &b.members)
         }),
+        rooms: Names::between(&rooms(before), &rooms(after), same_room_rule),
         switches,
-        tests: after.tests.len(),
+        tests: after.tests.len() + after.room_tests.len(),
     }
 }
 
@@ -76,6 +80,25 @@ fn same_rule(a: &Rule, b: &Rule) -> bool {
         | (Pairs::Within { .. }, Pairs::Product { .. }) => false,
     };
     a.effect == b.effect && a.shadow == b.shadow && same_pairs
+}
+
+fn rooms(policy: &Document) -> BTreeMap<&str, &RoomRule> {
+    policy.rooms.iter().map(|rule| (rule.name.as_str(), rule)).collect()
+}
+
+fn same_room_rule(a: &RoomRule, b: &RoomRule) -> bool {
+    fn same(a: Option<&SetExpr>, b: Option<&SetExpr>) -> bool {
+        match (a, b) {
+            (Some(a), Some(b)) => same_set(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        }
+    }
+    let When { requester, presets, visibility, invites, names, admin } = &a.when;
+    same(requester.as_ref(), b.when.requester.as_ref())
+        && same(invites.as_ref(), b.when.invites.as_ref())
+        && (presets, visibility, names, admin)
+            == (&b.when.presets, &b.when.visibility, &b.when.names, &b.when.admin)
+        && a.effect == b.effect
 }
 
 fn groups(policy: &Document) -> BTreeMap<&str, &Group> {
@@ -108,7 +131,8 @@ fn same_set(a: &SetExpr, b: &SetExpr) -> bool {
 impl Differences {
     /// Whether both say the same, their tests aside.
     pub fn is_empty(&self) -> bool {
-        [&self.rules, &self.groups, &self.switches].into_iter().all(Names::is_empty)
+        let Self { rules, groups, rooms, switches, tests: _ } = self;
+        [rules, groups, rooms, switches].into_iter().all(Names::is_empty)
     }
 }
 
@@ -119,8 +143,12 @@ impl fmt::Display for Differences {
         if self.is_empty() {
             f.write_str("rules and groups say the same")?;
         }
-        let kinds =
-            [("rules", &self.rules), ("groups", &self.groups), ("switches", &self.switches)];
+        let kinds = [
+            ("rules", &self.rules),
+            ("groups", &self.groups),
+            ("rooms", &self.rooms),
+            ("switches", &self.switches),
+        ];
         let kinds = kinds.into_iter().filter(|(_, names)| !names.is_empty());
         for (i, (kind, names)) in kinds.enumerate() {
             let separator = if i == 0 { "" } else { "; " };

@@ -2,8 +2,11 @@
 //! the file only: names are names, ids and patterns are valid, nothing is
 //! resolved. The oracle of the tests reads this.
 
+pub mod room;
+
 use presence_router_proto::glob::{Glob, UserGlob};
 
+use self::room::{RoomRule, RoomTest};
 use super::problem::Place;
 use crate::routing::plan::{Effect, Ids};
 use crate::routing::relation::Side;
@@ -23,8 +26,14 @@ pub struct Document {
     /// file, without repeats.
     pub ours: Vec<ServerName>,
 
+    /// Rules about rooms, in the order of the file: that of the events they add.
+    pub rooms: Vec<RoomRule>,
+
     /// What is to hold, in the order of the file.
     pub tests: Vec<Test>,
+
+    /// What is to become of rooms, in the order of the file.
+    pub room_tests: Vec<RoomTest>,
 }
 
 /// A named set of users.
@@ -191,6 +200,9 @@ impl Document {
                 from.each_part(found);
                 to.each_part(found);
             }
+        }
+        for set in self.rooms.iter().flat_map(|rule| rule.when.sets()) {
+            set.each_part(found);
         }
     }
 }

@@ -4,9 +4,12 @@
 //! harmless stands in for it, so that the rest can be checked; a document of a
 //! policy with problems is good for finding more of them, and for nothing else.
 
+mod content;
 mod fields;
 mod hide;
 mod members;
+mod room;
+mod room_test;
 mod rule;
 mod scope;
 mod set;
@@ -14,6 +17,7 @@ mod test;
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::document::room::RoomTest;
 use super::document::{Document, Group, SetExpr, Test};
 use super::problem::{Nearest, Place, Problem, quoted};
 use super::yaml::{self, Node, Value};
@@ -21,7 +25,7 @@ use super::{Files, LATER};
 use crate::routing::plan::Ids;
 
 const POLICY_KEYS: &[&str] =
-    &["groups", "inbound", "local", "ours", "outbound", "rules", "servers", "tests"];
+    &["groups", "inbound", "local", "ours", "outbound", "rooms", "rules", "servers", "tests"];
 const TESTS_KEYS: &[&str] = &["tests"];
 
 /// Reads a policy as far as it can be read. `None`: not far enough to say
@@ -53,7 +57,7 @@ pub(super) fn named_files(text: &[u8]) -> BTreeSet<String> {
                 }
                 (_, value) => note(value, names),
             }),
-            Value::Null | Value::Bool(_) | Value::Number | Value::Text(_) => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => {}
         }
     }
     let mut names = BTreeSet::new();
@@ -64,12 +68,12 @@ pub(super) fn named_files(text: &[u8]) -> BTreeSet<String> {
 }
 
 /// Reads a file of tests alone.
-pub(super) fn tests(text: &[u8], problems: &mut Vec<Problem>) -> Vec<Test> {
+pub(super) fn tests(text: &[u8], problems: &mut Vec<Problem>) -> (Vec<Test>, Vec<RoomTest>) {
     match yaml::parse(text) {
         Ok(root) => Reader::new(&super::NoFiles, problems).tests_alone(&root),
         Err(problem) => {
             problems.push(problem);
-            Vec::new()
+            Default::default()
         }
     }
 }
@@ -114,14 +118,16 @@ impl<'p> Reader<'p> {
             }
         };
         let ours = self.scope(&fields, &mut rules);
-        let tests = fields.get("tests").map_or_else(Vec::new, |field| self.tests(field.value));
-        Some(Document { groups: groups?, rules, ours, tests })
+        let rooms = fields.get("rooms").map_or_else(Vec::new, |field| self.rooms(field.value));
+        let tests = fields.get("tests").map(|field| self.tests(field.value));
+        let (tests, room_tests) = tests.unwrap_or_default();
+        Some(Document { groups: groups?, rules, ours, rooms, tests, room_tests })
     }
 
-    fn tests_alone(&mut self, root: &Node<'_>) -> Vec<Test> {
+    fn tests_alone(&mut self, root: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
         let Value::Map(entries) = &root.value else {
             self.problem(root.place, format!("expected a map with `tests`, found {}", root.kind()));
-            return Vec::new();
+            return Default::default();
         };
         let fields = self.fields(entries, TESTS_KEYS, &[]);
         match fields.get("tests") {
@@ -130,7 +136,7 @@ impl<'p> Reader<'p> {
                 if !fields.has_unknown() {
                     self.problem(root.place, "a file of tests needs `tests`");
                 }
-                Vec::new()
+                Default::default()
             }
         }
     }
@@ -198,7 +204,7 @@ impl<'p> Reader<'p> {
     fn text<'n>(&mut self, node: &'n Node<'_>, what: &str) -> Option<&'n str> {
         match &node.value {
             Value::Text(text) => Some(text),
-            Value::Number | Value::Bool(_) => {
+            Value::Number(_) | Value::Bool(_) => {
                 let message = format!("expected {what}, found {}; put it in quotes", node.kind());
                 self.problem(node.place, message);
                 None

@@ -12,8 +12,10 @@ use presence_router_proto::glob::Glob;
 
 use super::document::{Document, Pairs, SetExpr};
 use super::problem::{Nearest, Place, Problem, quoted};
+use super::rooms::RoomSets;
 use super::trial;
 use crate::routing::plan::{Ids, Plan, Product, Rule, Set};
+use crate::routing::sets::SetId;
 
 /// The groups of a document by name.
 struct Groups<'d> {
@@ -28,15 +30,19 @@ pub(super) struct Resolved {
     /// The plan. Its rules are in the document's order.
     pub(super) plan: Plan,
 
-    /// For each group of the plan, its place among the document's groups.
+    /// For each group of the plan, its place among the document's groups. Those
+    /// beyond are sets of rules about rooms.
     pub(super) groups: Vec<usize>,
+
+    /// For each rule about rooms of the document, its sets.
+    pub(super) rooms: Vec<RoomSets>,
 }
 
 /// Makes a plan. It is of use only if no problem is added.
 pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
     let groups = Groups::new(document);
     groups.check_declared(problems);
-    trial::check(document, &document.tests, problems);
+    trial::check(document, &document.tests, &document.room_tests, problems);
 
     let references: Vec<_> =
         document.groups.iter().map(|group| groups.references(&group.members)).collect();
@@ -57,7 +63,8 @@ pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved
         true => Set::Directory(group.name.as_str().into()),
         false => set(&group.members, &number),
     });
-    let members = members.collect();
+    let mut members: Vec<Set> = members.collect();
+    let rooms = rooms(document, &number, &mut members);
 
     let mut nearest = Nearest::default();
     let rules = document.rules.iter().map(|rule| {
@@ -77,7 +84,7 @@ pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved
         Rule { effect: rule.effect.clone(), shadow: rule.shadow, products }
     });
     let plan = Plan { rules: rules.collect(), groups: members };
-    Resolved { plan, groups: order.groups }
+    Resolved { plan, groups: order.groups, rooms }
 }
 
 // === impl Groups ===
@@ -169,6 +176,31 @@ impl<'d> Groups<'d> {
             None => String::new(),
         }
     }
+}
+
+/// Numbers for the sets of rules about rooms. Those that are no groups are put
+/// after them: groups without a name, which no rule of presence refers to.
+fn rooms(
+    document: &Document,
+    number: &impl Fn(&str) -> Option<usize>,
+    groups: &mut Vec<Set>,
+) -> Vec<RoomSets> {
+    let mut added: HashMap<Set, usize> = HashMap::new();
+    let mut place = |written: &SetExpr| -> SetId {
+        let place = match set(written, number) {
+            Set::Group(group) => group,
+            other => *added.entry(other).or_insert_with_key(|set| {
+                groups.push(set.clone());
+                groups.len() - 1
+            }),
+        };
+        SetId::try_from(place).unwrap_or(SetId::MAX)
+    };
+    let rules = document.rooms.iter().map(|rule| RoomSets {
+        requester: rule.when.requester.as_ref().map(&mut place),
+        invites: rule.when.invites.as_ref().map(&mut place),
+    });
+    rules.collect()
 }
 
 /// A set as routing has it. A group without a number is a problem already, and

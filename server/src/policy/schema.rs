@@ -8,12 +8,16 @@
 
 #![expect(dead_code, reason = "only the shape of these types is of use")]
 
+mod room;
+
 use std::collections::BTreeMap;
 
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
+
+use self::room::RoomRule;
 
 /// The schema of policies. Draft 7, which every editor knows.
 pub(super) fn schema() -> Value {
@@ -63,6 +67,8 @@ struct Policy {
     rules: Vec<Rule>,
     /// Named sets of users.
     groups: Option<BTreeMap<GroupName, Group>>,
+    /// Rules about rooms that users create, for homeservers that ask.
+    rooms: Option<Vec<RoomRule>>,
     /// What is to hold. A policy whose tests fail is not loaded.
     tests: Option<Vec<Test>>,
     /// Server names that the switches call ours, in full.
@@ -310,6 +316,7 @@ struct Difference {
 enum Test {
     Sender(SenderTest),
     Recipient(RecipientTest),
+    Room(room::RoomTest),
 }
 
 /// Who is to see a sender.

@@ -1,9 +1,12 @@
 //! Runs a policy's tests, by the snapshot that would answer homeservers.
 
+mod room;
+
 use std::collections::{BTreeMap, HashMap};
 
 use super::Policy;
-use super::document::{Document, Group, Named, Test};
+use super::document::room::RoomTest;
+use super::document::{Document, Given, Group, Named, Test};
 use super::explain;
 use super::problem::{Nearest, Problem, quoted};
 use crate::routing::caller::Caller;
@@ -21,12 +24,25 @@ const MOST_REASONS: usize = 100;
 /// Members for groups, by their number.
 type Filling<'t> = BTreeMap<usize, &'t [String]>;
 
+/// Tests that are given the same.
+#[derive(Default)]
+struct Tests<'t> {
+    pairs: Vec<&'t Test>,
+    rooms: Vec<&'t RoomTest>,
+}
+
 /// Notes each group that a test cannot give members to.
-pub(super) fn check(document: &Document, tests: &[Test], problems: &mut Vec<Problem>) {
+pub(super) fn check(
+    document: &Document,
+    tests: &[Test],
+    rooms: &[RoomTest],
+    problems: &mut Vec<Problem>,
+) {
     let groups: HashMap<&str, &Group> =
         document.groups.iter().map(|group| (group.name.as_str(), group)).collect();
     let mut nearest = Nearest::default();
-    for given in tests.iter().flat_map(|test| &test.given) {
+    let of_rooms = rooms.iter().flat_map(|test| &test.given);
+    for given in tests.iter().flat_map(|test| &test.given).chain(of_rooms) {
         let name = quoted(&given.group);
         let message = match groups.get(given.group.as_str()) {
             Some(group) if group.directory => continue,
@@ -46,22 +62,34 @@ pub(super) fn check(document: &Document, tests: &[Test], problems: &mut Vec<Prob
 }
 
 /// Notes each test that fails. `whose` follows the number of a line.
-pub(super) fn run(policy: &Policy, tests: &[Test], whose: &str, problems: &mut Vec<Problem>) {
+pub(super) fn run(
+    policy: &Policy,
+    tests: &[Test],
+    rooms: &[RoomTest],
+    whose: &str,
+    problems: &mut Vec<Problem>,
+) {
     // What tests are given makes another plan, and that a snapshot of its own:
     // one at a time, however many there are.
-    let mut by_filling: BTreeMap<Filling<'_>, Vec<&Test>> = BTreeMap::new();
+    let mut by_filling: BTreeMap<Filling<'_>, Tests<'_>> = BTreeMap::new();
     let numbers: HashMap<&str, usize> = (0..)
         .zip(&policy.groups)
         .filter_map(|(number, place)| {
             Some((policy.document.groups.get(*place)?.name.as_str(), number))
         })
         .collect();
+    fn filling<'t>(given: &'t [Given], numbers: &HashMap<&str, usize>) -> Filling<'t> {
+        let given = given.iter().filter(|given| !given.members.is_empty());
+        let filling = given.filter_map(|given| {
+            Some((*numbers.get(given.group.as_str())?, given.members.as_slice()))
+        });
+        filling.collect()
+    }
     for test in tests {
-        let filling =
-            test.given.iter().filter(|given| !given.members.is_empty()).filter_map(|given| {
-                Some((*numbers.get(given.group.as_str())?, given.members.as_slice()))
-            });
-        by_filling.entry(filling.collect()).or_default().push(test);
+        by_filling.entry(filling(&test.given, &numbers)).or_default().pairs.push(test);
+    }
+    for test in rooms {
+        by_filling.entry(filling(&test.given, &numbers)).or_default().rooms.push(test);
     }
     let has_directory = policy.plan.groups.iter().any(|set| matches!(set, Set::Directory(_)));
     let mut reasons_left = MOST_REASONS;
@@ -78,18 +106,29 @@ pub(super) fn run(policy: &Policy, tests: &[Test], whose: &str, problems: &mut V
         };
         // Tests see no directory but what they give, whatever is in it now.
         if filling.is_empty() && !has_directory {
-            run_all(&policy.snapshot, &reason, &tests, &mut reasons_left, problems);
+            run_all(&policy.snapshot, &reason, &tests.pairs, &mut reasons_left, problems);
+            for test in tests.rooms {
+                room::run(policy, &policy.snapshot, test, whose, problems);
+            }
             continue;
         }
         let plan = filled(&policy.plan, &filling);
         match Engine::new(&plan) {
             Ok(engine) => {
-                run_all(&engine.snapshot(), &reason, &tests, &mut reasons_left, problems);
+                let snapshot = engine.snapshot();
+                run_all(&snapshot, &reason, &tests.pairs, &mut reasons_left, problems);
+                for test in tests.rooms {
+                    room::run(policy, &snapshot, test, whose, problems);
+                }
             }
             // A list of users adds no depth, so this is not reached.
-            Err(error) => problems.extend(
-                tests.iter().map(|test| Problem::new(test.place, format!("cannot run: {error}"))),
-            ),
+            Err(error) => {
+                let places = tests.pairs.iter().map(|test| test.place);
+                let places = places.chain(tests.rooms.iter().map(|test| test.place));
+                problems.extend(
+                    places.map(|place| Problem::new(place, format!("cannot run: {error}"))),
+                );
+            }
         }
     }
 }

@@ -5,7 +5,9 @@ use super::count;
 use super::document::{Document, Pairs, SetExpr};
 use super::problem::{Nearest, Problem, quoted};
 use super::reach::{Reach, Region, Share};
+use super::rooms::RoomSets;
 use crate::routing::plan::{Effect, Plan};
+use crate::routing::sets::SetId;
 
 /// Most warnings of one kind.
 const MOST: usize = 20;
@@ -14,9 +16,14 @@ const MOST: usize = 20;
 const PRESENCES: &[&str] = &["busy", "offline", "online", "unavailable"];
 
 /// All warnings about a policy without problems, in the order of their places.
-pub(super) fn warnings(document: &Document, plan: &Plan, numbers: &[usize]) -> Vec<Problem> {
+pub(super) fn warnings(
+    document: &Document,
+    plan: &Plan,
+    numbers: &[usize],
+    rooms: &[RoomSets],
+) -> Vec<Problem> {
     let kinds = [
-        never(document, plan, numbers),
+        never(document, plan, numbers, rooms),
         unused(document),
         empty_files(document),
         presences(document),
@@ -36,7 +43,7 @@ pub(super) fn warnings(document: &Document, plan: &Plan, numbers: &[usize]) -> V
 }
 
 /// Rules with nobody on one side. A group of the directory may have somebody.
-fn never(document: &Document, plan: &Plan, numbers: &[usize]) -> Vec<Problem> {
+fn never(document: &Document, plan: &Plan, numbers: &[usize], rooms: &[RoomSets]) -> Vec<Problem> {
     let reach = Reach::new(document, plan, numbers, Region::Except(&[]));
     let nobody = |set| reach.share(set) == Share::Nobody;
     let mut warnings = Vec::new();
@@ -57,6 +64,20 @@ fn never(document: &Document, plan: &Plan, numbers: &[usize]) -> Vec<Problem> {
             _ => "its groups hold nobody",
         };
         let message = format!("rule {} can never match: {why}", quoted(&rule.name));
+        warnings.push(Problem::new(rule.place, message));
+    }
+    for (rule, sets) in document.rooms.iter().zip(rooms) {
+        let empty = |set: Option<SetId>| {
+            let set = usize::try_from(set?).ok().and_then(|set| plan.groups.get(set))?;
+            nobody(set).then_some(())
+        };
+        let why = match (empty(sets.requester), empty(sets.invites)) {
+            (Some(()), _) => "`requester`",
+            (None, Some(())) => "`invites`",
+            (None, None) => continue,
+        };
+        let name = quoted(&rule.name);
+        let message = format!("rule {name} about rooms can never match: {why} holds nobody");
         warnings.push(Problem::new(rule.place, message));
     }
     warnings

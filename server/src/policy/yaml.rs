@@ -46,7 +46,8 @@ pub(super) struct Node<'a> {
 pub(super) enum Value<'a> {
     Null,
     Bool(bool),
-    Number,
+    /// `None`: not a whole number, or one of more than 64 bits.
+    Number(Option<i64>),
     Text(Cow<'a, str>),
     List(Vec<Node<'a>>),
     /// Keys and values as they stand, repeated keys included.
@@ -61,7 +62,7 @@ impl Node<'_> {
         match self.value {
             Value::Null => "nothing",
             Value::Bool(_) => "a boolean",
-            Value::Number => "a number",
+            Value::Number(_) => "a number",
             Value::Text(_) => "a text",
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
@@ -102,16 +103,16 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Bool(value))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Value<'de>, E> {
-        Ok(Value::Number)
+    fn visit_i64<E>(self, value: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(Some(value)))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Value<'de>, E> {
-        Ok(Value::Number)
+    fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(i64::try_from(value).ok()))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Value<'de>, E> {
-        Ok(Value::Number)
+        Ok(Value::Number(None))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {

@@ -14,7 +14,8 @@ use presence_router_proto::glob::{Glob, UserGlob};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Members of each group; a group's number is its place. A group refers
-    /// only to groups with smaller numbers.
+    /// only to groups with smaller numbers. A group that no rule refers to is
+    /// evaluated like any other, for whoever asks a snapshot about it.
     pub groups: Vec<Set>,
 
     /// The rules, in no meaningful order: allow is a union, and deny wins.

@@ -78,6 +78,19 @@ pub enum Fault {
         budget: u64,
     },
 
+    /// A room with more than a request may hold. Nothing was decided.
+    #[error("`{field}` has {found} {unit}, at most {limit} are valid")]
+    RoomTooLarge {
+        /// The field.
+        field: &'static str,
+        /// How much it has.
+        found: usize,
+        /// Of what.
+        unit: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+
     /// A message over the limit.
     #[error("a message exceeds the daemon's `limits.request_bytes`, {limit}: send smaller batches")]
     MessageTooLarge {
@@ -150,6 +163,7 @@ impl Fault {
             Self::ServerNamesTooMany { .. } => ErrorReason::ServerNamesTooMany,
             Self::BatchTooLarge { .. } => ErrorReason::BatchTooLarge,
             Self::AnswerTooLarge { .. } | Self::TooMuchToTell { .. } => ErrorReason::AnswerTooLarge,
+            Self::RoomTooLarge { .. } => ErrorReason::RoomTooLarge,
             Self::MessageTooLarge { .. } => ErrorReason::MessageTooLarge,
             Self::MessageUndecodable(_) => ErrorReason::MessageUndecodable,
             Self::MessageEmpty => ErrorReason::MessageEmpty,
@@ -172,6 +186,7 @@ impl Fault {
             | Self::ServerNamesMissing
             | Self::ServerNamesTooMany { .. }
             | Self::BatchTooLarge { .. }
+            | Self::RoomTooLarge { .. }
             | Self::MessageUndecodable(_)
             | Self::MessageEmpty
             | Self::RevisionMalformed { .. } => Code::InvalidArgument,

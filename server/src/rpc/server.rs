@@ -6,8 +6,9 @@ use std::time::Duration;
 use presence_router_proto::FILE_DESCRIPTOR_SET;
 use presence_router_proto::server::policy_service_server::{self, PolicyServiceServer};
 use presence_router_proto::server::presence_router_service_server::{
-    PresenceRouterServiceServer, SERVICE_NAME,
+    self, PresenceRouterServiceServer,
 };
+use presence_router_proto::server::room_service_server::{self, RoomServiceServer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,6 +22,7 @@ use super::access::AccessLayer;
 use super::drain::DrainLayer;
 use super::listener::Listener;
 use super::policy::PolicyAdmin;
+use super::room::Rooms;
 use super::service::Service;
 use crate::live::Live;
 
@@ -96,6 +98,8 @@ pub async fn serve(
     let drain = CancellationToken::new();
     let policy = PolicyServiceServer::new(PolicyAdmin::new(Arc::clone(&live), limits))
         .max_decoding_message_size(limits.request_bytes);
+    let rooms = RoomServiceServer::new(Rooms::new(Arc::clone(&live), limits))
+        .max_decoding_message_size(limits.request_bytes);
     let service = PresenceRouterServiceServer::new(Service::new(live, limits, drain.clone()))
         .max_decoding_message_size(limits.request_bytes);
     set_status(&health, ServingStatus::Serving).await;
@@ -109,6 +113,7 @@ pub async fn serve(
         .layer(AccessLayer { request_bytes: limits.request_bytes })
         .add_service(service)
         .add_service(policy)
+        .add_service(rooms)
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -142,7 +147,12 @@ pub async fn serve(
 
 /// For the whole process (the empty name) and for each service.
 async fn set_status(health: &tonic_health::server::HealthReporter, status: ServingStatus) {
-    for name in ["", SERVICE_NAME, policy_service_server::SERVICE_NAME] {
+    let services = [
+        presence_router_service_server::SERVICE_NAME,
+        policy_service_server::SERVICE_NAME,
+        room_service_server::SERVICE_NAME,
+    ];
+    for name in [""].into_iter().chain(services) {
         health.set_service_status(name, status).await;
     }
 }

@@ -131,6 +131,7 @@ pub(super) fn interested_users(
     )
 }
 
-fn within<M: Message>(answer: M, limit: usize) -> Result<M, Fault> {
+/// Refuses an answer over the limit.
+pub(super) fn within<M: Message>(answer: M, limit: usize) -> Result<M, Fault> {
     if answer.encoded_len() > limit { Err(Fault::AnswerTooLarge { limit }) } else { Ok(answer) }
 }

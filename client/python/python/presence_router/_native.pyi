@@ -8,7 +8,7 @@
 # states, there may be a value with any of them: what is known of some.
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar, final
+from typing import Any, TypeAlias, TypedDict, TypeVar, final
 
 __all__ = ["VERSION", "Router", "check_address", "is_server_name"]
 
@@ -25,6 +25,21 @@ Keys: TypeAlias = tuple[list[tuple[list[str], list[int]]], int]
 # Known senders; local users who may see them from now on, None if there is no list
 # of them; whether users of other servers may be among those who may.
 Gain: TypeAlias = tuple[list[str], list[str] | None, bool]
+
+class Room(TypedDict):
+    requester: str
+    is_admin: bool
+    preset: str | None
+    visibility: str | None
+    invites: list[str]
+    name: str | None
+    initial_state: list[tuple[str, str]]
+
+# Why a room is denied: HTTP status, errcode, message, rule (empty: too large to ask
+# about). Then state events to add: type, state key, content as JSON, rule.
+RoomVerdict: TypeAlias = tuple[
+    tuple[int, str, str, str] | None, list[tuple[str, str, str, str]]
+]
 
 def check_address(address: str) -> None:
     """Raises ValueError unless an address is `unix:/path` or `http://host:port`."""
@@ -72,6 +87,11 @@ class Router:
         "connected", from which on changes are told, and "disconnected", with the
         reason as detail: those two alternate; "failed", as of any call.
         """
+
+    def on_create_room(
+        self, room: Room, call_from_thread: Callable[..., Any], done: Done[RoomVerdict]
+    ) -> None:
+        """Asks what is to become of a room."""
 
     def know(self, user_ids: list[str]) -> None:
         """Adds known senders, those that are user ids. For any thread."""

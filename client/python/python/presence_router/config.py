@@ -16,10 +16,13 @@ _KEYS = (
     "all_users",
     "follow_changes",
     "follow_per_second",
+    "rooms",
+    "rooms_when_away",
 )
 _ALL_USERS = ("auto", "never")
 _DEADLINE_MS = range(1, 10_001)
 _PER_SECOND = range(1, 10_001)
+_WHEN_AWAY = ("allow", "deny")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,12 @@ class Config:
 
     follow_per_second: int = 100
     """How many users' presence is sent again in a second, 1 to 10,000."""
+
+    rooms: bool = False
+    """Whether the policy decides about rooms that users create."""
+
+    rooms_when_away: str = "allow"
+    """`allow`: without a verdict rooms are created unchanged; `deny`: they are not."""
 
 
 def parse(raw: Any) -> Config:
@@ -115,6 +124,16 @@ def parse(raw: Any) -> Config:
             f"from {_PER_SECOND[0]} to {_PER_SECOND[-1]}"
         )
 
+    rooms = raw.get("rooms", Config.rooms)
+    if not isinstance(rooms, bool):
+        problems["rooms"] = f"`rooms` is {_shown(rooms)}; valid are true and false"
+
+    rooms_when_away = raw.get("rooms_when_away", Config.rooms_when_away)
+    if rooms_when_away not in _WHEN_AWAY:
+        problems["rooms_when_away"] = (
+            f"`rooms_when_away` is {_shown(rooms_when_away)}; valid are {_listed(_WHEN_AWAY)}"
+        )
+
     if len(problems) == 1:
         ((key, problem),) = problems.items()
         raise ConfigError(problem, (key,))
@@ -127,6 +146,8 @@ def parse(raw: Any) -> Config:
         all_users,
         follow_changes,
         follow_per_second,
+        rooms,
+        rooms_when_away,
     )
 
 

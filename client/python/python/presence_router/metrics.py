@@ -31,6 +31,13 @@ ALL_USERS = Counter(
     ["step"],
 )
 
+ROOMS = Counter(
+    "presence_router_rooms",
+    "New rooms, by what became of them: unchanged, added (state was), denied; without a verdict of "
+    "presence-router: let (created unchanged), denied_without_verdict",
+    ["what"],
+)
+
 UNSENT = Counter(
     "presence_router_unsent_states",
     "Presence updates of local users whose audience reaches servers that neither the policy "

@@ -32,9 +32,10 @@ from ._native import VERSION, Router
 from .all_users import Promises, asking_context
 from .condition import Condition
 from .follow import Follower
+from .rooms import Rooms
 
 if TYPE_CHECKING:
-    from ._native import Done, Gain, Keys
+    from ._native import Done, Gain, Keys, Room, RoomVerdict
 
 logger = logging.getLogger("presence_router")
 
@@ -80,6 +81,9 @@ class PresenceRouterModule:
             get_users_for_states=self.route_states,
             get_interested_users=self.interest_of,
         )
+        if config.rooms:
+            rooms = Rooms(self._verdict_on, config.rooms_when_away == "deny")
+            module_api.register_third_party_rules_callbacks(on_create_room=rooms.on_create_room)
         # At once if the reactor runs already; else not before Synapse forked.
         self._reactor.callWhenRunning(self._start_seeding)
         if self._follows:
@@ -149,6 +153,13 @@ class PresenceRouterModule:
             self._promises.make(context, user_id)
             metrics.ALL_USERS.labels("promised").inc()
         return answer
+
+    async def _verdict_on(self, room: "Room") -> "RoomVerdict | None":
+        verdict: RoomVerdict | None = await self._ask(
+            "on_create_room",
+            lambda done: self._router.on_create_room(room, self._reactor.callFromThread, done),
+        )
+        return verdict
 
     async def _ask(self, callback: str, start: "Callable[[Done[T]], None]") -> T | None:
         """Makes a call of the native half; None is no verdict.

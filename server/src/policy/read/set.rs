@@ -61,7 +61,7 @@ impl Reader<'_> {
                 let fields = self.fields(entries, SET_KEYS, SET_KEYS_ELSEWHERE);
                 self.set_form(node, &fields, depth)
             }
-            Value::Null | Value::Bool(_) | Value::Number => {
+            Value::Null | Value::Bool(_) | Value::Number(_) => {
                 self.problem(node.place, format!("expected a set, found {}", node.kind()));
                 None
             }

@@ -1,29 +1,37 @@
 //! Tests: what somebody's audience or interest is to hold.
 
 use super::{LATER, Reader};
+use crate::policy::document::room::RoomTest;
 use crate::policy::document::{Given, Named, Test};
 use crate::policy::problem::quoted;
 use crate::policy::yaml::{Node, Value};
 use crate::routing::relation::Side;
 use crate::routing::user_id::UserId;
 
-const TEST_KEYS: &[&str] = &["given", "not", "reaches", "recipient", "sees", "sender"];
+const TEST_KEYS: &[&str] = &["given", "not", "reaches", "recipient", "room", "sees", "sender"];
 const GIVEN_KEYS: &[&str] = &["groups"];
 const GIVEN_KEYS_ELSEWHERE: &[(&str, &str)] = &[("blocks", LATER), ("subscriptions", LATER)];
 
 impl Reader<'_> {
-    pub(super) fn tests(&mut self, node: &Node<'_>) -> Vec<Test> {
+    pub(super) fn tests(&mut self, node: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
         let Value::List(items) = &node.value else {
             let message = format!("expected a list of tests, found {}", node.kind());
             self.problem(node.place, message);
-            return Vec::new();
+            return Default::default();
         };
-        items.iter().filter_map(|item| self.test(item)).collect()
+        let (mut tests, mut rooms) = (Vec::new(), Vec::new());
+        for item in items {
+            if is_about_a_room(item) {
+                rooms.extend(self.room_test(item));
+            } else {
+                tests.extend(self.test(item));
+            }
+        }
+        (tests, rooms)
     }
 
     fn test(&mut self, node: &Node<'_>) -> Option<Test> {
-        const VALID: &str =
-            "either `sender` with `reaches` or `not`, or `recipient` with `sees` or `not`";
+        const VALID: &str = "either `sender` with `reaches` or `not`, or `recipient` with `sees` or `not`, or `room`";
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a test, a map with {VALID}, found {}", node.kind());
             self.problem(node.place, message);
@@ -52,6 +60,13 @@ impl Reader<'_> {
                 return None;
             }
         };
+        if let Some(room) = keys.get("room") {
+            let message = format!(
+                "a test has either `{}` or `room`, not both; make two tests of it",
+                name(side)
+            );
+            self.problem(room.place, message);
+        }
         let user = self.user(user.value);
         if let Some(wrong) = wrong.and_then(|key| keys.get(key)) {
             let message = format!("a `{}` has `{verb}` and `not` beside it", name(side));
@@ -65,7 +80,7 @@ impl Reader<'_> {
         Some(Test { place: node.place, given, side, user: user?, yes, not })
     }
 
-    fn given(&mut self, node: &Node<'_>) -> Vec<Given> {
+    pub(super) fn given(&mut self, node: &Node<'_>) -> Vec<Given> {
         let Value::Map(entries) = &node.value else {
             self.problem(
                 node.place,
@@ -104,7 +119,7 @@ impl Reader<'_> {
     }
 
     /// One user or a list of them.
-    fn users(&mut self, node: &Node<'_>) -> Vec<Named> {
+    pub(super) fn users(&mut self, node: &Node<'_>) -> Vec<Named> {
         let nodes = match &node.value {
             Value::Text(_) => std::slice::from_ref(node),
             _ => self.list(node, "user ids"),
@@ -112,7 +127,7 @@ impl Reader<'_> {
         nodes.iter().filter_map(|node| self.user(node)).collect()
     }
 
-    fn user(&mut self, node: &Node<'_>) -> Option<Named> {
+    pub(super) fn user(&mut self, node: &Node<'_>) -> Option<Named> {
         let text = self.text(node, "a user id")?;
         match UserId::parse(text) {
             Ok(_) => Some(Named { id: text.to_owned(), place: node.place }),
@@ -122,6 +137,15 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether a test is about a room, and about nobody's presence.
+fn is_about_a_room(node: &Node<'_>) -> bool {
+    let Value::Map(entries) = &node.value else { return false };
+    let has = |wanted: &str| {
+        entries.iter().any(|(key, _)| matches!(&key.value, Value::Text(key) if key == wanted))
+    };
+    has("room") && !has("sender") && !has("recipient")
 }
 
 /// The key that a side is written as.

@@ -88,3 +88,23 @@ fn counts_names_after_five() {
         "rules removed: 7 (`r1`, `r2`, `r3`, `r4`, `r5` and 2 more); switches changed: 2 (`ours`, `outbound: false`)"
     );
 }
+
+#[test]
+fn rules_about_rooms_count() {
+    let rooms = "rooms:\n  - { name: a, when: { requester: { server: one.org } }, add: [{ type: t, content: { a: 1 } }] }\n  - { name: b, deny: { message: no } }\n";
+    let before = format!("{BEFORE}{rooms}");
+    assert_eq!(differences(BEFORE, &before), "rooms added: 2 (`a`, `b`)");
+    for (old, new, want) in [
+        ("{ server: one.org } }, add", "everyone }, add", "rooms changed: 1 (`a`)"),
+        ("requester: { server", "invites: { server", "rooms changed: 1 (`a`)"),
+        ("when: { requester", "when: { admin: true, requester", "rooms changed: 1 (`a`)"),
+        ("a: 1", "a: 2", "rooms changed: 1 (`a`)"),
+        ("{ message: no }", "{ message: no, status: 400 }", "rooms changed: 1 (`b`)"),
+        ("deny: { message: no }", "add: [{ type: t, content: {} }]", "rooms changed: 1 (`b`)"),
+        ("a: 1", "'a': 1", "rules and groups say the same"),
+    ] {
+        let after = before.replace(old, new);
+        assert_ne!(after, before, "{old}");
+        assert_eq!(differences(&before, &after), want);
+    }
+}

@@ -87,12 +87,12 @@ fn checks_the_top_level() {
         ("rules: []\nrules: []\n", "2:1: key `rules` is already given in line 1"),
         (
             "ruels: []\n",
-            "1:1: unknown key `ruels`; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rules`, `servers`, `tests`; did you mean `rules`?",
+            "1:1: unknown key `ruels`; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rooms`, `rules`, `servers`, `tests`; did you mean `rules`?",
         ),
         (
             "rules: []\n1: x\n? [a]\n: y\n",
-            "2:1: expected a key, found a number; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rules`, `servers`, `tests`\n\
-             3:3: expected a key, found a list; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rules`, `servers`, `tests`",
+            "2:1: expected a key, found a number; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rooms`, `rules`, `servers`, `tests`\n\
+             3:3: expected a key, found a list; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rooms`, `rules`, `servers`, `tests`",
         ),
     ]);
 }
@@ -318,6 +318,6 @@ extra: 1
          10:5: unknown key `alow`; valid here are `allow`, `deny`, `hide`, `name`, `shadow`; did you mean `allow`?\n\
          10:5: a rule needs a `name`\n\
          10:13: `from` needs a `to` beside it\n\
-         11:1: unknown key `extra`; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rules`, `servers`, `tests`",
+         11:1: unknown key `extra`; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rooms`, `rules`, `servers`, `tests`",
     )]);
 }

@@ -34,7 +34,42 @@ fn policy() -> Value {
                 "unless": { "presence": ["busy"] },
             } },
         ],
+        "rooms": [
+            { "name": "a", "when": {
+                "requester": { "group": "list" },
+                "preset": ["private_chat", "public_chat"],
+                "visibility": "private",
+                "invites": [{ "server": "c.org" }],
+                "name": ["team-*"],
+                "admin": false,
+            }, "add": [
+                { "type": "org.one", "state_key": "x", "content": { "a": [1, null] } },
+            ] },
+            { "name": "b", "when": { "preset": "trusted_private_chat", "name": "x*" }, "deny": {
+                "errcode": "ONE.ORG_NO",
+                "message": "no",
+                "status": 400,
+            } },
+        ],
         "tests": [
+            {
+                "room": {
+                    "requester": "@ann:one.org",
+                    "preset": "private_chat",
+                    "visibility": "private",
+                    "invites": ["@x:c.org"],
+                    "name": "team-x",
+                    "admin": false,
+                },
+                "adds": ["org.one"],
+                "not": "org.two",
+                "denied": false,
+            },
+            {
+                "given": { "groups": { "later": ["@sue:one.org"] } },
+                "room": { "requester": "@sue:one.org", "preset": "trusted_private_chat", "name": "x" },
+                "denied": "ONE.ORG_NO",
+            },
             { "sender": "@y:c.org", "reaches": "@x:c.org", "not": ["@b:c.org"] },
             {
                 "given": { "groups": { "later": ["@sue:one.org"] } },
@@ -86,6 +121,8 @@ fn every_value_may_be_wrong_and_every_map_have_a_key_too_many() {
     let mut found = Vec::new();
     pointers(&policy, String::new(), &mut found);
     assert!(found.len() > 60, "{}", found.len());
+    // Anything goes in what an event holds.
+    found.retain(|(at, _)| !at.contains("/content"));
     for (at, is_map) in found {
         if !at.is_empty() {
             let mut policy = policy.clone();

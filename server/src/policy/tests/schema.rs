@@ -28,6 +28,7 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "cannot read the members file",
     "contains itself",
     "has its members from the policy",
+    "is added twice",
     "is already declared",
     "is not declared",
     "no group has a name",

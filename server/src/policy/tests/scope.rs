@@ -134,7 +134,8 @@ fn checks_switches() {
     );
 }
 
-const TOP: &str = "`groups`, `inbound`, `local`, `ours`, `outbound`, `rules`, `servers`, `tests`";
+const TOP: &str =
+    "`groups`, `inbound`, `local`, `ours`, `outbound`, `rooms`, `rules`, `servers`, `tests`";
 const FIELDS: &str = "`currently_active`, `last_active_ts`, `presence`, `status_msg`";
 
 #[test]

@@ -89,9 +89,9 @@ fn a_failure_says_why() {
 
 #[test]
 fn checks_tests() {
-    const KEYS: &str = "`given`, `not`, `reaches`, `recipient`, `sees`, `sender`";
+    const KEYS: &str = "`given`, `not`, `reaches`, `recipient`, `room`, `sees`, `sender`";
     const FORMS: &str =
-        "either `sender` with `reaches` or `not`, or `recipient` with `sees` or `not`";
+        "either `sender` with `reaches` or `not`, or `recipient` with `sees` or `not`, or `room`";
     for (test, want) in [
         ("x", format!("5: expected a test, a map with {FORMS}, found a text")),
         ("{}", format!("5: a test needs {FORMS}")),

@@ -1,0 +1,76 @@
+//! One question about a room that somebody wants to create.
+
+use presence_router_client::{
+    Error, Refusal,
+    v1::{OnCreateRoomRequest, OnCreateRoomResponse, StateKey},
+};
+use pyo3::{
+    exceptions::PyTypeError,
+    prelude::*,
+    types::{PyDict, PyList},
+};
+
+use crate::calls::{Caller, Failure};
+
+/// A denial: HTTP status, errcode, message, and the rule that says so.
+pub(crate) type Denial = (u32, String, String, String);
+
+/// A state event to add: type, state key, content as JSON, and the rule that adds it.
+pub(crate) type Event = (String, String, String, String);
+
+/// What is to become of a room: a denial, or events to add.
+pub(crate) type Verdict = (Option<Denial>, Vec<Event>);
+
+/// A question, from the dictionary that Python makes of it.
+pub(crate) fn question(room: &Bound<'_, PyDict>) -> PyResult<OnCreateRoomRequest> {
+    let get =
+        |key: &str| room.get_item(key)?.ok_or_else(|| PyTypeError::new_err(format!("no `{key}`")));
+    let state = get("initial_state")?;
+    let state: Vec<(String, String)> = state.cast::<PyList>()?.extract()?;
+    let initial_state =
+        state.into_iter().map(|(r#type, state_key)| StateKey { r#type, state_key }).collect();
+    Ok(OnCreateRoomRequest {
+        requester: get("requester")?.extract()?,
+        is_admin: get("is_admin")?.extract()?,
+        preset: get("preset")?.extract()?,
+        visibility: get("visibility")?.extract()?,
+        invites: get("invites")?.extract()?,
+        name: get("name")?.extract()?,
+        initial_state,
+        ..OnCreateRoomRequest::default()
+    })
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// What is to become of a room.
+    pub(crate) async fn on_create_room(
+        &self,
+        room: OnCreateRoomRequest,
+    ) -> Result<Verdict, Failure> {
+        let client = self.client.with_deadline(self.deadline);
+        match client.on_create_room(room).await {
+            Ok(answer) => Ok(verdict(answer)),
+            // Its requester made it so. Without a verdict it could be created, and
+            // that would be a way around every denial.
+            Err(Error::Refused(refusal)) if is_about_size(&refusal) => {
+                let message = "The room has too long a name, or too many invites or events";
+                let denial = (413, "M_TOO_LARGE".to_owned(), message.to_owned(), String::new());
+                Ok((Some(denial), Vec::new()))
+            }
+            Err(why) => Err(why.into()),
+        }
+    }
+}
+
+fn verdict(answer: OnCreateRoomResponse) -> Verdict {
+    let denial = answer.denial.map(|why| (why.http_status, why.errcode, why.message, why.rule));
+    let events = answer.added_events.into_iter();
+    let events = events.map(|event| (event.r#type, event.state_key, event.content, event.rule));
+    (denial, events.collect())
+}
+
+fn is_about_size(refusal: &Refusal) -> bool {
+    matches!(refusal.reason.as_deref(), Some("ROOM_TOO_LARGE" | "MESSAGE_TOO_LARGE"))
+}

@@ -1,0 +1,143 @@
+//! The contract's service for rooms: checks the question, and says the policy's
+//! verdict in the contract's words.
+
+use std::sync::Arc;
+
+use presence_router_proto::server::room_service_server::RoomService;
+use presence_router_proto::v1::{
+    ErrorReason, FieldViolation, OnCreateRoomRequest, OnCreateRoomResponse, RoomDenial, StateEvent,
+};
+use tonic::{Request, Response, Status};
+
+use super::access::Answered;
+use super::fault::Fault;
+use super::server::Limits;
+use super::{request, unary};
+use crate::live::{InForce, Live};
+use crate::policy::rooms::{Room, Verdict, decide};
+use crate::routing::caller::Caller;
+use crate::routing::user_id::UserId;
+
+/// Most people who are invited, and most events of the initial state.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Most bytes of a room's name: those of a whole Matrix event.
+const MAX_NAME_BYTES: usize = 65_536;
+
+/// Invites that are decided about at once.
+const INLINE_INVITES: usize = 256;
+
+/// The service for rooms over the policy in force.
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    live: Arc<Live>,
+    limits: Limits,
+}
+
+// === impl Rooms ===
+
+impl Rooms {
+    /// A service over what is in force.
+    pub fn new(live: Arc<Live>, limits: Limits) -> Self {
+        Self { live, limits }
+    }
+}
+
+#[tonic::async_trait]
+impl RoomService for Rooms {
+    async fn on_create_room(
+        &self,
+        request: Request<OnCreateRoomRequest>,
+    ) -> Result<Response<OnCreateRoomResponse>, Status> {
+        let request = request.into_inner();
+        let caller = request::caller(&request.server_names)?;
+        within_bounds(&request)?;
+        let longest = self.limits.at_least;
+        request::at_least(&self.live, "at_least", &request.at_least, longest).await?;
+        // Of that revision, or a later one.
+        let in_force = self.live.in_force();
+        let (revision, limit) = (in_force.current.revision, self.limits.response_bytes);
+        // Globs over a long name take their time too.
+        let name = request.name.as_ref().map_or(0, String::len);
+        let long = request.invites.len() > INLINE_INVITES || name > INLINE_INVITES;
+        let answer = move || answer(&in_force, &caller, &request, limit);
+        let answer = if long {
+            // Too long for a thread on which other calls wait.
+            tokio::task::spawn_blocking(answer).await.map_err(|_| Fault::Internal)?
+        } else {
+            answer()
+        }?;
+        let answered = answer.added_events.len() + usize::from(answer.denial.is_some());
+        Ok(Answered { asked: 1, answered, revision }.on(answer))
+    }
+}
+
+/// Refuses what is more than a room may have.
+fn within_bounds(request: &OnCreateRoomRequest) -> Result<(), Fault> {
+    let name = request.name.as_ref().map_or(0, String::len);
+    for (field, found, unit, limit) in [
+        ("name", name, "bytes", MAX_NAME_BYTES),
+        ("invites", request.invites.len(), "entries", MAX_ENTRIES),
+        ("initial_state", request.initial_state.len(), "entries", MAX_ENTRIES),
+    ] {
+        if found > limit {
+            return Err(Fault::RoomTooLarge { field, found, unit, limit });
+        }
+    }
+    Ok(())
+}
+
+fn answer(
+    in_force: &InForce,
+    caller: &Caller,
+    request: &OnCreateRoomRequest,
+    limit: usize,
+) -> Result<OnCreateRoomResponse, Fault> {
+    let initial_state = request.initial_state.iter();
+    let room = Room {
+        requester: requester(&request.requester, caller)?,
+        is_admin: request.is_admin,
+        preset: request.preset.as_deref(),
+        visibility: request.visibility.as_deref(),
+        invites: request.invites.iter().filter_map(|id| UserId::parse(id).ok()).collect(),
+        name: request.name.as_deref(),
+        initial_state: initial_state.map(|key| (&*key.r#type, &*key.state_key)).collect(),
+    };
+    let InForce { current, applied } = in_force;
+    let revision = current.revision.to_string();
+    let mut answer = OnCreateRoomResponse { revision, ..OnCreateRoomResponse::default() };
+    match decide(&applied.policy, &current.snapshot, &room) {
+        Verdict::Denied { rule, denial } => {
+            answer.denial = Some(RoomDenial {
+                errcode: denial.errcode.clone(),
+                message: denial.message.clone(),
+                http_status: denial.status.into(),
+                rule: rule.to_owned(),
+            });
+        }
+        Verdict::Created(events) => {
+            let events = events.into_iter().map(|(rule, event)| StateEvent {
+                r#type: event.event_type.clone(),
+                state_key: event.state_key.clone(),
+                content: event.content.clone(),
+                rule: rule.to_owned(),
+            });
+            answer.added_events = events.collect();
+        }
+    }
+    unary::within(answer, limit)
+}
+
+fn requester<'r>(id: &'r str, caller: &Caller) -> Result<UserId<'r>, Fault> {
+    let bad = |reason, description: String| Fault::BadFields {
+        reason,
+        violations: vec![FieldViolation { field: "requester".to_owned(), description }],
+    };
+    let user = UserId::parse(id)
+        .map_err(|error| bad(ErrorReason::UserIdInvalid, format!("is not a user id: {error}")))?;
+    if !caller.holds(user.server()) {
+        let why = "lives on none of `server_names`: a homeserver creates rooms for its own users";
+        return Err(bad(ErrorReason::RequesterNotYours, why.to_owned()));
+    }
+    Ok(user)
+}
