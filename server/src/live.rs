@@ -82,7 +82,7 @@ struct Inputs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
     /// A new policy is in force, at this revision, and what is different in it.
-    Replaced(Revision, Differences),
+    Replaced(Revision, Box<Differences>),
     /// The text, and every file that it names, is the one in force already.
     Unchanged(Revision),
 }
@@ -221,7 +221,8 @@ impl Live {
         let shadows = current.shadows.carried(&applied.policy, &policy, &differences);
         let snapshot = Arc::clone(&policy.snapshot);
         let applied = Arc::new(Applied::new(policy, &text, &writer.inputs));
-        Ok(Loaded::Replaced(self.publish(snapshot, applied, shadows), differences))
+        let revision = self.publish(snapshot, applied, shadows);
+        Ok(Loaded::Replaced(revision, Box::new(differences)))
     }
 
     /// What would change if another policy took the place of the one in force: at

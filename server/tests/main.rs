@@ -28,10 +28,14 @@ mod listen;
 /// What the log says of calls, and what it never says.
 #[cfg(test)]
 mod log;
-/// `check` with warnings, tests of a folder, and what Synapse cannot do; `schema`.
+/// `graph`.
 #[cfg(test)]
 mod picture;
+/// `plan`, of a daemon and of two files.
+#[cfg(test)]
 mod planning;
+/// `check` with warnings, tests of a folder, and what Synapse cannot do; `schema`.
+#[cfg(test)]
 mod policies;
 /// Flags over environment over file over defaults.
 #[cfg(test)]
