@@ -84,7 +84,9 @@ class Grpcurl(unittest.TestCase):
                 "grpc.health.v1.Health",
                 "grpc.reflection.v1.ServerReflection",
                 "grpc.reflection.v1alpha.ServerReflection",
+                "presence_router.v1.PolicyService",
                 SERVICE,
+                "presence_router.v1.RoomService",
             ],
         )
 

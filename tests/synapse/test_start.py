@@ -154,7 +154,7 @@ def test_complaints_are_what_synapse_says_of_log_contexts(tmp_path: Path) -> Non
 
 def test_synapse_starts_and_syncs_without_a_daemon(tmp_path: Path) -> None:
     # With the block of the README, as it stands there but for the address.
-    (block,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    block, *_ = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
     modules = yaml.safe_load(block)["modules"]
     modules[0]["config"]["address"] = SOCKET
     homeserver = Homeserver(tmp_path, modules=modules)
