@@ -90,7 +90,9 @@ impl Policy {
             // By turns: what begins to allow or ends to deny gains.
             let mut of = |pairs: &[Pairs], [ends, begins]: [[&[Product]; 2]; 2]| {
                 let mut count = Count::default();
-                for (within, without) in [(begins[1], begins[0]), (ends[0], ends[1])] {
+                // Of a rule that allowed and denies now, a pair may be in both.
+                let others = [ends[1], begins[1]].concat();
+                for (within, without) in [(begins[1], begins[0]), (ends[0], others.as_slice())] {
                     if !within.is_empty() {
                         let more = difference.share(pairs, within, without, &mut steps).ok()?;
                         count.named += more.named;
