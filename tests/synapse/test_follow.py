@@ -13,8 +13,8 @@ from presence_router import follow
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    yield from start_world(tmp_path_factory.mktemp("follow"), deadline_ms=500)
+def world(tmp_path_factory: pytest.TempPathFactory, interface: str) -> Iterator[World]:
+    yield from start_world(tmp_path_factory.mktemp("follow"), interface, deadline_ms=500)
 
 
 def status(user: User) -> dict[str, Any]:

@@ -131,6 +131,20 @@ def test_no_process_had_reason_to_complain(world: World) -> None:
         assert process.our_warnings() == [], process.name
 
 
+def test_a_change_is_followed_and_by_the_writer_alone(world: World) -> None:
+    cluster = world.cluster
+    ann, bob = world.user("ann", cluster.writer), world.user("bob", cluster.sync)
+    world.daemon.apply([])
+    ann.set_presence("online", "lunch")
+    bob.sync()
+    poll = bob.poll()
+    world.daemon.apply([allow(ann, bob)])
+    assert poll.result()[ann.id]["status_msg"] == "lunch"
+    sent = 'presence_router_followed_total{what="senders"}'
+    who = [process.name for process in cluster.processes if process.metrics().get(sent, 0) > 0]
+    assert who == [cluster.writer.name]
+
+
 def test_the_daemon_dies_and_returns_while_the_workers_stay(world: World) -> None:
     ann, bob = world.pair()
     processes = world.cluster.processes

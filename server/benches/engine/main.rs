@@ -22,6 +22,7 @@ use presence_router_server::live::{Current, Tallies};
 use presence_router_server::revision::{Epoch, Revision};
 use presence_router_server::routing::caller::Caller;
 use presence_router_server::routing::engine::Edit;
+use presence_router_server::routing::plan::{Effect, Product, Rule, Set};
 use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::stream::route::Route;
 use prost::Message;
@@ -195,17 +196,32 @@ fn edits(mut world: World) {
     println!("  one membership, to the next snapshot: p50 {:?}, p99 {:?}", took[1000], took[1980]);
 }
 
-/// Another plan over the same directory.
+/// Another plan over the same directory: a thousand rules more, and then ten of
+/// them otherwise.
 fn reload(world: &World) {
-    let start = Instant::now();
-    let engine = world.engine.with_plan(&world.plan).unwrap();
-    let snapshot = black_box(engine.snapshot());
-    println!(
-        "  another plan, {} groups, to the next snapshot: {:.2?}",
-        world.plan.groups.len(),
-        start.elapsed()
-    );
-    drop(snapshot);
+    let groups = world.plan.groups.len();
+    let with = |rules: usize, shift: usize| {
+        let mut plan = world.plan.clone();
+        plan.rules.extend((0..rules).map(|i| {
+            let to = if i < 10 { i + shift } else { i + 1 };
+            let product =
+                Product { senders: Set::Group(i % groups), recipients: Set::Group(to % groups) };
+            Rule { effect: Effect::Allow, shadow: false, products: vec![product] }
+        }));
+        plan
+    };
+    let mut before = None;
+    for (what, plan) in [("1,000 rules more", with(1000, 1)), ("ten rules others", with(1000, 7))] {
+        let start = Instant::now();
+        let engine = before.as_ref().unwrap_or(&world.engine).with_plan(&plan).unwrap();
+        let snapshot = black_box(engine.snapshot());
+        println!(
+            "  another plan, {groups} groups, {what}, to the next snapshot: {:.2?}",
+            start.elapsed()
+        );
+        drop(snapshot);
+        before = Some(engine);
+    }
 }
 
 /// Medians of a call to each side, and of the ratio, measured in turns.
