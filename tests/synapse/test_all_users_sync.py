@@ -41,13 +41,15 @@ class Twin:
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Twin]]:
+def twins(
+    tmp_path_factory: pytest.TempPathFactory, interface: str
+) -> Iterator[dict[str, Twin]]:
     """One Synapse that may say ALL, and one that may not; users are equally named."""
 
     def worlds(way: str) -> Iterator[World]:
         # What is sent again comes whenever it likes.
         directory = tmp_path_factory.mktemp(way)
-        return start_world(directory, all_users=way, follow_changes=False)
+        return start_world(directory, interface, all_users=way, follow_changes=False)
 
     for one, other in zip(worlds("auto"), worlds("never"), strict=True):
         for world in (one, other):

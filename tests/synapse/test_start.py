@@ -109,7 +109,7 @@ def test_a_bad_config_stops_synapse_and_names_the_key(name: str, tmp_path: Path)
         assert text in output
 
 
-@pytest.mark.parametrize("name", ["deadline out of range", "several"])
+@pytest.mark.parametrize("name", BAD)
 def test_a_bad_config_of_the_legacy_interface_too(name: str, tmp_path: Path) -> None:
     config, path, texts = BAD[name]
     entry = {"module": MODULE, "config": config}
