@@ -57,6 +57,22 @@ async fn both_languages_say_the_same() {
 }
 
 #[tokio::test]
+async fn what_is_cut_short_stays_apart() {
+    let files = Files::new();
+    let long = "@somebody-with-a-very-long-name:example.org";
+    let policy = format!(
+        "groups: {{ everyone: ['@ann:a.org'] }}
+rules:
+  - {{ name: one, allow: {{ from: '{long}', to: {{ group: everyone }} }} }}
+  - {{ name: two, allow: {{ from: ['{long}', '@joe:a.org'], to: everyone }} }}
+"
+    );
+    let dot = drawn(&["graph", &files.write("policy.yaml", policy)]).await;
+    assert_eq!(dot.matches("[label=\"everyone\"]").count(), 2, "{dot}");
+    assert_eq!(dot.matches("[label=\"@somebody-with-").count(), 2, "{dot}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_drawn_is_said() {
     let said = cannot_run(&["graph", "/nowhere/policy.yaml"]).await;
     assert!(said.contains("cannot read the policy `/nowhere/policy.yaml`"), "{said}");

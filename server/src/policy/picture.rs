@@ -52,19 +52,23 @@ impl Picture {
         let denies: Vec<Product> =
             takes_part(Effect::Deny).flat_map(|(_, products)| products.iter().cloned()).collect();
         let mut steps = MOST_STEPS;
-        let mut sets: BTreeMap<String, usize> = BTreeMap::new();
+        // By all of the words, and whether they are a group's name: what is cut short
+        // for the picture, or called `everyone`, is not another set for that.
+        let mut sets: BTreeMap<(bool, String), usize> = BTreeMap::new();
         let mut words = Vec::new();
-        let mut place = |set: String| {
-            *sets.entry(set).or_insert_with_key(|set| {
-                words.push(set.clone());
+        let mut place = |is_group: bool, set: String| {
+            *sets.entry((is_group, set)).or_insert_with_key(|(_, set)| {
+                words.push(short(set));
                 words.len() - 1
             })
         };
+        let is_group = |set: &SetExpr| matches!(set, SetExpr::Group { .. });
         let mut arrows: BTreeMap<(usize, usize), Vec<Product>> = BTreeMap::new();
         for (rule, products) in takes_part(Effect::Allow) {
             match &rule.pairs {
                 Written::Product { from, to } => {
-                    let ends = (place(said(from)), place(said(to)));
+                    let from = place(is_group(from), said(from));
+                    let ends = (from, place(is_group(to), said(to)));
                     arrows.entry(ends).or_default().extend(products.iter().cloned());
                 }
                 Written::Within { groups, .. } => {
@@ -74,7 +78,7 @@ impl Picture {
                     // The products of a `within` come in the order of the groups.
                     names.truncate(products.len());
                     for (name, product) in names.into_iter().zip(products) {
-                        let group = place(name.clone());
+                        let group = place(true, name.clone());
                         arrows.entry((group, group)).or_default().push(product.clone());
                     }
                 }
@@ -115,11 +119,11 @@ fn visible(products: &[Product], denies: &[Product], steps: &mut u64) -> Option<
     Some(all)
 }
 
-/// A set in a few words.
+/// A set in words.
 fn said(set: &SetExpr) -> String {
     let list =
         |sets: &[SetExpr], between: &str| sets.iter().map(said).collect::<Vec<_>>().join(between);
-    let words = match set {
+    match set {
         SetExpr::User(user) => user.id.clone(),
         SetExpr::Everyone => "everyone".to_owned(),
         SetExpr::Server(globs) => {
@@ -134,9 +138,13 @@ fn said(set: &SetExpr) -> String {
         SetExpr::Union(sets) => list(sets, ", "),
         SetExpr::AllOf(sets) => list(sets, " and "),
         SetExpr::Difference { any, except } => format!("{} except {}", said(any), said(except)),
-    };
+    }
+}
+
+/// Words, or as many of them as a picture has room for.
+fn short(words: &str) -> String {
     if words.chars().count() <= MOST_WORDS {
-        return words;
+        return words.to_owned();
     }
     let begin: String = words.chars().take(MOST_WORDS - 1).collect();
     format!("{begin}…")

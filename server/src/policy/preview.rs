@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Policy;
 use super::document::Rule;
 use crate::routing::difference::share::Product;
-use crate::routing::difference::{Budget, Count, Difference, Pairs, TooMuch};
+use crate::routing::difference::{Budget, Count, Difference, Found, Pairs, TooMuch};
 use crate::routing::plan::Effect;
 use crate::routing::snapshot::Snapshot;
 
@@ -41,7 +41,7 @@ pub struct Side {
     /// Servers on which recipients of them live, sorted: named users', and those
     /// in full of open sets.
     pub destinations: Vec<String>,
-    /// Some of the pairs: senders and recipients.
+    /// Some of the pairs, senders and recipients: of those that surely change.
     pub samples: Vec<[String; 2]>,
 }
 
@@ -172,8 +172,10 @@ impl Side {
     }
 }
 
-/// Some pairs of named users, of each product a few.
+/// Some pairs of named users, of each product a few. Of a bound none: they may not
+/// change.
 fn some(all: &[Pairs], most: usize) -> Vec<[u32; 2]> {
+    let all: Vec<&Pairs> = all.iter().filter(|pairs| pairs.found != Found::Bound).collect();
     let each = most.div_ceil(all.len().max(1));
     let mut some: BTreeSet<[u32; 2]> = BTreeSet::new();
     for Pairs { senders, recipients, .. } in all {
