@@ -325,7 +325,9 @@ fn hide(users: Set, what: &plan::Hide) -> Hide {
 
 fn kind(members: &Members, people: &People) -> Kind {
     let list = |numbers: &mut dyn Iterator<Item = u32>| {
-        Kind::Users(List::new(numbers.map(|number| people.id(number).into()).collect()))
+        Kind::Users(List::new(
+            numbers.map(|number| String::from(people.id(number)).into()).collect(),
+        ))
     };
     let listed = members.listed_besides();
     if *members.open() == Open::Nobody {

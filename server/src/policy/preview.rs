@@ -166,7 +166,7 @@ impl Side {
             destinations: destinations.into_iter().map(str::to_owned).collect(),
             samples: some(all, samples)
                 .into_iter()
-                .map(|pair| pair.map(|user| people.id(user).to_owned()))
+                .map(|pair| pair.map(|user| people.id(user).into()))
                 .collect(),
         }
     }

@@ -76,7 +76,8 @@ impl Policy {
         let mut rng = Rng::with_seed(seed);
         let people = snapshot.people();
         let count = u32::try_from(people.count()).unwrap_or(u32::MAX);
-        let named = || (0..count).map(|number| people.id(number));
+        let named: Vec<String> = (0..count).map(|number| people.id(number).into()).collect();
+        let named = || named.iter().map(String::as_str);
         let made_up = self.made_up(snapshot, &mut rng);
         let everybody = u64::from(count) + made_up.len() as u64;
         let exhaustive = everybody * everybody.saturating_sub(1) <= pairs;

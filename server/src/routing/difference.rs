@@ -200,11 +200,11 @@ impl Between<'_> {
     }
 
     /// Users who have been named in between.
-    fn newcomers(&self) -> impl Iterator<Item = (u32, UserId<'_>)> + use<'_> {
+    fn newcomers(&self) -> impl Iterator<Item = (u32, String)> + use<'_> {
         let people = &self.new.people;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let newcomers = number(self.old.people.count())..number(people.count());
-        newcomers.filter_map(|number| Some((number, UserId::parse(people.id(number)).ok()?)))
+        newcomers.map(|number| (number, people.id(number).into()))
     }
 
     /// An earlier set among the users of the later snapshot.
@@ -225,9 +225,11 @@ impl Between<'_> {
         difference: &mut Difference,
     ) -> Result<(), TooMuch> {
         let mut rows: HashMap<Place, RoaringBitmap> = HashMap::new();
+        let mut id = String::new();
         for number in touched {
             self.spend(1)?;
-            let Ok(user) = UserId::parse(self.new.people.id(number)) else { continue };
+            self.new.people.id(number).replace(&mut id);
+            let Ok(user) = UserId::parse(&id) else { continue };
             let before = match self.old.people.who(user) {
                 Who::Named { class, .. } => Before::Class(class),
                 Who::Unnamed(user) => Before::Unnamed(self.old.open_sets_of(user).collect()),

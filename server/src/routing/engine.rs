@@ -170,9 +170,11 @@ impl Engine {
         let named = filled.iter().fold(RoaringBitmap::new(), |all, (_, set)| all | set.named());
         let named = usize::try_from(named.len()).unwrap_or(usize::MAX).saturating_add(users.len());
         if people.count() > FORGOTTEN + named.saturating_mul(2) {
+            let ids: Vec<String> =
+                (0..).take(people.count()).map(|number| people.id(number).into()).collect();
             let memberships = filled.iter().flat_map(|(name, set)| {
-                let users = set.named().iter();
-                users.filter_map(|user| Some((*name, UserId::parse(people.id(user)).ok()?)))
+                let ids = set.named().iter().filter_map(|user| ids.get(place(user)?));
+                ids.filter_map(|id| Some((*name, UserId::parse(id).ok()?)))
             });
             return Self::filled(plan, memberships, named);
         }

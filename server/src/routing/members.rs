@@ -114,11 +114,11 @@ impl Members {
     /// The same set where more users are named: all of `newcomers` whom the open
     /// rule lets in.
     #[must_use]
-    pub(super) fn among<'a>(&self, newcomers: impl Iterator<Item = (u32, UserId<'a>)>) -> Self {
+    pub(super) fn among(&self, newcomers: impl Iterator<Item = (u32, String)>) -> Self {
         let mut members = self.clone();
         if members.open != Open::Nobody {
-            for (number, user) in newcomers {
-                if members.open.contains(user) {
+            for (number, id) in newcomers {
+                if UserId::parse(&id).is_ok_and(|user| members.open.contains(user)) {
                     members.cover(number);
                 }
             }

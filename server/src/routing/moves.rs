@@ -68,9 +68,10 @@ impl Moves<'_> {
     /// What those who moved had, on a side, before they did.
     pub fn signatures(&self, side: Side, caller: &Caller) -> HashSet<Signature> {
         let users = self.sets.values().fold(RoaringBitmap::new(), |all, moved| all | moved);
-        let ids = users.iter().map(|user| self.new.people.id(user));
-        let users = ids.filter_map(|id| UserId::parse(id).ok());
-        users.map(|user| self.old.signature(user, side, caller)).collect()
+        let ids = users.iter().map(|user| String::from(self.new.people.id(user)));
+        let signature =
+            |id: String| Some(self.old.signature(UserId::parse(&id).ok()?, side, caller));
+        ids.filter_map(signature).collect()
     }
 
     /// Whether a part has other members, or may have.

@@ -5,24 +5,22 @@
 //! Numbers are given once and stay with their user, so that sets of an earlier
 //! snapshot mean the same users in a later one.
 
-use std::collections::BTreeMap;
+mod index;
+mod servers;
+
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use presence_router_proto::glob::Glob;
 use roaring::RoaringBitmap;
 use smol_str::SmolStr;
 
+use self::index::{Index, Shard};
+use self::servers::Servers;
 use super::chunked::Chunked;
 use super::user_id::UserId;
-
-/// Users of a shard when it is made: below what a table of 256 places takes.
-const PER_SHARD: usize = 180;
-
-/// Most shards. A snapshot counts a reference to each when it is made.
-const MAX_SHARDS: usize = 8192;
 
 /// All users whom policy or directory name. A clone shares what did not change.
 #[derive(Clone, Debug)]
@@ -30,30 +28,28 @@ pub struct People {
     /// Who has the same gives a user the same number.
     origin: Arc<()>,
     hasher: RandomState,
-    /// By hash. A change copies one of them.
-    shards: Vec<Arc<HashTable<Person>>>,
+    numbers: Arc<Index>,
     /// By number.
-    ids: Chunked<SmolStr>,
-    /// Users by server.
+    persons: Chunked<Person>,
     servers: Arc<Servers>,
 }
 
-/// The servers of named users.
-#[derive(Clone, Debug, Default)]
-struct Servers {
-    /// Places in the other two.
-    places: BTreeMap<Box<str>, u32>,
-    names: Vec<Box<str>>,
-    /// Numbers of the users of each.
-    users: Vec<Arc<RoaringBitmap>>,
-}
-
-/// A named user. 32 bytes, so that one cache line holds what a decision needs.
+/// A named user. 32 bytes, so that one cache line holds what a decision needs:
+/// no more of an id than stands before its server, which many share.
 #[derive(Clone, Debug)]
 struct Person {
-    id: SmolStr,
-    number: u32,
+    /// Of the id what stands before the first colon.
+    name: SmolStr,
+    /// A place in the servers.
+    server: u32,
     class: u32,
+}
+
+/// The id of a named user, in the parts that it is kept as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamedId<'a> {
+    name: &'a str,
+    server: &'a str,
 }
 
 /// A user, as far as a snapshot knows it.
@@ -74,14 +70,13 @@ pub enum Who<'a> {
 // === impl People ===
 
 impl People {
-    /// Room for about so many users. More only make shards larger.
+    /// Room for about so many users. More only take longer to find.
     pub(super) fn for_about(users: usize) -> Self {
-        let shards = (users / PER_SHARD).clamp(1, MAX_SHARDS);
         Self {
             origin: Arc::default(),
             hasher: RandomState::default(),
-            shards: vec![Arc::default(); shards],
-            ids: Chunked::default(),
+            numbers: Arc::new(Index::for_about(users)),
+            persons: Chunked::default(),
             servers: Arc::default(),
         }
     }
@@ -89,19 +84,19 @@ impl People {
     /// What is known of a user.
     pub fn who<'a>(&self, user: UserId<'a>) -> Who<'a> {
         match self.find(user.as_str()) {
-            Some(Person { number, class, .. }) => Who::Named { number: *number, class: *class },
+            Some((number, Person { class, .. })) => Who::Named { number, class: *class },
             None => Who::Unnamed(user),
         }
     }
 
     /// The number of a named user.
     pub fn number(&self, id: &str) -> Option<u32> {
-        self.find(id).map(|person| person.number)
+        self.find(id).map(|(number, _)| number)
     }
 
     /// The id of a number, empty for a number that nobody has.
-    pub fn id(&self, number: u32) -> &str {
-        usize::try_from(number).ok().and_then(|n| self.ids.get(n)).map_or("", |id| id.as_str())
+    pub fn id(&self, number: u32) -> NamedId<'_> {
+        self.person(number).map_or(NamedId::default(), |person| self.id_of(person))
     }
 
     /// Whether users of both have one number: the one began as a clone of the
@@ -112,22 +107,22 @@ impl People {
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.ids.len()
+        self.persons.len()
     }
 
     /// Every server that some named user lives on, sorted.
     pub fn servers(&self) -> impl Iterator<Item = &str> {
-        self.servers.places.keys().map(|name| &**name)
+        self.servers.places().map(|(name, _)| name)
     }
 
     /// Named users of each server, by its place.
     pub(super) fn users_by_server(&self) -> impl Iterator<Item = &RoaringBitmap> {
-        self.servers.users.iter().map(|users| &**users)
+        self.servers.users()
     }
 
     /// Every server that some user has been named on, with its place.
     pub(super) fn server_places(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.servers.places.iter().map(|(name, place)| (&**name, *place))
+        self.servers.places()
     }
 
     /// All named users.
@@ -138,50 +133,44 @@ impl People {
 
     /// All named users of one server.
     pub fn on_server(&self, name: &str) -> Option<&RoaringBitmap> {
-        let place = *self.servers.places.get(name)?;
-        self.servers.users.get(usize::try_from(place).ok()?).map(|users| &**users)
+        self.servers.users_of(name)
     }
 
     /// All named users of the servers that match.
     pub fn on_servers(&self, glob: &Glob) -> RoaringBitmap {
-        if glob.is_literal() {
-            return self.on_server(glob.as_str()).cloned().unwrap_or_default();
-        }
-        let servers = self.servers.names.iter().zip(&self.servers.users);
-        let matching = servers.filter(|(name, _)| glob.matches(name));
-        matching.fold(RoaringBitmap::new(), |all, (_, some)| all | &**some)
+        self.servers.users_of_matching(glob)
     }
 
     /// The number of a user, given now if it has none; and whether it was.
     /// `None`: there are no numbers left.
     pub(super) fn name(&mut self, user: UserId<'_>) -> Option<(u32, bool)> {
-        let hash = self.hasher.hash_one(user.as_str());
-        let shard = self.shard_of(hash);
-        let table = self.shards.get(shard)?;
-        if let Some(person) = table.find(hash, |person| person.id == user.as_str()) {
-            return Some((person.number, false));
+        if let Some(number) = self.number(user.as_str()) {
+            return Some((number, false));
         }
-        let number = u32::try_from(self.ids.len()).ok()?;
-        let id = SmolStr::new(user.as_str());
-        self.ids.push(id.clone());
-        let hasher = self.hasher.clone();
-        let table = Arc::make_mut(self.shards.get_mut(shard)?);
-        let rehash = |person: &Person| hasher.hash_one(person.id.as_str());
-        table.insert_unique(hash, Person { id, number, class: 0 }, rehash);
-        Arc::make_mut(&mut self.servers).add(user.server(), number);
+        let number = u32::try_from(self.count()).ok()?;
+        // It marks a free place.
+        if number == u32::MAX {
+            return None;
+        }
+        let hash = self.hasher.hash_one(user.as_str());
+        Arc::make_mut(&mut self.numbers).insert(hash, number);
+        let servers = Arc::make_mut(&mut self.servers);
+        let server = servers.add(user.server());
+        servers.settle(server, number);
+        self.persons.push(Person { name: SmolStr::new(user.before_server()), server, class: 0 });
         Some((number, true))
     }
 
     /// The class of a named user: one lookup, and no check of the text, which
     /// nobody else can have.
     pub fn class_of(&self, id: &str) -> Option<u32> {
-        self.find(id).map(|person| person.class)
+        self.find(id).map(|(_, person)| person.class)
     }
 
     /// The classes of many users, in their order; `None` for texts that nobody
     /// named has.
     ///
-    /// A lookup waits for memory three times, each time for what the one before
+    /// A lookup waits for memory twice, the second time for what the first one
     /// found. So a few dozen go side by side, a step at a time: the processor
     /// waits for all of them at once.
     pub fn classes_of<'t>(
@@ -191,25 +180,30 @@ impl People {
     ) {
         const LANES: usize = 32;
         loop {
-            let mut lanes: [Option<(&str, u64, &HashTable<Person>)>; LANES] = [None; LANES];
+            let mut lanes: [Option<(&str, u64, &Shard)>; LANES] = [None; LANES];
             for (lane, id) in lanes.iter_mut().zip(&mut ids) {
                 let hash = self.hasher.hash_one(id);
-                let table = self.shards.get(self.shard_of(hash));
-                *lane = table.map(|table| (id, hash, &**table));
+                *lane = self.numbers.shard(hash).map(|shard| (id, hash, shard));
             }
             let mut likely: [Option<&Person>; LANES] = [None; LANES];
             for (likely, lane) in likely.iter_mut().zip(&lanes) {
-                *likely = lane.and_then(|(_, hash, table)| table.iter_hash(hash).next());
+                let number = lane.and_then(|(_, hash, shard)| shard.numbers(hash).next());
+                *likely = number.and_then(|number| self.person(number));
             }
+            // Read before it is known whether it is the one.
+            let classes = likely.map(|person| person.map(|person| person.class));
             let mut any = false;
-            for ((id, hash, table), likely) in lanes.iter().flatten().zip(&likely) {
+            for (((id, hash, shard), likely), class) in
+                lanes.iter().flatten().zip(&likely).zip(classes)
+            {
                 any = true;
-                let person = match likely {
-                    Some(person) if person.id == *id => Some(*person),
-                    Some(_) => table.find(*hash, |person| person.id == *id),
-                    None => None,
+                let class = match likely {
+                    Some(person) if !self.id_of(person).is(id) => {
+                        self.find_in(shard, *hash, id).map(|(_, person)| person.class)
+                    }
+                    _ => class,
                 };
-                found(id, person.map(|person| person.class));
+                found(id, class);
             }
             if !any {
                 return;
@@ -219,59 +213,80 @@ impl People {
 
     /// The place of a named user's server. It stays what it is.
     pub(super) fn server_of(&self, number: u32) -> u32 {
-        let server = UserId::parse(self.id(number)).map_or("", UserId::server);
-        self.servers.places.get(server).copied().unwrap_or(u32::MAX)
+        self.person(number).map_or(u32::MAX, |person| person.server)
     }
 
     /// The name of a server by its place.
     pub(super) fn server(&self, place: u32) -> Option<&str> {
-        self.servers.names.get(usize::try_from(place).ok()?).map(|name| &**name)
+        self.servers.name(place)
     }
 
     /// The class of a named user.
     pub(super) fn class(&self, number: u32) -> Option<u32> {
-        self.find(self.id(number)).map(|person| person.class)
+        self.person(number).map(|person| person.class)
     }
 
     pub(super) fn set_class(&mut self, number: u32, class: u32) {
-        let Some(id) = usize::try_from(number).ok().and_then(|n| self.ids.get(n)) else { return };
-        let hash = self.hasher.hash_one(id.as_str());
-        let shard = self.shard_of(hash);
-        let Some(table) = self.shards.get_mut(shard) else { return };
-        if let Some(person) = Arc::make_mut(table).find_mut(hash, |person| person.number == number)
-        {
+        let person = usize::try_from(number).ok().and_then(|at| self.persons.get_mut(at));
+        if let Some(person) = person {
             person.class = class;
         }
     }
 
-    fn find(&self, id: &str) -> Option<&Person> {
+    fn find(&self, id: &str) -> Option<(u32, &Person)> {
         let hash = self.hasher.hash_one(id);
-        self.shards.get(self.shard_of(hash))?.find(hash, |person| person.id == id)
+        self.find_in(self.numbers.shard(hash)?, hash, id)
     }
 
-    /// The table uses the hash's other bits.
-    fn shard_of(&self, hash: u64) -> usize {
-        let spread = (u128::from(hash.rotate_left(32)) * self.shards.len() as u128) >> 64;
-        usize::try_from(spread).unwrap_or(0)
+    fn find_in(&self, shard: &Shard, hash: u64, id: &str) -> Option<(u32, &Person)> {
+        let mut persons = shard.numbers(hash).filter_map(|n| Some((n, self.person(n)?)));
+        persons.find(|(_, person)| self.id_of(person).is(id))
+    }
+
+    fn person(&self, number: u32) -> Option<&Person> {
+        self.persons.get(usize::try_from(number).ok()?)
+    }
+
+    fn id_of<'a>(&'a self, person: &'a Person) -> NamedId<'a> {
+        NamedId { name: &person.name, server: self.server(person.server).unwrap_or_default() }
     }
 }
 
-// === impl Servers ===
+// === impl NamedId ===
 
-impl Servers {
-    fn add(&mut self, name: &str, number: u32) {
-        let place = match self.places.get(name) {
-            Some(place) => *place,
-            None => {
-                let place = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-                self.places.insert(name.into(), place);
-                self.names.push(name.into());
-                self.users.push(Arc::default());
-                place
-            }
-        };
-        if let Some(users) = usize::try_from(place).ok().and_then(|at| self.users.get_mut(at)) {
-            Arc::make_mut(users).insert(number);
-        }
+impl NamedId<'_> {
+    /// Whether it is this text.
+    fn is(self, text: &str) -> bool {
+        let rest = text.strip_prefix(self.name).and_then(|rest| rest.strip_prefix(':'));
+        rest == Some(self.server)
+    }
+
+    /// Bytes of the id.
+    #[expect(clippy::len_without_is_empty, reason = "no user's id is empty")]
+    pub fn len(self) -> usize {
+        self.name.len() + 1 + self.server.len()
+    }
+
+    /// Writes it in place of a text, which many can share.
+    pub fn replace(self, text: &mut String) {
+        text.clear();
+        text.reserve(self.len());
+        text.push_str(self.name);
+        text.push(':');
+        text.push_str(self.server);
+    }
+}
+
+impl From<NamedId<'_>> for String {
+    fn from(id: NamedId<'_>) -> Self {
+        let mut text = Self::new();
+        id.replace(&mut text);
+        text
+    }
+}
+
+impl fmt::Display for NamedId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.server)
     }
 }

@@ -248,7 +248,12 @@ impl Recipe {
             Self::Match(pattern) => {
                 let matching = patterns.entry(pattern).or_insert_with(|| {
                     let candidates = people.on_servers(pattern.server());
-                    candidates.into_iter().filter(|n| pattern.matches(people.id(*n))).collect()
+                    let mut id = String::new();
+                    let mut matches = |number: &u32| {
+                        people.id(*number).replace(&mut id);
+                        pattern.matches(&id)
+                    };
+                    candidates.into_iter().filter(|number| matches(number)).collect()
                 });
                 opened(Open::Match(pattern.clone()), matching.clone())
             }

@@ -108,6 +108,11 @@ impl<'a> UserId<'a> {
         self.text
     }
 
+    /// What stands before the colon and the server name: sigil and localpart.
+    pub fn before_server(self) -> &'a str {
+        self.text.get(..self.colon).unwrap_or_default()
+    }
+
     /// The server name, port included as written.
     pub fn server(self) -> &'a str {
         self.text.get(self.colon + 1..).unwrap_or_default()

@@ -92,7 +92,7 @@ pub(super) fn any_of(sets: Vec<SetExpression>) -> SetExpression {
 
 /// A list of users, in the order of their bytes.
 pub(super) fn users(numbers: &RoaringBitmap, people: &People) -> UserList {
-    let mut user_ids: Vec<String> = numbers.iter().map(|n| people.id(n).to_owned()).collect();
+    let mut user_ids: Vec<String> = numbers.iter().map(|n| people.id(n).into()).collect();
     user_ids.sort_unstable();
     UserList { user_ids }
 }

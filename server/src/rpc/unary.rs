@@ -89,7 +89,7 @@ pub(super) fn users_for_states(
         .filter(|(_, indexes)| !indexes.is_empty())
         .map(|(recipient, mut state_indexes)| {
             state_indexes.sort_unstable();
-            RecipientStates { user_id: people.id(recipient).to_owned(), state_indexes }
+            RecipientStates { user_id: people.id(recipient).into(), state_indexes }
         })
         .collect();
     recipients.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));

@@ -90,7 +90,8 @@ impl Classified {
                 }
                 // Nobody listed it before, so only open rules can have let it in.
                 None => {
-                    let user = UserId::parse(people.id(number)).ok()?;
+                    let id = String::from(people.id(number));
+                    let user = UserId::parse(&id).ok()?;
                     let lets_in = |id: &&SetId| {
                         at(**id)
                             .and_then(|id| sets.get(id))
