@@ -4,9 +4,6 @@
 //! In steps, so that sets can be sent as they are defined, and other streams
 //! get their turn.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
 use presence_router_proto::wire::{Deliveries, Users};
 
 use super::sets::{Definer, NOBODY, OverBudget, Sets};
@@ -24,8 +21,9 @@ pub(super) struct Batcher {
     /// For each answer of the batch: its place in the stream's answers, and how
     /// many states have it. In the order of first use.
     groups: Vec<Group>,
-    /// Places in `groups` by answer.
-    group_of: HashMap<u32, u32, RandomState>,
+    /// For each state that is looked at in one go, where the answer of its sender
+    /// was found last.
+    known: Vec<Option<u32>>,
     /// For each state that was looked at, its place in `groups`.
     group_of_state: Vec<u32>,
     /// State indexes, in the order of their groups.
@@ -48,7 +46,7 @@ struct Group {
 }
 
 /// A group for states that nobody may see.
-const NO_GROUP: u32 = u32::MAX;
+const NO_GROUP: u32 = u32::MAX - 1;
 
 impl Batcher {
     /// Begins a batch: finds all senders, before anything is made of one.
@@ -57,7 +55,6 @@ impl Batcher {
     pub(super) fn begin(&mut self, users: &Users, people: &People) -> Result<(), Fault> {
         self.senders.clear();
         self.groups.clear();
-        self.group_of.clear();
         self.group_of_state.clear();
         let mut violations = Violations::default();
         let mut refused = Ok(());
@@ -81,8 +78,6 @@ impl Batcher {
     /// there are more.
     ///
     /// Fails if the client's budget has no room for the sets of the batch.
-    ///
-    /// Fails if the client's budget has no room for the sets of the batch.
     pub(super) fn advance(
         &mut self,
         users: &Users,
@@ -91,14 +86,17 @@ impl Batcher {
         definer: &mut Definer<'_>,
     ) -> Result<bool, OverBudget> {
         let next = self.group_of_state.len();
-        for (sender, user) in self.senders.iter().zip(users.iter()).skip(next).take(most) {
+        // First of all of them, so that the processor can wait for many at once.
+        self.known.clear();
+        self.known.extend(self.senders.iter().skip(next).take(most).map(|sender| match sender {
+            Sender::Class(class) => sets.known(*class, Side::Sender),
+            Sender::Unnamed => None,
+        }));
+        let states = self.senders.iter().zip(users.iter()).skip(next);
+        for ((sender, user), known) in states.zip(&self.known) {
             // What was used in this batch holds; of all else it must be asked.
-            let known = match sender {
-                Sender::Class(class) => sets.known(*class, Side::Sender),
-                Sender::Unnamed => None,
-            };
-            let group = match known.and_then(|answer| self.group_of.get(&answer)) {
-                Some(group) => *group,
+            let group = match known.and_then(|answer| sets.noted(answer)) {
+                Some(group) => group,
                 None => {
                     let answer = match sender {
                         Sender::Class(class) => sets.of_class(*class, Side::Sender, definer),
@@ -116,13 +114,16 @@ impl Batcher {
                             }
                         },
                     }?;
-                    let groups = &mut self.groups;
-                    *self.group_of.entry(answer).or_insert_with(|| {
-                        if sets.answer(answer).0 == NOBODY {
-                            return NO_GROUP;
-                        }
-                        groups.push(Group { answer, end: 0 });
-                        u32::try_from(groups.len() - 1).unwrap_or(NO_GROUP)
+                    // Another user may have led to the same answer.
+                    sets.noted(answer).unwrap_or_else(|| {
+                        let group = if sets.answer(answer).0 == NOBODY {
+                            NO_GROUP
+                        } else {
+                            self.groups.push(Group { answer, end: 0 });
+                            u32::try_from(self.groups.len() - 1).unwrap_or(NO_GROUP)
+                        };
+                        sets.note(answer, group);
+                        group
                     })
                 }
             };

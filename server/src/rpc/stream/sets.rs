@@ -72,18 +72,27 @@ pub(super) struct Told {
     used: u64,
 }
 
-/// Counterparts, as the stream has told them.
+/// Counterparts, as the stream has told them. 32 bytes, since a batch may use
+/// another for each state.
 #[derive(Debug)]
 struct Answer {
-    key: Key,
     /// The set of them.
     set_id: u64,
-    /// Sets of its hides: places in `hidden`.
-    hidden: Vec<usize>,
+    /// The last request that used it, and what it noted of it.
+    used: u64,
+    note: u32,
     /// Whether it holds no more.
     void: bool,
-    /// The last request that used it.
-    used: u64,
+    hides: bool,
+    made_of: Box<MadeOf>,
+}
+
+/// What is of interest when something changes.
+#[derive(Debug, Default)]
+struct MadeOf {
+    key: Key,
+    /// Sets of its hides: places in `hidden`.
+    hidden: Vec<usize>,
 }
 
 /// What makes an answer.
@@ -114,6 +123,8 @@ pub(super) struct Definer<'a> {
 struct ByClass(Vec<Option<Box<[u32; PAGE]>>>);
 
 const PAGE: usize = 1024;
+/// In place of a note, where there is none.
+const UNNOTED: u32 = u32::MAX;
 /// What is not known of a class.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -190,7 +201,29 @@ impl Sets {
 
     /// The set of an answer, and its hides.
     pub(super) fn answer(&self, place: u32) -> (u64, &[Vec<u8>]) {
-        self.at(place).map_or((NOBODY, &[]), |answer| (answer.set_id, &answer.key.hides))
+        let answer = usize::try_from(place).ok().and_then(|at| self.answers.get(at));
+        match answer {
+            Some(Answer { set_id, hides: true, made_of, .. }) => (*set_id, &made_of.key.hides),
+            Some(Answer { set_id, .. }) => (*set_id, &[]),
+            None => (NOBODY, &[]),
+        }
+    }
+
+    /// What the request under way noted of an answer. `None`: nothing, and it may
+    /// hold no more.
+    pub(super) fn noted(&self, place: u32) -> Option<u32> {
+        let answer = self.answers.get(usize::try_from(place).ok()?)?;
+        let holds = answer.used == self.request && !answer.void && answer.note != UNNOTED;
+        holds.then_some(answer.note)
+    }
+
+    /// Notes something of an answer that the request under way uses; not
+    /// `u32::MAX`.
+    pub(super) fn note(&mut self, place: u32, note: u32) {
+        let answer = usize::try_from(place).ok().and_then(|at| self.answers.get_mut(at));
+        if let Some(answer) = answer {
+            answer.note = note;
+        }
     }
 
     /// Where the answer of a signature was found last. It may hold no more.
@@ -238,15 +271,15 @@ impl Sets {
         Ok(place)
     }
 
-    fn at(&self, place: u32) -> Option<&Answer> {
-        self.answers.get(usize::try_from(place).ok()?)
-    }
-
     /// Notes that an answer is used, if it holds.
     fn uses(&mut self, place: u32) -> bool {
         let request = self.request;
         let answer = usize::try_from(place).ok().and_then(|at| self.answers.get_mut(at));
-        answer.filter(|answer| !answer.void).map(|answer| answer.used = request).is_some()
+        let Some(answer) = answer.filter(|answer| !answer.void) else { return false };
+        if answer.used != request {
+            (answer.used, answer.note) = (request, UNNOTED);
+        }
+        true
     }
 
     fn define_answer(
@@ -319,7 +352,9 @@ impl Sets {
         }
         self.hidden.refer(&hidden);
         let used = self.request;
-        self.answers.push(Answer { key, set_id, hidden, void: false, used });
+        let (void, hides, note) = (false, !key.hides.is_empty(), UNNOTED);
+        let made_of = Box::new(MadeOf { key, hidden });
+        self.answers.push(Answer { set_id, used, note, void, hides, made_of });
         place
     }
 

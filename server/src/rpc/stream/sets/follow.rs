@@ -94,11 +94,11 @@ impl Sets {
             told.is_none_or(|told| told.empty)
         };
         let is_void = |answer: &Answer| {
-            let parts = &answer.key.parts;
-            (hides && answer.key.hides_anything)
-                || (!gone.is_empty() && parts.iter().any(|part| gone.contains(part)))
+            let key = &answer.made_of.key;
+            (hides && key.hides_anything)
+                || (!gone.is_empty() && key.parts.iter().any(|part| gone.contains(part)))
                 // Of those whom nobody may see nothing is said.
-                || (!emptied.is_empty() && parts.iter().all(is_empty))
+                || (!emptied.is_empty() && key.parts.iter().all(is_empty))
         };
         let void = (0..).zip(&self.answers).filter(|(_, answer)| !answer.void && is_void(answer));
         let void: Vec<usize> = void.map(|(place, _)| place).collect();
@@ -172,7 +172,7 @@ impl Sets {
         self.voided = 0;
         self.places.clear();
         for (place, answer) in (0..).zip(&self.answers) {
-            self.places.insert(answer.key.clone(), place);
+            self.places.insert(answer.made_of.key.clone(), place);
         }
     }
 }

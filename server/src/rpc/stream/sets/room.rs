@@ -2,7 +2,7 @@
 //! budget. What was not used for longest goes first; what the request under way
 //! uses stays.
 
-use super::{NOBODY, OverBudget, Sets, Told};
+use super::{MadeOf, NOBODY, OverBudget, Sets, Told};
 use crate::rpc::stream::ledger::Word;
 
 // === impl Sets ===
@@ -38,8 +38,8 @@ impl Sets {
             return;
         };
         answer.void = true;
-        let (set_id, hidden) = (answer.set_id, std::mem::take(&mut answer.hidden));
-        let key = std::mem::take(&mut answer.key);
+        let set_id = answer.set_id;
+        let MadeOf { key, hidden } = std::mem::take(&mut *answer.made_of);
         self.voided += 1;
         self.places.remove(&key);
         if set_id != NOBODY {
