@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
-use presence_router_proto::v1::{InterestQuery, Open, StateBatch};
+use presence_router_proto::v1::{Changed, InterestQuery, Open, StateBatch};
 use presence_router_server::live::Loaded;
 use presence_router_server::rpc::server::Limits;
 use tonic::Code;
@@ -38,6 +38,23 @@ async fn route(stream: &mut Stream, sets: &mut Sets, users: &[&str]) -> (usize, 
             }
             Told::Deliveries(answer) => {
                 return (parts, answer.deliveries.iter().map(|d| d.recipients_set_id).collect());
+            }
+            other => panic!("not expected: {other:?}"),
+        }
+    }
+}
+
+/// Reloads, and takes all that comes before the change and itself.
+async fn follow(daemon: &Daemon, policy: &str, stream: &mut Stream, sets: &mut Sets) -> Changed {
+    daemon.reload(policy).unwrap();
+    loop {
+        match stream.next().await.unwrap().unwrap() {
+            Told::SetPart(part) => sets.define(part),
+            // `Sets` would object to one that another refers to.
+            Told::SetRetired(retired) => sets.retire(retired.id),
+            Told::Changed(changed) => {
+                assert_eq!(changed.revision, daemon.revision());
+                return changed;
             }
             other => panic!("not expected: {other:?}"),
         }
@@ -116,23 +133,36 @@ async fn a_reload_retires_and_ids_are_never_used_again() {
     assert_eq!(parts, 0, "nor does a policy with problems");
 
     for policy in [NOBODY, TEAMS] {
-        daemon.reload(policy).unwrap();
-        let revision = daemon.revision();
-        loop {
-            match stream.next().await.unwrap().unwrap() {
-                // `Sets` would object to one that another refers to.
-                Told::SetRetired(retired) => sets.retire(retired.id),
-                Told::Changed(changed) => {
-                    assert_eq!(changed.revision, revision);
-                    assert!(!changed.gained.is_empty() || !changed.lost.is_empty());
-                    break;
-                }
-                other => panic!("not expected: {other:?}"),
-            }
-        }
-        assert_eq!(sets.bytes(), 0, "of another policy nothing is kept");
+        let changed = follow(&daemon, policy, &mut stream, &mut sets).await;
+        assert!(!changed.gained.is_empty() || !changed.lost.is_empty());
+        assert_eq!(sets.bytes(), 0, "nobody is in a set of both");
     }
     // `Sets` would object to an id that was used before.
+    let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
+    assert_eq!(parts, 3);
+}
+
+#[tokio::test]
+async fn a_list_that_the_next_policy_has_too_is_not_sent_again() {
+    let daemon = Daemon::serving(TEAMS).await;
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    let mut sets = Sets::default();
+    let (_, before) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
+    // The groups have other numbers then.
+    let more = "  - { name: more, allow: { from: { group: eve }, to: \"@ann:example.org\" } }";
+    let policy = format!("{TEAMS}{more}").replace("groups:", "groups:\n  eve: [\"@eve:x.org\"]");
+    follow(&daemon, &policy, &mut stream, &mut sets).await;
+    assert_eq!(sets.lists(), (2, 5), "lists stay");
+    let (parts, after) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
+    assert_eq!((parts, sets.lists()), (1, (2, 5)), "what is made of them is said again");
+    assert_ne!(before, after);
+    assert!(sets.contains(after[0], "@sam:example.org"));
+
+    // A list that nothing refers to is kept over one change of policy.
+    follow(&daemon, TEAMS, &mut stream, &mut sets).await;
+    assert_eq!(sets.lists(), (2, 5));
+    follow(&daemon, &policy, &mut stream, &mut sets).await;
+    assert_eq!(sets.lists(), (0, 0));
     let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
     assert_eq!(parts, 3);
 }

@@ -11,13 +11,14 @@
 //! `classes` which users are in the same; [`snapshot`] is all of that at one
 //! moment, [`relation`] who sees whom by it, and [`caller`] which part of that
 //! concerns a homeserver. [`difference`] is who sees whom no more, or anew, from
-//! one snapshot to the next, [`moves`] what that does to sets; [`shadow`] is about
-//! rules that decide nothing. [`engine`] is the writer, `chunked` how its snapshots
+//! one snapshot to the next, [`moves`] what that does to sets, and [`carried`] what
+//! stays of them under another plan; [`shadow`] is about rules that decide nothing. [`engine`] is the writer, `chunked` how its snapshots
 //! share what did not change.
 //!
 //! Pure: no protocol, no database, no file, no clock.
 
 pub mod caller;
+pub mod carried;
 mod chunked;
 mod classes;
 pub mod difference;

@@ -105,6 +105,13 @@ impl Part {
     pub(super) fn deny(&self) -> &[SetId] {
         &self.deny
     }
+
+    /// The same of sets with other ids.
+    pub(super) fn renamed(&self, id: impl Fn(SetId) -> Option<SetId>) -> Option<Self> {
+        let mut deny = self.deny.iter().map(|set| id(*set)).collect::<Option<Vec<_>>>()?;
+        deny.sort_unstable();
+        Some(Self { allow: id(self.allow)?, deny: deny.into(), local_only: self.local_only })
+    }
 }
 
 // === impl Scope ===

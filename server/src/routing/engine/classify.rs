@@ -2,14 +2,12 @@
 //! they have under the plan before. Then only those are looked at who are in a
 //! set that is not in both.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use roaring::RoaringBitmap;
 
 use super::Engine;
+use crate::routing::carried::{Carried, used};
 use crate::routing::classes::{Class, ClassList, Classes, class};
-use crate::routing::members::{Members, Open};
+use crate::routing::members::Open;
 use crate::routing::people::People;
 use crate::routing::roles::Roles;
 use crate::routing::sets::{Evaluated, SetId, at};
@@ -23,15 +21,6 @@ pub(super) struct Classified {
     pub(super) classes: Classes,
     pub(super) list: ClassList,
     pub(super) people: People,
-}
-
-/// What has become of the sets of a plan under the next one.
-struct Carried {
-    /// By the earlier id: the later one.
-    ids: Vec<Option<SetId>>,
-    /// Sets that only the earlier plan has, and those that only the later has.
-    dropped: Vec<SetId>,
-    added: Vec<SetId>,
 }
 
 // === impl Classified ===
@@ -63,7 +52,7 @@ impl Classified {
         if old.classes.len() > 2 * before.classes.count() + 10_000 {
             return None;
         }
-        let carried = Carried::new(before, sets, roles, first);
+        let carried = Carried::between(old, sets, roles);
         let mut touched: RoaringBitmap = (first..u32::try_from(people.count()).ok()?).collect();
         for (all, ids) in [(&old.sets, &carried.dropped), (sets, &carried.added)] {
             for set in ids.iter().filter_map(|id| all.get(at(*id)?)) {
@@ -74,7 +63,7 @@ impl Classified {
             return None;
         }
         let mut people = people.clone();
-        let (mut classes, mut list) = carried.classes(before);
+        let (mut classes, mut list) = translated(before, &carried);
         let added = Memberships::new(carried.added.iter().copied(), sets, people.count());
         let open = |id: &SetId| {
             at(*id).and_then(|id| sets.get(id)).is_some_and(|set| *set.open() != Open::Nobody)
@@ -111,66 +100,23 @@ impl Classified {
     }
 }
 
-/// Sets that some rule names.
-fn used(sets: &Evaluated, roles: &Roles) -> impl Iterator<Item = SetId> + Clone {
-    (0..SetId::try_from(sets.len()).unwrap_or(SetId::MAX)).filter(|id| roles.is_used(*id))
-}
-
-// === impl Carried ===
-
-impl Carried {
-    fn new(before: &Engine, sets: &Evaluated, roles: &Roles, first: u32) -> Self {
-        let old = &before.snapshot;
-        let quickly = |set: &Members| {
-            let named = set.named();
-            (named.range_cardinality(..first), named.min().filter(|least| *least < first))
-        };
-        let mut known: HashMap<_, Vec<(SetId, &Arc<Members>)>> = HashMap::new();
-        for id in used(&old.sets, &old.roles) {
-            let Some(set) = at(id).and_then(|id| old.sets.get(id)) else { continue };
-            known.entry(quickly(set)).or_default().push((id, set));
-        }
-        let mut ids = vec![None; old.sets.len()];
-        let mut added = Vec::new();
-        for id in used(sets, roles) {
-            let Some(set) = at(id).and_then(|id| sets.get(id)) else { continue };
-            let alike = known.get_mut(&quickly(set));
-            let is = |(_, other): &(SetId, &Arc<Members>)| {
-                Arc::ptr_eq(other, set) || other.is_among(first, set)
-            };
-            // The same id if it can be: then nothing has to be translated.
-            let found = alike.and_then(|alike| {
-                let same = alike.iter().position(|other| other.0 == id && is(other));
-                let place = same.or_else(|| alike.iter().position(is))?;
-                Some(alike.swap_remove(place).0)
-            });
-            match found.and_then(at).and_then(|place| ids.get_mut(place)) {
-                Some(slot) => *slot = Some(id),
-                None => added.push(id),
-            }
-        }
-        let dropped = known.into_values().flatten().map(|(id, _)| id).collect();
-        Self { ids, dropped, added }
+/// The classes before, by the ids that their sets have now.
+fn translated(before: &Engine, carried: &Carried) -> (Classes, ClassList) {
+    let list = &before.snapshot.classes;
+    let is_same = |(id, now): (SetId, &Option<SetId>)| now.is_none_or(|now| now == id);
+    if (0..).zip(&carried.ids).all(is_same) {
+        return (before.classes.clone(), list.clone());
     }
-
-    /// The classes before, by the ids of now.
-    fn classes(&self, before: &Engine) -> (Classes, ClassList) {
-        let list = &before.snapshot.classes;
-        let is_same = |(id, now): (SetId, &Option<SetId>)| now.is_none_or(|now| now == id);
-        if (0..).zip(&self.ids).all(is_same) {
-            return (before.classes.clone(), list.clone());
-        }
-        let translated = |id: u32| {
-            let Some(Class { server, sets }) = class(list, id) else { return Class::default() };
-            let now = sets.iter().filter_map(|id| *self.ids.get(at(*id)?)?);
-            let mut sets: Vec<SetId> = now.collect();
-            sets.sort_unstable();
-            Class { server: *server, sets: sets.into() }
-        };
-        let ids = 0..u32::try_from(list.len()).unwrap_or(u32::MAX);
-        let list: ClassList = ids.map(translated).collect();
-        (before.classes.renamed(&list), list)
-    }
+    let translated = |id: u32| {
+        let Some(Class { server, sets }) = class(list, id) else { return Class::default() };
+        let now = sets.iter().filter_map(|id| *carried.ids.get(at(*id)?)?);
+        let mut sets: Vec<SetId> = now.collect();
+        sets.sort_unstable();
+        Class { server: *server, sets: sets.into() }
+    };
+    let ids = 0..u32::try_from(list.len()).unwrap_or(u32::MAX);
+    let list: ClassList = ids.map(translated).collect();
+    (before.classes.renamed(&list), list)
 }
 
 /// For each named user, the sets it is in.

@@ -145,16 +145,6 @@ impl Ledger {
         out.push(Word::Retired(SetRetired { id }));
     }
 
-    /// Ends the life of all sets.
-    pub(super) fn retire_all(&mut self, out: &mut Vec<Word>) {
-        let mut ids: Vec<u64> = self.live.keys().copied().collect();
-        // Sets refer to sets defined before only.
-        ids.sort_unstable_by(|a, b| b.cmp(a));
-        for id in ids {
-            self.retire(id, out);
-        }
-    }
-
     fn add(&mut self, bytes: u64, refers_to: Vec<u64>) -> u64 {
         self.last_id += 1;
         self.used += bytes;
@@ -199,16 +189,17 @@ mod tests {
     use crate::rpc::express;
 
     #[test]
-    fn whoever_refers_is_retired_first() {
+    fn a_set_is_referred_to_until_whoever_refers_is_retired() {
         let (mut ledger, mut out) = (Ledger::new(0), Vec::new());
         let users = |id: &str| UserList { user_ids: vec![id.to_owned()] };
         let (a, b) = (ledger.list(users("@a:x"), &mut out), ledger.list(users("@b:x"), &mut out));
         let both = ledger.define(express::union_of([a, b]), vec![a, b], &mut out);
         assert!(ledger.is_referred(a) && ledger.is_referred(b) && !ledger.is_referred(both));
         out.clear();
-        ledger.retire_all(&mut out);
-        let retired = [both, b, a].map(|id| Word::Retired(SetRetired { id }));
-        assert_eq!(out, retired);
+        ledger.retire(both, &mut out);
+        assert!(!ledger.is_referred(a) && !ledger.is_referred(b));
+        [a, b].into_iter().for_each(|id| ledger.retire(id, &mut out));
+        assert_eq!(out, [both, a, b].map(|id| Word::Retired(SetRetired { id })));
         assert_eq!(ledger.used, 0);
         assert_eq!(ledger.list(users("@a:x"), &mut out), 4, "ids are never used again");
     }

@@ -5,6 +5,9 @@
 //! is not retired must be, from here on, what an answer made anew would refer
 //! to; being equal today is not enough, since the next edit may change the one
 //! and not the other.
+//!
+//! Under another plan all answers end, and with them that worry: a list whose
+//! users are those of a set of the new plan is as good as one sent anew.
 
 use std::collections::HashSet;
 
@@ -40,13 +43,40 @@ impl Sets {
         match definer.snapshot.moves_since(old) {
             Some(moves) if moves.is_empty() => {}
             Some(moves) => self.edit(&moves, (old, scope), definer)?,
-            // Of another plan nothing is known but what it decides.
-            None => {
-                self.ledger.retire_all(definer.out);
-                self.forget();
-            }
+            None => self.replan(old, definer),
         }
         Ok(())
+    }
+
+    /// Goes on under another plan. What anybody may see is another question now,
+    /// so all answers end; but most of what they are made of stays, lists of
+    /// users above all.
+    fn replan(&mut self, old: &Snapshot, definer: &mut Definer<'_>) {
+        let ledger = &self.ledger;
+        // What no answer was made of would otherwise stay for ever.
+        let (used, unused) = std::mem::take(&mut self.parts)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(_, told)| ledger.is_referred(told.id));
+        for place in 0..self.answers.len() {
+            self.end(place, definer.out);
+        }
+        for told in self.hidden.unused(self.request) {
+            self.retire(told, definer.out);
+        }
+        self.forget();
+        let carried = definer.snapshot.carried_from(old);
+        for (part, told) in used {
+            match carried.as_ref().and_then(|carried| carried.part(&part)) {
+                Some(part) => {
+                    self.part_of.insert(told.id, part.clone());
+                    self.parts.insert(part, told);
+                }
+                None => self.retire(told, definer.out),
+            }
+        }
+        for (_, told) in unused {
+            self.retire(told, definer.out);
+        }
     }
 
     fn edit(
