@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use presence_router_proto::server::{RouteStatesResponse, route_states_response::Message as Told};
-use presence_router_proto::v1::{InterestQuery, UserList, set_part::Content};
+use presence_router_proto::v1::{self, InterestQuery, UserList, set_part::Content};
 use presence_router_server::live::Current;
 use presence_router_server::routing::caller::Caller;
 use presence_router_server::routing::plan::{Effect, Ids, Product, Rule, Set};
@@ -19,10 +19,11 @@ use crate::{current_of, turns};
 const RECIPIENTS: usize = 200;
 const ENTRIES: usize = 300;
 
-/// A question, and the ids of its answer.
+/// A question, and the users of its answer.
 struct Case {
     query: InterestQuery,
     ids: UserList,
+    numbers: Vec<u32>,
 }
 
 /// Prints the times, next to what copies the same ids.
@@ -56,6 +57,15 @@ pub(crate) fn interest(world: &World) {
     let mut encode = |case: &Case| case.ids.encode_to_vec();
     let (_, encoded, ratio) = turns(&cases, &mut first, &mut encode);
     println!("    prost's encoding of them as a list {encoded:?}: {ratio:.2} x");
+    let people = current.snapshot.people();
+    let mut collect = |case: &Case| {
+        let mut bytes = Vec::with_capacity(16 * 1024);
+        let ids = case.numbers.iter().map(|number| people.id(*number));
+        ids.for_each(|id| bytes.extend_from_slice(id.as_bytes()));
+        bytes
+    };
+    let (_, collected, ratio) = turns(&cases, &mut first, &mut collect);
+    println!("    copy of them from among all users {collected:?}: {ratio:.2} x");
 
     // The answer refers to its set.
     let mut route = new();
@@ -86,8 +96,9 @@ fn answer(route: &mut Route, current: &Current, case: &Case) -> Vec<u8> {
 fn check(case: &Case, mut messages: &[u8]) {
     let mut told = Vec::new();
     while !messages.is_empty() {
-        let message = RouteStatesResponse::decode_length_delimited(&mut messages).unwrap().message;
-        if let Some(Told::SetPart(part)) = message
+        let message =
+            v1::RouteStatesResponse::decode_length_delimited(&mut messages).unwrap().message;
+        if let Some(v1::route_states_response::Message::SetPart(part)) = message
             && let Some(Content::Users(users)) = part.content
         {
             told.extend(users.user_ids);
@@ -121,8 +132,11 @@ fn cases(world: &World) -> (Current, Vec<Case>) {
         };
         plan.rules.push(Rule { effect: Effect::Allow, shadow: false, products: vec![product] });
         let query = InterestQuery { user_id, ..InterestQuery::default() };
-        cases.push(Case { query, ids: UserList { user_ids } });
+        cases.push(Case { query, ids: UserList { user_ids }, numbers: Vec::new() });
     }
-    let engine = world.engine.with_plan(&plan).unwrap();
-    (current_of(engine.snapshot()), cases)
+    let snapshot = world.engine.with_plan(&plan).unwrap().snapshot();
+    for Case { ids, numbers, .. } in &mut cases {
+        numbers.extend(ids.user_ids.iter().map(|id| snapshot.people().number(id).unwrap()));
+    }
+    (current_of(snapshot), cases)
 }

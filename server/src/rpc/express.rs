@@ -92,9 +92,14 @@ pub(super) fn any_of(sets: Vec<SetExpression>) -> SetExpression {
 
 /// A list of users, in the order of their bytes.
 pub(super) fn users(numbers: &RoaringBitmap, people: &People) -> UserList {
-    let mut user_ids: Vec<String> = numbers.iter().map(|n| people.id(n).to_owned()).collect();
-    user_ids.sort_unstable();
-    UserList { user_ids }
+    UserList { user_ids: ids(numbers, people).into_iter().map(str::to_owned).collect() }
+}
+
+/// The ids of users, in the order of their bytes.
+pub(super) fn ids<'p>(numbers: &RoaringBitmap, people: &'p People) -> Vec<&'p str> {
+    let mut ids: Vec<&str> = numbers.iter().map(|n| people.id(n)).collect();
+    ids.sort_unstable();
+    ids
 }
 
 fn open(rule: &Open) -> SetExpression {

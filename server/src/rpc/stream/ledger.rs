@@ -7,9 +7,8 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use presence_router_proto::v1::{
-    SetEdit, SetExpression, SetPart, SetRetired, UserList, set_part::Content,
-};
+use presence_router_proto::v1::{SetEdit, SetExpression, SetRetired};
+use presence_router_proto::wire::SetPart;
 use prost::Message;
 
 /// Most bytes of user ids in one message: well below what clients take.
@@ -82,7 +81,7 @@ impl Ledger {
     /// Defines a set by an expression, which refers to these.
     pub(super) fn define(
         &mut self,
-        expression: SetExpression,
+        expression: &SetExpression,
         refers_to: Vec<u64>,
         out: &mut Vec<Word>,
     ) -> u64 {
@@ -91,44 +90,40 @@ impl Ledger {
                 other.referred += 1;
             }
         }
-        let id = self.add(size(&expression), refers_to);
-        let content = Some(Content::Expression(expression));
-        out.push(Word::Part(SetPart { id, content, last: true }));
+        let id = self.add(size(expression), refers_to);
+        out.push(Word::Part(SetPart::expression(id, expression)));
         id
     }
 
     /// Defines a list of users.
-    pub(super) fn list(&mut self, users: UserList, out: &mut Vec<Word>) -> u64 {
-        let id = self.add(weight(&users), Vec::new());
-        let parts = in_parts(users.user_ids);
+    pub(super) fn list(&mut self, users: &[&str], out: &mut Vec<Word>) -> u64 {
+        let id = self.add(weight(users), Vec::new());
+        let parts = in_parts(users);
         let last = parts.len();
-        for (number, user_ids) in (1..).zip(parts) {
-            let content = Some(Content::Users(UserList { user_ids }));
-            out.push(Word::Part(SetPart { id, content, last: number == last }));
+        for (number, users) in (1..).zip(parts) {
+            let part = SetPart::users(id, users.iter().copied(), number == last);
+            out.push(Word::Part(part));
         }
         id
     }
 
     /// Edits a list.
-    pub(super) fn edit(
-        &mut self,
-        id: u64,
-        added: impl Into<Vec<String>>,
-        removed: impl Into<Vec<String>>,
-        out: &mut Vec<Word>,
-    ) {
-        let [added, removed] = [added.into(), removed.into()];
+    pub(super) fn edit(&mut self, id: u64, added: &[&str], removed: &[&str], out: &mut Vec<Word>) {
         if let Some(set) = self.live.get_mut(&id) {
-            let (more, less) = (weigh(&added), weigh(&removed));
+            let (more, less) = (weight(added), weight(removed));
             set.bytes = (set.bytes + more).saturating_sub(less);
             self.used = (self.used + more).saturating_sub(less);
         }
-        let mut edit = |added, removed| out.push(Word::Edit(SetEdit { id, added, removed }));
+        let owned = |users: &[&str]| users.iter().copied().map(str::to_owned).collect();
+        let mut edit = |added: &[&str], removed: &[&str]| {
+            let (added, removed) = (owned(added), owned(removed));
+            out.push(Word::Edit(SetEdit { id, added, removed }));
+        };
         for removed in in_parts(removed).into_iter().filter(|part| !part.is_empty()) {
-            edit(Vec::new(), removed);
+            edit(&[], removed);
         }
         for added in in_parts(added).into_iter().filter(|part| !part.is_empty()) {
-            edit(added, Vec::new());
+            edit(added, &[]);
         }
     }
 
@@ -169,28 +164,28 @@ pub(super) fn size(expression: &SetExpression) -> u64 {
 }
 
 /// What a list weighs.
-pub(super) fn weight(users: &UserList) -> u64 {
-    weigh(&users.user_ids)
-}
-
-fn weigh(user_ids: &[String]) -> u64 {
-    u64::try_from(user_ids.iter().map(String::len).sum::<usize>()).unwrap_or(u64::MAX)
+pub(super) fn weight(users: &[&str]) -> u64 {
+    u64::try_from(users.iter().map(|user| user.len()).sum::<usize>()).unwrap_or(u64::MAX)
 }
 
 /// Splits ids so that each part fits a message; at least one part.
-fn in_parts(user_ids: Vec<String>) -> Vec<Vec<String>> {
-    let (mut parts, mut bytes) = (vec![Vec::new()], 0);
-    for user_id in user_ids {
-        bytes += user_id.len();
-        if bytes > MAX_PART_BYTES {
-            bytes = user_id.len();
-            parts.push(Vec::new());
+fn in_parts<'a, 'u>(mut users: &'a [&'u str]) -> Vec<&'a [&'u str]> {
+    let mut parts = Vec::new();
+    loop {
+        let mut bytes = 0;
+        let mut fits = |user: &&str| {
+            bytes += user.len();
+            bytes <= MAX_PART_BYTES
+        };
+        // One at least, or there would be no end.
+        let fit = users.iter().take_while(|user| fits(user)).count().max(1);
+        let (part, rest) = users.split_at_checked(fit).unwrap_or((users, &[]));
+        parts.push(part);
+        if rest.is_empty() {
+            return parts;
         }
-        if let Some(part) = parts.last_mut() {
-            part.push(user_id);
-        }
+        users = rest;
     }
-    parts
 }
 
 #[cfg(test)]
@@ -201,15 +196,14 @@ mod tests {
     #[test]
     fn whoever_refers_is_retired_first() {
         let (mut ledger, mut out) = (Ledger::new(0), Vec::new());
-        let users = |id: &str| UserList { user_ids: vec![id.to_owned()] };
-        let (a, b) = (ledger.list(users("@a:x"), &mut out), ledger.list(users("@b:x"), &mut out));
-        let both = ledger.define(express::union_of([a, b]), vec![a, b], &mut out);
+        let (a, b) = (ledger.list(&["@a:x"], &mut out), ledger.list(&["@b:x"], &mut out));
+        let both = ledger.define(&express::union_of([a, b]), vec![a, b], &mut out);
         assert!(ledger.is_referred(a) && ledger.is_referred(b) && !ledger.is_referred(both));
         out.clear();
         ledger.retire_all(&mut out);
         let retired = [both, b, a].map(|id| Word::Retired(SetRetired { id }));
         assert_eq!(out, retired);
         assert_eq!(ledger.used, 0);
-        assert_eq!(ledger.list(users("@a:x"), &mut out), 4, "ids are never used again");
+        assert_eq!(ledger.list(&["@a:x"], &mut out), 4, "ids are never used again");
     }
 }
