@@ -33,6 +33,7 @@ mod worlds;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use self::client::{Batch, Client};
@@ -79,7 +80,14 @@ fn main() {
         return stock_server::serve(kind, Path::new(socket));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { timeout(PATIENCE, run()).await.expect("it ends in time") });
+    runtime.block_on(async {
+        let mut stop = signal(SignalKind::terminate()).unwrap();
+        tokio::select! {
+            ended = timeout(PATIENCE, run()) => ended.expect("it ends in time"),
+            // To drop the servers, and with them their processes.
+            _ = stop.recv() => {}
+        }
+    });
 }
 
 async fn run() {
