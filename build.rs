@@ -1,7 +1,7 @@
 //! Compiles `proto/` into Rust with protox, so that nobody needs a `protoc`.
 //!
 //! Twice: as it stands, and once more for the server, with hand-written types
-//! for the two messages on its hot path.
+//! for the messages on its hot path.
 
 use std::{env, error::Error, fs, path::Path};
 
@@ -36,12 +36,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     if env::var_os("CARGO_FEATURE_SERVER").is_some() {
         let out = Path::new(&out).join("server");
         fs::create_dir_all(&out)?;
-        // All messages are those of `v1`, but for the two that carry batches.
+        // All messages are those of `v1`, but for what streams carry, and carry it in.
         let mut builder = builder().build_client(false).out_dir(out);
         for message in messages(&descriptors) {
             let path = match message {
-                "RouteStatesRequest" | "RouteStatesResponse" => continue,
-                "StateBatch" | "Deliveries" => format!("crate::wire::{message}"),
+                "RouteStatesRequest" | "RouteStatesResponse" | "WatchChangesResponse" => continue,
+                "StateBatch" | "Deliveries" | "SetPart" => format!("crate::wire::{message}"),
                 _ => format!("crate::v1::{message}"),
             };
             builder = builder.extern_path(format!(".{PACKAGE}.{message}"), path);

@@ -1,13 +1,15 @@
-//! The two messages on the server's hot path, without an allocation for each
-//! state or delivery. On the wire they are `StateBatch` and `Deliveries` as the
-//! contract has them; what they accept and refuse is what prost does.
+//! The messages on the server's hot path, without an allocation for each state,
+//! delivery or user. On the wire they are `StateBatch`, `Deliveries` and `SetPart` as
+//! the contract has them; what they accept and refuse is what prost does.
 
-use prost::DecodeError;
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{
     self, DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key,
     encode_varint, encoded_len_varint, skip_field,
 };
+use prost::{DecodeError, Message};
+
+use crate::v1::SetExpression;
 
 /// A batch of states as a server reads it: the users only, in one text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,12 @@ pub struct Users {
 /// Deliveries as a server writes them: in the bytes that go out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deliveries {
+    bytes: Vec<u8>,
+}
+
+/// A part of a set as a server writes it: in the bytes that go out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetPart {
     bytes: Vec<u8>,
 }
 
@@ -138,7 +146,7 @@ impl prost::Message for StateBatch {
     }
 }
 
-/// Key of a `PresenceState`'s first field, a text.
+/// Key of a `PresenceState`'s first field, a text. A `UserList`'s is the same.
 const USER_KEY: u8 = 1 << 3 | 2;
 
 /// The user of an encoded `PresenceState`. The other fields are checked as
@@ -244,6 +252,75 @@ impl prost::Message for Deliveries {
     ) -> Result<(), DecodeError> {
         // A server does not read them. For whoever does: by way of `v1`.
         let mut read = crate::v1::Deliveries::default();
+        read.merge_field(tag, wire_type, buf, ctx)?;
+        read.encode_raw(&mut self.bytes);
+        Ok(())
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+    }
+}
+
+// === impl SetPart ===
+
+impl SetPart {
+    /// Users of a list, in their order, each as what stands before its first colon
+    /// and after; whether they are the last.
+    pub fn users<'a>(
+        id: u64,
+        users: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        last: bool,
+    ) -> Self {
+        let len_of = |(name, server): (&str, &str)| name.len() + 1 + server.len();
+        let len = users.clone().map(|user| bytes_field_len(len_of(user))).sum();
+        let mut bytes = Vec::with_capacity(PART_FRAME + len);
+        number(1, id, &mut bytes);
+        encode_key(2, WireType::LengthDelimited, &mut bytes);
+        encode_varint(to_u64(len), &mut bytes);
+        for user in users {
+            bytes.push(USER_KEY);
+            encode_varint(to_u64(len_of(user)), &mut bytes);
+            bytes.extend_from_slice(user.0.as_bytes());
+            bytes.push(b':');
+            bytes.extend_from_slice(user.1.as_bytes());
+        }
+        number(4, last.into(), &mut bytes);
+        Self { bytes }
+    }
+
+    /// The whole of a set that is composed of others.
+    pub fn expression(id: u64, expression: &SetExpression) -> Self {
+        let mut bytes = Vec::with_capacity(PART_FRAME + expression.encoded_len());
+        number(1, id, &mut bytes);
+        encoding::message::encode(3, expression, &mut bytes);
+        number(4, 1, &mut bytes);
+        Self { bytes }
+    }
+}
+
+/// What a part takes besides its content: the id, the content's length, and
+/// whether it is the last.
+const PART_FRAME: usize = 11 + 11 + 2;
+
+impl prost::Message for SetPart {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        buf.put_slice(&self.bytes);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        ctx: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        // As with deliveries.
+        let mut read = crate::v1::SetPart::default();
         read.merge_field(tag, wire_type, buf, ctx)?;
         read.encode_raw(&mut self.bytes);
         Ok(())

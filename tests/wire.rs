@@ -1,8 +1,10 @@
-//! The server's own types for batches and deliveries are, on the wire, what the
-//! contract has: prost's types of the same messages read what they write, and
+//! The server's own types for batches, deliveries and parts of sets are, on the wire,
+//! what the contract has: prost's types of the same messages read what they write, and
 //! of any bytes at all both read the same or refuse them.
 
-use presence_router_proto::v1::{self, Hide, PresenceState};
+use presence_router_proto::v1::set_expression::Expression;
+use presence_router_proto::v1::set_part::Content;
+use presence_router_proto::v1::{self, Hide, PresenceState, SetExpression, UserList};
 use presence_router_proto::wire::{self, Users};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -112,5 +114,26 @@ proptest! {
         }
         prop_assert_eq!(written.encode_to_vec(), want.encode_to_vec());
         prop_assert_eq!(wire::Deliveries::decode(want.encode_to_vec().as_slice()).unwrap(), written);
+    }
+
+    #[test]
+    fn parts_of_sets_are_what_prost_writes(
+        id in any::<u64>(),
+        users in vec(("[^:]{0,200}", ".{0,200}"), 0..9),
+        last in any::<bool>(),
+        server in ".{0,200}",
+    ) {
+        let expression = SetExpression { expression: Some(Expression::Server(server)) };
+        let list = wire::SetPart::users(id, users.iter().map(|(name, server)| (name.as_str(), server.as_str())), last);
+        let whole = wire::SetPart::expression(id, &expression);
+        let user_ids = users.iter().map(|(name, server)| format!("{name}:{server}")).collect();
+        let users = Content::Users(UserList { user_ids });
+        for (written, content, last) in
+            [(list, users, last), (whole, Content::Expression(expression), true)]
+        {
+            let want = v1::SetPart { id, content: Some(content), last };
+            prop_assert_eq!(written.encode_to_vec(), want.encode_to_vec());
+            prop_assert_eq!(wire::SetPart::decode(want.encode_to_vec().as_slice()).unwrap(), written);
+        }
     }
 }

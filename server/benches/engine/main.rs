@@ -1,7 +1,7 @@
 //! The engine against what a user would pick instead, in one run.
 //!
-//!     cargo bench -p presence-router-server            10k and 1M users
-//!     cargo bench -p presence-router-server -- --10m   10M users as well
+//!     cargo bench -p presence-router-server --bench engine            10k and 1M users
+//!     cargo bench -p presence-router-server --bench engine -- --10m   10M users as well
 //!
 //! Machines differ and drift, so what counts are ratios: the two sides of each
 //! are measured in turns, and the median of the turns' ratios is printed.
@@ -9,25 +9,30 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark stops at a fault")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures time")]
 
+mod interest;
+mod reload;
 mod stock;
 mod worlds;
 
 use std::alloc::System;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use presence_router_proto::v1::{InterestQuery, PresenceState, StateBatch, UserList};
+use presence_router_proto::v1::{PresenceState, StateBatch};
 use presence_router_proto::wire;
 use presence_router_server::live::{Current, Tallies};
 use presence_router_server::revision::{Epoch, Revision};
 use presence_router_server::routing::caller::Caller;
 use presence_router_server::routing::engine::Edit;
-use presence_router_server::routing::plan::{Effect, Product, Rule, Set};
+use presence_router_server::routing::snapshot::Snapshot;
 use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::stream::route::Route;
 use prost::Message;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
+use self::interest::interest;
+use self::reload::reload;
 use self::stock::Stock;
 use self::worlds::{Random, World};
 
@@ -86,8 +91,12 @@ fn measured(build: impl FnOnce() -> World) -> World {
 }
 
 fn current(world: &World) -> Current {
+    current_of(world.engine.snapshot())
+}
+
+fn current_of(snapshot: Arc<Snapshot>) -> Current {
     let revision = Revision::first(Epoch::random().unwrap());
-    Current { revision, snapshot: world.engine.snapshot(), shadows: Tallies::default() }
+    Current { revision, snapshot, shadows: Tallies::default() }
 }
 
 fn batches(users: &[String]) -> Vec<Vec<u8>> {
@@ -151,30 +160,6 @@ fn route(world: &World, allocations: bool) -> Duration {
     ours_took
 }
 
-/// Interest of one user, next to the bare copy of the ids.
-fn interest(world: &World) {
-    let current = current(world);
-    let ids: Vec<String> = world.users.iter().take(300).cloned().collect();
-    let list = UserList { user_ids: ids.clone() };
-    let mut copy = |(): &()| {
-        let mut bytes = Vec::with_capacity(16 * 1024);
-        for id in &list.user_ids {
-            bytes.extend_from_slice(id.as_bytes());
-        }
-        bytes
-    };
-    // Told before: the answer refers to its set.
-    let mut route = Route::new(Caller::new(["example.org"]).unwrap(), 0);
-    let query = InterestQuery { user_id: ids[0].clone(), ..InterestQuery::default() };
-    let mut told = |(): &()| {
-        let mut defined = Vec::new();
-        route.interest(&current, &query, &mut defined).unwrap().encode_to_vec()
-    };
-    drop(told(&()));
-    let (ours, theirs, ratio) = turns(&[(); 1000], &mut told, &mut copy);
-    println!("  interest, told before {ours:?}, bare copy of 300 ids {theirs:?}: {ratio:.2} x");
-}
-
 /// One membership added, until the next snapshot is there.
 fn edits(mut world: World) {
     let mut random = Random(4);
@@ -194,34 +179,6 @@ fn edits(mut world: World) {
     drop(held);
     took.sort_unstable();
     println!("  one membership, to the next snapshot: p50 {:?}, p99 {:?}", took[1000], took[1980]);
-}
-
-/// Another plan over the same directory: a thousand rules more, and then ten of
-/// them otherwise.
-fn reload(world: &World) {
-    let groups = world.plan.groups.len();
-    let with = |rules: usize, shift: usize| {
-        let mut plan = world.plan.clone();
-        plan.rules.extend((0..rules).map(|i| {
-            let to = if i < 10 { i + shift } else { i + 1 };
-            let product =
-                Product { senders: Set::Group(i % groups), recipients: Set::Group(to % groups) };
-            Rule { effect: Effect::Allow, shadow: false, products: vec![product] }
-        }));
-        plan
-    };
-    let mut before = None;
-    for (what, plan) in [("1,000 rules more", with(1000, 1)), ("ten rules others", with(1000, 7))] {
-        let start = Instant::now();
-        let engine = before.as_ref().unwrap_or(&world.engine).with_plan(&plan).unwrap();
-        let snapshot = black_box(engine.snapshot());
-        println!(
-            "  another plan, {groups} groups, {what}, to the next snapshot: {:.2?}",
-            start.elapsed()
-        );
-        drop(snapshot);
-        before = Some(engine);
-    }
 }
 
 /// Medians of a call to each side, and of the ratio, measured in turns.

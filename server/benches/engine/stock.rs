@@ -18,7 +18,10 @@ impl Stock {
     }
 
     pub(crate) fn route(&self, bytes: &[u8], revision: &str) -> Vec<u8> {
-        let batch = StateBatch::decode(bytes).unwrap();
+        self.deliveries(&StateBatch::decode(bytes).unwrap(), revision).encode_to_vec()
+    }
+
+    pub(crate) fn deliveries(&self, batch: &StateBatch, revision: &str) -> Deliveries {
         let mut by_class: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
         for (index, state) in (0..).zip(&batch.states) {
             if let Some(class) = self.classes.get(&state.user_id) {
@@ -35,6 +38,5 @@ impl Stock {
             revision: revision.to_owned(),
             deliveries: deliveries.collect(),
         }
-        .encode_to_vec()
     }
 }

@@ -13,6 +13,9 @@ pub(crate) struct World {
     pub(crate) memberships: usize,
 }
 
+/// Groups of world *classes*.
+pub(crate) const CLASSES_GROUPS: usize = 200;
+
 /// Numbers that are the same in every run (SplitMix64).
 pub(crate) struct Random(pub(crate) u64);
 
@@ -28,10 +31,26 @@ impl Random {
 
 /// Users in 2,000 signatures of 3 groups each, out of 200.
 pub(crate) fn classes(users: usize) -> World {
+    let signatures = signatures();
+    world("classes", users, CLASSES_GROUPS, move |user, _| signatures[user % 2000].clone())
+}
+
+/// The groups of the users of world *classes*: of the first, the second ..., and
+/// from the first again.
+pub(crate) fn signatures() -> Vec<Vec<usize>> {
     let mut random = Random(1);
-    let signatures: Vec<[usize; 3]> =
-        (0..2000).map(|_| [0; 3].map(|_| random.below(200))).collect();
-    world("classes", users, 200, move |user, _| signatures[user % 2000].to_vec())
+    let mut signature = || {
+        let mut groups = [0; 3].map(|_| random.below(CLASSES_GROUPS)).to_vec();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    };
+    (0..2000).map(|_| signature()).collect()
+}
+
+/// The ids of so many users.
+pub(crate) fn users(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("@user{i:07}:example.org")).collect()
 }
 
 /// Users in 20 random groups out of 10,000: practically every signature is
@@ -48,7 +67,7 @@ fn world(
     groups: usize,
     groups_of: impl Fn(usize, &mut Random) -> Vec<usize>,
 ) -> World {
-    let users: Vec<String> = (0..count).map(|i| format!("@user{i:07}:example.org")).collect();
+    let users = users(count);
     let names: Vec<String> = (0..groups).map(|i| format!("team/{i}")).collect();
     let within = |group| Product { senders: Set::Group(group), recipients: Set::Group(group) };
     let rule = |effect, products| Rule { effect, shadow: false, products };

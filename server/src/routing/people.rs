@@ -254,7 +254,7 @@ impl People {
 
 // === impl NamedId ===
 
-impl NamedId<'_> {
+impl<'a> NamedId<'a> {
     /// Whether it is this text.
     fn is(self, text: &str) -> bool {
         let rest = text.strip_prefix(self.name).and_then(|rest| rest.strip_prefix(':'));
@@ -267,6 +267,11 @@ impl NamedId<'_> {
         self.name.len() + 1 + self.server.len()
     }
 
+    /// What stands before its first colon, and after.
+    pub fn parts(self) -> (&'a str, &'a str) {
+        (self.name, self.server)
+    }
+
     /// Writes it in place of a text, which many can share.
     pub fn replace(self, text: &mut String) {
         text.clear();
@@ -274,6 +279,12 @@ impl NamedId<'_> {
         text.push_str(self.name);
         text.push(':');
         text.push_str(self.server);
+    }
+}
+
+impl<'a> From<UserId<'a>> for NamedId<'a> {
+    fn from(user: UserId<'a>) -> Self {
+        Self { name: user.before_server(), server: user.server() }
     }
 }
 

@@ -7,7 +7,7 @@ use presence_router_proto::v1::{
 use roaring::RoaringBitmap;
 
 use crate::routing::members::{Members, Open};
-use crate::routing::people::People;
+use crate::routing::people::{NamedId, People};
 use crate::routing::plan::{self, Fields};
 
 /// The open part of a set with its exceptions; `None` if there is none.
@@ -95,6 +95,11 @@ pub(super) fn users(numbers: &RoaringBitmap, people: &People) -> UserList {
     let mut user_ids: Vec<String> = numbers.iter().map(|n| people.id(n).into()).collect();
     user_ids.sort_unstable();
     UserList { user_ids }
+}
+
+/// The ids of users, without order.
+pub(super) fn ids<'p>(numbers: &RoaringBitmap, people: &'p People) -> Vec<NamedId<'p>> {
+    numbers.iter().map(|number| people.id(number)).collect()
 }
 
 fn open(rule: &Open) -> SetExpression {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use presence_router_proto::server::presence_router_service_server::PresenceRouterService;
-use presence_router_proto::server::{RouteStatesRequest, RouteStatesResponse};
+use presence_router_proto::server::{
+    RouteStatesRequest, RouteStatesResponse, WatchChangesResponse,
+};
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
-    GetUsersForStatesResponse, WatchChangesRequest, WatchChangesResponse,
+    GetUsersForStatesResponse, WatchChangesRequest,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use presence_router_proto::v1::{
-    SetEdit, SetExpression, SetPart, SetRetired, UserList, set_part::Content,
-};
+use presence_router_proto::v1::{SetEdit, SetExpression, SetRetired};
+use presence_router_proto::wire::SetPart;
 use prost::Message;
+
+use crate::routing::people::NamedId;
 
 /// Most bytes of user ids in one message: well below what clients take.
 const MAX_PART_BYTES: usize = 128 * 1024;
@@ -82,7 +83,7 @@ impl Ledger {
     /// Defines a set by an expression, which refers to these.
     pub(super) fn define(
         &mut self,
-        expression: SetExpression,
+        expression: &SetExpression,
         refers_to: Vec<u64>,
         out: &mut Vec<Word>,
     ) -> u64 {
@@ -91,20 +92,19 @@ impl Ledger {
                 other.referred += 1;
             }
         }
-        let id = self.add(size(&expression), refers_to);
-        let content = Some(Content::Expression(expression));
-        out.push(Word::Part(SetPart { id, content, last: true }));
+        let id = self.add(size(expression), refers_to);
+        out.push(Word::Part(SetPart::expression(id, expression)));
         id
     }
 
     /// Defines a list of users.
-    pub(super) fn list(&mut self, users: UserList, out: &mut Vec<Word>) -> u64 {
-        let id = self.add(weight(&users), Vec::new());
-        let parts = in_parts(users.user_ids);
+    pub(super) fn list(&mut self, users: &[NamedId<'_>], out: &mut Vec<Word>) -> u64 {
+        let id = self.add(weight(users), Vec::new());
+        let parts = in_parts(users);
         let last = parts.len();
-        for (number, user_ids) in (1..).zip(parts) {
-            let content = Some(Content::Users(UserList { user_ids }));
-            out.push(Word::Part(SetPart { id, content, last: number == last }));
+        for (number, users) in (1..).zip(parts) {
+            let part = SetPart::users(id, users.iter().map(|user| user.parts()), number == last);
+            out.push(Word::Part(part));
         }
         id
     }
@@ -113,22 +113,25 @@ impl Ledger {
     pub(super) fn edit(
         &mut self,
         id: u64,
-        added: impl Into<Vec<String>>,
-        removed: impl Into<Vec<String>>,
+        added: &[NamedId<'_>],
+        removed: &[NamedId<'_>],
         out: &mut Vec<Word>,
     ) {
-        let [added, removed] = [added.into(), removed.into()];
         if let Some(set) = self.live.get_mut(&id) {
-            let (more, less) = (weigh(&added), weigh(&removed));
+            let (more, less) = (weight(added), weight(removed));
             set.bytes = (set.bytes + more).saturating_sub(less);
             self.used = (self.used + more).saturating_sub(less);
         }
-        let mut edit = |added, removed| out.push(Word::Edit(SetEdit { id, added, removed }));
+        let owned = |users: &[NamedId<'_>]| users.iter().map(|user| (*user).into()).collect();
+        let mut edit = |added: &[NamedId<'_>], removed: &[NamedId<'_>]| {
+            let (added, removed) = (owned(added), owned(removed));
+            out.push(Word::Edit(SetEdit { id, added, removed }));
+        };
         for removed in in_parts(removed).into_iter().filter(|part| !part.is_empty()) {
-            edit(Vec::new(), removed);
+            edit(&[], removed);
         }
         for added in in_parts(added).into_iter().filter(|part| !part.is_empty()) {
-            edit(added, Vec::new());
+            edit(added, &[]);
         }
     }
 
@@ -159,41 +162,42 @@ pub(super) fn size(expression: &SetExpression) -> u64 {
 }
 
 /// What a list weighs.
-pub(super) fn weight(users: &UserList) -> u64 {
-    weigh(&users.user_ids)
-}
-
-fn weigh(user_ids: &[String]) -> u64 {
-    u64::try_from(user_ids.iter().map(String::len).sum::<usize>()).unwrap_or(u64::MAX)
+pub(super) fn weight(users: &[NamedId<'_>]) -> u64 {
+    u64::try_from(users.iter().map(|user| user.len()).sum::<usize>()).unwrap_or(u64::MAX)
 }
 
 /// Splits ids so that each part fits a message; at least one part.
-fn in_parts(user_ids: Vec<String>) -> Vec<Vec<String>> {
-    let (mut parts, mut bytes) = (vec![Vec::new()], 0);
-    for user_id in user_ids {
-        bytes += user_id.len();
-        if bytes > MAX_PART_BYTES {
-            bytes = user_id.len();
-            parts.push(Vec::new());
+fn in_parts<'a, 'u>(mut users: &'a [NamedId<'u>]) -> Vec<&'a [NamedId<'u>]> {
+    let mut parts = Vec::new();
+    loop {
+        let mut bytes = 0;
+        let mut fits = |user: &NamedId<'_>| {
+            bytes += user.len();
+            bytes <= MAX_PART_BYTES
+        };
+        // One at least, or there would be no end.
+        let fit = users.iter().take_while(|user| fits(user)).count().max(1);
+        let (part, rest) = users.split_at_checked(fit).unwrap_or((users, &[]));
+        parts.push(part);
+        if rest.is_empty() {
+            return parts;
         }
-        if let Some(part) = parts.last_mut() {
-            part.push(user_id);
-        }
+        users = rest;
     }
-    parts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routing::user_id::UserId;
     use crate::rpc::express;
 
     #[test]
     fn a_set_is_referred_to_until_whoever_refers_is_retired() {
         let (mut ledger, mut out) = (Ledger::new(0), Vec::new());
-        let users = |id: &str| UserList { user_ids: vec![id.to_owned()] };
-        let (a, b) = (ledger.list(users("@a:x"), &mut out), ledger.list(users("@b:x"), &mut out));
-        let both = ledger.define(express::union_of([a, b]), vec![a, b], &mut out);
+        let id = |text| NamedId::from(UserId::parse(text).unwrap());
+        let (a, b) = (ledger.list(&[id("@a:x")], &mut out), ledger.list(&[id("@b:x")], &mut out));
+        let both = ledger.define(&express::union_of([a, b]), vec![a, b], &mut out);
         assert!(ledger.is_referred(a) && ledger.is_referred(b) && !ledger.is_referred(both));
         out.clear();
         ledger.retire(both, &mut out);
@@ -201,6 +205,6 @@ mod tests {
         [a, b].into_iter().for_each(|id| ledger.retire(id, &mut out));
         assert_eq!(out, [both, a, b].map(|id| Word::Retired(SetRetired { id })));
         assert_eq!(ledger.used, 0);
-        assert_eq!(ledger.list(users("@a:x"), &mut out), 4, "ids are never used again");
+        assert_eq!(ledger.list(&[id("@a:x")], &mut out), 4, "ids are never used again");
     }
 }

@@ -16,6 +16,7 @@ use prost::Message;
 use self::hidden::Hidden;
 use super::ledger::{Ledger, Word, size, weight};
 use crate::routing::members::{Members, Open};
+use crate::routing::people::NamedId;
 use crate::routing::relation::{Part, Scope, Side, Signature};
 use crate::routing::snapshot::Snapshot;
 use crate::rpc::express;
@@ -341,7 +342,7 @@ impl Sets {
         // A set of its own even of one part: it can end, and its parts stay.
         let expression = express::union_of(key.parts.iter().copied());
         self.make_room(size(&expression), definer.out)?;
-        let set_id = self.ledger.define(expression, key.parts.clone(), definer.out);
+        let set_id = self.ledger.define(&expression, key.parts.clone(), definer.out);
         Ok(self.add(key, set_id, hidden))
     }
 
@@ -375,19 +376,19 @@ impl Sets {
         let Definer { snapshot, out, .. } = definer;
         let people = snapshot.people();
         let (empty, used) = (members.is_empty(), self.request);
-        let listed = express::users(&members.listed_besides(), people);
+        let listed = express::ids(&members.listed_besides(), people);
         if *members.open() == Open::Nobody {
             self.make_room(weight(&listed), out)?;
-            let id = self.ledger.list(listed, out);
+            let id = self.ledger.list(&listed, out);
             return Ok(Told { id, list: Some(id), except: None, empty, used });
         }
         // Few exceptions stand in the expression; many come in parts as all lists
         // do.
         let exceptions = members.exceptions();
         let (inline, apart) = if exceptions.len() > MAX_INLINE {
-            (UserList::default(), express::users(&exceptions, people))
+            (UserList::default(), express::ids(&exceptions, people))
         } else {
-            (express::users(&exceptions, people), UserList::default())
+            (express::users(&exceptions, people), Vec::new())
         };
         let say = |except: Option<u64>, inline| {
             let except = except.map_or_else(|| express::listed(inline), express::set);
@@ -398,15 +399,15 @@ impl Sets {
         let open = size(&say(None, inline.clone()));
         self.make_room(weight(&listed) + weight(&apart) + open + SLACK, out)?;
         let mut define =
-            |users: UserList| (!users.user_ids.is_empty()).then(|| self.ledger.list(users, out));
-        let (except, list) = (define(apart), define(listed));
+            |users: &[NamedId<'_>]| (!users.is_empty()).then(|| self.ledger.list(users, out));
+        let (except, list) = (define(&apart), define(&listed));
         let open = say(except, inline);
         let expression = match list {
             Some(list) => express::any_of(vec![express::set(list), open]),
             None => open,
         };
         let refers_to = list.into_iter().chain(except).collect();
-        let id = self.ledger.define(expression, refers_to, out);
+        let id = self.ledger.define(&expression, refers_to, out);
         Ok(Told { id, list, except, empty, used })
     }
 

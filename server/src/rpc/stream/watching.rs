@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use presence_router_proto::v1::watch_changes_response::Message as Told;
-use presence_router_proto::v1::{Heartbeat, Opened, WatchChangesRequest, WatchChangesResponse};
+use presence_router_proto::server::{
+    WatchChangesResponse, watch_changes_response::Message as Told,
+};
+use presence_router_proto::v1::{Heartbeat, Opened, WatchChangesRequest};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -154,15 +154,15 @@ impl Sets {
         let people = definer.snapshot.people();
         let mut additions = Vec::new();
         for (part, Edit { list, added, removed }) in edits {
-            self.ledger.edit(list, [], express::users(&removed, people).user_ids, definer.out);
-            additions.push((part, list, express::users(&added, people)));
+            self.ledger.edit(list, &[], &express::ids(&removed, people), definer.out);
+            additions.push((part, list, express::ids(&added, people)));
         }
         let bytes = additions.iter().map(|(_, _, added)| weight(added)).sum();
         self.make_room(bytes, definer.out)?;
         // Making room may have taken the list itself.
         additions.retain(|(part, ..)| self.parts.contains_key(part));
         for (_, list, added) in additions {
-            self.ledger.edit(list, added.user_ids, [], definer.out);
+            self.ledger.edit(list, &added, &[], definer.out);
         }
         Ok(())
     }
