@@ -3,12 +3,14 @@
 
 use presence_router_proto::v1::policy_service_client::PolicyServiceClient;
 use presence_router_proto::v1::{
-    CheckPolicyRequest, ExplainPairRequest, ExplainPairResponse, GetPolicyRequest,
-    GetPolicyResponse, MembershipKind, PolicyProblem, PresenceField, ReloadOutcome,
+    CheckPolicyRequest, ComparedHides, ExplainPairRequest, ExplainPairResponse, GetPolicyRequest,
+    GetPolicyResponse, Hide, MembershipKind, PolicyProblem, PresenceField, ReloadOutcome,
     ReloadPolicyRequest, ReloadPolicyResponse, RuleEffect, VerifyPolicyRequest,
 };
+use presence_router_server::policy::Policy;
 use presence_router_server::routing::engine::Edit;
 use presence_router_server::routing::user_id::UserId;
+use presence_router_server::rpc::policy::express;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -196,6 +198,23 @@ async fn verifies_what_is_in_force() {
     assert_eq!((some.revision, some.named_users), (daemon.revision(), 3));
     assert!(some.pairs <= 4);
     assert!(verify(u64::MAX, None).await.exhaustive, "too many are taken as the most");
+}
+
+/// No daemon of ours can be made to answer otherwise than by its policy.
+#[test]
+fn a_hide_that_is_wrong_is_told() {
+    let parse = |text: &str| Policy::parse("policy.yaml", text.as_bytes()).unwrap();
+    let (policy, other) = (parse(POLICY), parse(&POLICY.replace("busy", "away")));
+    let told = express::verified(policy.verify(&other.snapshot, 1000, 0), String::new());
+    let found = told.counter_example.unwrap();
+    assert!(found.visible && found.recipient == "@joe:one.org", "{found:?}");
+    let hide = |presence: &str| Hide {
+        fields: vec![PresenceField::StatusMsg.into()],
+        unless_presence: vec![presence.to_owned()],
+        ..Hide::default()
+    };
+    let (defined, answered) = (vec![hide("busy")], vec![hide("away")]);
+    assert_eq!(found.hides, Some(ComparedHides { defined, answered }));
 }
 
 #[tokio::test]
