@@ -68,7 +68,7 @@ pub(super) fn fields(hidden: impl Iterator<Item = PresenceField>) -> Vec<String>
 }
 
 /// The word of a contract's enum, without the prefix that all of its words share.
-pub(super) fn word(name: &str, unspecified: &str) -> String {
+pub(crate) fn word(name: &str, unspecified: &str) -> String {
     let prefix = unspecified.strip_suffix("UNSPECIFIED").unwrap_or_default();
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
 }

@@ -3,12 +3,14 @@
 
 use presence_router_proto::v1::{
     ComparedHides, CounterExample, ExplainPairResponse, ExplainedRule, MembershipKind,
-    MembershipStep, PairCount, PlanPolicyResponse, PlannedPair, PlannedPairs, PlannedRule,
-    PolicyFile, PolicyProblem, PolicyRule, RuleEffect, VerifiedCallback, VerifyPolicyResponse,
+    MembershipStep, PairCount, PlanPolicyResponse, PlannedPair, PlannedPairs, PlannedRoomRule,
+    PlannedRule, PolicyFile, PolicyProblem, PolicyRule, RuleChange, RuleEffect, VerifiedCallback,
+    VerifyPolicyResponse,
 };
 
 use crate::files::Digest;
 use crate::policy::Policy;
+use crate::policy::compare::RoomChange;
 use crate::policy::document::Rule;
 use crate::policy::explain::{Explanation, Matched, Step, What};
 use crate::policy::preview::{self, Preview, RuleShare};
@@ -76,7 +78,18 @@ pub fn planned(revision: String, differences: String, preview: Preview) -> PlanP
         gained: Some(pairs(preview.gained)),
         lost: Some(pairs(preview.lost)),
         rules: preview.rules.into_iter().map(rule).collect(),
+        room_rules: preview.rooms.into_iter().map(room_rule).collect(),
     }
+}
+
+fn room_rule(RoomChange { name, before, after }: RoomChange) -> PlannedRoomRule {
+    let change = match (before, after) {
+        (None, _) => RuleChange::Added,
+        (Some(_), None) => RuleChange::Removed,
+        (Some(_), Some(_)) => RuleChange::Changed,
+    };
+    let [line_in_force, line] = [before, after].map(|place| place.unwrap_or_default().line);
+    PlannedRoomRule { name, change: change.into(), line, line_in_force }
 }
 
 /// What was verified. `revision` is empty without a daemon.
