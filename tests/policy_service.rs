@@ -1,14 +1,18 @@
 //! `PolicyService` through gRPC: what each call answers, changes and refuses. What
 //! is explained and verified is tested on random worlds in `explain`.
 
+use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::policy_service_client::PolicyServiceClient;
 use presence_router_proto::v1::{
-    CheckPolicyRequest, ExplainPairRequest, ExplainPairResponse, GetPolicyRequest,
-    GetPolicyResponse, MembershipKind, PolicyProblem, PresenceField, ReloadOutcome,
-    ReloadPolicyRequest, ReloadPolicyResponse, RuleEffect, VerifyPolicyRequest,
+    CheckPolicyRequest, ComparedHides, ExplainPairRequest, ExplainPairResponse, GetPolicyRequest,
+    GetPolicyResponse, Hide, MembershipKind, PlanPolicyRequest, PlannedRoomRule, PolicyProblem,
+    PresenceField, ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, RuleChange,
+    RuleEffect, VerifyPolicyRequest,
 };
+use presence_router_server::policy::Policy;
 use presence_router_server::routing::engine::Edit;
 use presence_router_server::routing::user_id::UserId;
+use presence_router_server::rpc::policy::express;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -196,6 +200,60 @@ async fn verifies_what_is_in_force() {
     assert_eq!((some.revision, some.named_users), (daemon.revision(), 3));
     assert!(some.pairs <= 4);
     assert!(verify(u64::MAX, None).await.exhaustive, "too many are taken as the most");
+}
+
+const ROOMS: &str = "
+rules: []
+rooms:
+  - { name: gone, deny: { message: no } }
+  - { name: other, deny: { message: no } }
+";
+
+#[tokio::test]
+async fn a_plan_and_a_load_name_rules_about_rooms() {
+    let daemon = Daemon::serving(ROOMS).await;
+    let candidate =
+        ROOMS.replace("gone", "new").replace("other, deny", "other, when: { admin: true }, deny");
+    let plan = async |text: &str| {
+        let candidate = Some(Candidate::Text(text.to_owned()));
+        let request = PlanPolicyRequest { candidate, samples: 0 };
+        client(&daemon).plan_policy(request).await.unwrap().into_inner()
+    };
+    assert_eq!(plan(ROOMS).await.room_rules, []);
+    let rule = |name: &str, change: RuleChange, line, line_in_force| PlannedRoomRule {
+        name: name.to_owned(),
+        change: change.into(),
+        line,
+        line_in_force,
+    };
+    let want = [
+        rule("gone", RuleChange::Removed, 0, 4),
+        rule("new", RuleChange::Added, 4, 0),
+        rule("other", RuleChange::Changed, 5, 5),
+    ];
+    assert_eq!(plan(&candidate).await.room_rules, want);
+    daemon.write(&candidate);
+    assert_eq!(
+        reload(&daemon).await.differences,
+        "rooms added: 1 (`new`), removed: 1 (`gone`), changed: 1 (`other`)"
+    );
+}
+
+/// No daemon of ours can be made to answer otherwise than by its policy.
+#[test]
+fn a_hide_that_is_wrong_is_told() {
+    let parse = |text: &str| Policy::parse("policy.yaml", text.as_bytes()).unwrap();
+    let (policy, other) = (parse(POLICY), parse(&POLICY.replace("busy", "away")));
+    let told = express::verified(policy.verify(&other.snapshot, 1000, 0), String::new());
+    let found = told.counter_example.unwrap();
+    assert!(found.visible && found.recipient == "@joe:one.org", "{found:?}");
+    let hide = |presence: &str| Hide {
+        fields: vec![PresenceField::StatusMsg.into()],
+        unless_presence: vec![presence.to_owned()],
+        ..Hide::default()
+    };
+    let (defined, answered) = (vec![hide("busy")], vec![hide("away")]);
+    assert_eq!(found.hides, Some(ComparedHides { defined, answered }));
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 mod json;
 mod tree;
 
-pub(crate) use self::json::effect;
+pub(crate) use self::json::{effect, word};
+pub(crate) use self::tree::hidden;
 
 use std::process::ExitCode;
 

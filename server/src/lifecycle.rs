@@ -118,23 +118,29 @@ impl Daemon {
 }
 
 /// Loads the policy when asked, and when its files change. However often that is
-/// during a load, one more load follows it.
+/// during a load, one more load follows it. After each, and after those that others
+/// ask for, the files that it was of are those to watch.
 async fn reloads(live: Arc<Live>, asked: Arc<Notify>, files: PolicyFiles) {
-    let mut changes = files.changes();
+    let (mut changes, mut loads) = (files.changes(), live.files());
     let files = Arc::new(Mutex::new(files));
     loop {
         let by_hand = tokio::select! {
-            () = asked.notified() => true,
-            () = changes.changed() => false,
+            () = asked.notified() => Some(true),
+            () = changes.changed() => Some(false),
+            Ok(()) = loads.changed() => None,
         };
-        let (loading, named) = (Arc::clone(&live), Arc::clone(&files));
-        let load = tokio::task::spawn_blocking(move || {
+        let (loading, files) = (Arc::clone(&live), Arc::clone(&files));
+        let done = tokio::task::spawn_blocking(move || {
             // Poison is no harm: a watch that was not replaced is still one.
-            let mut files = named.lock().unwrap_or_else(PoisonError::into_inner);
-            files.load(&loading, by_hand)
+            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+            if by_hand.is_none() {
+                files.follow();
+            }
+            by_hand.map(|by_hand| files.load(&loading, by_hand))
         });
-        let (loaded, news) = match load.await {
-            Ok(loaded) => loaded,
+        let (loaded, news) = match done.await {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => continue,
             Err(panic) => {
                 error!(%panic, "loading the policy failed, the one before it stays in force");
                 continue;

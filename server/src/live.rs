@@ -9,7 +9,7 @@ mod history;
 mod in_force;
 mod tallies;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
@@ -24,7 +24,7 @@ use crate::files::{Digest, Folder};
 use crate::policy::compare::{Differences, compare};
 use crate::policy::preview::Preview;
 use crate::policy::problem::Problems;
-use crate::policy::{Files, NoFiles, Policy};
+use crate::policy::{self, Files, NoFiles, Policy};
 use crate::revision::{Epoch, Revision};
 use crate::routing::difference::{Difference, TooMuch};
 use crate::routing::engine::{Edit, EditError, Engine};
@@ -62,6 +62,7 @@ pub struct Live {
     in_force: Mutex<InForce>,
     /// Held while loading, so that changes come one by one.
     writer: Mutex<Writer>,
+    files: watch::Sender<Vec<PathBuf>>,
 }
 
 /// What makes the next revision.
@@ -152,6 +153,15 @@ impl Source {
         Ok((policy, Writer { inputs, engine }))
     }
 
+    /// Where the policy's files are, its own first: those that it was made of, and
+    /// more that it names. None for the example.
+    fn files(&self, inputs: &Inputs, more: &BTreeSet<String>) -> Vec<PathBuf> {
+        let Self::File(path) = self else { return Vec::new() };
+        let folder = Folder::of(path);
+        let named = inputs.files.keys().chain(more).map(|name| folder.path(name));
+        std::iter::once(path.clone()).chain(named).collect()
+    }
+
     /// Whether a text and the files that it names are these.
     fn is(&self, text: &[u8], inputs: &Inputs) -> bool {
         Digest::of(text) == inputs.text
@@ -199,7 +209,8 @@ impl Live {
         let applied = Arc::new(Applied::new(policy, &text, &writer.inputs));
         let in_force = Mutex::new(InForce { current: Arc::clone(&current), applied });
         let current = watch::Sender::new(current);
-        Ok(Self { source, current, history, in_force, writer: Mutex::new(writer) })
+        let files = watch::Sender::new(source.files(&writer.inputs, &BTreeSet::new()));
+        Ok(Self { source, current, history, in_force, writer: Mutex::new(writer), files })
     }
 
     /// Loads the policy again. Takes long for a large one: not for a thread
@@ -210,17 +221,31 @@ impl Live {
     /// The policy cannot be loaded. The one in force stays.
     pub fn reload(&self) -> Result<Loaded, LoadError> {
         let mut writer = self.writer();
-        let text = self.source.read()?;
-        if self.source.is(&text, &writer.inputs) {
+        let (loaded, text) = match self.source.read() {
+            Ok(text) => (self.load(&mut writer, &text), text),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        // What is wrong may be in a file that only the refused text names, and be put
+        // right there.
+        let refused = match &loaded {
+            Ok(_) => BTreeSet::new(),
+            Err(_) => policy::named_files(&text),
+        };
+        self.files.send_replace(self.source.files(&writer.inputs, &refused));
+        loaded
+    }
+
+    fn load(&self, writer: &mut Writer, text: &[u8]) -> Result<Loaded, LoadError> {
+        if self.source.is(text, &writer.inputs) {
             return Ok(Loaded::Unchanged(self.now().revision));
         }
-        let (policy, next) = self.source.check(&text, Some(&writer.engine))?;
+        let (policy, next) = self.source.check(text, Some(&writer.engine))?;
         *writer = next;
         let InForce { current, applied } = self.in_force();
         let differences = compare(&applied.policy, &policy);
         let shadows = current.shadows.carried(&applied.policy, &policy, &differences);
         let snapshot = Arc::clone(&policy.snapshot);
-        let applied = Arc::new(Applied::new(policy, &text, &writer.inputs));
+        let applied = Arc::new(Applied::new(policy, text, &writer.inputs));
         let revision = self.publish(snapshot, applied, shadows);
         Ok(Loaded::Replaced(revision, Box::new(differences)))
     }
@@ -288,13 +313,11 @@ impl Live {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The files that the policy in force is made of: its own first. None for the
-    /// example. Waits while a policy is being loaded.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let Source::File(path) = &self.source else { return Vec::new() };
-        let inputs = &self.writer().inputs;
-        let (folder, own) = (Folder::of(path), path.clone());
-        std::iter::once(own).chain(inputs.files.keys().map(|name| folder.path(name))).collect()
+    /// The files to look at for a change, the policy's own first, and word of every
+    /// load, whoever asked for it: those that the policy in force is made of, and if
+    /// the latest load was refused, those that its text names. None for the example.
+    pub fn files(&self) -> watch::Receiver<Vec<PathBuf>> {
+        self.files.subscribe()
     }
 
     /// Where the policy comes from.

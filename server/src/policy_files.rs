@@ -1,19 +1,20 @@
-//! The files of the policy, followed from load to load: which to watch, and
-//! whether a load has anything to tell that was not told before.
+//! The files of the policy, followed from load to load, whoever asks for one: which
+//! to watch, and whether a load has anything to tell that was not told before.
 
 use std::path::PathBuf;
 
-use crate::files::{Digest, Folder};
+use tokio::sync::watch;
+
+use crate::files::Digest;
 use crate::live::{Live, LoadError, Loaded, Source};
-use crate::policy;
 use crate::watching::{Changes, Watching};
 
 /// What is known of the files.
 #[derive(Debug)]
 pub struct PolicyFiles {
     watching: Watching,
-    /// Not watched if there are none.
-    files: Vec<PathBuf>,
+    /// `None`: they are not to be watched.
+    files: Option<watch::Receiver<Vec<PathBuf>>>,
     /// What was last told to be wrong.
     told: Option<Failure>,
 }
@@ -30,13 +31,12 @@ struct Failure {
 impl PolicyFiles {
     /// Watches the files of the policy in force, if it is one to watch.
     pub fn new(live: &Live, watch: bool) -> Self {
-        let files = if watch { live.files() } else { Vec::new() };
-        let mut this = Self { watching: Watching::default(), files, told: None };
-        if !this.files.is_empty() {
-            this.watching.follow(&this.files);
-            // A change since the start went unseen.
-            this.watching.touch();
-        }
+        let files = live.files();
+        let watched = watch && !files.borrow().is_empty();
+        let mut this =
+            Self { watching: Watching::default(), files: watched.then_some(files), told: None };
+        // A change since the start went unseen.
+        this.follow();
         this
     }
 
@@ -45,32 +45,39 @@ impl PolicyFiles {
         self.watching.changes()
     }
 
-    /// Loads the policy again, and watches what it is made of now. Whether there
-    /// is anything to tell of it besides a new policy: always of a load that
-    /// somebody asked for by hand.
-    pub fn load(&mut self, live: &Live, by_hand: bool) -> (Result<Loaded, LoadError>, bool) {
-        if self.files.is_empty() {
-            return (live.reload(), true);
-        }
-        // First, so that no change is missed that is made while it loads.
-        self.watching.follow(&self.files);
-        let loaded = live.reload();
-        self.files = live.files();
-        let failure = loaded.as_ref().err().map(|error| {
-            let mut text = Vec::new();
-            if let Source::File(path) = live.source() {
-                text = std::fs::read(path).unwrap_or_default();
-                // What is wrong may be in one of these, and put right there.
-                let (named, folder) = (policy::named_files(&text), Folder::of(path));
-                self.files.extend(named.iter().map(|name| folder.path(name)));
-            }
-            Failure { text: Digest::of(&text), message: error.to_string() }
-        });
-        if self.watching.follow(&self.files) {
+    /// Watches the files of the latest load, by whomever. One that was not watched
+    /// before may have changed meanwhile.
+    pub fn follow(&mut self) {
+        if self.watch() {
             self.watching.touch();
         }
+    }
+
+    /// Loads the policy again. Whether there is anything to tell of it besides a new
+    /// policy: always of a load that somebody asked for by hand.
+    pub fn load(&mut self, live: &Live, by_hand: bool) -> (Result<Loaded, LoadError>, bool) {
+        // First, so that no change is missed that is made while it loads.
+        self.watch();
+        let loaded = live.reload();
+        if self.files.is_none() {
+            return (loaded, true);
+        }
+        let failure = loaded.as_ref().err().map(|error| {
+            let text = match live.source() {
+                Source::File(path) => std::fs::read(path).unwrap_or_default(),
+                Source::Example => Vec::new(),
+            };
+            Failure { text: Digest::of(&text), message: error.to_string() }
+        });
         let news = by_hand || failure != self.told;
         self.told = failure;
         (loaded, news)
+    }
+
+    /// Whether anything is watched that was not before.
+    fn watch(&mut self) -> bool {
+        let Some(files) = &mut self.files else { return false };
+        let files = files.borrow_and_update().clone();
+        self.watching.follow(&files)
     }
 }

@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 
 use presence_router_proto::v1::{
-    CounterExample, VerifiedCallback, VerifyPolicyRequest, VerifyPolicyResponse,
+    ComparedHides, CounterExample, Hide, VerifiedCallback, VerifyPolicyRequest,
+    VerifyPolicyResponse,
 };
 use presence_router_server::policy::problem::quoted;
 use presence_router_server::revision::Epoch;
 use presence_router_server::rpc::policy::express;
 
 use crate::cli::Verify;
-use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
+use crate::{CANNOT_RUN, FAILED, check, explain, fail, printed, remote};
 
 pub(crate) fn verify(arguments: &Verify) -> ExitCode {
     let answer = match ask(arguments) {
@@ -51,19 +52,29 @@ fn said(answer: &VerifyPolicyResponse) -> String {
     let at = if revision.is_empty() { String::new() } else { format!(", revision {revision}") };
     match counter_example {
         None => format!("verified: {pairs} pairs ({of}{at})"),
-        Some(CounterExample { sender, recipient, visible, .. }) => {
-            let callback = counter_example.as_ref().map(CounterExample::callback);
-            let whose = match callback {
-                Some(VerifiedCallback::Audience) => format!("audience of {}", quoted(sender)),
-                Some(VerifiedCallback::Interest) => format!("interest of {}", quoted(recipient)),
-                _ => "answer".to_owned(),
-            };
-            let (is, says) = if *visible { ("is", "leaves it out") } else { ("is not", "has it") };
-            format!(
-                "wrong: {} {is} visible to {} by the policy, and the {whose} {says} ({of}{at})",
-                quoted(sender),
-                quoted(recipient),
-            )
-        }
+        Some(found) => format!("wrong: {} ({of}{at})", wrong(found)),
     }
+}
+
+fn wrong(found: &CounterExample) -> String {
+    let [sender, recipient] = [&found.sender, &found.recipient].map(|user| quoted(user));
+    let whose = match found.callback() {
+        VerifiedCallback::Audience => format!("audience of {sender}"),
+        VerifiedCallback::Interest => format!("interest of {recipient}"),
+        VerifiedCallback::Unspecified => "answer".to_owned(),
+    };
+    if let Some(ComparedHides { defined, answered }) = &found.hides {
+        let [defined, answered] = [defined, answered].map(|hides| hidden(hides));
+        return format!(
+            "the policy hides {defined} of {sender} from {recipient}, and the {whose} hides {answered}"
+        );
+    }
+    let (is, says) = if found.visible { ("is", "leaves it out") } else { ("is not", "has it") };
+    format!("{sender} {is} visible to {recipient} by the policy, and the {whose} {says}")
+}
+
+fn hidden(hides: &[Hide]) -> String {
+    let hides: Vec<_> =
+        hides.iter().map(|hide| explain::hidden(hide.fields(), &hide.unless_presence)).collect();
+    if hides.is_empty() { "nothing".to_owned() } else { hides.join(" and ") }
 }

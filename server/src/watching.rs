@@ -3,6 +3,10 @@
 //! before it, Kubernetes another directory behind a symbolic link; a watch of the
 //! file alone would go on looking at what is no longer there.
 //!
+//! A directory that is renamed above those goes unnoticed. To watch all of them up
+//! to the root, the library would have the kernel tell of every file that anybody
+//! opens in `/etc` or `/tmp`.
+//!
 //! What changes are good for is not known here, nor whether there was one: a file
 //! may be touched and stay the same.
 

@@ -10,11 +10,17 @@ groups: { staff: ['@ann:a.org', '@joe:a.org'] }
 rules:
   - { name: staff, allow: { within: staff } }
   - { name: try out, shadow: true, allow: { from: '@ann:a.org', to: '@eve:b.org' } }
+rooms:
+  - { name: gone, deny: { message: no } }
+  - { name: hint, add: [{ type: org.hint, content: { share: yes } }] }
 ";
 const THEN: &str = "
 groups: { staff: ['@ann:a.org', '@joe:a.org', '@sue:a.org'] }
 rules:
   - { name: staff, allow: { within: staff } }
+rooms:
+  - { name: hint, add: [{ type: org.hint, content: { share: no } }] }
+  - { name: new, deny: { message: no } }
 ";
 
 fn json(printed: &str) -> Value {
@@ -46,13 +52,36 @@ async fn a_daemon_and_two_files_tell_the_same() {
     assert_eq!(told["rules"][0]["name"], "staff");
     assert_eq!(told["rules"][0]["gained"]["named"], 4);
 
+    let rule = |name: &str, change: &str, line: Option<u64>, line_in_force: Option<u64>| serde_json::json!({ "name": name, "change": change, "line": line, "line_in_force": line_in_force });
+    let rooms = [
+        rule("gone", "removed", None, Some(7)),
+        rule("hint", "changed", Some(6), Some(8)),
+        rule("new", "added", Some(7), None),
+    ];
+    assert_eq!(told["rooms"], Value::from(rooms.to_vec()));
+
     let live = ["plan", "--live-rule", "try out", "--json"];
     for subject in [["--addr", &address], ["--policy", "now.yaml"]] {
         let told = printed(&[&live[..], &subject].concat()).await;
         assert_eq!(told["gained"]["pairs"]["named"], 1);
         assert_eq!(told["gained"]["samples"][0]["recipient"], "@eve:b.org");
         assert_eq!(told["gained"]["destinations"][0], "b.org");
+        assert_eq!(told["rooms"], Value::Array(Vec::new()));
     }
+}
+
+#[tokio::test]
+async fn rules_about_rooms_are_told_to_people() {
+    let files = Files::new();
+    let (now, then) = (files.write("now.yaml", NOW), files.write("then.yaml", THEN));
+    let output = run(&["plan", &then, "--policy", &now]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    let want = "\
+room rule `gone`: gone, from line 7
+room rule `hint`: changed, in line 6
+room rule `new`: new, in line 7
+";
+    assert!(said.ends_with(want), "{said}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use rustix::process::Signal;
 
 use crate::harness::calls::interested;
-use crate::harness::{Daemon, Files, POLICY};
+use crate::harness::{Daemon, Files, POLICY, run};
 
 const NOBODY: &str = "rules: []\n";
 const BROKEN: &str = "ruls: []\n";
@@ -145,6 +145,47 @@ async fn a_members_file_elsewhere() {
     assert_eq!(joe_sees(&daemon, 2).await, ["@ann:example.org", "@sue:example.org"]);
     files.write("lists/all.txt", "@ann:example.org\nbob\n");
     daemon.logged("lists/all.txt:2:1: `bob` is not a user id").await;
+}
+
+/// What a call loads is watched as what a signal loads. A directory is renamed above
+/// those that are watched, so that nothing else tells of a change.
+#[tokio::test]
+async fn a_load_that_a_call_asked_for() {
+    let files = Files::new();
+    let deploy = |members_file: &str| {
+        create_dir(files.path("new")).unwrap();
+        create_dir(files.path("new/router")).unwrap();
+        let policy = format!(
+            "groups: {{ all: {{ members_file: ../../{members_file} }} }}\nrules: [{{ name: x, allow: {{ within: all }} }}]\n"
+        );
+        files.write("new/router/policy.yaml", policy);
+        rename(files.path("etc"), files.path(&format!("before-{members_file}"))).unwrap();
+        rename(files.path("new"), files.path("etc")).unwrap();
+    };
+    create_dir(files.path("etc")).unwrap();
+    create_dir(files.path("etc/router")).unwrap();
+    let daemon = watching(&files.write("etc/router/policy.yaml", NOBODY)).await;
+    let address = daemon.address();
+    let reload = async || run(&["reload", "--addr", &address]).await;
+    // One that it notices: after that, none is under way which would also find what
+    // follows.
+    files.write("etc/router/policy.yaml", shows("@bob"));
+    assert_eq!(joe_sees(&daemon, 1).await, ["@bob:example.org"]);
+
+    files.write("one.txt", "@ann:example.org\n@joe:example.org\n");
+    deploy("one.txt");
+    let output = reload().await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(joe_sees(&daemon, 2).await, ["@ann:example.org"]);
+    files.write("one.txt", "@sue:example.org\n@joe:example.org\n");
+    assert_eq!(joe_sees(&daemon, 3).await, ["@sue:example.org"]);
+
+    // Refused, since a file that it names is missing.
+    deploy("two.txt");
+    let output = reload().await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    files.write("two.txt", "@sam:example.org\n@joe:example.org\n");
+    assert_eq!(joe_sees(&daemon, 4).await, ["@sam:example.org"]);
 }
 
 #[tokio::test]

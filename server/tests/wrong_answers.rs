@@ -3,9 +3,9 @@
 
 use presence_router_proto::v1::policy_service_server::{PolicyService, PolicyServiceServer};
 use presence_router_proto::v1::{
-    CheckPolicyRequest, CheckPolicyResponse, CounterExample, ExplainPairRequest,
-    ExplainPairResponse, GetPolicyRequest, GetPolicyResponse, PlanPolicyRequest,
-    PlanPolicyResponse, ReloadPolicyRequest, ReloadPolicyResponse, VerifiedCallback,
+    CheckPolicyRequest, CheckPolicyResponse, ComparedHides, CounterExample, ExplainPairRequest,
+    ExplainPairResponse, GetPolicyRequest, GetPolicyResponse, Hide, PlanPolicyRequest,
+    PlanPolicyResponse, PresenceField, ReloadPolicyRequest, ReloadPolicyResponse, VerifiedCallback,
     VerifyPolicyRequest, VerifyPolicyResponse,
 };
 use tokio::net::TcpListener;
@@ -25,9 +25,20 @@ impl PolicyService for Wrong {
         request: Request<VerifyPolicyRequest>,
     ) -> Result<Response<VerifyPolicyResponse>, Status> {
         let VerifyPolicyRequest { pairs, seed } = request.into_inner();
-        let (callback, visible) = match pairs {
-            1 => (VerifiedCallback::Audience, true),
-            _ => (VerifiedCallback::Interest, false),
+        let hide = |field: PresenceField, unless: &[&str]| Hide {
+            fields: vec![field.into()],
+            unless_presence: unless.iter().map(|presence| (*presence).to_owned()).collect(),
+            ..Hide::default()
+        };
+        let status = hide(PresenceField::StatusMsg, &["busy"]);
+        let active = hide(PresenceField::LastActiveTs, &[]);
+        let (callback, visible, hides) = match pairs {
+            1 => (VerifiedCallback::Audience, true, None),
+            2 => (VerifiedCallback::Interest, false, None),
+            _ => {
+                let hides = ComparedHides { defined: vec![status, active], answered: Vec::new() };
+                (VerifiedCallback::Interest, true, Some(hides))
+            }
         };
         let (sender, recipient) = ("@ann:a.org".to_owned(), "@joe:b.org".to_owned());
         let callback = callback.into();
@@ -36,7 +47,7 @@ impl PolicyService for Wrong {
             pairs,
             seed: seed.unwrap_or_default(),
             named_users: 2,
-            counter_example: Some(CounterExample { sender, recipient, callback, visible }),
+            counter_example: Some(CounterExample { sender, recipient, callback, visible, hides }),
             ..VerifyPolicyResponse::default()
         }))
     }
@@ -103,6 +114,10 @@ async fn a_wrong_answer_is_a_finding() {
         (
             "2",
             "wrong: `@ann:a.org` is not visible to `@joe:b.org` by the policy, and the interest of `@joe:b.org` has it",
+        ),
+        (
+            "3",
+            "wrong: the policy hides status_msg (unless busy) and last_active_ts of `@ann:a.org` from `@joe:b.org`, and the interest of `@joe:b.org` hides nothing",
         ),
     ] {
         let output = run(&["verify", "--addr", &address, "--pairs", pairs, "--seed", "7"]).await;

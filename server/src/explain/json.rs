@@ -62,15 +62,13 @@ pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) 
     serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"
 }
 
-/// The fields that a rule hides, as policies call them.
-pub(super) fn fields(rule: &PolicyRule) -> Vec<String> {
-    rule.hidden_fields()
-        .map(|field| word(field.as_str_name(), PresenceField::default().as_str_name()))
-        .collect()
+/// Fields that are hidden, as policies call them.
+pub(super) fn fields(hidden: impl Iterator<Item = PresenceField>) -> Vec<String> {
+    hidden.map(|field| word(field.as_str_name(), PresenceField::default().as_str_name())).collect()
 }
 
 /// The word of a contract's enum, without the prefix that all of its words share.
-pub(super) fn word(name: &str, unspecified: &str) -> String {
+pub(crate) fn word(name: &str, unspecified: &str) -> String {
     let prefix = unspecified.strip_suffix("UNSPECIFIED").unwrap_or_default();
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
 }
@@ -81,7 +79,7 @@ pub(crate) fn effect(rule: &PolicyRule) -> String {
 }
 
 fn hidden(rule: &PolicyRule) -> Hidden<'_> {
-    Hidden { rule: &rule.name, fields: fields(rule), unless: &rule.unless_presence }
+    Hidden { rule: &rule.name, fields: fields(rule.hidden_fields()), unless: &rule.unless_presence }
 }
 
 fn rule(explained: &ExplainedRule) -> Option<Rule<'_>> {

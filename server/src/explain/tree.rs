@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use presence_router_proto::v1::{
-    ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep, PolicyRule,
+    ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep, PresenceField,
 };
 use presence_router_server::policy::problem::{escaped, quoted};
 
-use super::json::{effect, fields};
+use super::json::{effect, fields as words};
 
 /// The explanation, on lines.
 pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) -> String {
@@ -18,7 +18,8 @@ pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) 
     let _ = writeln!(text, "{from} {verb} to {to}: {}", answer.reason);
     for rule in super::hides(answer) {
         let name = quoted(&rule.name);
-        let _ = writeln!(text, "hidden by rule {name} (line {}): {}", rule.line, hidden(rule));
+        let hidden = hidden(rule.hidden_fields(), &rule.unless_presence);
+        let _ = writeln!(text, "hidden by rule {name} (line {}): {}", rule.line, hidden);
     }
     type Wanted = fn(&ExplainedRule) -> bool;
     let kinds: [(&str, Wanted); 4] = [
@@ -100,11 +101,11 @@ fn said(step: &MembershipStep, user: &str) -> String {
     }
 }
 
-/// What a rule hides.
-fn hidden(rule: &PolicyRule) -> String {
-    let mut hidden = fields(rule).join(", ");
-    if !rule.unless_presence.is_empty() {
-        let unless: Vec<_> = rule.unless_presence.iter().map(|value| escaped(value)).collect();
+/// What is hidden, in policies' words.
+pub(crate) fn hidden(fields: impl Iterator<Item = PresenceField>, unless: &[String]) -> String {
+    let mut hidden = words(fields).join(", ");
+    if !unless.is_empty() {
+        let unless: Vec<_> = unless.iter().map(|value| escaped(value)).collect();
         let _ = write!(hidden, " (unless {})", unless.join(", "));
     }
     hidden

@@ -1,8 +1,10 @@
 //! A plan for machines. Its form is stable: `docs/policy.md` has it. What it may
 //! get is more keys.
 
-use presence_router_proto::v1::{PairCount, PlanPolicyResponse, PlannedPairs};
+use presence_router_proto::v1::{PairCount, PlanPolicyResponse, PlannedPairs, RuleChange};
 use serde_json::{Value, json};
+
+use crate::explain::word;
 
 pub(super) fn text(plan: &PlanPolicyResponse) -> String {
     let rules: Vec<Value> = plan
@@ -16,12 +18,27 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
             })
         })
         .collect();
+    let line = |line| Some(line).filter(|line| *line > 0);
+    let rooms: Vec<Value> = plan
+        .room_rules
+        .iter()
+        .map(|rule| {
+            let change = rule.change();
+            json!({
+                "name": rule.name,
+                "change": word(change.as_str_name(), RuleChange::default().as_str_name()),
+                "line": line(rule.line),
+                "line_in_force": line(rule.line_in_force),
+            })
+        })
+        .collect();
     let plan = json!({
         "revision": Some(&plan.revision).filter(|revision| !revision.is_empty()),
         "differences": plan.differences,
         "gained": pairs(&plan.gained.clone().unwrap_or_default()),
         "lost": pairs(&plan.lost.clone().unwrap_or_default()),
         "rules": rules,
+        "rooms": rooms,
     });
     format!("{plan:#}\n")
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use presence_router_proto::v1::{PairCount, PlanPolicyResponse, PlannedPairs};
+use presence_router_proto::v1::{
+    PairCount, PlanPolicyResponse, PlannedPairs, PlannedRoomRule, RuleChange,
+};
 use presence_router_server::policy::problem::quoted;
 
 /// Most servers that are named of a kind.
@@ -25,6 +27,16 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
             None => "too much to tell".to_owned(),
         });
         let _ = writeln!(text, "rule {}: gained {gained}; lost {lost}", quoted(&rule.name));
+    }
+    for rule in &plan.room_rules {
+        let PlannedRoomRule { name, line, line_in_force, .. } = rule;
+        let becomes = match rule.change() {
+            RuleChange::Added => format!("new, in line {line}"),
+            RuleChange::Removed => format!("gone, from line {line_in_force}"),
+            RuleChange::Changed => format!("changed, in line {line}"),
+            RuleChange::Unspecified => "something that this version does not know".to_owned(),
+        };
+        let _ = writeln!(text, "room rule {}: {becomes}", quoted(name));
     }
     text
 }

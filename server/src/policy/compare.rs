@@ -1,5 +1,5 @@
 //! What is different between two policies, by name: for the log of a reload, and
-//! for whoever asked for one.
+//! for whoever asked for one, or for a plan.
 //!
 //! Where something stands in the text is no difference, nor is a comment. What a
 //! change does to pairs is not told here.
@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::document::room::{RoomRule, When};
 use super::document::{Document, Group, Pairs, Rule, SetExpr};
-use super::problem::quoted;
+use super::problem::{Place, quoted};
 use super::{Policy, count};
 
 /// Most names of a kind that are written out.
@@ -41,6 +41,18 @@ pub struct Names {
     pub changed: Vec<String>,
 }
 
+/// A rule about rooms that is not the same in two policies: one that is new, gone,
+/// or says something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomChange {
+    /// Its name.
+    pub name: String,
+    /// Where it begins in the earlier policy. `None`: it is new.
+    pub before: Option<Place>,
+    /// Where it begins in the later policy. `None`: it is gone.
+    pub after: Option<Place>,
+}
+
 /// Compares two policies.
 pub fn compare(before: &Policy, after: &Policy) -> Differences {
     let (before, after) = (&before.document, &after.document);
@@ -63,6 +75,21 @@ pub fn compare(before: &Policy, after: &Policy) -> Differences {
         switches,
         tests: after.tests.len() + after.room_tests.len(),
     }
+}
+
+/// Compares the rules about rooms of two policies. By name.
+pub fn room_changes(before: &Policy, after: &Policy) -> Vec<RoomChange> {
+    let [before, after] = [before, after].map(|policy| rooms(&policy.document));
+    let Names { added, removed, changed } = Names::between(&before, &after, same_room_rule);
+    let mut names = [added, removed, changed].concat();
+    names.sort_unstable();
+    let place = |rules: &BTreeMap<&str, &RoomRule>, name: &str| Some(rules.get(name)?.place);
+    let change = |name: String| RoomChange {
+        before: place(&before, &name),
+        after: place(&after, &name),
+        name,
+    };
+    names.into_iter().map(change).collect()
 }
 
 fn rules(policy: &Document, switch: bool) -> BTreeMap<&str, &Rule> {

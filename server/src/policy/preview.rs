@@ -1,6 +1,6 @@
 //! What a policy would change if it took the place of the one in force: pairs
 //! that become visible and pairs that are visible no more, in total and rule by
-//! rule.
+//! rule; and rules about rooms that are not the same.
 //!
 //! A rule accounts for a pair that becomes visible if it allows the pair and did
 //! not before, or denied it and does not any more; and for one that is lost the
@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Policy;
+use super::compare::{RoomChange, room_changes};
 use super::document::Rule;
 use crate::routing::difference::share::Product;
 use crate::routing::difference::{Budget, Count, Difference, Found, Pairs, TooMuch};
@@ -27,6 +28,8 @@ pub struct Preview {
     pub lost: Side,
     /// What rules account for, those that account for nothing left away; by name.
     pub rules: Vec<RuleShare>,
+    /// Rules about rooms that are not the same, by name.
+    pub rooms: Vec<RoomChange>,
 }
 
 /// Pairs of one kind.
@@ -111,7 +114,8 @@ impl Policy {
         };
         let rules = rules.filter(accounts).collect();
         let side = |pairs| Side::new(&difference, pairs, then, samples);
-        Ok(Preview { gained: side(&difference.gained), lost: side(&difference.lost), rules })
+        let (gained, lost) = (side(&difference.gained), side(&difference.lost));
+        Ok(Preview { gained, lost, rules, rooms: room_changes(self, candidate) })
     }
 }
 

@@ -9,6 +9,7 @@
 #![expect(dead_code, reason = "only the shape of these types is of use")]
 
 mod room;
+mod set;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use self::room::RoomRule;
+use self::set::Set;
 
 /// The schema of policies. Draft 7, which every editor knows.
 pub(super) fn schema() -> Value {
@@ -234,80 +236,6 @@ enum Group {
 struct Directory {
     #[schemars(extend("const" = true))]
     directory: bool,
-}
-
-/// A set of users.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-enum Set {
-    Everyone(Everyone),
-    User(PlainUserId),
-    /// Whoever is in any of these; `[]` is nobody.
-    Union(Vec<Set>),
-    Server(Server),
-    Match(Match),
-    Group(GroupRef),
-    MembersFile(MembersFile),
-    AllOf(AllOf),
-    Difference(Difference),
-}
-
-/// Every user of every server.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-enum Everyone {
-    Everyone,
-}
-
-/// Every user whose server name matches.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct Server {
-    /// A glob or several. `*` is any run of bytes, `?` is one.
-    server: OneOrMany<ServerGlob>,
-}
-
-/// Every user whose id matches.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct Match {
-    /// A pattern or several, such as `@*-bot:example.org`.
-    r#match: OneOrMany<UserGlob>,
-}
-
-/// The members of a group.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct GroupRef {
-    /// Its name.
-    group: GroupName,
-}
-
-/// The users listed in a file, one a line.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct MembersFile {
-    /// Its path, from where the policy is.
-    members_file: Name,
-}
-
-/// Whoever is in all of these.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct AllOf {
-    /// At least one set.
-    #[schemars(length(min = 1))]
-    all_of: Vec<Set>,
-}
-
-/// Whoever is in `any`, and not in `except`.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct Difference {
-    /// Who is in,
-    any: Box<Set>,
-    /// unless also here.
-    except: Box<Set>,
 }
 
 /// What somebody's audience or interest is to hold.

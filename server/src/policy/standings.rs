@@ -5,12 +5,12 @@
 //! by: what is told to people rests on this, and what routing decides is
 //! compared with it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use roaring::RoaringBitmap;
 
 use super::document::{Document, Group, Pairs, Rule, SetExpr};
-use crate::routing::plan::Effect;
+use crate::routing::plan::{Effect, Hide};
 use crate::routing::user_id::UserId;
 
 /// Some users, and where they stand in a document. They are numbered from 0 in
@@ -144,26 +144,54 @@ impl<'d, 'u> Standings<'d, 'u> {
     pub(super) fn audiences(&self) -> Vec<RoaringBitmap> {
         let mut allowed = vec![RoaringBitmap::new(); self.users.len()];
         let mut denied = allowed.clone();
-        for rule in self.document.rules.iter().filter(|rule| !rule.shadow) {
-            let rows = match rule.effect {
+        self.each_row(|effect, sender, recipients| {
+            let rows = match effect {
                 Effect::Allow => &mut allowed,
                 Effect::Deny => &mut denied,
-                Effect::Hide(_) => continue,
+                Effect::Hide(_) => return,
             };
-            for product in self.products(rule) {
-                for sender in product.senders {
-                    if let Some(row) = usize::try_from(sender).ok().and_then(|at| rows.get_mut(at))
-                    {
-                        *row |= &product.recipients;
-                    }
-                }
+            if let Some(row) = rows.get_mut(sender) {
+                *row |= recipients;
             }
-        }
+        });
         for (own, (row, denied)) in (0..).zip(allowed.iter_mut().zip(&denied)) {
             *row -= denied;
             row.remove(own);
         }
         allowed
+    }
+
+    /// By sender: what is hidden of it, and from whom in its audience. The
+    /// definition: the pair is visible, and a hide rule matches it; those of
+    /// several rules add up.
+    pub(super) fn hides(
+        &self,
+        audiences: &[RoaringBitmap],
+    ) -> Vec<BTreeMap<&'d Hide, RoaringBitmap>> {
+        let mut hides = vec![BTreeMap::new(); self.users.len()];
+        self.each_row(|effect, sender, recipients| {
+            if let (Effect::Hide(hide), Some(audience), Some(row)) =
+                (effect, audiences.get(sender), hides.get_mut(sender))
+            {
+                let hidden = recipients & audience;
+                if !hidden.is_empty() {
+                    *row.entry(hide).or_insert_with(RoaringBitmap::new) |= hidden;
+                }
+            }
+        });
+        hides
+    }
+
+    /// Calls back for each sender of each rule that takes part, with the
+    /// recipients across.
+    fn each_row(&self, mut row: impl FnMut(&'d Effect, usize, &RoaringBitmap)) {
+        for rule in self.document.rules.iter().filter(|rule| !rule.shadow) {
+            for product in self.products(rule) {
+                for sender in product.senders.iter().filter_map(|at| usize::try_from(at).ok()) {
+                    row(&rule.effect, sender, &product.recipients);
+                }
+            }
+        }
     }
 
     fn members_of(&self, group: &str) -> RoaringBitmap {

@@ -1,22 +1,23 @@
-//! Compares what a snapshot answers with the definition of visibility, over the
-//! policy as it is written: an audience and an interest for each user, pair by
-//! pair.
+//! Compares what a snapshot answers with the definition of visibility and of what
+//! is hidden, over the policy as it is written: an audience and an interest for
+//! each user, with their hides, pair by pair.
 //!
 //! Users are all that the snapshot names, and some made up: what servers and
 //! patterns say of users whom nobody names must hold too. Where that makes more
 //! pairs than the budget, a part of them is drawn by a seed, so that what was
 //! found can be found again.
 
+mod said;
+
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
 
+use self::said::{Answer, Definition};
 use super::Policy;
 use super::document::SetExpr;
-use super::standings::Standings;
-use crate::routing::caller::Caller;
-use crate::routing::members::Members;
-use crate::routing::relation::{Scope, Side};
+use crate::routing::plan::Hide;
+use crate::routing::relation::Side;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::user_id::UserId;
 
@@ -62,8 +63,21 @@ pub struct CounterExample {
     pub of: Side,
 
     /// Whether the pair is visible, by the definition. The callback says the
-    /// opposite.
+    /// opposite, unless it is about hides.
     pub visible: bool,
+
+    /// What is hidden, if that is all that they do not agree on.
+    pub hides: Option<Hides>,
+}
+
+/// What is hidden of a pair. Each list sorted, without repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hides {
+    /// By the definition. Nothing, if the pair is not visible.
+    pub defined: Vec<Hide>,
+
+    /// By the callback.
+    pub answered: Vec<Hide>,
 }
 
 // === impl Policy ===
@@ -96,14 +110,7 @@ impl Policy {
         };
 
         let both = senders.iter().chain(&recipients).copied();
-        let standings =
-            Standings::new(&self.document, &self.groups, both, &self.directory(snapshot));
-        let audiences = standings.audiences();
-        let visible = |sender: &str, recipient: &str| {
-            let [from, to] = [sender, recipient].map(|user| standings.number(user));
-            let row = from.and_then(|from| audiences.get(usize::try_from(from).ok()?));
-            row.zip(to).is_some_and(|(row, to)| row.contains(to))
-        };
+        let definition = Definition::new(self, both, snapshot);
         // Nobody is paired with themselves.
         let drawn: BTreeSet<&str> = recipients.iter().copied().collect();
         let own = senders.iter().filter(|sender| drawn.contains(**sender)).count() as u64;
@@ -113,21 +120,17 @@ impl Policy {
                 .into_iter()
                 .find_map(|(of, users, others)| {
                     users.iter().find_map(|user| {
-                        let answered = counterparts(snapshot, user, of);
-                        let wrong = others.iter().find_map(|other| {
+                        let answer = Answer::new(snapshot, user, of);
+                        others.iter().filter(|other| *other != user).find_map(|other| {
                             let (sender, recipient) = match of {
                                 Side::Sender => (*user, *other),
                                 Side::Recipient => (*other, *user),
                             };
-                            let visible = visible(sender, recipient);
-                            let is_wrong = user != other && answered(other) != visible;
-                            is_wrong.then(|| (sender.to_owned(), recipient.to_owned(), visible))
-                        });
-                        wrong.map(|(sender, recipient, visible)| CounterExample {
-                            sender,
-                            recipient,
-                            of,
-                            visible,
+                            let defined = definition.says(sender, recipient);
+                            let answered = answer.says(other);
+                            let (visible, hides) = defined.against(&answered)?;
+                            let [sender, recipient] = [sender, recipient].map(str::to_owned);
+                            Some(CounterExample { sender, recipient, of, visible, hides })
                         })
                     })
                 });
@@ -168,24 +171,5 @@ impl Policy {
         });
         let people = snapshot.people();
         made_up.filter(|id| UserId::parse(id).is_ok() && people.number(id).is_none()).collect()
-    }
-}
-
-/// Whether somebody is a counterpart of a user, as a callback answers a caller
-/// whom all of the user's pairs concern.
-fn counterparts<'s>(
-    snapshot: &'s Snapshot,
-    user: &str,
-    of: Side,
-) -> impl Fn(&str) -> bool + use<'s> {
-    let user = UserId::parse(user).ok();
-    let caller = user.and_then(|user| Caller::new([user.server()]).ok());
-    let members = user.zip(caller).map(|(user, caller)| {
-        let signature = snapshot.signature(user, of, &caller);
-        snapshot.counterparts(&signature, &Scope::new(caller))
-    });
-    move |other| {
-        let who = UserId::parse(other).map(|other| snapshot.people().who(other));
-        members.as_ref().zip(who.ok()).is_some_and(|(members, who)| Members::contains(members, who))
     }
 }

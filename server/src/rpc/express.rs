@@ -36,8 +36,13 @@ pub(super) fn open_part(
 
 /// A hide for some users.
 pub(super) fn hide(users: SetExpression, hide: &plan::Hide) -> Hide {
+    Hide { users: Some(users), ..hide_of_pair(hide) }
+}
+
+/// A hide for a pair that is told elsewhere.
+pub(super) fn hide_of_pair(hide: &plan::Hide) -> Hide {
     Hide {
-        users: Some(users),
+        users: None,
         fields: fields(hide.fields),
         unless_presence: hide.unless.iter().map(|presence| presence.to_string()).collect(),
     }

@@ -197,7 +197,7 @@ impl PolicyService for PolicyAdmin {
                 );
             }
         };
-        let found = answer.problems.len() + answer.rules.len();
+        let found = answer.problems.len() + answer.rules.len() + answer.room_rules.len();
         self.answer(&in_force, found, answer, "ask for fewer samples, or raise the limit")
     }
 

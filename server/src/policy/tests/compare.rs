@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use crate::policy::compare::compare;
+use crate::policy::compare::{RoomChange, compare, room_changes};
 use crate::policy::{Files, NoFiles, Policy};
 
 struct List(&'static str);
@@ -107,4 +107,25 @@ fn rules_about_rooms_count() {
         assert_ne!(after, before, "{old}");
         assert_eq!(differences(&before, &after), want);
     }
+}
+
+#[test]
+fn says_where_rules_about_rooms_are() {
+    let rules = |names: &[(&str, &str)]| {
+        let rules = names.iter().map(|(name, message)| {
+            format!("  - {{ name: {name}, deny: {{ message: {message} }} }}\n")
+        });
+        let text = format!("rules: []\nrooms:\n{}", rules.collect::<String>());
+        Policy::load("policy.yaml", text.as_bytes(), &NoFiles).unwrap()
+    };
+    let before = rules(&[("same", "a"), ("gone", "a"), ("other", "a")]);
+    let after = rules(&[("other", "b"), ("new", "a"), ("same", "a")]);
+    let changes = room_changes(&before, &after).into_iter();
+    let changes: Vec<_> = changes
+        .map(|RoomChange { name, before, after }| {
+            (name, before.map(|place| place.line), after.map(|place| place.line))
+        })
+        .collect();
+    let want = [("gone", Some(4), None), ("new", None, Some(4)), ("other", Some(5), Some(3))];
+    assert_eq!(changes, want.map(|(name, before, after)| (name.to_owned(), before, after)));
 }

@@ -1,8 +1,9 @@
 //! Verifying: what is compared, and that what does not agree is found.
 
 use crate::policy::Policy;
-use crate::policy::verify::{CounterExample, MAX_PAIRS, Verified};
+use crate::policy::verify::{CounterExample, Hides, MAX_PAIRS, Verified};
 use crate::routing::engine::{Edit, Engine};
+use crate::routing::plan::{Fields, Hide};
 use crate::routing::relation::Side;
 use crate::routing::user_id::UserId;
 
@@ -47,12 +48,69 @@ fn says_which_callback_and_which_way() {
     let [sender, recipient] = ["@a:one.org", "@b:one.org"].map(str::to_owned);
     let found = |of, visible| {
         let (sender, recipient) = (sender.clone(), recipient.clone());
-        Some(CounterExample { sender, recipient, of, visible })
+        Some(CounterExample { sender, recipient, of, visible, hides: None })
     };
     let verified = denies.verify(&allows.snapshot, MAX_PAIRS, 0);
     assert_eq!(verified.counter_example, found(Side::Sender, false));
     let verified = allows.verify(&denies.snapshot, MAX_PAIRS, 0);
     assert_eq!(verified.counter_example, found(Side::Sender, true));
+}
+
+/// Everybody sees everybody, and these rules besides.
+fn open(rules: &str) -> Policy {
+    policy(&format!(
+        "rules:\n  - {{ name: all, allow: {{ from: everyone, to: everyone }} }}\n{rules}"
+    ))
+}
+
+/// A rule that hides something of ann from everybody.
+fn hiding(name: &str, what: &str) -> String {
+    format!("  - {{ name: {name}, hide: {{ from: '@a:one.org', to: everyone, {what} }} }}\n")
+}
+
+#[test]
+fn finds_what_is_hidden_otherwise() {
+    let (status, activity) = ("fields: [status_msg]", "fields: [last_active_ts]");
+    let busy = "fields: [status_msg], unless: { presence: [busy] }";
+    let hide = |fields, unless: &[&str]| Hide {
+        fields,
+        unless: unless.iter().map(|presence| (*presence).into()).collect(),
+    };
+    let text = hide(Fields { status_msg: true, ..Fields::default() }, &[]);
+    let unless = hide(Fields { status_msg: true, ..Fields::default() }, &["busy"]);
+    let active = hide(Fields { last_active_ts: true, ..Fields::default() }, &[]);
+    let shadow = hiding("x, shadow: true", status);
+    let both = hiding("x", status) + &hiding("y", activity);
+    let none = hiding("x, shadow: true", activity);
+    for (defined, answered, want) in [
+        (hiding("x", status), none.clone(), Some((vec![text.clone()], vec![]))),
+        (none, hiding("x", status), Some((vec![], vec![text.clone()]))),
+        (hiding("x", status), hiding("x", busy), Some((vec![text.clone()], vec![unless]))),
+        (both.clone(), hiding("x", status), Some((vec![active, text.clone()], vec![text]))),
+        (both.clone(), both, None),
+        (hiding("x", status) + &hiding("y", status), hiding("z", status), None),
+        (shadow, hiding("x, shadow: true", busy), None),
+    ] {
+        let [defined, answered] = [defined, answered].map(|rules| open(&rules));
+        let verified = defined.verify(&answered.snapshot, MAX_PAIRS, 3);
+        let found = verified.counter_example.map(|found| {
+            assert!(found.of == Side::Sender && found.visible, "{found:?}");
+            assert_eq!(found.sender, "@a:one.org");
+            let Hides { defined, answered } = found.hides.unwrap();
+            (defined, answered)
+        });
+        assert_eq!(found, want);
+    }
+}
+
+#[test]
+fn nothing_is_hidden_of_what_is_not_visible() {
+    let hide = hiding("x", "fields: [status_msg]");
+    let policy = policy(&format!(
+        "rules:\n{hide}  - {{ name: y, allow: {{ from: everyone, to: '@b:one.org' }} }}\n"
+    ));
+    let verified = policy.verify(&policy.snapshot, MAX_PAIRS, 0);
+    assert_eq!(verified.counter_example, None);
 }
 
 #[test]
@@ -89,4 +147,13 @@ fn draws_by_the_seed_what_is_too_much() {
     assert_eq!(half.verify(&all.snapshot, 400, 1), first, "the same seed");
     let others = (2..20).map(|seed| half.verify(&all.snapshot, 400, seed).counter_example);
     assert!(others.into_iter().any(|other| other != first.counter_example), "another seed");
+
+    // What is hidden is compared in a draw, too.
+    let hide = format!(
+        "within: a }} }}, {{ name: y, hide: {{ from: [{}], to: everyone, fields: [status_msg] }} }}]",
+        users[..100].join(",")
+    );
+    let hides = policy(&text(&users).replace("within: a } }]", &hide));
+    let found = hides.verify(&all.snapshot, 400, 1).counter_example.unwrap();
+    assert!(found.visible && found.hides.is_some(), "{found:?}");
 }

@@ -2,22 +2,24 @@
 //! it too, for what it finds without a daemon.
 
 use presence_router_proto::v1::{
-    CounterExample, ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep, PairCount,
-    PlanPolicyResponse, PlannedPair, PlannedPairs, PlannedRule, PolicyFile, PolicyProblem,
-    PolicyRule, RuleEffect, VerifiedCallback, VerifyPolicyResponse,
+    ComparedHides, CounterExample, ExplainPairResponse, ExplainedRule, MembershipKind,
+    MembershipStep, PairCount, PlanPolicyResponse, PlannedPair, PlannedPairs, PlannedRoomRule,
+    PlannedRule, PolicyFile, PolicyProblem, PolicyRule, RuleChange, RuleEffect, VerifiedCallback,
+    VerifyPolicyResponse,
 };
 
 use crate::files::Digest;
 use crate::policy::Policy;
+use crate::policy::compare::RoomChange;
 use crate::policy::document::Rule;
 use crate::policy::explain::{Explanation, Matched, Step, What};
 use crate::policy::preview::{self, Preview, RuleShare};
 use crate::policy::problem::Problem;
 use crate::policy::verify::{self, Verified};
 use crate::routing::difference::Count;
-use crate::routing::plan::Effect;
+use crate::routing::plan::{self, Effect};
 use crate::routing::relation::Side;
-use crate::rpc::express::fields;
+use crate::rpc::express::{fields, hide_of_pair};
 
 /// Problems or warnings.
 pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
@@ -76,19 +78,35 @@ pub fn planned(revision: String, differences: String, preview: Preview) -> PlanP
         gained: Some(pairs(preview.gained)),
         lost: Some(pairs(preview.lost)),
         rules: preview.rules.into_iter().map(rule).collect(),
+        room_rules: preview.rooms.into_iter().map(room_rule).collect(),
     }
+}
+
+fn room_rule(RoomChange { name, before, after }: RoomChange) -> PlannedRoomRule {
+    let change = match (before, after) {
+        (None, _) => RuleChange::Added,
+        (Some(_), None) => RuleChange::Removed,
+        (Some(_), Some(_)) => RuleChange::Changed,
+    };
+    let [line_in_force, line] = [before, after].map(|place| place.unwrap_or_default().line);
+    PlannedRoomRule { name, change: change.into(), line, line_in_force }
 }
 
 /// What was verified. `revision` is empty without a daemon.
 pub fn verified(verified: Verified, revision: String) -> VerifyPolicyResponse {
     let Verified { pairs, exhaustive, seed, named, counter_example } = verified;
     let counter_example = counter_example.map(|found| {
-        let verify::CounterExample { sender, recipient, of, visible } = found;
+        let verify::CounterExample { sender, recipient, of, visible, hides } = found;
         let callback = match of {
             Side::Sender => VerifiedCallback::Audience,
             Side::Recipient => VerifiedCallback::Interest,
         };
-        CounterExample { sender, recipient, callback: callback.into(), visible }
+        let list = |hides: Vec<plan::Hide>| hides.iter().map(hide_of_pair).collect();
+        let hides = hides.map(|verify::Hides { defined, answered }| ComparedHides {
+            defined: list(defined),
+            answered: list(answered),
+        });
+        CounterExample { sender, recipient, callback: callback.into(), visible, hides }
     });
     VerifyPolicyResponse { revision, pairs, exhaustive, seed, named_users: named, counter_example }
 }
