@@ -90,30 +90,30 @@ impl Policy {
         let mut rng = Rng::with_seed(seed);
         let people = snapshot.people();
         let count = u32::try_from(people.count()).unwrap_or(u32::MAX);
-        let named: Vec<String> = (0..count).map(|number| people.id(number).into()).collect();
-        let named = || named.iter().map(String::as_str);
+        let id = |number| String::from(people.id(number));
         let made_up = self.made_up(snapshot, &mut rng);
         let everybody = u64::from(count) + made_up.len() as u64;
         let exhaustive = everybody * everybody.saturating_sub(1) <= pairs;
-        let [senders, recipients]: [Vec<&str>; 2] = if exhaustive {
-            let all: Vec<&str> = named().chain(made_up.iter().map(String::as_str)).collect();
+        let [senders, recipients]: [Vec<String>; 2] = if exhaustive {
+            let all: Vec<String> = (0..count).map(id).chain(made_up).collect();
             [all.clone(), all]
         } else {
             let some = usize::try_from(pairs.isqrt()).unwrap_or(usize::MAX).max(2);
             let mut draw = || {
                 let unnamed = made_up.len().min(some / 4);
-                let mut drawn = rng.choose_multiple(named(), some - unnamed);
-                drawn.extend(rng.choose_multiple(made_up.iter().map(String::as_str), unnamed));
+                let drawn = rng.choose_multiple(0..count, some - unnamed);
+                let mut drawn: Vec<String> = drawn.into_iter().map(id).collect();
+                drawn.extend(rng.choose_multiple(made_up.iter().cloned(), unnamed));
                 drawn
             };
             [draw(), draw()]
         };
 
-        let both = senders.iter().chain(&recipients).copied();
+        let both = senders.iter().chain(&recipients).map(String::as_str);
         let definition = Definition::new(self, both, snapshot);
         // Nobody is paired with themselves.
-        let drawn: BTreeSet<&str> = recipients.iter().copied().collect();
-        let own = senders.iter().filter(|sender| drawn.contains(**sender)).count() as u64;
+        let drawn: BTreeSet<&String> = recipients.iter().collect();
+        let own = senders.iter().filter(|sender| drawn.contains(sender)).count() as u64;
         let pairs = senders.len() as u64 * recipients.len() as u64 - own;
         let counter_example =
             [(Side::Sender, &senders, &recipients), (Side::Recipient, &recipients, &senders)]
@@ -123,13 +123,13 @@ impl Policy {
                         let answer = Answer::new(snapshot, user, of);
                         others.iter().filter(|other| *other != user).find_map(|other| {
                             let (sender, recipient) = match of {
-                                Side::Sender => (*user, *other),
-                                Side::Recipient => (*other, *user),
+                                Side::Sender => (user, other),
+                                Side::Recipient => (other, user),
                             };
                             let defined = definition.says(sender, recipient);
                             let answered = answer.says(other);
                             let (visible, hides) = defined.against(&answered)?;
-                            let [sender, recipient] = [sender, recipient].map(str::to_owned);
+                            let [sender, recipient] = [sender, recipient].map(String::clone);
                             Some(CounterExample { sender, recipient, of, visible, hides })
                         })
                     })
