@@ -139,6 +139,45 @@ fn listed_and_open_recipients_of_one_server_get_the_same_version() {
     assert_eq!(found, expected);
 }
 
+/// By the definition, for every two hides of these users: what any recipient of the
+/// server may not see, whoever else is named, listed or in an open set.
+#[test]
+fn the_version_of_a_server_is_the_union_over_its_recipients() {
+    let all = ["@a:y", "@b:y", "@c:z", "@stranger:y"];
+    let recipients = &all[..3];
+    let states = [state("@s:x", "online"), state("@s:x", "busy")];
+    let subset = |bits: usize| {
+        let chosen = all.into_iter().enumerate().filter(move |(at, _)| bits >> at & 1 == 1);
+        chosen.map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    for (one, other) in (0..256).map(|both| (subset(both % 16), subset(both / 16))) {
+        let hides: [(Hide, &[u32]); 2] = [
+            (hide(users(&one), &[STATUS], &["busy"]), &[0, 1]),
+            (hide(users(&other), &[ACTIVE], &[]), &[1]),
+        ];
+        let is_hidden = |server: &str, from: &[&str]| {
+            recipients.iter().any(|id| id.ends_with(server) && from.contains(id))
+        };
+        let expected = |id: &&str| {
+            let (_, server) = id.split_at(2);
+            let first = if is_hidden(server, &one) { 2 } else { 0 };
+            let second = if is_hidden(server, &other) { 8 } else { 0 };
+            let of = [(0, first), (1, second)].into_iter();
+            let (hidden, whole): (Vec<_>, Vec<_>) = of.partition(|(_, hidden)| *hidden > 0);
+            let whole = whole.into_iter().map(|(at, _)| at).collect();
+            ((*id).to_owned(), whole, hidden)
+        };
+        let expected: Vec<Less> = recipients.iter().map(expected).collect();
+        let as_list: Vec<_> = recipients.iter().map(|id| listed(id, &[0, 1])).collect();
+        assert_eq!(sent(&states, hiding(&as_list, &[], &hides)), expected, "{one:?} {other:?}");
+        let as_open = [open(of(users(recipients)), &[0, 1], &[])];
+        let found = sent(&states, hiding(&[], &as_open, &hides));
+        // Of an open set, nobody looks who exactly it has on a server.
+        let strangers = one.contains(&"@stranger:y") || other.contains(&"@stranger:y");
+        assert!(strangers || found == expected, "{one:?} {other:?} {found:?}");
+    }
+}
+
 #[test]
 fn unless_is_decided_for_each_state_and_each_hide() {
     let states = [
