@@ -169,19 +169,23 @@ impl<'a> Collector<'a> {
         self.sender(position).is_some_and(|sender| self.home.is_local(sender))
     }
 
-    fn sender(&self, position: usize) -> Option<&str> {
+    fn sender(&self, position: usize) -> Option<&'a str> {
         self.states.get(position)?.user_id.as_deref()
     }
 
     /// The keys, those that get the same together, so that they can share one set.
     pub(crate) fn finish(mut self) -> Keys {
         let on_servers = self.hidden_on_servers();
+        let last_on = self.last_on_servers();
         let mut groups: HashMap<Shown, Vec<String>> = HashMap::new();
         for (key, mut positions) in std::mem::take(&mut self.positions) {
             positions.sort_unstable();
             positions.dedup();
             // Open sets are modulo self.
             positions.retain(|position| self.sender(*position) != Some(&key));
+            if let Some(last) = self.home.other_server(&key).and_then(|on| last_on.get(on)) {
+                positions.retain(|position| last.get(&self.sender(*position)) == Some(position));
+            }
             let shown = if self.hides.is_empty() {
                 Shown { whole: positions, less: Vec::new() }
             } else {
@@ -193,6 +197,27 @@ impl<'a> Collector<'a> {
         }
         let groups = groups.into_iter().map(|(shown, keys)| (keys, shown)).collect();
         Keys { groups, unsent: self.unsent.len() }
+    }
+
+    /// Where a sender has several states, the position of the last that goes to each
+    /// server. Synapse sends a server one state of a user, and takes it from sets:
+    /// whichever comes last there.
+    fn last_on_servers(&self) -> HashMap<String, HashMap<Option<&'a str>, usize>> {
+        let mut last_on: HashMap<String, HashMap<_, usize>> = HashMap::new();
+        let mut met = HashSet::new();
+        if self.states.iter().all(|state| met.insert(&state.user_id)) {
+            return last_on;
+        }
+        for (key, positions) in &self.positions {
+            if let Some(server) = self.home.other_server(key) {
+                let last = last_on.entry(server.into()).or_default();
+                for position in positions {
+                    let known = last.entry(self.sender(*position)).or_default();
+                    *known = (*known).max(*position);
+                }
+            }
+        }
+        last_on
     }
 
     fn shown(

@@ -138,6 +138,23 @@ async fn only_servers_that_may_hold_members_are_sent_to_and_only_local_states() 
     assert_eq!(found.unwrap(), (vec![key("@presence-router:d", &[0])], 0));
 }
 
+/// Or it would be sent whichever comes last in a Python set.
+#[test]
+fn of_one_sender_a_server_gets_the_last_state_only() {
+    let all = [0, 1, 2, 3];
+    let recipients = [listed("@r:x", &all), listed("@r:y", &all), listed("@s:y", &[0, 1])];
+    let everyone = open(of(Expression::Everyone(Everyone {})), &all, &[]);
+    let senders = ["@a:x", "@b:x", "@a:x", "@a:x"];
+    let found = keys(&Memory::new(), &senders, answer(&recipients, &[everyone])).unwrap();
+    let expected = [
+        key("@presence-router:d", &[1, 3]),
+        key("@r:x", &[0, 1, 2, 3]),
+        key("@r:y", &[1, 3]),
+        key("@s:y", &[1]),
+    ];
+    assert_eq!(found.0, expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_asked_over_an_hour_ago_is_not_woken() {
     let memory = Memory::new();

@@ -27,7 +27,8 @@ Hidden: TypeAlias = tuple[int, int]
 
 # Keys with the positions of the states that each of them gets as they are, and with
 # those of which something is hidden, in one version for each server; then the number
-# of states whose audience is on servers that nobody named.
+# of states whose audience is on servers that nobody named. Of several states of one
+# user, a server gets the last.
 Keys: TypeAlias = tuple[list[tuple[list[str], list[int], list[Hidden]]], int]
 
 # Known senders; local users who may see them from now on, None if there is no list

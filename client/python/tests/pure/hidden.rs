@@ -145,7 +145,7 @@ fn listed_and_open_recipients_of_one_server_get_the_same_version() {
 fn the_version_of_a_server_is_the_union_over_its_recipients() {
     let all = ["@a:y", "@b:y", "@c:z", "@stranger:y"];
     let recipients = &all[..3];
-    let states = [state("@s:x", "online"), state("@s:x", "busy")];
+    let states = [state("@s:x", "online"), state("@t:x", "busy")];
     let subset = |bits: usize| {
         let chosen = all.into_iter().enumerate().filter(move |(at, _)| bits >> at & 1 == 1);
         chosen.map(|(_, id)| id).collect::<Vec<_>>()
@@ -182,9 +182,9 @@ fn the_version_of_a_server_is_the_union_over_its_recipients() {
 fn unless_is_decided_for_each_state_and_each_hide() {
     let states = [
         state("@s:x", "online"),
-        state("@s:x", "busy"),
-        state("@s:x", "x.later"),
-        State { presence: None, ..state("@s:x", "") },
+        state("@t:x", "busy"),
+        state("@u:x", "x.later"),
+        State { presence: None, ..state("@v:x", "") },
     ];
     let every: &[u32] = &[0, 1, 2, 3];
     let recipients = [listed("@a:y", every)];
