@@ -2,6 +2,8 @@
 //! kept until Synapse hands in every state there is, and decides then as was
 //! decided when it was given.
 
+use std::sync::Arc;
+
 use pyo3::{
     prelude::*,
     types::{PyList, PyString},
@@ -30,8 +32,7 @@ impl Everyone {
         if self.hides.is_empty() {
             return Vec::new();
         }
-        let hidden = states.iter().map(|state| {
-            let state = read_state(&state);
+        let hidden = read_states(states).into_iter().map(|state| {
             let own = state.user_id.as_ref() == Some(&self.user_id);
             if own { Fields::NONE } else { hidden_of_sender(&self.hides, &state) }
         });
@@ -40,11 +41,23 @@ impl Everyone {
     }
 }
 
-/// Reads one of Synapse's `UserPresenceState`.
-pub(crate) fn read_state(state: &Bound<'_, PyAny>) -> State {
-    let text = |name: &Bound<'_, PyString>| state.getattr(name).ok()?.extract().ok();
-    State {
-        user_id: text(pyo3::intern!(state.py(), "user_id")),
-        presence: text(pyo3::intern!(state.py(), "state")),
-    }
+/// Reads Synapse's `UserPresenceState`s.
+pub(crate) fn read_states(states: &Bound<'_, PyList>) -> Vec<State> {
+    let py = states.py();
+    let (user_id, presence) = (pyo3::intern!(py, "user_id"), pyo3::intern!(py, "state"));
+    // Most have that of the one before.
+    let mut last: Option<Arc<str>> = None;
+    let read = |state: Bound<'_, PyAny>| {
+        let [id, found] = [user_id, presence].map(|name| state.getattr(name).ok());
+        let [id, found] = [&id, &found].map(|value| text(value.as_ref()?));
+        if found != last.as_deref() {
+            last = found.map(Arc::from);
+        }
+        State { user_id: id.map(str::to_owned), presence: last.clone() }
+    };
+    states.iter().map(read).collect()
+}
+
+fn text<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a str> {
+    value.cast::<PyString>().ok()?.to_str().ok()
 }

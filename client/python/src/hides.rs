@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     ops::{BitOr, BitOrAssign},
+    sync::Arc,
 };
 
 use presence_router_client::{
@@ -18,7 +19,7 @@ use crate::usable::{Unusable, known_set};
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) user_id: Option<String>,
-    pub(crate) presence: Option<String>,
+    pub(crate) presence: Option<Arc<str>>,
 }
 
 /// Fields of a presence; the bits are those of `_native.pyi`.
@@ -99,8 +100,8 @@ impl Hide {
 
     /// What it hides of a state from those users, or if its sender is one.
     pub(crate) fn of(&self, state: &State) -> Fields {
-        let presence = state.presence.as_ref();
-        let shown = presence.is_some_and(|presence| self.unless.contains(presence));
+        let presence = state.presence.as_deref();
+        let shown = presence.is_some_and(|presence| self.unless.iter().any(|one| one == presence));
         if shown { Fields::NONE } else { self.fields }
     }
 }

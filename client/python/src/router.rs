@@ -15,7 +15,7 @@ use pyo3::{
 use crate::{
     calls::{Caller, Interest, Routed},
     completion::Completion,
-    everyone::{Everyone, read_state},
+    everyone::{Everyone, read_states},
     follow::{Event, Gain},
     ids,
     keys::{Home, Keys, Shown},
@@ -74,7 +74,7 @@ impl Router {
         call_from_thread: Py<PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let states = states.iter().map(|state| read_state(&state)).collect();
+        let states = read_states(states);
         let completion = Completion::new(call_from_thread, done);
         self.spawn(async move |caller| {
             let Routed { keys, failure } = caller.users_for_states(states).await;
