@@ -140,6 +140,8 @@ class Loaded:
         return in_reactor(lambda: self.api.callbacks.get_interested_users(user_id), within)
 
 
-def state(user_id: str, status_msg: str | None = None) -> UserPresenceState:
+def state(
+    user_id: str, status_msg: str | None = None, presence: str = "online"
+) -> UserPresenceState:
     """A state of a user."""
-    return UserPresenceState(user_id, "online", 1, 2, 3, status_msg, True)
+    return UserPresenceState(user_id, presence, 1, 2, 3, status_msg, presence == "online")

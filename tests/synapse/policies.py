@@ -18,10 +18,15 @@ def deny(sender: User | Any, recipient: User | Any) -> dict[str, Any]:
     return _rule("deny", {"from": _set(sender), "to": _set(recipient)})
 
 
-def hide(sender: User | Any, recipient: User | Any) -> dict[str, Any]:
-    """The sender's status message is hidden from the recipient."""
+def hide(
+    sender: User | Any, recipient: User | Any, *fields: str, unless: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Fields of the sender's are hidden from the recipient: the status message, unless others
+    are named; and not with some presences."""
     rule = _rule("hide", {"from": _set(sender), "to": _set(recipient)})
-    rule["hide"]["fields"] = ["status_msg"]
+    rule["hide"]["fields"] = list(fields) or ["status_msg"]
+    if unless:
+        rule["hide"]["unless"] = {"presence": list(unless)}
     return rule
 
 

@@ -2,11 +2,12 @@
 says when, and what it answers to the question that follows, whoever asks it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from daemon import SERVER, Daemon
 from fake_api import Loaded, context, state
-from policies import allow, deny, hide
+from policies import allow, deny
 from presence_router.all_users import Promises
 from prometheus_client import REGISTRY
 from synapse.module_api import PRESENCE_ALL_USERS
@@ -55,7 +56,6 @@ def test_an_exception_of_any_kind_is_the_explicit_set(daemon: Daemon) -> None:
         ("a deny", [everyone, deny(EVE, BOB)], {ANN}),
         ("a deny of nobody known", [everyone, deny("@none:none", BOB)], {ANN, EVE}),
         ("a deny of a server", [everyone, deny({"server": "foe"}, BOB)], {ANN, EVE}),
-        ("a hide", [everyone, hide(EVE, BOB)], {ANN}),
         ("a pattern for all", [allow({"match": "@*:*"}, BOB)], {ANN, EVE}),
         ("a server for all", [allow({"server": "*"}, BOB)], {ANN, EVE}),
     ):
@@ -109,12 +109,18 @@ def test_promises_are_kept_once_and_for_an_hour_at_most() -> None:
     now = [0.0]
     promises = Promises(lambda: now[0])
     one, other = object(), object()
-    promises.make(one, ANN)
+    # What they hide is nothing to them.
+    of_one: Any = object()
+    of_other: Any = object()
+    promises.make(one, ANN, of_one)
     now[0] = 1800
-    promises.make(other, BOB)
-    promises.make(other, EVE)
+    promises.make(other, BOB, of_one)
+    promises.make(other, EVE, of_other)
     assert promises.open() == {ANN, EVE}
     now[0] = 3601
     assert promises.open() == {EVE}
-    assert (promises.keep(one), promises.keep(other), promises.keep(other)) == (None, EVE, None)
+    assert promises.keep(one) is None
+    kept = promises.keep(other)
+    assert kept is not None and (kept.user_id, kept.everyone) == (EVE, of_other)
+    assert promises.keep(other) is None
     assert promises.open() == set()

@@ -13,7 +13,7 @@ from conftest import World, start_world
 from daemon import until
 from homeserver import Homeserver
 from matrix import User
-from policies import allow
+from policies import allow, hide
 
 pytestmark = pytest.mark.smoke
 
@@ -29,6 +29,7 @@ class Twin:
 
     def __init__(self, world: World) -> None:
         self.homeserver = world.homeserver
+        self.daemon = world.daemon
         self.users = {name: world.homeserver.register(name) for name in NAMES}
         self.watcher = self.users[WATCHER]
 
@@ -113,6 +114,43 @@ def test_both_ways_show_the_same(twins: dict[str, Twin]) -> None:
     promised = steps(twins["auto"].homeserver, "promised")
     assert promised == steps(twins["auto"].homeserver, "kept") >= 3
     assert steps(twins["never"].homeserver, "promised") == 0
+
+
+def test_what_is_hidden_is_left_out_of_all_and_of_the_list_its_sender(
+    twins: dict[str, Twin],
+) -> None:
+    for way, twin in twins.items():
+        watcher = twin.watcher
+        # After a restart, Synapse has who was online before on a second device.
+        quiet, away, last = (twin.users[name] for name in ("user10", "user2", "user8"))
+        everyone = allow("everyone", watcher)
+        hides = [hide(quiet, watcher), hide(away, watcher, "presence")]
+        twin.daemon.apply([everyone, *hides, hide(watcher, "everyone")])
+        promised = steps(twin.homeserver, "promised")
+        watcher.sync_again()
+        if way == "auto":
+            # It wakes who waits, though of an ordinary recipient it would not.
+            poll = watcher.poll()
+            quiet.set_presence("online", "secret")
+            came = poll.result()[quiet.id]
+            assert came["presence"] == "online" and "status_msg" not in came
+        quiet.set_presence("unavailable", "very secret")
+        away.set_presence("online", "secret")
+        watcher.set_presence("online", "mine")
+        twin.last("user8", "not hidden")
+        for _ in ("as it came", "an initial sync"):
+            seen = shown(watcher.sees)
+            assert seen[watcher.id] == ("online", "mine")
+            assert seen[last.id] == ("online", "not hidden")
+            if way == "auto":
+                assert seen[quiet.id] == ("unavailable", None)
+                assert seen[away.id] == ("offline", None)
+            else:
+                assert not {quiet.id, away.id} & seen.keys()
+            assert not any("secret" in str(presence) for presence in watcher.sees.values())
+            watcher.sync_again()
+        assert (steps(twin.homeserver, "promised") > promised) == (way == "auto")
+        twin.daemon.apply([everyone])
 
 
 class Watching:

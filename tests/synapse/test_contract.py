@@ -132,13 +132,21 @@ def test_a_set_of_an_unknown_kind_is_no_verdict(
     assert (after[0] - before[0], after[1] - before[1]) == (2, 1)
 
 
-def test_a_field_of_an_unknown_kind_is_hidden_like_any(daemon: tuple[Speaking, Loaded]) -> None:
+def test_a_field_of_an_unknown_kind_hides_everything(daemon: tuple[Speaking, Loaded]) -> None:
     speaking, loaded = daemon
     hide = field(1, users(EVE)) + field(2, 77)
     speaking.interest = field(2, ANN) + field(2, EVE) + field(4, hide)
     assert loaded.interest(BOB) == {ANN}
     speaking.interest = field(3, EVERYONE) + field(4, hide)
     assert loaded.interest(BOB, context()) == {ANN}
+    # Where Synapse can show less: offline, and no more than that.
+    away = EVE.replace(SERVER, "there")
+    listed = field(1, away) + field(2, 0)
+    hidden = field(1, field(1, users(away)) + field(2, 77)) + field(2, 0)
+    speaking.states = field(2, listed) + field(4, hidden)
+    (got,) = loaded.route([state(ANN, "hello")])[away]
+    assert (got.state, got.status_msg, got.last_active_ts) == ("offline", None, 0)
+    assert not got.currently_active
 
 
 def test_what_is_no_presence_router_is_said_so(

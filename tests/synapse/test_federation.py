@@ -16,7 +16,7 @@ from homeserver import Homeserver
 from logs import shown
 from matrix import User, set_until_seen
 from page import block
-from policies import allow, deny
+from policies import allow, deny, hide
 
 PAGE = "federation.md"
 
@@ -147,6 +147,46 @@ def test_what_a_deny_covers_is_not_sent(federation: Federation) -> None:
     bob.sync_again()
     assert ann.id not in bob.senders()
     assert control.id in bob.senders()
+
+
+def test_what_is_hidden_from_one_is_not_sent_to_their_server(federation: Federation) -> None:
+    ann, control = (federation.user(federation.one, name) for name in ("ann", "control"))
+    bob, friend = (federation.user(federation.two, name) for name in ("bob", "friend"))
+    three = federation.three
+    rules = [allow([ann.id, control.id], [bob.id, friend.id, federation.somebody()])]
+    federation.daemon.apply([*rules, hide(ann, bob)])
+    bob.sync()
+    poll = friend.poll()
+    ann.set_presence("online", "secret")
+    came = poll.result()[ann.id]
+    assert (came["presence"], came["currently_active"]) == ("online", True)
+    assert "last_active_ago" in came and "status_msg" not in came
+    # Where it is hidden from nobody, it is there.
+    three.wait_for(ann.id, "secret")
+    # Their own server has nothing else to show them, and shows nothing.
+    control.set_presence("online", "after that")
+    bob.sync_until_status(control, "after that")
+    assert ann.id not in bob.senders()
+
+    # Whoever saw them online sees them go.
+    hidden = hide(ann, [bob.id, federation.somebody()], "presence", unless=("busy",))
+    federation.daemon.apply([*rules, hidden])
+    poll = friend.poll()
+    ann.set_presence("unavailable", "more secret")
+    came = poll.result()[ann.id]
+    assert came["presence"] == "offline" and "status_msg" not in came
+    ann.set_presence("online", "most secret")
+    control.set_presence("online", "in the end")
+    friend.sync_until_status(control, "in the end")
+    three.wait_for(control.id, "in the end")
+    assert friend.sees[ann.id]["presence"] == "offline"
+    friend.sync_again()
+    assert friend.sees.get(ann.id, came)["presence"] == "offline"
+    pushes = [push for _, push in three.came if push["user_id"] == ann.id]
+    assert pushes[0]["status_msg"] == "secret"
+    assert pushes[1:] and all(
+        push == {"user_id": ann.id, "presence": "offline"} for push in pushes[1:]
+    )
 
 
 def test_who_may_see_everyone_sees_those_of_other_servers(federation: Federation) -> None:

@@ -11,8 +11,10 @@ use presence_router_client::{
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    keys::{self, Collector, Home, Keys, Unusable},
+    hides::{Hide, State},
+    keys::{self, Collector, Home, Keys},
     memory::Memory,
+    usable::Unusable,
 };
 
 /// Synapse may hand in any number of states at once, for example of everybody
@@ -41,8 +43,8 @@ pub(crate) struct Routed {
 /// Whose presence a user may see.
 #[derive(Debug)]
 pub(crate) enum Interest {
-    /// Everybody's without exception, and nothing of it is hidden.
-    Everyone,
+    /// Everybody's without exception, and what of it is hidden.
+    Everyone(Vec<Hide>),
     /// Of the known senders, these.
     Senders(Vec<String>),
 }
@@ -74,21 +76,21 @@ impl Failure {
 // === impl Caller ===
 
 impl Caller {
-    /// Who must get which of the states of these users, by position.
+    /// Who must get what of these states, by position.
     ///
     /// A part that fails takes nothing from the others. Each state is routed by
     /// itself, so what was answered is right without the rest; and to withhold
     /// it could leave somebody "online" to those who were told so.
-    pub(crate) async fn users_for_states(&self, senders: Vec<Option<String>>) -> Routed {
+    pub(crate) async fn users_for_states(&self, states: Vec<State>) -> Routed {
         let start = Instant::now();
         // Before anything is awaited: whoever hears of one of these states must
         // find its sender known when it asks.
-        self.memory.know(senders.iter().flatten().map(String::as_str));
-        let mut collector = Collector::new(&self.home, &self.memory, &senders);
-        let valid: Vec<_> = senders
+        self.memory.know(states.iter().filter_map(|state| state.user_id.as_deref()));
+        let mut collector = Collector::new(&self.home, &self.memory, &states);
+        let valid: Vec<_> = states
             .iter()
             .enumerate()
-            .filter_map(|(position, sender)| Some((position, sender.as_deref()?)))
+            .filter_map(|(position, state)| Some((position, state.user_id.as_deref()?)))
             .collect();
         // Those to ask about, the next one last.
         let mut parts: Vec<_> = valid.chunks(PART).rev().map(<[_]>::to_vec).collect();
@@ -137,16 +139,29 @@ impl Caller {
         if local {
             self.memory.ask(&user_id);
         }
+        let interest = self.interest(&user_id, may_be_everyone && local, start).await;
+        if local {
+            self.memory.answer(&user_id, matches!(interest, Ok(Interest::Everyone(_))));
+        }
+        interest
+    }
+
+    async fn interest(
+        &self,
+        user_id: &str,
+        may_be_everyone: bool,
+        start: Instant,
+    ) -> Result<Interest, Failure> {
         let client = self.client.with_deadline(self.deadline);
-        let answer = client.get_interested_users(user_id.as_str()).await?;
-        if may_be_everyone && local && keys::is_everyone(&answer) {
-            return Ok(Interest::Everyone);
+        let answer = client.get_interested_users(user_id).await?;
+        if may_be_everyone && let Some(hides) = keys::everyone(&answer)? {
+            return Ok(Interest::Everyone(hides));
         }
         if answer.open_senders.is_some() {
             // Just after the start. If it takes too long, those known so far.
             let _ = timeout(self.left(start), self.memory.seeded()).await;
         }
-        Ok(Interest::Senders(keys::interest(answer, &user_id, &self.memory)?))
+        Ok(Interest::Senders(keys::interest(answer, user_id, &self.memory)?))
     }
 
     async fn ask(

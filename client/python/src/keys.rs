@@ -1,16 +1,20 @@
 //! Turns answers into what Synapse takes: dict keys that are user ids, and
-//! explicit sets of senders. Synapse has no words for open sets, nor can it show
-//! one recipient less of a state than another: a pair with anything hidden gets
-//! nothing from here.
+//! explicit sets of senders. Synapse has no words for open sets. It sends one copy
+//! of a state to a whole server, so what is hidden from one there is hidden from
+//! all; and to a local recipient it shows all of a state or nothing.
 
 use std::collections::{HashMap, HashSet};
 
 use presence_router_client::{
-    Extent, Set, SetError,
+    Extent, Set,
     v1::{self, set_expression::Expression},
 };
 
-use crate::memory::Memory;
+use crate::{
+    hides::{Fields, Hide, Hides, OnServer, State},
+    memory::Memory,
+    usable::{Unusable, known_set},
+};
 
 /// Localpart of the key that stands for a whole remote server. Of a remote key,
 /// Synapse uses the host only.
@@ -28,11 +32,19 @@ pub(crate) struct Home {
 /// The keys of one answer to Synapse.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Keys {
-    /// Keys and the positions of the states that each of them gets. No key and
-    /// no list of positions occurs twice; positions ascend.
-    pub(crate) groups: Vec<(Vec<String>, Vec<usize>)>,
+    /// Keys and what each of them gets. No key and no `Shown` occurs twice.
+    pub(crate) groups: Vec<(Vec<String>, Shown)>,
     /// How many states have an audience on servers that nobody named.
     pub(crate) unsent: usize,
+}
+
+/// The states that a key gets. Their positions ascend, and none is in both.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Shown {
+    /// As they are.
+    pub(crate) whole: Vec<usize>,
+    /// Without some fields.
+    pub(crate) less: Vec<(usize, Fields)>,
 }
 
 /// Collects keys over the answers to several parts of a batch.
@@ -40,24 +52,12 @@ pub(crate) struct Keys {
 pub(crate) struct Collector<'a> {
     home: &'a Home,
     memory: &'a Memory,
-    senders: &'a [Option<String>],
+    states: &'a [State],
     positions: HashMap<String, Vec<usize>>,
-    /// From whom something of which states is hidden.
-    hidden: Vec<(Set, Vec<usize>)>,
+    /// Open sets of recipients, for what is hidden from somebody in them.
+    open: Vec<(Set, Vec<usize>)>,
+    hides: Hides<'a>,
     unsent: HashSet<usize>,
-}
-
-/// An answer that cannot be carried out. It is no verdict.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unusable {
-    #[error(transparent)]
-    Set(#[from] SetError),
-    #[error("it hides something without saying from whom, or of whom")]
-    Hides,
-    #[error("it names a state that was not asked about")]
-    Index,
-    #[error("it holds a set of a kind that this version does not know")]
-    UnknownSet,
 }
 
 // === impl Home ===
@@ -66,15 +66,27 @@ impl Home {
     pub(crate) fn is_local(&self, user_id: &str) -> bool {
         user_id.split_once(':').is_some_and(|(_, server)| server == self.server)
     }
+
+    /// The server of a user, if it is another.
+    fn other_server<'u>(&self, user_id: &'u str) -> Option<&'u str> {
+        let (_, server) = user_id.split_once(':')?;
+        (server != self.server).then_some(server)
+    }
 }
 
 // === impl Collector ===
 
 impl<'a> Collector<'a> {
-    /// `senders`: the user of each state; `None` if it is no user id at all.
-    pub(crate) fn new(home: &'a Home, memory: &'a Memory, senders: &'a [Option<String>]) -> Self {
-        let (positions, hidden, unsent) = (HashMap::new(), Vec::new(), HashSet::new());
-        Self { home, memory, senders, positions, hidden, unsent }
+    pub(crate) fn new(home: &'a Home, memory: &'a Memory, states: &'a [State]) -> Self {
+        Self {
+            home,
+            memory,
+            states,
+            positions: HashMap::new(),
+            open: Vec::new(),
+            hides: Hides::new(states),
+            unsent: HashSet::new(),
+        }
     }
 
     /// Adds an answer; `asked` are the positions of the states it is about. All
@@ -84,11 +96,11 @@ impl<'a> Collector<'a> {
         answer: v1::GetUsersForStatesResponse,
         asked: &[usize],
     ) -> Result<(), Unusable> {
-        let hidden = answer.hides.iter().map(|one| {
+        let hides = answer.hides.iter().map(|one| {
             let hide = one.hide.as_ref().ok_or(Unusable::Hides)?;
-            Ok((hidden_users(hide)?, positions(&one.state_indexes, asked)?))
+            Ok((Hide::new(hide)?, positions(&one.state_indexes, asked)?))
         });
-        let hidden = hidden.collect::<Result<Vec<_>, Unusable>>()?;
+        let hides = hides.collect::<Result<Vec<_>, Unusable>>()?;
         let listed = answer
             .recipients
             .into_iter()
@@ -99,12 +111,15 @@ impl<'a> Collector<'a> {
         });
         let listed = listed.collect::<Result<Vec<_>, Unusable>>()?;
         let open = open.collect::<Result<Vec<_>, Unusable>>()?;
-        self.hidden.extend(hidden);
+        for (hide, positions) in hides {
+            self.hides.add(hide, &positions);
+        }
         for (user_id, positions) in listed {
             self.add_key(user_id, &positions);
         }
         for (set, destinations, positions) in open {
             self.add_open(&set, &destinations, &positions);
+            self.open.push((set, positions));
         }
         Ok(())
     }
@@ -151,91 +166,136 @@ impl<'a> Collector<'a> {
     }
 
     fn is_of_local(&self, position: usize) -> bool {
-        let sender = self.senders.get(position).and_then(Option::as_deref);
-        sender.is_some_and(|sender| self.home.is_local(sender))
+        self.sender(position).is_some_and(|sender| self.home.is_local(sender))
     }
 
-    /// The keys, those with the same states together, so that they can share
-    /// one set.
-    pub(crate) fn finish(self) -> Keys {
-        let mut groups: HashMap<Vec<usize>, Vec<String>> = HashMap::new();
-        for (key, mut positions) in self.positions {
+    fn sender(&self, position: usize) -> Option<&'a str> {
+        self.states.get(position)?.user_id.as_deref()
+    }
+
+    /// The keys, those that get the same together, so that they can share one set.
+    pub(crate) fn finish(mut self) -> Keys {
+        let on_servers = self.hidden_on_servers();
+        let last_on = self.last_on_servers();
+        let mut groups: HashMap<Shown, Vec<String>> = HashMap::new();
+        for (key, mut positions) in std::mem::take(&mut self.positions) {
             positions.sort_unstable();
             positions.dedup();
             // Open sets are modulo self.
-            positions.retain(|position| {
-                self.senders.get(*position).is_some_and(|sender| sender.as_ref() != Some(&key))
-            });
-            for (users, states) in &self.hidden {
-                if hides_from(users, &key, self.home) {
-                    positions.retain(|position| !states.contains(position));
-                }
+            positions.retain(|position| self.sender(*position) != Some(&key));
+            if let Some(last) = self.home.other_server(&key).and_then(|on| last_on.get(on)) {
+                positions.retain(|position| last.get(&self.sender(*position)) == Some(position));
             }
-            if !positions.is_empty() {
-                groups.entry(positions).or_default().push(key);
+            let shown = if self.hides.is_empty() {
+                Shown { whole: positions, less: Vec::new() }
+            } else {
+                self.shown(&key, positions, &on_servers)
+            };
+            if shown != Shown::default() {
+                groups.entry(shown).or_default().push(key);
             }
         }
-        let groups = groups.into_iter().map(|(positions, keys)| (keys, positions)).collect();
+        let groups = groups.into_iter().map(|(shown, keys)| (keys, shown)).collect();
         Keys { groups, unsent: self.unsent.len() }
+    }
+
+    /// Where a sender has several states, the position of the last that goes to each
+    /// server. Synapse sends a server one state of a user, and takes it from sets:
+    /// whichever comes last there.
+    fn last_on_servers(&self) -> HashMap<String, HashMap<Option<&'a str>, usize>> {
+        let mut last_on: HashMap<String, HashMap<_, usize>> = HashMap::new();
+        let mut met = HashSet::new();
+        if self.states.iter().all(|state| met.insert(&state.user_id)) {
+            return last_on;
+        }
+        for (key, positions) in &self.positions {
+            if let Some(server) = self.home.other_server(key) {
+                let last = last_on.entry(server.into()).or_default();
+                for position in positions {
+                    let known = last.entry(self.sender(*position)).or_default();
+                    *known = (*known).max(*position);
+                }
+            }
+        }
+        last_on
+    }
+
+    fn shown(
+        &self,
+        key: &str,
+        positions: Vec<usize>,
+        on_servers: &HashMap<String, OnServer>,
+    ) -> Shown {
+        let mut shown = Shown::default();
+        let server = self.home.other_server(key);
+        let on_server = server.and_then(|server| on_servers.get(server));
+        let gets_hidden = server.is_some() || self.memory.sees_everyone(key);
+        for position in positions {
+            let hidden = match server {
+                Some(_) => on_server.and_then(|on| on.get(&position)).copied(),
+                None => self.hides.hidden_from(key, position),
+            };
+            match hidden {
+                None => shown.whole.push(position),
+                // Of an ordinary local recipient: whatever the presence is now, for who
+                // gets one must get all that follow.
+                Some(_) if !gets_hidden => {}
+                Some(Fields::NONE) => shown.whole.push(position),
+                Some(fields) => shown.less.push((position, fields)),
+            }
+        }
+        shown
+    }
+
+    /// What is hidden from whole servers: whatever is from any recipient there.
+    fn hidden_on_servers(&self) -> HashMap<String, OnServer> {
+        let mut on_servers: HashMap<String, OnServer> = HashMap::new();
+        if self.hides.is_empty() {
+            return on_servers;
+        }
+        for (key, positions) in &self.positions {
+            if let Some(server) = self.home.other_server(key) {
+                let hidden = on_servers.entry(server.into()).or_default();
+                self.hides.add_user(key, positions, hidden);
+            }
+        }
+        for (server, hidden) in &mut on_servers {
+            for (set, positions) in &self.open {
+                self.hides.add_open(set, server, positions, hidden);
+            }
+        }
+        on_servers
     }
 }
 
-/// Whether an answer is everyone, and that in so many words: anything excepted,
-/// denied or blocked would make another expression of it.
-pub(crate) fn is_everyone(answer: &v1::GetInterestedUsersResponse) -> bool {
+/// Of an answer that is everyone, and that in so many words, what it hides:
+/// anything excepted, denied or blocked would make another expression of it.
+pub(crate) fn everyone(
+    answer: &v1::GetInterestedUsersResponse,
+) -> Result<Option<Vec<Hide>>, Unusable> {
     let open = answer.open_senders.as_ref().and_then(|set| set.expression.as_ref());
-    matches!(open, Some(Expression::Everyone(_))) && answer.hides.is_empty()
+    if !matches!(open, Some(Expression::Everyone(_))) {
+        return Ok(None);
+    }
+    answer.hides.iter().map(Hide::new).collect::<Result<_, _>>().map(Some)
 }
 
-/// The senders that a user may see.
+/// The senders that a user may see, and nothing of whom is hidden.
 pub(crate) fn interest(
     answer: v1::GetInterestedUsersResponse,
     user_id: &str,
     memory: &Memory,
 ) -> Result<Vec<String>, Unusable> {
-    let hidden = answer.hides.iter().map(hidden_users).collect::<Result<Vec<_>, _>>()?;
+    let hides = answer.hides.iter().map(Hide::new).collect::<Result<Vec<_>, _>>()?;
     let mut senders = answer.user_ids;
     if let Some(open) = &answer.open_senders {
         let set = known_set(Some(open))?;
         senders.extend(set.listed().into_iter().map(String::from));
         senders.extend(memory.known_in(&set));
     }
-    senders.retain(|sender| sender != user_id && !hidden.iter().any(|set| set.contains(sender)));
+    let hidden = |sender: &String| hides.iter().any(|hide| hide.users.contains(sender));
+    senders.retain(|sender| sender != user_id && !hidden(sender));
     Ok(senders)
-}
-
-fn hidden_users(hide: &v1::Hide) -> Result<Set, Unusable> {
-    let users = hide.users.as_ref().filter(|users| users.expression.is_some());
-    known_set(Some(users.ok_or(Unusable::Hides)?))
-}
-
-/// Makes a set ready. One that is not said, which is what a kind of a later
-/// contract looks like, must not be taken for nobody: what else the answer says
-/// may be said with a view to it.
-fn known_set(expression: Option<&v1::SetExpression>) -> Result<Set, Unusable> {
-    if is_known(expression) { Ok(Set::new(expression)?) } else { Err(Unusable::UnknownSet) }
-}
-
-fn is_known(expression: Option<&v1::SetExpression>) -> bool {
-    match expression.and_then(|expression| expression.expression.as_ref()) {
-        None => false,
-        Some(Expression::AnyOf(list) | Expression::AllOf(list)) => {
-            list.sets.iter().all(|set| is_known(Some(set)))
-        }
-        Some(Expression::Difference(both)) => {
-            is_known(both.any.as_deref()) && is_known(both.except.as_deref())
-        }
-        Some(_) => true,
-    }
-}
-
-/// Whether a key brings states to one from whom something is hidden. A remote
-/// key brings them to its whole server, in one copy.
-fn hides_from(users: &Set, key: &str, home: &Home) -> bool {
-    match key.split_once(':') {
-        Some((_, server)) if server != home.server => users.on_server(server) != Extent::Nobody,
-        _ => users.contains(key),
-    }
 }
 
 fn positions(indexes: &[u32], asked: &[usize]) -> Result<Vec<usize>, Unusable> {

@@ -1,5 +1,6 @@
 //! What must be remembered between calls, because Synapse takes no open sets:
-//! which senders exist, and which local users look for presence at all.
+//! which senders exist, which local users look for presence at all, and who of
+//! them sees everyone.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -32,9 +33,17 @@ pub(crate) struct Memory {
 
 #[derive(Debug, Default)]
 struct Asked {
-    when: HashMap<Box<str>, Instant>,
+    of: HashMap<Box<str>, Question>,
     /// When there are so many, those of long ago are thrown out.
     clean_at: usize,
+}
+
+/// The last one of a user.
+#[derive(Debug)]
+struct Question {
+    when: Instant,
+    /// Whether the answer before was everyone.
+    everyone: bool,
 }
 
 impl Memory {
@@ -95,16 +104,31 @@ impl Memory {
     pub(crate) fn ask(&self, user_id: &str) {
         let now = Instant::now();
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        match asked.when.get_mut(user_id) {
-            Some(when) => *when = now,
+        match asked.of.get_mut(user_id) {
+            Some(question) => question.when = now,
             None => {
-                asked.when.insert(user_id.into(), now);
+                asked.of.insert(user_id.into(), Question { when: now, everyone: false });
             }
         }
-        if asked.when.len() > asked.clean_at {
-            asked.when.retain(|_, when| is_recent(*when, now));
-            asked.clean_at = (asked.when.len() * 2).max(1000);
+        if asked.of.len() > asked.clean_at {
+            asked.of.retain(|_, question| is_recent(question.when, now));
+            asked.clean_at = (asked.of.len() * 2).max(1000);
         }
+    }
+
+    /// Remembers whether the answer to a local user's question was everyone.
+    pub(crate) fn answer(&self, user_id: &str, everyone: bool) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(question) = asked.of.get_mut(user_id) {
+            question.everyone = everyone;
+        }
+    }
+
+    /// Whether a local user's last answer was everyone, and that lately.
+    pub(crate) fn sees_everyone(&self, user_id: &str) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let question = asked.of.get(user_id);
+        question.is_some_and(|one| one.everyone && is_recent(one.when, Instant::now()))
     }
 
     /// The local users in a set who asked lately.
@@ -112,7 +136,7 @@ impl Memory {
         let now = Instant::now();
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let recent =
-            asked.when.iter().filter(|(id, when)| is_recent(**when, now) && set.contains(id));
+            asked.of.iter().filter(|(id, one)| is_recent(one.when, now) && set.contains(id));
         recent.map(|(id, _)| String::from(&**id)).collect()
     }
 }

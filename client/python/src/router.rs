@@ -9,21 +9,19 @@ use presence_router_client::Address;
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyDict, PyList, PySet, PyString},
+    types::{PyDict, PyList, PySet},
 };
 
 use crate::{
     calls::{Caller, Interest, Routed},
     completion::Completion,
+    everyone::{Everyone, read_states},
     follow::{Event, Gain},
     ids,
-    keys::Home,
+    keys::{Home, Keys, Shown},
     process::{Process, Slot},
     room,
 };
-
-/// In place of a set of senders. What Synapse calls `PRESENCE_ALL_USERS`.
-const EVERYONE: &str = "ALL";
 
 /// Raises `ValueError` unless an address is one.
 #[pyfunction]
@@ -72,21 +70,27 @@ impl Router {
 
     fn get_users_for_states(
         &self,
-        user_ids: &Bound<'_, PyList>,
+        states: &Bound<'_, PyList>,
         call_from_thread: Py<PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        // A string that is not valid Unicode is nobody's id.
-        let user_ids: Vec<Option<String>> = user_ids.iter().map(|id| id.extract().ok()).collect();
+        let states = read_states(states);
         let completion = Completion::new(call_from_thread, done);
         self.spawn(async move |caller| {
-            let Routed { keys, failure } = caller.users_for_states(user_ids).await;
+            let Routed { keys, failure } = caller.users_for_states(states).await;
             let (outcome, detail) = match failure {
                 None => ("ok", String::new()),
                 Some(why) => (why.outcome(), why.to_string()),
             };
             completion.finish(outcome, &detail, |py| {
-                (keys.groups, keys.unsent).into_pyobject(py).map(Bound::into_any)
+                let Keys { groups, unsent } = keys;
+                let group = |(keys, Shown { whole, less }): (Vec<String>, Shown)| {
+                    let less: Vec<_> =
+                        less.into_iter().map(|(at, hidden)| (at, hidden.0)).collect();
+                    (keys, whole, less)
+                };
+                let groups: Vec<_> = groups.into_iter().map(group).collect();
+                (groups, unsent).into_pyobject(py).map(Bound::into_any)
             });
         })
     }
@@ -104,9 +108,10 @@ impl Router {
             return Ok(());
         };
         self.spawn(async move |caller| {
-            match caller.interested_users(user_id, may_be_everyone).await {
-                Ok(Interest::Everyone) => {
-                    completion.finish("ok", "", |py| Ok(PyString::new(py, EVERYONE).into_any()));
+            match caller.interested_users(user_id.clone(), may_be_everyone).await {
+                Ok(Interest::Everyone(hides)) => {
+                    let everyone = Everyone::new(user_id, hides);
+                    completion.finish("ok", "", |py| Ok(Bound::new(py, everyone)?.into_any()));
                 }
                 Ok(Interest::Senders(senders)) => {
                     completion.finish("ok", "", |py| PySet::new(py, senders).map(Bound::into_any));

@@ -1,11 +1,17 @@
 //! What the native half does without Python: keys for Synapse, and memory.
 
+#[path = "pure/hidden.rs"]
+mod hidden;
+#[path = "../src/hides.rs"]
+mod hides;
 #[path = "../src/ids.rs"]
 mod ids;
 #[path = "../src/keys.rs"]
 mod keys;
 #[path = "../src/memory.rs"]
 mod memory;
+#[path = "../src/usable.rs"]
+mod usable;
 
 use std::time::Duration;
 
@@ -18,8 +24,10 @@ use presence_router_client::{
     },
 };
 
-use keys::{Collector, Home, Keys, Unusable, interest, is_everyone};
+use hides::State;
+use keys::{Collector, Home, Keys, everyone, interest};
 use memory::Memory;
+use usable::Unusable;
 
 fn of(expression: Expression) -> SetExpression {
     SetExpression { expression: Some(expression) }
@@ -46,27 +54,45 @@ fn listed(user_id: &str, state_indexes: &[u32]) -> RecipientStates {
     RecipientStates { user_id: user_id.into(), state_indexes: state_indexes.into() }
 }
 
+fn state(user_id: &str, presence: &str) -> State {
+    State { user_id: Some(user_id.into()), presence: Some(presence.into()) }
+}
+
 /// A key and the positions of its states.
 type Key = (String, Vec<usize>);
+/// The same, with what of which states is hidden.
+type Less = (String, Vec<usize>, Vec<(usize, u8)>);
 
 /// The keys of one answer, sorted. The homeserver is `x`, with destination `d`.
+fn shown(
+    memory: &Memory,
+    states: &[State],
+    answer: GetUsersForStatesResponse,
+) -> Result<(Vec<Less>, usize), Unusable> {
+    let home = Home { server: "x".into(), destinations: vec!["d".into(), "x".into()] };
+    let mut collector = Collector::new(&home, memory, states);
+    let all: Vec<_> = (0..states.len()).collect();
+    collector.add(answer, &all)?;
+    let Keys { groups, unsent } = collector.finish();
+    let mut keys = Vec::new();
+    for (of_group, shown) in groups {
+        let less: Vec<_> = shown.less.iter().map(|(at, hidden)| (*at, hidden.0)).collect();
+        keys.extend(of_group.into_iter().map(|key| (key, shown.whole.clone(), less.clone())));
+    }
+    keys.sort();
+    Ok((keys, unsent))
+}
+
+/// The same, where nothing is hidden of what is shown.
 fn keys(
     memory: &Memory,
     senders: &[&str],
     answer: GetUsersForStatesResponse,
 ) -> Result<(Vec<Key>, usize), Unusable> {
-    let home = Home { server: "x".into(), destinations: vec!["d".into(), "x".into()] };
-    let senders: Vec<_> = senders.iter().map(|id| Some((*id).to_owned())).collect();
-    let mut collector = Collector::new(&home, memory, &senders);
-    let all: Vec<_> = (0..senders.len()).collect();
-    collector.add(answer, &all)?;
-    let Keys { groups, unsent } = collector.finish();
-    let mut keys: Vec<_> = groups
-        .into_iter()
-        .flat_map(|(keys, positions)| keys.into_iter().map(move |key| (key, positions.clone())))
-        .collect();
-    keys.sort();
-    Ok((keys, unsent))
+    let states: Vec<_> = senders.iter().map(|id| state(id, "online")).collect();
+    let (keys, unsent) = shown(memory, &states, answer)?;
+    assert!(keys.iter().all(|(_, _, less)| less.is_empty()), "{keys:?}");
+    Ok((keys.into_iter().map(|(key, whole, _)| (key, whole)).collect(), unsent))
 }
 
 fn key(user_id: &str, positions: &[usize]) -> Key {
@@ -110,6 +136,23 @@ async fn only_servers_that_may_hold_members_are_sent_to_and_only_local_states() 
     let expression = of(Expression::Server("d".into()));
     let found = keys(&memory, &["@a:x"], answer(&[], &[open(expression, &[0], &[])]));
     assert_eq!(found.unwrap(), (vec![key("@presence-router:d", &[0])], 0));
+}
+
+/// Or it would be sent whichever comes last in a Python set.
+#[test]
+fn of_one_sender_a_server_gets_the_last_state_only() {
+    let all = [0, 1, 2, 3];
+    let recipients = [listed("@r:x", &all), listed("@r:y", &all), listed("@s:y", &[0, 1])];
+    let everyone = open(of(Expression::Everyone(Everyone {})), &all, &[]);
+    let senders = ["@a:x", "@b:x", "@a:x", "@a:x"];
+    let found = keys(&Memory::new(), &senders, answer(&recipients, &[everyone])).unwrap();
+    let expected = [
+        key("@presence-router:d", &[1, 3]),
+        key("@r:x", &[0, 1, 2, 3]),
+        key("@r:y", &[1, 3]),
+        key("@s:y", &[1]),
+    ];
+    assert_eq!(found.0, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,33 +220,12 @@ async fn what_cannot_be_carried_out_is_no_verdict() {
     }
 }
 
-/// Synapse shows a state or does not; so a pair with anything hidden gets
-/// nothing, in both directions, and a server in which one has gets nothing.
-#[tokio::test(start_paused = true)]
-async fn where_something_is_hidden_nothing_is_shown() {
-    let memory = Memory::new();
-    let hide = |users| Hide { users: Some(of(users)), ..Hide::default() };
-    let hidden = StatesHide { hide: Some(hide(users(&["@a:x", "@b:y"]))), state_indexes: vec![0] };
-    let listed = [listed("@a:x", &[0, 1]), listed("@c:x", &[0]), listed("@d:y", &[0, 1])];
-    let answer = GetUsersForStatesResponse { hides: vec![hidden], ..answer(&listed, &[]) };
-    let (mut found, _) = keys(&memory, &["@s:x", "@t:x"], answer).unwrap();
-    found.sort();
-    assert_eq!(found, [key("@a:x", &[1]), key("@c:x", &[0]), key("@d:y", &[1])]);
-
-    let answer = GetInterestedUsersResponse {
-        user_ids: vec!["@s:x".into(), "@t:x".into()],
-        hides: vec![hide(users(&["@s:x"]))],
-        ..Default::default()
-    };
-    assert_eq!(interest(answer, "@a:x", &memory).unwrap(), ["@t:x"]);
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_cannot_be_carried_out_leaves_no_keys() {
     let memory = Memory::new();
     let home = Home { server: "x".into(), destinations: Vec::new() };
-    let senders = [Some("@b:x".to_owned())];
-    let mut collector = Collector::new(&home, &memory, &senders);
+    let states = [state("@b:x", "online")];
+    let mut collector = Collector::new(&home, &memory, &states);
     let half_right = answer(&[listed("@a:x", &[0])], &[open(SetExpression::default(), &[7], &[])]);
     assert!(collector.add(half_right, &[0]).is_err());
     assert_eq!(collector.finish(), Keys::default());
@@ -235,9 +257,9 @@ fn everyone_is_everyone_in_so_many_words() {
         open_senders,
         ..GetInterestedUsersResponse::default()
     };
-    let everyone = || of(Expression::Everyone(Everyone {}));
-    assert!(is_everyone(&answer(Some(everyone()))));
-    let list = || SetList { sets: vec![everyone(), everyone()] };
+    let all = || of(Expression::Everyone(Everyone {}));
+    assert!(everyone(&answer(Some(all()))).unwrap().is_some());
+    let list = || SetList { sets: vec![all(), all()] };
     for less in [
         None,
         Some(SetExpression::default()),
@@ -248,10 +270,6 @@ fn everyone_is_everyone_in_so_many_words() {
         Some(of(Expression::AnyOf(list()))),
         Some(of(Expression::AllOf(list()))),
     ] {
-        assert!(!is_everyone(&answer(less.clone())), "{less:?}");
+        assert!(everyone(&answer(less.clone())).unwrap().is_none(), "{less:?}");
     }
-    // Whatever it hides, and of whomever.
-    let hidden = Hide { users: Some(of(users(&["@nobody:x"]))), ..Hide::default() };
-    let hiding = GetInterestedUsersResponse { hides: vec![hidden], ..answer(Some(everyone())) };
-    assert!(!is_everyone(&hiding));
 }

@@ -68,8 +68,8 @@ impl<'p> Places<'p> {
             Effect::Hide(_) => (
                 "hide",
                 [
-                    here.then_some("on the local `/sync`, recipients who share a room with the sender see all fields, and the module shows others nothing of the sender at all"),
-                    away.then_some("federation brings all fields to servers that share a room with the sender, and the module brings nothing of the sender to others where a recipient is"),
+                    here.then_some("on the local `/sync`, recipients who share a room with the sender see all fields, and the module shows others nothing of the sender at all, unless they may see everyone and `all_users` is `auto`"),
+                    away.then_some("federation may bring all fields to servers that share a room with the sender, and so may its pings to any server if a worker sends them; others get one copy for all of their users, without what is hidden from any recipient there"),
                 ],
             ),
             Effect::Allow => {

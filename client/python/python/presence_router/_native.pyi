@@ -10,7 +10,9 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypedDict, TypeVar, final
 
-__all__ = ["VERSION", "Router", "check_address", "is_server_name"]
+from synapse.module_api import UserPresenceState
+
+__all__ = ["VERSION", "Everyone", "Router", "check_address", "is_server_name"]
 
 VERSION: str
 
@@ -18,9 +20,16 @@ _T = TypeVar("_T")
 
 Done: TypeAlias = Callable[[str, str, _T | None], None]
 
-# Keys with the positions of the states that each of them gets, then the number
-# of states whose audience is on servers that nobody named.
-Keys: TypeAlias = tuple[list[tuple[list[str], list[int]]], int]
+# The position of a state, and what is hidden of it, as bits: 1 its presence (it is to
+# look offline; then all bits are set), 2 the status text, 4 the time of the last
+# activity, 8 whether the user is active now. Never 0.
+Hidden: TypeAlias = tuple[int, int]
+
+# Keys with the positions of the states that each of them gets as they are, and with
+# those of which something is hidden, in one version for each server; then the number
+# of states whose audience is on servers that nobody named. Of several states of one
+# user, a server gets the last.
+Keys: TypeAlias = tuple[list[tuple[list[str], list[int], list[Hidden]]], int]
 
 # Known senders; local users who may see them from now on, None if there is no list
 # of them; whether users of other servers may be among those who may.
@@ -48,6 +57,15 @@ def is_server_name(value: object) -> bool:
     """Whether a value is the name of a server, as the daemon sees it."""
 
 @final
+class Everyone:
+    """The answer about a local user who may see everyone without exception."""
+
+    def hidden_of(self, states: list[UserPresenceState]) -> list[Hidden]:
+        """What of these states is hidden from the user, as was decided when the answer
+        was given; nothing of their own. Never raises, and returns at once: it costs
+        time only where anything is hidden."""
+
+@final
 class Router:
     """Asks one daemon on behalf of one homeserver.
 
@@ -59,9 +77,12 @@ class Router:
         cls, address: str, server_name: str, destinations: list[str], deadline_ms: int
     ) -> Router: ...
     def get_users_for_states(
-        self, user_ids: list[str], call_from_thread: Callable[..., Any], done: Done[Keys]
+        self,
+        states: list[UserPresenceState],
+        call_from_thread: Callable[..., Any],
+        done: Done[Keys],
     ) -> None:
-        """Asks who gets the states of these users, which become known senders.
+        """Asks who gets these states, whose users become known senders.
 
         A user may occur more than once. Malformed ids cost only their own states,
         and a part that gets no answer costs only itself.
@@ -72,12 +93,14 @@ class Router:
         user_id: str,
         may_be_everyone: bool,
         call_from_thread: Callable[..., Any],
-        done: Done[set[str] | str],
+        done: Done[set[str] | Everyone],
     ) -> None:
         """Asks whose presence a user may see, of the known senders.
 
-        With `may_be_everyone`, the answer for a local user who may see everyone,
-        without exception and with nothing hidden, is the string "ALL".
+        The answer is a set of those of whom nothing is hidden. With
+        `may_be_everyone`, for a local user who may see everyone without exception, it
+        is that; and until the next answer, this user gets as a key what they may see of
+        states of which something is hidden.
         """
 
     def next_change(self, call_from_thread: Callable[..., Any], done: Done[list[Gain]]) -> None:

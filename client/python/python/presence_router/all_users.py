@@ -8,22 +8,31 @@ both questions, tells for whom it asks.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # No part of the module API; a test says with which versions of Synapse it does
 # what we need.
 from synapse.logging.context import current_context
+
+if TYPE_CHECKING:
+    from ._native import Everyone
 
 # In seconds. Longer than any /sync takes.
 _LASTING = 3600.0
 
 
 @dataclass
-class _Promise:
+class Promise:
+    """That a user gets every state there is."""
+
     context: Any
     """Kept, so that no other context can have its `id`."""
 
     user_id: str
+
+    everyone: "Everyone"
+    """What of it is hidden, as was decided when the promise was made."""
+
     made_at: float
 
 
@@ -33,19 +42,18 @@ class Promises:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         # Oldest first.
-        self._promises: dict[int, _Promise] = {}
+        self._promises: dict[int, Promise] = {}
 
-    def make(self, context: Any, user_id: str) -> None:
+    def make(self, context: Any, user_id: str, everyone: "Everyone") -> None:
         """Remembers that the /sync of this context gets every state there is."""
         self._drop_old()
         # Last, whichever was there before.
         self._promises.pop(id(context), None)
-        self._promises[id(context)] = _Promise(context, user_id, self._clock())
+        self._promises[id(context)] = Promise(context, user_id, everyone, self._clock())
 
-    def keep(self, context: Any) -> str | None:
-        """For whom Synapse asks now, if it asks because of a promise; that is kept now."""
-        promise = self._promises.pop(id(context), None)
-        return None if promise is None else promise.user_id
+    def keep(self, context: Any) -> Promise | None:
+        """Because of which promise Synapse asks now, if it does; that is kept now."""
+        return self._promises.pop(id(context), None)
 
     def open(self) -> set[str]:
         """All users with a promise that was not kept, made within the last hour.

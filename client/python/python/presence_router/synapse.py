@@ -3,7 +3,9 @@
 It only ever adds to what Synapse shows anyway, and never raises into Synapse. It
 says "ALL" only of a user who may see everyone without exception, because that
 replaces what rooms would show, and only where it will recognise the question
-that follows: an answer that does not fit breaks /sync.
+that follows: an answer that does not fit breaks /sync. What is hidden it leaves out
+where the states that it answers with are what Synapse sends: to other servers, and
+after "ALL". Elsewhere Synapse takes the state from its database, and nothing comes.
 """
 
 import atexit
@@ -32,10 +34,11 @@ from ._native import VERSION, Router
 from .all_users import Promises, asking_context
 from .condition import Condition
 from .follow import Follower
+from .hidden import without
 from .rooms import Rooms
 
 if TYPE_CHECKING:
-    from ._native import Done, Gain, Keys, Room, RoomVerdict
+    from ._native import Done, Everyone, Gain, Keys, Room, RoomVerdict
 
 logger = logging.getLogger("presence_router")
 
@@ -98,13 +101,15 @@ class PresenceRouterModule:
         self, state_updates: Iterable[UserPresenceState]
     ) -> dict[str, set[UserPresenceState]]:
         """Says who else must get which of these updates."""
-        recipient = self._promises.keep(asking_context())
-        if recipient is not None:
+        states = list(state_updates)
+        promise = self._promises.keep(asking_context())
+        if promise is not None:
             # All of it, the own state included: nothing else brings that. As was
             # decided a moment ago, whatever became of the daemon since.
             metrics.ALL_USERS.labels("kept").inc()
-            return {recipient: set(state_updates)}
-        states = list(state_updates)
+            for position, hidden in promise.everyone.hidden_of(states):
+                states[position] = without(states[position], hidden)
+            return {promise.user_id: set(states)}
         users_to_states = await self._routed(states)
         for user_id in self._promises.open():
             # Perhaps it is their /sync that asks, in a context that is not the
@@ -118,11 +123,10 @@ class PresenceRouterModule:
             return {}
         if self._follows:
             self._follower.note(states)
-        user_ids = [state.user_id for state in states]
         answer: Keys | None = await self._ask(
             "get_users_for_states",
             lambda done: self._router.get_users_for_states(
-                user_ids, self._reactor.callFromThread, done
+                states, self._reactor.callFromThread, done
             ),
         )
         if answer is None:
@@ -131,9 +135,15 @@ class PresenceRouterModule:
         if unsent:
             self._count_unsent(unsent)
         users_to_states: dict[str, set[UserPresenceState]] = {}
-        for keys, positions in groups:
+        versions: dict[tuple[int, int], UserPresenceState] = {}
+        for keys, whole, less in groups:
             # Shared by all these keys: Synapse copies what it keeps.
-            shared = {states[position] for position in positions}
+            shared = {states[position] for position in whole}
+            for one in less:
+                if one not in versions:
+                    position, hidden = one
+                    versions[one] = without(states[position], hidden)
+                shared.add(versions[one])
             users_to_states.update(dict.fromkeys(keys, shared))
         return users_to_states
 
@@ -141,7 +151,7 @@ class PresenceRouterModule:
         """Says whose presence a user may see."""
         context = asking_context()
         may_be_everyone = self._may_promise and context is not None
-        answer: set[str] | str | None = await self._ask(
+        answer: set[str] | Everyone | None = await self._ask(
             "get_interested_users",
             lambda done: self._router.get_interested_users(
                 user_id, may_be_everyone, self._reactor.callFromThread, done
@@ -149,10 +159,11 @@ class PresenceRouterModule:
         )
         if answer is None:
             return set()
-        if answer == PRESENCE_ALL_USERS:
-            self._promises.make(context, user_id)
-            metrics.ALL_USERS.labels("promised").inc()
-        return answer
+        if isinstance(answer, set):
+            return answer
+        self._promises.make(context, user_id, answer)
+        metrics.ALL_USERS.labels("promised").inc()
+        return PRESENCE_ALL_USERS
 
     async def _verdict_on(self, room: "Room") -> "RoomVerdict | None":
         verdict: RoomVerdict | None = await self._ask(

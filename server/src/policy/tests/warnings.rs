@@ -136,3 +136,22 @@ rules:
         ]
     );
 }
+
+/// As the module does it; `tests/synapse/test_hidden.py` and its neighbours show that.
+#[test]
+fn says_what_synapse_shows_of_what_is_hidden() {
+    let warnings = synapse::warnings(&policy(
+        "ours: [one.org]
+rules:
+  - { name: a, hide: { from: everyone, to: '@a:one.org', fields: [status_msg] } }
+  - { name: b, hide: { from: everyone, to: '@b:two.org', fields: [status_msg] } }
+",
+    ));
+    assert_eq!(
+        lines(&warnings),
+        [
+            "3:5: Synapse enforces hide rule `a` in part: on the local `/sync`, recipients who share a room with the sender see all fields, and the module shows others nothing of the sender at all, unless they may see everyone and `all_users` is `auto`",
+            "4:5: Synapse enforces hide rule `b` in part: federation may bring all fields to servers that share a room with the sender, and so may its pings to any server if a worker sends them; others get one copy for all of their users, without what is hidden from any recipient there",
+        ]
+    );
+}

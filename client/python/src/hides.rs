@@ -1,0 +1,189 @@
+//! What is hidden of a state, from whom, and unless its presence is one of some.
+//! What stands in the place of a hidden field, Python knows.
+
+use std::{
+    collections::HashMap,
+    ops::{BitOr, BitOrAssign},
+    sync::Arc,
+};
+
+use presence_router_client::{
+    Extent, Set,
+    v1::{self, PresenceField},
+};
+
+use crate::usable::{Unusable, known_set};
+
+/// As much of a state as decides who gets what of it. `None`: not valid Unicode,
+/// which is no user and no presence that anybody could name.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) user_id: Option<String>,
+    pub(crate) presence: Option<Arc<str>>,
+}
+
+/// Fields of a presence; the bits are those of `_native.pyi`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Fields(pub(crate) u8);
+
+/// Fields that are hidden from some users, or of some.
+#[derive(Clone, Debug)]
+pub(crate) struct Hide {
+    /// The users: recipients in an answer about states, senders in one about
+    /// interest.
+    pub(crate) users: Set,
+    fields: Fields,
+    /// Presences with which nothing is hidden.
+    unless: Vec<String>,
+}
+
+/// The hides of the states of a batch.
+#[derive(Debug)]
+pub(crate) struct Hides<'a> {
+    states: &'a [State],
+    all: Vec<Hide>,
+    /// By the position of a state, places in `all`.
+    of: HashMap<usize, Vec<usize>>,
+}
+
+/// What is hidden of which states, by position, from everybody on one server.
+pub(crate) type OnServer = HashMap<usize, Fields>;
+
+// === impl Fields ===
+
+impl Fields {
+    pub(crate) const NONE: Self = Self(0);
+    /// Offline, without status and activity.
+    pub(crate) const ALL: Self = Self(0b1111);
+    pub(crate) const STATUS_MSG: Self = Self(0b0010);
+    pub(crate) const LAST_ACTIVE_TS: Self = Self(0b0100);
+    pub(crate) const CURRENTLY_ACTIVE: Self = Self(0b1000);
+
+    fn of(field: i32) -> Self {
+        match PresenceField::try_from(field) {
+            Ok(PresenceField::StatusMsg) => Self::STATUS_MSG,
+            Ok(PresenceField::LastActiveTs) => Self::LAST_ACTIVE_TS,
+            Ok(PresenceField::CurrentlyActive) => Self::CURRENTLY_ACTIVE,
+            // A field of a later contract stands for everything that can be hidden.
+            Ok(PresenceField::Presence | PresenceField::Unspecified) | Err(_) => Self::ALL,
+        }
+    }
+}
+
+impl BitOr for Fields {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Fields {
+    fn bitor_assign(&mut self, other: Self) {
+        *self = *self | other;
+    }
+}
+
+// === impl Hide ===
+
+impl Hide {
+    /// Fails where it says not from whom, or of whom, or by a set of an unknown
+    /// kind.
+    pub(crate) fn new(hide: &v1::Hide) -> Result<Self, Unusable> {
+        let users = hide.users.as_ref().filter(|users| users.expression.is_some());
+        let users = known_set(Some(users.ok_or(Unusable::Hides)?))?;
+        let fields = hide.fields.iter().copied().map(Fields::of).reduce(Fields::bitor);
+        // None at all is not allowed: something is hidden that is not known here.
+        let fields = fields.unwrap_or(Fields::ALL);
+        Ok(Self { users, fields, unless: hide.unless_presence.clone() })
+    }
+
+    /// What it hides of a state from those users, or if its sender is one.
+    pub(crate) fn of(&self, state: &State) -> Fields {
+        let presence = state.presence.as_deref();
+        let shown = presence.is_some_and(|presence| self.unless.iter().any(|one| one == presence));
+        if shown { Fields::NONE } else { self.fields }
+    }
+}
+
+/// What hides of senders hide of a state. Of a sender who cannot be looked up it
+/// is everything, as soon as anything is hidden of anybody.
+pub(crate) fn hidden_of_sender(hides: &[Hide], state: &State) -> Fields {
+    let concerns = |hide: &&Hide| state.user_id.as_ref().is_some_and(|id| hide.users.contains(id));
+    match state.user_id {
+        None if !hides.is_empty() => Fields::ALL,
+        _ => union(hides.iter().filter(concerns).map(|hide| hide.of(state))),
+    }
+}
+
+fn union(fields: impl Iterator<Item = Fields>) -> Fields {
+    fields.fold(Fields::NONE, Fields::bitor)
+}
+
+// === impl Hides ===
+
+impl<'a> Hides<'a> {
+    pub(crate) fn new(states: &'a [State]) -> Self {
+        Self { states, all: Vec::new(), of: HashMap::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Adds a hide of the states at these positions.
+    pub(crate) fn add(&mut self, hide: Hide, positions: &[usize]) {
+        for position in positions {
+            self.of.entry(*position).or_default().push(self.all.len());
+        }
+        self.all.push(hide);
+    }
+
+    /// What is hidden of a state from one recipient; `None`: no hide names them,
+    /// with whatever presence.
+    pub(crate) fn hidden_from(&self, user_id: &str, position: usize) -> Option<Fields> {
+        let state = self.states.get(position)?;
+        let hides = self.of(position).map(|(_, hide)| hide);
+        let hides = hides.filter(|hide| hide.users.contains(user_id));
+        hides.map(|hide| hide.of(state)).reduce(Fields::bitor)
+    }
+
+    /// Adds what is hidden from one recipient of their server.
+    pub(crate) fn add_user(&self, user_id: &str, positions: &[usize], hidden: &mut OnServer) {
+        for position in positions {
+            if let Some(fields) = self.hidden_from(user_id, *position) {
+                *hidden.entry(*position).or_default() |= fields;
+            }
+        }
+    }
+
+    /// Adds what is hidden from recipients in an open set who live on a server,
+    /// as far as that can be told of sets that may hold anybody.
+    pub(crate) fn add_open(
+        &self,
+        set: &Set,
+        server: &str,
+        positions: &[usize],
+        hidden: &mut OnServer,
+    ) {
+        if set.on_server(server) == Extent::Nobody {
+            return;
+        }
+        // Most positions have the same hides.
+        let mut there: HashMap<usize, bool> = HashMap::new();
+        for position in positions {
+            let Some(state) = self.states.get(*position) else { continue };
+            let concerned = self.of(*position).filter(|(place, hide)| {
+                let lives = || hide.users.on_server(server) != Extent::Nobody;
+                *there.entry(*place).or_insert_with(lives)
+            });
+            let fields = union(concerned.map(|(_, hide)| hide.of(state)));
+            *hidden.entry(*position).or_default() |= fields;
+        }
+    }
+
+    fn of(&self, position: usize) -> impl Iterator<Item = (usize, &Hide)> {
+        let places = self.of.get(&position).map(Vec::as_slice).unwrap_or_default();
+        places.iter().filter_map(|place| Some((*place, self.all.get(*place)?)))
+    }
+}
