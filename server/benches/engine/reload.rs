@@ -72,7 +72,8 @@ fn plan(world: &World, shift: usize) -> Plan {
 }
 
 /// What one thread that routes notices of reloads on another. It goes over to
-/// each plan that is published, and tells all sets anew; that is timed apart.
+/// each plan that is published with a new stream; that has all sets to tell, and is
+/// timed apart.
 fn beside(world: &World, mut engine: Engine, plans: [&Plan; 2]) {
     let mut batches = batches(&world.users);
     batches.truncate(DIFFERENT);
@@ -130,7 +131,7 @@ fn beside(world: &World, mut engine: Engine, plans: [&Plan; 2]) {
         during.saturating_sub(before),
     );
     println!(
-        "    the first batch under another plan, which tells all sets anew: {:.2?}",
+        "    the first batch of a new stream, with all its sets to tell: {:.2?}",
         part(&first, 50)
     );
 }
@@ -161,7 +162,7 @@ impl<'a> Reader<'a> {
         let bytes = self.batches.next().unwrap();
         let start = Instant::now();
         if self.is_behind() {
-            // Under another plan a stream tells all sets anew.
+            // An old one keeps what it can: this is the most work that there can be.
             (self.route, self.current) = (new_route(), Arc::clone(&self.published.borrow()));
         }
         let Self { route, current, .. } = self;
