@@ -22,11 +22,12 @@ pub struct StateBatch {
     pub users: Users,
 }
 
-/// Texts, one after another. None is checked yet.
+/// Texts, one after another, each of them UTF-8. Whether they are ids is not
+/// checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Users {
-    text: String,
-    /// Where each ends in `text`.
+    bytes: Vec<u8>,
+    /// Where each ends in `bytes`.
     ends: Vec<usize>,
 }
 
@@ -55,27 +56,44 @@ impl Users {
         self.ends.is_empty()
     }
 
-    /// The texts, in their order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+    /// The bytes of the texts, in their order.
+    pub fn bytes(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
         let mut start = 0;
         self.ends.iter().map(move |end| {
-            let user = self.text.get(start..*end).unwrap_or_default();
+            let user = self.bytes.get(start..*end).unwrap_or_default();
             start = *end;
             user
         })
     }
 
+    /// The texts, in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+        self.bytes().map(|user| std::str::from_utf8(user).unwrap_or_default())
+    }
+
+    /// The text at a place; empty if there is none.
+    pub fn get(&self, at: usize) -> &str {
+        let start = at.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
+        let bytes =
+            start.zip(self.ends.get(at)).and_then(|(start, end)| self.bytes.get(start..*end));
+        bytes.and_then(|user| std::str::from_utf8(user).ok()).unwrap_or_default()
+    }
+
     /// Makes room for as many as fit the bytes that are left, if all states are
     /// as long as the first.
     fn reserve_for(&mut self, state: usize, left: usize) {
-        self.text.reserve(left.saturating_sub(left / (state + 2)));
+        self.bytes.reserve(left.saturating_sub(left / (state + 2)));
         self.ends.reserve(left / (state + 2) + 1);
     }
 
     /// Adds one at the end.
     pub fn push(&mut self, user: &str) {
-        self.text.push_str(user);
-        self.ends.push(self.text.len());
+        self.push_bytes(user.as_bytes());
+    }
+
+    fn push_bytes(&mut self, user: &[u8]) {
+        self.bytes.extend_from_slice(user);
+        self.ends.push(self.bytes.len());
     }
 }
 
@@ -120,12 +138,12 @@ impl prost::Message for StateBatch {
                 }
                 match buf.chunk().get(..len) {
                     Some(state) => {
-                        self.users.push(user_of(state)?);
+                        self.users.push_bytes(user_of(state)?);
                         buf.advance(len);
                     }
                     None => {
                         let state = buf.copy_to_bytes(len);
-                        self.users.push(user_of(&state)?);
+                        self.users.push_bytes(user_of(&state)?);
                     }
                 }
                 Ok(())
@@ -146,31 +164,23 @@ impl prost::Message for StateBatch {
     }
 }
 
-/// Key of a `PresenceState`'s first field, a text. A `UserList`'s is the same.
-const USER_KEY: u8 = 1 << 3 | 2;
+/// The types of fields, as keys say them.
+const VARINT: u8 = WireType::Varint as u8;
+const LENGTH_DELIMITED: u8 = WireType::LengthDelimited as u8;
 
 /// The user of an encoded `PresenceState`. The other fields are checked as
 /// their types demand, and dropped.
-fn user_of(mut state: &[u8]) -> Result<&str, DecodeError> {
-    let mut user = "";
-    // Nearly always the user comes first, in less than 128 bytes.
-    if let [USER_KEY, len @ ..0x80, rest @ ..] = state
-        && let Some((bytes, rest)) = rest.split_at_checked(usize::from(*len))
-    {
-        user = std::str::from_utf8(bytes).map_err(|_| invalid("a text is not UTF-8"))?;
-        state = rest;
-    }
+fn user_of(mut state: &[u8]) -> Result<&[u8], DecodeError> {
+    let mut user: &[u8] = &[];
     while !state.is_empty() {
-        let (tag, wire_type) = decode_key(&mut state)?;
+        let (tag, wire_type) = key(&mut state)?;
         match tag {
             // Said twice, the last one counts.
             1 => user = text(wire_type, &mut state)?,
-            2 | 6 => {
-                text(wire_type, &mut state)?;
-            }
+            2 | 6 => drop(text(wire_type, &mut state)?),
             3 | 4 | 5 | 7 => {
                 check_wire_type(WireType::Varint, wire_type)?;
-                decode_varint(&mut state)?;
+                varint(&mut state)?;
             }
             _ => skip_field(wire_type, tag, &mut state, DecodeContext::default())?,
         }
@@ -178,17 +188,54 @@ fn user_of(mut state: &[u8]) -> Result<&str, DecodeError> {
     Ok(user)
 }
 
-fn text<'a>(wire_type: WireType, buf: &mut &'a [u8]) -> Result<&'a str, DecodeError> {
+/// The key of a field. One byte says nearly all that there are.
+fn key(buf: &mut &[u8]) -> Result<(u32, WireType), DecodeError> {
+    match *buf {
+        [byte @ 8..0x80, rest @ ..] => {
+            *buf = rest;
+            Ok((u32::from(byte >> 3), WireType::try_from(u64::from(byte & 7))?))
+        }
+        _ => decode_key(buf),
+    }
+}
+
+/// A number. Most take one byte.
+fn varint(buf: &mut &[u8]) -> Result<u64, DecodeError> {
+    match *buf {
+        [byte @ ..0x80, rest @ ..] => {
+            *buf = rest;
+            Ok((*byte).into())
+        }
+        _ => decode_varint(buf),
+    }
+}
+
+/// The bytes of a text.
+fn text<'a>(wire_type: WireType, buf: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
     check_wire_type(WireType::LengthDelimited, wire_type)?;
-    let len = length(buf)?;
-    let (text, rest) = buf.split_at(len);
+    let len = usize::try_from(varint(buf)?).ok();
+    let (text, rest) = len
+        .and_then(|len| buf.split_at_checked(len))
+        .ok_or_else(|| invalid("a length exceeds the message"))?;
     *buf = rest;
-    std::str::from_utf8(text).map_err(|_| invalid("a text is not UTF-8"))
+    // Nearly all are, and that is quickly seen.
+    if text.is_ascii() || std::str::from_utf8(text).is_ok() {
+        Ok(text)
+    } else {
+        Err(invalid("a text is not UTF-8"))
+    }
 }
 
 /// A length that the buffer has.
 fn length(buf: &mut impl Buf) -> Result<usize, DecodeError> {
-    let len = usize::try_from(decode_varint(buf)?).ok();
+    let len = match buf.chunk() {
+        [byte @ ..0x80, ..] => {
+            let len = usize::from(*byte);
+            buf.advance(1);
+            Some(len)
+        }
+        _ => usize::try_from(decode_varint(buf)?).ok(),
+    };
     len.filter(|len| *len <= buf.remaining()).ok_or_else(|| invalid("a length exceeds the message"))
 }
 
@@ -221,18 +268,18 @@ impl Deliveries {
         let hidden: usize = hides.iter().map(|hide| bytes_field_len(hide.len())).sum();
         let len = 1 + encoded_len_varint(recipients_set_id) + bytes_field_len(packed) + hidden;
         let bytes = &mut self.bytes;
-        encode_key(3, WireType::LengthDelimited, bytes);
-        encode_varint(to_u64(len), bytes);
-        encode_key(1, WireType::Varint, bytes);
-        encode_varint(recipients_set_id, bytes);
-        encode_key(2, WireType::LengthDelimited, bytes);
-        encode_varint(to_u64(packed), bytes);
+        bytes.push(3 << 3 | LENGTH_DELIMITED);
+        put_varint(to_u64(len), bytes);
+        bytes.push(1 << 3 | VARINT);
+        put_varint(recipients_set_id, bytes);
+        bytes.push(2 << 3 | LENGTH_DELIMITED);
+        put_varint(to_u64(packed), bytes);
         for index in state_indexes {
-            encode_varint(u64::from(*index), bytes);
+            put_varint(u64::from(*index), bytes);
         }
         for hide in hides {
-            encode_key(3, WireType::LengthDelimited, bytes);
-            encode_varint(to_u64(hide.len()), bytes);
+            bytes.push(3 << 3 | LENGTH_DELIMITED);
+            put_varint(to_u64(hide.len()), bytes);
             bytes.extend_from_slice(hide);
         }
     }
@@ -283,8 +330,8 @@ impl SetPart {
         encode_key(2, WireType::LengthDelimited, &mut bytes);
         encode_varint(to_u64(len), &mut bytes);
         for user in users {
-            bytes.push(USER_KEY);
-            encode_varint(to_u64(len_of(user)), &mut bytes);
+            bytes.push(1 << 3 | LENGTH_DELIMITED);
+            put_varint(to_u64(len_of(user)), &mut bytes);
             bytes.extend_from_slice(user.0.as_bytes());
             bytes.push(b':');
             bytes.extend_from_slice(user.1.as_bytes());
@@ -333,6 +380,18 @@ impl prost::Message for SetPart {
     fn clear(&mut self) {
         self.bytes.clear();
     }
+}
+
+/// Writes a number. What prost has for it asks a buffer of any kind for room, byte
+/// by byte.
+fn put_varint(mut value: u64, bytes: &mut Vec<u8>) {
+    while value >= 0x80 {
+        let [low, ..] = value.to_le_bytes();
+        bytes.push(low | 0x80);
+        value >>= 7;
+    }
+    let [low, ..] = value.to_le_bytes();
+    bytes.push(low);
 }
 
 /// A number, left away if it is the default.

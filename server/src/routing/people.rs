@@ -17,7 +17,7 @@ use presence_router_proto::glob::Glob;
 use roaring::RoaringBitmap;
 use smol_str::SmolStr;
 
-use self::index::{Index, Shard};
+use self::index::Index;
 use self::servers::Servers;
 use super::chunked::Chunked;
 use super::user_id::UserId;
@@ -152,7 +152,7 @@ impl People {
         if number == u32::MAX {
             return None;
         }
-        let hash = self.hasher.hash_one(user.as_str());
+        let hash = self.hash(user.as_str().as_bytes());
         Arc::make_mut(&mut self.numbers).insert(hash, number);
         let servers = Arc::make_mut(&mut self.servers);
         let server = servers.add(user.server());
@@ -167,45 +167,42 @@ impl People {
         self.find(id).map(|(_, person)| person.class)
     }
 
-    /// The classes of many users, in their order; `None` for texts that nobody
-    /// named has.
+    /// The classes of many users, told by the bytes of their ids, in their order;
+    /// `None` for what nobody named has.
     ///
     /// A lookup waits for memory twice, the second time for what the first one
     /// found. So a few dozen go side by side, a step at a time: the processor
     /// waits for all of them at once.
     pub fn classes_of<'t>(
         &self,
-        mut ids: impl Iterator<Item = &'t str>,
-        mut found: impl FnMut(&'t str, Option<u32>),
+        mut ids: impl Iterator<Item = &'t [u8]>,
+        mut found: impl FnMut(Option<u32>),
     ) {
         const LANES: usize = 32;
+        let mut lanes: [(&[u8], u64); LANES] = [(&[], 0); LANES];
         loop {
-            let mut lanes: [Option<(&str, u64, &Shard)>; LANES] = [None; LANES];
+            let mut filled = 0;
             for (lane, id) in lanes.iter_mut().zip(&mut ids) {
-                let hash = self.hasher.hash_one(id);
-                *lane = self.numbers.shard(hash).map(|shard| (id, hash, shard));
+                *lane = (id, self.hash(id));
+                filled += 1;
             }
             let mut likely: [Option<&Person>; LANES] = [None; LANES];
-            for (likely, lane) in likely.iter_mut().zip(&lanes) {
-                let number = lane.and_then(|(_, hash, shard)| shard.numbers(hash).next());
+            for (likely, (_, hash)) in likely.iter_mut().zip(&lanes).take(filled) {
+                let shard = self.numbers.shard(*hash);
+                let number = shard.and_then(|shard| shard.numbers(*hash).next());
                 *likely = number.and_then(|number| self.person(number));
             }
             // Read before it is known whether it is the one.
-            let classes = likely.map(|person| person.map(|person| person.class));
-            let mut any = false;
-            for (((id, hash, shard), likely), class) in
-                lanes.iter().flatten().zip(&likely).zip(classes)
-            {
-                any = true;
-                let class = match likely {
-                    Some(person) if !self.id_of(person).is(id) => {
-                        self.find_in(shard, *hash, id).map(|(_, person)| person.class)
-                    }
-                    _ => class,
-                };
-                found(id, class);
+            let classes = likely.map(|person| person.map_or(0, |person| person.class));
+            let lanes = lanes.iter().zip(likely).zip(classes).take(filled);
+            for (((id, hash), likely), class) in lanes {
+                found(match likely {
+                    Some(person) if self.id_of(person).is(id) => Some(class),
+                    Some(_) => self.find_by(*hash, id).map(|(_, person)| person.class),
+                    None => None,
+                });
             }
-            if !any {
+            if filled < LANES {
                 return;
             }
         }
@@ -234,12 +231,17 @@ impl People {
     }
 
     fn find(&self, id: &str) -> Option<(u32, &Person)> {
-        let hash = self.hasher.hash_one(id);
-        self.find_in(self.numbers.shard(hash)?, hash, id)
+        let id = id.as_bytes();
+        self.find_by(self.hash(id), id)
     }
 
-    fn find_in(&self, shard: &Shard, hash: u64, id: &str) -> Option<(u32, &Person)> {
-        let mut persons = shard.numbers(hash).filter_map(|n| Some((n, self.person(n)?)));
+    fn hash(&self, id: &[u8]) -> u64 {
+        self.hasher.hash_one(id)
+    }
+
+    fn find_by(&self, hash: u64, id: &[u8]) -> Option<(u32, &Person)> {
+        let numbers = self.numbers.shard(hash)?.numbers(hash);
+        let mut persons = numbers.filter_map(|n| Some((n, self.person(n)?)));
         persons.find(|(_, person)| self.id_of(person).is(id))
     }
 
@@ -255,10 +257,10 @@ impl People {
 // === impl NamedId ===
 
 impl<'a> NamedId<'a> {
-    /// Whether it is this text.
-    fn is(self, text: &str) -> bool {
-        let rest = text.strip_prefix(self.name).and_then(|rest| rest.strip_prefix(':'));
-        rest == Some(self.server)
+    /// Whether these are its bytes.
+    fn is(self, bytes: &[u8]) -> bool {
+        let rest = bytes.strip_prefix(self.name.as_bytes());
+        matches!(rest, Some([b':', server @ ..]) if *server == *self.server.as_bytes())
     }
 
     /// Bytes of the id.

@@ -59,11 +59,11 @@ impl Batcher {
         let mut violations = Violations::default();
         let mut refused = Ok(());
         let senders = &mut self.senders;
-        people.classes_of(users.iter(), |user, class| {
+        people.classes_of(users.bytes(), |class| {
             // A named user's text needs no check.
             if class.is_none()
                 && refused.is_ok()
-                && let Err(error) = UserId::parse(user)
+                && let Err(error) = UserId::parse(users.get(senders.len()))
             {
                 refused = violations.state(senders.len(), error);
             }
@@ -92,15 +92,18 @@ impl Batcher {
             Sender::Class(class) => sets.known(*class, Side::Sender),
             Sender::Unnamed => None,
         }));
-        let states = self.senders.iter().zip(users.iter()).skip(next);
-        for ((sender, user), known) in states.zip(&self.known) {
+        let states = (next..).zip(self.senders.iter().skip(next));
+        for ((state, sender), known) in states.zip(&self.known) {
             // What was used in this batch holds; of all else it must be asked.
             let group = match known.and_then(|answer| sets.noted(answer)) {
                 Some(group) => group,
                 None => {
-                    let answer = match sender {
-                        Sender::Class(class) => sets.of_class(*class, Side::Sender, definer),
-                        Sender::Unnamed => match UserId::parse(user) {
+                    let answer = match (sender, known.filter(|answer| sets.uses(*answer))) {
+                        (_, Some(answer)) => Ok(answer),
+                        (Sender::Class(class), None) => {
+                            sets.of_class(*class, Side::Sender, definer)
+                        }
+                        (Sender::Unnamed, None) => match UserId::parse(users.get(state)) {
                             Ok(user) => {
                                 let Definer { snapshot, scope, .. } = *definer;
                                 let signature =

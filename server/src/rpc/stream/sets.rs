@@ -273,7 +273,7 @@ impl Sets {
     }
 
     /// Notes that an answer is used, if it holds.
-    fn uses(&mut self, place: u32) -> bool {
+    pub(super) fn uses(&mut self, place: u32) -> bool {
         let request = self.request;
         let answer = usize::try_from(place).ok().and_then(|at| self.answers.get_mut(at));
         let Some(answer) = answer.filter(|answer| !answer.void) else { return false };
