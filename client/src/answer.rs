@@ -152,7 +152,7 @@ impl Routed {
         let open = open_recipients.iter().map(|open| Set::new(open.recipients.as_ref()));
         let open = open.collect::<Result<Vec<_>, _>>()?;
         let hidden = hides.iter().map(|hide| match &hide.hide {
-            Some(hide) => Hide::new(hide, Set::new),
+            Some(hide) => Hide::new(hide, Set::of_hidden),
             None => Err(SetError::UnknownKind),
         });
         let hidden = hidden.collect::<Result<Vec<_>, _>>()?;
@@ -222,7 +222,7 @@ impl Interest {
         if open_senders.is_some() {
             senders = Kind::AnyOf([senders, Set::new(open_senders.as_ref())?.0].into());
         }
-        let hides = hides.iter().map(|hide| Hide::new(hide, Set::new));
+        let hides = hides.iter().map(|hide| Hide::new(hide, Set::of_hidden));
         let hides = hides.collect::<Result<_, SetError>>()?;
         Ok(Self { revision, user_id, senders: Set(senders), hides })
     }
@@ -235,7 +235,8 @@ impl Hide {
         hide: &v1::Hide,
         set: impl FnOnce(Option<&v1::SetExpression>) -> Result<Set, E>,
     ) -> Result<Self, E> {
-        let mut fields = Fields::default();
+        // None at all is not allowed, and so is not known either.
+        let mut fields = Fields { presence: hide.fields.is_empty(), ..Fields::default() };
         for field in &hide.fields {
             match PresenceField::try_from(*field) {
                 Ok(PresenceField::StatusMsg) => fields.status_msg = true,
@@ -309,5 +310,50 @@ impl<'a> Counterparts<'a> {
     /// The set, which may hold the user itself. `None`: nobody.
     pub fn set(&self) -> Option<&'a Set> {
         self.set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use presence_router_proto::v1::{
+        SetExpression, StatesHide, UserList, set_expression::Expression,
+    };
+
+    use super::*;
+
+    fn users(id: &str) -> SetExpression {
+        let list = UserList { user_ids: vec![id.to_owned()] };
+        SetExpression { expression: Some(Expression::Users(list)) }
+    }
+
+    fn interest(hide: v1::Hide) -> Result<Interest, Error> {
+        let user_ids = vec!["@s:x".to_owned()];
+        let hides = vec![hide];
+        let answer = GetInterestedUsersResponse { user_ids, hides, ..Default::default() };
+        Interest::from_unary("@r:x".to_owned(), answer)
+    }
+
+    #[test]
+    fn hides_that_are_not_understood_hide_everything() {
+        for fields in [vec![], vec![0], vec![77], vec![PresenceField::StatusMsg as i32, 77]] {
+            let hide = v1::Hide { users: Some(users("@s:x")), fields, ..Default::default() };
+            let interest = interest(hide.clone()).unwrap();
+            assert!(interest.senders().hidden("@s:x", "online").presence, "{hide:?}");
+        }
+    }
+
+    #[test]
+    fn hides_of_nobody_knows_whom_are_no_verdict() {
+        let fields = vec![PresenceField::StatusMsg as i32];
+        for users in [None, Some(SetExpression::default())] {
+            let hide = v1::Hide { users, fields: fields.clone(), ..Default::default() };
+            let refused =
+                |error| matches!(error, Error::Protocol(Breach::Set(SetError::UnknownKind)));
+            assert!(interest(hide.clone()).is_err_and(refused));
+            let hides = vec![StatesHide { hide: Some(hide), state_indexes: vec![0] }];
+            let answer = GetUsersForStatesResponse { hides, ..Default::default() };
+            let routed = Routed::from_unary(["@s:x".to_owned()].into(), answer);
+            assert!(routed.is_err_and(refused));
+        }
     }
 }

@@ -94,6 +94,13 @@ impl Set {
         reading.kind(expression, false).map(Self)
     }
 
+    /// As [`Set::new`], where to take what is not known for nobody would show too
+    /// much: whom something is hidden from, or of whom.
+    pub(crate) fn of_hidden(expression: Option<&SetExpression>) -> Result<Self, SetError> {
+        let reading = Reading { set: &|_| None, strict: true };
+        reading.kind(expression, false).map(Self)
+    }
+
     /// Nobody.
     pub fn nobody() -> Self {
         Self(Kind::nobody())
