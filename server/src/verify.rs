@@ -75,6 +75,6 @@ fn wrong(found: &CounterExample) -> String {
 
 fn hidden(hides: &[Hide]) -> String {
     let hides: Vec<_> =
-        hides.iter().map(|hide| explain::hidden(hide.fields(), &hide.unless_presence)).collect();
+        hides.iter().map(|hide| explain::hidden(&hide.fields, &hide.unless_presence)).collect();
     if hides.is_empty() { "nothing".to_owned() } else { hides.join(" and ") }
 }

@@ -63,8 +63,13 @@ pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) 
 }
 
 /// Fields that are hidden, as policies call them.
-pub(super) fn fields(hidden: impl Iterator<Item = PresenceField>) -> Vec<String> {
-    hidden.map(|field| word(field.as_str_name(), PresenceField::default().as_str_name())).collect()
+pub(super) fn fields(hidden: &[i32]) -> Vec<String> {
+    let field = |field: &i32| match PresenceField::try_from(*field) {
+        Ok(field) => word(field.as_str_name(), PresenceField::default().as_str_name()),
+        // What prost has for lists of them leaves these out.
+        Err(_) => "something that this version does not know".to_owned(),
+    };
+    hidden.iter().map(field).collect()
 }
 
 /// The word of a contract's enum, without the prefix that all of its words share.
@@ -79,7 +84,7 @@ pub(crate) fn effect(rule: &PolicyRule) -> String {
 }
 
 fn hidden(rule: &PolicyRule) -> Hidden<'_> {
-    Hidden { rule: &rule.name, fields: fields(rule.hidden_fields()), unless: &rule.unless_presence }
+    Hidden { rule: &rule.name, fields: fields(&rule.hidden_fields), unless: &rule.unless_presence }
 }
 
 fn rule(explained: &ExplainedRule) -> Option<Rule<'_>> {
@@ -102,5 +107,16 @@ fn step(step: &MembershipStep) -> Step<'_> {
         kind: word(kind.as_str_name(), "MEMBERSHIP_KIND_UNSPECIFIED"),
         value: Some(step.value.as_str()).filter(|value| !value.is_empty()),
         line: Some(step.line).filter(|line| *line > 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_a_later_version_is_told_of() {
+        let told = fields(&[PresenceField::StatusMsg as i32, 77]);
+        assert_eq!(told, ["status_msg", "something that this version does not know"]);
     }
 }

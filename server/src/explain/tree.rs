@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use presence_router_proto::v1::{
-    ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep, PresenceField,
+    ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep,
 };
 use presence_router_server::policy::problem::{escaped, quoted};
 
@@ -18,7 +18,7 @@ pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) 
     let _ = writeln!(text, "{from} {verb} to {to}: {}", answer.reason);
     for rule in super::hides(answer) {
         let name = quoted(&rule.name);
-        let hidden = hidden(rule.hidden_fields(), &rule.unless_presence);
+        let hidden = hidden(&rule.hidden_fields, &rule.unless_presence);
         let _ = writeln!(text, "hidden by rule {name} (line {}): {}", rule.line, hidden);
     }
     type Wanted = fn(&ExplainedRule) -> bool;
@@ -102,7 +102,7 @@ fn said(step: &MembershipStep, user: &str) -> String {
 }
 
 /// What is hidden, in policies' words.
-pub(crate) fn hidden(fields: impl Iterator<Item = PresenceField>, unless: &[String]) -> String {
+pub(crate) fn hidden(fields: &[i32], unless: &[String]) -> String {
     let mut hidden = words(fields).join(", ");
     if !unless.is_empty() {
         let unless: Vec<_> = unless.iter().map(|value| escaped(value)).collect();
