@@ -8,6 +8,7 @@
 mod index;
 mod servers;
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ pub enum Who<'a> {
 // === impl People ===
 
 impl People {
-    /// Room for about so many users. More only take longer to find.
+    /// Room for about so many users. More only make changes dearer.
     pub(super) fn for_about(users: usize) -> Self {
         Self {
             origin: Arc::default(),
@@ -94,7 +95,7 @@ impl People {
         self.find(id).map(|(number, _)| number)
     }
 
-    /// The id of a number, empty for a number that nobody has.
+    /// The id of a number. For a number that nobody has it is `:`, which is no id.
     pub fn id(&self, number: u32) -> NamedId<'_> {
         self.person(number).map_or(NamedId::default(), |person| self.id_of(person))
     }
@@ -110,7 +111,7 @@ impl People {
         self.persons.len()
     }
 
-    /// Every server that some named user lives on, sorted.
+    /// Every server that some named user lives on, without order.
     pub fn servers(&self) -> impl Iterator<Item = &str> {
         self.servers.places().map(|(name, _)| name)
     }
@@ -133,11 +134,14 @@ impl People {
 
     /// All named users of one server.
     pub fn on_server(&self, name: &str) -> Option<&RoaringBitmap> {
-        self.servers.users_of(name)
+        self.servers.users_of(name, self.hash(name.as_bytes()))
     }
 
     /// All named users of the servers that match.
     pub fn on_servers(&self, glob: &Glob) -> RoaringBitmap {
+        if glob.is_literal() {
+            return self.on_server(glob.as_str()).cloned().unwrap_or_default();
+        }
         self.servers.users_of_matching(glob)
     }
 
@@ -155,7 +159,7 @@ impl People {
         let hash = self.hash(user.as_str().as_bytes());
         Arc::make_mut(&mut self.numbers).insert(hash, number);
         let servers = Arc::make_mut(&mut self.servers);
-        let server = servers.add(user.server());
+        let server = servers.add(user.server(), self.hasher.hash_one(user.server().as_bytes()));
         servers.settle(server, number);
         self.persons.push(Person { name: SmolStr::new(user.before_server()), server, class: 0 });
         Some((number, true))
@@ -284,6 +288,28 @@ impl<'a> NamedId<'a> {
     }
 }
 
+/// By the bytes of the whole id.
+impl Ord for NamedId<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let [one, two] = [self.name, other.name].map(str::as_bytes);
+        let both = one.len().min(two.len());
+        let as_far = one.get(..both).cmp(&two.get(..both));
+        as_far.then_with(|| {
+            let [one, two] = [self, other].map(|id| {
+                let name = id.name.bytes().skip(both);
+                name.chain(*b":").chain(id.server.bytes())
+            });
+            one.cmp(two)
+        })
+    }
+}
+
+impl PartialOrd for NamedId<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl<'a> From<UserId<'a>> for NamedId<'a> {
     fn from(user: UserId<'a>) -> Self {
         Self { name: user.before_server(), server: user.server() }
@@ -301,5 +327,23 @@ impl From<NamedId<'_>> for String {
 impl fmt::Display for NamedId<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.name, self.server)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_of_their_bytes() {
+        let ids = [
+            "@a:x", "@a:y", "@a-b:x", "@a-b:a", "@ab:x", "@:x", "@a:x:1", "@A:x", "@a.:x", "@a;:x",
+        ];
+        for one in ids {
+            for two in ids {
+                let named = [one, two].map(|id| NamedId::from(UserId::parse(id).unwrap()));
+                assert_eq!(named[0].cmp(&named[1]), one.cmp(two), "{one} {two}");
+            }
+        }
     }
 }

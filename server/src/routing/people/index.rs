@@ -44,7 +44,8 @@ struct Slot {
 // === impl Index ===
 
 impl Index {
-    /// Room for about so many users. More only make shards larger.
+    /// Room for about so many users. More only make shards larger, and a change
+    /// copies one.
     pub(super) fn for_about(users: usize) -> Self {
         let shards = (users / PER_SHARD).clamp(1, MAX_SHARDS);
         Self { shards: vec![Shard::default(); shards] }

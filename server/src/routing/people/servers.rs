@@ -1,67 +1,90 @@
 //! The servers of named users, and which users live on each.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use presence_router_proto::glob::Glob;
 use roaring::RoaringBitmap;
 
-/// The servers of named users. None is ever taken out.
-#[derive(Clone, Debug, Default)]
+use super::index::Index;
+use crate::routing::chunked::Chunked;
+
+/// The servers of named users. None is ever taken out. A clone shares what did not
+/// change.
+#[derive(Clone, Debug)]
 pub(super) struct Servers {
-    /// Places in the other two.
-    places: BTreeMap<Box<str>, u32>,
-    names: Vec<Box<str>>,
-    /// Numbers of the users of each.
-    users: Vec<Arc<RoaringBitmap>>,
+    /// By the hash of the name.
+    places: Index,
+    all: Chunked<Server>,
+}
+
+#[derive(Clone, Debug)]
+struct Server {
+    name: Arc<str>,
+    /// Numbers of its users.
+    users: Arc<RoaringBitmap>,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self { places: Index::for_about(0), all: Chunked::default() }
+    }
 }
 
 impl Servers {
-    /// The place of a server, given now if it has none.
-    pub(super) fn add(&mut self, name: &str) -> u32 {
-        if let Some(place) = self.places.get(name) {
-            return *place;
+    /// The place of a server, whose name has this hash. Given now if it has none.
+    pub(super) fn add(&mut self, name: &str, hash: u64) -> u32 {
+        if let Some((place, _)) = self.find(name, hash) {
+            return place;
         }
-        let place = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.places.insert(name.into(), place);
-        self.names.push(name.into());
-        self.users.push(Arc::default());
+        let server = Server { name: name.into(), users: Arc::default() };
+        let place = u32::try_from(self.all.push(server)).unwrap_or(u32::MAX);
+        self.places.insert(hash, place);
         place
     }
 
     /// Notes that a user lives on the server of a place.
     pub(super) fn settle(&mut self, place: u32, number: u32) {
-        if let Some(users) = usize::try_from(place).ok().and_then(|at| self.users.get_mut(at)) {
-            Arc::make_mut(users).insert(number);
+        if let Some(server) = usize::try_from(place).ok().and_then(|at| self.all.get_mut(at)) {
+            Arc::make_mut(&mut server.users).insert(number);
         }
     }
 
     pub(super) fn name(&self, place: u32) -> Option<&str> {
-        self.names.get(usize::try_from(place).ok()?).map(|name| &**name)
+        self.at(place).map(|server| &*server.name)
     }
 
-    /// Names and places, sorted by name.
+    /// Names and places, in the order of the places.
     pub(super) fn places(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.places.iter().map(|(name, place)| (&**name, *place))
+        self.iter().map(|server| &*server.name).zip(0..)
     }
 
     /// Users of each server, by its place.
     pub(super) fn users(&self) -> impl Iterator<Item = &RoaringBitmap> {
-        self.users.iter().map(|users| &**users)
+        self.iter().map(|server| &*server.users)
     }
 
-    pub(super) fn users_of(&self, name: &str) -> Option<&RoaringBitmap> {
-        let place = *self.places.get(name)?;
-        self.users.get(usize::try_from(place).ok()?).map(|users| &**users)
+    /// The users of a server, whose name has this hash.
+    pub(super) fn users_of(&self, name: &str, hash: u64) -> Option<&RoaringBitmap> {
+        self.find(name, hash).map(|(_, server)| &*server.users)
     }
 
     /// All users of the servers that match.
     pub(super) fn users_of_matching(&self, glob: &Glob) -> RoaringBitmap {
-        if glob.is_literal() {
-            return self.users_of(glob.as_str()).cloned().unwrap_or_default();
-        }
-        let servers = self.names.iter().zip(&self.users);
-        let matching = servers.filter(|(name, _)| glob.matches(name));
-        matching.fold(RoaringBitmap::new(), |all, (_, some)| all | &**some)
+        let matching = self.iter().filter(|server| glob.matches(&server.name));
+        matching.fold(RoaringBitmap::new(), |all, server| all | &*server.users)
+    }
+
+    fn find(&self, name: &str, hash: u64) -> Option<(u32, &Server)> {
+        let places = self.places.shard(hash)?.numbers(hash);
+        let mut servers = places.filter_map(|place| Some((place, self.at(place)?)));
+        servers.find(|(_, server)| *server.name == *name)
+    }
+
+    fn at(&self, place: u32) -> Option<&Server> {
+        self.all.get(usize::try_from(place).ok()?)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Server> {
+        (0..self.all.len()).filter_map(|at| self.all.get(at))
     }
 }
