@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use presence_router_proto::v1::{
-    SetEdit, SetExpression, SetPart, set_expression::Expression, set_part::Content,
+    SetEdit, SetExpression, SetPart, UserList, set_expression::Expression, set_part::Content,
 };
 use prost::Message;
 
@@ -86,13 +86,17 @@ impl Sets {
             assert_eq!(id, self.last_id, "parts of a set come one after another");
             let Content::Users(more) = content else { panic!("a list stays a list") };
             users.extend(more.user_ids);
+            assert!(users.is_sorted(), "lists are sorted");
             *complete = last;
             return;
         }
         assert!(id > self.last_id, "ids are never used again: {id} after {}", self.last_id);
         self.last_id = id;
         let set = match content {
-            Content::Users(list) => Set::List { users: list.user_ids, complete: last },
+            Content::Users(UserList { user_ids: users }) => {
+                assert!(users.is_sorted(), "lists are sorted");
+                Set::List { users, complete: last }
+            }
             Content::Expression(expression) => {
                 assert!(last, "an expression comes in one part");
                 self.check_references(&expression);

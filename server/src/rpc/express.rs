@@ -97,14 +97,15 @@ pub(super) fn any_of(sets: Vec<SetExpression>) -> SetExpression {
 
 /// A list of users, in the order of their bytes.
 pub(super) fn users(numbers: &RoaringBitmap, people: &People) -> UserList {
-    let mut user_ids: Vec<String> = numbers.iter().map(|n| people.id(n).into()).collect();
-    user_ids.sort_unstable();
-    UserList { user_ids }
+    UserList { user_ids: ids(numbers, people).into_iter().map(Into::into).collect() }
 }
 
-/// The ids of users, without order.
+/// The ids of users, in the order of their bytes.
 pub(super) fn ids<'p>(numbers: &RoaringBitmap, people: &'p People) -> Vec<NamedId<'p>> {
-    numbers.iter().map(|number| people.id(number)).collect()
+    let mut ids: Vec<_> = numbers.iter().map(|number| people.id(number)).collect();
+    // Often they are sorted, as a policy's are numbered so; that is seen at once.
+    ids.sort_unstable();
+    ids
 }
 
 fn open(rule: &Open) -> SetExpression {

@@ -53,7 +53,7 @@ impl Sets {
     /// users above all.
     fn replan(&mut self, old: &Snapshot, definer: &mut Definer<'_>) {
         let ledger = &self.ledger;
-        // What no answer was made of would otherwise stay for ever.
+        // Parts that no answer is made of go, or they would stay for ever.
         let (used, unused) = std::mem::take(&mut self.parts)
             .into_iter()
             .partition::<Vec<_>, _>(|(_, told)| ledger.is_referred(told.id));
