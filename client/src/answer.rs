@@ -152,7 +152,7 @@ impl Routed {
         let open = open_recipients.iter().map(|open| Set::new(open.recipients.as_ref()));
         let open = open.collect::<Result<Vec<_>, _>>()?;
         let hidden = hides.iter().map(|hide| match &hide.hide {
-            Some(hide) => Hide::new(hide, Set::of_hidden),
+            Some(hide) => Hide::read(hide),
             None => Err(SetError::UnknownKind),
         });
         let hidden = hidden.collect::<Result<Vec<_>, _>>()?;
@@ -222,7 +222,7 @@ impl Interest {
         if open_senders.is_some() {
             senders = Kind::AnyOf([senders, Set::new(open_senders.as_ref())?.0].into());
         }
-        let hides = hides.iter().map(|hide| Hide::new(hide, Set::of_hidden));
+        let hides = hides.iter().map(Hide::read);
         let hides = hides.collect::<Result<_, SetError>>()?;
         Ok(Self { revision, user_id, senders: Set(senders), hides })
     }
@@ -231,6 +231,14 @@ impl Interest {
 // === impl Hide ===
 
 impl Hide {
+    /// Makes the hide of a unary answer ready. What is not known hides everything.
+    ///
+    /// # Errors
+    /// If it does not say, in a way known here, whom it is about.
+    pub fn read(hide: &v1::Hide) -> Result<Self, SetError> {
+        Self::new(hide, Set::known)
+    }
+
     pub(crate) fn new<E>(
         hide: &v1::Hide,
         set: impl FnOnce(Option<&v1::SetExpression>) -> Result<Set, E>,

@@ -42,8 +42,8 @@ pub enum SetError {
     /// An intersection of nothing.
     #[error("an intersection holds no sets")]
     EmptyIntersection,
-    /// On a stream, a set of a kind that this client does not know, or none at
-    /// all.
+    /// Where it would show too much, and on streams, a set of a kind that this
+    /// client does not know, or none at all.
     #[error("a set is of an unknown kind")]
     UnknownKind,
     /// An exception of a kind that this client does not know, or none at all:
@@ -94,9 +94,13 @@ impl Set {
         reading.kind(expression, false).map(Self)
     }
 
-    /// As [`Set::new`], where to take what is not known for nobody would show too
-    /// much: whom something is hidden from, or of whom.
-    pub(crate) fn of_hidden(expression: Option<&SetExpression>) -> Result<Self, SetError> {
+    /// As [`Set::new`], but what is of an unknown kind is not taken for nobody
+    /// anywhere, and neither is what is not said. For sets that tell whom something is
+    /// hidden from, or of whom.
+    ///
+    /// # Errors
+    /// If there is no telling what the expression means.
+    pub fn known(expression: Option<&SetExpression>) -> Result<Self, SetError> {
         let reading = Reading { set: &|_| None, strict: true };
         reading.kind(expression, false).map(Self)
     }

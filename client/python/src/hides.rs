@@ -7,12 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use presence_router_client::{
-    Extent, Set,
-    v1::{self, PresenceField},
-};
+use presence_router_client::{Extent, Set, v1};
 
-use crate::usable::{Unusable, known_set};
+use crate::usable::Unusable;
 
 /// As much of a state as decides who gets what of it. `None`: not valid Unicode,
 /// which is no user and no presence that anybody could name.
@@ -58,15 +55,19 @@ impl Fields {
     pub(crate) const STATUS_MSG: Self = Self(0b0010);
     pub(crate) const LAST_ACTIVE_TS: Self = Self(0b0100);
     pub(crate) const CURRENTLY_ACTIVE: Self = Self(0b1000);
+}
 
-    fn of(field: i32) -> Self {
-        match PresenceField::try_from(field) {
-            Ok(PresenceField::StatusMsg) => Self::STATUS_MSG,
-            Ok(PresenceField::LastActiveTs) => Self::LAST_ACTIVE_TS,
-            Ok(PresenceField::CurrentlyActive) => Self::CURRENTLY_ACTIVE,
-            // A field of a later contract stands for everything that can be hidden.
-            Ok(PresenceField::Presence | PresenceField::Unspecified) | Err(_) => Self::ALL,
+impl From<presence_router_client::Fields> for Fields {
+    fn from(fields: presence_router_client::Fields) -> Self {
+        if fields.presence {
+            return Self::ALL;
         }
+        let bits = [
+            (fields.status_msg, Self::STATUS_MSG),
+            (fields.last_active_ts, Self::LAST_ACTIVE_TS),
+            (fields.currently_active, Self::CURRENTLY_ACTIVE),
+        ];
+        union(bits.into_iter().filter(|(is, _)| *is).map(|(_, field)| field))
     }
 }
 
@@ -87,15 +88,9 @@ impl BitOrAssign for Fields {
 // === impl Hide ===
 
 impl Hide {
-    /// Fails where it says not from whom, or of whom, or by a set of an unknown
-    /// kind.
     pub(crate) fn new(hide: &v1::Hide) -> Result<Self, Unusable> {
-        let users = hide.users.as_ref().filter(|users| users.expression.is_some());
-        let users = known_set(Some(users.ok_or(Unusable::Hides)?))?;
-        let fields = hide.fields.iter().copied().map(Fields::of).reduce(Fields::bitor);
-        // None at all is not allowed: something is hidden that is not known here.
-        let fields = fields.unwrap_or(Fields::ALL);
-        Ok(Self { users, fields, unless: hide.unless_presence.clone() })
+        let hide = presence_router_client::Hide::read(hide)?;
+        Ok(Self { users: hide.users, fields: hide.fields.into(), unless: hide.unless_presence })
     }
 
     /// What it hides of a state from those users, or if its sender is one.

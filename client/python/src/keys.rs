@@ -13,7 +13,7 @@ use presence_router_client::{
 use crate::{
     hides::{Fields, Hide, Hides, OnServer, State},
     memory::Memory,
-    usable::{Unusable, known_set},
+    usable::Unusable,
 };
 
 /// Localpart of the key that stands for a whole remote server. Of a remote key,
@@ -106,7 +106,7 @@ impl<'a> Collector<'a> {
             .into_iter()
             .map(|one| Ok((one.user_id, positions(&one.state_indexes, asked)?)));
         let open = answer.open_recipients.into_iter().map(|one| {
-            let set = known_set(one.recipients.as_ref())?;
+            let set = Set::known(one.recipients.as_ref())?;
             Ok((set, one.destinations, positions(&one.state_indexes, asked)?))
         });
         let listed = listed.collect::<Result<Vec<_>, Unusable>>()?;
@@ -289,7 +289,7 @@ pub(crate) fn interest(
     let hides = answer.hides.iter().map(Hide::new).collect::<Result<Vec<_>, _>>()?;
     let mut senders = answer.user_ids;
     if let Some(open) = &answer.open_senders {
-        let set = known_set(Some(open))?;
+        let set = Set::known(Some(open))?;
         senders.extend(set.listed().into_iter().map(String::from));
         senders.extend(memory.known_in(&set));
     }

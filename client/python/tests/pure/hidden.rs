@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use presence_router_client::SetError;
 use presence_router_client::v1::{
     Everyone, GetInterestedUsersResponse, GetUsersForStatesResponse, Hide, OpenRecipients,
     PresenceField, RecipientStates, SetExpression, StatesHide, set_expression::Expression,
@@ -316,7 +317,7 @@ fn everyone_with_hides_is_everyone_and_says_what_is_hidden_of_whom() {
         [Hide::default(), Hide { users: Some(SetExpression::default()), ..hides_of(&answer) }]
     {
         let answer = GetInterestedUsersResponse { hides: vec![unknown], ..answer.clone() };
-        assert_eq!(everyone(&answer).unwrap_err(), Unusable::Hides);
+        assert_eq!(everyone(&answer).unwrap_err(), Unusable::Set(SetError::UnknownKind));
     }
 }
 
