@@ -9,7 +9,7 @@ use prost::bytes::BufMut;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 pub use self::incoming::{StateBatch, Users};
-pub use self::outgoing::{Deliveries, SetPart};
+pub use self::outgoing::{Deliveries, SetPart, Written};
 
 /// The types of fields, as keys say them.
 const VARINT: u8 = WireType::Varint as u8;

@@ -1,5 +1,7 @@
 //! Answers and sets, as a server writes them: in the bytes that go out.
 
+use std::marker::PhantomData;
+
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{
     self, DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint,
@@ -7,18 +9,56 @@ use prost::encoding::{
 use prost::{DecodeError, Message};
 
 use super::{LENGTH_DELIMITED, VARINT, bytes_field_len, number, string, to_u64};
-use crate::v1::SetExpression;
+use crate::v1::{self, SetExpression};
 
-/// Deliveries of a batch.
+/// A message that is written as it grows, and never as fields of a type. On the wire
+/// it is an `M`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Deliveries {
+pub struct Written<M> {
     bytes: Vec<u8>,
+    message: PhantomData<M>,
 }
 
+/// Deliveries of a batch.
+pub type Deliveries = Written<v1::Deliveries>;
+
 /// A part of a set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SetPart {
-    bytes: Vec<u8>,
+pub type SetPart = Written<v1::SetPart>;
+
+// === impl Written ===
+
+impl<M: Message + Default> Message for Written<M> {
+    fn encode_raw(&self, buf: &mut impl BufMut) {
+        buf.put_slice(&self.bytes);
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        ctx: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        // A server does not read them. For whoever does: by way of the type.
+        let mut read = M::default();
+        read.merge_field(tag, wire_type, buf, ctx)?;
+        read.encode_raw(&mut self.bytes);
+        Ok(())
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+    }
+}
+
+impl<M> Written<M> {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes, message: PhantomData }
+    }
 }
 
 // === impl Deliveries ===
@@ -29,7 +69,7 @@ impl Deliveries {
         let mut bytes = Vec::with_capacity(64);
         number(1, batch_id, &mut bytes);
         string(2, revision, &mut bytes);
-        Self { bytes }
+        Self::of(bytes)
     }
 
     /// Makes room for so many audiences with so many states among them.
@@ -62,34 +102,6 @@ impl Deliveries {
     }
 }
 
-impl prost::Message for Deliveries {
-    fn encode_raw(&self, buf: &mut impl BufMut) {
-        buf.put_slice(&self.bytes);
-    }
-
-    fn merge_field(
-        &mut self,
-        tag: u32,
-        wire_type: WireType,
-        buf: &mut impl Buf,
-        ctx: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        // A server does not read them. For whoever does: by way of `v1`.
-        let mut read = crate::v1::Deliveries::default();
-        read.merge_field(tag, wire_type, buf, ctx)?;
-        read.encode_raw(&mut self.bytes);
-        Ok(())
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-    }
-}
-
 // === impl SetPart ===
 
 impl SetPart {
@@ -114,7 +126,7 @@ impl SetPart {
             bytes.extend_from_slice(user.1.as_bytes());
         }
         number(4, last.into(), &mut bytes);
-        Self { bytes }
+        Self::of(bytes)
     }
 
     /// The whole of a set that is composed of others.
@@ -123,41 +135,13 @@ impl SetPart {
         number(1, id, &mut bytes);
         encoding::message::encode(3, expression, &mut bytes);
         number(4, 1, &mut bytes);
-        Self { bytes }
+        Self::of(bytes)
     }
 }
 
 /// What a part takes besides its content: the id, the content's length, and
 /// whether it is the last.
 const PART_FRAME: usize = 11 + 11 + 2;
-
-impl prost::Message for SetPart {
-    fn encode_raw(&self, buf: &mut impl BufMut) {
-        buf.put_slice(&self.bytes);
-    }
-
-    fn merge_field(
-        &mut self,
-        tag: u32,
-        wire_type: WireType,
-        buf: &mut impl Buf,
-        ctx: DecodeContext,
-    ) -> Result<(), DecodeError> {
-        // As with deliveries.
-        let mut read = crate::v1::SetPart::default();
-        read.merge_field(tag, wire_type, buf, ctx)?;
-        read.encode_raw(&mut self.bytes);
-        Ok(())
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-    }
-}
 
 /// Writes a number. What prost has for it asks a buffer of any kind for room, byte
 /// by byte.
