@@ -2,7 +2,7 @@
 //!
 //!     cargo bench -p presence-router-server --bench engine            10k and 1M users
 //!     cargo bench -p presence-router-server --bench engine -- --10m   10M users as well;
-//!                                                                     8 GB, 10 minutes
+//!                                                                     8 GB, 5 minutes
 //!
 //! Machines differ and drift, so what counts are ratios: the two sides of each
 //! are measured in turns, and the median of the turns' ratios is printed.
