@@ -135,6 +135,8 @@ impl Memory {
         loop {
             let told = self.stream.next().await.unwrap().expect("the stream goes on");
             match told {
+                // Where the machine stood still for seconds.
+                Told::Heartbeat(_) => {}
                 Told::SetPart(part) => self.sets.define(part),
                 Told::SetEdit(edit) => self.sets.edit(edit),
                 Told::SetRetired(retired) => {
