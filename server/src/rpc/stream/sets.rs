@@ -3,6 +3,7 @@
 //! out for a class of users is remembered, so that in the steady state a user
 //! costs one lookup.
 
+mod answers;
 mod follow;
 mod hidden;
 mod room;
@@ -13,6 +14,7 @@ use foldhash::fast::RandomState;
 use presence_router_proto::v1::{Hide, SetExpression, UserList};
 use prost::Message;
 
+use self::answers::{Answer, ByClass, Key, MadeOf};
 use self::hidden::Hidden;
 use super::ledger::{Ledger, Word, size, weight};
 use crate::routing::members::{Members, Open};
@@ -73,40 +75,6 @@ pub(super) struct Told {
     used: u64,
 }
 
-/// Counterparts, as the stream has told them. 32 bytes, since a batch may use
-/// another for each state.
-#[derive(Debug)]
-struct Answer {
-    /// The set of them.
-    set_id: u64,
-    /// The last request that used it, and what it noted of it.
-    used: u64,
-    note: u32,
-    /// Whether it holds no more.
-    void: bool,
-    hides: bool,
-    made_of: Box<MadeOf>,
-}
-
-/// What is of interest when something changes.
-#[derive(Debug, Default)]
-struct MadeOf {
-    key: Key,
-    /// Sets of its hides: places in `hidden`.
-    hidden: Vec<usize>,
-}
-
-/// What makes an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Key {
-    /// Sets of its parts.
-    parts: Vec<u64>,
-    /// What is hidden: encoded [`Hide`] messages.
-    hides: Vec<Vec<u8>>,
-    /// Whether hides concern those whose answer it is.
-    hides_anything: bool,
-}
-
 /// The client's budget has no room for what one request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OverBudget;
@@ -116,39 +84,6 @@ pub(super) struct Definer<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) scope: &'a Scope,
     pub(super) out: &'a mut Vec<Word>,
-}
-
-/// Numbers by class. In pages, since a class is used or not together with those
-/// that were made with it, and the oldest may be gone for good.
-#[derive(Debug, Default)]
-struct ByClass(Vec<Option<Box<[u32; PAGE]>>>);
-
-const PAGE: usize = 1024;
-/// In place of a note, where there is none.
-const UNNOTED: u32 = u32::MAX;
-/// What is not known of a class.
-const UNKNOWN: u32 = u32::MAX;
-
-// === impl ByClass ===
-
-impl ByClass {
-    fn get(&self, class: u32) -> Option<u32> {
-        let class = usize::try_from(class).ok()?;
-        let page = self.0.get(class / PAGE)?.as_ref()?;
-        page.get(class % PAGE).copied().filter(|number| *number != UNKNOWN)
-    }
-
-    fn insert(&mut self, class: u32, number: u32) {
-        let Ok(class) = usize::try_from(class) else { return };
-        if self.0.len() <= class / PAGE {
-            self.0.resize_with(class / PAGE + 1, || None);
-        }
-        let Some(page) = self.0.get_mut(class / PAGE) else { return };
-        let page = page.get_or_insert_with(|| Box::new([UNKNOWN; PAGE]));
-        if let Some(entry) = page.get_mut(class % PAGE) {
-            *entry = number;
-        }
-    }
 }
 
 // === impl Sets ===
@@ -200,46 +135,6 @@ impl Sets {
         self.by_signature.len()
     }
 
-    /// The set of an answer, and its hides.
-    pub(super) fn answer(&self, place: u32) -> (u64, &[Vec<u8>]) {
-        let answer = usize::try_from(place).ok().and_then(|at| self.answers.get(at));
-        match answer {
-            Some(Answer { set_id, hides: true, made_of, .. }) => (*set_id, &made_of.key.hides),
-            Some(Answer { set_id, .. }) => (*set_id, &[]),
-            None => (NOBODY, &[]),
-        }
-    }
-
-    /// What the request under way noted of an answer. `None`: nothing, and it may
-    /// hold no more.
-    pub(super) fn noted(&self, place: u32) -> Option<u32> {
-        let answer = self.answers.get(usize::try_from(place).ok()?)?;
-        let holds = answer.used == self.request && !answer.void && answer.note != UNNOTED;
-        holds.then_some(answer.note)
-    }
-
-    /// Notes something of an answer that the request under way uses; not
-    /// `u32::MAX`.
-    pub(super) fn note(&mut self, place: u32, note: u32) {
-        let answer = usize::try_from(place).ok().and_then(|at| self.answers.get_mut(at));
-        if let Some(answer) = answer {
-            answer.note = note;
-        }
-    }
-
-    /// Where the answer of a signature was found last. It may hold no more.
-    fn known_signature(&self, signature: &Signature, side: Side) -> Option<u32> {
-        match signature.class() {
-            Some(class) => self.known(class, side),
-            None => self.by_signature.get(signature).copied(),
-        }
-    }
-
-    /// Where the answer of a class was found last. It may hold no more.
-    pub(super) fn known(&self, class: u32, side: Side) -> Option<u32> {
-        side.of(&self.by_class).get(class)
-    }
-
     /// The counterparts of the users of a class.
     pub(super) fn of_class(
         &mut self,
@@ -270,17 +165,6 @@ impl Sets {
         let place = self.define_answer(&signature, definer)?;
         self.by_signature.insert(signature, place);
         Ok(place)
-    }
-
-    /// Notes that an answer is used, if it holds.
-    pub(super) fn uses(&mut self, place: u32) -> bool {
-        let request = self.request;
-        let answer = usize::try_from(place).ok().and_then(|at| self.answers.get_mut(at));
-        let Some(answer) = answer.filter(|answer| !answer.void) else { return false };
-        if answer.used != request {
-            (answer.used, answer.note) = (request, UNNOTED);
-        }
-        true
     }
 
     fn define_answer(
@@ -344,19 +228,6 @@ impl Sets {
         self.make_room(size(&expression), definer.out)?;
         let set_id = self.ledger.define(&expression, key.parts.clone(), definer.out);
         Ok(self.add(key, set_id, hidden))
-    }
-
-    fn add(&mut self, key: Key, set_id: u64, hidden: Vec<usize>) -> u32 {
-        let place = u32::try_from(self.answers.len()).unwrap_or(u32::MAX);
-        if set_id != NOBODY {
-            self.places.insert(key.clone(), place);
-        }
-        self.hidden.refer(&hidden);
-        let used = self.request;
-        let (void, hides, note) = (false, !key.hides.is_empty(), UNNOTED);
-        let made_of = Box::new(MadeOf { key, hidden });
-        self.answers.push(Answer { set_id, used, note, void, hides, made_of });
-        place
     }
 
     fn tell_part(
