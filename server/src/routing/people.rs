@@ -156,10 +156,11 @@ impl People {
         if number == u32::MAX {
             return None;
         }
-        let hash = self.hash(user.as_str().as_bytes());
+        let [hash, of_server] =
+            [user.as_str(), user.server()].map(|text| self.hash(text.as_bytes()));
         Arc::make_mut(&mut self.numbers).insert(hash, number);
         let servers = Arc::make_mut(&mut self.servers);
-        let server = servers.add(user.server(), self.hasher.hash_one(user.server().as_bytes()));
+        let server = servers.add(user.server(), of_server);
         servers.settle(server, number);
         self.persons.push(Person { name: SmolStr::new(user.before_server()), server, class: 0 });
         Some((number, true))
