@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use presence_router_proto::v1::StateBatch;
+use presence_router_proto::v1::route_states_request::Message as Ask;
+use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_server::policy::Policy;
 use presence_router_server::policy::document::Document;
 use presence_router_server::routing::engine::Edit;
@@ -16,7 +19,7 @@ use proptest::sample::select;
 
 use crate::agreement::{RUNTIME, cases};
 use crate::harness::memory::{Heard, Memory};
-use crate::harness::{Daemon, ways};
+use crate::harness::{Daemon, Stream, states, ways};
 use crate::oracle::seen;
 use crate::worlds::{DIRECTORY, callers, everybody, filled, policies};
 
@@ -82,6 +85,62 @@ fn compare(memory: &Memory, document: &Document, server_names: &[String]) {
     assert_eq!(known.hidden, expected.hidden);
 }
 
+/// What a client that remembers is told over some steps, from a policy on, with
+/// another to change to.
+async fn follow(
+    [mut policy, mut other]: [String; 2],
+    server_names: &[String],
+    steps: Vec<Step>,
+    budget: u64,
+) {
+    let daemon = Daemon::serving(&policy).await;
+    let mut members: Members = DIRECTORY.map(|name| (name, BTreeSet::new())).into();
+    let mut memory = Memory::open(daemon.client(), server_names, budget, everybody()).await;
+    memory.ask(&daemon.revision()).await;
+    compare(&memory, &document(&policy, &members), server_names);
+    for step in steps {
+        let old = document(&policy, &members);
+        match &step {
+            Step::Edits(step) => {
+                let edits = step.iter().map(|(group, user, joins)| {
+                    let user = UserId::parse(user).unwrap();
+                    if *joins { Edit::Join { group, user } } else { Edit::Leave { group, user } }
+                });
+                daemon.live.edit(&edits.collect::<Vec<_>>()).unwrap();
+                for (group, user, joins) in step {
+                    let group = members.get_mut(group).unwrap();
+                    if *joins {
+                        group.insert(user.clone())
+                    } else {
+                        group.remove(user)
+                    };
+                }
+            }
+            Step::Reload if policy == other => continue,
+            Step::Reload => {
+                std::mem::swap(&mut policy, &mut other);
+                daemon.reload(&policy).unwrap();
+            }
+        }
+        let (revision, new) = (daemon.revision(), document(&policy, &members));
+        let [shown, hidden] =
+            [(&new, &old), (&old, &new)].map(|(one, other)| flipped(one, other, server_names));
+        match (memory.hear(&revision).await, step) {
+            (Heard::Changed([gained, lost]), Step::Edits(_)) => {
+                assert_eq!((gained, lost), (shown, hidden));
+            }
+            // Where a rule is open on both sides, it may be more.
+            (Heard::Changed([gained, lost]), Step::Reload) => {
+                assert!(gained.is_superset(&shown));
+                assert!(lost.is_superset(&hidden));
+            }
+            _ => assert_ne!(budget, 0, "so few users are not too much to tell"),
+        }
+        memory.ask(&revision).await;
+        compare(&memory, &new, server_names);
+    }
+}
+
 proptest! {
     #![proptest_config(cases(100))]
 
@@ -91,50 +150,113 @@ proptest! {
         steps in steps(),
         budget in prop_oneof![2 => Just(0u64), 1 => 100u64..600],
     ) {
-        RUNTIME.block_on(async {
-            let daemon = Daemon::serving(&policy).await;
-            let [mut policy, mut other] = [policy, other];
-            let mut members: Members = DIRECTORY.map(|name| (name, BTreeSet::new())).into();
-            let mut memory = Memory::open(daemon.client(), &server_names, budget, everybody()).await;
-            memory.ask(&daemon.revision()).await;
-            compare(&memory, &document(&policy, &members), &server_names);
-            for step in steps {
-                let old = document(&policy, &members);
-                match &step {
-                    Step::Edits(step) => {
-                        let edits = step.iter().map(|(group, user, joins)| {
-                            let user = UserId::parse(user).unwrap();
-                            if *joins { Edit::Join { group, user } } else { Edit::Leave { group, user } }
-                        });
-                        daemon.live.edit(&edits.collect::<Vec<_>>()).unwrap();
-                        for (group, user, joins) in step {
-                            let group = members.get_mut(group).unwrap();
-                            if *joins { group.insert(user.clone()) } else { group.remove(user) };
-                        }
-                    }
-                    Step::Reload if policy == other => continue,
-                    Step::Reload => {
-                        std::mem::swap(&mut policy, &mut other);
-                        daemon.reload(&policy).unwrap();
-                    }
-                }
-                let (revision, new) = (daemon.revision(), document(&policy, &members));
-                let [shown, hidden] = [(&new, &old), (&old, &new)]
-                    .map(|(one, other)| flipped(one, other, &server_names));
-                match (memory.hear(&revision).await, step) {
-                    (Heard::Changed([gained, lost]), Step::Edits(_)) => {
-                        assert_eq!((gained, lost), (shown, hidden));
-                    }
-                    // Where a rule is open on both sides, it may be more.
-                    (Heard::Changed([gained, lost]), Step::Reload) => {
-                        assert!(gained.is_superset(&shown));
-                        assert!(lost.is_superset(&hidden));
-                    }
-                    _ => assert_ne!(budget, 0, "so few users are not too much to tell"),
-                }
-                memory.ask(&revision).await;
-                compare(&memory, &new, &server_names);
-            }
-        });
+        RUNTIME.block_on(follow([policy, other], &server_names, steps, budget));
     }
+}
+
+/// Everybody sees everybody, and members of a group no status; another group is in
+/// no rule.
+const ONE_IS_IDLE: &str = r#"{
+    "groups": { "team/later": { "directory": true }, "all/later": { "directory": true } },
+    "rules": [
+        { "name": "all", "allow": { "from": "everyone", "to": "everyone" } },
+        { "name": "some", "hide": {
+            "from": "everyone", "to": { "group": "team/later" }, "fields": ["status_msg"] } }
+    ]
+}"#;
+
+fn edits(edits: &[(&'static str, &str, bool)]) -> Step {
+    Step::Edits(edits.iter().map(|(group, user, joins)| (*group, (*user).into(), *joins)).collect())
+}
+
+/// A user gets a number without being moved, and what the client remembers of it is
+/// from before.
+#[tokio::test]
+async fn a_user_is_named_before_it_moves() {
+    let [idle, used] = ["all/later", "team/later"];
+    let user = "@a:unmet.net";
+    let steps = vec![
+        edits(&[(idle, user, true)]),
+        edits(&[(used, user, true)]),
+        edits(&[(used, user, false)]),
+    ];
+    let policies = [ONE_IS_IDLE, ONE_IS_IDLE].map(str::to_owned);
+    follow(policies, &["one.org".to_owned()], steps, 0).await;
+}
+
+/// A user leaves its class and comes back to find that gone, all between two looks.
+#[tokio::test]
+async fn a_user_moves_back_before_anybody_looks() {
+    let used = "team/later";
+    let user = "@a:one.org";
+    let steps = vec![
+        edits(&[(used, user, true), (used, user, false)]),
+        edits(&[(used, user, true)]),
+        edits(&[(used, user, false)]),
+    ];
+    let policy = ONE_IS_IDLE.replace(
+        r#""from": "everyone", "to": "everyone""#,
+        r#""from": "everyone", "to": ["@a:one.org"]"#,
+    );
+    follow([policy.clone(), policy], &["one.org".to_owned()], steps, 0).await;
+}
+
+/// So many answers end that the daemon forgets them. One that did not end does when
+/// its time has come.
+#[tokio::test]
+async fn an_answer_ends_long_after_many_others() {
+    const BITS: usize = 14;
+    let groups: Vec<String> = (0..=BITS).map(|bit| format!("team/{bit}")).collect();
+    let declared: String =
+        groups.iter().map(|name| format!("{name}: {{ directory: true }}, ")).collect();
+    // Nobody gains or loses sight of anybody by it.
+    let shy = "hide: { from: { group: shy }, to: everyone, fields: [status_msg] }";
+    let policy = format!(
+        "groups: {{ {declared} shy: {{ directory: true }} }}\nrules: [\
+         {{ name: teams, allow: {{ within: 'team/*' }} }}, {{ name: shy, {shy} }}]"
+    );
+    let daemon = Daemon::serving(&policy).await;
+    let join = |users: &[String], group: &str| {
+        let join = |user| Edit::Join { group, user: UserId::parse(user).unwrap() };
+        daemon.live.edit(&users.iter().map(|user| join(user)).collect::<Vec<_>>()).unwrap();
+    };
+    // No two are in the same groups, and one is in another.
+    let users: Vec<String> = (1..=12_000).map(|number| format!("@{number}:one.org")).collect();
+    for bit in 0..BITS {
+        let is_in = |(number, _): &(usize, &String)| number >> bit & 1 == 1;
+        let members = (1..).zip(&users).filter(is_in).map(|(_, user)| user.clone());
+        join(&members.collect::<Vec<_>>(), &groups[bit]);
+    }
+    let other = ["@other:one.org".to_owned()];
+    join(&other, &groups[BITS]);
+
+    let mut stream = Stream::open(daemon.client(), &["one.org"]).await;
+    let mut set = 0;
+    for users in users.chunks(6_000).chain([&other[..]]) {
+        stream.send(Ask::Batch(StateBatch { states: states(users), ..StateBatch::default() }));
+        let deliveries = loop {
+            match stream.next().await.unwrap() {
+                Some(Told::Deliveries(answer)) => break answer.deliveries,
+                other => assert!(other.is_some(), "the stream goes on"),
+            }
+        };
+        assert_eq!(deliveries.len(), users.len(), "each has an audience of its own");
+        set = deliveries[0].recipients_set_id;
+    }
+
+    let mut retired = async |users: &[String]| {
+        join(users, "shy");
+        let mut retired = Vec::new();
+        loop {
+            match stream.next().await.unwrap().expect("the stream goes on") {
+                Told::SetRetired(set) => retired.push(set.id),
+                Told::Changed(_) => break retired,
+                Told::Reset(_) => panic!("so many are not too much to tell"),
+                _ => {}
+            }
+        }
+    };
+    let first = retired(&users).await;
+    assert!(first.len() > 10_000 && !first.contains(&set), "{}", first.len());
+    assert!(retired(&other).await.contains(&set));
 }

@@ -2,11 +2,13 @@
 //! parts of audiences and interests.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
 use super::caller::Caller;
+use super::classes;
 use super::members::Members;
 use super::relation::{Part, Side, Signature};
 use super::sets::SetId;
@@ -19,6 +21,10 @@ pub struct Moves<'s> {
     old: &'s Snapshot,
     new: &'s Snapshot,
     sets: BTreeMap<SetId, RoaringBitmap>,
+    /// The least number of a user who was named in between.
+    first: u32,
+    /// Classes that nobody is in any more.
+    left: Vec<u32>,
     /// Those of the sets that a deny rule takes away from somebody.
     denies: Vec<SetId>,
 }
@@ -53,25 +59,45 @@ impl Snapshot {
         }
         let is_deny = |set: &SetId| self.roles.denies().binary_search(set).is_ok();
         let denies = sets.keys().copied().filter(is_deny).collect();
-        Some(Moves { old, new: self, sets, denies })
+        Some(Moves { old, new: self, sets, first, left: self.classes_left_since(old), denies })
+    }
+
+    /// Classes that had somebody in them and have nobody now. Those without sets are
+    /// not among them: their users have no counterparts.
+    fn classes_left_since(&self, old: &Self) -> Vec<u32> {
+        let is_empty = |snapshot: &Self, id: u32| {
+            classes::class(&snapshot.classes, id).is_none_or(|class| class.sets.is_empty())
+        };
+        let changed = self.classes.unshared(&old.classes);
+        let ids = changed.filter_map(|place| u32::try_from(place).ok());
+        ids.filter(|id| !is_empty(old, *id) && is_empty(self, *id)).collect()
     }
 }
 
 // === impl Moves ===
 
 impl Moves<'_> {
-    /// Whether nobody moved.
+    /// Whether nobody moved, and everybody is still found where they were.
     pub fn is_empty(&self) -> bool {
-        self.sets.is_empty()
+        self.sets.is_empty() && self.left.is_empty() && self.newcomers().is_empty()
     }
 
-    /// What those who moved had, on a side, before they did.
+    /// What those had, on a side, who moved or are not to be found by it any more:
+    /// they got a number, or left a class and came back to another like it.
+    /// Whoever remembers something by signature could not tell, when they move next,
+    /// that it was of them.
     pub fn signatures(&self, side: Side, caller: &Caller) -> HashSet<Signature> {
-        let users = self.sets.values().fold(RoaringBitmap::new(), |all, moved| all | moved);
+        let mut users = self.sets.values().fold(RoaringBitmap::new(), |all, moved| all | moved);
+        users.insert_range(self.newcomers());
         let ids = users.iter().map(|user| String::from(self.new.people.id(user)));
         let signature =
             |id: String| Some(self.old.signature(UserId::parse(&id).ok()?, side, caller));
-        ids.filter_map(signature).collect()
+        let left = self.left.iter().map(|id| self.old.signature_of_class(*id, side, caller));
+        ids.filter_map(signature).chain(left).collect()
+    }
+
+    fn newcomers(&self) -> Range<u32> {
+        self.first..u32::try_from(self.new.people.count()).unwrap_or(u32::MAX)
     }
 
     /// Whether a part has other members, or may have.

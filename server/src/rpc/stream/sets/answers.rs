@@ -69,6 +69,20 @@ impl ByClass {
             *entry = number;
         }
     }
+
+    /// Puts another number in place of each, or none.
+    pub(super) fn renumber(&mut self, now: impl Fn(u32) -> Option<u32>) {
+        for page in &mut self.0 {
+            let Some(entries) = page else { continue };
+            for entry in entries.iter_mut().filter(|entry| **entry != UNKNOWN) {
+                *entry = now(*entry).unwrap_or(UNKNOWN);
+            }
+            // Numbers of classes only grow, so pages of old ones must go.
+            if entries.iter().all(|entry| *entry == UNKNOWN) {
+                *page = None;
+            }
+        }
+    }
 }
 
 // === impl Sets ===

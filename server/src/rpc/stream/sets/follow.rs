@@ -88,7 +88,8 @@ impl Sets {
         if let Some(nobody) = self.nobody.take().and_then(|place| usize::try_from(place).ok()) {
             self.end(nobody, definer.out);
         }
-        // Whoever moved has other parts, be they the same users today.
+        // Whoever moved has other parts, be they the same users today; and who is not
+        // found any more may move next.
         for side in [Side::Sender, Side::Recipient] {
             for signature in moves.signatures(side, definer.scope.caller()) {
                 let place = self.known_signature(&signature, side);
@@ -193,16 +194,25 @@ impl Sets {
         Some(Some(Edit { list, added: &is - &was, removed: &was - &is }))
     }
 
-    /// Forgets void answers. What holds is found again by what makes it.
+    /// Forgets void answers. What holds is found where it was, since clients may
+    /// remember it and not ask again before those whose answer it is move.
     fn compact(&mut self) {
-        self.by_class = Default::default();
-        self.by_signature.clear();
-        self.nobody = None;
+        let mut left = 0;
+        let now: Vec<Option<u32>> = self
+            .answers
+            .iter()
+            .map(|answer| {
+                let place = (!answer.void).then_some(left);
+                left += u32::from(!answer.void);
+                place
+            })
+            .collect();
+        let now = |place: u32| *now.get(usize::try_from(place).ok()?)?;
         self.answers.retain(|answer| !answer.void);
         self.voided = 0;
-        self.places.clear();
-        for (place, answer) in (0..).zip(&self.answers) {
-            self.places.insert(answer.made_of.key.clone(), place);
-        }
+        self.nobody = self.nobody.and_then(now);
+        self.by_class.iter_mut().for_each(|places| places.renumber(now));
+        self.by_signature.retain(|_, place| now(*place).map(|now| *place = now).is_some());
+        self.places.retain(|_, place| now(*place).map(|now| *place = now).is_some());
     }
 }
