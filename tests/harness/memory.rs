@@ -48,17 +48,28 @@ impl Memory {
         Self { stream, sets, budget, users, answers }
     }
 
-    /// Waits for word of a revision: what it says, of all changes up to it.
+    /// Waits for word of a revision: what it says, of all changes up to it, which may
+    /// come one by one.
     pub(crate) async fn hear(&mut self, revision: &str) -> Heard {
-        match self.next().await {
-            Told::Changed(changed) if changed.revision == revision => {
-                Heard::Changed(self.changed(&changed))
+        let mut all: [BTreeSet<_>; 2] = Default::default();
+        let mut is_reset = false;
+        loop {
+            let heard = match self.next().await {
+                Told::Changed(changed) => {
+                    let pairs = self.changed(&changed);
+                    all.iter_mut().zip(pairs).for_each(|(all, pairs)| all.extend(pairs));
+                    changed.revision
+                }
+                Told::Reset(reset) => {
+                    self.reset();
+                    is_reset = true;
+                    reset.revision
+                }
+                other => panic!("not expected: {other:?}"),
+            };
+            if heard == revision {
+                return if is_reset { Heard::Reset } else { Heard::Changed(all) };
             }
-            Told::Reset(reset) if reset.revision == revision => {
-                self.reset();
-                Heard::Reset
-            }
-            other => panic!("not expected: {other:?}"),
         }
     }
 
