@@ -36,12 +36,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     if env::var_os("CARGO_FEATURE_SERVER").is_some() {
         let out = Path::new(&out).join("server");
         fs::create_dir_all(&out)?;
-        // All messages are those of `v1`, but for what streams carry, and carry it in.
+        // All messages are those of `v1`, but for what carries users by the thousand, and
+        // what streams carry it in.
         let mut builder = builder().build_client(false).out_dir(out);
         for message in messages(&descriptors) {
             let path = match message {
                 "RouteStatesRequest" | "RouteStatesResponse" | "WatchChangesResponse" => continue,
-                "StateBatch" | "Deliveries" | "SetPart" => format!("crate::wire::{message}"),
+                "StateBatch" | "Deliveries" | "SetPart" | "GetInterestedUsersResponse" => {
+                    format!("crate::wire::{message}")
+                }
                 _ => format!("crate::v1::{message}"),
             };
             builder = builder.extern_path(format!(".{PACKAGE}.{message}"), path);

@@ -29,8 +29,8 @@ pub mod v1 {
     tonic::include_proto!("presence_router.v1");
 }
 
-/// The server's side of version 1: the service, and the messages of its stream
-/// with the types of [`wire`] for what comes and goes by the thousand. On the
+/// The server's side of version 1: the service, with the types of [`wire`] for what
+/// comes and goes by the thousand. On the
 /// wire they are those of [`v1`], whose own service serves for fakes in tests.
 #[cfg(feature = "server")]
 #[allow(

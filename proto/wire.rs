@@ -1,6 +1,6 @@
 //! The messages on the server's hot path, without an allocation for each state,
-//! delivery or user. On the wire they are `StateBatch`, `Deliveries` and `SetPart` as
-//! the contract has them; what they accept and refuse is what prost does.
+//! delivery or user. On the wire they are the contract's messages of the same names;
+//! what they accept and refuse is what prost does.
 
 mod incoming;
 mod outgoing;
@@ -9,7 +9,7 @@ use prost::bytes::BufMut;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
 pub use self::incoming::{StateBatch, Users};
-pub use self::outgoing::{Deliveries, SetPart, Written};
+pub use self::outgoing::{Deliveries, GetInterestedUsersResponse, SetPart, Written};
 
 /// The types of fields, as keys say them.
 const VARINT: u8 = WireType::Varint as u8;

@@ -310,6 +310,22 @@ async fn callers_say_who_they_are() {
     }
 }
 
+/// Beyond what is spelled out where other calls wait for it.
+#[tokio::test]
+async fn a_long_interest_is_told_whole() {
+    let users: Vec<String> = (0..12_000).map(|i| format!("@user{i:05}:example.org")).collect();
+    let policy =
+        format!("groups: {{ all: {users:?} }}\nrules: [{{ name: all, allow: {{ within: all }} }}]");
+    let daemon = Daemon::serving(&policy).await;
+    let request = GetInterestedUsersRequest {
+        server_names: vec!["example.org".to_owned()],
+        user_id: users[0].clone(),
+        ..Default::default()
+    };
+    let answer = daemon.client().get_interested_users(request).await.unwrap().into_inner();
+    assert_eq!(answer.user_ids, users[1..]);
+}
+
 #[tokio::test]
 async fn an_answer_too_large_for_a_unary_call_comes_by_stream() {
     let users: Vec<String> = (0..500).map(|i| format!("@user{i:03}:example.org")).collect();

@@ -136,4 +136,26 @@ proptest! {
             prop_assert_eq!(wire::SetPart::decode(want.encode_to_vec().as_slice()).unwrap(), written);
         }
     }
+
+    #[test]
+    fn interests_are_what_prost_writes(
+        users in vec(("[^:]{0,200}", ".{0,200}"), 0..9),
+        server in prop::option::of(".{0,200}"),
+        unless in vec(vec(".{0,5}", 0..3), 0..3),
+    ) {
+        let open = server.map(|server| SetExpression { expression: Some(Expression::Server(server)) });
+        let hides: Vec<_> = unless
+            .into_iter()
+            .map(|unless_presence| Hide { unless_presence, ..Hide::default() })
+            .collect();
+        let parts = users.iter().map(|(name, server)| (name.as_str(), server.as_str()));
+        let written = wire::GetInterestedUsersResponse::new("0123:4", parts, open.as_ref(), &hides);
+        let want = v1::GetInterestedUsersResponse {
+            revision: "0123:4".to_owned(),
+            user_ids: users.iter().map(|(name, server)| format!("{name}:{server}")).collect(),
+            open_senders: open,
+            hides,
+        };
+        prop_assert_eq!(written.encode_to_vec(), want.encode_to_vec());
+    }
 }

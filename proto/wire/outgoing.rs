@@ -9,7 +9,7 @@ use prost::encoding::{
 use prost::{DecodeError, Message};
 
 use super::{LENGTH_DELIMITED, VARINT, bytes_field_len, number, string, to_u64};
-use crate::v1::{self, SetExpression};
+use crate::v1::{self, Hide, SetExpression};
 
 /// A message that is written as it grows, and never as fields of a type. On the wire
 /// it is an `M`.
@@ -24,6 +24,9 @@ pub type Deliveries = Written<v1::Deliveries>;
 
 /// A part of a set.
 pub type SetPart = Written<v1::SetPart>;
+
+/// Whose presence a user may see, spelled out.
+pub type GetInterestedUsersResponse = Written<v1::GetInterestedUsersResponse>;
 
 // === impl Written ===
 
@@ -112,19 +115,12 @@ impl SetPart {
         users: impl Iterator<Item = (&'a str, &'a str)> + Clone,
         last: bool,
     ) -> Self {
-        let len_of = |(name, server): (&str, &str)| name.len() + 1 + server.len();
         let len = users.clone().map(|user| bytes_field_len(len_of(user))).sum();
         let mut bytes = Vec::with_capacity(PART_FRAME + len);
         number(1, id, &mut bytes);
         encode_key(2, WireType::LengthDelimited, &mut bytes);
         encode_varint(to_u64(len), &mut bytes);
-        for user in users {
-            bytes.push(1 << 3 | LENGTH_DELIMITED);
-            put_varint(to_u64(len_of(user)), &mut bytes);
-            bytes.extend_from_slice(user.0.as_bytes());
-            bytes.push(b':');
-            bytes.extend_from_slice(user.1.as_bytes());
-        }
+        users.for_each(|user| put_user(1, user, &mut bytes));
         number(4, last.into(), &mut bytes);
         Self::of(bytes)
     }
@@ -137,6 +133,45 @@ impl SetPart {
         number(4, 1, &mut bytes);
         Self::of(bytes)
     }
+}
+
+// === impl GetInterestedUsersResponse ===
+
+impl GetInterestedUsersResponse {
+    /// Users in their order, each as what stands before its first colon and after;
+    /// those of an open set besides; and what is hidden.
+    pub fn new<'a>(
+        revision: &str,
+        users: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        open: Option<&SetExpression>,
+        hides: &[Hide],
+    ) -> Self {
+        let len: usize = users.clone().map(|user| bytes_field_len(len_of(user))).sum();
+        let open_len = open.map_or(0, |open| bytes_field_len(open.encoded_len()));
+        let hidden: usize = hides.iter().map(|hide| bytes_field_len(hide.encoded_len())).sum();
+        let len = bytes_field_len(revision.len()) + len + open_len + hidden;
+        let mut bytes = Vec::with_capacity(len);
+        string(1, revision, &mut bytes);
+        users.for_each(|user| put_user(2, user, &mut bytes));
+        open.into_iter().for_each(|open| encoding::message::encode(3, open, &mut bytes));
+        hides.iter().for_each(|hide| encoding::message::encode(4, hide, &mut bytes));
+        Self::of(bytes)
+    }
+}
+
+/// Bytes of a user's id, which is given as what stands before its first colon and
+/// after.
+fn len_of((name, server): (&str, &str)) -> usize {
+    name.len() + 1 + server.len()
+}
+
+/// Writes a user's id as a field (of a tag up to 15).
+fn put_user(tag: u8, user: (&str, &str), bytes: &mut Vec<u8>) {
+    bytes.push(tag << 3 | LENGTH_DELIMITED);
+    put_varint(to_u64(len_of(user)), bytes);
+    bytes.extend_from_slice(user.0.as_bytes());
+    bytes.push(b':');
+    bytes.extend_from_slice(user.1.as_bytes());
 }
 
 /// What a part takes besides its content: the id, the content's length, and

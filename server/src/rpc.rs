@@ -19,4 +19,4 @@ pub mod room;
 pub mod server;
 pub mod service;
 pub mod stream;
-mod unary;
+pub mod unary;

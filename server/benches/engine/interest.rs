@@ -1,5 +1,5 @@
 //! Interest of one user, next to the bare copy of the ids: told for the first
-//! time on a stream, and told before.
+//! time on a stream, told before, and spelled out by a unary call.
 
 use std::time::Duration;
 
@@ -8,8 +8,11 @@ use presence_router_proto::v1::{self, InterestQuery, UserList, set_part::Content
 use presence_router_server::live::Current;
 use presence_router_server::routing::caller::Caller;
 use presence_router_server::routing::plan::{Effect, Ids, Product, Rule, Set};
+use presence_router_server::routing::relation::Scope;
+use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::stream::Word;
 use presence_router_server::rpc::stream::route::Route;
+use presence_router_server::rpc::unary::Interest;
 use prost::Message;
 
 use crate::worlds::{self, CLASSES_GROUPS, Random, World};
@@ -75,6 +78,23 @@ pub(crate) fn interest(world: &World) {
     cases.iter().for_each(|case| drop(told(case)));
     let (took, copied, ratio) = turns(&cases, &mut told, &mut copy);
     line("told before", took, copied, ratio);
+
+    let scope = || Scope::new(Caller::new(["example.org"]).unwrap());
+    let mut unary = |case: &Case| {
+        let recipient = UserId::parse(&case.query.user_id).unwrap();
+        let interest = Interest::of(&current, &scope(), recipient);
+        interest.spelled(&current, usize::MAX).unwrap().encode_to_vec()
+    };
+    for case in &cases {
+        let answer = v1::GetInterestedUsersResponse::decode(&*unary(case)).unwrap();
+        assert_eq!(answer.user_ids, case.ids.user_ids);
+    }
+    let (took, copied, ratio) = turns(&cases, &mut unary, &mut copy);
+    line("unary", took, copied, ratio);
+    let (_, encoded, ratio) = turns(&cases, &mut unary, &mut encode);
+    println!("    prost's encoding of them as a list {encoded:?}: {ratio:.2} x");
+    let (_, collected, ratio) = turns(&cases, &mut unary, &mut collect);
+    println!("    copy of them from among all users {collected:?}: {ratio:.2} x");
 }
 
 /// All messages of an answer, encoded one after another as a stream sends them.

@@ -100,6 +100,19 @@ impl People {
         self.person(number).map_or(NamedId::default(), |person| self.id_of(person))
     }
 
+    /// The ids of numbers, in their order. Users who follow one another mostly share a
+    /// server, which is then looked up once.
+    pub fn ids(&self, numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = NamedId<'_>> {
+        let (mut place, mut server) = (u32::MAX, "");
+        numbers.map(move |number| {
+            let Some(person) = self.person(number) else { return NamedId::default() };
+            if person.server != place {
+                (place, server) = (person.server, self.server(person.server).unwrap_or_default());
+            }
+            NamedId { name: &person.name, server }
+        })
+    }
+
     /// Whether users of both have one number: the one began as a clone of the
     /// other.
     pub(super) fn share_numbers_with(&self, other: &Self) -> bool {

@@ -102,7 +102,7 @@ pub(super) fn users(numbers: &RoaringBitmap, people: &People) -> UserList {
 
 /// The ids of users, in the order of their bytes.
 pub(super) fn ids<'p>(numbers: &RoaringBitmap, people: &'p People) -> Vec<NamedId<'p>> {
-    let mut ids: Vec<_> = numbers.iter().map(|number| people.id(number)).collect();
+    let mut ids: Vec<_> = people.ids(numbers.iter()).collect();
     // Often they are sorted, as a policy's are numbered so; that is seen at once.
     ids.sort_unstable();
     ids

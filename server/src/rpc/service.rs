@@ -7,9 +7,10 @@ use presence_router_proto::server::{
     RouteStatesRequest, RouteStatesResponse, WatchChangesResponse,
 };
 use presence_router_proto::v1::{
-    GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
-    GetUsersForStatesResponse, WatchChangesRequest,
+    GetInterestedUsersRequest, GetUsersForStatesRequest, GetUsersForStatesResponse,
+    WatchChangesRequest,
 };
+use presence_router_proto::wire::GetInterestedUsersResponse;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,6 +21,7 @@ use super::access::{self, Answered};
 use super::fault::Fault;
 use super::server::Limits;
 use super::stream::Tally;
+use super::unary::Interest;
 use super::{request, stream, unary};
 use crate::live::{Current, Live};
 use crate::routing::relation::Scope;
@@ -28,8 +30,10 @@ use crate::routing::relation::Scope;
 /// reads slowly lag further behind.
 const ANSWERS_WAITING: usize = 16;
 
-/// States of a unary call that are routed at once.
+/// States of a unary call that are routed at once, and users of an answer that are
+/// spelled out at once.
 const INLINE_STATES: usize = 256;
+const INLINE_USERS: u64 = 10_000;
 
 /// The contract's service over the policy in force.
 #[derive(Clone, Debug)]
@@ -92,9 +96,17 @@ impl PresenceRouterService for Service {
         let current = self.reach(&at_least).await?;
         let recipient = request::recipient(&user_id)?;
         let limit = self.limits.response_bytes;
-        let answer = unary::interested_users(&current, &Scope::new(caller), recipient, limit)?;
-        let answered = answer.user_ids.len() + usize::from(answer.open_senders.is_some());
-        Ok(Answered { asked: 1, answered, revision: current.revision }.on(answer))
+        let interest = Interest::of(&current, &Scope::new(caller), recipient);
+        let (listed, revision) = (interest.listed(), current.revision);
+        let answered = usize::try_from(listed).unwrap_or(usize::MAX);
+        let answered = answered.saturating_add(interest.is_open().into());
+        let answer = if listed <= INLINE_USERS {
+            interest.spelled(&current, limit)
+        } else {
+            let answer = tokio::task::spawn_blocking(move || interest.spelled(&current, limit));
+            answer.await.map_err(|_| Fault::Internal)?
+        }?;
+        Ok(Answered { asked: 1, answered, revision }.on(answer))
     }
 
     type RouteStatesStream = ReceiverStream<Result<RouteStatesResponse, Status>>;

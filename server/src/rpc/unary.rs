@@ -4,17 +4,28 @@
 use std::collections::HashMap;
 
 use presence_router_proto::v1::{
-    GetInterestedUsersResponse, GetUsersForStatesResponse, OpenRecipients, RecipientStates,
-    StatesHide,
+    GetUsersForStatesResponse, OpenRecipients, RecipientStates, StatesHide,
 };
+use presence_router_proto::wire::GetInterestedUsersResponse;
 use prost::Message;
+use roaring::RoaringBitmap;
 
 use super::express;
 use super::fault::Fault;
 use crate::live::Current;
+use crate::routing::members::{Members, Open};
 use crate::routing::relation::{Scope, Side, Signature};
 use crate::routing::shadow::Shadowed;
 use crate::routing::user_id::UserId;
+
+/// Whose presence a user may see, before it is spelled out.
+#[derive(Debug)]
+pub struct Interest {
+    signature: Signature,
+    senders: Members,
+    /// The finite part of them, without the user itself.
+    listed: RoaringBitmap,
+}
 
 /// Who must receive each state, for the senders of a batch.
 ///
@@ -104,31 +115,60 @@ pub(super) fn users_for_states(
     )
 }
 
-/// Whose presence a user may see.
-pub(super) fn interested_users(
-    current: &Current,
-    scope: &Scope,
-    recipient: UserId<'_>,
-    limit: usize,
-) -> Result<GetInterestedUsersResponse, Fault> {
-    let people = current.snapshot.people();
-    let signature = current.snapshot.signature(recipient, Side::Recipient, scope.caller());
-    let interest = current.snapshot.counterparts(&signature, scope);
-    let hides = current.snapshot.hides(&signature, &interest).into_iter();
-    let hides = hides.map(|(users, hide)| express::hide(express::whole(&users, people), hide));
-    let mut listed = interest.listed_besides();
-    if let Some(own) = people.number(recipient.as_str()) {
-        listed.remove(own);
+// === impl Interest ===
+
+impl Interest {
+    /// Of one user.
+    pub fn of(current: &Current, scope: &Scope, recipient: UserId<'_>) -> Self {
+        let snapshot = &current.snapshot;
+        let signature = snapshot.signature(recipient, Side::Recipient, scope.caller());
+        let senders = snapshot.counterparts(&signature, scope);
+        let mut listed = senders.listed_besides();
+        if let Some(own) = snapshot.people().number(recipient.as_str()) {
+            listed.remove(own);
+        }
+        Self { signature, senders, listed }
     }
-    within(
-        GetInterestedUsersResponse {
-            revision: current.revision.to_string(),
-            user_ids: express::users(&listed, people).user_ids,
-            open_senders: express::open_part(&interest, |except| express::list(except, people)),
-            hides: hides.collect(),
-        },
-        limit,
-    )
+
+    /// How many senders are to be spelled out.
+    pub fn listed(&self) -> u64 {
+        self.listed.len()
+    }
+
+    /// Whether there are senders besides, who are told by an expression.
+    pub fn is_open(&self) -> bool {
+        *self.senders.open() != Open::Nobody
+    }
+
+    /// The answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::AnswerTooLarge`] as soon as it is known to have more than `limit`
+    /// bytes, before it fills the memory.
+    pub fn spelled(
+        &self,
+        current: &Current,
+        limit: usize,
+    ) -> Result<GetInterestedUsersResponse, Fault> {
+        let (snapshot, people) = (&current.snapshot, current.snapshot.people());
+        let mut bytes = 0;
+        for id in people.ids(self.listed.iter()) {
+            bytes += id.len();
+            if bytes > limit {
+                return Err(Fault::AnswerTooLarge { limit });
+            }
+        }
+        let hides = snapshot.hides(&self.signature, &self.senders).into_iter();
+        let hides = hides.map(|(users, hide)| express::hide(express::whole(&users, people), hide));
+        let answer = GetInterestedUsersResponse::new(
+            &current.revision.to_string(),
+            express::ids(&self.listed, people).iter().map(|id| id.parts()),
+            express::open_part(&self.senders, |except| express::list(except, people)).as_ref(),
+            &hides.collect::<Vec<_>>(),
+        );
+        within(answer, limit)
+    }
 }
 
 /// Refuses an answer over the limit.
