@@ -5,14 +5,37 @@ use std::collections::BTreeSet;
 
 use presence_router_server::policy::Policy;
 use presence_router_server::policy::document::{Document, Rule};
-use presence_router_server::policy::preview::Side;
+use presence_router_server::policy::preview::{HiddenOn, HideShare, Side};
 use presence_router_server::routing::difference::Count;
-use presence_router_server::routing::plan::Effect;
+use presence_router_server::routing::plan::{Effect, Hide};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::agreement::cases;
 use crate::oracle::{matches, visible};
 use crate::worlds::{everybody, policies};
+
+/// A policy, and another: one of its own, or some of the first one's rules with some
+/// of others.
+fn two() -> impl Strategy<Value = (String, String)> {
+    let related = (policies(), policies(), any::<u16>()).prop_map(|(before, other, kept)| {
+        let mut after: Value = serde_json::from_str(&before).unwrap();
+        let other: Value = serde_json::from_str(&other).unwrap();
+        let bits = |shift: usize| (0..).map(move |at: usize| kept >> ((at + shift) % 16) & 1 == 1);
+        let rules = after["rules"].as_array_mut().unwrap();
+        let mut keep = bits(0);
+        rules.retain(|_| keep.next().unwrap());
+        for (rule, _) in
+            other["rules"].as_array().unwrap().iter().zip(bits(8)).filter(|(_, is)| *is)
+        {
+            let mut rule = rule.clone();
+            rule["name"] = json!(format!("other {}", rule["name"]));
+            rules.push(rule);
+        }
+        (before, after.to_string())
+    });
+    prop_oneof![1 => (policies(), policies()), 2 => related]
+}
 
 type Pairs = BTreeSet<(String, String)>;
 
@@ -32,6 +55,22 @@ fn matched(policy: &Document, name: &str, effect: &Effect) -> Pairs {
     }
 }
 
+/// Pairs of which a policy hides this.
+fn hidden(policy: &Document, hide: &Hide) -> Pairs {
+    let effect = Effect::Hide(hide.clone());
+    let names = policy.rules.iter().map(|rule| rule.name.as_str());
+    names.flat_map(|name| matched(policy, name, &effect)).collect()
+}
+
+/// Pairs of those on which a rule of one policy hides what the other does not.
+fn hides(one: &Document, other: &Document, name: &str, of: &Pairs) -> Pairs {
+    let rule = one.rules.iter().find(|rule| rule.name == name);
+    let Some(Effect::Hide(hide)) = rule.map(|rule| &rule.effect) else { return Pairs::new() };
+    let pairs = matched(one, name, &Effect::Hide(hide.clone()));
+    let elsewhere = hidden(other, hide);
+    pairs.into_iter().filter(|pair| of.contains(pair) && !elsewhere.contains(pair)).collect()
+}
+
 /// Whether a count is the number of the pairs of named users, or bounds it.
 fn counts(count: Count, pairs: &Pairs, named: &impl Fn(&str) -> bool) {
     let number = pairs.iter().filter(|(s, r)| named(s) && named(r)).count();
@@ -45,7 +84,7 @@ proptest! {
     #![proptest_config(cases(100))]
 
     #[test]
-    fn a_plan_counts_pairs((before, after) in (policies(), policies())) {
+    fn a_plan_counts_pairs((before, after) in two()) {
         let load = |over, text: &str| {
             Policy::load_over(over, "policy.yaml", text.as_bytes(), &presence_router_server::policy::NoFiles)
                 .unwrap()
@@ -87,6 +126,21 @@ proptest! {
                     counts(rule.lost.unwrap(), &loses, &named);
                 }
                 None => prop_assert!(gains.is_empty() && loses.is_empty(), "{}", name),
+            }
+            let [now, then] = [&before.document, &after.document];
+            let [begins, ends] = [hides(then, now, name, &is), hides(now, then, name, &is)];
+            match preview.hides.iter().find(|rule| rule.name == name) {
+                Some(HideShare { begins: told_begins, ends: told_ends, .. }) => {
+                    for (told, pairs) in [(told_begins, &begins), (told_ends, &ends)] {
+                        let HiddenOn { pairs: count, samples } = told.as_ref().unwrap();
+                        prop_assert!(!count.bound);
+                        counts(*count, pairs, &named);
+                        let pair = |[s, r]: &[String; 2]| (s.clone(), r.clone());
+                        prop_assert!(samples.iter().all(|sample| pairs.contains(&pair(sample))));
+                        prop_assert_eq!(samples.is_empty(), count.named == 0);
+                    }
+                }
+                None => prop_assert!(begins.is_empty() && ends.is_empty(), "{}", name),
             }
         }
     }

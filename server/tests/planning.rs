@@ -71,6 +71,36 @@ async fn a_daemon_and_two_files_tell_the_same() {
 }
 
 #[tokio::test]
+async fn what_a_rule_would_hide_is_told() {
+    let files = Files::new();
+    let policy = r#"
+groups: { staff: ["@ann:a.org", "@joe:a.org"], guests: ["@eve:b.org"] }
+rules:
+  - { name: all, allow: { from: { group: staff }, to: { any: everyone, except: { server: c.org } } } }
+  - name: guests see no status
+    shadow: true
+    hide: { from: everyone, to: { group: guests }, fields: [status_msg] }
+"#;
+    let policy = files.write("policy.yaml", policy);
+    let live = ["plan", "--policy", &policy, "--live-rule", "guests see no status"];
+    let output = run(&live).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    let want = "\
+gained: 0 pairs
+lost: 0 pairs
+hide rule `guests see no status`: begins on 2 pairs; ends on 0 pairs
+  begins: @ann:a.org to @eve:b.org
+  begins: @joe:a.org to @eve:b.org
+";
+    assert!(said.ends_with(want), "{said}");
+    let output = run(&[&live[..], &["--json", "--samples", "1"]].concat()).await;
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [begins, ends] = ["begins", "ends"].map(|key| &told["hides"][0][key]["named"]);
+    assert_eq!((begins, ends), (&Value::from(2), &Value::from(0)));
+    assert_eq!(told["hides"][0]["begins_samples"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn rules_about_rooms_are_told_to_people() {
     let files = Files::new();
     let (now, then) = (files.write("now.yaml", NOW), files.write("then.yaml", THEN));

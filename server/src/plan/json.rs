@@ -1,7 +1,9 @@
 //! A plan for machines. Its form is stable: `docs/policy.md` has it. What it may
 //! get is more keys.
 
-use presence_router_proto::v1::{PairCount, PlanPolicyResponse, PlannedPairs, RuleChange};
+use presence_router_proto::v1::{
+    PairCount, PlanPolicyResponse, PlannedPair, PlannedPairs, RuleChange,
+};
 use serde_json::{Value, json};
 
 use crate::explain::word;
@@ -15,6 +17,19 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
                 "name": rule.name,
                 "gained": rule.gained.as_ref().map(count),
                 "lost": rule.lost.as_ref().map(count),
+            })
+        })
+        .collect();
+    let hides: Vec<Value> = plan
+        .hides
+        .iter()
+        .map(|rule| {
+            json!({
+                "name": rule.name,
+                "begins": rule.begins.as_ref().map(count),
+                "ends": rule.ends.as_ref().map(count),
+                "begins_samples": samples(&rule.begins_samples),
+                "ends_samples": samples(&rule.ends_samples),
             })
         })
         .collect();
@@ -38,24 +53,25 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         "gained": pairs(&plan.gained.clone().unwrap_or_default()),
         "lost": pairs(&plan.lost.clone().unwrap_or_default()),
         "rules": rules,
+        "hides": hides,
         "rooms": rooms,
     });
     format!("{plan:#}\n")
 }
 
 fn pairs(pairs: &PlannedPairs) -> Value {
-    let samples: Vec<Value> = pairs
-        .samples
-        .iter()
-        .map(|pair| json!({ "sender": pair.sender, "recipient": pair.recipient }))
-        .collect();
     json!({
         "pairs": count(&pairs.pairs.unwrap_or_default()),
         "senders": pairs.senders,
         "recipients": pairs.recipients,
         "destinations": pairs.destinations,
-        "samples": samples,
+        "samples": samples(&pairs.samples),
     })
+}
+
+fn samples(pairs: &[PlannedPair]) -> Vec<Value> {
+    let said = |pair: &PlannedPair| json!({ "sender": pair.sender, "recipient": pair.recipient });
+    pairs.iter().map(said).collect()
 }
 
 fn count(PairCount { named, open, bound }: &PairCount) -> Value {

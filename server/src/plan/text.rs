@@ -22,11 +22,18 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         }
     }
     for rule in &plan.rules {
-        let [gained, lost] = [&rule.gained, &rule.lost].map(|count| match count {
-            Some(count) => counted(count),
-            None => "too much to tell".to_owned(),
-        });
+        let [gained, lost] = [&rule.gained, &rule.lost].map(or_too_much);
         let _ = writeln!(text, "rule {}: gained {gained}; lost {lost}", quoted(&rule.name));
+    }
+    for rule in &plan.hides {
+        let [begins, ends] = [&rule.begins, &rule.ends].map(or_too_much);
+        let _ =
+            writeln!(text, "hide rule {}: begins on {begins}; ends on {ends}", quoted(&rule.name));
+        for (what, samples) in [("begins", &rule.begins_samples), ("ends", &rule.ends_samples)] {
+            for sample in samples {
+                let _ = writeln!(text, "  {what}: {} to {}", sample.sender, sample.recipient);
+            }
+        }
     }
     for rule in &plan.room_rules {
         let PlannedRoomRule { name, line, line_in_force, .. } = rule;
@@ -60,9 +67,17 @@ fn said(pairs: &PlannedPairs) -> String {
     said
 }
 
+fn or_too_much(count: &Option<PairCount>) -> String {
+    count.as_ref().map_or_else(|| "too much to tell".to_owned(), counted)
+}
+
 fn counted(PairCount { named, open, bound }: &PairCount) -> String {
+    const UNNAMED: &str = "with users whom nobody names";
+    if *named == 0 && *open {
+        return format!("pairs {UNNAMED}");
+    }
     let most = if *bound { "at most " } else { "" };
-    let open = if *open { " and more with users whom nobody names" } else { "" };
+    let open = if *open { format!(" and more {UNNAMED}") } else { String::new() };
     format!("{most}{}{open}", pairs(*named))
 }
 

@@ -1,12 +1,16 @@
 //! What a policy would change if it took the place of the one in force: pairs
 //! that become visible and pairs that are visible no more, in total and rule by
-//! rule; and rules about rooms that are not the same.
+//! rule; what is hidden; and rules about rooms that are not the same.
 //!
 //! A rule accounts for a pair that becomes visible if it allows the pair and did
 //! not before, or denied it and does not any more; and for one that is lost the
 //! other way round. So several rules may account for one pair.
 
+mod hides;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::hides::{HiddenOn, HideShare};
 
 use super::Policy;
 use super::compare::{RoomChange, room_changes};
@@ -28,6 +32,9 @@ pub struct Preview {
     pub lost: Side,
     /// What rules account for, those that account for nothing left away; by name.
     pub rules: Vec<RuleShare>,
+    /// What rules that hide account for, those that account for nothing left away; by
+    /// name.
+    pub hides: Vec<HideShare>,
     /// Rules about rooms that are not the same, by name.
     pub rooms: Vec<RoomChange>,
 }
@@ -115,7 +122,8 @@ impl Policy {
         let rules = rules.filter(accounts).collect();
         let side = |pairs| Side::new(&difference, pairs, then, samples);
         let (gained, lost) = (side(&difference.gained), side(&difference.lost));
-        Ok(Preview { gained, lost, rules, rooms: room_changes(self, candidate) })
+        let hides = hides::shares(&before, &after, then, samples);
+        Ok(Preview { gained, lost, rules, hides, rooms: room_changes(self, candidate) })
     }
 }
 
@@ -143,6 +151,12 @@ impl<'p> One<'p> {
     fn products(&self, name: &str, effect: &Effect) -> Option<&[Product]> {
         let (rule, products) = self.rules.get(name)?;
         (!rule.shadow && rule.effect == *effect).then_some(products.as_slice())
+    }
+
+    /// The products of all such rules.
+    fn all(&self, effect: &Effect) -> Vec<Product> {
+        let names = self.rules.keys();
+        names.filter_map(|name| self.products(name, effect)).flatten().cloned().collect()
     }
 }
 

@@ -197,7 +197,8 @@ impl PolicyService for PolicyAdmin {
                 );
             }
         };
-        let found = answer.problems.len() + answer.rules.len() + answer.room_rules.len();
+        let rules = answer.rules.len() + answer.hides.len() + answer.room_rules.len();
+        let found = answer.problems.len() + rules;
         self.answer(&in_force, found, answer, "ask for fewer samples, or raise the limit")
     }
 

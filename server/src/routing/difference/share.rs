@@ -55,23 +55,31 @@ impl Difference {
         without: &[Product],
         steps: &mut u64,
     ) -> Result<Count, TooMuch> {
+        Ok(total(&self.shared(pairs, within, without, steps)?))
+    }
+
+    /// The pairs that [`Difference::share`] counts. None is in two.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn shared(
+        &self,
+        pairs: &[Pairs],
+        within: &[Product],
+        without: &[Product],
+        steps: &mut u64,
+    ) -> Result<Vec<Pairs>, TooMuch> {
         let mut rest: Vec<Pairs> = pairs.iter().map(|pairs| self.once(pairs)).collect();
         for product in without {
             rest = less(rest, product, steps)?;
         }
-        let mut count = Count::default();
+        let mut all = Vec::new();
         for product in within {
-            let shared: Vec<Pairs> =
-                rest.iter().filter_map(|pairs| common(pairs, product)).collect();
+            all.extend(rest.iter().filter_map(|pairs| common(pairs, product)));
             rest = less(rest, product, steps)?;
-            for pairs in shared {
-                let more = Self::default().count([&pairs]);
-                count.named += more.named;
-                count.open |= more.open;
-                count.bound |= more.bound;
-            }
         }
-        Ok(count)
+        Ok(all)
     }
 
     /// Pairs without those that stand in a row of senders as well.
@@ -82,6 +90,18 @@ impl Difference {
         }
         once
     }
+}
+
+/// How many pairs there are, where none is in two.
+pub fn total(pairs: &[Pairs]) -> Count {
+    let mut count = Count::default();
+    for pairs in pairs {
+        let more = Difference::default().count([pairs]);
+        count.named += more.named;
+        count.open |= more.open;
+        count.bound |= more.bound;
+    }
+    count
 }
 
 /// The pairs that are in a product too.

@@ -3,9 +3,9 @@
 
 use presence_router_proto::v1::{
     ComparedHides, CounterExample, ExplainPairResponse, ExplainedRule, MembershipKind,
-    MembershipStep, PairCount, PlanPolicyResponse, PlannedPair, PlannedPairs, PlannedRoomRule,
-    PlannedRule, PolicyFile, PolicyProblem, PolicyRule, RuleChange, RuleEffect, VerifiedCallback,
-    VerifyPolicyResponse,
+    MembershipStep, PairCount, PlanPolicyResponse, PlannedHide, PlannedPair, PlannedPairs,
+    PlannedRoomRule, PlannedRule, PolicyFile, PolicyProblem, PolicyRule, RuleChange, RuleEffect,
+    VerifiedCallback, VerifyPolicyResponse,
 };
 
 use crate::files::Digest;
@@ -13,7 +13,7 @@ use crate::policy::Policy;
 use crate::policy::compare::RoomChange;
 use crate::policy::document::Rule;
 use crate::policy::explain::{Explanation, Matched, Step, What};
-use crate::policy::preview::{self, Preview, RuleShare};
+use crate::policy::preview::{self, HideShare, Preview, RuleShare};
 use crate::policy::problem::Problem;
 use crate::policy::verify::{self, Verified};
 use crate::routing::difference::Count;
@@ -55,21 +55,26 @@ pub fn explanation(
 /// What a candidate would change. `revision` is empty without a daemon.
 pub fn planned(revision: String, differences: String, preview: Preview) -> PlanPolicyResponse {
     let count = |Count { named, open, bound }| PairCount { named, open, bound };
+    let samples = |pairs: Vec<[String; 2]>| {
+        pairs.into_iter().map(|[sender, recipient]| PlannedPair { sender, recipient }).collect()
+    };
     let pairs = |side: preview::Side| PlannedPairs {
         pairs: Some(count(side.pairs)),
         senders: side.senders,
         recipients: side.recipients,
         destinations: side.destinations,
-        samples: side
-            .samples
-            .into_iter()
-            .map(|[sender, recipient]| PlannedPair { sender, recipient })
-            .collect(),
+        samples: samples(side.samples),
     };
     let rule = |RuleShare { name, gained, lost }| PlannedRule {
         name,
         gained: gained.map(count),
         lost: lost.map(count),
+    };
+    let hide = |HideShare { name, begins, ends }| {
+        let [begins_samples, ends_samples] = [&begins, &ends]
+            .map(|on| on.as_ref().map_or_else(Vec::new, |on| samples(on.samples.clone())));
+        let [begins, ends] = [begins, ends].map(|on| on.map(|on| count(on.pairs)));
+        PlannedHide { name, begins, ends, begins_samples, ends_samples }
     };
     PlanPolicyResponse {
         revision,
@@ -79,6 +84,7 @@ pub fn planned(revision: String, differences: String, preview: Preview) -> PlanP
         lost: Some(pairs(preview.lost)),
         rules: preview.rules.into_iter().map(rule).collect(),
         room_rules: preview.rooms.into_iter().map(room_rule).collect(),
+        hides: preview.hides.into_iter().map(hide).collect(),
     }
 }
 

@@ -1,0 +1,105 @@
+//! What a policy would change of what is hidden, rule by rule.
+//!
+//! A rule accounts for a pair that will be visible if it hides something of it that
+//! nothing hides now, or hides now what nothing would hide any more. What is hidden is
+//! taken as a whole: with another field, or another `unless`, it is something else.
+
+use std::collections::BTreeMap;
+
+use super::{MOST_STEPS, One, some};
+use crate::routing::difference::share::{Product, total};
+use crate::routing::difference::{Count, Difference, Found, Pairs, TooMuch};
+use crate::routing::plan::{Effect, Hide};
+use crate::routing::relation::Side;
+use crate::routing::snapshot::Snapshot;
+
+/// What one rule accounts for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HideShare {
+    /// The rule, of either policy or of both.
+    pub name: String,
+    /// Pairs on which it begins to hide something; `None`: too much to tell.
+    pub begins: Option<HiddenOn>,
+    /// Pairs on which it ends to; `None`: too much to tell.
+    pub ends: Option<HiddenOn>,
+}
+
+/// Pairs of which something is hidden.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HiddenOn {
+    /// How many.
+    pub pairs: Count,
+    /// Some of them, senders and recipients.
+    pub samples: Vec<[String; 2]>,
+}
+
+/// What the rules of one policy hide, by rule and by what it is.
+struct Hides<'o> {
+    by_rule: BTreeMap<&'o str, (&'o Hide, &'o [Product])>,
+    by_hide: BTreeMap<&'o Hide, Vec<Product>>,
+}
+
+/// What rules account for, those that account for nothing left away; by name.
+pub(super) fn shares(
+    before: &One<'_>,
+    after: &One<'_>,
+    then: &Snapshot,
+    samples: usize,
+) -> Vec<HideShare> {
+    let visible = [Effect::Allow, Effect::Deny].map(|effect| after.all(&effect));
+    let [now, later] = [before, after].map(Hides::of);
+    let mut steps = MOST_STEPS;
+    let mut on = |one: &Hides<'_>, other: &Hides<'_>, name: &str| {
+        let Some((hide, products)) = one.by_rule.get(name) else {
+            return Some(HiddenOn::default());
+        };
+        let same = other.by_hide.get(hide).map_or(&[][..], Vec::as_slice);
+        let pairs = among(products, same, &visible, &mut steps).ok()?;
+        let id = |user: u32| String::from(then.people().id(user));
+        let samples = some(&pairs, samples).into_iter().map(|pair| pair.map(id)).collect();
+        Some(HiddenOn { pairs: total(&pairs), samples })
+    };
+    let mut names: Vec<&str> = now.by_rule.keys().chain(later.by_rule.keys()).copied().collect();
+    names.sort_unstable();
+    names.dedup();
+    let shares = names.into_iter().map(|name| HideShare {
+        name: name.to_owned(),
+        begins: on(&later, &now, name),
+        ends: on(&now, &later, name),
+    });
+    let nothing = Some(HiddenOn::default());
+    shares.filter(|share| share.begins != nothing || share.ends != nothing).collect()
+}
+
+/// Visible pairs of some products, each once, that are in none of others.
+fn among(
+    products: &[Product],
+    others: &[Product],
+    [allowed, denied]: &[Vec<Product>; 2],
+    steps: &mut u64,
+) -> Result<Vec<Pairs>, TooMuch> {
+    let mut without = [others, denied.as_slice()].concat();
+    let mut all = Vec::new();
+    for product in products {
+        let [senders, recipients] = product.each_ref().map(|set| set.as_ref().clone());
+        let pairs = Pairs { senders, recipients, found: Found::For(Side::Sender) };
+        all.extend(Difference::default().shared(&[pairs], allowed, &without, steps)?);
+        without.push(product.clone());
+    }
+    Ok(all)
+}
+
+// === impl Hides ===
+
+impl<'o> Hides<'o> {
+    fn of(policy: &'o One<'_>) -> Self {
+        let mut hides = Self { by_rule: BTreeMap::new(), by_hide: BTreeMap::new() };
+        for (name, (rule, products)) in &policy.rules {
+            if let (Effect::Hide(hide), false) = (&rule.effect, rule.shadow) {
+                hides.by_rule.insert(name, (hide, products));
+                hides.by_hide.entry(hide).or_default().extend(products.iter().cloned());
+            }
+        }
+        hides
+    }
+}
