@@ -66,6 +66,25 @@ func TestARestartIsSurvived(t *testing.T) {
 	expect(t, router, sue, joe)
 }
 
+func TestWhatIsHiddenMeanwhileIsKnown(t *testing.T) {
+	d := startDaemon(t, shownTo(joe))
+	router := openRouter(t, d.connect(), "example.org")
+	other := openRouter(t, d.connect(), "example.org")
+	expect(t, router, joe, sue)
+
+	router.Close()
+	hide := fmt.Sprintf(`, {"name": "h", "hide": {"from": %q, "to": %q, "fields": ["status_msg"]}}]`, ann, joe)
+	d.reload(strings.Replace(shownTo(joe), "]", hide, 1))
+	must(t, other.Follow())
+	must(t, router.Connect(t.Context()))
+	answers, err := router.Audiences(ann)
+	must(t, err)
+	status := pb.PresenceField_PRESENCE_FIELD_STATUS_MSG
+	if hidden := answers[0].Hidden(joe, "online"); len(hidden) != 1 || !hidden[status] {
+		t.Error(hidden)
+	}
+}
+
 // expect checks who may see Ann, and who may not.
 func expect(t *testing.T, router *Router, in, out string) {
 	t.Helper()
@@ -175,6 +194,34 @@ func TestARetiredSetVoidsAnswers(t *testing.T) {
 	expect(t, router, joe, sue)
 	must(t, router.Follow())
 	expect(t, router, sue, joe)
+}
+
+func TestAStreamThatEndsAmidEditsVoidsAnswers(t *testing.T) {
+	edit := &pb.RouteStatesResponse_SetEdit{SetEdit: &pb.SetEdit{Id: 1, Removed: []string{joe}}}
+	nobody := &pb.RouteStatesResponse_InterestAnswer{InterestAnswer: &pb.InterestAnswer{QueryId: 2}}
+	router := scripted(t,
+		opened(time.Minute),
+		append(defined(1, joe), delivered(1, 1)),
+		// Joe goes over to another list, which the stream does not come to.
+		told{{Message: edit}, {Message: nobody}},
+		opened(time.Minute),
+		append(defined(1, joe), delivered(1, 1)),
+	)
+	expect(t, router, joe, sue)
+	_, err := router.Interest(sue)
+	must(t, err)
+	router.Close()
+	must(t, router.Connect(t.Context()))
+	expect(t, router, joe, sue)
+}
+
+func TestAnAnswerOutlivesAStreamIfNothingChanges(t *testing.T) {
+	router := scripted(t,
+		opened(time.Minute), append(defined(1, joe), delivered(1, 1)), opened(time.Minute))
+	expect(t, router, joe, sue)
+	router.Close()
+	must(t, router.Connect(t.Context()))
+	expect(t, router, joe, sue)
 }
 
 func TestAnAnswerIsRememberedUntilThen(t *testing.T) {

@@ -60,7 +60,8 @@ var errUnreachable = errors.New("two heartbeats are missing")
 
 // NewRouter asks in the name of a homeserver with these server names.
 func NewRouter(connection grpc.ClientConnInterface, serverNames ...string) *Router {
-	r := &Router{client: pb.NewPresenceRouterServiceClient(connection), serverNames: serverNames}
+	client := pb.NewPresenceRouterServiceClient(connection)
+	r := &Router{client: client, serverNames: serverNames, sets: NewSets()}
 	r.forget()
 	return r
 }
@@ -90,9 +91,13 @@ func (a *Answer) Hidden(other, presence string) map[pb.PresenceField]bool {
 }
 
 // Connect opens the stream; again, when it has ended. Answers outlive their
-// stream, for the daemon says what has changed since the revision that we resume
-// from. Sets do not.
+// stream if nothing has changed since. Sets do not.
 func (r *Router) Connect(ctx context.Context) error {
+	if r.sets.AreEdited() {
+		// Who went over from one list to another is in neither by now, and no
+		// Changed would name them.
+		r.forget()
+	}
 	r.sets, r.lastID, r.asked = NewSets(), 0, map[uint64][]string{}
 	ctx, r.cancel = context.WithCancelCause(ctx)
 	r.patience = 10 * time.Second
@@ -120,6 +125,9 @@ func (r *Router) Connect(ctx context.Context) error {
 		r.Revision = opened.Revision
 	case opened.Revision:
 	default:
+		// Changed does not say what else is hidden. A retired set would, and those
+		// of our answers are gone with their stream.
+		r.forget()
 		return r.Follow()
 	}
 	return nil

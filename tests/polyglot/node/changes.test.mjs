@@ -47,6 +47,23 @@ test('a restart is survived', async (t) => {
   await expect(router, SUE, JOE);
 });
 
+test('what is hidden meanwhile is known', async (t) => {
+  const daemon = await Daemon.serving(t, shownTo(JOE));
+  const router = await openRouter(t, daemon.address, ['example.org']);
+  const other = await openRouter(t, daemon.address, ['example.org']);
+  await expect(router, JOE, SUE);
+
+  router.close();
+  const changed = other.follow();
+  const policy = JSON.parse(shownTo(JOE));
+  policy.rules.push({ name: 'h', hide: { from: ANN, to: JOE, fields: ['status_msg'] } });
+  daemon.reload(JSON.stringify(policy));
+  await changed;
+  await router.connect();
+  const [audience] = await router.audiences([ANN]);
+  assert.deepEqual(audience.hidden(JOE, 'online'), ['PRESENCE_FIELD_STATUS_MSG']);
+});
+
 async function expect(router, inside, outside) {
   const [audience] = await router.audiences([ANN]);
   assert.ok(audience.has(inside), inside);
@@ -128,6 +145,31 @@ test('a retired set voids answers', async (t) => {
   await expect(router, JOE, SUE);
   await router.interest(JOE);
   await expect(router, SUE, JOE);
+});
+
+test('a stream that ends amid edits voids answers', async (t) => {
+  const router = await scripted(
+    t,
+    opened(),
+    [...defined(1, JOE), delivered(1, 1)],
+    // Joe goes over to another list, which the stream does not come to.
+    [{ setEdit: { id: 1, removed: [JOE] } }, { interestAnswer: { queryId: 2, revision: 'e:1' } }],
+    opened(),
+    [...defined(1, JOE), delivered(1, 1)],
+  );
+  await expect(router, JOE, SUE);
+  await router.interest(SUE);
+  router.close();
+  await router.connect();
+  await expect(router, JOE, SUE);
+});
+
+test('an answer outlives a stream if nothing changes', async (t) => {
+  const router = await scripted(t, opened(), [...defined(1, JOE), delivered(1, 1)], opened());
+  await expect(router, JOE, SUE);
+  router.close();
+  await router.connect();
+  await expect(router, JOE, SUE);
 });
 
 test('an answer is remembered until then', async (t) => {

@@ -58,7 +58,7 @@ export class Router {
   #interests = new Map(); // by recipient
   // Of the stream.
   #call;
-  #sets;
+  #sets = new Sets();
   #asked; // by id: whom the request is about, and whom to tell
   #lastId;
   #waiting; // for the stream to be open, then for changes
@@ -71,11 +71,13 @@ export class Router {
   }
 
   /**
-   * Opens the stream; again, when it has ended. Answers outlive their stream, for
-   * the daemon says what has changed since the revision that we resume from. Sets
-   * do not.
+   * Opens the stream; again, when it has ended. Answers outlive their stream if
+   * nothing has changed since. Sets do not.
    */
   async connect() {
+    // Who went over from one list to another is in neither by now, and no `Changed`
+    // would name them.
+    if (this.#sets.areEdited()) this.#forget();
     [this.#sets, this.#asked, this.#lastId] = [new Sets(), new Map(), 0];
     [this.#waiting, this.#ended] = [[], undefined];
     const call = this.#client.routeStates(new grpc.Metadata({ waitForReady: true }));
@@ -177,8 +179,11 @@ export class Router {
         const { revision, heartbeatInterval } = message.opened;
         this.#expectWithin(2000 * heartbeatInterval.seconds + heartbeatInterval.nanos / 500_000);
         this.revision ||= revision;
-        // Else what has changed since comes next, and only then it may be used.
+        // Else what has changed since comes next. But `Changed` does not say what else
+        // is hidden. A retired set would, and those of our answers are gone with their
+        // stream.
         if (this.revision === revision) this.#tell();
+        else this.#forget();
         break;
       }
       case 'setPart':

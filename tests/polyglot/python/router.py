@@ -52,14 +52,18 @@ class Router:
         self._stub = PresenceRouterServiceStub(channel)
         self._server_names = list(server_names)
         self.revision = ""
+        self._sets = Sets()
         self._forget()
 
     def connect(self) -> None:
         """Opens the stream; again, when it has ended.
 
-        Answers outlive their stream, for the daemon says what has changed since
-        the revision that we resume from. Sets do not.
+        Answers outlive their stream if nothing has changed since. Sets do not.
         """
+        if self._sets.are_edited():
+            # Who went over from one list to another is in neither by now, and no
+            # `Changed` would name them.
+            self._forget()
         self._sets, self._last_id = Sets(), 0
         self._asked: dict[int, list[str]] = {}
         self._requests: queue.SimpleQueue[pb.RouteStatesRequest | None] = queue.SimpleQueue()
@@ -77,6 +81,9 @@ class Router:
         if not resume:
             self.revision = opened.opened.revision
         elif opened.opened.revision != resume:
+            # `Changed` does not say what else is hidden. A retired set would, and
+            # those of our answers are gone with their stream.
+            self._forget()
             self.follow()
 
     def close(self) -> None:

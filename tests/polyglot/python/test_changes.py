@@ -12,7 +12,7 @@ import pytest
 from daemon import LONG, Daemon
 from presence_router.v1 import presence_router_pb2_grpc as services
 from presence_router.v1 import route_states_pb2 as pb
-from presence_router.v1.presence_pb2 import Hide
+from presence_router.v1.presence_pb2 import PRESENCE_FIELD_STATUS_MSG, Hide
 from presence_router.v1.sets_pb2 import SetExpression, UserList
 from router import FIELDS, NoVerdict, Router
 
@@ -54,6 +54,21 @@ def test_a_restart_is_survived(start: Callable[[str], Daemon], connect: Connect)
     assert router.revision != before
     audience = router.audiences([ANN])[ANN]
     assert SUE in audience and JOE not in audience
+
+
+def test_a_hide_of_meanwhile_is_known(start: Callable[[str], Daemon], connect: Connect) -> None:
+    daemon = start(shown_to(JOE))
+    router, other = (connect(daemon, ["example.org"]) for _ in range(2))
+    assert not router.audiences([ANN])[ANN].hidden(JOE, "online")
+
+    router.close()
+    hide = f'{{"name": "h", "hide": {{"from": "{ANN}", "to": "{JOE}", "fields": ["status_msg"]}}}}'
+    daemon.reload(shown_to(JOE).replace("]}", f", {hide}]}}"))
+    other.follow()
+    router.connect()
+    assert router.revision == other.revision
+    audience = router.audiences([ANN])[ANN]
+    assert JOE in audience and audience.hidden(JOE, "online") == {PRESENCE_FIELD_STATUS_MSG}
 
 
 # --- what no daemon sends at will
@@ -153,6 +168,33 @@ def test_a_retired_set_voids_answers(scripted: Any) -> None:
     assert JOE in router.audiences([ANN])[ANN]
     router.follow()
     assert SUE in router.audiences([ANN])[ANN]
+
+
+def test_a_stream_that_ends_amid_edits_voids_answers(scripted: Any) -> None:
+    router = scripted(
+        opened(),
+        [*defined(1, JOE), delivered(1, 1)],
+        # Joe goes over to another list, which the stream does not come to.
+        [
+            told(set_edit=pb.SetEdit(id=1, removed=[JOE])),
+            told(interest_answer=pb.InterestAnswer(query_id=2, revision="e:1")),
+        ],
+        opened(),
+        [*defined(1, JOE), delivered(1, 1)],
+    )
+    assert JOE in router.audiences([ANN])[ANN]
+    router.interest(SUE)
+    router.close()
+    router.connect()
+    assert JOE in router.audiences([ANN])[ANN]
+
+
+def test_an_answer_outlives_a_stream_if_nothing_changes(scripted: Any) -> None:
+    router = scripted(opened(), [*defined(1, JOE), delivered(1, 1)], opened())
+    assert JOE in router.audiences([ANN])[ANN]
+    router.close()
+    router.connect()
+    assert JOE in router.audiences([ANN])[ANN]
 
 
 def test_an_answer_is_remembered_until_then(scripted: Any) -> None:
