@@ -12,6 +12,7 @@ import { Daemon, openRouter } from './daemon.mjs';
 import { FIELDS } from './router.mjs';
 
 const [ANN, JOE, SUE] = ['@ann:example.org', '@joe:example.org', '@sue:example.org'];
+const ANY = '@any:example.org';
 
 const shownTo = (recipient) =>
   JSON.stringify({ rules: [{ name: 'r', allow: { from: ANN, to: recipient } }] });
@@ -29,6 +30,15 @@ test('a reload is followed', async (t) => {
   await expect(router, SUE, JOE);
   assert.ok((await router.interest(SUE)).has(ANN));
   assert.ok(!(await router.interest(JOE)).has(ANN));
+});
+
+test('an end is heard of by who only asks', async (t) => {
+  const daemon = await Daemon.serving(t, shownTo(JOE));
+  const router = await openRouter(t, daemon.address, ['example.org']);
+  await expect(router, JOE, SUE);
+  await Promise.all([assert.rejects(router.follow()), daemon.end('SIGKILL')]);
+  await assert.rejects(router.audiences([ANN]));
+  await daemon.start(shownTo(JOE));
 });
 
 test('a restart is survived', async (t) => {
@@ -184,7 +194,8 @@ test('a hide is kept, and an unknown field hides all', async (t) => {
     fields,
     unlessPresence,
   });
-  const hides = [hide(JOE, [2], ['online']), hide(SUE, [2, 99])];
+  // None is not allowed, and so is not understood.
+  const hides = [hide(JOE, [2], ['online']), hide(SUE, [2, 99]), hide(ANY, [])];
   const router = await scripted(t, opened(), [
     ...defined(1, JOE, SUE),
     delivered(1, 1, ...hides),
@@ -193,6 +204,7 @@ test('a hide is kept, and an unknown field hides all', async (t) => {
   assert.deepEqual(audience.hidden(JOE, 'online'), []);
   assert.deepEqual(audience.hidden(JOE, 'busy'), ['PRESENCE_FIELD_STATUS_MSG']);
   assert.deepEqual(audience.hidden(SUE, 'online'), FIELDS);
+  assert.deepEqual(audience.hidden(ANY, 'online'), FIELDS);
 });
 
 test('an unknown message ends the stream', async (t) => {

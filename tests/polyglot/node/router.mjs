@@ -37,13 +37,17 @@ class Answer {
     return other !== this.#user && this.#set(other);
   }
 
-  /** Fields that must not be shown between the two. An unknown one hides all. */
+  /**
+   * Fields that must not be shown between the two. An unknown one hides all, and so
+   * does a hide without any, which a later version may send.
+   */
   hidden(other, presence) {
     const hides = this.#hides.filter(
       ({ users, hide }) => users(other) && !hide.unlessPresence.includes(presence),
     );
-    const fields = new Set(hides.flatMap(({ hide }) => hide.fields));
-    return [...fields].every((field) => FIELDS.includes(field)) ? [...fields] : FIELDS;
+    const known = ({ hide: { fields } }) =>
+      fields.length > 0 && fields.every((field) => FIELDS.includes(field));
+    return hides.every(known) ? [...new Set(hides.flatMap(({ hide }) => hide.fields))] : FIELDS;
   }
 }
 
@@ -100,6 +104,7 @@ export class Router {
   async audiences(senders) {
     // Something may change while we ask, and void what we had.
     for (;;) {
+      if (this.#ended) throw this.#ended;
       const unknown = senders.filter((user) => !this.#audiences.has(user));
       if (unknown.length === 0) return senders.map((user) => this.#audiences.get(user));
       const states = unknown.map((userId) => ({ userId }));
@@ -109,6 +114,7 @@ export class Router {
 
   /** Whose presence this user may see. */
   async interest(recipient) {
+    if (this.#ended) throw this.#ended;
     while (!this.#interests.has(recipient)) {
       await this.#ask([recipient], (id) => ({ interest: { queryId: id, userId: recipient } }));
     }

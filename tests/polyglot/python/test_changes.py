@@ -3,6 +3,7 @@ that the contract has for changes, those included that no daemon sends yet.
 """
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -17,6 +18,7 @@ from presence_router.v1.sets_pb2 import SetExpression, UserList
 from router import FIELDS, NoVerdict, Router
 
 ANN, JOE, SUE = "@ann:example.org", "@joe:example.org", "@sue:example.org"
+ANY = "@any:example.org"
 
 
 def shown_to(recipient: str) -> str:
@@ -37,6 +39,23 @@ def test_a_reload_is_followed(start: Callable[[str], Daemon], connect: Connect) 
     audience = router.audiences([ANN])[ANN]
     assert SUE in audience and JOE not in audience
     assert ANN in router.interest(SUE) and ANN not in router.interest(JOE)
+
+
+def test_a_reload_is_heard_of_by_who_only_asks(
+    start: Callable[[str], Daemon], connect: Connect
+) -> None:
+    daemon = start(shown_to(JOE))
+    router = connect(daemon, ["example.org"])
+    assert JOE in router.audiences([ANN])[ANN]
+    daemon.reload(shown_to(SUE))
+    until = time.monotonic() + LONG / 10
+    while JOE in router.audiences([ANN])[ANN]:
+        assert time.monotonic() < until
+    daemon.end(signal.SIGKILL)
+    with pytest.raises((grpc.RpcError, NoVerdict)):
+        while True:
+            assert SUE in router.audiences([ANN])[ANN]
+            assert time.monotonic() < until
 
 
 def test_a_restart_is_survived(start: Callable[[str], Daemon], connect: Connect) -> None:
@@ -207,12 +226,15 @@ def test_a_hide_is_kept_and_an_unknown_field_hides_all(scripted: Any) -> None:
     hides = [
         Hide(users=users(JOE), fields=[2], unless_presence=["online"]),
         Hide(users=users(SUE), fields=[2, 99]),
+        # None is not allowed, and so is not understood.
+        Hide(users=users(ANY)),
     ]
-    router = scripted(opened(), [*defined(1, JOE, SUE), delivered(1, 1, *hides)])
+    router = scripted(opened(), [*defined(1, JOE, SUE, ANY), delivered(1, 1, *hides)])
     audience = router.audiences([ANN])[ANN]
     assert audience.hidden(JOE, "online") == set()
     assert audience.hidden(JOE, "busy") == {2}
     assert audience.hidden(SUE, "online") == FIELDS
+    assert audience.hidden(ANY, "online") == FIELDS
 
 
 def test_an_unknown_message_ends_the_stream(scripted: Any) -> None:
