@@ -10,6 +10,7 @@ from conftest import World, start_world
 from matrix import POLL, User
 from policies import allow
 from presence_router import follow
+from synapse.module_api import UserID
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +185,19 @@ def test_everybody_is_sent_after_an_outage_or_a_reset() -> None:
     assert play(away, Api(), ANN) == [everybody]
     assert play([("connected", "", None), ("reset", "", None)], Api(), ANN) == [everybody]
     assert play([("connected", "", None)], Api(), ANN) == []
+
+
+def test_who_is_no_user_costs_nobody_else() -> None:
+    class Strict(Api):
+        async def set_presence_for_users(self, users: dict[str, Any]) -> None:
+            # As Synapse does, after it has stored them.
+            for user_id in users:
+                UserID.from_string(user_id)
+            await super().set_presence_for_users(users)
+
+    everybody = {"@ann:test": ("online", "hi"), "@db:test": ("online", "stored")}
+    foe = ("foe:there", "online", None)
+    assert play([("reset", "", None)], Strict(), ANN, foe) == [everybody]
 
 
 def test_only_who_writes_presence_sends_any() -> None:

@@ -175,8 +175,13 @@ class Follower:
 
     async def _send_some(self) -> int:
         some = [self._senders.popitem()[0] for _ in range(min(_BATCH, len(self._senders)))]
-        # As they are now: who went offline meanwhile has told so.
-        states = {user_id: self._seen[user_id] for user_id in some if self._shows(user_id)}
+        # As they are now: who went offline meanwhile has told so. Other servers send
+        # presence of what is no user, and Synapse keeps that, but would refuse all.
+        states = {
+            user_id: self._seen[user_id]
+            for user_id in some
+            if self._shows(user_id) and user_id.startswith("@")
+        }
         if states:
             await self._api.set_presence_for_users(states)
             metrics.FOLLOWED.labels("senders").inc(len(states))
