@@ -173,6 +173,24 @@ def test_who_is_offline_is_not_sent_again() -> None:
     assert play([gained([BOB], None)], Api(), BOB) == []
 
 
+def test_what_a_user_has_just_set_is_not_undone() -> None:
+    # Synapse has it, and is still writing it: no callback has seen it yet.
+    now = {"@ann:test": ("unavailable", "new"), "@joe:test": ("offline", None)}
+
+    class Handler:
+        async def current_state_for_users(self, users: list[str]) -> dict[str, Any]:
+            states = {user: now[user] for user in users}
+            return {
+                user: SimpleNamespace(state=state, status_msg=text)
+                for user, (state, text) in states.items()
+            }
+
+    api = Api()
+    api._hs = SimpleNamespace(get_presence_handler=Handler)  # type: ignore[attr-defined]
+    sent = play([gained([ANN, JOE], None)], api, ANN, JOE)
+    assert sent == [{"@ann:test": ("unavailable", "new")}]
+
+
 def test_changes_are_coalesced() -> None:
     changes = [gained([ANN], None), gained([JOE], None), gained([ANN, JOE], None)]
     sent = play(changes, Api(), ANN, JOE)

@@ -173,14 +173,31 @@ class Follower:
         finally:
             self._sending = False
 
+    async def _current(self, user_ids: list[str]) -> dict[str, tuple[str, str | None]]:
+        """Their states as Synapse has them at this moment.
+
+        The callbacks see a state once it is in the database. To send again what they
+        saw before would undo one that is on its way there, status text and all.
+        """
+        try:
+            # No part of the module API; a test says with which versions of Synapse it
+            # is as `set_presence_for_users` itself does.
+            handler = self._api._hs.get_presence_handler()
+            found = await handler.current_state_for_users(user_ids)
+        except AttributeError:
+            return {user_id: self._seen[user_id] for user_id in user_ids}
+        return {user_id: (state.state, state.status_msg) for user_id, state in found.items()}
+
     async def _send_some(self) -> int:
         some = [self._senders.popitem()[0] for _ in range(min(_BATCH, len(self._senders)))]
-        # As they are now: who went offline meanwhile has told so. Other servers send
-        # presence of what is no user, and Synapse keeps that, but would refuse all.
+        # Other servers send presence of what is no user, and Synapse keeps that, but
+        # would refuse all.
+        shown = [user_id for user_id in some if self._shows(user_id) and user_id.startswith("@")]
+        # Who went offline meanwhile has told so, or is about to.
         states = {
-            user_id: self._seen[user_id]
-            for user_id in some
-            if self._shows(user_id) and user_id.startswith("@")
+            user_id: state
+            for user_id, state in (await self._current(shown)).items()
+            if state[0] != _OFFLINE
         }
         if states:
             await self._api.set_presence_for_users(states)
