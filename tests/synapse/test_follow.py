@@ -205,17 +205,23 @@ def test_everybody_is_sent_after_an_outage_or_a_reset() -> None:
     assert play([("connected", "", None)], Api(), ANN) == []
 
 
-def test_who_is_no_user_costs_nobody_else() -> None:
+def test_who_is_refused_costs_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
     class Strict(Api):
         async def set_presence_for_users(self, users: dict[str, Any]) -> None:
             # As Synapse does, after it has stored them.
             for user_id in users:
                 UserID.from_string(user_id)
+            # As a database does: there may be anything in a state from elsewhere.
+            if "@foe:there" in users:
+                raise OverflowError
             await super().set_presence_for_users(users)
 
-    everybody = {"@ann:test": ("online", "hi"), "@db:test": ("online", "stored")}
-    foe = ("foe:there", "online", None)
-    assert play([("reset", "", None)], Strict(), ANN, foe) == [everybody]
+    crowd = [(f"@user{i}:test", "online", None) for i in range(30)]
+    foes = [(f"foe{i}:there", "online", None) for i in range(30)]
+    states = [*crowd, *foes, ("@foe:there", "online", None)]
+    sent = play([gained(states, None)], Strict(), *states)
+    assert sorted(user for some in sent for user in some) == sorted(user for user, *_ in crowd)
+    assert caplog.text.count("could not be sent again") == 1
 
 
 def test_only_who_writes_presence_sends_any() -> None:
