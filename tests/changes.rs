@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use presence_router_client::{ChangeEvent, Changes, RouteStates};
 use presence_router_proto::v1::StateBatch;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
@@ -135,6 +136,8 @@ async fn follow(
     let mut memory = Memory::open(daemon.client(), server_names, budget, everybody()).await;
     memory.ask(&daemon.revision()).await;
     compare(&memory, &document(&policy, &members), server_names);
+    let mut rust = Rust::open(&daemon, server_names).await;
+    rust.compare(&daemon, &document(&policy, &members), server_names).await;
     for step in steps {
         let old = document(&policy, &members);
         match &step {
@@ -168,6 +171,7 @@ async fn follow(
         let (revision, new) = (daemon.revision(), document(&policy, &members));
         let [shown, hidden] =
             [(&new, &old), (&old, &new)].map(|(one, other)| flipped(one, other, server_names));
+        rust.hear(&revision, [&shown, &hidden], matches!(step, Step::Edits(_))).await;
         match (memory.hear(&revision).await, step) {
             (Heard::Changed([gained, lost]), Step::Edits(revisions)) if revisions.len() == 1 => {
                 assert_eq!((gained, lost), (shown, hidden));
@@ -182,6 +186,51 @@ async fn follow(
         }
         memory.ask(&revision).await;
         compare(&memory, &new, server_names);
+        rust.compare(&daemon, &new, server_names).await;
+    }
+}
+
+/// The Rust client, which asks again each time, and follows changes.
+struct Rust {
+    stream: RouteStates,
+    changes: Changes,
+}
+
+impl Rust {
+    async fn open(daemon: &Daemon, server_names: &[String]) -> Self {
+        let client = daemon.rust_client(server_names);
+        let mut changes = client.watch_changes();
+        let connected = changes.next().await;
+        assert!(matches!(connected, Some(ChangeEvent::Connected { .. })), "{connected:?}");
+        Self { stream: client.route_states(), changes }
+    }
+
+    async fn compare(&self, daemon: &Daemon, document: &Document, server_names: &[String]) {
+        let users = everybody();
+        let said = ways::router(&self.stream, &users, Some(&daemon.revision())).await;
+        assert_eq!(said, ways::oracle(document, server_names, &users));
+    }
+
+    async fn hear(
+        &mut self,
+        revision: &str,
+        flipped: [&BTreeSet<(String, String)>; 2],
+        exact: bool,
+    ) {
+        let event = self.changes.next().await;
+        let Some(ChangeEvent::Changed(changed)) = event else { panic!("not expected: {event:?}") };
+        assert_eq!(changed.revision, revision);
+        for (products, flipped) in [&changed.gained, &changed.lost].into_iter().zip(flipped) {
+            for (sender, recipient) in flipped {
+                assert!(products.iter().any(|product| product.contains(sender, recipient)));
+            }
+            let users = everybody();
+            let pairs = users.iter().flat_map(|one| users.iter().map(move |other| (one, other)));
+            for (one, other) in pairs.filter(|_| exact) {
+                let told = products.iter().any(|product| product.contains(one, other));
+                assert_eq!(told, flipped.contains(&(one.clone(), other.clone())));
+            }
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub trait PresenceRouter: fmt::Debug + Send + Sync {
 
     /// Who gains and who loses sight of whom from here on, for ever.
     ///
+    /// Not enough to keep answers by: that something else is hidden is not told, and
+    /// one that is under way may be of before a change that was told already.
+    ///
     /// Must be called within a tokio runtime.
     fn changes(&self) -> Changes;
 }

@@ -105,6 +105,18 @@ def test_a_daemon_that_dies_between_the_questions_costs_nobody_their_sync(
         daemon.start()
 
 
+def test_a_state_that_no_set_can_hold_costs_nobody_their_sync(daemon: Daemon) -> None:
+    daemon.apply([allow("everyone", [BOB, EVE])])
+    loaded = Loaded(SERVER, address=daemon.address, all_users="auto")
+    # Synapse keeps what a remote server sends, even if its database refuses it.
+    broken: Any = ["no text"]
+    states = [*STATES, state("@foe:there", broken)]
+    ours, theirs = context(), context()
+    assert loaded.interest(BOB, ours) == loaded.interest(EVE, theirs) == PRESENCE_ALL_USERS
+    assert loaded.route(states, ours) == {BOB: set(STATES)}
+    assert loaded.route(states) == {BOB: {STATES[0], STATES[2]}, EVE: set(STATES)}
+
+
 def test_promises_are_kept_once_and_for_an_hour_at_most() -> None:
     now = [0.0]
     promises = Promises(lambda: now[0])

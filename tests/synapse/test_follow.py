@@ -10,6 +10,7 @@ from conftest import World, start_world
 from matrix import POLL, User
 from policies import allow
 from presence_router import follow
+from synapse.module_api import UserID
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,24 @@ def test_who_is_offline_is_not_sent_again() -> None:
     assert play([gained([BOB], None)], Api(), BOB) == []
 
 
+def test_what_a_user_has_just_set_is_not_undone() -> None:
+    # Synapse has it, and is still writing it: no callback has seen it yet.
+    now = {"@ann:test": ("unavailable", "new"), "@joe:test": ("offline", None)}
+
+    class Handler:
+        async def current_state_for_users(self, users: list[str]) -> dict[str, Any]:
+            states = {user: now[user] for user in users}
+            return {
+                user: SimpleNamespace(state=state, status_msg=text)
+                for user, (state, text) in states.items()
+            }
+
+    api = Api()
+    api._hs = SimpleNamespace(get_presence_handler=Handler)  # type: ignore[attr-defined]
+    sent = play([gained([ANN, JOE], None)], api, ANN, JOE)
+    assert sent == [{"@ann:test": ("unavailable", "new")}]
+
+
 def test_changes_are_coalesced() -> None:
     changes = [gained([ANN], None), gained([JOE], None), gained([ANN, JOE], None)]
     sent = play(changes, Api(), ANN, JOE)
@@ -184,6 +203,25 @@ def test_everybody_is_sent_after_an_outage_or_a_reset() -> None:
     assert play(away, Api(), ANN) == [everybody]
     assert play([("connected", "", None), ("reset", "", None)], Api(), ANN) == [everybody]
     assert play([("connected", "", None)], Api(), ANN) == []
+
+
+def test_who_is_refused_costs_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    class Strict(Api):
+        async def set_presence_for_users(self, users: dict[str, Any]) -> None:
+            # As Synapse does, after it has stored them.
+            for user_id in users:
+                UserID.from_string(user_id)
+            # As a database does: there may be anything in a state from elsewhere.
+            if "@foe:there" in users:
+                raise OverflowError
+            await super().set_presence_for_users(users)
+
+    crowd = [(f"@user{i}:test", "online", None) for i in range(30)]
+    foes = [(f"foe{i}:there", "online", None) for i in range(30)]
+    states = [*crowd, *foes, ("@foe:there", "online", None)]
+    sent = play([gained(states, None)], Strict(), *states)
+    assert sorted(user for some in sent for user in some) == sorted(user for user, *_ in crowd)
+    assert caplog.text.count("could not be sent again") == 1
 
 
 def test_only_who_writes_presence_sends_any() -> None:

@@ -17,6 +17,7 @@ from policies import allow, deny, hide
 from prometheus_client import REGISTRY
 from synapse.logging.context import LoggingContext, current_context
 from synapse.metrics import RegistryProxy
+from synapse.module_api import ModuleApi
 from synapse.storage.databases.main.presence import PresenceStore
 
 pytestmark = pytest.mark.smoke
@@ -129,6 +130,15 @@ def test_synapse_still_misses_some_when_it_reads_everybody() -> None:
     # may be `auto` by itself; bench_all.py says how many it misses.
     source = inspect.getsource(PresenceStore.get_presence_for_all_users)
     assert "offset += limit" in source and 'orderby="stream_id"' in source, RUNS
+
+
+def test_what_sets_presence_asks_for_the_current_one_as_we_do() -> None:
+    source = inspect.getsource(ModuleApi.set_presence_for_users)
+    tree = ast.parse(textwrap.dedent(source))
+    lines = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Assign)]
+    assert "presence_handler = self._hs.get_presence_handler()" in lines, RUNS
+    current = "states = await presence_handler.current_state_for_users(users.keys())"
+    assert current in lines, RUNS
 
 
 def test_the_table_of_presences_has_the_columns_that_we_read() -> None:

@@ -25,6 +25,10 @@ const MAX_DEPTH: usize = 256;
 /// Steps that it takes to evaluate a set. More than a policy has groups.
 const MAX_STEPS: u64 = 1 << 22;
 
+/// Users that were edited after which sets forget what lists were: each may keep a
+/// copy of a chunk of its list.
+const MAX_EDITED: usize = 1000;
+
 /// The live sets of a stream.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -37,6 +41,8 @@ pub(super) struct Store {
     budget: Budget,
     /// Edits so far: when a set changed.
     edits: u64,
+    /// Users that were edited since sets forgot what lists were.
+    edited: usize,
 }
 
 /// A list of which parts are still to come.
@@ -66,8 +72,9 @@ struct Entry {
 enum Stored {
     List(List),
     /// With what it is over the lists as they were when it was last checked: an
-    /// edit costs nothing for sets that nobody asks about.
-    Expression(SetExpression, Kind),
+    /// edit costs nothing for sets that nobody asks about. `None`: that was too long
+    /// ago.
+    Expression(SetExpression, Option<Kind>),
 }
 
 /// Bytes of user ids and expressions that are kept.
@@ -98,6 +105,7 @@ impl Store {
             pending: Vec::new(),
             budget: Budget { bound: budget, used: 0 },
             edits: 0,
+            edited: 0,
         }
     }
 
@@ -163,7 +171,7 @@ impl Store {
                 }
                 // Also finds out whether it can be evaluated at all.
                 let kind = self.read(&expression)?;
-                self.keep(id, Stored::Expression(expression, kind), bytes, measure);
+                self.keep(id, Stored::Expression(expression, Some(kind)), bytes, measure);
                 Ok(())
             }
             None => Err(Breach::SetEmpty(id)),
@@ -176,6 +184,7 @@ impl Store {
         let Some(entry) = self.live.get_mut(&id) else { return Err(Breach::EditOfNoList(id)) };
         let Stored::List(list) = &mut entry.content else { return Err(Breach::EditOfNoList(id)) };
         self.edits += 1;
+        self.edited = self.edited.saturating_add(added.len()).saturating_add(removed.len());
         entry.changed_at = self.edits;
         for user in &removed {
             if list.remove(user) {
@@ -226,7 +235,25 @@ impl Store {
                 }
             }
         }
+        if self.edited > MAX_EDITED {
+            self.forget_old();
+        }
         Ok(())
+    }
+
+    /// Makes sets forget what they were over lists that may have been edited since.
+    /// Those that nobody asks about again would keep that for as long as they live,
+    /// and no budget counts it.
+    fn forget_old(&mut self) {
+        self.edited = 0;
+        for entry in self.live.values_mut() {
+            if let Stored::Expression(_, kind) = &mut entry.content
+                && !entry.refers_to.is_empty()
+                && entry.checked_at < self.edits
+            {
+                *kind = None;
+            }
+        }
     }
 
     pub(super) fn retire(&mut self, retired: SetRetired) -> Result<(), Breach> {
@@ -304,13 +331,13 @@ impl Store {
         }
         let stale = match self.live.get(&id) {
             Some(Entry {
-                content: Stored::Expression(expression, _), changed_at: last, ..
-            }) if *last < changed_at => Some(self.read(expression)?),
+                content: Stored::Expression(expression, kind), changed_at: last, ..
+            }) if kind.is_none() || *last < changed_at => Some(self.read(expression)?),
             _ => None,
         };
         let entry = self.live.get_mut(&id).ok_or(Breach::SetUndefined(id))?;
         if let (Stored::Expression(_, kind), Some(fresh)) = (&mut entry.content, stale) {
-            *kind = fresh;
+            *kind = Some(fresh);
         }
         entry.refers_to = refers_to;
         entry.changed_at = changed_at;
@@ -322,7 +349,7 @@ impl Store {
     fn kind(&self, id: u64) -> Option<Kind> {
         Some(match &self.live.get(&id)?.content {
             Stored::List(list) => Kind::Users(list.clone()),
-            Stored::Expression(_, kind) => kind.clone(),
+            Stored::Expression(_, kind) => kind.clone()?,
         })
     }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -47,6 +48,30 @@ func TestAReloadIsFollowed(t *testing.T) {
 	}
 }
 
+func TestAReloadIsHeardOfByWhoOnlyAsks(t *testing.T) {
+	d := startDaemon(t, shownTo(joe))
+	router := openRouter(t, d.connect(), "example.org")
+	expect(t, router, joe, sue)
+	d.reload(shownTo(sue))
+	until := time.Now().Add(5 * time.Second)
+	for is := false; !is; {
+		answers, err := router.Audiences(ann)
+		must(t, err)
+		if is = answers[0].Contains(sue); !is && time.Now().After(until) {
+			t.Fatal("it is not heard of")
+		}
+	}
+	d.end(syscall.SIGKILL)
+	for {
+		if _, err := router.Audiences(ann); err != nil {
+			break
+		} else if time.Now().After(until) {
+			t.Fatal("nothing is known of the end")
+		}
+	}
+	d.start(shownTo(sue))
+}
+
 func TestARestartIsSurvived(t *testing.T) {
 	d := startDaemon(t, shownTo(joe))
 	router := openRouter(t, d.connect(), "example.org")
@@ -66,6 +91,25 @@ func TestARestartIsSurvived(t *testing.T) {
 	expect(t, router, sue, joe)
 }
 
+func TestWhatIsHiddenMeanwhileIsKnown(t *testing.T) {
+	d := startDaemon(t, shownTo(joe))
+	router := openRouter(t, d.connect(), "example.org")
+	other := openRouter(t, d.connect(), "example.org")
+	expect(t, router, joe, sue)
+
+	router.Close()
+	hide := fmt.Sprintf(`, {"name": "h", "hide": {"from": %q, "to": %q, "fields": ["status_msg"]}}]`, ann, joe)
+	d.reload(strings.Replace(shownTo(joe), "]", hide, 1))
+	must(t, other.Follow())
+	must(t, router.Connect(t.Context()))
+	answers, err := router.Audiences(ann)
+	must(t, err)
+	status := pb.PresenceField_PRESENCE_FIELD_STATUS_MSG
+	if hidden := answers[0].Hidden(joe, "online"); len(hidden) != 1 || !hidden[status] {
+		t.Error(hidden)
+	}
+}
+
 // expect checks who may see Ann, and who may not.
 func expect(t *testing.T, router *Router, in, out string) {
 	t.Helper()
@@ -83,6 +127,8 @@ type told = []*pb.RouteStatesResponse
 // script answers each request, Open included, with what a test has written.
 type script struct {
 	pb.UnimplementedPresenceRouterServiceServer
+	// Of one stream after another.
+	taken   sync.Mutex
 	answers []told
 }
 
@@ -91,16 +137,27 @@ func (s *script) RouteStates(stream pb.PresenceRouterService_RouteStatesServer) 
 		if _, err := stream.Recv(); err != nil {
 			return err
 		}
-		if len(s.answers) == 0 {
-			return errors.New("this was not to be asked")
+		answers, err := s.next()
+		if err != nil {
+			return err
 		}
-		for _, message := range s.answers[0] {
+		for _, message := range answers {
 			if err := stream.Send(message); err != nil {
 				return err
 			}
 		}
-		s.answers = s.answers[1:]
 	}
+}
+
+func (s *script) next() (told, error) {
+	s.taken.Lock()
+	defer s.taken.Unlock()
+	if len(s.answers) == 0 {
+		return nil, errors.New("this was not to be asked")
+	}
+	first := s.answers[0]
+	s.answers = s.answers[1:]
+	return first, nil
 }
 
 func scripted(t *testing.T, answers ...told) *Router {
@@ -177,6 +234,34 @@ func TestARetiredSetVoidsAnswers(t *testing.T) {
 	expect(t, router, sue, joe)
 }
 
+func TestAStreamThatEndsAmidEditsVoidsAnswers(t *testing.T) {
+	edit := &pb.RouteStatesResponse_SetEdit{SetEdit: &pb.SetEdit{Id: 1, Removed: []string{joe}}}
+	nobody := &pb.RouteStatesResponse_InterestAnswer{InterestAnswer: &pb.InterestAnswer{QueryId: 2}}
+	router := scripted(t,
+		opened(time.Minute),
+		append(defined(1, joe), delivered(1, 1)),
+		// Joe goes over to another list, which the stream does not come to.
+		told{{Message: edit}, {Message: nobody}},
+		opened(time.Minute),
+		append(defined(1, joe), delivered(1, 1)),
+	)
+	expect(t, router, joe, sue)
+	_, err := router.Interest(sue)
+	must(t, err)
+	router.Close()
+	must(t, router.Connect(t.Context()))
+	expect(t, router, joe, sue)
+}
+
+func TestAnAnswerOutlivesAStreamIfNothingChanges(t *testing.T) {
+	router := scripted(t,
+		opened(time.Minute), append(defined(1, joe), delivered(1, 1)), opened(time.Minute))
+	expect(t, router, joe, sue)
+	router.Close()
+	must(t, router.Connect(t.Context()))
+	expect(t, router, joe, sue)
+}
+
 func TestAnAnswerIsRememberedUntilThen(t *testing.T) {
 	router := scripted(t, opened(time.Minute), append(defined(1, joe), delivered(1, 1)))
 	expect(t, router, joe, sue)
@@ -188,6 +273,9 @@ func TestAHideIsKeptAndAnUnknownFieldHidesAll(t *testing.T) {
 	router := scripted(t, opened(time.Minute), append(defined(1, joe, sue), delivered(1, 1,
 		&pb.Hide{Users: list(joe), Fields: []pb.PresenceField{status}, UnlessPresence: []string{"online"}},
 		&pb.Hide{Users: list(sue), Fields: []pb.PresenceField{status, 99}},
+		// None is not allowed, and so is not understood; nor is this one.
+		&pb.Hide{Users: list("@any:example.org")},
+		&pb.Hide{Users: list("@one:example.org"), Fields: []pb.PresenceField{0}},
 	)))
 	answers, err := router.Audiences(ann)
 	must(t, err)
@@ -197,8 +285,10 @@ func TestAHideIsKeptAndAnUnknownFieldHidesAll(t *testing.T) {
 	if hidden := answers[0].Hidden(joe, "busy"); len(hidden) != 1 || !hidden[status] {
 		t.Error(hidden)
 	}
-	if hidden := answers[0].Hidden(sue, "online"); len(hidden) != 4 {
-		t.Error(hidden)
+	for _, user := range []string{sue, "@any:example.org", "@one:example.org"} {
+		if hidden := answers[0].Hidden(user, "online"); len(hidden) != 4 {
+			t.Error(user, hidden)
+		}
 	}
 }
 

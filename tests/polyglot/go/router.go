@@ -33,7 +33,10 @@ type Router struct {
 	lastID uint64
 	asked  map[uint64][]string
 	stream pb.PresenceRouterService_RouteStatesClient
-	cancel context.CancelCauseFunc
+	// What has come on it, and whether it has ended.
+	responses chan received
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
 	// Two heartbeats without a word end the stream.
 	silence  *time.Timer
 	patience time.Duration
@@ -44,6 +47,11 @@ type Answer struct {
 	user  string
 	set   Set
 	hides []hide
+}
+
+type received struct {
+	message *pb.RouteStatesResponse
+	err     error
 }
 
 type hide struct {
@@ -60,7 +68,8 @@ var errUnreachable = errors.New("two heartbeats are missing")
 
 // NewRouter asks in the name of a homeserver with these server names.
 func NewRouter(connection grpc.ClientConnInterface, serverNames ...string) *Router {
-	r := &Router{client: pb.NewPresenceRouterServiceClient(connection), serverNames: serverNames}
+	client := pb.NewPresenceRouterServiceClient(connection)
+	r := &Router{client: client, serverNames: serverNames, sets: NewSets()}
 	r.forget()
 	return r
 }
@@ -72,15 +81,18 @@ func (a *Answer) Contains(other string) bool {
 }
 
 // Hidden returns the fields that must not be shown between the two. An unknown
-// one hides all.
+// one hides all, and so does a hide without any, which a later version may send.
 func (a *Answer) Hidden(other, presence string) map[pb.PresenceField]bool {
 	hidden := map[pb.PresenceField]bool{}
 	for _, hide := range a.hides {
 		if !hide.users(other) || slices.Contains(hide.UnlessPresence, presence) {
 			continue
 		}
+		if len(hide.Fields) == 0 {
+			return allFields()
+		}
 		for _, field := range hide.Fields {
-			if pb.PresenceField_name[int32(field)] == "" {
+			if field == 0 || pb.PresenceField_name[int32(field)] == "" {
 				return allFields()
 			}
 			hidden[field] = true
@@ -90,17 +102,24 @@ func (a *Answer) Hidden(other, presence string) map[pb.PresenceField]bool {
 }
 
 // Connect opens the stream; again, when it has ended. Answers outlive their
-// stream, for the daemon says what has changed since the revision that we resume
-// from. Sets do not.
+// stream if nothing has changed since. Sets do not.
 func (r *Router) Connect(ctx context.Context) error {
+	if r.sets.AreEdited() {
+		// Who went over from one list to another is in neither by now, and no
+		// Changed would name them.
+		r.forget()
+	}
 	r.sets, r.lastID, r.asked = NewSets(), 0, map[uint64][]string{}
-	ctx, r.cancel = context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	r.ctx, r.cancel = ctx, cancel
 	r.patience = 10 * time.Second
-	r.silence = time.AfterFunc(r.patience, func() { r.cancel(errUnreachable) })
+	r.silence = time.AfterFunc(r.patience, func() { cancel(errUnreachable) })
 	var err error
 	if r.stream, err = r.client.RouteStates(ctx, grpc.WaitForReady(true)); err != nil {
 		return r.end(err)
 	}
+	r.responses = make(chan received, 64)
+	go pump(ctx, r.stream, r.responses)
 	open := &pb.Open{ServerNames: r.serverNames, ResumeRevision: r.Revision}
 	if err := r.send(&pb.RouteStatesRequest{Message: &pb.RouteStatesRequest_Open{Open: open}}); err != nil {
 		return err
@@ -120,6 +139,9 @@ func (r *Router) Connect(ctx context.Context) error {
 		r.Revision = opened.Revision
 	case opened.Revision:
 	default:
+		// Changed does not say what else is hidden. A retired set would, and those
+		// of our answers are gone with their stream.
+		r.forget()
 		return r.Follow()
 	}
 	return nil
@@ -133,6 +155,9 @@ func (r *Router) Close() {
 
 // Audiences answers who may see each of these users, in their order.
 func (r *Router) Audiences(senders ...string) ([]*Answer, error) {
+	if err := r.catchUp(); err != nil {
+		return nil, err
+	}
 	answers := make([]*Answer, len(senders))
 	// Something may change while we ask, and void what we had.
 	for {
@@ -158,6 +183,9 @@ func (r *Router) Audiences(senders ...string) ([]*Answer, error) {
 
 // Interest answers whose presence a user may see.
 func (r *Router) Interest(recipient string) (*Answer, error) {
+	if err := r.catchUp(); err != nil {
+		return nil, err
+	}
 	for r.interests[recipient] == nil {
 		query := &pb.InterestQuery{QueryId: r.nextID(), UserId: recipient}
 		request := &pb.RouteStatesRequest{Message: &pb.RouteStatesRequest_Interest{Interest: query}}
@@ -176,6 +204,16 @@ func (r *Router) Follow() error {
 			return err
 		}
 	}
+}
+
+// catchUp reads what has come: it may void what is remembered, or end the stream.
+func (r *Router) catchUp() error {
+	for r.ctx.Err() == nil && len(r.responses) > 0 {
+		if _, err := r.read(); err != nil {
+			return err
+		}
+	}
+	return context.Cause(r.ctx)
 }
 
 func (r *Router) nextID() uint64 {
@@ -206,18 +244,36 @@ func (r *Router) send(request *pb.RouteStatesRequest) error {
 }
 
 func (r *Router) receive() (*pb.RouteStatesResponse, error) {
-	message, err := r.stream.Recv()
-	if err != nil {
-		if cause := context.Cause(r.stream.Context()); cause != nil {
-			err = cause
+	select {
+	case got := <-r.responses:
+		if got.err != nil {
+			return nil, r.end(got.err)
 		}
-		return nil, r.end(err)
+		r.silence.Reset(r.patience)
+		return got.message, nil
+	case <-r.ctx.Done():
+		return nil, r.end(context.Cause(r.ctx))
 	}
-	r.silence.Reset(r.patience)
-	return message, nil
+}
+
+// pump hands on what comes, so that it can be seen whether something has. When
+// much waits, the daemon does.
+func pump(ctx context.Context, stream pb.PresenceRouterService_RouteStatesClient, responses chan<- received) {
+	for {
+		message, err := stream.Recv()
+		select {
+		case responses <- received{message, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 func (r *Router) end(why error) error {
+	r.cancel(why)
 	r.Close()
 	return why
 }

@@ -87,6 +87,9 @@ func (s *Sets) Changed() {
 	clear(s.added)
 }
 
+// AreEdited tells whether edits wait for their Changed.
+func (s *Sets) AreEdited() bool { return len(s.added) > 0 }
+
 // Retire drops a set. Answers that use it are void.
 func (s *Sets) Retire(id uint64) {
 	delete(s.complete, id)

@@ -12,6 +12,7 @@ import { Daemon, openRouter } from './daemon.mjs';
 import { FIELDS } from './router.mjs';
 
 const [ANN, JOE, SUE] = ['@ann:example.org', '@joe:example.org', '@sue:example.org'];
+const ANY = '@any:example.org';
 
 const shownTo = (recipient) =>
   JSON.stringify({ rules: [{ name: 'r', allow: { from: ANN, to: recipient } }] });
@@ -31,6 +32,15 @@ test('a reload is followed', async (t) => {
   assert.ok(!(await router.interest(JOE)).has(ANN));
 });
 
+test('an end is heard of by who only asks', async (t) => {
+  const daemon = await Daemon.serving(t, shownTo(JOE));
+  const router = await openRouter(t, daemon.address, ['example.org']);
+  await expect(router, JOE, SUE);
+  await Promise.all([assert.rejects(router.follow()), daemon.end('SIGKILL')]);
+  await assert.rejects(router.audiences([ANN]));
+  await daemon.start(shownTo(JOE));
+});
+
 test('a restart is survived', async (t) => {
   const daemon = await Daemon.serving(t, shownTo(JOE));
   const router = await openRouter(t, daemon.address, ['example.org']);
@@ -45,6 +55,23 @@ test('a restart is survived', async (t) => {
   await router.connect();
   assert.notEqual(router.revision, before);
   await expect(router, SUE, JOE);
+});
+
+test('what is hidden meanwhile is known', async (t) => {
+  const daemon = await Daemon.serving(t, shownTo(JOE));
+  const router = await openRouter(t, daemon.address, ['example.org']);
+  const other = await openRouter(t, daemon.address, ['example.org']);
+  await expect(router, JOE, SUE);
+
+  router.close();
+  const changed = other.follow();
+  const policy = JSON.parse(shownTo(JOE));
+  policy.rules.push({ name: 'h', hide: { from: ANN, to: JOE, fields: ['status_msg'] } });
+  daemon.reload(JSON.stringify(policy));
+  await changed;
+  await router.connect();
+  const [audience] = await router.audiences([ANN]);
+  assert.deepEqual(audience.hidden(JOE, 'online'), ['PRESENCE_FIELD_STATUS_MSG']);
 });
 
 async function expect(router, inside, outside) {
@@ -130,6 +157,31 @@ test('a retired set voids answers', async (t) => {
   await expect(router, SUE, JOE);
 });
 
+test('a stream that ends amid edits voids answers', async (t) => {
+  const router = await scripted(
+    t,
+    opened(),
+    [...defined(1, JOE), delivered(1, 1)],
+    // Joe goes over to another list, which the stream does not come to.
+    [{ setEdit: { id: 1, removed: [JOE] } }, { interestAnswer: { queryId: 2, revision: 'e:1' } }],
+    opened(),
+    [...defined(1, JOE), delivered(1, 1)],
+  );
+  await expect(router, JOE, SUE);
+  await router.interest(SUE);
+  router.close();
+  await router.connect();
+  await expect(router, JOE, SUE);
+});
+
+test('an answer outlives a stream if nothing changes', async (t) => {
+  const router = await scripted(t, opened(), [...defined(1, JOE), delivered(1, 1)], opened());
+  await expect(router, JOE, SUE);
+  router.close();
+  await router.connect();
+  await expect(router, JOE, SUE);
+});
+
 test('an answer is remembered until then', async (t) => {
   const router = await scripted(t, opened(), [...defined(1, JOE), delivered(1, 1)]);
   await expect(router, JOE, SUE);
@@ -142,7 +194,8 @@ test('a hide is kept, and an unknown field hides all', async (t) => {
     fields,
     unlessPresence,
   });
-  const hides = [hide(JOE, [2], ['online']), hide(SUE, [2, 99])];
+  // None is not allowed, and so is not understood.
+  const hides = [hide(JOE, [2], ['online']), hide(SUE, [2, 99]), hide(ANY, [])];
   const router = await scripted(t, opened(), [
     ...defined(1, JOE, SUE),
     delivered(1, 1, ...hides),
@@ -151,6 +204,7 @@ test('a hide is kept, and an unknown field hides all', async (t) => {
   assert.deepEqual(audience.hidden(JOE, 'online'), []);
   assert.deepEqual(audience.hidden(JOE, 'busy'), ['PRESENCE_FIELD_STATUS_MSG']);
   assert.deepEqual(audience.hidden(SUE, 'online'), FIELDS);
+  assert.deepEqual(audience.hidden(ANY, 'online'), FIELDS);
 });
 
 test('an unknown message ends the stream', async (t) => {

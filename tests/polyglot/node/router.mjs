@@ -37,13 +37,17 @@ class Answer {
     return other !== this.#user && this.#set(other);
   }
 
-  /** Fields that must not be shown between the two. An unknown one hides all. */
+  /**
+   * Fields that must not be shown between the two. An unknown one hides all, and so
+   * does a hide without any, which a later version may send.
+   */
   hidden(other, presence) {
     const hides = this.#hides.filter(
       ({ users, hide }) => users(other) && !hide.unlessPresence.includes(presence),
     );
-    const fields = new Set(hides.flatMap(({ hide }) => hide.fields));
-    return [...fields].every((field) => FIELDS.includes(field)) ? [...fields] : FIELDS;
+    const known = ({ hide: { fields } }) =>
+      fields.length > 0 && fields.every((field) => FIELDS.includes(field));
+    return hides.every(known) ? [...new Set(hides.flatMap(({ hide }) => hide.fields))] : FIELDS;
   }
 }
 
@@ -58,7 +62,7 @@ export class Router {
   #interests = new Map(); // by recipient
   // Of the stream.
   #call;
-  #sets;
+  #sets = new Sets();
   #asked; // by id: whom the request is about, and whom to tell
   #lastId;
   #waiting; // for the stream to be open, then for changes
@@ -71,11 +75,13 @@ export class Router {
   }
 
   /**
-   * Opens the stream; again, when it has ended. Answers outlive their stream, for
-   * the daemon says what has changed since the revision that we resume from. Sets
-   * do not.
+   * Opens the stream; again, when it has ended. Answers outlive their stream if
+   * nothing has changed since. Sets do not.
    */
   async connect() {
+    // Who went over from one list to another is in neither by now, and no `Changed`
+    // would name them.
+    if (this.#sets.areEdited()) this.#forget();
     [this.#sets, this.#asked, this.#lastId] = [new Sets(), new Map(), 0];
     [this.#waiting, this.#ended] = [[], undefined];
     const call = this.#client.routeStates(new grpc.Metadata({ waitForReady: true }));
@@ -98,6 +104,7 @@ export class Router {
   async audiences(senders) {
     // Something may change while we ask, and void what we had.
     for (;;) {
+      if (this.#ended) throw this.#ended;
       const unknown = senders.filter((user) => !this.#audiences.has(user));
       if (unknown.length === 0) return senders.map((user) => this.#audiences.get(user));
       const states = unknown.map((userId) => ({ userId }));
@@ -107,6 +114,7 @@ export class Router {
 
   /** Whose presence this user may see. */
   async interest(recipient) {
+    if (this.#ended) throw this.#ended;
     while (!this.#interests.has(recipient)) {
       await this.#ask([recipient], (id) => ({ interest: { queryId: id, userId: recipient } }));
     }
@@ -177,8 +185,11 @@ export class Router {
         const { revision, heartbeatInterval } = message.opened;
         this.#expectWithin(2000 * heartbeatInterval.seconds + heartbeatInterval.nanos / 500_000);
         this.revision ||= revision;
-        // Else what has changed since comes next, and only then it may be used.
+        // Else what has changed since comes next. But `Changed` does not say what else
+        // is hidden. A retired set would, and those of our answers are gone with their
+        // stream.
         if (this.revision === revision) this.#tell();
+        else this.#forget();
         break;
       }
       case 'setPart':

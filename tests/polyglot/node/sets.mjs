@@ -63,6 +63,11 @@ export class Sets {
     this.#added.clear();
   }
 
+  /** Whether edits wait for their `Changed`. */
+  areEdited() {
+    return this.#added.size > 0;
+  }
+
   /** Drops a set. Answers that use it are void. */
   retire(id) {
     for (const sets of [this.#complete, this.#lists, this.#added]) sets.delete(id);

@@ -35,14 +35,14 @@ class Answer:
         return other != self.user and self._contains(other)
 
     def hidden(self, other: str, presence: str) -> frozenset[int]:
-        """Fields that must not be shown between the two. An unknown one hides all."""
-        fields = {
-            what
-            for contains, hide in self._hides
-            if contains(other) and presence not in hide.unless_presence
-            for what in hide.fields
-        }
-        return frozenset(fields) if fields <= FIELDS else FIELDS
+        """Fields that must not be shown between the two. An unknown one hides all,
+        and so does a hide without any, which a later version may send."""
+        hidden: frozenset[int] = frozenset()
+        for contains, hide in self._hides:
+            if contains(other) and presence not in hide.unless_presence:
+                fields = frozenset(hide.fields)
+                hidden |= fields if fields and fields <= FIELDS else FIELDS
+        return hidden
 
 
 class Router:
@@ -52,16 +52,21 @@ class Router:
         self._stub = PresenceRouterServiceStub(channel)
         self._server_names = list(server_names)
         self.revision = ""
+        self._sets = Sets()
         self._forget()
 
     def connect(self) -> None:
         """Opens the stream; again, when it has ended.
 
-        Answers outlive their stream, for the daemon says what has changed since
-        the revision that we resume from. Sets do not.
+        Answers outlive their stream if nothing has changed since. Sets do not.
         """
+        if self._sets.are_edited():
+            # Who went over from one list to another is in neither by now, and no
+            # `Changed` would name them.
+            self._forget()
         self._sets, self._last_id = Sets(), 0
         self._asked: dict[int, list[str]] = {}
+        self._ended: Exception | None = None
         self._requests: queue.SimpleQueue[pb.RouteStatesRequest | None] = queue.SimpleQueue()
         self._responses: queue.SimpleQueue[pb.RouteStatesResponse | Exception] = queue.SimpleQueue()
         self._call = self._stub.RouteStates(iter(self._requests.get, None), wait_for_ready=True)
@@ -77,6 +82,9 @@ class Router:
         if not resume:
             self.revision = opened.opened.revision
         elif opened.opened.revision != resume:
+            # `Changed` does not say what else is hidden. A retired set would, and
+            # those of our answers are gone with their stream.
+            self._forget()
             self.follow()
 
     def close(self) -> None:
@@ -87,6 +95,7 @@ class Router:
     def audiences(self, senders: Iterable[str]) -> dict[str, Answer]:
         """Who may see each of these users."""
         senders = list(senders)
+        self._catch_up()
         # Something may change while we ask, and void what we had.
         while unknown := [user for user in senders if user not in self._audiences]:
             states = [PresenceState(user_id=user) for user in unknown]
@@ -95,6 +104,7 @@ class Router:
 
     def interest(self, recipient: str) -> Answer:
         """Whose presence this user may see."""
+        self._catch_up()
         while recipient not in self._interests:
             query = pb.InterestQuery(query_id=self._next_id(), user_id=recipient)
             self._wait([recipient], interest=query)
@@ -105,6 +115,13 @@ class Router:
         while self._read() not in ("changed", "reset"):
             pass
         return self.revision
+
+    def _catch_up(self) -> None:
+        """Reads what has come: it may void what is remembered, or end the stream."""
+        if self._ended:
+            raise self._ended
+        while not self._responses.empty():
+            self._read()
 
     def _next_id(self) -> int:
         self._last_id += 1
@@ -130,6 +147,7 @@ class Router:
 
     def _end(self, why: Exception) -> Exception:
         self.close()
+        self._ended = why
         return why
 
     def _read(self) -> str:

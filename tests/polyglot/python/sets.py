@@ -62,6 +62,10 @@ class Sets:
             self._lists[set_id] |= users
         self._added.clear()
 
+    def are_edited(self) -> bool:
+        """Whether edits wait for their `Changed`."""
+        return bool(self._added)
+
     def retire(self, set_id: int) -> None:
         """Drops a set. Answers that use it are void."""
         for sets in (self._complete, self._lists, self._added):

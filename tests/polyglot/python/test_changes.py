@@ -3,6 +3,7 @@ that the contract has for changes, those included that no daemon sends yet.
 """
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 from daemon import LONG, Daemon
 from presence_router.v1 import presence_router_pb2_grpc as services
 from presence_router.v1 import route_states_pb2 as pb
-from presence_router.v1.presence_pb2 import Hide
+from presence_router.v1.presence_pb2 import PRESENCE_FIELD_STATUS_MSG, Hide
 from presence_router.v1.sets_pb2 import SetExpression, UserList
 from router import FIELDS, NoVerdict, Router
 
 ANN, JOE, SUE = "@ann:example.org", "@joe:example.org", "@sue:example.org"
+ANY = "@any:example.org"
 
 
 def shown_to(recipient: str) -> str:
@@ -39,6 +41,23 @@ def test_a_reload_is_followed(start: Callable[[str], Daemon], connect: Connect) 
     assert ANN in router.interest(SUE) and ANN not in router.interest(JOE)
 
 
+def test_a_reload_is_heard_of_by_who_only_asks(
+    start: Callable[[str], Daemon], connect: Connect
+) -> None:
+    daemon = start(shown_to(JOE))
+    router = connect(daemon, ["example.org"])
+    assert JOE in router.audiences([ANN])[ANN]
+    daemon.reload(shown_to(SUE))
+    until = time.monotonic() + LONG / 10
+    while JOE in router.audiences([ANN])[ANN]:
+        assert time.monotonic() < until
+    daemon.end(signal.SIGKILL)
+    with pytest.raises((grpc.RpcError, NoVerdict)):
+        while True:
+            assert SUE in router.audiences([ANN])[ANN]
+            assert time.monotonic() < until
+
+
 def test_a_restart_is_survived(start: Callable[[str], Daemon], connect: Connect) -> None:
     daemon = start(shown_to(JOE))
     router = connect(daemon, ["example.org"])
@@ -54,6 +73,21 @@ def test_a_restart_is_survived(start: Callable[[str], Daemon], connect: Connect)
     assert router.revision != before
     audience = router.audiences([ANN])[ANN]
     assert SUE in audience and JOE not in audience
+
+
+def test_a_hide_of_meanwhile_is_known(start: Callable[[str], Daemon], connect: Connect) -> None:
+    daemon = start(shown_to(JOE))
+    router, other = (connect(daemon, ["example.org"]) for _ in range(2))
+    assert not router.audiences([ANN])[ANN].hidden(JOE, "online")
+
+    router.close()
+    hide = f'{{"name": "h", "hide": {{"from": "{ANN}", "to": "{JOE}", "fields": ["status_msg"]}}}}'
+    daemon.reload(shown_to(JOE).replace("]}", f", {hide}]}}"))
+    other.follow()
+    router.connect()
+    assert router.revision == other.revision
+    audience = router.audiences([ANN])[ANN]
+    assert JOE in audience and audience.hidden(JOE, "online") == {PRESENCE_FIELD_STATUS_MSG}
 
 
 # --- what no daemon sends at will
@@ -155,6 +189,33 @@ def test_a_retired_set_voids_answers(scripted: Any) -> None:
     assert SUE in router.audiences([ANN])[ANN]
 
 
+def test_a_stream_that_ends_amid_edits_voids_answers(scripted: Any) -> None:
+    router = scripted(
+        opened(),
+        [*defined(1, JOE), delivered(1, 1)],
+        # Joe goes over to another list, which the stream does not come to.
+        [
+            told(set_edit=pb.SetEdit(id=1, removed=[JOE])),
+            told(interest_answer=pb.InterestAnswer(query_id=2, revision="e:1")),
+        ],
+        opened(),
+        [*defined(1, JOE), delivered(1, 1)],
+    )
+    assert JOE in router.audiences([ANN])[ANN]
+    router.interest(SUE)
+    router.close()
+    router.connect()
+    assert JOE in router.audiences([ANN])[ANN]
+
+
+def test_an_answer_outlives_a_stream_if_nothing_changes(scripted: Any) -> None:
+    router = scripted(opened(), [*defined(1, JOE), delivered(1, 1)], opened())
+    assert JOE in router.audiences([ANN])[ANN]
+    router.close()
+    router.connect()
+    assert JOE in router.audiences([ANN])[ANN]
+
+
 def test_an_answer_is_remembered_until_then(scripted: Any) -> None:
     router = scripted(opened(), [*defined(1, JOE), delivered(1, 1)])
     for _ in range(2):
@@ -165,12 +226,15 @@ def test_a_hide_is_kept_and_an_unknown_field_hides_all(scripted: Any) -> None:
     hides = [
         Hide(users=users(JOE), fields=[2], unless_presence=["online"]),
         Hide(users=users(SUE), fields=[2, 99]),
+        # None is not allowed, and so is not understood.
+        Hide(users=users(ANY)),
     ]
-    router = scripted(opened(), [*defined(1, JOE, SUE), delivered(1, 1, *hides)])
+    router = scripted(opened(), [*defined(1, JOE, SUE, ANY), delivered(1, 1, *hides)])
     audience = router.audiences([ANN])[ANN]
     assert audience.hidden(JOE, "online") == set()
     assert audience.hidden(JOE, "busy") == {2}
     assert audience.hidden(SUE, "online") == FIELDS
+    assert audience.hidden(ANY, "online") == FIELDS
 
 
 def test_an_unknown_message_ends_the_stream(scripted: Any) -> None:

@@ -54,6 +54,7 @@ class Follower:
         self._senders: dict[str, None] = {}
         self._recipients: dict[str, None] = {}
         self._sending = False
+        self._said_failure = False
         self._was_away = False
 
     def note(self, states: Iterable[UserPresenceState]) -> None:
@@ -150,6 +151,7 @@ class Follower:
             self._api.run_as_background_process("presence_router_follow", self._send_all)
 
     async def _send_all(self) -> None:
+        self._said_failure = False
         try:
             await self._api.sleep(random.random() * _JITTER)
             logger.info(
@@ -162,24 +164,40 @@ class Follower:
                 count = await self._send_some()
                 await self._api.sleep(count / self._per_second)
         except Exception as why:
-            metrics.FOLLOWED.labels("failed").inc()
-            logger.warning(
-                "Presence could not be sent again to those who may see it now: %r; they see it "
-                "when it changes next",
-                why,
-            )
+            self._failed(why)
             self._senders.clear()
             self._recipients.clear()
         finally:
             self._sending = False
 
+    def _failed(self, why: Exception) -> None:
+        metrics.FOLLOWED.labels("failed").inc()
+        if not self._said_failure:
+            self._said_failure = True
+            logger.warning(
+                "Presence could not be sent again to those who may see it now: %r; they see it "
+                "when it changes next",
+                why,
+            )
+
+    async def _current(self, user_ids: list[str]) -> dict[str, tuple[str, str | None]]:
+        """Their states as Synapse has them at this moment.
+
+        The callbacks see a state once it is in the database. To send again what they
+        saw before would undo one that is on its way there, status text and all.
+        """
+        try:
+            # No part of the module API; a test says with which versions of Synapse it
+            # is as `set_presence_for_users` itself does.
+            handler = self._api._hs.get_presence_handler()
+            found = await handler.current_state_for_users(user_ids)
+        except AttributeError:
+            return {user_id: self._seen[user_id] for user_id in user_ids}
+        return {user_id: (state.state, state.status_msg) for user_id, state in found.items()}
+
     async def _send_some(self) -> int:
         some = [self._senders.popitem()[0] for _ in range(min(_BATCH, len(self._senders)))]
-        # As they are now: who went offline meanwhile has told so.
-        states = {user_id: self._seen[user_id] for user_id in some if self._shows(user_id)}
-        if states:
-            await self._api.set_presence_for_users(states)
-            metrics.FOLLOWED.labels("senders").inc(len(states))
+        await self._send_states([user_id for user_id in some if self._shows(user_id)])
         if self._recipients:
             recipient, _ = self._recipients.popitem()
             if self._may_get_all(recipient):
@@ -187,6 +205,28 @@ class Follower:
                 metrics.FOLLOWED.labels("recipients").inc()
             some.append(recipient)
         return len(some)
+
+    async def _send_states(self, user_ids: list[str]) -> None:
+        # Who went offline meanwhile has told so, or is about to.
+        states = {
+            user_id: state
+            for user_id, state in (await self._current(user_ids)).items()
+            if state[0] != _OFFLINE
+        }
+        if not states:
+            return
+        try:
+            await self._api.set_presence_for_users(states)
+        except Exception as why:
+            if len(states) == 1:
+                self._failed(why)
+                return
+            # One that is refused takes the others with it, and other servers send
+            # anything: what is no user id, or what no database takes.
+            for user_id in states:
+                await self._send_states([user_id])
+        else:
+            metrics.FOLLOWED.labels("senders").inc(len(states))
 
 
 def _read_states(txn: Any) -> dict[str, tuple[str, str | None]]:

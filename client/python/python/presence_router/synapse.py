@@ -109,12 +109,12 @@ class PresenceRouterModule:
             metrics.ALL_USERS.labels("kept").inc()
             for position, hidden in promise.everyone.hidden_of(states):
                 states[position] = without(states[position], hidden)
-            return {promise.user_id: set(states)}
+            return {promise.user_id: _as_set(states)}
         users_to_states = await self._routed(states)
         for user_id in self._promises.open():
             # Perhaps it is their /sync that asks, in a context that is not the
             # one we know: without a key it would fail.
-            own = {state for state in states if state.user_id == user_id}
+            own = _as_set([state for state in states if state.user_id == user_id])
             users_to_states[user_id] = users_to_states.get(user_id, set()) | own
         return users_to_states
 
@@ -137,14 +137,14 @@ class PresenceRouterModule:
         users_to_states: dict[str, set[UserPresenceState]] = {}
         versions: dict[tuple[int, int], UserPresenceState] = {}
         for keys, whole, less in groups:
-            # Shared by all these keys: Synapse copies what it keeps.
-            shared = {states[position] for position in whole}
+            shown = [states[position] for position in whole]
             for one in less:
                 if one not in versions:
                     position, hidden = one
                     versions[one] = without(states[position], hidden)
-                shared.add(versions[one])
-            users_to_states.update(dict.fromkeys(keys, shared))
+                shown.append(versions[one])
+            # Shared by all these keys: Synapse copies what it keeps.
+            users_to_states.update(dict.fromkeys(keys, _as_set(shown)))
         return users_to_states
 
     async def interest_of(self, user_id: str) -> set[str] | str:
@@ -255,3 +255,23 @@ class PresenceRouterModule:
         # In this thread of the database pool, not in the reactor's.
         while rows := txn.fetchmany(10_000):
             self._router.know([user_id for (user_id,) in rows])
+
+
+def _as_set(states: list[UserPresenceState]) -> set[UserPresenceState]:
+    """The states, as Synapse wants them.
+
+    It takes whatever other servers send: where a text should be, there may be a list,
+    and no set holds that. It costs its own sender only.
+    """
+    try:
+        return set(states)
+    except TypeError:
+        return {state for state in states if _is_hashable(state)}
+
+
+def _is_hashable(state: UserPresenceState) -> bool:
+    try:
+        hash(state)
+    except TypeError:
+        return False
+    return True

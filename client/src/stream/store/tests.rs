@@ -107,6 +107,8 @@ fn agrees_with_a_model_that_copies_everything() {
                     store.edit(SetEdit { id, added, removed }).unwrap();
                 }
                 4 => {
+                    // As if many had been edited.
+                    store.edited += MAX_EDITED * usize::from(random.below(2) == 0);
                     store.changed().unwrap();
                     for (id, user) in pending.drain(..) {
                         if let Some(Model::List(users)) = model.get_mut(&id) {
@@ -169,6 +171,34 @@ fn sets_come_and_go_within_a_budget_for_ever() {
     store.reset();
     assert_eq!(store.budget.used, 0);
     store.define(list(300, &users)).unwrap();
+}
+
+/// Of a list that is edited for ever, sets that nobody asks about again keep what it
+/// was when they were defined only for a while.
+#[test]
+fn what_lists_were_is_forgotten() {
+    let users: Vec<_> = (0..2000).map(user).collect();
+    let mut store = Store::new(0);
+    store.define(list(1, &users)).unwrap();
+    for id in 2..5000 {
+        let expression = of(Expression::AnyOf(SetList { sets: vec![set(1)] }));
+        let content = Some(Content::Expression(expression));
+        store.define(SetPart { id, content, last: true }).unwrap();
+        let one = vec![user(id % 2000)];
+        store.edit(SetEdit { id: 1, added: one.clone(), removed: one }).unwrap();
+        store.changed().unwrap();
+    }
+    // Each hundredth user is enough to tell.
+    let mut places = HashSet::new();
+    for entry in store.live.values() {
+        let Stored::Expression(_, Some(Kind::AnyOf(sets))) = &entry.content else { continue };
+        let Some(Kind::Users(list)) = sets.first() else { panic!("a list") };
+        places.extend(list.iter().step_by(100).map(str::as_ptr));
+    }
+    assert!(places.len() < 250 * 20, "{} of 20 users", places.len());
+    for id in [2, 2500, 4999] {
+        assert_eq!(store.resolve(id).unwrap().listed().len(), 2000);
+    }
 }
 
 #[test]
