@@ -10,6 +10,8 @@ use crate::routing::members::Members;
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     sets: Vec<Option<Set>>,
+    /// Places of sets that were forgotten.
+    free: Vec<usize>,
     /// Places in `sets`, by what is quickly told of the members.
     places: HashMap<(u64, Option<u32>), Vec<usize>>,
 }
@@ -66,7 +68,11 @@ impl Hidden {
         let set = self.sets.get_mut(place)?.take()?;
         if let Some(known) = self.places.get_mut(&quickly(&set.members)) {
             known.retain(|other| *other != place);
+            if known.is_empty() {
+                self.places.remove(&quickly(&set.members));
+            }
         }
+        self.free.push(place);
         Some(set.told)
     }
 
@@ -83,9 +89,13 @@ impl Hidden {
     }
 
     fn add(&mut self, members: Members, told: Told) -> usize {
-        let place = self.sets.len();
+        let place = self.free.pop().unwrap_or(self.sets.len());
         self.places.entry(quickly(&members)).or_default().push(place);
-        self.sets.push(Some(Set { members, told, answers: 0 }));
+        let set = Some(Set { members, told, answers: 0 });
+        match self.sets.get_mut(place) {
+            Some(free) => *free = set,
+            None => self.sets.push(set),
+        }
         place
     }
 
