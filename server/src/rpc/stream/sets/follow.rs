@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use roaring::RoaringBitmap;
 
-use super::{Answer, Definer, MAX_VOID, OverBudget, Sets, Told};
+use super::{Answer, Definer, OverBudget, Sets, Told};
 use crate::routing::members::Open;
 use crate::routing::moves::Moves;
 use crate::routing::relation::{Part, Scope, Side};
@@ -139,9 +139,6 @@ impl Sets {
         for (_, told) in stale {
             self.retire(told, definer.out);
         }
-        if self.voided > MAX_VOID + self.places.len() {
-            self.compact();
-        }
         self.send(edits, definer)
     }
 
@@ -196,7 +193,7 @@ impl Sets {
 
     /// Forgets void answers. What holds is found where it was, since clients may
     /// remember it and not ask again before those whose answer it is move.
-    fn compact(&mut self) {
+    pub(super) fn compact(&mut self) {
         let mut left = 0;
         let now: Vec<Option<u32>> = self
             .answers

@@ -2,6 +2,7 @@
 //! an answer. Answers that have the same share it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::{Definer, OverBudget, Sets, Told};
 use crate::routing::members::Members;
@@ -10,6 +11,8 @@ use crate::routing::members::Members;
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     sets: Vec<Option<Set>>,
+    /// Places in `sets` that are free.
+    free: Vec<usize>,
     /// Places in `sets`, by what is quickly told of the members.
     places: HashMap<(u64, Option<u32>), Vec<usize>>,
 }
@@ -64,9 +67,13 @@ impl Hidden {
 
     fn forget(&mut self, place: usize) -> Option<Told> {
         let set = self.sets.get_mut(place)?.take()?;
-        if let Some(known) = self.places.get_mut(&quickly(&set.members)) {
-            known.retain(|other| *other != place);
+        if let Entry::Occupied(mut known) = self.places.entry(quickly(&set.members)) {
+            known.get_mut().retain(|other| *other != place);
+            if known.get().is_empty() {
+                known.remove();
+            }
         }
+        self.free.push(place);
         Some(set.told)
     }
 
@@ -83,14 +90,24 @@ impl Hidden {
     }
 
     fn add(&mut self, members: Members, told: Told) -> usize {
-        let place = self.sets.len();
+        let place = self.free.pop().unwrap_or(self.sets.len());
         self.places.entry(quickly(&members)).or_default().push(place);
-        self.sets.push(Some(Set { members, told, answers: 0 }));
+        let set = Some(Set { members, told, answers: 0 });
+        match self.sets.get_mut(place) {
+            Some(free) => *free = set,
+            None => self.sets.push(set),
+        }
         place
     }
 
     fn at(&mut self, place: usize) -> Option<&mut Set> {
         self.sets.get_mut(place)?.as_mut()
+    }
+
+    /// How many places there are, free ones included.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.sets.len()
     }
 }
 
