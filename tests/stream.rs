@@ -169,6 +169,45 @@ async fn a_list_that_the_next_policy_has_too_is_not_sent_again() {
     assert_eq!(parts, 3);
 }
 
+/// A list that is kept for whoever asks next is no way to hear of strangers.
+#[tokio::test]
+async fn a_list_that_no_answer_refers_to_names_nobody_new() {
+    let policy = "groups: { team/a: { directory: true } }\n\
+                  rules: [{ name: teams, allow: { within: 'team/*' } }]";
+    let daemon = Daemon::serving(policy).await;
+    let group = "team/a";
+    let join = |user| Edit::Join { group, user: UserId::parse(user).unwrap() };
+    let ann = "@ann:example.org";
+    daemon.live.edit(&[join(ann), join("@joe:far.example")]).unwrap();
+
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    let mut sets = Sets::default();
+    route(&mut stream, &mut sets, &[ann]).await;
+    let leave = Edit::Leave { group, user: UserId::parse(ann).unwrap() };
+    for edit in [leave, join("@sam:far.example"), join(ann), join("@sue:far.example")] {
+        daemon.live.edit(&[edit]).unwrap();
+        let mut added = Vec::new();
+        while let told = stream.next().await.unwrap().unwrap()
+            && !matches!(told, Told::Changed(_))
+        {
+            match told {
+                Told::SetEdit(edit) => {
+                    added.extend(edit.added.clone());
+                    sets.edit(edit);
+                }
+                Told::SetRetired(retired) => sets.retire(retired.id),
+                other => panic!("not expected: {other:?}"),
+            }
+        }
+        sets.changed();
+        assert!(added.iter().all(|user| user == ann), "strangers: {added:?}");
+    }
+    let (_, audience) = route(&mut stream, &mut sets, &[ann]).await;
+    for user in ["@joe:far.example", "@sam:far.example", "@sue:far.example"] {
+        assert!(sets.contains(audience[0], user), "{user}");
+    }
+}
+
 /// What a client hears first that comes back with answers of a revision, or else the
 /// answer to an empty batch.
 async fn come_back(daemon: &Daemon, revision: &str) -> Told {
