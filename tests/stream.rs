@@ -7,6 +7,8 @@ use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_proto::v1::{Changed, InterestQuery, Open, StateBatch};
 use presence_router_server::live::Loaded;
+use presence_router_server::routing::engine::Edit;
+use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::server::Limits;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -167,21 +169,64 @@ async fn a_list_that_the_next_policy_has_too_is_not_sent_again() {
     assert_eq!(parts, 3);
 }
 
+/// A list that is kept for whoever asks next is no way to hear of strangers.
+#[tokio::test]
+async fn a_list_that_no_answer_refers_to_names_nobody_new() {
+    let policy = "groups: { team/a: { directory: true } }\n\
+                  rules: [{ name: teams, allow: { within: 'team/*' } }]";
+    let daemon = Daemon::serving(policy).await;
+    let group = "team/a";
+    let join = |user| Edit::Join { group, user: UserId::parse(user).unwrap() };
+    let ann = "@ann:example.org";
+    daemon.live.edit(&[join(ann), join("@joe:far.example")]).unwrap();
+
+    let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
+    let mut sets = Sets::default();
+    route(&mut stream, &mut sets, &[ann]).await;
+    let leave = Edit::Leave { group, user: UserId::parse(ann).unwrap() };
+    for edit in [leave, join("@sam:far.example"), join(ann), join("@sue:far.example")] {
+        daemon.live.edit(&[edit]).unwrap();
+        let mut added = Vec::new();
+        while let told = stream.next().await.unwrap().unwrap()
+            && !matches!(told, Told::Changed(_))
+        {
+            match told {
+                Told::SetEdit(edit) => {
+                    added.extend(edit.added.clone());
+                    sets.edit(edit);
+                }
+                Told::SetRetired(retired) => sets.retire(retired.id),
+                other => panic!("not expected: {other:?}"),
+            }
+        }
+        sets.changed();
+        assert!(added.iter().all(|user| user == ann), "strangers: {added:?}");
+    }
+    let (_, audience) = route(&mut stream, &mut sets, &[ann]).await;
+    for user in ["@joe:far.example", "@sam:far.example", "@sue:far.example"] {
+        assert!(sets.contains(audience[0], user), "{user}");
+    }
+}
+
+/// What a client hears first that comes back with answers of a revision, or else the
+/// answer to an empty batch.
+async fn come_back(daemon: &Daemon, revision: &str) -> Told {
+    let mut stream = Stream::start(daemon.client()).await;
+    stream.send(Ask::Open(Open {
+        server_names: vec!["example.org".to_owned()],
+        resume_revision: revision.to_owned(),
+        ..Default::default()
+    }));
+    stream.send(Ask::Batch(StateBatch::default()));
+    assert!(matches!(stream.next().await, Ok(Some(Told::Opened(_)))));
+    stream.next().await.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn a_client_that_comes_back_hears_whether_it_missed_something() {
     let daemon = Daemon::serving(TEAMS).await;
     let first = daemon.revision();
-    let resume = async |revision: &str| {
-        let mut stream = Stream::start(daemon.client()).await;
-        stream.send(Ask::Open(Open {
-            server_names: vec!["example.org".to_owned()],
-            resume_revision: revision.to_owned(),
-            ..Default::default()
-        }));
-        stream.send(Ask::Batch(StateBatch::default()));
-        assert!(matches!(stream.next().await, Ok(Some(Told::Opened(_)))));
-        stream.next().await.unwrap().unwrap()
-    };
+    let resume = async |revision: &str| come_back(&daemon, revision).await;
     assert!(matches!(resume(&first).await, Told::Deliveries(_)), "nothing was missed");
     daemon.reload(NOBODY).unwrap();
     let Told::Changed(changed) = resume(&first).await else { panic!("a change was missed") };
@@ -198,6 +243,37 @@ async fn a_client_that_comes_back_hears_whether_it_missed_something() {
     let (server_names, resume_revision) = (vec!["example.org".to_owned()], "what?".to_owned());
     stream.send(Ask::Open(Open { server_names, resume_revision, ..Default::default() }));
     assert_eq!(stream.refusal().await.code(), Code::InvalidArgument);
+}
+
+/// What is hidden is no visibility, so no pair tells it of an answer that was kept.
+#[tokio::test]
+async fn a_client_that_comes_back_keeps_no_answer_that_hides_something_else() {
+    let shy = |fields: &str| {
+        let shy = "from: everyone, to: { group: shy }";
+        let policy = TEAMS.replace("groups:", "groups:\n  shy: { directory: true }");
+        format!("{policy}  - name: shy\n    hide: {{ {shy}, fields: [{fields}] }}\n")
+    };
+    let daemon = Daemon::serving(&shy("status_msg")).await;
+    let join = |user| Edit::Join { group: "shy", user: UserId::parse(user).unwrap() };
+
+    let first = daemon.revision();
+    daemon.live.edit(&[join("@ann:example.org")]).unwrap();
+    assert!(matches!(come_back(&daemon, &first).await, Told::Reset(_)), "from others");
+
+    let second = daemon.revision();
+    daemon.reload(&shy("last_active_ts")).unwrap();
+    assert!(matches!(come_back(&daemon, &second).await, Told::Reset(_)), "other fields");
+
+    let third = daemon.revision();
+    let mute = shy("last_active_ts")
+        + "  - name: mute\n    deny: { from: \"@ola:example.org\", to: everyone }\n";
+    daemon.reload(&mute).unwrap();
+    let told = come_back(&daemon, &third).await;
+    assert!(matches!(told, Told::Changed(_)), "the same is hidden: {told:?}");
+
+    let fourth = daemon.revision();
+    daemon.reload(TEAMS).unwrap();
+    assert!(matches!(come_back(&daemon, &fourth).await, Told::Reset(_)), "nothing any more");
 }
 
 #[tokio::test]

@@ -114,6 +114,27 @@ async fn a_watch_tells_who_gained_and_who_lost() {
     assert!(changed.gained.is_empty(), "{changed:?}");
 }
 
+/// A rule that is open on both sides is told as a whole, and yet names nobody whom
+/// the client could not see before nor after.
+#[tokio::test]
+async fn a_change_names_nobody_who_is_in_no_pair() {
+    let rule = r#"
+  - name: all
+    allow: { from: everyone, to: [{ server: "*.example" }, "@secret:elsewhere.org"] }"#;
+    let policy = |rule: &str| {
+        format!("rules:\n  - name: none\n    deny: {{ from: everyone, to: everyone }}{rule}\n")
+    };
+    let daemon = Daemon::serving(&policy(rule)).await;
+    let mut watch = Watch::open(&daemon, "example.org", "", 0).await;
+    for rule in ["", rule] {
+        daemon.reload(&policy(rule)).unwrap();
+        let changed = watch.changed().await;
+        let told = if rule.is_empty() { &changed.lost } else { &changed.gained };
+        assert!(watch.holds(told, ["@a:example.org", "@b:an.example"]), "{changed:?}");
+        assert!(!format!("{changed:?}").contains("secret"), "{changed:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_watch_resumes_where_it_was() {
     let daemon = Daemon::serving(SALES).await;

@@ -2,7 +2,7 @@
 //! that what was made of them can stay. They are told by their members: what a
 //! set was written as does not matter here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::members::Members;
@@ -68,7 +68,11 @@ impl Carried {
     /// What a part of a user's counterparts has become; `None`: nothing that is
     /// certain to be the same.
     pub fn part(&self, part: &Part) -> Option<Part> {
-        part.renamed(|id| *self.ids.get(at(id)?)?)
+        part.renamed(|id| self.id(id))
+    }
+
+    fn id(&self, old: SetId) -> Option<SetId> {
+        *self.ids.get(at(old)?)?
     }
 }
 
@@ -80,5 +84,18 @@ impl Snapshot {
     pub fn carried_from(&self, old: &Self) -> Option<Carried> {
         let alike = self.people.share_numbers_with(&old.people);
         alike.then(|| Carried::between(old, &self.sets, &self.roles))
+    }
+
+    /// Whether this is hidden of and from the same users as by an earlier snapshot,
+    /// be they seen or not. `true` is certain.
+    pub fn hides_as(&self, old: &Self) -> bool {
+        if [self, old].iter().all(|snapshot| snapshot.roles.hiding().is_empty()) {
+            return true;
+        }
+        let Some(carried) = self.carried_from(old) else { return false };
+        let terms = old.roles.hide_terms().map(|(senders, recipients, hide)| {
+            Some((carried.id(senders)?, carried.id(recipients)?, hide))
+        });
+        terms.collect::<Option<BTreeSet<_>>>() == Some(self.roles.hide_terms().collect())
     }
 }

@@ -178,6 +178,12 @@ impl Members {
         &self.named - &self.covered
     }
 
+    /// Without those who are in although the open rule does not let them in.
+    #[must_use]
+    pub(super) fn let_in(&self) -> Self {
+        Self { named: &self.named & &self.covered, ..self.clone() }
+    }
+
     /// Named users who are not in although the open rule lets them in.
     pub fn exceptions(&self) -> RoaringBitmap {
         &self.covered - &self.named

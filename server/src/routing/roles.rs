@@ -107,6 +107,16 @@ impl Roles {
         })
     }
 
+    /// Every product of a hide rule, senders and recipients, and what it hides.
+    pub(super) fn hide_terms(&self) -> impl Iterator<Item = (SetId, SetId, &Hide)> {
+        (0..).zip(&self.by_set).flat_map(move |(senders, roles): (SetId, _)| {
+            let hide = Side::Sender.of(roles).hide.iter();
+            hide.filter_map(move |(recipients, hide)| {
+                Some((senders, *recipients, self.hide(*hide)?))
+            })
+        })
+    }
+
     /// Whether an allow or deny rule names the set on a side.
     pub(super) fn decides(&self, set: SetId, side: Side) -> bool {
         self.role(set, side).is_some_and(|role| !role.allow.is_empty() || !role.deny.is_empty())

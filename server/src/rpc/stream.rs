@@ -143,6 +143,7 @@ impl Session {
         session.tell(Told::Opened(Opened { revision, heartbeat_interval })).await?;
         if let Some(missed) = missed {
             let Self { live, current, route, .. } = &mut session;
+            let missed = missed.for_answers(current);
             let change = missed.into_change(route.standing(), live, current).await;
             session.change(change).await?;
         }
@@ -349,6 +350,16 @@ async fn resume(
 // === impl Missed ===
 
 impl Missed {
+    /// For a client that may have kept answers. What they hide is no visibility, so
+    /// `Changed` does not name them; and their sets, which would be retired, ended
+    /// with the stream before.
+    fn for_answers(self, current: &Current) -> Self {
+        match self {
+            Self::Since(old) if !current.snapshot.hides_as(&old.snapshot) => Self::Unknown,
+            missed => missed,
+        }
+    }
+
     async fn into_change(
         self,
         standing: &mut Standing,

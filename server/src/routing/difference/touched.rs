@@ -175,8 +175,11 @@ impl Touched {
         } else if *across.open() == Open::Nobody {
             *across_side.of_mut(&mut self.users) |= across.named();
         } else {
+            // Those who are in by name are told of exactly. A bound must not name them: to
+            // a caller who sees nobody of them before or after, they are no concern.
             *side.of_mut(&mut self.users) |= moved.named();
-            let across = across.clone();
+            *across_side.of_mut(&mut self.users) |= across.listed_besides();
+            let [moved, across] = [&moved, across].map(Members::let_in);
             let (senders, recipients) = match side {
                 Side::Sender => (moved, across),
                 Side::Recipient => (across, moved),

@@ -127,6 +127,11 @@ impl Sets {
     /// Another request: what it uses stays until the next one.
     pub(super) fn begin(&mut self) {
         self.request += 1;
+        // Not only where something changed: to make room voids answers as well, and a
+        // client with a small budget can ask for ever.
+        if self.voided > MAX_VOID + self.places.len() {
+            self.compact();
+        }
     }
 
     /// How many answers are remembered for users whom nobody names. All else is

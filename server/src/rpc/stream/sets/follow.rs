@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use roaring::RoaringBitmap;
 
-use super::{Answer, Definer, MAX_VOID, OverBudget, Sets, Told};
+use super::{Answer, Definer, OverBudget, Sets, Told};
 use crate::routing::members::Open;
 use crate::routing::moves::Moves;
 use crate::routing::relation::{Part, Scope, Side};
@@ -105,7 +105,11 @@ impl Sets {
         let (mut emptied, mut edits) = (HashSet::new(), Vec::new());
         for (part, told) in touched {
             let edit = self.edited(&part, told, old, definer);
-            match edit.filter(|_| !moves.restructure(&part)) {
+            let takes = |edit: &Option<Edit>| {
+                !moves.restructure(&part)
+                    && edit.as_ref().is_none_or(|edit| self.concerns(told, edit, definer))
+            };
+            match edit.filter(takes) {
                 Some(edit) => {
                     if self.parts.get(&part).is_some_and(|now| now.empty && !told.empty) {
                         emptied.insert(told.id);
@@ -139,9 +143,6 @@ impl Sets {
         for (_, told) in stale {
             self.retire(told, definer.out);
         }
-        if self.voided > MAX_VOID + self.places.len() {
-            self.compact();
-        }
         self.send(edits, definer)
     }
 
@@ -166,6 +167,15 @@ impl Sets {
             self.ledger.edit(list, &added, &[], definer.out);
         }
         Ok(())
+    }
+
+    /// Whether the caller may hear of those who come into a list: they are its own
+    /// users, or of concern to somebody whose answer refers to it. A list that is only
+    /// kept for the next answer may be of strangers by now.
+    fn concerns(&self, told: Told, edit: &Edit, definer: &Definer<'_>) -> bool {
+        let (people, caller) = (definer.snapshot.people(), definer.scope.caller());
+        self.ledger.is_referred(told.id)
+            || edit.added.iter().all(|user| caller.holds(people.id(user).parts().1))
     }
 
     /// The edit of a part's list, if it takes one. `None`: that is not enough.
@@ -196,7 +206,7 @@ impl Sets {
 
     /// Forgets void answers. What holds is found where it was, since clients may
     /// remember it and not ask again before those whose answer it is move.
-    fn compact(&mut self) {
+    pub(super) fn compact(&mut self) {
         let mut left = 0;
         let now: Vec<Option<u32>> = self
             .answers

@@ -2,6 +2,7 @@
 //! an answer. Answers that have the same share it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::{Definer, OverBudget, Sets, Told};
 use crate::routing::members::Members;
@@ -10,7 +11,7 @@ use crate::routing::members::Members;
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     sets: Vec<Option<Set>>,
-    /// Places of sets that were forgotten.
+    /// Places in `sets` that are free.
     free: Vec<usize>,
     /// Places in `sets`, by what is quickly told of the members.
     places: HashMap<(u64, Option<u32>), Vec<usize>>,
@@ -66,10 +67,10 @@ impl Hidden {
 
     fn forget(&mut self, place: usize) -> Option<Told> {
         let set = self.sets.get_mut(place)?.take()?;
-        if let Some(known) = self.places.get_mut(&quickly(&set.members)) {
-            known.retain(|other| *other != place);
-            if known.is_empty() {
-                self.places.remove(&quickly(&set.members));
+        if let Entry::Occupied(mut known) = self.places.entry(quickly(&set.members)) {
+            known.get_mut().retain(|other| *other != place);
+            if known.get().is_empty() {
+                known.remove();
             }
         }
         self.free.push(place);
@@ -101,6 +102,12 @@ impl Hidden {
 
     fn at(&mut self, place: usize) -> Option<&mut Set> {
         self.sets.get_mut(place)?.as_mut()
+    }
+
+    /// How many places there are, free ones included.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.sets.len()
     }
 }
 

@@ -79,3 +79,43 @@ impl Sets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Definer, MAX_VOID};
+    use super::*;
+    use crate::policy::Policy;
+    use crate::routing::caller::Caller;
+    use crate::routing::relation::{Scope, Side};
+
+    /// Two audiences, and room for one: each ends the other, as often as the client asks.
+    #[test]
+    fn what_ends_to_make_room_does_not_pile_up() {
+        let policy = r#"
+            groups:
+              team/a: ["@a:one.org", "@b:one.org"]
+              team/b: ["@c:one.org", "@d:one.org"]
+            rules:
+              - { name: teams, allow: { within: "team/*" } }
+              - { name: shy, hide: { within: "team/*", fields: [status_msg] } }
+        "#;
+        let policy = Policy::parse("policy.yaml", policy.as_bytes()).unwrap();
+        let (snapshot, scope) = (&*policy.snapshot, Scope::new(Caller::new(["one.org"]).unwrap()));
+        let mut sets = Sets::new(60);
+        let (mut answers, mut hidden) = (0, 0);
+        for asked in 0..MAX_VOID + 1000 {
+            let user = ["@a:one.org", "@c:one.org"][asked % 2];
+            let class = snapshot.people().class_of(user).unwrap();
+            let mut out = Vec::new();
+            sets.begin();
+            let mut definer = Definer { snapshot, scope: &scope, out: &mut out };
+            let place = sets.of_class(class, Side::Sender, &mut definer).unwrap();
+            assert_eq!(sets.answer(place).1.len(), 1);
+            let ended = out.iter().any(|word| matches!(word, Word::Retired(_)));
+            assert!(ended || asked == 0, "there is no room for both");
+            answers = answers.max(sets.answers.len());
+            hidden = hidden.max(sets.hidden.places());
+        }
+        assert!(answers < MAX_VOID + 10 && hidden <= 2, "{answers} and {hidden}");
+    }
+}
