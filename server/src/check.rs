@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use presence_router_proto::v1::{CheckPolicyRequest, CheckPolicyResponse, PolicyProblem};
-use presence_router_server::files::Folder;
+use presence_router_server::files::{self, Folder};
 use presence_router_server::policy::problem::{Place, Problem, Problems};
 use presence_router_server::policy::{Policy, count, synapse};
 
@@ -16,7 +16,7 @@ use crate::{CANNOT_RUN, FAILED, fail, print, printed, remote};
 
 pub(crate) fn check(Check { policy: path, homeserver, tests, addr }: &Check) -> ExitCode {
     let file = path.display().to_string();
-    let text = match std::fs::read(path) {
+    let text = match files::policy(path) {
         Ok(text) => text,
         Err(error) => {
             return fail(CANNOT_RUN, format!("cannot read the policy `{file}`: {error}"));
@@ -89,7 +89,7 @@ pub(crate) fn lines(file: &str, kind: &str, problems: &[PolicyProblem]) -> Strin
 pub(crate) fn load(path: &Path) -> Result<Policy, String> {
     let file = path.display().to_string();
     let text =
-        std::fs::read(path).map_err(|error| format!("cannot read the policy `{file}`: {error}"))?;
+        files::policy(path).map_err(|error| format!("cannot read the policy `{file}`: {error}"))?;
     Policy::load(&file, &text, &Folder::of(path))
         .map_err(|problems| format!("the policy has problems:\n{problems}"))
 }
@@ -117,7 +117,7 @@ fn run_tests(policy: &Policy, folder: &Path) -> Result<usize, TestsError> {
     }
     let (mut passed, mut problems) = (0, Vec::new());
     for file in files {
-        let text = std::fs::read(&file).map_err(|error| unreadable(&file, error))?;
+        let text = files::regular(&file).map_err(|error| unreadable(&file, error))?;
         match policy.test(&file.display().to_string(), &text) {
             Ok(tests) => passed += tests,
             Err(found) => problems.push(found),

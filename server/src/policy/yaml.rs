@@ -18,7 +18,7 @@ use serde_saphyr::{
 use super::problem::{Place, Problem, escaped};
 
 /// Most bytes of a policy: a million user ids of the longest kind.
-pub(super) const MAX_BYTES: usize = 256 << 20;
+pub const MAX_BYTES: usize = 256 << 20;
 
 /// Most values in a policy: some million user ids, each in a list of its own.
 const MAX_VALUES: usize = 16_000_000;
@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for AnyValue {
 /// The first thing that keeps it from being one YAML document.
 pub(super) fn parse(text: &[u8]) -> Result<Node<'_>, Problem> {
     if text.len() > MAX_BYTES {
-        let message = format!("the policy has {} bytes, at most {MAX_BYTES} are read", text.len());
+        let message = format!("more than {MAX_BYTES} bytes, which is the most that is read");
         return Err(Problem::new(Place::default(), message));
     }
     let text = std::str::from_utf8(text).map_err(|error| not_utf8(text, error.valid_up_to()))?;
