@@ -14,8 +14,8 @@ use crate::remote::Address;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; the daemon has shut down in order
-  1  `check` found problems or a test failed; `verify` found a wrong answer; `reload` was refused;
-     the daemon failed, or was cut off while shutting down
+  1  `check` found problems or a test failed, `plan` problems of the candidate; `verify` found a
+     wrong answer; `reload` was refused; the daemon failed, or was cut off while shutting down
   2  cannot run: bad arguments, settings, policy or socket
 
 Signals:

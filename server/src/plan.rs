@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::{PlanPolicyRequest, PlanPolicyResponse};
 use presence_router_server::files::{self, Folder};
-use presence_router_server::policy::Policy;
 use presence_router_server::policy::compare::compare;
+use presence_router_server::policy::{Policy, count};
 use presence_router_server::rpc::policy::express;
 
 use crate::cli::Plan;
@@ -27,7 +27,10 @@ pub(crate) fn plan(arguments: &Plan) -> ExitCode {
     };
     if !answer.problems.is_empty() {
         let code = printed(&check::lines(&file, "", &answer.problems));
-        return if code == ExitCode::SUCCESS { ExitCode::from(FAILED) } else { code };
+        return match code {
+            ExitCode::SUCCESS => fail(FAILED, count(answer.problems.len(), "problem")),
+            code => code,
+        };
     }
     printed(&if arguments.json { json::text(&answer) } else { text::text(&answer) })
 }

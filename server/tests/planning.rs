@@ -92,6 +92,8 @@ async fn what_cannot_be_planned_is_said() {
     let output = run(&["plan", &bad, "--policy", &now]).await;
     let (code, out) = (output.status.code(), String::from_utf8(output.stdout).unwrap());
     assert_eq!(code, Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "presence-router: 2 problems\n");
     assert!(out.contains("bad.yaml:1:20:") && out.contains("did you mean `allow`?"), "{out}");
     for (args, why) in [
         (vec!["plan", "--live-rule", "staff", "--policy", &now], "has no rule `staff` in shadow"),
