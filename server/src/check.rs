@@ -99,6 +99,14 @@ enum TestsError {
     Problems(Vec<Problems>),
 }
 
+/// Whether a file has tests by its name. Not one that is hidden, such as what editors
+/// leave beside a file that is being edited; but one of the other ending of YAML, or
+/// its tests would seem to pass.
+fn is_of_tests(file: &Path) -> bool {
+    let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && file.extension().is_some_and(|end| end == "yaml" || end == "yml")
+}
+
 /// Runs every file of tests. How many tests there are.
 fn run_tests(policy: &Policy, folder: &Path) -> Result<usize, TestsError> {
     let unreadable = |path: &Path, error: io::Error| {
@@ -108,11 +116,11 @@ fn run_tests(policy: &Policy, folder: &Path) -> Result<usize, TestsError> {
     let files = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut files: Vec<PathBuf> =
         files.collect::<io::Result<_>>().map_err(|error| unreadable(folder, error))?;
-    files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
+    files.retain(|file| is_of_tests(file));
     files.sort();
     // A path with a slip of the fingers must not pass for tests that pass.
     if files.is_empty() {
-        let message = format!("there are no tests, `*.yaml`, in `{}`", folder.display());
+        let message = format!("there are no tests, `*.yaml` or `*.yml`, in `{}`", folder.display());
         return Err(TestsError::Folder(message));
     }
     let (mut passed, mut problems) = (0, Vec::new());

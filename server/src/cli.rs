@@ -109,7 +109,7 @@ pub(crate) struct Check {
     #[arg(long = "for", value_enum, value_name = "HOMESERVER")]
     pub(crate) homeserver: Option<Homeserver>,
 
-    /// Run the tests of every `*.yaml` in a directory as well
+    /// Run the tests of every `*.yaml` and `*.yml` in a directory as well
     #[arg(long, value_name = "DIR")]
     pub(crate) tests: Option<PathBuf>,
 

@@ -156,15 +156,10 @@ pub(super) fn parse(text: &[u8]) -> Result<Node<'_>, Problem> {
     }
     let text = std::str::from_utf8(text).map_err(|error| not_utf8(text, error.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let root = with_stack(|| {
+    with_stack(|| {
         serde_saphyr::from_str_with_options::<Node<'_>>(text, options())
             .map_err(|error| not_yaml(text, error.without_snippet()))
-    })?;
-    if matches!(root.value, Value::Null) {
-        let message = "the policy is empty; write `rules: []` to show nobody to anybody";
-        return Err(Problem::new(Place::default(), message));
-    }
-    Ok(root)
+    })
 }
 
 fn with_stack<T: Send>(read: impl FnOnce() -> Result<T, Problem> + Send) -> Result<T, Problem> {
