@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use presence_router_proto::v1::{
     PairCount, PlanPolicyResponse, PlannedPairs, PlannedRoomRule, RuleChange,
 };
-use presence_router_server::policy::problem::quoted;
+use presence_router_server::policy::problem::{escaped, quoted};
 
 /// Most servers that are named of a kind.
 const MOST_SERVERS: usize = 5;
@@ -18,7 +18,8 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         let pairs = pairs.clone().unwrap_or_default();
         let _ = writeln!(text, "{what}: {}", said(&pairs));
         for sample in &pairs.samples {
-            let _ = writeln!(text, "  {} to {}", sample.sender, sample.recipient);
+            let [sender, recipient] = [&sample.sender, &sample.recipient].map(|id| escaped(id));
+            let _ = writeln!(text, "  {sender} to {recipient}");
         }
     }
     for rule in &plan.rules {
