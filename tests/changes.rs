@@ -12,7 +12,6 @@ use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_server::policy::Policy;
 use presence_router_server::policy::document::Document;
 use presence_router_server::routing::engine::Edit;
-use presence_router_server::routing::relation::Side;
 use presence_router_server::routing::user_id::UserId;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -102,18 +101,8 @@ fn compare(memory: &Memory, document: &Document, server_names: &[String]) {
     let (mut known, unknown) = memory.answers();
     let mut expected = ways::oracle(document, server_names, &everybody());
     for (side, user) in &unknown {
-        for answers in [&mut known, &mut expected] {
-            let lists = match side {
-                Side::Sender => &mut answers.audiences,
-                Side::Recipient => &mut answers.interests,
-            };
-            lists.remove(user);
-            let side = *side;
-            side.of_mut(&mut answers.hidden).retain(|pair, _| match side {
-                Side::Sender => pair.0 != *user,
-                Side::Recipient => pair.1 != *user,
-            });
-        }
+        known.forget_of(*side, user);
+        expected.forget_of(*side, user);
     }
     // User by user, for a failure that can be read.
     for user in everybody() {
@@ -121,6 +110,47 @@ fn compare(memory: &Memory, document: &Document, server_names: &[String]) {
         assert_eq!(known.interests.get(&user), expected.interests.get(&user), "interest of {user}");
     }
     assert_eq!(known.hidden, expected.hidden);
+}
+
+/// Who is told to be in some set is in a pair that concerns the caller, by one of the
+/// policies.
+fn are_of_concern(told: &BTreeSet<String>, documents: &[Document], server_names: &[String]) {
+    let mut others = everybody();
+    // There may be users of every name.
+    for server in server_names {
+        let names = ["@q", "@qq", "@a-bot", "@another", "@another-bot"];
+        others.extend(names.map(|name| format!("{name}:{server}")));
+    }
+    for user in told {
+        let sees = |document: &Document, other: &str| {
+            seen(document, server_names, user, other) || seen(document, server_names, other, user)
+        };
+        let is_local = server_names.iter().any(|name| user.ends_with(&format!(":{name}")));
+        let concerns = |document: &Document| others.iter().any(|other| sees(document, other));
+        assert!(is_local || documents.iter().any(concerns), "{user} is no concern of theirs");
+    }
+}
+
+/// Makes the edits, and says who is a member after each revision.
+fn apply(daemon: &Daemon, revisions: &[Edits], members: &mut Members) -> Vec<Members> {
+    let mut after = Vec::new();
+    for revision in revisions {
+        let edits = revision.iter().map(|(group, user, joins)| {
+            let user = UserId::parse(user).unwrap();
+            if *joins { Edit::Join { group, user } } else { Edit::Leave { group, user } }
+        });
+        daemon.live.edit(&edits.collect::<Vec<_>>()).unwrap();
+        for (group, user, joins) in revision {
+            let group = members.get_mut(group).unwrap();
+            if *joins {
+                group.insert(user.clone())
+            } else {
+                group.remove(user)
+            };
+        }
+        after.push(members.clone());
+    }
+    after
 }
 
 /// What a client that remembers is told over some steps, from a policy on, with
@@ -136,31 +166,17 @@ async fn follow(
     let mut memory = Memory::open(daemon.client(), server_names, budget, everybody()).await;
     memory.ask(&daemon.revision()).await;
     compare(&memory, &document(&policy, &members), server_names);
+    are_of_concern(&memory.told(), &[document(&policy, &members)], server_names);
     let mut rust = Rust::open(&daemon, server_names).await;
     rust.compare(&daemon, &document(&policy, &members), server_names).await;
     for step in steps {
         let old = document(&policy, &members);
+        // In force at some time since the last look.
+        let mut documents = vec![old.clone()];
         match &step {
             Step::Edits(revisions) => {
-                for revision in revisions {
-                    let edits = revision.iter().map(|(group, user, joins)| {
-                        let user = UserId::parse(user).unwrap();
-                        if *joins {
-                            Edit::Join { group, user }
-                        } else {
-                            Edit::Leave { group, user }
-                        }
-                    });
-                    daemon.live.edit(&edits.collect::<Vec<_>>()).unwrap();
-                }
-                for (group, user, joins) in revisions.iter().flatten() {
-                    let group = members.get_mut(group).unwrap();
-                    if *joins {
-                        group.insert(user.clone())
-                    } else {
-                        group.remove(user)
-                    };
-                }
+                let after = apply(&daemon, revisions, &mut members);
+                documents.extend(after.iter().map(|members| document(&policy, members)));
             }
             Step::Reload if policy == other => continue,
             Step::Reload => {
@@ -185,8 +201,11 @@ async fn follow(
             }
             Heard::Reset => assert_ne!(budget, 0, "so few users are not too much to tell"),
         }
+        documents.push(new.clone());
+        are_of_concern(&memory.told(), &documents, server_names);
         memory.ask(&revision).await;
         compare(&memory, &new, server_names);
+        are_of_concern(&memory.told(), std::slice::from_ref(&new), server_names);
         rust.compare(&daemon, &new, server_names).await;
     }
 }
@@ -252,6 +271,52 @@ proptest! {
         budget in prop_oneof![2 => Just(0u64), 1 => 100u64..600],
     ) {
         RUNTIME.block_on(follow([policy, other], &server_names, steps, budget));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(100))]
+
+    /// With the answers of an earlier stream, spelled out, but for those that it hears
+    /// are void.
+    #[test]
+    fn a_client_that_comes_back_is_right(
+        (policy, other, server_names) in (moving(), moving(), callers()),
+        steps in steps(),
+    ) {
+        RUNTIME.block_on(async {
+            let daemon = Daemon::serving(&policy).await;
+            let [mut policy, mut other] = [policy, other];
+            let mut members: Members = DIRECTORY.map(|name| (name, BTreeSet::new())).into();
+            let come = |revision: String| {
+                Memory::resume(daemon.client(), &server_names, 0, everybody(), revision)
+            };
+            let mut memory = come(String::new()).await;
+            memory.ask(&daemon.revision()).await;
+            for step in steps {
+                let (before, (mut kept, _)) = (daemon.revision(), memory.answers());
+                match &step {
+                    Step::Edits(revisions) => drop(apply(&daemon, revisions, &mut members)),
+                    Step::Reload => {
+                        std::mem::swap(&mut policy, &mut other);
+                        daemon.reload(&policy).unwrap();
+                    }
+                }
+                memory = come(before.clone()).await;
+                let (revision, document) = (daemon.revision(), document(&policy, &members));
+                if revision != before
+                    && let Heard::Changed(pairs) = memory.hear(&revision).await
+                {
+                    let mut expected = ways::oracle(&document, &server_names, &everybody());
+                    for answers in [&mut kept, &mut expected] {
+                        pairs.iter().flatten().for_each(|(s, r)| answers.forget(s, r));
+                    }
+                    assert_eq!(kept, expected);
+                }
+                memory.ask(&revision).await;
+                compare(&memory, &document, &server_names);
+            }
+        });
     }
 }
 

@@ -99,7 +99,14 @@ proptest! {
         let named = |user: &str| after.snapshot.people().number(user).is_some();
         for (side, pairs) in [(&preview.gained, &gained), (&preview.lost, &lost)] {
             counts(side.pairs, pairs, &named);
-            let Side { samples, .. } = side;
+            let Side { samples, senders, recipients, .. } = side;
+            if !side.pairs.open && !side.pairs.bound {
+                let touched = [0, 1].map(|of| {
+                    let users = pairs.iter().map(|(sender, other)| [sender, other][of]);
+                    u64::try_from(users.collect::<BTreeSet<_>>().len()).unwrap()
+                });
+                prop_assert_eq!([*senders, *recipients], touched);
+            }
             prop_assert!(samples.len() <= 7);
             for [sender, recipient] in samples {
                 prop_assert!(pairs.contains(&(sender.clone(), recipient.clone())));

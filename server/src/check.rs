@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use presence_router_proto::v1::{CheckPolicyRequest, CheckPolicyResponse, PolicyProblem};
-use presence_router_server::files::Folder;
+use presence_router_server::files::{self, Folder};
 use presence_router_server::policy::problem::{Place, Problem, Problems};
 use presence_router_server::policy::{Policy, count, synapse};
 
@@ -16,7 +16,7 @@ use crate::{CANNOT_RUN, FAILED, fail, print, printed, remote};
 
 pub(crate) fn check(Check { policy: path, homeserver, tests, addr }: &Check) -> ExitCode {
     let file = path.display().to_string();
-    let text = match std::fs::read(path) {
+    let text = match files::policy(path) {
         Ok(text) => text,
         Err(error) => {
             return fail(CANNOT_RUN, format!("cannot read the policy `{file}`: {error}"));
@@ -89,7 +89,7 @@ pub(crate) fn lines(file: &str, kind: &str, problems: &[PolicyProblem]) -> Strin
 pub(crate) fn load(path: &Path) -> Result<Policy, String> {
     let file = path.display().to_string();
     let text =
-        std::fs::read(path).map_err(|error| format!("cannot read the policy `{file}`: {error}"))?;
+        files::policy(path).map_err(|error| format!("cannot read the policy `{file}`: {error}"))?;
     Policy::load(&file, &text, &Folder::of(path))
         .map_err(|problems| format!("the policy has problems:\n{problems}"))
 }
@@ -97,6 +97,14 @@ pub(crate) fn load(path: &Path) -> Result<Policy, String> {
 enum TestsError {
     Folder(String),
     Problems(Vec<Problems>),
+}
+
+/// Whether a file has tests by its name. Not one that is hidden, such as what editors
+/// leave beside a file that is being edited; but one of the other ending of YAML, or
+/// its tests would seem to pass.
+fn is_of_tests(file: &Path) -> bool {
+    let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && file.extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 
 /// Runs every file of tests. How many tests there are.
@@ -108,16 +116,16 @@ fn run_tests(policy: &Policy, folder: &Path) -> Result<usize, TestsError> {
     let files = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut files: Vec<PathBuf> =
         files.collect::<io::Result<_>>().map_err(|error| unreadable(folder, error))?;
-    files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
+    files.retain(|file| is_of_tests(file));
     files.sort();
     // A path with a slip of the fingers must not pass for tests that pass.
     if files.is_empty() {
-        let message = format!("there are no tests, `*.yaml`, in `{}`", folder.display());
+        let message = format!("there are no tests, `*.yaml` or `*.yml`, in `{}`", folder.display());
         return Err(TestsError::Folder(message));
     }
     let (mut passed, mut problems) = (0, Vec::new());
     for file in files {
-        let text = std::fs::read(&file).map_err(|error| unreadable(&file, error))?;
+        let text = files::regular(&file).map_err(|error| unreadable(&file, error))?;
         match policy.test(&file.display().to_string(), &text) {
             Ok(tests) => passed += tests,
             Err(found) => problems.push(found),

@@ -5,8 +5,9 @@ mod asking;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use presence_router_server::config::{Config, ConfigError, LogFormat, tcp_address};
+use presence_router_server::routing::user_id::{ServerName, ServerNameError};
 
 pub(crate) use self::asking::{Asked, Explain, Graph, GraphFormat, Plan, Show, Subject, Verify};
 use crate::remote::Address;
@@ -14,8 +15,8 @@ use crate::remote::Address;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; the daemon has shut down in order
-  1  `check` found problems or a test failed; `verify` found a wrong answer; `reload` was refused;
-     the daemon failed, or was cut off while shutting down
+  1  `check` found problems or a test failed, `plan` problems of the candidate; `verify` found a
+     wrong answer; `reload` was refused; the daemon failed, or was cut off while shutting down
   2  cannot run: bad arguments, settings, policy or socket
 
 Signals:
@@ -109,7 +110,7 @@ pub(crate) struct Check {
     #[arg(long = "for", value_enum, value_name = "HOMESERVER")]
     pub(crate) homeserver: Option<Homeserver>,
 
-    /// Run the tests of every `*.yaml` in a directory as well
+    /// Run the tests of every `*.yaml` and `*.yml` in a directory as well
     #[arg(long, value_name = "DIR")]
     pub(crate) tests: Option<PathBuf>,
 
@@ -168,12 +169,12 @@ pub(crate) struct Sample {
     #[arg(long, default_value_t = 10)]
     pub(crate) batches: u64,
 
-    /// States in each batch
-    #[arg(long, default_value_t = 10)]
+    /// States in each batch; a daemon takes 10000 by default
+    #[arg(long, default_value_t = 10, value_parser = value_parser!(u64).range(..=1_000_000))]
     pub(crate) size: u64,
 
     /// Server name of the caller and of most senders
-    #[arg(long, default_value = "example.org")]
+    #[arg(long, default_value = "example.org", value_parser = server_name)]
     pub(crate) server_name: String,
 }
 
@@ -204,6 +205,10 @@ pub(crate) struct Conformance {
     /// Write the policy of each scenario into a directory, and run nothing
     #[arg(long, value_name = "DIR", conflicts_with_all = ["addr", "serve", "apply"])]
     pub(crate) write_policies: Option<PathBuf>,
+}
+
+fn server_name(text: &str) -> Result<String, ServerNameError> {
+    ServerName::parse(text).map(|name| name.as_str().to_owned())
 }
 
 // === impl Settings ===

@@ -3,12 +3,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::Files;
+use crate::policy::{self, Files};
 
 /// Most bytes of a file: what one list of users can hold.
 const MAX_BYTES: u64 = u32::MAX as u64;
@@ -25,6 +26,34 @@ pub struct Digest([u8; 32]);
 pub struct Folder {
     path: PathBuf,
     read: RefCell<BTreeMap<String, Digest>>,
+}
+
+/// Reads a policy that somebody names by hand, which may well be a pipe. Of what has
+/// no end, as a device, no more is read than shows that it is too much.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn policy(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let most = policy::MAX_BYTES as u64 + 1;
+    std::fs::File::open(path)?.take(most).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// As [`policy`], but of a regular file only: what is read by itself, and again and
+/// again, must not be waited for.
+///
+/// # Errors
+///
+/// It cannot be read, or is something else.
+pub fn regular(path: &Path) -> io::Result<Vec<u8>> {
+    let about = std::fs::metadata(path)?;
+    // Opening a directory tells by itself what it is.
+    if !about.is_file() && !about.is_dir() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    policy(path)
 }
 
 // === impl Digest ===

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use presence_router_server::policy::count;
 use presence_router_server::policy::picture::{Arrow, Picture};
 
 use crate::cli::{Graph, GraphFormat};
@@ -38,11 +39,16 @@ fn label(arrow: &Arrow) -> String {
 }
 
 fn left_out(picture: &Picture) -> String {
-    format!("{} arrows of fewer pairs are left out", picture.left_out)
+    let verb = if picture.left_out == 1 { "is" } else { "are" };
+    format!("{} of fewer pairs {verb} left out", count(picture.left_out, "arrow"))
 }
 
 fn dot(picture: &Picture) -> String {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    // Beside its own escapes, Graphviz reads those of HTML.
+    let quoted = |text: &str| {
+        let text = text.replace('&', "&amp;").replace('\\', "\\\\");
+        format!("\"{}\"", text.replace('"', "\\\""))
+    };
     let mut text = "digraph presence {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
     // Writing to a string never fails.
     for (place, set) in drawn(picture) {
@@ -60,9 +66,10 @@ fn dot(picture: &Picture) -> String {
 }
 
 fn mermaid(picture: &Picture) -> String {
-    // In quotes nothing means anything but these.
+    // In quotes nothing means anything but these. A `\n` is a line break.
     let quoted = |text: &str| {
-        let text = text.replace('#', "#35;").replace('"', "#quot;").replace('`', "#96;");
+        let text = text.replace('#', "#35;").replace('&', "#amp;").replace('\\', "#92;");
+        let text = text.replace('"', "#quot;").replace('`', "#96;");
         format!("\"{}\"", text.replace('<', "#lt;").replace('>', "#gt;"))
     };
     let mut text = "flowchart LR\n".to_owned();

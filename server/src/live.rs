@@ -20,7 +20,7 @@ use tracing::warn;
 use self::history::History;
 pub use self::in_force::{Applied, InForce};
 pub use self::tallies::Tallies;
-use crate::files::{Digest, Folder};
+use crate::files::{self, Digest, Folder};
 use crate::policy::compare::{Differences, compare};
 use crate::policy::preview::Preview;
 use crate::policy::problem::Problems;
@@ -130,7 +130,7 @@ pub enum LoadError {
 impl Source {
     fn read(&self) -> Result<Vec<u8>, LoadError> {
         match self {
-            Self::File(path) => std::fs::read(path)
+            Self::File(path) => files::regular(path)
                 .map_err(|error| LoadError::Unreadable { path: path.clone(), error }),
             Self::Example => Ok(EXAMPLE.into()),
         }

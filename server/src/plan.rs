@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::{PlanPolicyRequest, PlanPolicyResponse};
-use presence_router_server::files::Folder;
-use presence_router_server::policy::Policy;
+use presence_router_server::files::{self, Folder};
 use presence_router_server::policy::compare::compare;
+use presence_router_server::policy::{Policy, count};
 use presence_router_server::rpc::policy::express;
 
 use crate::cli::Plan;
@@ -27,7 +27,10 @@ pub(crate) fn plan(arguments: &Plan) -> ExitCode {
     };
     if !answer.problems.is_empty() {
         let code = printed(&check::lines(&file, "", &answer.problems));
-        return if code == ExitCode::SUCCESS { ExitCode::from(FAILED) } else { code };
+        return match code {
+            ExitCode::SUCCESS => fail(FAILED, count(answer.problems.len(), "problem")),
+            code => code,
+        };
     }
     printed(&if arguments.json { json::text(&answer) } else { text::text(&answer) })
 }
@@ -40,7 +43,7 @@ fn ask(
     let Some(current) = &subject.policy else {
         let candidate = match (candidate, live_rule) {
             (Some(path), _) => {
-                let text = std::fs::read(path).map_err(|e| cannot_read(path, e.to_string()))?;
+                let text = files::policy(path).map_err(|e| cannot_read(path, e.to_string()))?;
                 let text = String::from_utf8(text);
                 Candidate::Text(text.map_err(|_| cannot_read(path, "it is not UTF-8".to_owned()))?)
             }
@@ -51,13 +54,13 @@ fn ask(
             client.plan_policy(request).await
         });
     };
-    let text = std::fs::read(current).map_err(|e| cannot_read(current, e.to_string()))?;
+    let text = files::policy(current).map_err(|e| cannot_read(current, e.to_string()))?;
     let name = current.display().to_string();
     let (before, engine) = Policy::load_over(None, &name, &text, &Folder::of(current))
         .map_err(|problems| format!("the policy has problems:\n{problems}"))?;
     let (after, _) = match (candidate, live_rule) {
         (Some(path), _) => {
-            let text = std::fs::read(path).map_err(|e| cannot_read(path, e.to_string()))?;
+            let text = files::policy(path).map_err(|e| cannot_read(path, e.to_string()))?;
             let name = path.display().to_string();
             match Policy::load_over(Some(&engine), &name, &text, &Folder::of(path)) {
                 Ok(loaded) => loaded,

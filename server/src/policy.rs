@@ -45,6 +45,7 @@ use document::Document;
 use problem::{Problem, Problems};
 use resolve::Resolved;
 use rooms::RoomSets;
+pub use yaml::MAX_BYTES;
 
 /// JSON Schema of a policy, for editors.
 pub const SCHEMA: &str = include_str!("../policies/policy.schema.json");

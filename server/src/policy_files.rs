@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::sync::watch;
 
-use crate::files::Digest;
+use crate::files::{self, Digest};
 use crate::live::{Live, LoadError, Loaded, Source};
 use crate::watching::{Changes, Watching};
 
@@ -64,7 +64,7 @@ impl PolicyFiles {
         }
         let failure = loaded.as_ref().err().map(|error| {
             let text = match live.source() {
-                Source::File(path) => std::fs::read(path).unwrap_or_default(),
+                Source::File(path) => files::regular(path).unwrap_or_default(),
                 Source::Example => Vec::new(),
             };
             Failure { text: Digest::of(&text), message: error.to_string() }

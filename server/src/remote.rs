@@ -79,7 +79,7 @@ impl FromStr for Address {
         };
         let endpoint = Endpoint::from_shared(uri).map_err(|_| valid.to_owned())?;
         if !text.starts_with("unix:") && endpoint.uri().port_u16().is_none() {
-            return Err(format!("the port is missing; {valid}"));
+            return Err(format!("there is no port from 0 to 65535; {valid}"));
         }
         let endpoint = endpoint
             .connect_timeout(CONNECT)

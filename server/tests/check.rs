@@ -97,6 +97,22 @@ async fn what_cannot_be_read_is_not_checked() {
     assert!(cannot_run(&["check"]).await.contains("<POLICY>"));
 }
 
+/// Of a device no more is read than shows that it is too much. A pipe is for whoever
+/// names it, and not for a folder that is read by itself.
+#[tokio::test]
+async fn what_is_no_file_has_an_end() {
+    let output = run(&["check", "/dev/zero"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("/dev/zero: more than 268435456 bytes"), "{said}");
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    std::fs::create_dir(files.path("tests")).unwrap();
+    files.pipe("tests/a.yaml");
+    let said = cannot_run(&["check", &file, "--tests", &files.name("tests")]).await;
+    assert!(said.contains("a.yaml`: it is not a regular file"), "{said}");
+}
+
 /// Neither a reader who goes away nor a full disk is a panic.
 #[tokio::test]
 async fn a_result_that_cannot_be_written() {

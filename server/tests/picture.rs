@@ -50,10 +50,27 @@ async fn both_languages_say_the_same() {
 "##
     );
     let one = drawn(&["graph", &policy, "--arrows", "1"]).await;
-    assert!(
-        one.contains("1 arrows of fewer pairs are left out") && !one.contains("b.org"),
-        "{one}"
+    assert!(one.contains("1 arrow of fewer pairs is left out") && !one.contains("b.org"), "{one}");
+}
+
+#[tokio::test]
+async fn odd_ids_break_no_picture() {
+    let files = Files::new();
+    let policy = files.write(
+        "policy.yaml",
+        r#"
+rules:
+  - { name: x, allow: { from: "@a\nb\e[31m:a.org", to: { match: '@&amp;\n*:a.org' } } }
+"#,
     );
+    let dot = drawn(&["graph", &policy]).await;
+    for label in [r#"[label="@a\\nb\\u{1b}[31m:a.org"]"#, r#"[label="@&amp;amp;\\\\n*:a.org"]"#] {
+        assert!(dot.contains(label), "{dot}");
+    }
+    let mermaid = drawn(&["graph", &policy, "--format", "mermaid"]).await;
+    for label in [r#"["@a#92;nb#92;u{1b}[31m:a.org"]"#, r#"["@#amp;amp;#92;#92;n*:a.org"]"#] {
+        assert!(mermaid.contains(label), "{mermaid}");
+    }
 }
 
 #[tokio::test]

@@ -114,6 +114,45 @@ room rule `new`: new, in line 7
     assert!(said.ends_with(want), "{said}");
 }
 
+/// A pair of one user is none: who is on both sides of a rule is not counted for that.
+#[tokio::test]
+async fn nobody_is_touched_by_their_own_presence() {
+    let files = Files::new();
+    let now = files.write("now.yaml", "rules: []");
+    let then =
+        "rules: [{ name: x, allow: { from: \"@a\\e:a.org\", to: [\"@a\\e:a.org\", '@b:b.org'] } }]";
+    let output = run(&["plan", &files.write("then.yaml", then), "--policy", &now]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    let want = "\
+gained: 1 pair, of 1 named senders and 1 named recipients, on b.org
+  @a\\u{1b}:a.org to @b:b.org
+";
+    assert!(said.contains(want), "{said}");
+}
+
+/// A rule that is open on both its sides is told as a whole only as far as its pairs
+/// turn: nobody gains by a deny that goes with all that was allowed, and nobody loses
+/// what another rule denied.
+#[tokio::test]
+async fn open_rules_are_told_as_far_as_their_pairs_turn() {
+    let files = Files::new();
+    let now = files.write(
+        "now.yaml",
+        "rules:
+  - { name: denied, deny: { from: { server: b.org }, to: everyone } }
+  - { name: nobody from c, deny: { from: { server: c.org }, to: everyone } }
+  - { name: allowed, allow: { from: [{ server: b.org }, '@x:b.org'], to: { server: a.org } } }
+",
+    );
+    let then = files.write(
+        "then.yaml",
+        "rules: [{ name: nobody from c, deny: { from: { server: c.org }, to: everyone } }]",
+    );
+    let output = run(&["plan", &then, "--policy", &now]).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.ends_with("\ngained: 0 pairs\nlost: 0 pairs\n"), "{said}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_planned_is_said() {
     let files = Files::new();
@@ -122,6 +161,8 @@ async fn what_cannot_be_planned_is_said() {
     let output = run(&["plan", &bad, "--policy", &now]).await;
     let (code, out) = (output.status.code(), String::from_utf8(output.stdout).unwrap());
     assert_eq!(code, Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "presence-router: 2 problems\n");
     assert!(out.contains("bad.yaml:1:20:") && out.contains("did you mean `allow`?"), "{out}");
     for (args, why) in [
         (vec!["plan", "--live-rule", "staff", "--policy", &now], "has no rule `staff` in shadow"),

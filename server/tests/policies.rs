@@ -92,13 +92,31 @@ tests/c.yaml:1:7: expected a list of tests, found a number
     assert_eq!(err, "presence-router: 3 problems\n");
 
     for (arguments, why) in [
-        (&arguments, "there are no tests, `*.yaml`, in `tests`"),
+        (&arguments, "there are no tests, `*.yaml` or `*.yml`, in `tests`"),
         (&["policy.yaml", "--tests", "nowhere"], "cannot read the tests `nowhere`: "),
     ] {
         let (code, _, err) = check(folder(&[]).path(), arguments);
         assert_eq!(code, Some(2));
         assert!(err.contains(why), "{err}");
     }
+}
+
+/// Tests that nobody runs would pass for tests that pass; what an editor leaves beside
+/// a file is none of them.
+#[test]
+fn runs_the_tests_of_both_endings_and_of_no_hidden_file() {
+    let wrong = "tests: [{ sender: '@ann:example.org', not: '@joe:example.org' }]\n";
+    let folder = folder(&[("a.yml", wrong), ("b.yaml", ""), (".c.yaml", "no")]);
+    std::os::unix::fs::symlink("ann@host.1", folder.path().join("tests/.#a.yaml")).unwrap();
+    let (code, out, err) = check(folder.path(), &["policy.yaml", "--tests", "tests"]);
+    assert_eq!(code, Some(1));
+    let lines: Vec<_> = out.lines().collect();
+    assert!(lines[0].starts_with("tests/a.yml:1:44: test fails: "), "{out}");
+    assert_eq!(
+        lines[1],
+        "tests/b.yaml: the file is empty; write `tests: []` if it is to have no tests"
+    );
+    assert_eq!(err, "presence-router: 2 problems\n");
 }
 
 #[test]

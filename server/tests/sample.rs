@@ -9,7 +9,7 @@ use presence_router_proto::v1::{
 use serde_json::{Value, json};
 
 use crate::harness::calls::Stream;
-use crate::harness::{Daemon, program, run, within};
+use crate::harness::{Daemon, cannot_run, program, run, within};
 
 async fn lines(args: &[&str]) -> Vec<Value> {
     let output = run(&[&["sample"], args].concat()).await;
@@ -78,6 +78,17 @@ async fn the_daemon_takes_it() {
         shown += deliveries.deliveries.len();
     }
     assert!(shown > 0, "a sample of which the example policy shows nothing");
+}
+
+#[tokio::test]
+async fn what_no_daemon_would_take_is_not_printed() {
+    for (args, why) in [
+        (["--size", "18446744073709551615"], "18446744073709551615 is not in 0..=1000000"),
+        (["--server-name", "a b"], "` ` is not valid in a host name"),
+    ] {
+        let said = cannot_run(&[&["sample"], &args[..]].concat()).await;
+        assert!(said.contains(why), "{said}");
+    }
 }
 
 /// As with `| head -1`.

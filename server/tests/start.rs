@@ -26,6 +26,17 @@ async fn a_policy_that_is_not_there() {
     assert!(said.starts_with(&want), "{said}");
 }
 
+/// It would be waited for, and no signal would end that.
+#[tokio::test]
+async fn a_policy_that_is_a_pipe() {
+    let files = Files::new();
+    let file = files.pipe("policy.yaml");
+    let said = refused(&["--policy", &file]).await;
+    let want =
+        format!("presence-router: cannot read the policy `{file}`: it is not a regular file\n");
+    assert_eq!(said, want);
+}
+
 #[tokio::test]
 async fn a_policy_with_problems() {
     let files = Files::new();

@@ -217,3 +217,20 @@ async fn nothing_is_watched_if_that_is_not_wanted() {
     assert!(joe_sees(&daemon, 1).await.is_empty());
     assert_eq!(times(&daemon, "watching"), 0);
 }
+
+/// Nothing waits for whoever might write to it: the daemon answers, and takes the next
+/// file.
+#[tokio::test]
+async fn a_pipe_in_its_place() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    let daemon = watching(&file).await;
+    files.pipe("pipe");
+    rename(files.path("pipe"), &file).unwrap();
+    daemon.logged("it is not a regular file").await;
+    let output = run(&["reload", "--addr", &daemon.address()]).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    files.write("next", shows("@next"));
+    rename(files.path("next"), &file).unwrap();
+    assert_eq!(joe_sees(&daemon, 1).await, ["@next:example.org"]);
+}

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
-use presence_router_proto::v1::{Changed, ErrorReason, Hide, InterestQuery, Open, StateBatch};
+use presence_router_proto::v1::set_expression::Expression;
+use presence_router_proto::v1::set_part::Content;
+use presence_router_proto::v1::{
+    Changed, ErrorReason, Hide, InterestQuery, Open, PairProduct, SetExpression, StateBatch,
+};
 use presence_router_server::routing::relation::Side;
 
 use super::sets::Sets;
@@ -18,6 +22,8 @@ pub(crate) struct Memory {
     sets: Sets,
     budget: u64,
     users: Vec<String>,
+    /// Who was told to be in some set.
+    told: BTreeSet<String>,
     /// By side and user: the set, and what is hidden.
     answers: BTreeMap<(Side, String), (u64, Vec<Hide>)>,
 }
@@ -39,13 +45,29 @@ impl Memory {
         budget: u64,
         users: Vec<String>,
     ) -> Self {
+        Self::resume(client, server_names, budget, users, String::new()).await
+    }
+
+    /// Comes back after a stream that told of a revision last.
+    pub(crate) async fn resume(
+        client: Client,
+        server_names: &[String],
+        budget: u64,
+        users: Vec<String>,
+        resume_revision: String,
+    ) -> Self {
         let mut stream = Stream::start(client).await;
         let server_names = server_names.to_vec();
-        stream.send(Ask::Open(Open { server_names, set_budget_bytes: budget, ..Open::default() }));
+        stream.send(Ask::Open(Open { server_names, resume_revision, set_budget_bytes: budget }));
         let opened = stream.next().await.unwrap();
         assert!(matches!(opened, Some(Told::Opened(_))), "{opened:?}");
-        let (sets, answers) = Default::default();
-        Self { stream, sets, budget, users, answers }
+        let (sets, answers, told) = Default::default();
+        Self { stream, sets, budget, users, told, answers }
+    }
+
+    /// Who was told to be in some set, since this was asked last.
+    pub(crate) fn told(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.told)
     }
 
     /// Waits for word of a revision: what it says, of all changes up to it, which may
@@ -148,8 +170,18 @@ impl Memory {
             match told {
                 // Where the machine stood still for seconds.
                 Told::Heartbeat(_) => {}
-                Told::SetPart(part) => self.sets.define(part),
-                Told::SetEdit(edit) => self.sets.edit(edit),
+                Told::SetPart(part) => {
+                    match &part.content {
+                        Some(Content::Users(list)) => self.told.extend(list.user_ids.clone()),
+                        Some(Content::Expression(set)) => listed(set, &mut self.told),
+                        None => {}
+                    }
+                    self.sets.define(part);
+                }
+                Told::SetEdit(edit) => {
+                    self.told.extend(edit.added.clone());
+                    self.sets.edit(edit);
+                }
                 Told::SetRetired(retired) => {
                     self.sets.retire(retired.id);
                     let sets = &self.sets;
@@ -168,6 +200,15 @@ impl Memory {
 
     fn changed(&mut self, changed: &Changed) -> [BTreeSet<(String, String)>; 2] {
         self.sets.changed();
+        for PairProduct { senders, recipients } in changed.gained.iter().chain(&changed.lost) {
+            let [senders, recipients] = [senders, recipients].map(|set| set.as_ref().unwrap());
+            for (set, across) in [(senders, recipients), (recipients, senders)] {
+                // Where globs overlap, one side may be nobody.
+                if self.users.iter().any(|user| self.sets.evaluate(across, user)) {
+                    listed(set, &mut self.told);
+                }
+            }
+        }
         let pairs = [&changed.gained, &changed.lost].map(|products| {
             let mut pairs = BTreeSet::new();
             for product in products {
@@ -192,5 +233,17 @@ impl Memory {
     fn reset(&mut self) {
         self.sets.reset();
         self.answers.clear();
+    }
+}
+
+/// Users whom a set lists, and not as exceptions.
+fn listed(set: &SetExpression, to: &mut BTreeSet<String>) {
+    match set.expression.as_ref().expect("a set") {
+        Expression::Users(list) => to.extend(list.user_ids.clone()),
+        Expression::AnyOf(list) | Expression::AllOf(list) => {
+            list.sets.iter().for_each(|set| listed(set, to));
+        }
+        Expression::Difference(both) => listed(both.any.as_ref().expect("a set"), to),
+        _ => {}
     }
 }

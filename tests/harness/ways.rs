@@ -39,6 +39,29 @@ pub(crate) struct Answers {
     pub(crate) hidden: [Hidden; 2],
 }
 
+// === impl Answers ===
+
+impl Answers {
+    /// Forgets the audience of a user, or its interest.
+    pub(crate) fn forget_of(&mut self, side: Side, user: &str) {
+        let lists = match side {
+            Side::Sender => &mut self.audiences,
+            Side::Recipient => &mut self.interests,
+        };
+        lists.remove(user);
+        side.of_mut(&mut self.hidden).retain(|(sender, recipient), _| match side {
+            Side::Sender => sender != user,
+            Side::Recipient => recipient != user,
+        });
+    }
+
+    /// Forgets what is void by a change of a pair.
+    pub(crate) fn forget(&mut self, sender: &str, recipient: &str) {
+        self.forget_of(Side::Sender, sender);
+        self.forget_of(Side::Recipient, recipient);
+    }
+}
+
 /// Notes what a hide says about a user and those of the others who are in.
 fn hide(
     hidden: &mut [Hidden; 2],

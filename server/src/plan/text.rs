@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use presence_router_proto::v1::{
-    PairCount, PlanPolicyResponse, PlannedPairs, PlannedRoomRule, RuleChange,
+    PairCount, PlanPolicyResponse, PlannedPair, PlannedPairs, PlannedRoomRule, RuleChange,
 };
-use presence_router_server::policy::problem::quoted;
+use presence_router_server::policy::problem::{escaped, quoted};
 
 /// Most servers that are named of a kind.
 const MOST_SERVERS: usize = 5;
@@ -18,7 +18,7 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         let pairs = pairs.clone().unwrap_or_default();
         let _ = writeln!(text, "{what}: {}", said(&pairs));
         for sample in &pairs.samples {
-            let _ = writeln!(text, "  {} to {}", sample.sender, sample.recipient);
+            let _ = writeln!(text, "  {}", pair(sample));
         }
     }
     for rule in &plan.rules {
@@ -31,7 +31,7 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
             writeln!(text, "hide rule {}: begins on {begins}; ends on {ends}", quoted(&rule.name));
         for (what, samples) in [("begins", &rule.begins_samples), ("ends", &rule.ends_samples)] {
             for sample in samples {
-                let _ = writeln!(text, "  {what}: {} to {}", sample.sender, sample.recipient);
+                let _ = writeln!(text, "  {what}: {}", pair(sample));
             }
         }
     }
@@ -46,6 +46,10 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         let _ = writeln!(text, "room rule {}: {becomes}", quoted(name));
     }
     text
+}
+
+fn pair(PlannedPair { sender, recipient }: &PlannedPair) -> String {
+    format!("{} to {}", escaped(sender), escaped(recipient))
 }
 
 fn said(pairs: &PlannedPairs) -> String {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::document::{Pairs as Written, SetExpr};
+use super::problem::escaped;
 use super::{Policy, count};
 use crate::routing::difference::share::Product;
 use crate::routing::difference::{Count, Difference, Found, Pairs};
@@ -141,10 +142,11 @@ fn said(set: &SetExpr) -> String {
     }
 }
 
-/// Words, or as many of them as a picture has room for.
+/// Words on one line, or as many of them as a picture has room for.
 fn short(words: &str) -> String {
+    let words = escaped(words);
     if words.chars().count() <= MOST_WORDS {
-        return words.to_owned();
+        return words;
     }
     let begin: String = words.chars().take(MOST_WORDS - 1).collect();
     format!("{begin}…")

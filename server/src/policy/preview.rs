@@ -12,16 +12,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::hides::{HiddenOn, HideShare};
 
+use roaring::RoaringBitmap;
+
 use super::Policy;
 use super::compare::{RoomChange, room_changes};
 use super::document::Rule;
-use crate::routing::difference::share::Product;
+use crate::routing::difference::share::{Product, is_open};
 use crate::routing::difference::{Budget, Count, Difference, Found, Pairs, TooMuch};
+use crate::routing::members::Members;
 use crate::routing::plan::Effect;
 use crate::routing::snapshot::Snapshot;
 
 /// Comparisons of products that all rules together may take.
 const MOST_STEPS: u64 = 20_000_000;
+
+/// As [`MOST_STEPS`], for finding out what of the bounds does not change.
+const MOST_STEPS_OF_BOUNDS: u64 = 5_000;
 
 /// What would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +92,11 @@ impl Policy {
         then: &Snapshot,
         samples: usize,
     ) -> Result<Preview, TooMuch> {
-        let difference = Difference::between(now, then, Budget::PLAN)?;
+        let mut difference = Difference::between(now, then, Budget::PLAN)?;
         let mut steps = MOST_STEPS;
         let before = One::new(self, now, Some(then))?;
         let after = One::new(candidate, then, None)?;
+        difference.narrow(&before.all(), &after.all(), MOST_STEPS_OF_BOUNDS);
         let names: BTreeSet<&str> =
             before.rules.keys().chain(after.rules.keys()).copied().collect();
         let none: &[Product] = &[];
@@ -97,6 +104,11 @@ impl Policy {
             let [allowed, denied] = [Effect::Allow, Effect::Deny].map(|effect| {
                 [&before, &after].map(|one| one.products(name, &effect).unwrap_or(none))
             });
+            // Where it says the same, sets that are open need not tell that.
+            if [allowed, denied].iter().all(|[before, after]| before == after) {
+                let none = Some(Count::default());
+                return RuleShare { name: name.to_owned(), gained: none, lost: none };
+            }
             // By turns: what begins to allow or ends to deny gains.
             let mut of = |pairs: &[Pairs], [ends, begins]: [[&[Product]; 2]; 2]| {
                 let mut count = Count::default();
@@ -147,16 +159,18 @@ impl<'p> One<'p> {
         Ok(Self { rules })
     }
 
+    /// The products of all rules that allow, and of all that deny.
+    fn all(&self) -> [Vec<Product>; 2] {
+        [Effect::Allow, Effect::Deny].map(|effect| {
+            let names = self.rules.keys().filter_map(|name| self.products(name, &effect));
+            names.flatten().cloned().collect()
+        })
+    }
+
     /// The products of a rule that takes part and has an effect.
     fn products(&self, name: &str, effect: &Effect) -> Option<&[Product]> {
         let (rule, products) = self.rules.get(name)?;
         (!rule.shadow && rule.effect == *effect).then_some(products.as_slice())
-    }
-
-    /// The products of all such rules.
-    fn all(&self, effect: &Effect) -> Vec<Product> {
-        let names = self.rules.keys();
-        names.filter_map(|name| self.products(name, effect)).flatten().cloned().collect()
     }
 }
 
@@ -165,12 +179,11 @@ impl<'p> One<'p> {
 impl Side {
     fn new(difference: &Difference, all: &[Pairs], then: &Snapshot, samples: usize) -> Self {
         let people = then.people();
-        let (mut senders, mut recipients) =
-            (roaring::RoaringBitmap::new(), roaring::RoaringBitmap::new());
+        let (mut senders, mut recipients) = (RoaringBitmap::new(), RoaringBitmap::new());
         let mut destinations = BTreeSet::new();
         for pairs in all {
-            senders |= pairs.senders.named();
-            recipients |= pairs.recipients.named();
+            in_pairs(&mut senders, &pairs.senders, &pairs.recipients);
+            in_pairs(&mut recipients, &pairs.recipients, &pairs.senders);
             destinations.extend(then.destinations(pairs.recipients.open()));
         }
         let on_server = people.servers().filter(|server| {
@@ -187,6 +200,16 @@ impl Side {
                 .map(|pair| pair.map(|user| people.id(user).into()))
                 .collect(),
         }
+    }
+}
+
+/// Adds the named users of a set who make a pair with somebody across. Nobody does
+/// with themselves.
+fn in_pairs(users: &mut RoaringBitmap, set: &Members, across: &Members) {
+    match across.named().len() {
+        0 if !is_open(across) => {}
+        1 if !is_open(across) => *users |= set.named() - across.named(),
+        _ => *users |= set.named(),
     }
 }
 

@@ -97,6 +97,11 @@ impl<'p> Reader<'p> {
     }
 
     fn document(&mut self, root: &Node<'_>) -> Option<Document> {
+        if matches!(root.value, Value::Null) {
+            let message = "the policy is empty; write `rules: []` to show nobody to anybody";
+            self.problem(Place::default(), message);
+            return None;
+        }
         let Value::Map(entries) = &root.value else {
             let message =
                 format!("expected a map with `groups` and `rules`, found {}", root.kind());
@@ -125,6 +130,11 @@ impl<'p> Reader<'p> {
     }
 
     fn tests_alone(&mut self, root: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
+        if matches!(root.value, Value::Null) {
+            let message = "the file is empty; write `tests: []` if it is to have no tests";
+            self.problem(Place::default(), message);
+            return Default::default();
+        }
         let Value::Map(entries) = &root.value else {
             self.problem(root.place, format!("expected a map with `tests`, found {}", root.kind()));
             return Default::default();

@@ -18,7 +18,7 @@ use serde_saphyr::{
 use super::problem::{Place, Problem, escaped};
 
 /// Most bytes of a policy: a million user ids of the longest kind.
-pub(super) const MAX_BYTES: usize = 256 << 20;
+pub const MAX_BYTES: usize = 256 << 20;
 
 /// Most values in a policy: some million user ids, each in a list of its own.
 const MAX_VALUES: usize = 16_000_000;
@@ -151,20 +151,15 @@ impl<'de> Visitor<'de> for AnyValue {
 /// The first thing that keeps it from being one YAML document.
 pub(super) fn parse(text: &[u8]) -> Result<Node<'_>, Problem> {
     if text.len() > MAX_BYTES {
-        let message = format!("the policy has {} bytes, at most {MAX_BYTES} are read", text.len());
+        let message = format!("more than {MAX_BYTES} bytes, which is the most that is read");
         return Err(Problem::new(Place::default(), message));
     }
     let text = std::str::from_utf8(text).map_err(|error| not_utf8(text, error.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let root = with_stack(|| {
+    with_stack(|| {
         serde_saphyr::from_str_with_options::<Node<'_>>(text, options())
             .map_err(|error| not_yaml(text, error.without_snippet()))
-    })?;
-    if matches!(root.value, Value::Null) {
-        let message = "the policy is empty; write `rules: []` to show nobody to anybody";
-        return Err(Problem::new(Place::default(), message));
-    }
-    Ok(root)
+    })
 }
 
 fn with_stack<T: Send>(read: impl FnOnce() -> Result<T, Problem> + Send) -> Result<T, Problem> {

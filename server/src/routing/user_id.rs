@@ -67,11 +67,11 @@ pub enum ServerNameError {
     Long(usize),
 
     /// Something that no DNS name or IPv4 address holds.
-    #[error("`{}` is not valid in a host name: letters, digits, `-` and `.` are", .0.escape_default())]
+    #[error("`{}` is not valid in a host name: letters, digits, `-` and `.` are", .0.escape_debug())]
     Character(char),
 
-    /// `[` without an IPv6 address and `]` behind it.
-    #[error("what stands in brackets is not an IPv6 address")]
+    /// `[` without an IPv6 address and `]` behind it, or such an address without them.
+    #[error("an IPv6 address, and nothing else, stands in brackets, as in `[2001:db8::1]:8448`")]
     Ipv6,
 
     /// What follows the host is not a port.
@@ -166,7 +166,7 @@ fn check_server_name(text: &str) -> Result<(), ServerNameError> {
         None => {
             let host = text.split(':').next().unwrap_or_default();
             if host.is_empty() {
-                return Err(ServerNameError::Empty);
+                return Err(why_no_port(text, ServerNameError::Empty));
             }
             let valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
             if let Some(bad) = host.chars().find(|c| !valid(*c)) {
@@ -182,8 +182,13 @@ fn check_server_name(text: &str) -> Result<(), ServerNameError> {
     if (1..=5).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
         Ok(())
     } else {
-        Err(ServerNameError::Port)
+        Err(why_no_port(text, ServerNameError::Port))
     }
+}
+
+/// Why what follows the host is no port: an IPv6 address is full of colons.
+fn why_no_port(text: &str, otherwise: ServerNameError) -> ServerNameError {
+    if text.parse::<std::net::Ipv6Addr>().is_ok() { ServerNameError::Ipv6 } else { otherwise }
 }
 
 #[cfg(test)]
@@ -206,6 +211,21 @@ mod tests {
             ("@-=_/+.:a-b.c", "a-b.c"),
         ] {
             assert_eq!(UserId::parse(text).map(UserId::server), Ok(server), "{text}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_in_words_that_can_be_read() {
+        for (text, why) in [
+            ("::1", "an IPv6 address, and nothing else, stands in brackets"),
+            ("2001:db8::1", "an IPv6 address, and nothing else, stands in brackets"),
+            ("a:b:1", "its port is not 1 to 5 digits"),
+            (":1", "it is empty"),
+            ("b\u{fc}cher.example", "`\u{fc}` is not valid in a host name"),
+            ("a\u{1b}b", "`\\u{1b}` is not valid in a host name"),
+        ] {
+            let said = ServerName::parse(text).unwrap_err().to_string();
+            assert!(said.starts_with(why), "{text}: {said}");
         }
     }
 

@@ -21,6 +21,14 @@ impl Files {
         path.to_str().unwrap().to_owned()
     }
 
+    /// Makes a named pipe, which nobody writes to.
+    pub(crate) fn pipe(&self, name: &str) -> String {
+        let path = self.name(name);
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        path
+    }
+
     /// The path of a file that need not exist.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)

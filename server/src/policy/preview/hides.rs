@@ -46,7 +46,7 @@ pub(super) fn shares(
     then: &Snapshot,
     samples: usize,
 ) -> Vec<HideShare> {
-    let visible = [Effect::Allow, Effect::Deny].map(|effect| after.all(&effect));
+    let visible = after.all();
     let [now, later] = [before, after].map(Hides::of);
     let mut steps = MOST_STEPS;
     let mut on = |one: &Hides<'_>, other: &Hides<'_>, name: &str| {

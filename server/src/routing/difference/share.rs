@@ -70,16 +70,26 @@ impl Difference {
         without: &[Product],
         steps: &mut u64,
     ) -> Result<Vec<Pairs>, TooMuch> {
-        let mut rest: Vec<Pairs> = pairs.iter().map(|pairs| self.once(pairs)).collect();
-        for product in without {
-            rest = less(rest, product, steps)?;
+        let once = pairs.iter().map(|pairs| self.once(pairs)).collect();
+        let [shared, _] = parted(without_all(once, without, steps)?, within, steps)?;
+        Ok(shared)
+    }
+
+    /// Takes out of the bounds what does not change by the products that allow and
+    /// deny, before and after, as far as sets can tell. A bound stays as it is where
+    /// that takes more than `steps` comparisons.
+    pub fn narrow(&mut self, before: &[Vec<Product>; 2], after: &[Vec<Product>; 2], steps: u64) {
+        let mut steps = steps;
+        for (list, was, is) in [(&mut self.gained, before, after), (&mut self.lost, after, before)]
+        {
+            let all = std::mem::take(list).into_iter();
+            *list = all
+                .flat_map(|pairs| match pairs.found {
+                    Found::Bound => turned(&pairs, was, is, &mut steps).unwrap_or(vec![pairs]),
+                    Found::For(_) => vec![pairs],
+                })
+                .collect();
         }
-        let mut all = Vec::new();
-        for product in within {
-            all.extend(rest.iter().filter_map(|pairs| common(pairs, product)));
-            rest = less(rest, product, steps)?;
-        }
-        Ok(all)
     }
 
     /// Pairs without those that stand in a row of senders as well.
@@ -102,6 +112,47 @@ pub fn total(pairs: &[Pairs]) -> Count {
         count.bound |= more.bound;
     }
     count
+}
+
+/// The pairs that are visible by some products, and are not by others: each time those
+/// that allow and those that deny.
+fn turned(
+    pairs: &Pairs,
+    [was_allowed, was_denied]: &[Vec<Product>; 2],
+    [is_allowed, is_denied]: &[Vec<Product>; 2],
+    steps: &mut u64,
+) -> Result<Vec<Pairs>, TooMuch> {
+    let not_denied = without_all(vec![pairs.clone()], is_denied, steps)?;
+    let [visible, _] = parted(not_denied, is_allowed, steps)?;
+    let [mut turned, rest] = parted(visible, was_denied, steps)?;
+    turned.extend(without_all(rest, was_allowed, steps)?);
+    Ok(turned)
+}
+
+/// Those of some pairs that are in any of the products, each once, and the others.
+fn parted(
+    mut rest: Vec<Pairs>,
+    within: &[Product],
+    steps: &mut u64,
+) -> Result<[Vec<Pairs>; 2], TooMuch> {
+    let mut shared = Vec::new();
+    for product in within {
+        shared.extend(rest.iter().filter_map(|pairs| common(pairs, product)));
+        rest = less(rest, product, steps)?;
+    }
+    Ok([shared, rest])
+}
+
+/// Those of some pairs that are in none of the products.
+fn without_all(
+    mut rest: Vec<Pairs>,
+    products: &[Product],
+    steps: &mut u64,
+) -> Result<Vec<Pairs>, TooMuch> {
+    for product in products {
+        rest = less(rest, product, steps)?;
+    }
+    Ok(rest)
 }
 
 /// The pairs that are in a product too.
@@ -138,6 +189,6 @@ fn less(all: Vec<Pairs>, product: &Product, steps: &mut u64) -> Result<Vec<Pairs
 }
 
 /// Whether a set has members whom nobody names.
-pub(super) fn is_open(set: &Members) -> bool {
+pub fn is_open(set: &Members) -> bool {
     *set.open() != Open::Nobody
 }
