@@ -16,6 +16,7 @@
 pub mod compare;
 pub mod document;
 pub mod explain;
+mod few;
 pub mod picture;
 pub mod preview;
 pub mod problem;

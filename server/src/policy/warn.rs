@@ -3,10 +3,11 @@
 
 use super::count;
 use super::document::{Document, Pairs, SetExpr};
+use super::few::Few;
 use super::problem::{Nearest, Problem, quoted};
 use super::reach::{Reach, Region, Share};
 use super::rooms::RoomSets;
-use crate::routing::plan::{Effect, Plan};
+use crate::routing::plan::{Effect, Plan, Product, Set};
 use crate::routing::sets::SetId;
 
 /// Most warnings of one kind.
@@ -42,15 +43,31 @@ pub(super) fn warnings(
     warnings
 }
 
-/// Rules with nobody on one side. A group of the directory may have somebody.
-fn never(document: &Document, plan: &Plan, numbers: &[usize], rooms: &[RoomSets]) -> Vec<Problem> {
+/// Rules with nobody on one side, or the same one user on both. A group of the
+/// directory may have somebody.
+fn never<'p>(
+    document: &Document,
+    plan: &'p Plan,
+    numbers: &[usize],
+    rooms: &[RoomSets],
+) -> Vec<Problem> {
     let reach = Reach::new(document, plan, numbers, Region::Except(&[]));
-    let nobody = |set| reach.share(set) == Share::Nobody;
+    let few = Few::new(plan);
+    let nobody = |set: &'p Set| {
+        reach.share(set) == Share::Nobody || few.of(set).is_some_and(|users| users.is_empty())
+    };
+    let alone = |product: &'p Product| {
+        let (senders, recipients) = (few.of(&product.senders), few.of(&product.recipients));
+        senders.is_some_and(|users| users.len() == 1 && Some(users) == recipients)
+    };
     let mut warnings = Vec::new();
     for (rule, planned) in document.rules.iter().zip(&plan.rules) {
         let products = &planned.products;
+        let is_never = |product: &'p Product| {
+            nobody(&product.senders) || nobody(&product.recipients) || alone(product)
+        };
         // What a switch stands for may well be empty, and is as it should be.
-        if rule.switch || products.iter().any(|p| !nobody(&p.senders) && !nobody(&p.recipients)) {
+        if rule.switch || !products.iter().all(is_never) {
             continue;
         }
         let why = match (&rule.pairs, products.as_slice()) {
@@ -58,9 +75,11 @@ fn never(document: &Document, plan: &Plan, numbers: &[usize], rooms: &[RoomSets]
                 match (nobody(&product.senders), nobody(&product.recipients)) {
                     (true, true) => "`from` and `to` hold nobody",
                     (true, false) => "`from` holds nobody",
-                    _ => "`to` holds nobody",
+                    (false, true) => "`to` holds nobody",
+                    (false, false) => "`from` and `to` hold one user, the same",
                 }
             }
+            _ if products.iter().any(alone) => "its groups hold one user at most",
             _ => "its groups hold nobody",
         };
         let message = format!("rule {} can never match: {why}", quoted(&rule.name));

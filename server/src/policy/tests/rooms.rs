@@ -16,7 +16,7 @@ const ANN: &str = "@ann:one.org";
 /// A policy with rules about rooms, each with these conditions and an event of its
 /// name. They begin at line 5.
 fn policy(conditions: &[(&str, &str)]) -> Policy {
-    let mut text = "groups: { staff: ['@ann:one.org'], sales: { directory: true } }\nrules:\n  - { name: x, allow: { within: staff } }\nrooms:\n".to_owned();
+    let mut text = "groups: { staff: ['@ann:one.org', '@second:one.org'], sales: { directory: true } }\nrules:\n  - { name: x, allow: { within: staff } }\nrooms:\n".to_owned();
     for (name, when) in conditions {
         text += &format!(
             "  - {{ name: {name}, when: {when}, add: [{{ type: {name}, content: {{}} }}] }}\n"

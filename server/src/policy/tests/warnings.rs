@@ -56,6 +56,51 @@ rules:
 }
 
 #[test]
+fn warns_of_rules_whose_names_never_meet() {
+    let policy = policy(
+        "groups:
+  ann: ['@a:b.c']
+  one: { any: [{ group: ann }, '@x:other.org'], except: { server: other.org } }
+  later: { directory: true }
+  two: ['@a:b.c', '@b:b.c']
+rules:
+  - { name: a, allow: { from: '@a:b.c', to: ['@a:b.c', { group: ann }] } }
+  - { name: b, allow: { within: ann } }
+  - { name: c, allow: { from: { all_of: ['@a:b.c', { server: other.org }] }, to: everyone } }
+  - { name: d, deny: { from: everyone, to: { any: { group: two }, except: { match: '@?:*' } } } }
+  - { name: e, allow: { from: { group: one }, to: { group: ann } } }
+  - { name: f, allow: { from: { all_of: ['@a:b.c', { group: later }] }, to: { any: { group: two }, except: { group: later } } } }
+  - { name: g, allow: { from: { group: ann }, to: { group: two } } }
+  - { name: h, allow: { within: 't*' } }
+",
+    );
+    assert_eq!(
+        lines(&policy.warnings),
+        [
+            "7:5: rule `a` can never match: `from` and `to` hold one user, the same",
+            "8:5: rule `b` can never match: its groups hold one user at most",
+            "9:5: rule `c` can never match: `from` holds nobody",
+            "10:5: rule `d` can never match: `to` holds nobody",
+            "11:5: rule `e` can never match: `from` and `to` hold one user, the same",
+        ]
+    );
+}
+
+#[test]
+fn looks_no_deeper_than_it_has_time_for() {
+    // Each twice what the one before is.
+    let mut text = "groups:\n  g0: ['@a:b.c', '@b:b.c']\n".to_owned();
+    for number in 1..60 {
+        let before = number - 1;
+        let sets = format!("[{{ group: g{before} }}, {{ group: g{before} }}]");
+        writeln!(text, "  g{number}: {{ any: {{ group: g0 }}, except: {{ all_of: {sets} }} }}")
+            .unwrap();
+    }
+    text += "rules: [{ name: x, allow: { from: { group: g59 }, to: everyone } }]";
+    policy(&text);
+}
+
+#[test]
 fn counts_warnings_after_twenty() {
     let mut text = "rules: []\ngroups:\n".to_owned();
     (0..30).for_each(|i| writeln!(text, "  g{i}: []").unwrap());
