@@ -41,7 +41,7 @@ pub fn policy(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// As [`policy`], but of a regular file only: what is read by itself, and again and
+/// As [`policy()`], but of a regular file only: what is read by itself, and again and
 /// again, must not be waited for.
 ///
 /// # Errors
