@@ -1,7 +1,8 @@
 //! Changes as a client hears of them that remembers whatever it may: on random
 //! policies, over random edits of the directory and reloads, what it
-//! remembers and what it asks for anew is what the oracle says; and it has heard
-//! of every pair whose visibility changed.
+//! remembers and what it asks for anew is what the oracle says; it has heard of every
+//! pair whose visibility changed, and of nobody who is no concern of its own. So for the
+//! Rust client, and for one that comes back with what it had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
