@@ -16,7 +16,7 @@ use presence_router_proto::v1::{
     route_states_response::Message as Told,
 };
 use presence_router_server::config::LimitSettings;
-use presence_router_server::live::{Live, LoadError, Loaded, Source};
+use presence_router_server::live::{Live, LoadError, LoadOptions, Loaded, Source};
 use presence_router_server::revision::Epoch;
 use presence_router_server::rpc::listener::Listener;
 use presence_router_server::rpc::server::{self, Limits, ServeError};
@@ -80,9 +80,9 @@ impl Daemon {
     }
 
     /// Writes another policy and loads it.
-    pub(crate) fn reload(&self, policy: &str) -> Result<Loaded, LoadError> {
+    pub(crate) fn reload(&self, policy: &str) -> Result<Loaded, Arc<LoadError>> {
         self.write(policy);
-        self.live.reload()
+        self.live.reload(LoadOptions::AT_ONCE)
     }
 
     /// Writes another policy, which is not loaded by that.

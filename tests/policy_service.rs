@@ -58,7 +58,7 @@ async fn explain(daemon: &Daemon, pair: [&str; 2]) -> Result<ExplainPairResponse
 }
 
 async fn reload(daemon: &Daemon) -> ReloadPolicyResponse {
-    client(daemon).reload_policy(ReloadPolicyRequest {}).await.unwrap().into_inner()
+    client(daemon).reload_policy(ReloadPolicyRequest::default()).await.unwrap().into_inner()
 }
 
 /// Problems as `line:column: message`.
@@ -135,7 +135,7 @@ async fn checks_a_policy_and_changes_nothing() {
     let files = check("groups: { a: { members_file: /etc/hostname } }\nrules: []\n").await;
     let problems = said(&files.problems);
     assert_eq!(problems.len(), 1);
-    let why = "cannot read the members file `/etc/hostname`: the policy in force does not name it";
+    let why = "cannot read the members file `/etc/hostname`: the active policy does not name it";
     assert!(problems[0].contains(why), "{problems:?}");
     assert_eq!(daemon.revision(), before);
 }

@@ -3,8 +3,9 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
-use presence_router_server::live::{Live, LoadError, Loaded, Source};
+use presence_router_server::live::{Live, LoadError, LoadOptions, Loaded, Source};
 use presence_router_server::policy::{Policy, count};
 use presence_router_server::revision::Epoch;
 use tempfile::TempDir;
@@ -41,16 +42,16 @@ impl World {
         self.live.now().snapshot.people().count()
     }
 
-    fn reload(&self, file: &str, text: impl AsRef<[u8]>) -> Result<Loaded, LoadError> {
+    fn reload(&self, file: &str, text: impl AsRef<[u8]>) -> Result<Loaded, Arc<LoadError>> {
         write(self.folder.path(), file, text);
-        self.live.reload()
+        self.live.reload(LoadOptions::AT_ONCE)
     }
 
     /// The refusal of a load, without the name of the folder; nothing else has
     /// changed.
     fn refused(&self) -> String {
         let (revision, named) = (self.live.now().revision, self.named());
-        let error = self.live.reload().unwrap_err().to_string();
+        let error = self.live.reload(LoadOptions::AT_ONCE).unwrap_err().to_string();
         assert_eq!((self.live.now().revision, self.named()), (revision, named));
         let error = error.strip_prefix("the policy has problems:\n").unwrap_or(&error);
         error.replace(&format!("{}/", self.folder.path().display()), "")
@@ -66,7 +67,7 @@ fn a_changed_members_file_is_a_changed_policy() {
     let world = World::new();
     let first = world.live.now().revision;
     assert_eq!(world.named(), 2);
-    assert_eq!(world.live.reload().unwrap(), Loaded::Unchanged(first));
+    assert_eq!(world.live.reload(LoadOptions::AT_ONCE).unwrap(), Loaded::Unchanged(first));
 
     let more = format!("{STAFF}@sue:example.org\n");
     let Loaded::Replaced(second, different) = world.reload("lists/staff.txt", more).unwrap() else {
@@ -74,7 +75,7 @@ fn a_changed_members_file_is_a_changed_policy() {
     };
     assert_eq!((world.named(), world.live.now().revision), (3, second));
     assert_eq!(different.to_string(), "groups changed: 1 (`staff`); 1 test passed");
-    assert_eq!(world.live.reload().unwrap(), Loaded::Unchanged(second));
+    assert_eq!(world.live.reload(LoadOptions::AT_ONCE).unwrap(), Loaded::Unchanged(second));
 
     // The same members by other words are another text all the same.
     let Loaded::Replaced(..) = world.reload("policy.yaml", format!("{POLICY}# more\n")).unwrap()
@@ -97,10 +98,11 @@ fn a_broken_members_file_changes_nothing() {
     let begins = "policy.yaml:3:26: cannot read the members file `lists/staff.txt`: ";
     assert!(missing.starts_with(begins), "{missing}");
     std::fs::create_dir(&file).unwrap();
-    assert_eq!(world.refused(), format!("{begins}it is a directory"));
+    let tried = "(tried `lists/staff.txt`)";
+    assert_eq!(world.refused(), format!("{begins}it is a directory {tried}"));
     std::fs::remove_dir(&file).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
-    assert_eq!(world.refused(), format!("{begins}it is not a regular file"));
+    assert_eq!(world.refused(), format!("{begins}it is not a regular file {tried}"));
 }
 
 /// From a disk, and wrong in its last line. Ten million lines in the long form.

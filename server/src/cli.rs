@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use presence_router_server::config::{Config, ConfigError, LogFormat, tcp_address};
 use presence_router_server::routing::user_id::{ServerName, ServerNameError};
 
-pub(crate) use self::asking::{Asked, Explain, Graph, GraphFormat, Plan, Show, Subject, Verify};
+pub(crate) use self::asking::{Explain, Graph, GraphFormat, Plan, Reload, Show, Subject, Verify};
 use crate::remote::Address;
 
 const EXIT_CODES: &str = "\
@@ -87,7 +87,7 @@ pub(crate) enum Command {
 
     /// Make a daemon load its policy again, and print what came of it
     #[command(after_help = EXIT_CODES)]
-    Reload(Asked),
+    Reload(Reload),
 
     /// Print the JSON Schema of policies, for editors
     Schema,

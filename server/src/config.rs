@@ -15,6 +15,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use crate::files::MAX_MEMBERS_BYTES;
+use crate::live::LoadSettings;
 use crate::rpc::server::Limits;
 
 /// All settings. Unknown keys are errors, so that a misspelt limit is not
@@ -28,6 +30,10 @@ pub struct Config {
     /// Whether a change of the policy's files is noticed, and comes into force.
     #[serde(deserialize_with = "text::flag")]
     pub watch_policy: bool,
+
+    /// Whether a members file that listed users may list nobody.
+    #[serde(deserialize_with = "text::flag")]
+    pub allow_empty_members_files: bool,
 
     /// Where to listen.
     #[serde(deserialize_with = "text::section")]
@@ -69,6 +75,10 @@ pub struct LimitSettings {
     /// Most states in a batch.
     #[serde(deserialize_with = "text::count")]
     pub batch_states: NonZeroUsize,
+
+    /// Most bytes of a members file.
+    #[serde(deserialize_with = "text::count")]
+    pub members_file_bytes: NonZeroUsize,
 
     /// Most open connections. Further clients wait.
     #[serde(deserialize_with = "text::count")]
@@ -167,6 +177,15 @@ impl Config {
             ConfigError::Invalid { path: path.to_owned(), place, message }
         })
     }
+
+    /// The settings of loading the policy.
+    pub fn load_settings(&self) -> LoadSettings {
+        let bytes = self.limits.members_file_bytes.get();
+        LoadSettings {
+            members_file_bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+            allow_empty_members_files: self.allow_empty_members_files,
+        }
+    }
 }
 
 /// Reads an address to listen on.
@@ -198,6 +217,7 @@ impl Default for Config {
         Self {
             policy: None,
             watch_policy: true,
+            allow_empty_members_files: false,
             listen: Listen::default(),
             limits: LimitSettings::default(),
             log: Log::default(),
@@ -213,6 +233,7 @@ impl Default for LimitSettings {
             request_bytes: at(1024 * 1024),
             response_bytes: at(4 * 1024 * 1024),
             batch_states: at(10_000),
+            members_file_bytes: at(usize::try_from(MAX_MEMBERS_BYTES).unwrap_or(usize::MAX)),
             connections: at(1024),
             at_least_seconds: seconds(1),
             heartbeat_seconds: seconds(15),

@@ -5,8 +5,8 @@
 //! [`policy`] turns an operator's text into what routing decides by, and
 //! [`files`] gives it the files it names; [`live`] keeps the policy in force, at
 //! a [`revision`]; [`rpc`] answers callers; [`config`] is what an operator can
-//! set, [`watching`] notices changes of [`policy_files`], and [`lifecycle`] joins it
-//! all to signals and sockets. [`hint`] and [`sample`] are for people who try it.
+//! set, [`reloader`] loads the policy again when its files change, by what [`source`] knows
+//! of them, and [`lifecycle`] joins it all to signals and sockets. [`hint`] and [`sample`] are for people who try it.
 
 #![forbid(unsafe_code)]
 
@@ -16,9 +16,9 @@ pub mod hint;
 pub mod lifecycle;
 pub mod live;
 pub mod policy;
-pub mod policy_files;
+pub mod reloader;
 pub mod revision;
 pub mod routing;
 pub mod rpc;
 pub mod sample;
-pub mod watching;
+pub mod source;

@@ -1,18 +1,19 @@
 //! A daemon's life: start, signals, reloads, end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, info, warn};
 
-use crate::config::{Config, Listen};
-use crate::live::{Live, LoadError, Loaded, Source};
-use crate::policy_files::PolicyFiles;
+use crate::config::{Config, Listen, LogFormat};
+use crate::live::{Live, LoadError, Source};
+use crate::reloader::Reloader;
 use crate::revision::Epoch;
 use crate::rpc::listener::{ListenError, Listener};
 use crate::rpc::server::{self, Limits, ServeError};
+use crate::source::progress::Progress;
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,10 @@ pub enum StartError {
     /// The operating system.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
+
+    /// A signal came before the policy was loaded. This is no failure.
+    #[error("{0} before the policy was loaded: nothing was served")]
+    Stopped(&'static str),
 }
 
 /// A daemon that is ready to serve.
@@ -35,6 +40,7 @@ pub enum StartError {
 pub struct Daemon {
     live: Arc<Live>,
     watch_policy: bool,
+    log_format: LogFormat,
     limits: Limits,
     listeners: Vec<Listener>,
     signals: Signals,
@@ -57,13 +63,25 @@ impl Daemon {
     /// Says what is in the way. Nothing is served then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         // First, so that no signal takes a daemon that is half started.
-        let signals = Signals {
+        let mut signals = Signals {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         };
+        let settings = config.load_settings();
         let source = config.policy.map_or(Source::Example, Source::File);
-        let live = Arc::new(Live::start(source, Epoch::random()?)?);
+        let (progress, epoch) = (Progress::default(), Epoch::random()?);
+        let of_load = progress.clone();
+        debug!("loading the policy");
+        // A large policy takes long, and signals must be taken meanwhile.
+        let load =
+            tokio::task::spawn_blocking(move || Live::start_with(source, settings, of_load, epoch));
+        let live = tokio::select! {
+            loaded = progress.log_during(load) => loaded.map_err(std::io::Error::other)??,
+            _ = signals.terminate.recv() => return Err(StartError::Stopped("SIGTERM")),
+            _ = signals.interrupt.recv() => return Err(StartError::Stopped("SIGINT")),
+        };
+        let live = Arc::new(live);
         let mut listeners = Vec::new();
         let Listen { tcp, unix } = config.listen.resolved();
         if let Some(address) = tcp {
@@ -73,7 +91,8 @@ impl Daemon {
             listeners.push(Listener::unix(&path).await?);
         }
         let (watch_policy, limits) = (config.watch_policy, config.limits.into());
-        Ok(Self { live, watch_policy, limits, listeners, signals })
+        let log_format = config.log.format;
+        Ok(Self { live, watch_policy, log_format, limits, listeners, signals })
     }
 
     /// Where the daemon listens.
@@ -92,15 +111,15 @@ impl Daemon {
     ///
     /// Serving failed, or the end was not in order.
     pub async fn run(self) -> Result<(), ServeError> {
-        let Self { live, watch_policy, limits, listeners, mut signals } = self;
+        let Self { live, watch_policy, log_format, limits, listeners, mut signals } = self;
         let revision = live.now().revision;
         for listener in &listeners {
             info!(address = listener.address(), policy = %live.source(), %revision, "serving");
         }
         let shutdown = CancellationToken::new();
         let reload = Arc::new(Notify::new());
-        let files = PolicyFiles::new(&live, watch_policy);
-        tokio::spawn(reloads(Arc::clone(&live), Arc::clone(&reload), files));
+        let reloader = Reloader::new(Arc::clone(&live), watch_policy, log_format);
+        tokio::spawn(reloader.run(Arc::clone(&reload)));
         let end = shutdown.clone();
         tokio::spawn(async move {
             loop {
@@ -114,55 +133,6 @@ impl Daemon {
         server::serve(live, limits, listeners, shutdown).await?;
         info!("shut down");
         Ok(())
-    }
-}
-
-/// Loads the policy when asked, and when its files change. However often that is
-/// during a load, one more load follows it. After each, and after those that others
-/// ask for, the files that it was of are those to watch.
-async fn reloads(live: Arc<Live>, asked: Arc<Notify>, files: PolicyFiles) {
-    let (mut changes, mut loads) = (files.changes(), live.files());
-    let files = Arc::new(Mutex::new(files));
-    loop {
-        let by_hand = tokio::select! {
-            () = asked.notified() => Some(true),
-            () = changes.changed() => Some(false),
-            Ok(()) = loads.changed() => None,
-        };
-        let (loading, files) = (Arc::clone(&live), Arc::clone(&files));
-        let done = tokio::task::spawn_blocking(move || {
-            // Poison is no harm: a watch that was not replaced is still one.
-            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
-            if by_hand.is_none() {
-                files.follow();
-            }
-            by_hand.map(|by_hand| files.load(&loading, by_hand))
-        });
-        let (loaded, news) = match done.await {
-            Ok(Some(loaded)) => loaded,
-            Ok(None) => continue,
-            Err(panic) => {
-                error!(%panic, "loading the policy failed, the one before it stays in force");
-                continue;
-            }
-        };
-        match loaded {
-            Ok(Loaded::Replaced(revision, differences)) => {
-                info!(policy = %live.source(), %revision, "policy loaded: {differences}");
-            }
-            Ok(Loaded::Unchanged(revision)) if news => {
-                info!(policy = %live.source(), %revision, "policy is unchanged");
-            }
-            Err(problem) if news => {
-                let revision = live.now().revision;
-                error!(policy = %live.source(), %revision, "the policy was not loaded, the one before it stays in force");
-                // A record for each, so that none is glued to what stands after it.
-                for line in problem.to_string().lines() {
-                    error!("{line}");
-                }
-            }
-            Ok(Loaded::Unchanged(_)) | Err(_) => {}
-        }
     }
 }
 

@@ -5,42 +5,35 @@
 //! Every change makes the next revision. The latest ones are kept, so that it can
 //! be told what has changed since.
 
+mod failure;
 mod history;
 mod in_force;
+mod loader;
 mod tallies;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
 use tokio::sync::watch;
-use tracing::warn;
 
+pub use self::failure::FailedLoad;
 use self::history::History;
 pub use self::in_force::{Applied, InForce};
+use self::loader::{ActiveFiles, Attempt, Before, Checked, Inputs, Loader};
+pub use self::loader::{EXAMPLE, LoadSettings, Source};
 pub use self::tallies::Tallies;
-use crate::files::{self, Digest, Folder};
+use crate::policy::Policy;
 use crate::policy::compare::{Differences, compare};
+use crate::policy::members_files::{MembersFileChange, members_file_changes};
 use crate::policy::preview::Preview;
 use crate::policy::problem::Problems;
-use crate::policy::{self, Files, NoFiles, Policy};
 use crate::revision::{Epoch, Revision};
 use crate::routing::difference::{Difference, TooMuch};
 use crate::routing::engine::{Edit, EditError, Engine};
 use crate::routing::snapshot::Snapshot;
-
-/// The example policy, for a first start without any settings.
-pub const EXAMPLE: &str = include_str!("../policies/example.yaml");
-
-/// Where the policy comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A file, read at every load.
-    File(PathBuf),
-    /// [`EXAMPLE`].
-    Example,
-}
+use crate::source::progress::Progress;
+use crate::source::stamp::SeenFile;
 
 /// What answers are computed from at one revision.
 #[derive(Debug)]
@@ -56,13 +49,14 @@ pub struct Current {
 /// The policy in force, and how to replace it.
 #[derive(Debug)]
 pub struct Live {
-    source: Source,
+    loader: Loader,
     current: watch::Sender<Arc<Current>>,
     history: History,
     in_force: Mutex<InForce>,
     /// Held while loading, so that changes come one by one.
     writer: Mutex<Writer>,
-    files: watch::Sender<Vec<PathBuf>>,
+    files: watch::Sender<Vec<SeenFile>>,
+    failed: watch::Sender<Option<FailedLoad>>,
 }
 
 /// What makes the next revision.
@@ -72,11 +66,15 @@ struct Writer {
     engine: Engine,
 }
 
-/// All that a policy was made from: another load of the same gives the same.
-#[derive(Clone, Debug)]
-struct Inputs {
-    text: Digest,
-    files: BTreeMap<String, Digest>,
+/// How to load.
+#[derive(Clone, Copy)]
+pub struct LoadOptions<'a> {
+    /// Let a members file that listed users list nobody.
+    pub force: bool,
+
+    /// Asked before a policy is published: whether the files that it was read from were
+    /// complete.
+    pub were_complete: &'a dyn Fn(&[SeenFile]) -> bool,
 }
 
 /// What a load did.
@@ -89,12 +87,25 @@ pub enum Loaded {
 }
 
 /// What may take the place of the policy in force.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Candidate<'a> {
-    /// This text, with the files that it names.
-    Text(&'a str, &'a dyn Files),
+    /// This text, with those members files that the policy in force names too.
+    Text(&'a str),
     /// The policy in force with a rule that is in shadow taking part.
     LiveRule(&'a str),
+}
+
+/// What a candidate would change.
+#[derive(Debug)]
+pub struct Planned {
+    /// The revision of the policy in force.
+    pub revision: Revision,
+    /// What is different in the text.
+    pub differences: Differences,
+    /// Members files that list other users by now.
+    pub members_files: Vec<MembersFileChange>,
+    /// Whom it concerns.
+    pub preview: Result<Preview, TooMuch>,
 }
 
 /// Why nothing can be told of a candidate.
@@ -123,70 +134,23 @@ pub enum LoadError {
     /// The text has problems.
     #[error("the policy has problems:\n{0}")]
     Problems(#[from] Problems),
+
+    /// Somebody was writing to a file meanwhile. This is no failure of the policy.
+    #[error("the policy's files were being written while they were read; try again")]
+    Incomplete,
 }
 
-// === impl Source ===
+// === impl LoadOptions ===
 
-impl Source {
-    fn read(&self) -> Result<Vec<u8>, LoadError> {
-        match self {
-            Self::File(path) => files::regular(path)
-                .map_err(|error| LoadError::Unreadable { path: path.clone(), error }),
-            Self::Example => Ok(EXAMPLE.into()),
-        }
-    }
-
-    /// Checks a text, and says in the log what is probably not meant.
-    fn check(&self, text: &[u8], before: Option<&Engine>) -> Result<(Policy, Writer), LoadError> {
-        let name = self.to_string();
-        let ((policy, engine), files) = match self {
-            Self::File(path) => {
-                let folder = Folder::of(path);
-                (Policy::load_over(before, &name, text, &folder)?, folder.into_read())
-            }
-            Self::Example => (Policy::load_over(before, &name, text, &NoFiles)?, BTreeMap::new()),
-        };
-        for warning in &policy.warnings {
-            warn!("{}", warning.line(&name));
-        }
-        let inputs = Inputs { text: Digest::of(text), files };
-        Ok((policy, Writer { inputs, engine }))
-    }
-
-    /// Where the policy's files are, its own first: those that it was made of, and
-    /// more that it names. None for the example.
-    fn files(&self, inputs: &Inputs, more: &BTreeSet<String>) -> Vec<PathBuf> {
-        let Self::File(path) = self else { return Vec::new() };
-        let folder = Folder::of(path);
-        let named = inputs.files.keys().chain(more).map(|name| folder.path(name));
-        std::iter::once(path.clone()).chain(named).collect()
-    }
-
-    /// Whether a text and the files that it names are these.
-    fn is(&self, text: &[u8], inputs: &Inputs) -> bool {
-        Digest::of(text) == inputs.text
-            && match self {
-                Self::File(path) => Folder::of(path).has(&inputs.files),
-                Self::Example => true,
-            }
-    }
+impl LoadOptions<'_> {
+    /// For who asks for a load now, whatever is under way.
+    pub const AT_ONCE: LoadOptions<'static> =
+        LoadOptions { force: false, were_complete: &|_| true };
 }
 
-impl fmt::Debug for Candidate<'_> {
+impl fmt::Debug for LoadOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(..) => f.write_str("Text"),
-            Self::LiveRule(rule) => f.debug_tuple("LiveRule").field(rule).finish(),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::Example => f.write_str("example.yaml"),
-        }
+        f.debug_struct("LoadOptions").field("force", &self.force).finish_non_exhaustive()
     }
 }
 
@@ -199,18 +163,38 @@ impl Live {
     ///
     /// The policy cannot be loaded.
     pub fn start(source: Source, epoch: Epoch) -> Result<Self, LoadError> {
-        let text = source.read()?;
-        let (policy, writer) = source.check(&text, None)?;
+        Self::start_with(source, LoadSettings::default(), Progress::default(), epoch)
+    }
+
+    /// As [`Live::start`], with settings. `progress` hears how far this load and later
+    /// ones are.
+    ///
+    /// # Errors
+    ///
+    /// The policy cannot be loaded.
+    pub fn start_with(
+        source: Source,
+        settings: LoadSettings,
+        progress: Progress,
+        epoch: Epoch,
+    ) -> Result<Self, LoadError> {
+        let loader = Loader { source, settings, progress };
+        let Attempt { found, files, .. } = loader.attempt(None, false);
+        // Without a policy before it none is unchanged.
+        let Some(Checked { policy, engine, inputs, text }) = found? else {
+            return Err(LoadError::Incomplete);
+        };
         let revision = Revision::first(epoch);
         let shadows = Tallies::new(&policy);
         let current =
             Arc::new(Current { revision, snapshot: Arc::clone(&policy.snapshot), shadows });
         let history = History::new(Arc::clone(&current));
-        let applied = Arc::new(Applied::new(policy, &text, &writer.inputs));
+        let applied = Arc::new(Applied::new(policy, &text, &inputs));
         let in_force = Mutex::new(InForce { current: Arc::clone(&current), applied });
-        let current = watch::Sender::new(current);
-        let files = watch::Sender::new(source.files(&writer.inputs, &BTreeSet::new()));
-        Ok(Self { source, current, history, in_force, writer: Mutex::new(writer), files })
+        let writer = Mutex::new(Writer { inputs, engine });
+        let (current, files) = (watch::Sender::new(current), watch::Sender::new(files));
+        let failed = watch::Sender::new(None);
+        Ok(Self { loader, current, history, in_force, writer, files, failed })
     }
 
     /// Loads the policy again. Takes long for a large one: not for a thread
@@ -219,63 +203,87 @@ impl Live {
     /// # Errors
     ///
     /// The policy cannot be loaded. The one in force stays.
-    pub fn reload(&self) -> Result<Loaded, LoadError> {
+    pub fn reload(&self, options: LoadOptions<'_>) -> Result<Loaded, Arc<LoadError>> {
         let mut writer = self.writer();
-        let (loaded, text) = match self.source.read() {
-            Ok(text) => (self.load(&mut writer, &text), text),
-            Err(error) => (Err(error), Vec::new()),
+        let InForce { current, applied } = self.in_force();
+        let before = Before { inputs: &writer.inputs, engine: &writer.engine, applied: &applied };
+        let Attempt { found, files, may_pass } = self.loader.attempt(Some(before), options.force);
+        let found = match found {
+            Ok(Some(_)) if !(options.were_complete)(&files) => Err(LoadError::Incomplete),
+            found => found,
         };
-        // What is wrong may be in a file that only the refused text names, and be put
-        // right there.
-        let refused = match &loaded {
-            Ok(_) => BTreeSet::new(),
-            Err(_) => policy::named_files(&text),
-        };
-        self.files.send_replace(self.source.files(&writer.inputs, &refused));
+        // No failure of the policy, and nothing of it was looked at.
+        if matches!(found, Err(LoadError::Incomplete)) {
+            return Err(Arc::new(LoadError::Incomplete));
+        }
+        let loaded = found.map(|found| match found {
+            None => Loaded::Unchanged(current.revision),
+            Some(Checked { policy, engine, inputs, text }) => {
+                let differences = compare(&applied.policy, &policy);
+                let shadows = current.shadows.carried(&applied.policy, &policy, &differences);
+                let snapshot = Arc::clone(&policy.snapshot);
+                let applied = Arc::new(Applied::new(policy, &text, &inputs));
+                *writer = Writer { inputs, engine };
+                let revision = self.publish(snapshot, applied, shadows);
+                Loaded::Replaced(revision, Box::new(differences))
+            }
+        });
+        let loaded = loaded.map_err(Arc::new);
+        self.failed.send_modify(|failed| {
+            *failed = loaded
+                .as_ref()
+                .err()
+                .map(|error| FailedLoad::after(failed.as_ref(), Arc::clone(error), may_pass));
+        });
+        // Last: who hears of it finds everything else done.
+        self.files.send_replace(files);
         loaded
     }
 
-    fn load(&self, writer: &mut Writer, text: &[u8]) -> Result<Loaded, LoadError> {
-        if self.source.is(text, &writer.inputs) {
-            return Ok(Loaded::Unchanged(self.now().revision));
-        }
-        let (policy, next) = self.source.check(text, Some(&writer.engine))?;
-        *writer = next;
-        let InForce { current, applied } = self.in_force();
-        let differences = compare(&applied.policy, &policy);
-        let shadows = current.shadows.carried(&applied.policy, &policy, &differences);
-        let snapshot = Arc::clone(&policy.snapshot);
-        let applied = Arc::new(Applied::new(policy, text, &writer.inputs));
-        let revision = self.publish(snapshot, applied, shadows);
-        Ok(Loaded::Replaced(revision, Box::new(differences)))
-    }
-
-    /// What would change if another policy took the place of the one in force: at
-    /// which revision that is, what is different in the text, and whom that
-    /// concerns. Takes long for large ones, and loads wait meanwhile.
+    /// Checks a text as a load would, and changes nothing. It may name those members
+    /// files that the policy in force names too.
     ///
     /// # Errors
     ///
-    /// The candidate has problems. Inside: it is too much to tell.
-    pub fn preview(
-        &self,
-        candidate: Candidate<'_>,
-        samples: usize,
-    ) -> Result<(Revision, Differences, Result<Preview, TooMuch>), NoPreview> {
+    /// All problems for which it would be rejected.
+    pub fn check(&self, text: &str) -> Result<Policy, Problems> {
+        let InForce { applied, .. } = self.in_force();
+        let files = ActiveFiles::new(&self.loader, &applied);
+        let policy = Policy::load("policy", text.as_bytes(), &files)?;
+        let changes = members_file_changes(&applied.policy.document, &policy.document);
+        let problems: Vec<_> = changes.iter().filter_map(MembersFileChange::problem).collect();
+        if problems.is_empty() || self.loader.settings.allow_empty_members_files {
+            Ok(policy)
+        } else {
+            Err(Problems::new("policy", problems))
+        }
+    }
+
+    /// What would change if another policy took the place of the one in force. Takes
+    /// long for large ones, and loads wait meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The candidate has problems.
+    pub fn preview(&self, candidate: Candidate<'_>, samples: usize) -> Result<Planned, NoPreview> {
         let writer = self.writer();
         let InForce { current, applied } = self.in_force();
         let (policy, _) = match candidate {
-            Candidate::Text(text, files) => {
-                Policy::load_over(Some(&writer.engine), "policy", text.as_bytes(), files)?
+            Candidate::Text(text) => {
+                let files = ActiveFiles::new(&self.loader, &applied);
+                Policy::load_over(Some(&writer.engine), "policy", text.as_bytes(), &files)?
             }
             Candidate::LiveRule(rule) => {
                 applied.policy.with_live_rule(rule, &writer.engine).ok_or(NoPreview::NoSuchRule)?
             }
         };
         drop(writer);
-        let differences = compare(&applied.policy, &policy);
-        let preview = applied.policy.preview(&current.snapshot, &policy, &policy.snapshot, samples);
-        Ok((current.revision, differences, preview))
+        Ok(Planned {
+            revision: current.revision,
+            differences: compare(&applied.policy, &policy),
+            members_files: members_file_changes(&applied.policy.document, &policy.document),
+            preview: applied.policy.preview(&current.snapshot, &policy, &policy.snapshot, samples),
+        })
     }
 
     /// Changes who is in the groups that the directory fills, all of it or
@@ -313,16 +321,27 @@ impl Live {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The files to look at for a change, the policy's own first, and word of every
-    /// load, whoever asked for it: those that the policy in force is made of, and if
-    /// the latest load was refused, those that its text names. None for the example.
-    pub fn files(&self) -> watch::Receiver<Vec<PathBuf>> {
+    /// The files to look at for a change, the policy's own first, as they were when they
+    /// were read, and word of every load, whoever asked for it: those that the policy in
+    /// force is made of, and if the latest load was rejected, those that its text names.
+    /// None for the example.
+    pub fn files(&self) -> watch::Receiver<Vec<SeenFile>> {
         self.files.subscribe()
+    }
+
+    /// The latest load, if it failed, and word when that changes.
+    pub fn failed(&self) -> watch::Receiver<Option<FailedLoad>> {
+        self.failed.subscribe()
+    }
+
+    /// How far the load is that is under way.
+    pub fn progress(&self) -> &Progress {
+        &self.loader.progress
     }
 
     /// Where the policy comes from.
     pub fn source(&self) -> &Source {
-        &self.source
+        &self.loader.source
     }
 
     /// What is in force now.

@@ -7,6 +7,7 @@ mod cli;
 mod conformance;
 mod explain;
 mod graph;
+mod json_log;
 mod plan;
 mod reload;
 mod remote;
@@ -19,14 +20,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use presence_router_server::config::{Config, Log, LogFormat};
-use presence_router_server::lifecycle::Daemon;
+use presence_router_server::lifecycle::{Daemon, StartError};
 use presence_router_server::live::Source;
 use presence_router_server::{hint, policy, sample};
-use tracing::error;
+use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::JsonFields;
 
 use crate::cli::{Cli, Command, Sample, Settings};
+use crate::json_log::JsonLines;
 
 /// A verb found what should not be, or the daemon failed.
 const FAILED: u8 = 1;
@@ -94,6 +97,10 @@ async fn run(config: Config) -> ExitCode {
     };
     let daemon = match Daemon::start(config.clone()).await {
         Ok(daemon) => daemon,
+        Err(stopped @ StartError::Stopped(_)) => {
+            info!("{stopped}");
+            return ExitCode::SUCCESS;
+        }
         Err(error) => return fail(CANNOT_RUN, &error),
     };
     if *daemon.source() == Source::Example {
@@ -115,7 +122,10 @@ fn start_log(Log { format, filter }: &Log) -> Result<(), String> {
         .with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Plain => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Json => {
+            let lines = JsonLines(tracing_subscriber::fmt::format().json().flatten_event(true));
+            log.fmt_fields(JsonFields::new()).event_format(lines).init();
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::{PlanPolicyRequest, PlanPolicyResponse};
 use presence_router_server::files::{self, Folder};
 use presence_router_server::policy::compare::compare;
+use presence_router_server::policy::members_files::members_file_changes;
 use presence_router_server::policy::{Policy, count};
 use presence_router_server::rpc::policy::express;
 
@@ -80,5 +81,7 @@ fn ask(
     let samples = usize::try_from(*samples).unwrap_or(usize::MAX);
     let preview = before.preview(&before.snapshot, &after, &after.snapshot, samples);
     let preview = preview.map_err(|why| format!("{why}; plan parts of it"))?;
-    Ok(express::planned(String::new(), compare(&before, &after).to_string(), preview))
+    let members_files = members_file_changes(&before.document, &after.document);
+    let differences = compare(&before, &after).to_string();
+    Ok(express::planned(String::new(), differences, &members_files, preview))
 }

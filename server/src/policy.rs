@@ -9,7 +9,8 @@
 //! [`rooms`] decides about new rooms. `trial` runs the policy's own tests;
 //! [`compare`] says in what two policies differ, [`preview`] what that would change,
 //! and [`picture`] who sees whom at a glance; `warn` and [`synapse`] say what is
-//! valid and yet probably not meant, by what `reach` knows of sets. `schema` says to
+//! valid and yet probably not meant, by what `reach` knows of sets, and [`members_files`]
+//! which files lost their users. `schema` says to
 //! editors what `read` takes. `docs/policy.md`
 //! is the reference for authors.
 
@@ -17,6 +18,7 @@ pub mod compare;
 pub mod document;
 pub mod explain;
 mod few;
+pub mod members_files;
 pub mod picture;
 pub mod preview;
 pub mod problem;

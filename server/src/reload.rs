@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use presence_router_proto::v1::{ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse};
 use presence_router_server::policy::count;
 
-use crate::cli::Asked;
+use crate::cli::Reload;
 use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
 
-pub(crate) fn reload(Asked { addr }: &Asked) -> ExitCode {
-    let load =
-        async |mut client: remote::Client| client.reload_policy(ReloadPolicyRequest {}).await;
-    let answer = match remote::ask(addr, load) {
+pub(crate) fn reload(Reload { daemon, force }: &Reload) -> ExitCode {
+    let request = ReloadPolicyRequest { force: *force };
+    let load = async |mut client: remote::Client| client.reload_policy(request).await;
+    let answer = match remote::ask(&daemon.addr, load) {
         Ok(answer) => answer,
         Err(why) => return fail(CANNOT_RUN, why),
     };
@@ -28,7 +28,7 @@ pub(crate) fn reload(Asked { addr }: &Asked) -> ExitCode {
             }
             let problems = count(problems.len(), "problem");
             let why =
-                format!("{problems}; the policy before it stays in force, at revision {revision}");
+                format!("{problems}; the previous policy stays active, at revision {revision}");
             return fail(FAILED, why);
         }
         ReloadOutcome::Unspecified => {

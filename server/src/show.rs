@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use presence_router_proto::v1::{GetPolicyRequest, GetPolicyResponse};
+use presence_router_proto::v1::{FailedPolicyLoad, GetPolicyRequest, GetPolicyResponse};
+use presence_router_server::policy::count;
 use presence_router_server::policy::problem::quoted;
 
 use crate::cli::Show;
@@ -20,6 +21,22 @@ pub(crate) fn show(Show { daemon, about }: &Show) -> ExitCode {
     }
 }
 
+/// Why the file is not what is active.
+fn failure(file: &str, failed: &FailedPolicyLoad) -> String {
+    let FailedPolicyLoad { since_time, latest_time: _, problem_count, problems } = failed;
+    let since = since_time.map(|time| format!(" since {time}")).unwrap_or_default();
+    let number = usize::try_from(*problem_count).unwrap_or(usize::MAX);
+    let more = number.saturating_sub(problems.len());
+    let mut text = check::lines(file, "", problems);
+    if more > 0 {
+        text.push_str(&format!("{file}: and {}\n", count(more, "more problem")));
+    }
+    format!(
+        "{text}{file}: it has {}{since}; an earlier policy stays active, as follows\n",
+        count(number, "problem")
+    )
+}
+
 fn said(policy: &GetPolicyResponse) -> String {
     let GetPolicyResponse {
         revision,
@@ -30,9 +47,13 @@ fn said(policy: &GetPolicyResponse) -> String {
         warnings,
         rules,
         shadow_counts,
+        failed_load,
         ..
     } = policy;
     let mut said = check::lines(file, "warning: ", warnings);
+    if let Some(failed) = failed_load {
+        said.push_str(&failure(file, failed));
+    }
     // Writing to a string never fails.
     let _ = writeln!(said, "file      {file}\nrevision  {revision}\nsha256    {digest}");
     for file in files {
@@ -51,12 +72,9 @@ fn said(policy: &GetPolicyResponse) -> String {
             quoted(&rule.name)
         );
     }
-    for count in shadow_counts {
-        let states = presence_router_server::policy::count(
-            usize::try_from(count.states).unwrap_or(usize::MAX),
-            "state",
-        );
-        let _ = writeln!(said, "shadow    {} would have changed {states}", quoted(&count.name));
+    for shadow in shadow_counts {
+        let states = count(usize::try_from(shadow.states).unwrap_or(usize::MAX), "state");
+        let _ = writeln!(said, "shadow    {} would have changed {states}", quoted(&shadow.name));
     }
     said
 }

@@ -174,9 +174,9 @@ async fn a_load_tells_what_came_of_it() {
     let (code, stdout, stderr) = ran(&reload).await;
     assert_eq!(code, 1);
     assert!(stdout.starts_with(&format!("{file}:1:1: unknown key `ruls`")), "{stdout}");
-    let want = "presence-router: 2 problems; the policy before it stays in force, at revision ";
+    let want = "presence-router: 2 problems; the previous policy stays active, at revision ";
     assert!(stderr.starts_with(want) && stderr.ends_with(":2\n"), "{stderr}");
-    daemon.logged("the policy was not loaded").await;
+    daemon.logged("policy rejected").await;
 }
 
 #[tokio::test]

@@ -37,7 +37,13 @@ pub(crate) struct Daemon {
 
 /// The program, without any settings from the environment of the tests.
 pub(crate) fn program(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_presence-router"));
+    program_named(env!("CARGO_BIN_EXE_presence-router"), args)
+}
+
+/// Another program that may start ours, without any settings from the environment of the
+/// tests.
+pub(crate) fn program_named(name: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(name);
     for name in
         ["CONFIG", "POLICY", "WATCH_POLICY", "LISTEN_TCP", "LISTEN_UNIX", "LOG_FORMAT", "LOG"]
     {
@@ -79,6 +85,11 @@ impl Daemon {
 
     /// Starts a daemon, and waits until it serves.
     pub(crate) async fn spawn(command: &mut Command) -> Self {
+        Self::spawn_until(command, "serving").await
+    }
+
+    /// Starts a daemon, and waits until it has logged this text.
+    pub(crate) async fn spawn_until(command: &mut Command, text: &str) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (write, log) = watch::channel(Vec::new());
@@ -88,7 +99,7 @@ impl Daemon {
             }
         });
         let daemon = Self { child, log };
-        daemon.logged("serving").await;
+        daemon.logged(text).await;
         daemon
     }
 

@@ -85,7 +85,7 @@ async fn every_line_of_json_is_an_object() {
     calls(&daemon).await;
     files.write("policy.yaml", "ruls: []\ngroups: { a: [ann] }\n");
     daemon.signal(Signal::HUP);
-    daemon.logged("the policy was not loaded").await;
+    daemon.logged("policy rejected").await;
     let _held = HeldCall::begin(&daemon.connect().await).await;
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.ended().await.code(), Some(1));

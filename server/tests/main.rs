@@ -19,6 +19,12 @@ mod conformance;
 /// The examples of `docs/policy.md`, run as they stand.
 #[cfg(test)]
 mod examples;
+/// A load that failed: the log, `show --about`, and another try.
+#[cfg(test)]
+mod failed_load;
+/// Files that are half written.
+#[cfg(test)]
+mod half_written;
 /// What the hint prints, and that nobody has to read it.
 #[cfg(test)]
 mod hint;
@@ -28,6 +34,9 @@ mod listen;
 /// What the log says of calls, and what it never says.
 #[cfg(test)]
 mod log;
+/// Members files that lost their users, are too long, or cannot be found.
+#[cfg(test)]
+mod members_files;
 /// `graph`.
 #[cfg(test)]
 mod picture;

@@ -42,7 +42,7 @@ async fn one_with_problems_does_not() {
 
     files.write("policy.yaml", "ruls: []\ngroups: { a: [ann] }\n");
     daemon.signal(Signal::HUP);
-    let line = daemon.logged("the policy was not loaded, the one before it stays").await;
+    let line = daemon.logged("policy rejected; the previous one stays active").await;
     assert!(line.contains("ERROR") && line.contains(&before.1), "{line}");
     for problem in [":1:1: unknown key `ruls`", ":2:15: `ann` is not a set"] {
         let line = daemon.logged(&format!("{file}{problem}")).await;

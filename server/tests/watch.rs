@@ -1,5 +1,5 @@
-//! A change of the policy's files comes into force by itself, in whatever way it
-//! is made; what has problems is told once, and what was in force stays.
+//! A change of the policy's files becomes active by itself, in whatever way it is made;
+//! one with problems is reported once, and the previous policy stays active.
 
 use std::fs::{create_dir, remove_dir_all, remove_file, rename};
 use std::os::unix::fs::symlink;
@@ -7,11 +7,11 @@ use std::os::unix::fs::symlink;
 use rustix::process::Signal;
 
 use crate::harness::calls::interested;
-use crate::harness::{Daemon, Files, POLICY, run};
+use crate::harness::{Daemon, Files, POLICY, program_named, run};
 
 const NOBODY: &str = "rules: []\n";
 const BROKEN: &str = "ruls: []\n";
-const REFUSED: &str = "the policy was not loaded";
+const REFUSED: &str = "policy rejected";
 
 /// A policy by which this user is seen by Joe.
 fn shows(user: &str) -> String {
@@ -117,7 +117,7 @@ async fn a_broken_file_is_told_once() {
     // Not a file for a moment: nobody may be able to read one of mode 000 but root.
     remove_file(&file).unwrap();
     create_dir(&file).unwrap();
-    daemon.logged(&format!("cannot read the policy `{file}`: Is a directory")).await;
+    daemon.logged(&format!("cannot read the policy `{file}`: it is a directory")).await;
     assert_eq!(times(&daemon, "policy loaded"), 0);
     std::fs::remove_dir(&file).unwrap();
     files.write("policy.yaml", POLICY);
@@ -233,4 +233,70 @@ async fn a_pipe_in_its_place() {
     files.write("next", shows("@next"));
     rename(files.path("next"), &file).unwrap();
     assert_eq!(joe_sees(&daemon, 1).await, ["@next:example.org"]);
+}
+
+/// A file that is mounted by itself, as into a container, and one that is written under
+/// another of its names: their directory hears nothing.
+#[tokio::test]
+async fn a_file_that_is_written_elsewhere() {
+    let files = Files::new();
+    create_dir(files.path("host")).unwrap();
+    let elsewhere = files.write("host/policy.yaml", POLICY);
+    std::fs::hard_link(&elsewhere, files.path("policy.yaml")).unwrap();
+    let daemon = watching(&files.name("policy.yaml")).await;
+    files.write("host/policy.yaml", shows("@linked"));
+    assert_eq!(joe_sees(&daemon, 1).await, ["@linked:example.org"]);
+
+    // In a namespace of its own, so that the mount goes with the daemon.
+    let target = files.write("mounted.yaml", NOBODY);
+    let mount = format!("mount --bind '{elsewhere}' '{target}'");
+    let may_mount = std::process::Command::new("unshare").args(["-m", "sh", "-c", &mount]).status();
+    if !may_mount.is_ok_and(|status| status.success()) {
+        eprintln!("may not mount here: the hard link has to do");
+        return;
+    }
+    let serve = format!(
+        "{mount} && exec '{}' serve --listen-tcp 127.0.0.1:0 --policy '{target}'",
+        env!("CARGO_BIN_EXE_presence-router")
+    );
+    let mut command = program_named("unshare", &["-m", "sh", "-c", &serve]);
+    let daemon = Daemon::spawn(&mut command).await;
+    daemon.logged("watching the policy for changes").await;
+    files.write("host/policy.yaml", shows("@mounted"));
+    assert_eq!(joe_sees(&daemon, 1).await, ["@mounted:example.org"]);
+}
+
+/// The system announces nothing to who watches below it.
+#[tokio::test]
+async fn a_directory_that_is_renamed_further_up() {
+    let files = Files::new();
+    for (tree, user) in [("etc", "@ann"), ("new", "@new")] {
+        std::fs::create_dir_all(files.path(&format!("{tree}/router"))).unwrap();
+        files.write(&format!("{tree}/router/policy.yaml"), shows(user));
+    }
+    let daemon = watching(&files.name("etc/router/policy.yaml")).await;
+    rename(files.path("etc"), files.path("old")).unwrap();
+    rename(files.path("new"), files.path("etc")).unwrap();
+    assert_eq!(joe_sees(&daemon, 1).await, ["@new:example.org"]);
+}
+
+/// Without a single watch, the files are looked at, and the log does not say that they
+/// are watched.
+#[tokio::test]
+async fn without_any_watch() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    let serve = format!(
+        "echo 0 >/proc/sys/user/max_inotify_instances && exec '{}' serve \
+         --listen-tcp 127.0.0.1:0 --policy '{file}'",
+        env!("CARGO_BIN_EXE_presence-router")
+    );
+    // The limit is one of this user namespace alone.
+    let mut command = program_named("unshare", &["-U", "-r", "sh", "-c", &serve]);
+    let daemon = Daemon::spawn(&mut command).await;
+    let line = daemon.logged("looking at the policy every 5s for changes").await;
+    assert!(line.contains("WARN") && line.contains("fs.inotify.max_user_instances"), "{line}");
+    files.write("policy.yaml", shows("@found"));
+    assert_eq!(joe_sees(&daemon, 1).await, ["@found:example.org"]);
+    assert_eq!(times(&daemon, "watching the policy"), 0);
 }

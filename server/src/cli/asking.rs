@@ -70,6 +70,17 @@ pub(crate) struct Show {
     pub(crate) about: bool,
 }
 
+/// How to load.
+#[derive(Debug, Args)]
+pub(crate) struct Reload {
+    #[command(flatten)]
+    pub(crate) daemon: Asked,
+
+    /// Load it even if a members file that listed users lists nobody
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
 /// What to plan.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {

@@ -56,10 +56,10 @@ fn a_problem_is_one_line_with_its_place_and_what_is_valid() {
     let most = usize::MAX;
     let number = format!("a whole number from 1 to {most} is valid here");
     for (text, want) in [
-        ("polcy: x", "1:1: unknown key `polcy`; valid here are `policy`, `watch_policy`, `listen`, `limits`, `log`; did you mean `policy`?".to_owned()),
+        ("polcy: x", "1:1: unknown key `polcy`; valid here are `policy`, `watch_policy`, `allow_empty_members_files`, `listen`, `limits`, `log`; did you mean `policy`?".to_owned()),
         ("listen: { tpc: x }", "1:11: unknown key `tpc`; valid here are `tcp`, `unix`; did you mean `tcp`?".to_owned()),
         ("log: { colour: x }", "1:8: unknown key `colour`; valid here are `format`, `filter`".to_owned()),
-        ("\"a\\nb\": x", "1:1: unknown key `a\\nb`; valid here are `policy`, `watch_policy`, `listen`, `limits`, `log`".to_owned()),
+        ("\"a\\nb\": x", "1:1: unknown key `a\\nb`; valid here are `policy`, `watch_policy`, `allow_empty_members_files`, `listen`, `limits`, `log`".to_owned()),
         ("limits:\n  batch_states: 0", format!("2:17: `0`: {number}")),
         ("limits:\n  batch_states: many", format!("2:17: `many`: {number}")),
         ("limits:\n  batch_states: -3", format!("2:17: `-3`: {number}")),

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Current, Inputs};
+use super::Current;
+use super::failure::wall_clock;
+use super::loader::Inputs;
 use crate::files::Digest;
 use crate::policy::Policy;
 
@@ -38,8 +40,7 @@ pub struct Applied {
 
 impl Applied {
     pub(super) fn new(policy: Policy, text: &[u8], inputs: &Inputs) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "told to people, and decides nothing")]
-        let loaded = SystemTime::now();
+        let loaded = wall_clock();
         let Inputs { text: digest, files } = inputs.clone();
         // Of a policy without problems it is UTF-8.
         let text = String::from_utf8_lossy(text).into_owned();

@@ -47,6 +47,17 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
             })
         })
         .collect();
+    let members_files: Vec<Value> = plan
+        .members_files
+        .iter()
+        .map(|file| {
+            json!({
+                "name": file.name,
+                "active_users": file.active_users,
+                "users": file.users,
+            })
+        })
+        .collect();
     let plan = json!({
         "revision": Some(&plan.revision).filter(|revision| !revision.is_empty()),
         "differences": plan.differences,
@@ -55,6 +66,7 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         "rules": rules,
         "hides": hides,
         "rooms": rooms,
+        "members_files": members_files,
     });
     format!("{plan:#}\n")
 }

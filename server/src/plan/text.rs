@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use presence_router_proto::v1::{
-    PairCount, PlanPolicyResponse, PlannedPair, PlannedPairs, PlannedRoomRule, RuleChange,
+    PairCount, PlanPolicyResponse, PlannedMembersFile, PlannedPair, PlannedPairs, PlannedRoomRule,
+    RuleChange,
 };
+use presence_router_server::policy::count;
 use presence_router_server::policy::problem::{escaped, quoted};
 
 /// Most servers that are named of a kind.
@@ -20,6 +22,9 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         for sample in &pairs.samples {
             let _ = writeln!(text, "  {}", pair(sample));
         }
+    }
+    for file in &plan.members_files {
+        let _ = writeln!(text, "{}", members_file(file));
     }
     for rule in &plan.rules {
         let [gained, lost] = [&rule.gained, &rule.lost].map(or_too_much);
@@ -46,6 +51,16 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         let _ = writeln!(text, "room rule {}: {becomes}", quoted(name));
     }
     text
+}
+
+fn members_file(PlannedMembersFile { name, active_users, users }: &PlannedMembersFile) -> String {
+    let number = usize::try_from(*users).unwrap_or(usize::MAX);
+    let mut line =
+        format!("members file {}: {}, now {active_users}", quoted(name), count(number, "user"));
+    if *users == 0 {
+        line.push_str("; it would be rejected: load it by `presence-router reload --force`");
+    }
+    line
 }
 
 fn pair(PlannedPair { sender, recipient }: &PlannedPair) -> String {

@@ -73,7 +73,7 @@ impl Problem {
 // === impl Problems ===
 
 impl Problems {
-    pub(super) fn new(file: &str, mut list: Vec<Problem>) -> Self {
+    pub(crate) fn new(file: &str, mut list: Vec<Problem>) -> Self {
         list.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
         Self { file: file.to_owned(), list }
     }

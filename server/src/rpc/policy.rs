@@ -5,17 +5,15 @@
 
 pub mod express;
 
-use std::io;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use presence_router_proto::server::policy_service_server::PolicyService;
 use presence_router_proto::v1::plan_policy_request::Candidate as Asked;
 use presence_router_proto::v1::{
     CheckPolicyRequest, CheckPolicyResponse, ErrorReason, ExplainPairRequest, ExplainPairResponse,
     FieldViolation, GetPolicyRequest, GetPolicyResponse, PlanPolicyRequest, PlanPolicyResponse,
-    PolicyProblem, ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, ShadowCount,
-    VerifyPolicyRequest, VerifyPolicyResponse,
+    ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, ShadowCount, VerifyPolicyRequest,
+    VerifyPolicyResponse,
 };
 use prost::Message;
 use tokio::sync::Semaphore;
@@ -26,10 +24,8 @@ use super::access::Answered;
 use super::fault::Fault;
 use super::request;
 use super::server::Limits;
-use crate::files::Folder;
-use crate::live::{Applied, Candidate, InForce, Live, LoadError, Loaded, NoPreview, Source};
+use crate::live::{Applied, Candidate, InForce, Live, LoadOptions, Loaded, NoPreview, Planned};
 use crate::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
-use crate::policy::{Files, Policy};
 use crate::revision::Epoch;
 
 /// Most pairs that a plan names of a kind.
@@ -43,13 +39,6 @@ pub struct PolicyAdmin {
     /// Whoever checks, verifies or loads waits for its turn: one of them is all
     /// that should take from what answers homeservers.
     turn: Arc<Semaphore>,
-}
-
-/// The members files of the policy in force, and no others: who may ask is not
-/// who may read every file of the daemon's.
-struct FilesInForce<'a> {
-    source: &'a Source,
-    applied: &'a Applied,
 }
 
 // === impl PolicyAdmin ===
@@ -118,7 +107,7 @@ impl PolicyService for PolicyAdmin {
             text: if omit_text { String::new() } else { text.clone() },
             digest: digest.to_string(),
             files: files.iter().map(|(name, digest)| express::file(name, digest)).collect(),
-            load_time: Some(timestamp(*loaded)),
+            load_time: Some(express::timestamp(*loaded)),
             warnings: express::problems(&policy.warnings),
             rules: policy.document.rules.iter().map(express::rule).collect(),
             shadow_counts: in_force
@@ -130,6 +119,7 @@ impl PolicyService for PolicyAdmin {
                     Some(ShadowCount { name, states })
                 })
                 .collect(),
+            failed_load: self.live.failed().borrow().as_ref().map(express::failed_load),
         };
         self.answer(&in_force, answer.rules.len(), answer, instead)
     }
@@ -140,20 +130,16 @@ impl PolicyService for PolicyAdmin {
     ) -> Result<Response<CheckPolicyResponse>, Status> {
         let CheckPolicyRequest { text } = request.into_inner();
         let in_force = self.live.in_force();
-        let applied = Arc::clone(&in_force.applied);
-        let answer = self.in_turn(move |live| {
-            let files = FilesInForce { source: live.source(), applied: &applied };
-            match Policy::load("policy", text.as_bytes(), &files) {
-                Ok(policy) => CheckPolicyResponse {
-                    problems: Vec::new(),
-                    warnings: express::problems(&policy.warnings),
-                    summary: policy.summary(),
-                },
-                Err(problems) => CheckPolicyResponse {
-                    problems: express::problems(&problems.list),
-                    ..CheckPolicyResponse::default()
-                },
-            }
+        let answer = self.in_turn(move |live| match live.check(&text) {
+            Ok(policy) => CheckPolicyResponse {
+                problems: Vec::new(),
+                warnings: express::problems(&policy.warnings),
+                summary: policy.summary(),
+            },
+            Err(problems) => CheckPolicyResponse {
+                problems: express::problems(&problems.list),
+                ..CheckPolicyResponse::default()
+            },
         });
         let answer = answer.await?;
         let found = answer.problems.len() + answer.warnings.len();
@@ -168,19 +154,18 @@ impl PolicyService for PolicyAdmin {
         let candidate = candidate.ok_or(Fault::MessageEmpty)?;
         let samples = usize::try_from(samples).unwrap_or(usize::MAX).min(MAX_SAMPLES);
         let in_force = self.live.in_force();
-        let applied = Arc::clone(&in_force.applied);
         let planned = self.in_turn(move |live| {
-            let files = FilesInForce { source: live.source(), applied: &applied };
             let candidate = match &candidate {
-                Asked::Text(text) => Candidate::Text(text, &files),
+                Asked::Text(text) => Candidate::Text(text),
                 Asked::LiveRule(rule) => Candidate::LiveRule(rule),
             };
             live.preview(candidate, samples)
         });
         let answer = match planned.await? {
-            Ok((revision, differences, preview)) => {
+            Ok(Planned { revision, differences, members_files, preview }) => {
                 let preview = preview.map_err(|_| Fault::ChangeTooLarge)?;
-                express::planned(revision.to_string(), differences.to_string(), preview)
+                let revision = revision.to_string();
+                express::planned(revision, differences.to_string(), &members_files, preview)
             }
             Err(NoPreview::Problems(problems)) => PlanPolicyResponse {
                 revision: in_force.current.revision.to_string(),
@@ -259,11 +244,12 @@ impl PolicyService for PolicyAdmin {
 
     async fn reload_policy(
         &self,
-        _: Request<ReloadPolicyRequest>,
+        request: Request<ReloadPolicyRequest>,
     ) -> Result<Response<ReloadPolicyResponse>, Status> {
+        let ReloadPolicyRequest { force } = request.into_inner();
         let (in_force, loaded) = self
-            .in_turn(|live| {
-                let loaded = live.reload();
+            .in_turn(move |live| {
+                let loaded = live.reload(LoadOptions { force, ..LoadOptions::AT_ONCE });
                 (live.in_force(), loaded)
             })
             .await?;
@@ -278,15 +264,9 @@ impl PolicyService for PolicyAdmin {
             Ok(Loaded::Unchanged(revision)) => (ReloadOutcome::Unchanged, revision, Vec::new()),
             Err(refused) => {
                 let revision = in_force.current.revision;
-                error!(%policy, %revision, "the policy was not loaded as a call asked for, the one before it stays in force");
-                let problems = match &refused {
-                    LoadError::Problems(problems) => express::problems(&problems.list),
-                    LoadError::Unreadable { .. } => {
-                        let message = refused.to_string();
-                        vec![PolicyProblem { message, ..PolicyProblem::default() }]
-                    }
-                };
-                (ReloadOutcome::Refused, revision, problems)
+                // The caller gets the problems.
+                error!(%policy, %revision, "policy rejected that a call asked for; the previous one stays active");
+                (ReloadOutcome::Refused, revision, express::load_problems(&refused))
             }
         };
         let warnings = match outcome {
@@ -303,30 +283,5 @@ impl PolicyService for PolicyAdmin {
         };
         let found = answer.problems.len() + answer.warnings.len();
         self.answer(&in_force, found, answer, "the load is done; raise the limit to be told")
-    }
-}
-
-/// In the words of Protobuf. Before 1970: 1970.
-fn timestamp(time: SystemTime) -> prost_types::Timestamp {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    prost_types::Timestamp {
-        seconds: since.as_secs().try_into().unwrap_or(i64::MAX),
-        nanos: since.subsec_nanos().try_into().unwrap_or_default(),
-    }
-}
-
-// === impl FilesInForce ===
-
-impl Files for FilesInForce<'_> {
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        match self.source {
-            Source::File(path) if self.applied.files.contains_key(name) => {
-                Folder::of(path).read(name)
-            }
-            _ => Err(io::Error::other(
-                "the policy in force does not name it; check the policy where the file is, by \
-                 `presence-router check`",
-            )),
-        }
     }
 }

@@ -1,18 +1,22 @@
 //! Says what is known of a policy in the contract's words. The command line uses
 //! it too, for what it finds without a daemon.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use presence_router_proto::v1::{
-    ComparedHides, CounterExample, ExplainPairResponse, ExplainedRule, MembershipKind,
-    MembershipStep, PairCount, PlanPolicyResponse, PlannedHide, PlannedPair, PlannedPairs,
-    PlannedRoomRule, PlannedRule, PolicyFile, PolicyProblem, PolicyRule, RuleChange, RuleEffect,
-    VerifiedCallback, VerifyPolicyResponse,
+    ComparedHides, CounterExample, ExplainPairResponse, ExplainedRule, FailedPolicyLoad,
+    MembershipKind, MembershipStep, PairCount, PlanPolicyResponse, PlannedHide, PlannedMembersFile,
+    PlannedPair, PlannedPairs, PlannedRoomRule, PlannedRule, PolicyFile, PolicyProblem, PolicyRule,
+    RuleChange, RuleEffect, VerifiedCallback, VerifyPolicyResponse,
 };
 
 use crate::files::Digest;
+use crate::live::{FailedLoad, LoadError};
 use crate::policy::Policy;
 use crate::policy::compare::RoomChange;
 use crate::policy::document::Rule;
 use crate::policy::explain::{Explanation, Matched, Step, What};
+use crate::policy::members_files::MembersFileChange;
 use crate::policy::preview::{self, HideShare, Preview, RuleShare};
 use crate::policy::problem::Problem;
 use crate::policy::verify::{self, Verified};
@@ -20,6 +24,9 @@ use crate::routing::difference::Count;
 use crate::routing::plan::{self, Effect};
 use crate::routing::relation::Side;
 use crate::rpc::express::{fields, hide_of_pair};
+
+/// Most problems of a failed load that are given to whoever asks about the active policy.
+const MAX_FAILED_PROBLEMS: usize = 100;
 
 /// Problems or warnings.
 pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
@@ -30,6 +37,39 @@ pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
         message: problem.message.clone(),
     };
     problems.iter().map(problem).collect()
+}
+
+/// Why a policy was not loaded.
+pub(super) fn load_problems(error: &LoadError) -> Vec<PolicyProblem> {
+    match error {
+        LoadError::Problems(found) => problems(&found.list),
+        LoadError::Unreadable { .. } | LoadError::Incomplete => {
+            let message = error.to_string();
+            vec![PolicyProblem { message, ..PolicyProblem::default() }]
+        }
+    }
+}
+
+/// Loads that failed, with at most [`MAX_FAILED_PROBLEMS`] of the problems.
+pub(super) fn failed_load(failed: &FailedLoad) -> FailedPolicyLoad {
+    let mut problems = load_problems(&failed.error);
+    let problem_count = u64::try_from(problems.len()).unwrap_or(u64::MAX);
+    problems.truncate(MAX_FAILED_PROBLEMS);
+    FailedPolicyLoad {
+        since_time: Some(timestamp(failed.since)),
+        latest_time: Some(timestamp(failed.latest)),
+        problem_count,
+        problems,
+    }
+}
+
+/// A time of the wall clock. Before 1970: 1970.
+pub(super) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    prost_types::Timestamp {
+        seconds: since.as_secs().try_into().unwrap_or(i64::MAX),
+        nanos: since.subsec_nanos().try_into().unwrap_or_default(),
+    }
 }
 
 /// Why a pair is visible or not. `revision` is empty without a daemon.
@@ -53,7 +93,12 @@ pub fn explanation(
 }
 
 /// What a candidate would change. `revision` is empty without a daemon.
-pub fn planned(revision: String, differences: String, preview: Preview) -> PlanPolicyResponse {
+pub fn planned(
+    revision: String,
+    differences: String,
+    members_files: &[MembersFileChange],
+    preview: Preview,
+) -> PlanPolicyResponse {
     let count = |Count { named, open, bound }| PairCount { named, open, bound };
     let samples = |pairs: Vec<[String; 2]>| {
         pairs.into_iter().map(|[sender, recipient]| PlannedPair { sender, recipient }).collect()
@@ -85,6 +130,16 @@ pub fn planned(revision: String, differences: String, preview: Preview) -> PlanP
         rules: preview.rules.into_iter().map(rule).collect(),
         room_rules: preview.rooms.into_iter().map(room_rule).collect(),
         hides: preview.hides.into_iter().map(hide).collect(),
+        members_files: members_files.iter().map(members_file).collect(),
+    }
+}
+
+fn members_file(change: &MembersFileChange) -> PlannedMembersFile {
+    let number = |users: usize| u64::try_from(users).unwrap_or(u64::MAX);
+    PlannedMembersFile {
+        name: change.file.clone(),
+        active_users: number(change.before),
+        users: number(change.after),
     }
 }
 

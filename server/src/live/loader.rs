@@ -1,0 +1,243 @@
+//! From where the policy comes from to a policy that is checked, and may be published.
+//! Publishes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use tracing::warn;
+
+use super::{Applied, LoadError};
+use crate::files::{self, Digest, Folder, MAX_MEMBERS_BYTES};
+use crate::policy::members_files::members_file_changes;
+use crate::policy::problem::Problems;
+use crate::policy::{self, Files, NoFiles, Policy};
+use crate::routing::engine::Engine;
+use crate::source::progress::Progress;
+use crate::source::stamp::{SeenFile, Stamp};
+
+/// The example policy, for a first start without any settings.
+pub const EXAMPLE: &str = include_str!("../../policies/example.yaml");
+
+/// Where the policy comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, read at every load.
+    File(PathBuf),
+    /// [`EXAMPLE`].
+    Example,
+}
+
+/// What an operator can set about loading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadSettings {
+    /// Most bytes of a members file.
+    pub members_file_bytes: u64,
+    /// Whether a members file that listed users may list nobody.
+    pub allow_empty_members_files: bool,
+}
+
+/// Reads and checks the policy.
+#[derive(Debug)]
+pub(super) struct Loader {
+    pub(super) source: Source,
+    pub(super) settings: LoadSettings,
+    pub(super) progress: Progress,
+}
+
+/// All that a policy was made from: another load of the same gives the same.
+#[derive(Clone, Debug)]
+pub(super) struct Inputs {
+    pub(super) text: Digest,
+    pub(super) files: BTreeMap<String, Digest>,
+}
+
+/// A policy that may be published.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) policy: Policy,
+    pub(super) engine: Engine,
+    pub(super) inputs: Inputs,
+    pub(super) text: Vec<u8>,
+}
+
+/// What is active before a load.
+#[derive(Clone, Copy)]
+pub(super) struct Before<'a> {
+    pub(super) inputs: &'a Inputs,
+    pub(super) engine: &'a Engine,
+    pub(super) applied: &'a Applied,
+}
+
+/// A try to load.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// The policy; `None`: it is the active one.
+    pub(super) found: Result<Option<Checked>, LoadError>,
+    /// The policy's files, its own first: those that it is made of, and if it was
+    /// rejected, also those that the active one is made of. None for the example.
+    pub(super) files: Vec<SeenFile>,
+    /// Whether another try may succeed though no file changes.
+    pub(super) may_pass: bool,
+}
+
+// === impl LoadSettings ===
+
+impl Default for LoadSettings {
+    fn default() -> Self {
+        Self { members_file_bytes: MAX_MEMBERS_BYTES, allow_empty_members_files: false }
+    }
+}
+
+// === impl Source ===
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Example => f.write_str("example.yaml"),
+        }
+    }
+}
+
+// === impl Loader ===
+
+impl Loader {
+    /// Reads the policy and checks it. With `force`, a members file may have become
+    /// empty.
+    pub(super) fn attempt(&self, before: Option<Before<'_>>, force: bool) -> Attempt {
+        self.progress.begin();
+        let Source::File(path) = &self.source else {
+            let found = match before {
+                Some(_) => Ok(None),
+                None => self.check(EXAMPLE.into(), None, &NoFiles, &BTreeMap::new, force).map(Some),
+            };
+            return Attempt { found, files: Vec::new(), may_pass: false };
+        };
+        let folder =
+            Folder::with_limit(path, self.settings.members_file_bytes, self.progress.clone());
+        let (text, stamp) = match files::regular(path) {
+            Ok(read) => read,
+            Err(error) => {
+                let may_pass = files::may_pass(&error);
+                let files = self.seen(Stamp::of_path(path), &folder, before, BTreeSet::new());
+                let error = match files::was_rewritten(&error) {
+                    true => LoadError::Incomplete,
+                    false => LoadError::Unreadable { path: path.clone(), error },
+                };
+                return Attempt { found: Err(error), files, may_pass };
+            }
+        };
+        if let Some(Before { inputs, .. }) = before
+            && Digest::of(&text) == inputs.text
+            && folder.has(&inputs.files)
+        {
+            let files = self.seen(stamp, &folder, before, BTreeSet::new());
+            return Attempt { found: Ok(None), files, may_pass: false };
+        }
+        let digests = || folder.read_files().into_iter().map(|(name, read)| (name, read.digest));
+        let found = self.check(text.clone(), before, &folder, &|| digests().collect(), force);
+        let found = match found {
+            Err(_) if folder.was_rewritten() => Err(LoadError::Incomplete),
+            found => found,
+        };
+        // What is wrong may be in a file that only the rejected text names, and be put
+        // right there.
+        let (named, before) = match &found {
+            Ok(_) => (BTreeSet::new(), None),
+            Err(_) => (policy::named_files(&text), before),
+        };
+        let files = self.seen(stamp, &folder, before, named);
+        let may_pass = found.is_err() && folder.may_pass();
+        Attempt { found: found.map(Some), files, may_pass }
+    }
+
+    /// Checks a text, and says in the log what is probably not meant.
+    fn check(
+        &self,
+        text: Vec<u8>,
+        before: Option<Before<'_>>,
+        files: &dyn Files,
+        read: &dyn Fn() -> BTreeMap<String, Digest>,
+        force: bool,
+    ) -> Result<Checked, LoadError> {
+        let name = self.source.to_string();
+        let engine = before.map(|before| before.engine);
+        let (mut policy, engine) = Policy::load_over(engine, &name, &text, files)?;
+        if let Some(Before { applied, .. }) = before {
+            let changes = members_file_changes(&applied.policy.document, &policy.document);
+            if !force && !self.settings.allow_empty_members_files {
+                let problems: Vec<_> =
+                    changes.iter().filter_map(|change| change.problem()).collect();
+                if !problems.is_empty() {
+                    return Err(Problems::new(&name, problems).into());
+                }
+            }
+            policy.warnings.extend(changes.iter().filter_map(|change| change.warning()));
+            policy.warnings.sort_by_key(|warning| warning.place);
+        }
+        for warning in &policy.warnings {
+            warn!("{}", warning.line(&name));
+        }
+        let inputs = Inputs { text: Digest::of(&text), files: read() };
+        Ok(Checked { policy, engine, inputs, text })
+    }
+
+    /// The files to look at for a change: the policy's own, those that were read, those
+    /// of the active policy, and some more.
+    fn seen(
+        &self,
+        policy: Stamp,
+        folder: &Folder,
+        before: Option<Before<'_>>,
+        more: BTreeSet<String>,
+    ) -> Vec<SeenFile> {
+        let Source::File(path) = &self.source else { return Vec::new() };
+        let read = folder.read_files();
+        let mut names = more;
+        names.extend(read.keys().cloned());
+        names.extend(before.into_iter().flat_map(|before| before.inputs.files.keys()).cloned());
+        let others = names.into_iter().map(|name| {
+            let path = folder.path(&name);
+            match read.get(&name) {
+                Some(read) => SeenFile { path, stamp: read.stamp },
+                None => SeenFile::look_at(path),
+            }
+        });
+        std::iter::once(SeenFile { path: path.clone(), stamp: policy }).chain(others).collect()
+    }
+}
+
+/// The members files of a policy that is active, and no others: who may ask is not
+/// who may read every file of the daemon's.
+pub(super) struct ActiveFiles<'a> {
+    folder: Option<Folder>,
+    applied: &'a Applied,
+}
+
+// === impl ActiveFiles ===
+
+impl<'a> ActiveFiles<'a> {
+    pub(super) fn new(loader: &Loader, applied: &'a Applied) -> Self {
+        let folder = match &loader.source {
+            Source::File(path) => {
+                let limit = loader.settings.members_file_bytes;
+                Some(Folder::with_limit(path, limit, Progress::default()))
+            }
+            Source::Example => None,
+        };
+        Self { folder, applied }
+    }
+}
+
+impl Files for ActiveFiles<'_> {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        match &self.folder {
+            Some(folder) if self.applied.files.contains_key(name) => folder.read(name),
+            _ => Err(io::Error::other(
+                "the active policy does not name it; check the policy where the file is, by \
+                 `presence-router check`",
+            )),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Says in the log what came of a load: everything of one that somebody asked for, and
+//! of others only news.
+
+use std::sync::Arc;
+
+use tracing::{error, info};
+
+use crate::config::LogFormat;
+use crate::files::{self, Digest};
+use crate::live::{Live, LoadError, Loaded, Source};
+
+/// What the log last said.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    format: LogFormat,
+    failure: Option<Failure>,
+}
+
+/// A load that failed. Reported once for each text and each message.
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    text: Digest,
+    message: String,
+}
+
+// === impl Reporter ===
+
+impl Reporter {
+    /// Of a log in this format.
+    pub(super) fn new(format: LogFormat) -> Self {
+        Self { format, failure: None }
+    }
+
+    /// Reports a load. `asked`: somebody waits for the line.
+    pub(super) fn report(
+        &mut self,
+        live: &Live,
+        asked: bool,
+        loaded: &Result<Loaded, Arc<LoadError>>,
+    ) {
+        let failure = loaded.as_ref().err().map(|error| Failure::new(live, error));
+        let is_news = asked || failure != self.failure;
+        self.failure = failure;
+        let policy = live.source();
+        match loaded {
+            Ok(Loaded::Replaced(revision, differences)) => {
+                info!(%policy, %revision, "policy loaded: {differences}");
+            }
+            Ok(Loaded::Unchanged(revision)) if is_news => {
+                info!(%policy, %revision, "policy is unchanged");
+            }
+            Err(problem) if is_news => self.report_rejected(live, problem),
+            Ok(Loaded::Unchanged(_)) | Err(_) => {}
+        }
+    }
+
+    fn report_rejected(&self, live: &Live, problem: &LoadError) {
+        let (policy, revision) = (live.source(), live.now().revision);
+        match self.format {
+            LogFormat::Json => {
+                let problems = problem.problems_as_json(&policy.to_string());
+                error!(%policy, %revision, problems, "policy rejected; the previous one stays active");
+            }
+            LogFormat::Plain => {
+                error!(%policy, %revision, "policy rejected; the previous one stays active");
+                // A record for each, so that none is glued to what stands after it.
+                for line in problem.to_string().lines() {
+                    error!("{line}");
+                }
+            }
+        }
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn new(live: &Live, error: &LoadError) -> Self {
+        let text = match live.source() {
+            Source::File(path) => files::regular(path).map(|(text, _)| text).unwrap_or_default(),
+            Source::Example => Vec::new(),
+        };
+        Self { text: Digest::of(&text), message: error.to_string() }
+    }
+}
