@@ -298,3 +298,36 @@ async fn finished(look: &mut Option<JoinHandle<Vec<PathBuf>>>) -> Vec<PathBuf> {
 fn list(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::source::inbox::Change;
+
+    #[test]
+    fn what_somebody_wrote_to_meanwhile_was_not_complete() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        std::fs::write(&path, "one").unwrap();
+        let read = [SeenFile::look_at(path.clone())];
+        let inbox = Inbox::default();
+        assert!(were_complete(&read, &inbox));
+
+        // Another file in its place was complete, and so was the one that was read.
+        std::fs::write(dir.path().join("next"), "two").unwrap();
+        std::fs::rename(dir.path().join("next"), &path).unwrap();
+        assert!(were_complete(&read, &inbox));
+
+        let read = [SeenFile::look_at(path.clone())];
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+        assert!(!were_complete(&read, &inbox), "without a word from the system");
+
+        let read = [SeenFile::look_at(path.clone())];
+        inbox.put(path.clone(), Change::Unfinished);
+        assert!(!were_complete(&read, &inbox));
+        inbox.put(path, Change::Complete);
+        assert!(were_complete(&read, &inbox));
+    }
+}
