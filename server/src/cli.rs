@@ -5,8 +5,9 @@ mod asking;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use presence_router_server::config::{Config, ConfigError, LogFormat, tcp_address};
+use presence_router_server::config::{Config, ConfigError, LogFormat, socket_path, tcp_address};
 use presence_router_server::routing::user_id::{ServerName, ServerNameError};
 
 pub(crate) use self::asking::{Asked, Explain, Graph, GraphFormat, Plan, Show, Subject, Verify};
@@ -148,9 +149,9 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "ADDRESS", env = "PRESENCE_ROUTER_LISTEN_TCP", value_parser = tcp_address)]
     listen_tcp: Option<SocketAddr>,
 
-    /// Unix socket to listen on [default, if no address is given either:
+    /// Path of a Unix socket to listen on [default, if no address is given either:
     /// /tmp/presence-router.sock]
-    #[arg(long, value_name = "PATH", env = "PRESENCE_ROUTER_LISTEN_UNIX")]
+    #[arg(long, value_name = "PATH", env = "PRESENCE_ROUTER_LISTEN_UNIX", value_parser = PathBufValueParser::new().try_map(|path| socket_path(&path)))]
     listen_unix: Option<PathBuf>,
 
     /// How log lines look on standard error [default: plain]

@@ -7,6 +7,9 @@
 #[cfg(test)]
 mod harness;
 
+/// How a daemon names its socket.
+#[cfg(test)]
+mod addresses;
 /// `explain`, `verify`, `show`, `reload` and `check --addr`.
 #[cfg(test)]
 mod asking;
