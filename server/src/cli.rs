@@ -1,13 +1,14 @@
 //! The command line.
 
 mod asking;
+pub(crate) mod environment;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use presence_router_server::config::{Config, ConfigError, LogFormat, socket_path, tcp_address};
+use presence_router_server::config::{Config, Listen, LogFormat, socket_path, tcp_address};
 use presence_router_server::routing::user_id::{ServerName, ServerNameError};
 
 pub(crate) use self::asking::{Asked, Explain, Graph, GraphFormat, Plan, Show, Subject, Verify};
@@ -132,34 +133,37 @@ pub(crate) enum Homeserver {
 #[derive(Debug, Default, Args)]
 pub(crate) struct Settings {
     /// YAML file with settings. Flags and environment outrank it; `listen` is replaced as a
-    /// whole
-    #[arg(long, value_name = "FILE", env = "PRESENCE_ROUTER_CONFIG")]
+    /// whole [env: PRESENCE_ROUTER_CONFIG]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// YAML file with the policy [default: the example inside the binary]
-    #[arg(long, value_name = "FILE", env = "PRESENCE_ROUTER_POLICY")]
+    /// YAML file with the policy [default: the example inside the binary] [env:
+    /// PRESENCE_ROUTER_POLICY]
+    #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// Whether a change of the policy's files comes into force by itself [default: true]
-    #[arg(long, value_name = "BOOL", env = "PRESENCE_ROUTER_WATCH_POLICY")]
+    /// Whether a change of the policy's files comes into force by itself [default: true] [env:
+    /// PRESENCE_ROUTER_WATCH_POLICY]
+    #[arg(long, value_name = "BOOL")]
     watch_policy: Option<bool>,
 
     /// TCP address to listen on, a loopback one; port 0 takes a free one [default, if no
-    /// socket is given either: 127.0.0.1:9470]
-    #[arg(long, value_name = "ADDRESS", env = "PRESENCE_ROUTER_LISTEN_TCP", value_parser = tcp_address)]
+    /// socket is given either: 127.0.0.1:9470] [env: PRESENCE_ROUTER_LISTEN_TCP]
+    #[arg(long, value_name = "ADDRESS", value_parser = tcp_address)]
     listen_tcp: Option<SocketAddr>,
 
     /// Path of a Unix socket to listen on [default, if no address is given either:
-    /// /tmp/presence-router.sock]
-    #[arg(long, value_name = "PATH", env = "PRESENCE_ROUTER_LISTEN_UNIX", value_parser = PathBufValueParser::new().try_map(|path| socket_path(&path)))]
+    /// /tmp/presence-router.sock] [env: PRESENCE_ROUTER_LISTEN_UNIX]
+    #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(|path| socket_path(&path)))]
     listen_unix: Option<PathBuf>,
 
-    /// How log lines look on standard error [default: plain]
-    #[arg(long, value_enum, value_name = "FORMAT", env = "PRESENCE_ROUTER_LOG_FORMAT")]
+    /// How log lines look on standard error [default: plain] [env: PRESENCE_ROUTER_LOG_FORMAT]
+    #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 
-    /// What is logged: a level or a filter such as `info,h2=debug` [default: info]
-    #[arg(long, value_name = "FILTER", env = "PRESENCE_ROUTER_LOG")]
+    /// What is logged: a level or a filter such as `info,h2=debug` [default: info] [env:
+    /// PRESENCE_ROUTER_LOG]
+    #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
 
@@ -215,24 +219,53 @@ fn server_name(text: &str) -> Result<String, ServerNameError> {
 // === impl Settings ===
 
 impl Settings {
-    /// The settings in force.
+    /// The settings: flags over environment over config file over defaults. A variable that
+    /// a flag outranks is not read.
     ///
     /// # Errors
     ///
-    /// The config file cannot be used.
-    pub(crate) fn resolve(self) -> Result<Config, ConfigError> {
-        let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
+    /// A variable or the config file cannot be used.
+    pub(crate) fn resolve(self) -> Result<Config, String> {
+        use environment::{path, text};
+        let any_path = |path| Ok(path);
+        let file = outranked(self.config, || path(environment::CONFIG, any_path))?;
+        let mut config = match &file {
+            Some(path) => Config::read(path).map_err(|error| error.to_string())?,
             None => Config::default(),
         };
-        if self.listen_tcp.is_some() || self.listen_unix.is_some() {
-            config.listen.tcp = self.listen_tcp;
-            config.listen.unix = self.listen_unix;
+        let tcp = outranked(self.listen_tcp, || text(environment::LISTEN_TCP, tcp_address))?;
+        let unix = outranked(self.listen_unix, || {
+            path(environment::LISTEN_UNIX, |path| socket_path(&path))
+        })?;
+        if tcp.is_some() || unix.is_some() {
+            config.listen = Listen { tcp, unix };
         }
-        config.policy = self.policy.or(config.policy);
-        config.watch_policy = self.watch_policy.unwrap_or(config.watch_policy);
-        config.log.format = self.log_format.unwrap_or(config.log.format);
-        config.log.filter = self.log.unwrap_or(config.log.filter);
+        let policy = outranked(self.policy, || path(environment::POLICY, any_path))?;
+        config.policy = policy.or(config.policy);
+        let watch = outranked(self.watch_policy, || text(environment::WATCH_POLICY, flag))?;
+        config.watch_policy = watch.unwrap_or(config.watch_policy);
+        let format = outranked(self.log_format, || text(environment::LOG_FORMAT, log_format))?;
+        config.log.format = format.unwrap_or(config.log.format);
+        let filter = outranked(self.log, || {
+            text(environment::LOG, |filter| crate::log_filter(filter).map(|_| filter.to_owned()))
+        })?;
+        config.log.filter = filter.unwrap_or(config.log.filter);
         Ok(config)
     }
+}
+
+/// A flag if it is set, else the variable.
+fn outranked<T>(
+    flag: Option<T>,
+    variable: impl FnOnce() -> Result<Option<T>, String>,
+) -> Result<Option<T>, String> {
+    if flag.is_some() { Ok(flag) } else { variable() }
+}
+
+fn flag(text: &str) -> Result<bool, &'static str> {
+    text.parse().map_err(|_| "`true` and `false` are valid here")
+}
+
+fn log_format(text: &str) -> Result<LogFormat, &'static str> {
+    LogFormat::from_str(text, false).map_err(|_| "`plain` and `json` are valid here")
 }

@@ -22,11 +22,11 @@ use presence_router_server::config::{Config, Log, LogFormat};
 use presence_router_server::lifecycle::Daemon;
 use presence_router_server::live::Source;
 use presence_router_server::{hint, policy, sample};
-use tracing::error;
+use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli::{Cli, Command, Sample, Settings};
+use crate::cli::{Cli, Command, Sample, Settings, environment};
 
 /// A verb found what should not be, or the daemon failed.
 const FAILED: u8 = 1;
@@ -72,6 +72,9 @@ fn serve(settings: Settings) -> ExitCode {
     };
     if let Err(error) = start_log(&config.log) {
         return fail(CANNOT_RUN, error);
+    }
+    for warning in environment::misspelt(&environment::ALL) {
+        warn!("{warning}");
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

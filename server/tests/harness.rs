@@ -38,9 +38,16 @@ pub(crate) struct Daemon {
 /// The program, without any settings from the environment of the tests.
 pub(crate) fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_presence-router"));
-    for name in
-        ["CONFIG", "POLICY", "WATCH_POLICY", "LISTEN_TCP", "LISTEN_UNIX", "LOG_FORMAT", "LOG"]
-    {
+    for name in [
+        "ADDR",
+        "CONFIG",
+        "POLICY",
+        "WATCH_POLICY",
+        "LISTEN_TCP",
+        "LISTEN_UNIX",
+        "LOG_FORMAT",
+        "LOG",
+    ] {
         command.env_remove(format!("PRESENCE_ROUTER_{name}"));
     }
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);

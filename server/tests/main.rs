@@ -19,6 +19,9 @@ mod check;
 /// `conformance`: what a server that speaks the contract passes.
 #[cfg(test)]
 mod conformance;
+/// Variables of the environment.
+#[cfg(test)]
+mod environment;
 /// The examples of `docs/policy.md`, run as they stand.
 #[cfg(test)]
 mod examples;
