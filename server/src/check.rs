@@ -61,7 +61,7 @@ fn by_daemon(file: &str, text: Vec<u8>, addr: &Address) -> ExitCode {
         return fail(CANNOT_RUN, why);
     };
     let request = CheckPolicyRequest { text };
-    let answer = remote::ask(addr, async |mut client| client.check_policy(request).await);
+    let answer = remote::ask(Some(addr), async |mut client| client.check_policy(request).await);
     let CheckPolicyResponse { problems, warnings, summary } = match answer {
         Ok(answer) => answer,
         Err(why) => return fail(CANNOT_RUN, why),

@@ -116,8 +116,8 @@ pub(crate) struct Check {
     #[arg(long, value_name = "DIR")]
     pub(crate) tests: Option<PathBuf>,
 
-    /// Let a daemon check it that listens at `host:port` or `unix:/path/to/socket`, and
-    /// changes nothing. Of members files, it knows those of the policy in force
+    /// Let the daemon at `host:port` or `unix:/path/to/socket` check it, which changes nothing.
+    /// Of members files, the daemon reads those of its active policy only
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["homeserver", "tests"])]
     pub(crate) addr: Option<Address>,
 }
@@ -186,9 +186,9 @@ pub(crate) struct Sample {
 /// What to run, and against what.
 #[derive(Debug, Args)]
 pub(crate) struct Conformance {
-    /// Where the server listens: `host:port` or `unix:PATH`
-    #[arg(long, required_unless_present_any = ["serve", "write_policies"])]
-    pub(crate) addr: Option<String>,
+    /// Where the server listens: `host:port` or `unix:/path/to/socket`
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["serve", "write_policies"])]
+    pub(crate) addr: Option<Address>,
 
     /// Start the server by this, anew for each scenario, and end it by SIGTERM
     #[arg(long, value_name = "COMMAND", conflicts_with = "apply")]

@@ -30,7 +30,7 @@ fn ask(sender: &str, recipient: &str, subject: &Subject) -> Result<ExplainPairRe
     let (from, to) = (user(sender)?, user(recipient)?);
     let Some(path) = &subject.policy else {
         let pair = ExplainPairRequest { sender: sender.into(), recipient: recipient.into() };
-        return remote::ask(&subject.daemon.addr, async |mut client| {
+        return remote::ask(subject.daemon.addr.as_ref(), async |mut client| {
             client.explain_pair(pair).await
         });
     };

@@ -50,7 +50,7 @@ fn ask(
             (None, rule) => Candidate::LiveRule(rule.clone().unwrap_or_default()),
         };
         let request = PlanPolicyRequest { candidate: Some(candidate), samples: *samples };
-        return remote::ask(&subject.daemon.addr, async |mut client| {
+        return remote::ask(subject.daemon.addr.as_ref(), async |mut client| {
             client.plan_policy(request).await
         });
     };

@@ -12,7 +12,7 @@ use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
 pub(crate) fn reload(Asked { addr }: &Asked) -> ExitCode {
     let load =
         async |mut client: remote::Client| client.reload_policy(ReloadPolicyRequest {}).await;
-    let answer = match remote::ask(addr, load) {
+    let answer = match remote::ask(addr.as_ref(), load) {
         Ok(answer) => answer,
         Err(why) => return fail(CANNOT_RUN, why),
     };

@@ -65,6 +65,11 @@ async fn a_misspelt_variable_is_warned_of() {
         assert!(line.contains("WARN") && line.contains("`PRESENCE_ROUTER_POLCY`"), "{line}");
         assert!(line.contains("did you mean `PRESENCE_ROUTER_POLICY`?"), "{line}");
     }
+    let addr = ["show", "--addr", "unix:/nowhere/socket"];
+    let (_, said) = with_variable(&addr[..1], "ADR", "unix:/nowhere/socket").await;
+    assert!(said.contains("did you mean `PRESENCE_ROUTER_ADDR`?"), "{said}");
+    let (_, said) = with_variable(&addr, "ADR", "unix:/nowhere/socket").await;
+    assert!(!said.contains("did you mean"), "the flag is what counts: {said}");
 }
 
 /// As in every container beside a service `presence-router`.

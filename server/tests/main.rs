@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod harness;
 
-/// How a daemon names its socket.
+/// Where verbs look for a daemon, and how a daemon names its socket.
 #[cfg(test)]
 mod addresses;
 /// `explain`, `verify`, `show`, `reload` and `check --addr`.
@@ -25,6 +25,9 @@ mod environment;
 /// The examples of `docs/policy.md`, run as they stand.
 #[cfg(test)]
 mod examples;
+/// `--help`.
+#[cfg(test)]
+mod help;
 /// What the hint prints, and that nobody has to read it.
 #[cfg(test)]
 mod hint;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
-use presence_router_server::config::DEFAULT_TCP;
 use presence_router_server::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 
 use crate::remote::Address;
@@ -11,9 +10,11 @@ use crate::remote::Address;
 /// Which daemon to ask.
 #[derive(Debug, Args)]
 pub(crate) struct Asked {
-    /// Where the daemon listens: `host:port` or `unix:/path/to/socket`
-    #[arg(long, value_name = "ADDRESS", default_value_t = Address::from(DEFAULT_TCP))]
-    pub(crate) addr: Address,
+    /// Where the daemon listens: `host:port` or `unix:/path/to/socket` [default:
+    /// PRESENCE_ROUTER_ADDR if that is set; else /tmp/presence-router.sock if it belongs to root
+    /// or to you, and if nothing answers there 127.0.0.1:9470]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) addr: Option<Address>,
 }
 
 /// What to ask: a daemon, or a file without one.
