@@ -2,6 +2,7 @@
 
 mod asking;
 pub(crate) mod environment;
+mod exit_codes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,40 +15,15 @@ use presence_router_server::routing::user_id::{ServerName, ServerNameError};
 pub(crate) use self::asking::{Asked, Explain, Graph, GraphFormat, Plan, Show, Subject, Verify};
 use crate::remote::Address;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done; the daemon has shut down in order
-  1  `check` found problems or a test failed, `plan` problems of the candidate; `verify` found a
-     wrong answer; `reload` was refused; the daemon failed, or was cut off while shutting down
-  2  cannot run: bad arguments, settings, policy or socket
-
-Signals:
-  SIGHUP           load the policy again; one with problems changes nothing
-  SIGTERM, SIGINT  shut down in order; a second one at once";
-
-const CONFORMANCE: &str = r#"Every scenario needs its policy in force. COMMANDs are for `sh`, with
-  $POLICY    file with the policy of the scenario
-  $SCENARIO  name of the scenario, for servers with policies of their own language
-  $SOCKET    Unix socket to listen on, unless --addr says where
-
-Examples:
-  presence-router conformance \
-      --serve 'presence-router serve --policy "$POLICY" --listen-unix "$SOCKET"'
-  presence-router conformance --addr 127.0.0.1:9470 \
-      --apply 'cp "$POLICY" policy.yaml && kill -HUP $(pidof presence-router)'
-  presence-router conformance --addr 127.0.0.1:9470 --only teams
-
-Exit codes:
-  0  all passed
-  1  some failed
-  2  cannot run: bad arguments or scenarios, no server, a COMMAND that failed"#;
+/// The exit codes of the program are those of its verbs.
+const OF_VERBS: &str = "`presence-router COMMAND --help` has the exit codes of a command.";
 
 /// Decides who may see whose Matrix presence, for homeservers that ask by gRPC.
 ///
 /// Without a command it serves, and without any settings the example policy on
 /// loopback.
 #[derive(Debug, Parser)]
-#[command(name = "presence-router", version, after_help = EXIT_CODES)]
+#[command(name = "presence-router", version, after_help = format!("{}\n\n{OF_VERBS}", exit_codes::SERVE))]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -60,45 +36,47 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve homeservers until a signal ends it
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes::SERVE)]
     Serve(Settings),
 
     /// Check a policy and run its tests: print all problems, or warnings and a summary
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes::CHECK)]
     Check(Check),
 
     /// Say why one user's presence is visible to another, or why it is not
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes::EXPLAIN)]
     Explain(Explain),
 
     /// Compare what is answered with what the policy says, pair by pair
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes::VERIFY)]
     Verify(Verify),
 
     /// Tell who would gain and who would lose sight of whom by another policy
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes::PLAN)]
     Plan(Plan),
 
     /// Draw who sees whom between the sets of a policy
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes::GRAPH)]
     Graph(Graph),
 
     /// Print the policy that a daemon has in force
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes::SHOW)]
     Show(Show),
 
     /// Make a daemon load its policy again, and print what came of it
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = exit_codes::RELOAD)]
     Reload(Asked),
 
     /// Print the JSON Schema of policies, for editors
+    #[command(after_help = exit_codes::PRINT)]
     Schema,
 
     /// Print batches of presence for `RouteStates` as JSON lines, for grpcurl
+    #[command(after_help = exit_codes::PRINT)]
     Sample(Sample),
 
     /// Run scenarios against a server that speaks the contract, and print which it passes
-    #[command(after_help = CONFORMANCE)]
+    #[command(after_help = exit_codes::CONFORMANCE)]
     Conformance(Conformance),
 }
 

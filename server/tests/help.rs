@@ -1,11 +1,55 @@
-//! What `--help` says of addresses.
+//! What `--help` says of exit codes and of addresses.
 
 use crate::harness::run;
+
+/// Each verb, and the codes that it has.
+const CODES: [(&str, &[u8]); 11] = [
+    ("serve", &[0, 1, 2]),
+    ("check", &[0, 1, 2]),
+    ("explain", &[0, 1, 2]),
+    ("verify", &[0, 1, 2]),
+    ("plan", &[0, 1, 2]),
+    ("graph", &[0, 2]),
+    ("show", &[0, 2]),
+    ("reload", &[0, 1, 2]),
+    ("schema", &[0, 2]),
+    ("sample", &[0, 2]),
+    ("conformance", &[0, 1, 2]),
+];
 
 async fn help(args: &[&str]) -> String {
     let output = run(&[args, &["--help"]].concat()).await;
     assert!(output.status.success());
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn each_verb_has_its_own_exit_codes_and_no_others() {
+    let all = help(&[]).await;
+    for (verb, codes) in CODES {
+        assert!(all.contains(&format!("\n  {verb} ")), "{verb}");
+        let text = help(&[verb]).await;
+        let (_, section) = text.split_once("\nExit codes:\n").expect(verb);
+        let found: Vec<u8> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ")?.split_once("  ")?.0.parse().ok())
+            .collect();
+        assert_eq!(found, codes, "{text}");
+        for (other, _) in CODES {
+            assert!(!section.contains(&format!("`{other}`")), "{verb}: {section}");
+        }
+    }
+    // Nobody can add a verb and forget it here.
+    let listed = all.split_once("\nCommands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    assert_eq!(listed.lines().count(), CODES.len() + 1, "with `help`");
+}
+
+#[tokio::test]
+async fn the_program_itself_has_those_of_a_daemon() {
+    let text = help(&[]).await;
+    let (_, section) = text.split_once("\nExit codes:\n").unwrap();
+    assert!(section.contains("shut down in order") && section.contains("COMMAND --help"), "{text}");
+    assert!(!section.contains("`check`"), "{text}");
 }
 
 #[tokio::test]

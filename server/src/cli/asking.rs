@@ -43,6 +43,10 @@ pub(crate) struct Explain {
     /// Print JSON instead of a tree
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print nothing but errors, and say by the exit code whether the pair is visible
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) quiet: bool,
 }
 
 /// How much to verify.
