@@ -83,7 +83,8 @@ pub(crate) enum Command {
 /// What to check.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// The policy file
+    /// The policy file; `-` reads standard input, with members files relative to the current
+    /// directory
     pub(crate) policy: PathBuf,
 
     /// Warn of every rule that this homeserver cannot enforce in full

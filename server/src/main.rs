@@ -8,6 +8,7 @@ mod conformance;
 mod explain;
 mod graph;
 mod plan;
+mod policy_input;
 mod reload;
 mod remote;
 mod show;

@@ -23,7 +23,8 @@ pub(crate) struct Subject {
     #[command(flatten)]
     pub(crate) daemon: Asked,
 
-    /// Ask about this policy instead, without a daemon and with an empty directory
+    /// Ask about this policy instead, without a daemon and with an empty directory; `-` reads
+    /// standard input
     #[arg(long, value_name = "FILE", conflicts_with = "addr")]
     pub(crate) policy: Option<PathBuf>,
 }
@@ -78,7 +79,7 @@ pub(crate) struct Show {
 /// What to plan.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// The policy that would take the place of the one in force
+    /// The policy that would take the place of the active one; `-` reads standard input
     #[arg(required_unless_present = "live_rule")]
     pub(crate) candidate: Option<PathBuf>,
 
@@ -101,7 +102,7 @@ pub(crate) struct Plan {
 /// What to draw.
 #[derive(Debug, Args)]
 pub(crate) struct Graph {
-    /// The policy file; groups of the directory are empty
+    /// The policy file, or `-` for standard input; groups of the directory are empty
     pub(crate) policy: PathBuf,
 
     /// For what to draw it
