@@ -120,6 +120,24 @@ class Grpcurl(unittest.TestCase):
         self.assertEqual(recipients, {"@joe:example.org": [0], "@wallboard:example.org": [0], "@sue:example.org": [0]})
         self.assertTrue(answer["openRecipients"])
 
+    def test_a_refusal_is_readable(self):
+        (line,) = [line for line in commands() if "/GetUsersForStates" in line]
+        line = line.replace("@ann:example.org", "ann").replace(README_ADDRESS, self.address)
+        # As JSON, what a program reads; as text, what a person does.
+        done = subprocess.run(
+            line.replace("grpcurl", "grpcurl -format-error"),
+            shell=True, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        details = json.loads(done.stderr)["details"]
+        info, bad = details
+        self.assertEqual((info["reason"], info["domain"]), ("USER_ID_INVALID", "presence-router"))
+        (violation,) = bad["fieldViolations"]
+        self.assertEqual(violation["field"], "states[0].user_id")
+        self.assertIn("does not begin with `@`", violation["description"])
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+        self.assertIn('"reason": "USER_ID_INVALID"', done.stderr)
+        self.assertNotIn("not recognized", done.stderr)
+
     def test_get_interested_users(self):
         answer = json.loads(self.one("/GetInterestedUsers"))
         self.assertEqual(answer["userIds"], ["@ann:example.org"])

@@ -160,6 +160,9 @@ async fn set_status(health: &tonic_health::server::HealthReporter, status: Servi
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        // `google.rpc.ErrorInfo` and its like: they come inside an `Any`, of which a client
+        // knows only the name, so that it asks for the descriptor.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         // Each version lists itself only; whoever asks one should see both.
         .include_reflection_service(false)
