@@ -199,6 +199,32 @@ async fn a_message_over_the_limit_ends_its_stream_and_nothing_else() {
     goes_on(&mut other).await;
 }
 
+/// As every client does that is told to compress. The reason is there whatever the call.
+#[tokio::test]
+async fn compressed_messages_are_refused_with_a_reason() {
+    let daemon = Daemon::serving(POLICY).await;
+    let channel = daemon.channel();
+    for method in ["GetUsersForStates", "GetInterestedUsers", "RouteStates", "WatchChanges"] {
+        for encoding in ["gzip", "deflate", "zstd"] {
+            let message = "\u{1}\0\0\0\u{2}xx";
+            let refused = raw::encoded_ended_with(&channel, method, encoding, message).await;
+            assert_eq!(
+                (refused.code(), reason(&refused).as_str()),
+                (Code::Unimplemented, "NOT_IMPLEMENTED"),
+                "{method} {encoding}"
+            );
+            assert!(refused.message().contains("`grpc-encoding`"), "{refused:?}");
+            let accepted = refused.metadata().get("grpc-accept-encoding");
+            assert_eq!(accepted.map(|value| value.to_str().unwrap()), Some("identity"));
+        }
+    }
+    // Of a call that there is not, gRPC itself says so, without a reason of ours.
+    let unknown = raw::ended_with(&channel, "NoSuchCall", "").await;
+    assert_eq!(unknown.code(), Code::Unimplemented);
+    assert!(unknown.get_details_error_info().is_none(), "{unknown:?}");
+    goes_on(&mut Stream::open(daemon.client(), &["example.org"]).await).await;
+}
+
 #[tokio::test]
 async fn undecodable_messages_end_their_stream_and_nothing_else() {
     let daemon = Daemon::serving(POLICY).await;

@@ -22,8 +22,19 @@ struct Raw;
 /// The status that a call ends with whose request is these bytes, frames and
 /// all.
 pub(crate) async fn ended_with(channel: &Channel, method: &str, request: &'static str) -> Status {
+    encoded_ended_with(channel, method, "identity", request).await
+}
+
+/// The same for a call that says how its messages are compressed.
+pub(crate) async fn encoded_ended_with(
+    channel: &Channel,
+    method: &str,
+    encoding: &str,
+    request: &'static str,
+) -> Status {
     let request = http::Request::post(path(method))
         .header("content-type", "application/grpc")
+        .header("grpc-encoding", encoding)
         .header("te", "trailers")
         .body(tonic::body::Body::new(request.to_owned()))
         .unwrap();

@@ -102,6 +102,12 @@ pub enum Fault {
     #[error("a message cannot be decoded: {0}")]
     MessageUndecodable(String),
 
+    /// A compressed message.
+    #[error(
+        "the request is compressed, which the daemon does not support: send it without `grpc-encoding`"
+    )]
+    Compressed,
+
     /// A stream message that says nothing.
     #[error("a stream message has nothing set, or a kind that this daemon does not know")]
     MessageEmpty,
@@ -166,6 +172,7 @@ impl Fault {
             Self::RoomTooLarge { .. } => ErrorReason::RoomTooLarge,
             Self::MessageTooLarge { .. } => ErrorReason::MessageTooLarge,
             Self::MessageUndecodable(_) => ErrorReason::MessageUndecodable,
+            Self::Compressed => ErrorReason::NotImplemented,
             Self::MessageEmpty => ErrorReason::MessageEmpty,
             Self::OpenMissing => ErrorReason::OpenMissing,
             Self::OpenRepeated => ErrorReason::OpenRepeated,
@@ -195,6 +202,7 @@ impl Fault {
             | Self::SetOverBudget { .. }
             | Self::ChangeTooLarge => Code::ResourceExhausted,
             Self::MessageTooLarge { .. } => Code::OutOfRange,
+            Self::Compressed => Code::Unimplemented,
             Self::OpenMissing
             | Self::OpenRepeated
             | Self::RevisionNotReached { .. }
@@ -209,6 +217,10 @@ impl Fault {
     pub fn of_transport(status: &Status, request_limit: usize) -> Option<Self> {
         match status.code() {
             Code::OutOfRange => Some(Self::MessageTooLarge { limit: request_limit }),
+            // An unknown call has this code too, and names no encodings.
+            Code::Unimplemented if status.metadata().contains_key("grpc-accept-encoding") => {
+                Some(Self::Compressed)
+            }
             // What tonic makes of bytes that are no message or no frame. HTTP/2
             // errors share the code, and have what caused them with them.
             Code::Internal if status.source().is_none() => {
