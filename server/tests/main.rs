@@ -31,6 +31,9 @@ mod help;
 /// What the hint prints, and that nobody has to read it.
 #[cfg(test)]
 mod hint;
+/// Policies larger than other messages may be.
+#[cfg(test)]
+mod large;
 /// Sockets that are in use, dead, not ours, or not allowed.
 #[cfg(test)]
 mod listen;
