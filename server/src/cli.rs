@@ -5,7 +5,7 @@ pub(crate) mod environment;
 mod exit_codes;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
@@ -209,7 +209,7 @@ impl Settings {
         let any_path = |path| Ok(path);
         let file = outranked(self.config, || path(environment::CONFIG, any_path))?;
         let mut config = match &file {
-            Some(path) => Config::read(path).map_err(|error| error.to_string())?,
+            Some(path) => read_config(path)?,
             None => Config::default(),
         };
         let tcp = outranked(self.listen_tcp, || text(environment::LISTEN_TCP, tcp_address))?;
@@ -231,6 +231,14 @@ impl Settings {
         config.log.filter = filter.unwrap_or(config.log.filter);
         Ok(config)
     }
+}
+
+fn read_config(path: &Path) -> Result<Config, String> {
+    let config = Config::read(path).map_err(|error| error.to_string())?;
+    // Filters are known where the log is made, not where settings are read.
+    crate::log_filter(&config.log.filter)
+        .map_err(|why| format!("{}: `filter` in the section `log`: {why}", path.display()))?;
+    Ok(config)
 }
 
 /// A flag if it is set, else the variable.

@@ -35,7 +35,7 @@ pub(super) enum Candidates<'a> {
     /// The one that was given by `--addr`.
     Flag(&'a Address),
     /// The one of `PRESENCE_ROUTER_ADDR`.
-    Variable(Address),
+    Variable(Box<Address>),
     /// Those that hold when neither is set.
     Default {
         addresses: Vec<Address>,
@@ -57,7 +57,7 @@ impl<'a> Candidates<'a> {
             return Ok(Self::Flag(address));
         }
         if let Some(address) = environment::text(environment::ADDR, Address::from_str)? {
-            return Ok(Self::Variable(address));
+            return Ok(Self::Variable(Box::new(address)));
         }
         Ok(Self::default_of(Path::new(DEFAULT_UNIX), &[0, geteuid().as_raw()]))
     }
@@ -76,7 +76,7 @@ impl<'a> Candidates<'a> {
     pub(super) fn addresses(&self) -> &[Address] {
         match self {
             Self::Flag(address) => std::slice::from_ref(*address),
-            Self::Variable(address) => std::slice::from_ref(address),
+            Self::Variable(address) => std::slice::from_ref(&**address),
             Self::Default { addresses, .. } => addresses,
         }
     }
