@@ -200,7 +200,7 @@ async fn a_message_over_the_limit_ends_its_stream_and_nothing_else() {
     goes_on(&mut other).await;
 }
 
-/// As every client does that is told to compress. The reason is there whatever the call.
+/// Every client with compression switched on sends such messages.
 #[tokio::test]
 async fn compressed_messages_are_refused_with_a_reason() {
     let daemon = Daemon::serving(POLICY).await;
@@ -226,7 +226,7 @@ async fn compressed_messages_are_refused_with_a_reason() {
     goes_on(&mut Stream::open(daemon.client(), &["example.org"]).await).await;
 }
 
-/// What helps depends on the call.
+/// Advice depends on the call.
 #[tokio::test]
 async fn a_message_over_the_limit_says_what_helps_with_its_call() {
     let limits = presence_router_server::rpc::server::Limits { request_bytes: 1024, ..limits() };

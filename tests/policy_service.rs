@@ -98,7 +98,7 @@ async fn tells_the_policy_in_force() {
     assert_eq!(short.digest, policy.digest);
 }
 
-/// How large a policy is, is for the operator to say; all else has the limit.
+/// The operator has chosen the size of the policy; everything else has the limit.
 #[tokio::test]
 async fn the_text_does_not_count_for_the_limit_of_answers() {
     let mut limits = limits();

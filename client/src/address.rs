@@ -29,7 +29,7 @@ pub enum Address {
 pub struct AddressError {
     found: String,
     problem: &'static str,
-    /// What is valid, in backticks.
+    /// A valid address, in backticks.
     instead: String,
 }
 
@@ -117,7 +117,7 @@ impl Address {
     }
 }
 
-/// Whether somebody who wrote this meant the path of a socket.
+/// Tells a relative path from a host and a port.
 fn is_relative_path(text: &str) -> bool {
     let begins = ["./", "../", "~"].iter().any(|start| text.starts_with(start));
     begins || text.ends_with(".sock") && !text.contains("://")

@@ -205,28 +205,35 @@ impl Settings {
     ///
     /// A variable or the config file cannot be used.
     pub(crate) fn resolve(self) -> Result<Config, String> {
-        use environment::{path, text};
+        use environment::{read_path, read_text};
         let any_path = |path| Ok(path);
-        let file = outranked(self.config, || path(environment::CONFIG, any_path))?;
+        let file = flag_or_variable(self.config, || read_path(environment::CONFIG, any_path))?;
         let mut config = match &file {
             Some(path) => read_config(path)?,
             None => Config::default(),
         };
-        let tcp = outranked(self.listen_tcp, || text(environment::LISTEN_TCP, tcp_address))?;
-        let unix = outranked(self.listen_unix, || {
-            path(environment::LISTEN_UNIX, |path| socket_path(&path))
+        let tcp =
+            flag_or_variable(self.listen_tcp, || read_text(environment::LISTEN_TCP, tcp_address))?;
+        let unix = flag_or_variable(self.listen_unix, || {
+            read_path(environment::LISTEN_UNIX, |path| socket_path(&path))
         })?;
         if tcp.is_some() || unix.is_some() {
             config.listen = Listen { tcp, unix };
         }
-        let policy = outranked(self.policy, || path(environment::POLICY, any_path))?;
+        let policy = flag_or_variable(self.policy, || read_path(environment::POLICY, any_path))?;
         config.policy = policy.or(config.policy);
-        let watch = outranked(self.watch_policy, || text(environment::WATCH_POLICY, flag))?;
+        let watch = flag_or_variable(self.watch_policy, || {
+            read_text(environment::WATCH_POLICY, parse_bool)
+        })?;
         config.watch_policy = watch.unwrap_or(config.watch_policy);
-        let format = outranked(self.log_format, || text(environment::LOG_FORMAT, log_format))?;
+        let format = flag_or_variable(self.log_format, || {
+            read_text(environment::LOG_FORMAT, parse_log_format)
+        })?;
         config.log.format = format.unwrap_or(config.log.format);
-        let filter = outranked(self.log, || {
-            text(environment::LOG, |filter| crate::log_filter(filter).map(|_| filter.to_owned()))
+        let filter = flag_or_variable(self.log, || {
+            read_text(environment::LOG, |filter| {
+                crate::log_filter(filter).map(|_| filter.to_owned())
+            })
         })?;
         config.log.filter = filter.unwrap_or(config.log.filter);
         Ok(config)
@@ -241,18 +248,18 @@ fn read_config(path: &Path) -> Result<Config, String> {
     Ok(config)
 }
 
-/// A flag if it is set, else the variable.
-fn outranked<T>(
+/// The value of a flag; where the flag is not set, that of a variable.
+fn flag_or_variable<T>(
     flag: Option<T>,
     variable: impl FnOnce() -> Result<Option<T>, String>,
 ) -> Result<Option<T>, String> {
     if flag.is_some() { Ok(flag) } else { variable() }
 }
 
-fn flag(text: &str) -> Result<bool, &'static str> {
+fn parse_bool(text: &str) -> Result<bool, &'static str> {
     text.parse().map_err(|_| "`true` and `false` are valid here")
 }
 
-fn log_format(text: &str) -> Result<LogFormat, &'static str> {
+fn parse_log_format(text: &str) -> Result<LogFormat, &'static str> {
     LogFormat::from_str(text, false).map_err(|_| "`plain` and `json` are valid here")
 }

@@ -1,4 +1,4 @@
-//! What a newcomer reads when the daemon serves its example policy. Every command in
+//! The text for a newcomer, when the daemon serves its example policy. Every command in
 //! it works in a shell as it is printed, whatever the path of the socket.
 
 use std::fmt::Write;

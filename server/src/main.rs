@@ -74,7 +74,7 @@ fn serve(settings: Settings) -> ExitCode {
     if let Err(error) = start_log(&config.log) {
         return fail(CANNOT_RUN, error);
     }
-    for warning in environment::misspelt(&environment::ALL) {
+    for warning in environment::misspelt_variables(&environment::ALL) {
         warn!("{warning}");
     }
     let runtime = match tokio::runtime::Runtime::new() {

@@ -16,7 +16,7 @@ use crate::policy_input::{self, PolicyInput, is_standard_input};
 use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
 
 pub(crate) fn plan(arguments: &Plan) -> ExitCode {
-    let file = arguments.candidate.as_deref().map(policy_input::name).unwrap_or_default();
+    let file = arguments.candidate.as_deref().map(policy_input::display_name).unwrap_or_default();
     let answer = match ask(arguments) {
         Ok(answer) => answer,
         Err(why) => return fail(CANNOT_RUN, why),

@@ -1,5 +1,5 @@
-//! A policy that a person names on the command line: a file, or `-` for what comes in on
-//! standard input. The daemon itself reads files only, again and again.
+//! Reads a policy that a person names on the command line: a file, or `-` for standard
+//! input. The daemon itself reads files only, again and again.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,7 +8,7 @@ use presence_router_server::files::{self, Folder};
 use presence_router_server::policy::problem::Problems;
 use presence_router_server::policy::{self, Policy};
 
-/// What stands for standard input.
+/// The path that stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
 /// The text of a policy, and what belongs to it.
@@ -17,19 +17,20 @@ pub(crate) struct PolicyInput {
     /// The file, for messages.
     pub(crate) name: String,
     pub(crate) text: Vec<u8>,
-    /// Where members files are looked for: beside the file, and for standard input in the
-    /// current directory.
+    /// The directory of members files: that of the file, or for standard input the current
+    /// one.
     pub(crate) folder: Folder,
 }
 
 // === impl PolicyInput ===
 
 impl PolicyInput {
-    /// Reads a policy. Of what has no end, as a device, no more is read than shows that it
-    /// is too much.
+    /// Reads a policy, but no more of an endless file, such as a device, than shows that it
+    /// is too large.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
-        let name = name(path);
-        let text = if is_standard_input(path) { standard_input() } else { files::policy(path) };
+        let name = display_name(path);
+        let text =
+            if is_standard_input(path) { read_standard_input() } else { files::policy(path) };
         match text {
             // The parent of `-` is the current directory.
             Ok(text) => Ok(Self { name, text, folder: Folder::of(path) }),
@@ -50,16 +51,16 @@ impl PolicyInput {
 }
 
 /// The name that messages have for a policy.
-pub(crate) fn name(path: &Path) -> String {
+pub(crate) fn display_name(path: &Path) -> String {
     if is_standard_input(path) { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
-/// Whether this stands for standard input. `./-` is a file of that name.
+/// True for `-`. `./-` is a file of that name.
 pub(crate) fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == STANDARD_INPUT
 }
 
-fn standard_input() -> io::Result<Vec<u8>> {
+fn read_standard_input() -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     io::stdin().lock().take(policy::MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
     Ok(text)

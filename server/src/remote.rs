@@ -16,15 +16,15 @@ use crate::cli::environment;
 /// The client of the service for operators.
 pub(crate) type Client = PolicyServiceClient<Channel>;
 
-/// Asks the daemon at an address, or without one where a daemon is by default. The error
-/// says what was tried, where that comes from, and what to do.
+/// Asks the daemon at an address, or without one at the default addresses. The error names
+/// each address that was tried with its origin, and says what to do.
 pub(crate) fn ask<T>(
     address: Option<&Address>,
     call: impl AsyncFnOnce(Client) -> Result<Response<T>, Status>,
 ) -> Result<T, String> {
-    let candidates = Candidates::of(address)?;
+    let candidates = Candidates::for_flag(address)?;
     if let Candidates::Default { .. } = candidates {
-        for warning in environment::misspelt(&[environment::ADDR]) {
+        for warning in environment::misspelt_variables(&[environment::ADDR]) {
             // Standard error may be closed.
             let _ = writeln!(io::stderr(), "presence-router: warning: {warning}");
         }
@@ -32,7 +32,7 @@ pub(crate) fn ask<T>(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     runtime.block_on(async {
-        let (channel, address) = connect(&candidates).await?;
+        let (channel, address) = connect_to_first(&candidates).await?;
         let daemon = format!("the daemon at `{address}`{}", candidates.origin());
         // What a policy is has no bound that is known here; the daemon has one.
         let client = Client::new(channel).max_decoding_message_size(usize::MAX);
@@ -48,8 +48,10 @@ pub(crate) fn ask<T>(
     })
 }
 
-/// Connects to the first of these addresses where something listens.
-async fn connect<'a>(candidates: &'a Candidates<'_>) -> Result<(Channel, &'a Address), String> {
+/// Connects to the first of these addresses at which something listens.
+async fn connect_to_first<'a>(
+    candidates: &'a Candidates<'_>,
+) -> Result<(Channel, &'a Address), String> {
     let mut failures = Vec::new();
     for address in candidates.addresses() {
         match address.endpoint.connect().await {
@@ -93,7 +95,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let second = listener.local_addr().unwrap().to_string();
         let candidates = defaults(&second);
-        let (_, address) = connect(&candidates).await.unwrap();
+        let (_, address) = connect_to_first(&candidates).await.unwrap();
         assert_eq!(address.to_string(), second);
     }
 
@@ -102,7 +104,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let second = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let error = connect(&defaults(&second)).await.unwrap_err();
+        let error = connect_to_first(&defaults(&second)).await.unwrap_err();
         let want = format!(
             "cannot reach a daemon at `unix:/nowhere/socket`, a default: No such file or directory \
              (os error 2); `{second}`, a default: Connection refused (os error 111); start one by "
@@ -111,7 +113,7 @@ mod tests {
 
         let left_out = Some("`unix:/x` was not tried: why".to_owned());
         let candidates = Candidates::Default { addresses: Vec::new(), left_out };
-        let error = connect(&candidates).await.unwrap_err();
+        let error = connect_to_first(&candidates).await.unwrap_err();
         assert!(error.contains(" at `unix:/x` was not tried: why; start one by "), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! Where the verbs look for a daemon, in every form of an address, and how a daemon
-//! names its own socket.
+//! The addresses at which verbs ask, in every form, and the name that a daemon has for its
+//! own socket.
 
 use std::process::Output;
 

@@ -120,7 +120,7 @@ async fn a_quiet_explanation_is_an_exit_code() {
             }
         }
     }
-    // What cannot be run is neither.
+    // An error is neither.
     let said = cannot_run(&["explain", "ann", "@a:b", "--policy", &file, "--quiet"]).await;
     assert!(said.contains("`ann` is not a user id"), "{said}");
     let said =

@@ -99,7 +99,7 @@ async fn what_cannot_be_read_is_not_checked() {
     assert!(cannot_run(&["check"]).await.contains("<POLICY>"));
 }
 
-/// What the program says of standard input, in a directory.
+/// Runs the program in a directory, with this text on standard input.
 async fn piped(args: &[&str], text: &str, files: &Files) -> (Option<i32>, String, String) {
     let mut command = program(args);
     command.current_dir(files.dir()).stdin(Stdio::piped());

@@ -1,4 +1,4 @@
-//! What `--help` says of exit codes and of addresses.
+//! Exit codes and addresses in `--help`.
 
 use crate::harness::run;
 
@@ -75,7 +75,7 @@ fn the_pages_name_the_same_order() {
     }
 }
 
-/// Whether all of these are in a text, one after another.
+/// True if a text holds all of these, one after another.
 fn in_order(text: &str, words: &[&str]) -> bool {
     let mut rest = text;
     words.iter().all(|word| match rest.split_once(word) {

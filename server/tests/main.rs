@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod harness;
 
-/// Where verbs look for a daemon, and how a daemon names its socket.
+/// Addresses of a daemon, in the verbs and in the log.
 #[cfg(test)]
 mod addresses;
 /// `explain`, `verify`, `show`, `reload` and `check --addr`.

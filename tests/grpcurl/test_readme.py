@@ -165,7 +165,7 @@ class Grpcurl(unittest.TestCase):
 
 
 class Printed(unittest.TestCase):
-    """What the daemon prints works in a shell, wherever it listens."""
+    """Commands that the daemon prints work in a shell, whatever its address is."""
 
     def check(self, *arguments, cwd=None):
         daemon = Daemon(*arguments, cwd=cwd)

@@ -130,7 +130,7 @@ impl Caller {
         Routed { keys: collector.finish(), failure }
     }
 
-    /// Whether the daemon answers this homeserver at all: a question about no states.
+    /// Checks that the daemon answers this homeserver at all, by a question about no states.
     pub(crate) async fn check_daemon(&self) -> Result<(), Failure> {
         let client = self.client.with_deadline(self.deadline.max(CHECK_DEADLINE));
         client.get_users_for_states(Vec::new()).await?;

@@ -26,11 +26,11 @@ const MAX_EDITS: usize = 2;
 /// # Errors
 ///
 /// It is empty, is not UTF-8, or is not valid. The message names the variable.
-pub(crate) fn text<T, E: std::fmt::Display>(
+pub(crate) fn read_text<T, E: std::fmt::Display>(
     name: &str,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<Option<T>, String> {
-    let Some(value) = value(name)? else { return Ok(None) };
+    let Some(value) = read_value(name)? else { return Ok(None) };
     let Some(text) = value.to_str() else {
         return Err(format!("the environment variable `{name}` is not UTF-8"));
     };
@@ -43,17 +43,18 @@ pub(crate) fn text<T, E: std::fmt::Display>(
 /// # Errors
 ///
 /// It is empty, or is not valid. The message names the variable.
-pub(super) fn path(
+pub(super) fn read_path(
     name: &str,
     parse: impl FnOnce(PathBuf) -> Result<PathBuf, String>,
 ) -> Result<Option<PathBuf>, String> {
-    let Some(value) = value(name)? else { return Ok(None) };
+    let Some(value) = read_value(name)? else { return Ok(None) };
     let path = PathBuf::from(&value);
     parse(path).map(Some).map_err(|valid| not_valid(name, &value, &valid))
 }
 
-/// Warnings of variables that are set, are read by nothing, and look like one of `known`.
-pub(crate) fn misspelt(known: &[&str]) -> Vec<String> {
+/// Warns of each variable that is set, that nothing reads, and whose name is nearly one of
+/// `known`.
+pub(crate) fn misspelt_variables(known: &[&str]) -> Vec<String> {
     let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     names.filter_map(|name| misspelt_name(&name, known)).collect()
 }
@@ -62,7 +63,7 @@ fn misspelt_name(name: &str, known: &[&str]) -> Option<String> {
     if ALL.contains(&name) {
         return None;
     }
-    // Somebody may take upper case for a convention only.
+    // Somebody may think that case does not matter.
     let upper = name.to_ascii_uppercase();
     let edits = known.iter().map(|known| (strsim::osa_distance(&upper, known), known));
     let (_, meant) = edits.min().filter(|(edits, _)| *edits <= MAX_EDITS)?;
@@ -72,7 +73,7 @@ fn misspelt_name(name: &str, known: &[&str]) -> Option<String> {
     ))
 }
 
-fn value(name: &str) -> Result<Option<OsString>, String> {
+fn read_value(name: &str) -> Result<Option<OsString>, String> {
     match env::var_os(name) {
         Some(value) if value.is_empty() => Err(format!(
             "the environment variable `{name}` is empty; give it a value, or take it out of the \
@@ -107,8 +108,8 @@ mod tests {
         }
     }
 
-    /// What Kubernetes sets in every container beside a service `presence-router`, one of
-    /// whose ports has a name, and what has the prefix for reasons of its own.
+    /// Kubernetes sets most of these in every container beside a service `presence-router`
+    /// that has a named port.
     #[test]
     fn variables_of_others_are_not_warned_of() {
         for name in [

@@ -1,4 +1,4 @@
-//! What each verb's exit code means, and nothing of other verbs. Shown by `--help`.
+//! The meaning of each verb's exit codes, as its `--help` shows it. Names no other verb.
 
 pub(super) const SERVE: &str = "\
 Exit codes:
@@ -56,7 +56,7 @@ Exit codes:
   0  printed
   2  cannot run: bad arguments, or standard output cannot be written";
 
-pub(super) const CONFORMANCE: &str = r#"Every scenario needs its policy in force. COMMANDs are for `sh`, with
+pub(super) const CONFORMANCE: &str = r#"Every scenario needs its policy to be active. COMMANDs are for `sh`, with
   $POLICY    file with the policy of the scenario
   $SCENARIO  name of the scenario, for servers with policies of their own language
   $SOCKET    Unix socket to listen on, unless --addr says where

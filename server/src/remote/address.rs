@@ -1,5 +1,5 @@
-//! Where a daemon listens, as a person writes it, and where it is looked for when
-//! nobody writes it. Connects to nothing.
+//! The address of a daemon, as a person writes it, and the addresses to try when nobody
+//! does. Connects to nothing.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -15,21 +15,21 @@ use crate::cli::environment;
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How often a daemon that does not answer yet is asked whether it is there, and
-/// how long that may take. A call itself may take as long as it needs.
+/// The time between two pings to a daemon that does not answer yet, and the longest wait
+/// for the answer to one. A call itself may take as long as it needs.
 const ALIVE: Duration = Duration::from_secs(10);
 
 /// Addresses that are valid, for messages.
 const VALID: &str = "valid are `host:port` and `unix:/path/to/socket`";
 
-/// Where a daemon listens: `host:port` or `unix:/path`.
+/// The address of a daemon: `host:port` or `unix:/path`.
 #[derive(Clone, Debug)]
 pub(crate) struct Address {
     written: String,
     pub(crate) endpoint: Endpoint,
 }
 
-/// The addresses to try, in this order, and where they come from.
+/// The addresses to try, in their order, by origin.
 #[derive(Debug)]
 pub(super) enum Candidates<'a> {
     /// The one that was given by `--addr`.
@@ -52,20 +52,20 @@ impl<'a> Candidates<'a> {
     /// # Errors
     ///
     /// `PRESENCE_ROUTER_ADDR` is not valid.
-    pub(super) fn of(flag: Option<&'a Address>) -> Result<Self, String> {
+    pub(super) fn for_flag(flag: Option<&'a Address>) -> Result<Self, String> {
         if let Some(address) = flag {
             return Ok(Self::Flag(address));
         }
-        if let Some(address) = environment::text(environment::ADDR, Address::from_str)? {
+        if let Some(address) = environment::read_text(environment::ADDR, Address::from_str)? {
             return Ok(Self::Variable(Box::new(address)));
         }
-        Ok(Self::default_of(Path::new(DEFAULT_UNIX), &[0, geteuid().as_raw()]))
+        Ok(Self::by_default(Path::new(DEFAULT_UNIX), &[0, geteuid().as_raw()]))
     }
 
-    fn default_of(socket: &Path, trusted_users: &[u32]) -> Self {
+    fn by_default(socket: &Path, trusted_users: &[u32]) -> Self {
         let (mut addresses, mut left_out) = (Vec::new(), None);
         let written = format!("unix:{}", socket.display());
-        match distrust(socket, trusted_users) {
+        match reason_to_distrust(socket, trusted_users) {
             None => addresses.extend(written.parse().ok()),
             Some(why) => left_out = Some(format!("`{written}` was not tried: {why}")),
         }
@@ -81,7 +81,7 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Which default was left out, and why.
+    /// The default that was left out, with the reason.
     pub(super) fn left_out(&self) -> Option<&str> {
         match self {
             Self::Default { left_out, .. } => left_out.as_deref(),
@@ -89,8 +89,8 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// Where these addresses come from, to stand behind one. Nothing for one that was
-    /// just typed.
+    /// The origin of these addresses, to stand behind one of them in a message. Empty for an
+    /// address that was just typed.
     pub(super) fn origin(&self) -> &'static str {
         match self {
             Self::Flag(_) => "",
@@ -100,9 +100,9 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// Why a socket must not be trusted: anybody may make one in `/tmp`, and would then answer
-/// for the daemon. A socket that is not there is no reason.
-fn distrust(socket: &Path, trusted_users: &[u32]) -> Option<String> {
+/// The reason not to trust a socket, if there is one: in `/tmp`, anybody may make a socket,
+/// and answer for the daemon. A missing socket is no reason.
+fn reason_to_distrust(socket: &Path, trusted_users: &[u32]) -> Option<String> {
     // Of the file itself: a link is as easily planted.
     match std::fs::symlink_metadata(socket) {
         Ok(file) if !file.file_type().is_socket() => Some("it is not a socket".to_owned()),
@@ -122,7 +122,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return Self::of_socket(path);
+            return Self::from_socket_path(path);
         }
         if is_path(text) {
             return Err(format!("a path needs `unix:` before it; write `unix:{text}`"));
@@ -143,9 +143,9 @@ impl FromStr for Address {
 }
 
 impl Address {
-    /// The address of a socket, by what stands behind `unix:`. A relative path counts from
-    /// the current directory.
-    fn of_socket(text: &str) -> Result<Self, String> {
+    /// The address of a socket, from the text behind `unix:`. A relative path counts from the
+    /// current directory.
+    fn from_socket_path(text: &str) -> Result<Self, String> {
         let path = match text.strip_prefix("//") {
             Some(path) if !path.starts_with('/') => {
                 let what = "an absolute path stands behind `unix://`, so there are three slashes";
@@ -181,7 +181,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whether somebody who wrote this meant a path.
+/// Tells a path without `unix:` from a host and a port.
 fn is_path(text: &str) -> bool {
     let begins = ["/", "./", "../", "~"].iter().any(|start| text.starts_with(start));
     begins || text.ends_with(".sock") && !text.contains("://")
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     fn defaults(socket: &Path, trusted_users: &[u32]) -> (Vec<String>, Option<String>) {
-        match Candidates::default_of(socket, trusted_users) {
+        match Candidates::by_default(socket, trusted_users) {
             Candidates::Default { addresses, left_out } => {
                 (addresses.iter().map(Address::to_string).collect(), left_out)
             }

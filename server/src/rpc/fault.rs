@@ -14,8 +14,8 @@ use crate::policy;
 /// Most violations that one refusal lists.
 pub const MAX_VIOLATIONS: usize = 16;
 
-/// Most bytes of a request of `PolicyService`: a policy of the most bytes that are read, and
-/// what stands around it.
+/// Most bytes of a request of `PolicyService`: a policy of the largest size that is read, and
+/// the fields around it.
 pub const MAX_POLICY_REQUEST_BYTES: usize = policy::MAX_BYTES + 4096;
 
 /// A request that is not served. The message says what, where and what to do.
@@ -59,7 +59,7 @@ pub enum Fault {
     AnswerTooLarge {
         /// The limit, in bytes.
         limit: usize,
-        /// What a caller of this call can do.
+        /// Advice to the caller of this call.
         instead: &'static str,
     },
 
@@ -72,7 +72,7 @@ pub enum Fault {
     SetOverBudget {
         /// The client's budget, in bytes.
         budget: u64,
-        /// What a client can do.
+        /// Advice to the client.
         instead: &'static str,
     },
 
@@ -94,7 +94,7 @@ pub enum Fault {
     MessageTooLarge {
         /// The limit, in bytes.
         limit: usize,
-        /// What a caller of this call can do.
+        /// Advice to the caller of this call.
         instead: &'static str,
     },
 

@@ -18,10 +18,10 @@ use crate::routing::relation::{Scope, Side, Signature};
 use crate::routing::shadow::Shadowed;
 use crate::routing::user_id::UserId;
 
-/// What a caller of `GetUsersForStates` can do about an answer over the limit.
+/// Advice to a caller of `GetUsersForStates` whose answer is over the limit.
 const FEWER_STATES: &str = "ask for fewer states, or use the stream `RouteStates`";
 
-/// What a caller of `GetInterestedUsers` can do about one.
+/// Advice to a caller of `GetInterestedUsers` whose answer is over the limit.
 const BY_STREAM: &str = "use the stream `RouteStates`, whose answers have no such limit";
 
 /// Whose presence a user may see, before it is spelled out.
@@ -178,7 +178,7 @@ impl Interest {
     }
 }
 
-/// Refuses an answer over the limit. `instead`: what the caller can do about it.
+/// Refuses an answer over the limit. `instead` is the advice to the caller.
 pub(super) fn within<M: Message>(
     answer: M,
     limit: usize,
