@@ -188,7 +188,8 @@ async fn a_message_over_the_limit_ends_its_stream_and_nothing_else() {
         (refused.code(), reason(&refused).as_str()),
         (Code::OutOfRange, "MESSAGE_TOO_LARGE")
     );
-    assert!(refused.message().contains("`limits.request_bytes`, 4096"), "{refused:?}");
+    let why = "`limits.request_bytes`, 4096: send smaller batches";
+    assert!(refused.message().contains(why), "{refused:?}");
 
     let refused =
         ask(&mut client.clone(), &["example.org"], states(&[ANN; 1000]), "").await.unwrap_err();
@@ -197,6 +198,70 @@ async fn a_message_over_the_limit_ends_its_stream_and_nothing_else() {
         (Code::OutOfRange, "MESSAGE_TOO_LARGE")
     );
     goes_on(&mut other).await;
+}
+
+/// Every client with compression switched on sends such messages.
+#[tokio::test]
+async fn compressed_messages_are_refused_with_a_reason() {
+    let daemon = Daemon::serving(POLICY).await;
+    let channel = daemon.channel();
+    for method in ["GetUsersForStates", "GetInterestedUsers", "RouteStates", "WatchChanges"] {
+        for encoding in ["gzip", "deflate", "zstd"] {
+            let message = "\u{1}\0\0\0\u{2}xx";
+            let refused = raw::encoded_ended_with(&channel, method, encoding, message).await;
+            assert_eq!(
+                (refused.code(), reason(&refused).as_str()),
+                (Code::Unimplemented, "NOT_IMPLEMENTED"),
+                "{method} {encoding}"
+            );
+            assert!(refused.message().contains("`grpc-encoding`"), "{refused:?}");
+            let accepted = refused.metadata().get("grpc-accept-encoding");
+            assert_eq!(accepted.map(|value| value.to_str().unwrap()), Some("identity"));
+        }
+    }
+    // Of a call that there is not, gRPC itself says so, without a reason of ours.
+    let unknown = raw::ended_with(&channel, "NoSuchCall", "").await;
+    assert_eq!(unknown.code(), Code::Unimplemented);
+    assert!(unknown.get_details_error_info().is_none(), "{unknown:?}");
+    goes_on(&mut Stream::open(daemon.client(), &["example.org"]).await).await;
+}
+
+/// Advice depends on the call.
+#[tokio::test]
+async fn a_message_over_the_limit_says_what_helps_with_its_call() {
+    let limits = presence_router_server::rpc::server::Limits { request_bytes: 1024, ..limits() };
+    let daemon = Daemon::limited(POLICY, limits).await;
+    let channel = daemon.channel();
+    let router = "presence_router.v1.PresenceRouterService";
+    for (service, method, instead) in [
+        (router, "GetUsersForStates", "1024: send smaller batches"),
+        (router, "GetInterestedUsers", "1024: send less, or raise the limit"),
+        (
+            "presence_router.v1.RoomService",
+            "OnCreateRoom",
+            "1024: name fewer people and less state",
+        ),
+        ("grpc.health.v1.Health", "Check", "1024: send less, or raise the limit"),
+    ] {
+        let path = format!("/{service}/{method}");
+        let refused = raw::unary_at(&channel, &path, vec![0; 2000]).await.unwrap_err();
+        let found = (refused.code(), reason(&refused));
+        assert_eq!(found, (Code::OutOfRange, "MESSAGE_TOO_LARGE".to_owned()), "{path}");
+        assert!(refused.message().contains(instead), "{path}: {refused:?}");
+    }
+    // A policy has a bound of its own. Nothing as large as the frame says is ever sent.
+    let length = u32::try_from(presence_router_server::policy::MAX_BYTES + 5000).unwrap();
+    let [a, b, c, d] = length.to_be_bytes();
+    let frame = [0, a, b, c, d];
+    for method in ["CheckPolicy", "PlanPolicy"] {
+        let path = format!("/presence_router.v1.PolicyService/{method}");
+        let refused = raw::frames_ended_with(&channel, &path, frame.to_vec()).await;
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::OutOfRange, "MESSAGE_TOO_LARGE")
+        );
+        assert!(refused.message().contains("more than any policy may have"), "{refused:?}");
+    }
 }
 
 #[tokio::test]
@@ -339,7 +404,10 @@ async fn an_answer_too_large_for_a_unary_call_comes_by_stream() {
         (refused.code(), reason(&refused).as_str()),
         (Code::ResourceExhausted, "ANSWER_TOO_LARGE")
     );
-    assert!(refused.message().contains("RouteStates"), "{refused:?}");
+    assert!(
+        refused.message().contains("fewer states, or use the stream `RouteStates`"),
+        "{refused:?}"
+    );
     let request = GetInterestedUsersRequest {
         server_names: vec!["example.org".to_owned()],
         user_id: users[0].clone(),
@@ -347,6 +415,8 @@ async fn an_answer_too_large_for_a_unary_call_comes_by_stream() {
     };
     let refused = client.get_interested_users(request).await.unwrap_err();
     assert_eq!(reason(&refused), "ANSWER_TOO_LARGE");
+    // It is one user, whatever is asked.
+    assert!(refused.message().contains(": use the stream `RouteStates`"), "{refused:?}");
 
     let mut stream = Stream::open(client, &["example.org"]).await;
     stream.send(Ask::Batch(StateBatch { states: states(&users[..1]), ..Default::default() }));

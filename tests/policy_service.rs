@@ -98,19 +98,26 @@ async fn tells_the_policy_in_force() {
     assert_eq!(short.digest, policy.digest);
 }
 
+/// The operator has chosen the size of the policy; everything else has the limit.
 #[tokio::test]
-async fn a_text_over_the_limit_is_told_of() {
+async fn the_text_does_not_count_for_the_limit_of_answers() {
     let mut limits = limits();
     limits.response_bytes = 2000;
-    let policy = format!("{POLICY}# {}\n", "x".repeat(2000));
+    let policy = format!("{POLICY}# {}\n", "x".repeat(5000));
     let daemon = Daemon::limited(&policy, limits).await;
-    let refused = get(&daemon, false).await.unwrap_err();
-    assert_eq!(
-        (refused.code(), reason(&refused).as_str()),
-        (Code::ResourceExhausted, "ANSWER_TOO_LARGE")
-    );
-    assert!(refused.message().contains("`omit_text`"), "{}", refused.message());
+    assert_eq!(get(&daemon, false).await.unwrap().text, policy);
     assert_eq!(get(&daemon, true).await.unwrap().rules.len(), 5);
+
+    limits.response_bytes = 100;
+    let daemon = Daemon::limited(&policy, limits).await;
+    for omit_text in [false, true] {
+        let refused = get(&daemon, omit_text).await.unwrap_err();
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::ResourceExhausted, "ANSWER_TOO_LARGE")
+        );
+        assert!(refused.message().ends_with("100: raise the limit"), "{}", refused.message());
+    }
 }
 
 #[tokio::test]

@@ -25,13 +25,16 @@ pub enum Address {
 
 /// An address that cannot be one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{found}` is not an address: {problem}; write `unix:/path/to/socket` or `http://host:port`"
-)]
+#[error("`{found}` is not an address: {problem}; write {instead}")]
 pub struct AddressError {
     found: String,
     problem: &'static str,
+    /// A valid address, in backticks.
+    instead: String,
 }
+
+/// Addresses that are valid, for messages.
+const VALID: &str = "`unix:/path/to/socket` or `http://host:port`";
 
 // === impl Address ===
 
@@ -39,7 +42,10 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let error = |problem| Err(AddressError { found: text.to_owned(), problem });
+        let instead_of = |problem, instead: &str| {
+            Err(AddressError { found: text.to_owned(), problem, instead: instead.to_owned() })
+        };
+        let error = |problem| instead_of(problem, VALID);
         if let Some(path) = text.strip_prefix("unix:") {
             // `unix:///path` is how others write the same.
             let path = path.strip_prefix("//").unwrap_or(path);
@@ -48,6 +54,12 @@ impl FromStr for Address {
                 _ if path.contains('\0') => error("a path holds no NUL"),
                 _ => Ok(Self::Unix(path.into())),
             };
+        }
+        if text.starts_with('/') {
+            return instead_of("a path needs `unix:` before it", &format!("`unix:{text}`"));
+        }
+        if is_relative_path(text) {
+            return error("a path needs `unix:` before it, and must be absolute");
         }
         let rest = match text.split_once("://") {
             Some(("http", rest)) => rest,
@@ -90,8 +102,11 @@ impl Address {
     /// A channel that connects when it is first used, and again after each
     /// failure. Must be called within a tokio runtime.
     pub(crate) fn channel(&self, connect_timeout: Duration) -> Result<Channel, AddressError> {
-        let endpoint = Endpoint::from_shared(self.to_string())
-            .map_err(|_| AddressError { found: self.to_string(), problem: "it is not a URI" })?;
+        let endpoint = Endpoint::from_shared(self.to_string()).map_err(|_| AddressError {
+            found: self.to_string(),
+            problem: "it is not a URI",
+            instead: VALID.to_owned(),
+        })?;
         Ok(endpoint
             .connect_timeout(connect_timeout)
             .tcp_nodelay(true)
@@ -100,6 +115,12 @@ impl Address {
             .keep_alive_while_idle(true)
             .connect_lazy())
     }
+}
+
+/// Tells a relative path from a host and a port.
+fn is_relative_path(text: &str) -> bool {
+    let begins = ["./", "../", "~"].iter().any(|start| text.starts_with(start));
+    begins || text.ends_with(".sock") && !text.contains("://")
 }
 
 #[cfg(test)]
@@ -137,10 +158,33 @@ mod tests {
             ("http://a b:1", "the host is malformed"),
             ("http://u@a:1", "the host is malformed"),
             ("http://a:1/x", "the port must be a number from 1 to 65535"),
+            ("/run/a.sock", "a path needs `unix:` before it"),
+            ("/run/a:1", "a path needs `unix:` before it"),
+            ("./a", "a path needs `unix:` before it, and must be absolute"),
+            ("run/a.sock", "a path needs `unix:` before it, and must be absolute"),
+            ("~/a", "a path needs `unix:` before it, and must be absolute"),
         ] {
             let error = text.parse::<Address>().unwrap_err();
             assert_eq!(error.problem, problem, "{text}");
             assert!(error.to_string().contains(&format!("`{text}`")));
+        }
+    }
+
+    #[test]
+    fn says_what_to_write_instead() {
+        for (text, said) in [
+            (
+                "/tmp/x.sock",
+                "`/tmp/x.sock` is not an address: a path needs `unix:` before it; write \
+                 `unix:/tmp/x.sock`",
+            ),
+            (
+                "http://a",
+                "`http://a` is not an address: the port is missing; write `unix:/path/to/socket` \
+                 or `http://host:port`",
+            ),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap_err().to_string(), said);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! use presence_router_client::{Client, Options, Set, v1::PresenceState};
 //!
 //! // Lazy: returns at once, and it does not matter whether the daemon is up.
-//! let client = Client::connect("unix:/run/presence-router.sock", Options::new(["example.org"]))?;
+//! let client = Client::connect("unix:/run/presence-router/presence-router.sock", Options::new(["example.org"]))?;
 //!
 //! let state = PresenceState { user_id: "@ann:example.org".into(), ..Default::default() };
 //! match client.get_users_for_states(vec![state]).await {
@@ -34,7 +34,7 @@
 //! use std::sync::Arc;
 //! use presence_router_client::{ChangeEvent, Client, Options, PresenceRouter};
 //!
-//! let client = Client::connect("unix:/run/presence-router.sock", Options::new(["example.org"]))?;
+//! let client = Client::connect("unix:/run/presence-router/presence-router.sock", Options::new(["example.org"]))?;
 //! let router: Arc<dyn PresenceRouter> = Arc::new(client.route_states());
 //!
 //! let routed = router.users_for_states(vec!["@ann:example.org".into()]).await?;

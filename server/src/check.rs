@@ -6,29 +6,28 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use presence_router_proto::v1::{CheckPolicyRequest, CheckPolicyResponse, PolicyProblem};
-use presence_router_server::files::{self, Folder};
+use presence_router_server::files;
 use presence_router_server::policy::problem::{Place, Problem, Problems};
 use presence_router_server::policy::{Policy, count, synapse};
 
 use crate::cli::{Check, Homeserver};
+use crate::policy_input::PolicyInput;
 use crate::remote::Address;
 use crate::{CANNOT_RUN, FAILED, fail, print, printed, remote};
 
 pub(crate) fn check(Check { policy: path, homeserver, tests, addr }: &Check) -> ExitCode {
-    let file = path.display().to_string();
-    let text = match files::policy(path) {
-        Ok(text) => text,
-        Err(error) => {
-            return fail(CANNOT_RUN, format!("cannot read the policy `{file}`: {error}"));
-        }
+    let input = match PolicyInput::read(path) {
+        Ok(input) => input,
+        Err(why) => return fail(CANNOT_RUN, why),
     };
     if let Some(addr) = addr {
-        return by_daemon(&file, text, addr);
+        return by_daemon(input, addr);
     }
-    let policy = match Policy::load(&file, &text, &Folder::of(path)) {
+    let policy = match input.parse() {
         Ok(policy) => policy,
         Err(problems) => return failed(&[problems]),
     };
+    let file = input.name;
     let mut found = String::new();
     let mut warn = |warning: &Problem| {
         let message = format!("warning: {}", warning.message);
@@ -54,23 +53,23 @@ pub(crate) fn check(Check { policy: path, homeserver, tests, addr }: &Check) -> 
 }
 
 /// What a daemon says of a policy.
-fn by_daemon(file: &str, text: Vec<u8>, addr: &Address) -> ExitCode {
-    let Ok(text) = String::from_utf8(text) else {
-        let why =
-            format!("cannot send the policy `{file}`: it is not UTF-8; check it without `--addr`");
-        return fail(CANNOT_RUN, why);
+fn by_daemon(input: PolicyInput, addr: &Address) -> ExitCode {
+    let file = input.name.clone();
+    let text = match input.into_utf8() {
+        Ok(text) => text,
+        Err(why) => return fail(CANNOT_RUN, format!("{why}; check it without `--addr`")),
     };
     let request = CheckPolicyRequest { text };
-    let answer = remote::ask(addr, async |mut client| client.check_policy(request).await);
+    let answer = remote::ask(Some(addr), async |mut client| client.check_policy(request).await);
     let CheckPolicyResponse { problems, warnings, summary } = match answer {
         Ok(answer) => answer,
         Err(why) => return fail(CANNOT_RUN, why),
     };
     if problems.is_empty() {
-        let warnings = lines(file, "warning: ", &warnings);
+        let warnings = lines(&file, "warning: ", &warnings);
         return printed(&format!("{warnings}{file}: {summary}\n"));
     }
-    written(&lines(file, "", &problems))
+    written(&lines(&file, "", &problems))
         .unwrap_or_else(|| fail(FAILED, count(problems.len(), "problem")))
 }
 
@@ -87,11 +86,8 @@ pub(crate) fn lines(file: &str, kind: &str, problems: &[PolicyProblem]) -> Strin
 
 /// A policy without problems, to ask about.
 pub(crate) fn load(path: &Path) -> Result<Policy, String> {
-    let file = path.display().to_string();
-    let text =
-        files::policy(path).map_err(|error| format!("cannot read the policy `{file}`: {error}"))?;
-    Policy::load(&file, &text, &Folder::of(path))
-        .map_err(|problems| format!("the policy has problems:\n{problems}"))
+    let policy = PolicyInput::read(path)?.parse();
+    policy.map_err(|problems| format!("the policy has problems:\n{problems}"))
 }
 
 enum TestsError {

@@ -56,7 +56,8 @@ pub struct Listen {
     #[serde(deserialize_with = "text::tcp")]
     pub tcp: Option<SocketAddr>,
 
-    /// Path of a Unix socket.
+    /// Absolute path of a Unix socket.
+    #[serde(deserialize_with = "text::socket")]
     pub unix: Option<PathBuf>,
 }
 
@@ -194,9 +195,35 @@ impl Config {
 ///
 /// Says what is valid.
 pub fn tcp_address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(
-        |_| "an IP address with a port is valid here, such as `127.0.0.1:9470` or `[::1]:9470`",
-    )
+    text.parse().map_err(|_| match text {
+        path if path.starts_with("unix:") || path.contains('/') => {
+            "an IP address with a port is valid here, such as `127.0.0.1:9470`; a Unix socket is set \
+             by `--listen-unix`, or by `unix` in the section `listen` of a config file"
+        }
+        _ => "an IP address with a port is valid here, such as `127.0.0.1:9470` or `[::1]:9470`",
+    })
+}
+
+/// Reads the path of a Unix socket to listen on, and makes it absolute: clients have
+/// another current directory, so the log and all messages name a path that they can use.
+///
+/// # Errors
+///
+/// Says what is valid.
+pub fn socket_path(path: &Path) -> Result<PathBuf, String> {
+    let Some(text) = path.to_str() else {
+        return Err("the path is not UTF-8, so no client could name it".to_owned());
+    };
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let instead = if path.is_empty() { "/path/to/socket" } else { path };
+        return Err(format!("a path alone is valid here, without `unix:`; write `{instead}`"));
+    }
+    if text.is_empty() {
+        return Err("a path is valid here, such as `/path/to/socket`".to_owned());
+    }
+    std::path::absolute(path)
+        .map_err(|error| format!("the current directory is unknown ({error}); write the full path"))
 }
 
 impl Listen {

@@ -14,10 +14,12 @@ use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::policy::express;
 
 use crate::cli::{Explain, Subject};
-use crate::{CANNOT_RUN, check, fail, printed, remote};
+use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
 
-pub(crate) fn explain(Explain { sender, recipient, subject, json }: &Explain) -> ExitCode {
+pub(crate) fn explain(Explain { sender, recipient, subject, json, quiet }: &Explain) -> ExitCode {
     match ask(sender, recipient, subject) {
+        Ok(answer) if *quiet && answer.visible => ExitCode::SUCCESS,
+        Ok(_) if *quiet => ExitCode::from(FAILED),
         Ok(answer) if *json => printed(&json::text(sender, recipient, &answer)),
         Ok(answer) => printed(&tree::text(sender, recipient, &answer)),
         Err(why) => fail(CANNOT_RUN, why),
@@ -30,7 +32,7 @@ fn ask(sender: &str, recipient: &str, subject: &Subject) -> Result<ExplainPairRe
     let (from, to) = (user(sender)?, user(recipient)?);
     let Some(path) = &subject.policy else {
         let pair = ExplainPairRequest { sender: sender.into(), recipient: recipient.into() };
-        return remote::ask(&subject.daemon.addr, async |mut client| {
+        return remote::ask(subject.daemon.addr.as_ref(), async |mut client| {
             client.explain_pair(pair).await
         });
     };

@@ -1,4 +1,5 @@
-//! What a newcomer reads when the daemon serves its example policy.
+//! The text for a newcomer, when the daemon serves its example policy. Every command in
+//! it works in a shell as it is printed, whatever the path of the socket.
 
 use std::fmt::Write;
 
@@ -11,6 +12,7 @@ pub fn what_next(addresses: &[&str]) -> String {
     }
     // grpcurl takes either form, but a port is shorter to type.
     if let Some(address) = addresses.iter().min_by_key(|address| address.starts_with("unix:")) {
+        let target = shell_quoted(&grpcurl_target(address));
         let _ = write!(
             text,
             "
@@ -18,17 +20,42 @@ Type next, in another terminal:
 
   who gets Ann's presence?
     grpcurl -plaintext -d '{{\"server_names\": [\"example.org\"], \"states\": [{{\"user_id\": \"@ann:example.org\"}}]}}' \\
-      {address} presence_router.v1.PresenceRouterService/GetUsersForStates
+      {target} presence_router.v1.PresenceRouterService/GetUsersForStates
 
   whose presence may Joe see?
     grpcurl -plaintext -d '{{\"server_names\": [\"example.org\"], \"user_id\": \"@joe:example.org\"}}' \\
-      {address} presence_router.v1.PresenceRouterService/GetInterestedUsers
+      {target} presence_router.v1.PresenceRouterService/GetInterestedUsers
 
 A policy of your own: presence-router serve --policy FILE. Ctrl-C ends.
 "
         );
     }
     text
+}
+
+/// An address in the form that grpcurl takes. For a socket that is a URL with an empty
+/// host: of `unix:/path`, grpcurl makes an `:authority` that HTTP/2 does not allow.
+fn grpcurl_target(address: &str) -> String {
+    let Some(path) = address.strip_prefix("unix:") else { return address.to_owned() };
+    let mut target = "unix://".to_owned();
+    for c in path.chars() {
+        // These end a path, or are no part of any URL.
+        if c.is_ascii_control() || matches!(c, '%' | '?' | '#') {
+            let _ = write!(target, "%{:02X}", u32::from(c));
+        } else {
+            target.push(c);
+        }
+    }
+    target
+}
+
+/// One word of a shell's command line.
+fn shell_quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/:._-+,@%=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -46,12 +73,18 @@ mod tests {
     }
 
     #[test]
-    fn types_the_socket_if_there_is_no_port() {
-        let text = what_next(&["unix:/run/x.sock"]);
-        assert_eq!(
-            text.matches("\n      unix:/run/x.sock presence_router.v1.").count(),
-            2,
-            "{text}"
-        );
+    fn types_an_address_as_grpcurl_and_the_shell_take_it() {
+        for (address, typed) in [
+            ("unix:/run/x.sock", "unix:///run/x.sock"),
+            ("unix:/run/a b.sock", "'unix:///run/a b.sock'"),
+            ("unix:/run/it's.sock", r"'unix:///run/it'\''s.sock'"),
+            ("unix:/run/$x`y.sock", "'unix:///run/$x`y.sock'"),
+            ("unix:/run/50%?#\n.sock", "unix:///run/50%25%3F%23%0A.sock"),
+            ("[::1]:9470", "'[::1]:9470'"),
+        ] {
+            let text = what_next(&[address]);
+            let call = format!("\n      {typed} presence_router.v1.");
+            assert_eq!(text.matches(&call).count(), 2, "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod explain;
 mod graph;
 mod json_log;
 mod plan;
+mod policy_input;
 mod reload;
 mod remote;
 mod show;
@@ -23,12 +24,12 @@ use presence_router_server::config::{Config, Log, LogFormat};
 use presence_router_server::lifecycle::{Daemon, StartError};
 use presence_router_server::live::Source;
 use presence_router_server::{hint, policy, sample};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::JsonFields;
 
-use crate::cli::{Cli, Command, Sample, Settings};
+use crate::cli::{Cli, Command, Sample, Settings, environment};
 use crate::json_log::JsonLines;
 
 /// A verb found what should not be, or the daemon failed.
@@ -75,6 +76,9 @@ fn serve(settings: Settings) -> ExitCode {
     };
     if let Err(error) = start_log(&config.log) {
         return fail(CANNOT_RUN, error);
+    }
+    for warning in environment::misspelt_variables(&environment::ALL) {
+        warn!("{warning}");
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

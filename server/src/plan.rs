@@ -3,25 +3,21 @@
 mod json;
 mod text;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::{PlanPolicyRequest, PlanPolicyResponse};
-use presence_router_server::files::{self, Folder};
 use presence_router_server::policy::compare::compare;
 use presence_router_server::policy::members_files::members_file_changes;
 use presence_router_server::policy::{Policy, count};
 use presence_router_server::rpc::policy::express;
 
 use crate::cli::Plan;
+use crate::policy_input::{self, PolicyInput, is_standard_input};
 use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
 
 pub(crate) fn plan(arguments: &Plan) -> ExitCode {
-    let file = match &arguments.candidate {
-        Some(path) => path.display().to_string(),
-        None => String::new(),
-    };
+    let file = arguments.candidate.as_deref().map(policy_input::display_name).unwrap_or_default();
     let answer = match ask(arguments) {
         Ok(answer) => answer,
         Err(why) => return fail(CANNOT_RUN, why),
@@ -39,31 +35,29 @@ pub(crate) fn plan(arguments: &Plan) -> ExitCode {
 fn ask(
     Plan { candidate, subject, live_rule, samples, .. }: &Plan,
 ) -> Result<PlanPolicyResponse, String> {
-    let cannot_read =
-        |path: &Path, why: String| format!("cannot read the policy `{}`: {why}", path.display());
     let Some(current) = &subject.policy else {
         let candidate = match (candidate, live_rule) {
-            (Some(path), _) => {
-                let text = files::policy(path).map_err(|e| cannot_read(path, e.to_string()))?;
-                let text = String::from_utf8(text);
-                Candidate::Text(text.map_err(|_| cannot_read(path, "it is not UTF-8".to_owned()))?)
-            }
+            (Some(path), _) => Candidate::Text(PolicyInput::read(path)?.into_utf8()?),
             (None, rule) => Candidate::LiveRule(rule.clone().unwrap_or_default()),
         };
         let request = PlanPolicyRequest { candidate: Some(candidate), samples: *samples };
-        return remote::ask(&subject.daemon.addr, async |mut client| {
+        return remote::ask(subject.daemon.addr.as_ref(), async |mut client| {
             client.plan_policy(request).await
         });
     };
-    let text = files::policy(current).map_err(|e| cannot_read(current, e.to_string()))?;
-    let name = current.display().to_string();
-    let (before, engine) = Policy::load_over(None, &name, &text, &Folder::of(current))
+    if let Some(candidate) = candidate
+        && is_standard_input(candidate)
+        && is_standard_input(current)
+    {
+        return Err("standard input holds one policy only: name a file for the other".to_owned());
+    }
+    let PolicyInput { name, text, folder } = PolicyInput::read(current)?;
+    let (before, engine) = Policy::load_over(None, &name, &text, &folder)
         .map_err(|problems| format!("the policy has problems:\n{problems}"))?;
     let (after, _) = match (candidate, live_rule) {
         (Some(path), _) => {
-            let text = files::policy(path).map_err(|e| cannot_read(path, e.to_string()))?;
-            let name = path.display().to_string();
-            match Policy::load_over(Some(&engine), &name, &text, &Folder::of(path)) {
+            let PolicyInput { name, text, folder } = PolicyInput::read(path)?;
+            match Policy::load_over(Some(&engine), &name, &text, &folder) {
                 Ok(loaded) => loaded,
                 Err(problems) => {
                     let problems = express::problems(&problems.list);

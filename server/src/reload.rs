@@ -12,7 +12,7 @@ use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
 pub(crate) fn reload(Reload { daemon, force }: &Reload) -> ExitCode {
     let request = ReloadPolicyRequest { force: *force };
     let load = async |mut client: remote::Client| client.reload_policy(request).await;
-    let answer = match remote::ask(&daemon.addr, load) {
+    let answer = match remote::ask(daemon.addr.as_ref(), load) {
         Ok(answer) => answer,
         Err(why) => return fail(CANNOT_RUN, why),
     };

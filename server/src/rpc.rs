@@ -5,13 +5,15 @@
 //! contract's words; `unary` computes the answers of the two unary calls and
 //! `stream` those of `RouteStates`; [`service`] joins them to tonic, [`room`] is the
 //! service for new rooms, and [`policy`] that for operators; `access` writes the
-//! request log and `drain` ends what would wait for ever; [`listener`] accepts
-//! connections and [`server`] runs all of it.
+//! request log, `large_request` bounds the memory that requests take, and `drain`
+//! ends what would wait for ever; [`listener`] accepts connections and [`server`] runs
+//! all of it.
 
 mod access;
 mod drain;
 mod express;
 pub mod fault;
+mod large_request;
 pub mod listener;
 pub mod policy;
 mod request;

@@ -14,7 +14,7 @@ use crate::{CANNOT_RUN, check, fail, printed, remote};
 pub(crate) fn show(Show { daemon, about }: &Show) -> ExitCode {
     let request = GetPolicyRequest { omit_text: *about };
     let get = async |mut client: remote::Client| client.get_policy(request).await;
-    match remote::ask(&daemon.addr, get) {
+    match remote::ask(daemon.addr.as_ref(), get) {
         Ok(policy) if *about => printed(&said(&policy)),
         Ok(policy) => printed(&policy.text),
         Err(why) => fail(CANNOT_RUN, why),

@@ -31,7 +31,7 @@ pub(crate) fn verify(arguments: &Verify) -> ExitCode {
 fn ask(Verify { subject, pairs, seed }: &Verify) -> Result<VerifyPolicyResponse, String> {
     let Some(path) = &subject.policy else {
         let request = VerifyPolicyRequest { pairs: *pairs, seed: *seed };
-        return remote::ask(&subject.daemon.addr, async |mut client| {
+        return remote::ask(subject.daemon.addr.as_ref(), async |mut client| {
             client.verify_policy(request).await
         });
     };

@@ -106,6 +106,29 @@ async fn json_says_the_same() {
 }
 
 #[tokio::test]
+async fn a_quiet_explanation_is_an_exit_code() {
+    let files = Files::new();
+    let (_daemon, socket) = daemon(&files, POLICY).await;
+    let file = files.name("policy.yaml");
+    for subject in [["--addr", &socket], ["--policy", &file]] {
+        for (pair, code) in
+            [(["@ann:example.org", "@joe:example.org"], 0), (["@joe:example.org", "@x:y"], 1)]
+        {
+            for flag in ["--quiet", "-q"] {
+                let args = [&["explain"], &pair[..], &subject[..], &[flag]].concat();
+                assert_eq!(ran(&args).await, (code, String::new(), String::new()), "{args:?}");
+            }
+        }
+    }
+    // An error is neither.
+    let said = cannot_run(&["explain", "ann", "@a:b", "--policy", &file, "--quiet"]).await;
+    assert!(said.contains("`ann` is not a user id"), "{said}");
+    let said =
+        cannot_run(&["explain", "@a:b", "@c:d", "--policy", &file, "--quiet", "--json"]).await;
+    assert!(said.contains("'--quiet' cannot be used with '--json'"), "{said}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_explained() {
     let files = Files::new();
     let good = files.write("good.yaml", POLICY);
@@ -233,10 +256,6 @@ async fn no_daemon_is_there() {
                 "; start one by `presence-router serve`, or say by `--addr` where it listens\n";
             assert!(said.ends_with(what), "{said}");
         }
-    }
-    for address in ["here", "http://here", "unix:socket", "a b:1"] {
-        let said = cannot_run(&["show", "--addr", address]).await;
-        assert!(said.contains("valid are `host:port` and `unix:/path/to/socket`"), "{said}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use tokio::io::AsyncWriteExt;
+
 use crate::harness::{Files, POLICY, cannot_run, program, run, within};
 
 /// Four problems, far apart.
@@ -95,6 +97,59 @@ async fn what_cannot_be_read_is_not_checked() {
     let said = cannot_run(&["check", "/proc/self/mem"]).await;
     assert!(said.contains("cannot read the policy `/proc/self/mem`"), "{said}");
     assert!(cannot_run(&["check"]).await.contains("<POLICY>"));
+}
+
+/// Runs the program in a directory, with this text on standard input.
+async fn piped(args: &[&str], text: &str, files: &Files) -> (Option<i32>, String, String) {
+    let mut command = program(args);
+    command.current_dir(files.dir()).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A program that does not read is no reason to fail here.
+    let _ = stdin.write_all(text.as_bytes()).await;
+    drop(stdin);
+    let output = within("the program ends", child.wait_with_output()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn standard_input_is_checked() {
+    let files = Files::new();
+    files.write("staff.txt", "@ann:example.org\n@joe:example.org\n");
+    let policy = "groups: { staff: { members_file: staff.txt } }\n\
+                  rules: [{ name: staff, allow: { within: staff } }]\n";
+    let (code, stdout, stderr) = piped(&["check", "-"], policy, &files).await;
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+    assert_eq!(stdout, "<stdin>: valid: 1 rule, 1 group, 2 users named on 1 server\n");
+
+    let (code, stdout, stderr) = piped(&["check", "-"], "ruls: []\n", &files).await;
+    assert_eq!((code, stderr.as_str()), (Some(1), "presence-router: 1 problem\n"));
+    assert!(stdout.starts_with("<stdin>:1:1: unknown key `ruls`"), "{stdout}");
+
+    // A file of that name is another thing.
+    files.write("-", "rules: []\n");
+    let (_, stdout, _) = piped(&["check", "./-"], "ruls: []\n", &files).await;
+    assert!(stdout.starts_with("./-: valid: "), "{stdout}");
+}
+
+#[tokio::test]
+async fn so_do_other_verbs_that_read_a_policy() {
+    let files = Files::new();
+    let file = files.write("policy.yaml", POLICY);
+    let pair = ["explain", "@ann:example.org", "@joe:example.org", "--quiet", "--policy", "-"];
+    assert_eq!(piped(&pair, POLICY, &files).await.0, Some(0));
+    assert_eq!(piped(&pair, "rules: []", &files).await.0, Some(1));
+    assert_eq!(piped(&["verify", "--policy", "-"], POLICY, &files).await.0, Some(0));
+    let (code, stdout, _) = piped(&["graph", "-"], POLICY, &files).await;
+    assert!(code == Some(0) && stdout.starts_with("digraph"), "{stdout}");
+    let (code, stdout, _) = piped(&["plan", "-", "--policy", &file], "rules: []", &files).await;
+    assert!(code == Some(0) && stdout.contains("lost: 1 pair"), "{stdout}");
+    let (code, stdout, _) = piped(&["plan", "-", "--policy", &file], "ruls: []", &files).await;
+    assert!(code == Some(1) && stdout.starts_with("<stdin>:1:1: unknown key"), "{stdout}");
+    let (code, _, stderr) = piped(&["plan", "-", "--policy", "-"], POLICY, &files).await;
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("standard input holds one policy only"), "{stderr}");
 }
 
 /// Of a device no more is read than shows that it is too much. A pipe is for whoever

@@ -173,10 +173,13 @@ async fn what_cannot_be_run_is_said() {
     let socket = format!("unix:{}", files.name("nobody.sock"));
     for (arguments, expected) in [
         (vec![], "required arguments were not provided"),
-        (vec!["--only", "teams"], "--addr <ADDR>"),
+        (vec!["--only", "teams"], "--addr <ADDRESS>"),
         (vec!["--addr", &socket, "--only", "teams"], "cannot connect to `unix:"),
         (vec!["--addr", &socket], "say how to get it there by `--serve` or `--apply`"),
-        (vec!["--addr", "no address", "--only", "teams"], "valid are `host:port` and `unix:PATH`"),
+        (
+            vec!["--addr", "no address", "--only", "teams"],
+            "valid are `host:port` and `unix:/path/to/socket`",
+        ),
         (vec!["--addr", &socket, "--only", "tems"], "there is no scenario `tems`: valid are board"),
         (vec!["--addr", &socket, "--scenarios", &empty], "there are no scenarios, `*.yaml`, in"),
         (
@@ -184,7 +187,7 @@ async fn what_cannot_be_run_is_said() {
             "cannot read the scenarios `/nowhere`",
         ),
         (vec!["--serve", "exit 3"], "the server ended before it listened: exit status: 3"),
-        (vec!["--apply", "true"], "--addr <ADDR>"),
+        (vec!["--apply", "true"], "--addr <ADDRESS>"),
     ] {
         let said = cannot_run(&[vec!["conformance"], arguments].concat()).await;
         assert!(said.contains(expected), "{expected}: {said}");

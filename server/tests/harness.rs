@@ -44,9 +44,16 @@ pub(crate) fn program(args: &[&str]) -> Command {
 /// tests.
 pub(crate) fn program_named(name: &str, args: &[&str]) -> Command {
     let mut command = Command::new(name);
-    for name in
-        ["CONFIG", "POLICY", "WATCH_POLICY", "LISTEN_TCP", "LISTEN_UNIX", "LOG_FORMAT", "LOG"]
-    {
+    for name in [
+        "ADDR",
+        "CONFIG",
+        "POLICY",
+        "WATCH_POLICY",
+        "LISTEN_TCP",
+        "LISTEN_UNIX",
+        "LOG_FORMAT",
+        "LOG",
+    ] {
         command.env_remove(format!("PRESENCE_ROUTER_{name}"));
     }
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);

@@ -7,6 +7,9 @@
 #[cfg(test)]
 mod harness;
 
+/// Addresses of a daemon, in the verbs and in the log.
+#[cfg(test)]
+mod addresses;
 /// `explain`, `verify`, `show`, `reload` and `check --addr`.
 #[cfg(test)]
 mod asking;
@@ -16,6 +19,9 @@ mod check;
 /// `conformance`: what a server that speaks the contract passes.
 #[cfg(test)]
 mod conformance;
+/// Variables of the environment.
+#[cfg(test)]
+mod environment;
 /// The examples of `docs/policy.md`, run as they stand.
 #[cfg(test)]
 mod examples;
@@ -25,9 +31,15 @@ mod failed_load;
 /// Files that are half written.
 #[cfg(test)]
 mod half_written;
+/// `--help`.
+#[cfg(test)]
+mod help;
 /// What the hint prints, and that nobody has to read it.
 #[cfg(test)]
 mod hint;
+/// Policies larger than other messages may be.
+#[cfg(test)]
+mod large;
 /// Sockets that are in use, dead, not ours, or not allowed.
 #[cfg(test)]
 mod listen;

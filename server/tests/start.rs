@@ -102,6 +102,9 @@ async fn a_config_file_that_is_wrong() {
         let (said, start) = refused_config(text).await;
         assert_eq!(said, format!("{start}{want}"));
     }
+    let (said, start) = refused_config("log: { filter: debgu }\n").await;
+    let want = format!("{start}: `filter` in the section `log`: `debgu` is not a log filter: ");
+    assert!(said.starts_with(&want), "{said}");
     let (said, start) = refused_config("limits: { batch_states: 0 }\n").await;
     assert!(said.starts_with(&format!("{start}:1:25: `0`: a whole number from 1 to ")), "{said}");
 }

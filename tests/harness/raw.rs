@@ -1,17 +1,18 @@
 //! Calls with bytes instead of messages, for what no generated client sends.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body::Body;
+use http_body::{Body, Frame};
 
 use presence_router_proto::server::presence_router_service_server::SERVICE_NAME;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::client::Grpc;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::codegen::Service;
 use tonic::codegen::http::{self, uri::PathAndQuery};
+use tonic::codegen::{Bytes, Service};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
@@ -22,10 +23,37 @@ struct Raw;
 /// The status that a call ends with whose request is these bytes, frames and
 /// all.
 pub(crate) async fn ended_with(channel: &Channel, method: &str, request: &'static str) -> Status {
-    let request = http::Request::post(path(method))
+    encoded_ended_with(channel, method, "identity", request).await
+}
+
+/// The same for any service, and for bytes that are no text.
+pub(crate) async fn frames_ended_with(channel: &Channel, path: &str, request: Vec<u8>) -> Status {
+    let path = PathAndQuery::try_from(path).unwrap();
+    sent_ended_with(channel, path, "identity", request).await
+}
+
+/// The same for a call that says how its messages are compressed.
+pub(crate) async fn encoded_ended_with(
+    channel: &Channel,
+    method: &str,
+    encoding: &str,
+    request: &'static str,
+) -> Status {
+    sent_ended_with(channel, path(method), encoding, request.into()).await
+}
+
+async fn sent_ended_with(
+    channel: &Channel,
+    path: PathAndQuery,
+    encoding: &str,
+    request: Vec<u8>,
+) -> Status {
+    let request = Full(Some(request.into()));
+    let request = http::Request::post(path)
         .header("content-type", "application/grpc")
+        .header("grpc-encoding", encoding)
         .header("te", "trailers")
-        .body(tonic::body::Body::new(request.to_owned()))
+        .body(tonic::body::Body::new(request))
         .unwrap();
     let mut channel = channel.clone();
     std::future::poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
@@ -43,6 +71,21 @@ pub(crate) async fn ended_with(channel: &Channel, method: &str, request: &'stati
     }
 }
 
+/// A request of one frame.
+struct Full(Option<Bytes>);
+
+impl Body for Full {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Poll::Ready(self.0.take().map(|data| Ok(Frame::data(data))))
+    }
+}
+
 /// A stream of byte messages.
 pub(crate) struct RawStream {
     requests: mpsc::UnboundedSender<Vec<u8>>,
@@ -51,9 +94,19 @@ pub(crate) struct RawStream {
 
 /// A unary call with a message of these bytes.
 pub(crate) async fn unary(channel: &Channel, method: &str, message: Vec<u8>) -> Result<(), Status> {
+    unary_at(channel, path(method).as_str(), message).await
+}
+
+/// The same for any service.
+pub(crate) async fn unary_at(
+    channel: &Channel,
+    path: &str,
+    message: Vec<u8>,
+) -> Result<(), Status> {
     let mut client = Grpc::new(channel.clone());
     client.ready().await.unwrap();
-    client.unary(tonic::Request::new(message), path(method), Raw).await.map(|_| ())
+    let path = PathAndQuery::try_from(path).unwrap();
+    client.unary(tonic::Request::new(message), path, Raw).await.map(|_| ())
 }
 
 fn path(method: &str) -> PathAndQuery {

@@ -37,6 +37,11 @@ class User:
         self.sees: dict[str, Presence] = {}
         self.seen: list[tuple[str, Presence]] = []
 
+    @property
+    def token(self) -> str:
+        """The access token."""
+        return str(self._session.headers["Authorization"]).removeprefix("Bearer ")
+
     def at(self, url: str) -> "User":
         """The same user, who calls another process of the homeserver, and has seen nothing."""
         return User(url, self.id, self._session, self._query.get("user_id"))

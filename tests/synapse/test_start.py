@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import synapse.logging.context
 import yaml
-from homeserver import MODULE, VERSION, Homeserver
+from daemon import Daemon, until
+from homeserver import MODULE, VERSION, Homeserver, module
 from presence_router.synapse import PresenceRouterModule
 
 SOCKET = "unix:/nowhere/presence-router.sock"
@@ -33,6 +34,11 @@ BAD = {
         {"address": "https://127.0.0.1:9470"},
         "modules.<item 0>.config.address'",
         ["`https://127.0.0.1:9470`", "TLS is not supported"],
+    ),
+    "path without unix": (
+        {"address": "/tmp/presence-router.sock"},
+        "modules.<item 0>.config.address'",
+        ["a path needs `unix:` before it; write `unix:/tmp/presence-router.sock`"],
     ),
     "deadline out of range": (
         {"address": SOCKET, "deadline_ms": 10_001},
@@ -173,3 +179,42 @@ def test_synapse_starts_and_syncs_without_a_daemon(tmp_path: Path) -> None:
         assert homeserver.complaints() == []
     finally:
         homeserver.stop()
+
+
+def test_an_address_that_does_not_answer_is_warned_of_before_anybody_asks(tmp_path: Path) -> None:
+    homeserver = Homeserver(tmp_path, **module(SOCKET))
+    try:
+        homeserver.start()
+        until(lambda: homeserver.our_warnings() != [], "the module warns")
+        (line,) = homeserver.our_warnings()
+        assert f"presence-router at {SOCKET} does not answer: " in line
+        assert "No such file or directory" in line
+        metrics = homeserver.metrics()
+        assert metrics["presence_router_reachable"] == 0
+        # No question of Synapse's.
+        assert not any(name.startswith("presence_router_requests_total") for name in metrics)
+        homeserver.stop()
+        assert homeserver.complaints() == []
+    finally:
+        homeserver.stop()
+
+
+def test_a_daemon_that_hangs_does_not_keep_synapse_from_starting(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    homeserver = Homeserver(tmp_path, **module(daemon.address))
+    try:
+        daemon.start()
+        daemon.pause()
+        homeserver.start()
+        until(lambda: homeserver.our_warnings() != [], "the module warns")
+        (line,) = homeserver.our_warnings()
+        assert "does not answer: it did not answer within 5000 ms" in line
+        daemon.resume()
+        homeserver.register("ann").sync()
+        until(lambda: len(homeserver.our_warnings()) == 2, "it is back")
+        assert " is back after " in homeserver.our_warnings()[1]
+        homeserver.stop()
+        assert homeserver.complaints() == []
+    finally:
+        homeserver.stop()
+        daemon.stop()

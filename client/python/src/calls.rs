@@ -22,6 +22,10 @@ use crate::{
 /// too large nevertheless is asked for in halves.
 const PART: usize = 1000;
 
+/// The deadline of a check, at least: nobody waits for it, and a machine that starts is
+/// slow.
+const CHECK_DEADLINE: Duration = Duration::from_secs(5);
+
 /// What calls need.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -124,6 +128,13 @@ impl Caller {
             }
         }
         Routed { keys: collector.finish(), failure }
+    }
+
+    /// Checks that the daemon answers this homeserver at all, by a question about no states.
+    pub(crate) async fn check_daemon(&self) -> Result<(), Failure> {
+        let client = self.client.with_deadline(self.deadline.max(CHECK_DEADLINE));
+        client.get_users_for_states(Vec::new()).await?;
+        Ok(())
     }
 
     /// Whose presence a user may see. `may_be_everyone`: whether the caller can

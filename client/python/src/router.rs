@@ -121,6 +121,14 @@ impl Router {
         })
     }
 
+    fn check_daemon(&self, call_from_thread: Py<PyAny>, done: Py<PyAny>) -> PyResult<()> {
+        let completion = Completion::new(call_from_thread, done);
+        self.spawn(async move |caller| match caller.check_daemon().await {
+            Ok(()) => completion.finish("ok", "", |py| Ok(py.None().into_bound(py))),
+            Err(why) => completion.fail(why.outcome(), &why.to_string()),
+        })
+    }
+
     fn next_change(&self, call_from_thread: Py<PyAny>, done: Py<PyAny>) -> PyResult<()> {
         let completion = Completion::new(call_from_thread, done);
         self.with(|process| {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
-use presence_router_server::config::DEFAULT_TCP;
 use presence_router_server::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 
 use crate::remote::Address;
@@ -11,9 +10,11 @@ use crate::remote::Address;
 /// Which daemon to ask.
 #[derive(Debug, Args)]
 pub(crate) struct Asked {
-    /// Where the daemon listens: `host:port` or `unix:/path/to/socket`
-    #[arg(long, value_name = "ADDRESS", default_value_t = Address::from(DEFAULT_TCP))]
-    pub(crate) addr: Address,
+    /// Where the daemon listens: `host:port` or `unix:/path/to/socket` [default:
+    /// PRESENCE_ROUTER_ADDR if that is set; else /tmp/presence-router.sock if it belongs to root
+    /// or to you, and if nothing answers there 127.0.0.1:9470]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) addr: Option<Address>,
 }
 
 /// What to ask: a daemon, or a file without one.
@@ -22,7 +23,8 @@ pub(crate) struct Subject {
     #[command(flatten)]
     pub(crate) daemon: Asked,
 
-    /// Ask about this policy instead, without a daemon and with an empty directory
+    /// Ask about this policy instead, without a daemon and with an empty directory; `-` reads
+    /// standard input
     #[arg(long, value_name = "FILE", conflicts_with = "addr")]
     pub(crate) policy: Option<PathBuf>,
 }
@@ -42,6 +44,10 @@ pub(crate) struct Explain {
     /// Print JSON instead of a tree
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print nothing but errors, and say by the exit code whether the pair is visible
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) quiet: bool,
 }
 
 /// How much to verify.
@@ -84,7 +90,7 @@ pub(crate) struct Reload {
 /// What to plan.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// The policy that would take the place of the one in force
+    /// The policy that would take the place of the active one; `-` reads standard input
     #[arg(required_unless_present = "live_rule")]
     pub(crate) candidate: Option<PathBuf>,
 
@@ -107,7 +113,7 @@ pub(crate) struct Plan {
 /// What to draw.
 #[derive(Debug, Args)]
 pub(crate) struct Graph {
-    /// The policy file; groups of the directory are empty
+    /// The policy file, or `-` for standard input; groups of the directory are empty
     pub(crate) policy: PathBuf,
 
     /// For what to draw it

@@ -3,13 +3,14 @@
 
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroUsize};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
-use super::{Config, LogFormat, tcp_address};
+use super::{Config, LogFormat, socket_path, tcp_address};
 
 /// Line and column, from 1. `None`: the file as a whole.
 type Place = Option<(u64, u64)>;
@@ -44,6 +45,12 @@ pub(super) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<NonZeroU16, 
 pub(super) fn tcp<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     text.map(|text| tcp_address(&text).map_err(|valid| not_valid(&text, valid))).transpose()
+}
+
+pub(super) fn socket<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| socket_path(Path::new(&text)).map_err(|valid| not_valid(&text, &valid)))
+        .transpose()
 }
 
 pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {

@@ -10,12 +10,13 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::scenario::Scenario;
 use super::{CannotRun, PATIENCE};
 use crate::cli::Conformance;
+use crate::remote::{self, Address};
 
 /// Time between two looks at whether a server is there.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -50,7 +51,9 @@ impl Subject {
         let socket = folder.path().join("router.sock");
         let address = match &arguments.addr {
             Some(address) => address.clone(),
-            None => format!("unix:{}", socket.display()),
+            None => format!("unix:{}", socket.display())
+                .parse()
+                .map_err(|why| CannotRun(format!("`{}`: {why}", socket.display())))?,
         };
         let shell = |command: &str| {
             let mut shell = Command::new("sh");
@@ -121,19 +124,15 @@ impl Subject {
 }
 
 /// Connects as soon as somebody listens, unless the process has ended.
-async fn connect(address: &str, mut process: Option<&mut Process>) -> Result<Channel, CannotRun> {
-    let uri = if address.contains("://") || address.starts_with("unix:") {
-        address.to_owned()
-    } else {
-        format!("http://{address}")
-    };
-    let endpoint = Endpoint::from_shared(uri)
-        .map_err(|_| CannotRun(format!("`{address}` is no address: {ADDRESSES}")))?;
+async fn connect(
+    address: &Address,
+    mut process: Option<&mut Process>,
+) -> Result<Channel, CannotRun> {
     let until = Instant::now() + PATIENCE;
     loop {
-        let error = match timeout(PATIENCE, endpoint.connect()).await {
+        let error = match timeout(PATIENCE, address.endpoint.connect()).await {
             Ok(Ok(channel)) => return Ok(channel),
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => remote::cause(&error),
             Err(_) => "it does not answer".to_owned(),
         };
         if let Some(Process(child)) = process.as_mut()
@@ -148,9 +147,6 @@ async fn connect(address: &str, mut process: Option<&mut Process>) -> Result<Cha
         sleep(PAUSE).await;
     }
 }
-
-/// What an address may look like.
-const ADDRESSES: &str = "valid are `host:port` and `unix:PATH`";
 
 // === impl Process ===
 

@@ -128,7 +128,8 @@ where
             let mut response = answer.await?;
             // Only refusals have their status in the head of the response.
             let status = Status::from_header_map(response.headers());
-            let status = status.map(|status| explained(status, request_bytes, &mut response));
+            let status =
+                status.map(|status| explained(status, &path, request_bytes, &mut response));
             let answered = response.extensions().get::<Answered>();
             log(&path, peer, since, status.as_ref(), answered);
             Ok(response)
@@ -137,8 +138,14 @@ where
 }
 
 /// Gives a refusal of the transport's the details that all refusals have.
-fn explained(status: Status, request_bytes: usize, response: &mut http::Response<Body>) -> Status {
-    let fault = Fault::of_transport(&status, request_bytes).filter(|_| status.details().is_empty());
+fn explained(
+    status: Status,
+    path: &str,
+    request_bytes: usize,
+    response: &mut http::Response<Body>,
+) -> Status {
+    let fault =
+        Fault::of_transport(&status, path, request_bytes).filter(|_| status.details().is_empty());
     let Some(fault) = fault else { return status };
     let explained = Status::from(fault);
     match explained.add_header(response.headers_mut()) {

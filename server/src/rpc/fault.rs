@@ -4,12 +4,19 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use presence_router_proto::ERROR_DOMAIN;
+use presence_router_proto::server::policy_service_server;
 use presence_router_proto::v1::{ErrorReason, FieldViolation, RequestError, request_error};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::policy;
+
 /// Most violations that one refusal lists.
 pub const MAX_VIOLATIONS: usize = 16;
+
+/// Most bytes of a request of `PolicyService`: a policy of the largest size that is read, and
+/// the fields around it.
+pub const MAX_POLICY_REQUEST_BYTES: usize = policy::MAX_BYTES + 4096;
 
 /// A request that is not served. The message says what, where and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -48,20 +55,11 @@ pub enum Fault {
     },
 
     /// An answer over the limit. Nothing is cut off.
-    #[error(
-        "the answer exceeds the daemon's `limits.response_bytes`, {limit}: ask for fewer states, or use the stream `RouteStates`"
-    )]
+    #[error("the answer exceeds the daemon's `limits.response_bytes`, {limit}: {instead}")]
     AnswerTooLarge {
         /// The limit, in bytes.
         limit: usize,
-    },
-
-    /// What is to be told of the policy is over the limit.
-    #[error("the answer exceeds the daemon's `limits.response_bytes`, {limit}: {instead}")]
-    TooMuchToTell {
-        /// The limit, in bytes.
-        limit: usize,
-        /// What to do.
+        /// Advice to the caller of this call.
         instead: &'static str,
     },
 
@@ -70,12 +68,12 @@ pub enum Fault {
     ChangeTooLarge,
 
     /// Sets that a client has no room for.
-    #[error(
-        "the sets that this request needs exceed `open.set_budget_bytes`, {budget}: send smaller batches, or keep more"
-    )]
+    #[error("the sets that this request needs exceed `open.set_budget_bytes`, {budget}: {instead}")]
     SetOverBudget {
         /// The client's budget, in bytes.
         budget: u64,
+        /// Advice to the client.
+        instead: &'static str,
     },
 
     /// A room with more than a request may hold. Nothing was decided.
@@ -92,15 +90,38 @@ pub enum Fault {
     },
 
     /// A message over the limit.
-    #[error("a message exceeds the daemon's `limits.request_bytes`, {limit}: send smaller batches")]
+    #[error("a message exceeds the daemon's `limits.request_bytes`, {limit}: {instead}")]
     MessageTooLarge {
         /// The limit, in bytes.
         limit: usize,
+        /// Advice to the caller of this call.
+        instead: &'static str,
+    },
+
+    /// A request over the most that a policy may have.
+    #[error(
+        "a message exceeds {MAX_POLICY_REQUEST_BYTES} bytes, more than any policy may have: put users into members files"
+    )]
+    PolicyTooLarge,
+
+    /// A large request that did not come in.
+    #[error(
+        "a request as large as this one is received alone, and it was not there within {seconds} s: send it again, and all of it at once"
+    )]
+    RequestOverdue {
+        /// The longest time.
+        seconds: u64,
     },
 
     /// Bytes that are no message of the contract.
     #[error("a message cannot be decoded: {0}")]
     MessageUndecodable(String),
+
+    /// A compressed message.
+    #[error(
+        "the request is compressed, which the daemon does not support: send it without `grpc-encoding`"
+    )]
+    Compressed,
 
     /// A stream message that says nothing.
     #[error("a stream message has nothing set, or a kind that this daemon does not know")]
@@ -162,10 +183,12 @@ impl Fault {
             Self::ServerNamesMissing => ErrorReason::ServerNamesMissing,
             Self::ServerNamesTooMany { .. } => ErrorReason::ServerNamesTooMany,
             Self::BatchTooLarge { .. } => ErrorReason::BatchTooLarge,
-            Self::AnswerTooLarge { .. } | Self::TooMuchToTell { .. } => ErrorReason::AnswerTooLarge,
+            Self::AnswerTooLarge { .. } => ErrorReason::AnswerTooLarge,
             Self::RoomTooLarge { .. } => ErrorReason::RoomTooLarge,
-            Self::MessageTooLarge { .. } => ErrorReason::MessageTooLarge,
+            Self::MessageTooLarge { .. } | Self::PolicyTooLarge => ErrorReason::MessageTooLarge,
+            Self::RequestOverdue { .. } => ErrorReason::RequestOverdue,
             Self::MessageUndecodable(_) => ErrorReason::MessageUndecodable,
+            Self::Compressed => ErrorReason::NotImplemented,
             Self::MessageEmpty => ErrorReason::MessageEmpty,
             Self::OpenMissing => ErrorReason::OpenMissing,
             Self::OpenRepeated => ErrorReason::OpenRepeated,
@@ -190,11 +213,12 @@ impl Fault {
             | Self::MessageUndecodable(_)
             | Self::MessageEmpty
             | Self::RevisionMalformed { .. } => Code::InvalidArgument,
-            Self::AnswerTooLarge { .. }
-            | Self::TooMuchToTell { .. }
-            | Self::SetOverBudget { .. }
-            | Self::ChangeTooLarge => Code::ResourceExhausted,
-            Self::MessageTooLarge { .. } => Code::OutOfRange,
+            Self::AnswerTooLarge { .. } | Self::SetOverBudget { .. } | Self::ChangeTooLarge => {
+                Code::ResourceExhausted
+            }
+            Self::MessageTooLarge { .. } | Self::PolicyTooLarge => Code::OutOfRange,
+            Self::RequestOverdue { .. } => Code::DeadlineExceeded,
+            Self::Compressed => Code::Unimplemented,
             Self::OpenMissing
             | Self::OpenRepeated
             | Self::RevisionNotReached { .. }
@@ -205,10 +229,15 @@ impl Fault {
     }
 
     /// What the transport refused by itself, in the same words as all else.
-    /// `None` for what is not a refusal, such as a client that went away.
-    pub fn of_transport(status: &Status, request_limit: usize) -> Option<Self> {
+    /// `None` for what is not a refusal, such as a client that went away. `path` is that of
+    /// the call.
+    pub fn of_transport(status: &Status, path: &str, request_limit: usize) -> Option<Self> {
         match status.code() {
-            Code::OutOfRange => Some(Self::MessageTooLarge { limit: request_limit }),
+            Code::OutOfRange => Some(Self::message_too_large(path, request_limit)),
+            // An unknown call has this code too, and names no encodings.
+            Code::Unimplemented if status.metadata().contains_key("grpc-accept-encoding") => {
+                Some(Self::Compressed)
+            }
             // What tonic makes of bytes that are no message or no frame. HTTP/2
             // errors share the code, and have what caused them with them.
             Code::Internal if status.source().is_none() => {
@@ -216,6 +245,19 @@ impl Fault {
             }
             _ => None,
         }
+    }
+
+    fn message_too_large(path: &str, limit: usize) -> Self {
+        let (service, method) = path.rsplit_once('/').unwrap_or_default();
+        if service.ends_with(policy_service_server::SERVICE_NAME) {
+            return Self::PolicyTooLarge;
+        }
+        let instead = match method {
+            "GetUsersForStates" | "RouteStates" => "send smaller batches",
+            "OnCreateRoom" => "name fewer people and less state, or raise the limit",
+            _ => "send less, or raise the limit",
+        };
+        Self::MessageTooLarge { limit, instead }
     }
 
     /// The answer to one request of a stream that goes on.

@@ -22,8 +22,8 @@ use tracing::{error, info};
 
 use super::access::Answered;
 use super::fault::Fault;
-use super::request;
 use super::server::Limits;
+use super::{request, unary};
 use crate::live::{Applied, Candidate, InForce, Live, LoadOptions, Loaded, NoPreview, Planned};
 use crate::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 use crate::revision::Epoch;
@@ -70,10 +70,7 @@ impl PolicyAdmin {
         answer: T,
         instead: &'static str,
     ) -> Result<Response<T>, Status> {
-        let limit = self.limits.response_bytes;
-        if answer.encoded_len() > limit {
-            return Err(Fault::TooMuchToTell { limit, instead }.into());
-        }
+        let answer = unary::within(answer, self.limits.response_bytes, instead)?;
         let revision = in_force.current.revision;
         Ok(Answered { asked: 1, answered, revision }.on(answer))
     }
@@ -96,15 +93,10 @@ impl PolicyService for PolicyAdmin {
         let GetPolicyRequest { omit_text } = request.into_inner();
         let in_force = self.live.in_force();
         let Applied { policy, text, digest, files, loaded } = &*in_force.applied;
-        let limit = self.limits.response_bytes;
-        let instead = "leave the text out by `omit_text`, or raise the limit";
-        if !omit_text && text.len() > limit {
-            return Err(Fault::TooMuchToTell { limit, instead }.into());
-        }
         let answer = GetPolicyResponse {
             revision: in_force.current.revision.to_string(),
             file: self.live.source().to_string(),
-            text: if omit_text { String::new() } else { text.clone() },
+            text: String::new(),
             digest: digest.to_string(),
             files: files.iter().map(|(name, digest)| express::file(name, digest)).collect(),
             load_time: Some(express::timestamp(*loaded)),
@@ -121,7 +113,12 @@ impl PolicyService for PolicyAdmin {
                 .collect(),
             failed_load: self.live.failed().borrow().as_ref().map(express::failed_load),
         };
-        self.answer(&in_force, answer.rules.len(), answer, instead)
+        let mut answer = self.answer(&in_force, answer.rules.len(), answer, "raise the limit")?;
+        // Beside the limit: the operator has chosen how large the policy is.
+        if !omit_text {
+            answer.get_mut().text.clone_from(text);
+        }
+        Ok(answer)
     }
 
     async fn check_policy(

@@ -125,7 +125,7 @@ fn answer(
             answer.added_events = events.collect();
         }
     }
-    unary::within(answer, limit)
+    unary::within(answer, limit, "the policy adds that much to such a room; raise the limit")
 }
 
 fn requester<'r>(id: &'r str, caller: &Caller) -> Result<UserId<'r>, Fault> {

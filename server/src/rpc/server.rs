@@ -16,10 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_reflection::pb;
+use tower::Layer as _;
 use tracing::{info, warn};
 
 use super::access::AccessLayer;
 use super::drain::DrainLayer;
+use super::fault::MAX_POLICY_REQUEST_BYTES;
+use super::large_request::LargeRequestLayer;
 use super::listener::Listener;
 use super::policy::PolicyAdmin;
 use super::room::Rooms;
@@ -97,7 +100,8 @@ pub async fn serve(
     // Cancelled after health has said so: who watches it hears NOT_SERVING first.
     let drain = CancellationToken::new();
     let policy = PolicyServiceServer::new(PolicyAdmin::new(Arc::clone(&live), limits))
-        .max_decoding_message_size(limits.request_bytes);
+        .max_decoding_message_size(MAX_POLICY_REQUEST_BYTES);
+    let policy = LargeRequestLayer::new(limits.request_bytes).layer(policy);
     let rooms = RoomServiceServer::new(Rooms::new(Arc::clone(&live), limits))
         .max_decoding_message_size(limits.request_bytes);
     let service = PresenceRouterServiceServer::new(Service::new(live, limits, drain.clone()))
@@ -114,9 +118,9 @@ pub async fn serve(
         .add_service(service)
         .add_service(policy)
         .add_service(rooms)
-        .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
+        .add_service(health_service.max_decoding_message_size(limits.request_bytes))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(limits.request_bytes))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(limits.request_bytes));
 
     let stop = {
         let shutdown = shutdown.clone();
@@ -160,6 +164,9 @@ async fn set_status(health: &tonic_health::server::HealthReporter, status: Servi
 fn reflection() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        // `google.rpc.ErrorInfo` and its like: they come inside an `Any`, of which a client
+        // knows only the name, so that it asks for the descriptor.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         // Each version lists itself only; whoever asks one should see both.
         .include_reflection_service(false)

@@ -302,10 +302,8 @@ fn asked(
     match message {
         Ok(Some(RouteStatesRequest { message })) => Ok(message),
         Ok(None) => Err(End::Client),
-        Err(status) => {
-            Err(Fault::of_transport(&status, limits.request_bytes)
-                .map_or(End::Client, End::Refused))
-        }
+        Err(status) => Err(Fault::of_transport(&status, "/RouteStates", limits.request_bytes)
+            .map_or(End::Client, End::Refused)),
     }
 }
 

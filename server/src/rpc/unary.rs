@@ -18,6 +18,12 @@ use crate::routing::relation::{Scope, Side, Signature};
 use crate::routing::shadow::Shadowed;
 use crate::routing::user_id::UserId;
 
+/// Advice to a caller of `GetUsersForStates` whose answer is over the limit.
+const FEWER_STATES: &str = "ask for fewer states, or use the stream `RouteStates`";
+
+/// Advice to a caller of `GetInterestedUsers` whose answer is over the limit.
+const BY_STREAM: &str = "use the stream `RouteStates`, whose answers have no such limit";
+
 /// Whose presence a user may see, before it is spelled out.
 #[derive(Debug)]
 pub struct Interest {
@@ -69,7 +75,7 @@ pub(super) fn users_for_states(
                 bytes += people.id(recipient).len();
             }
             if bytes > limit {
-                return Err(Fault::AnswerTooLarge { limit });
+                return Err(Fault::AnswerTooLarge { limit, instead: FEWER_STATES });
             }
         }
         for (users, hide) in snapshot.hides(&signature, &audience) {
@@ -89,7 +95,7 @@ pub(super) fn users_for_states(
             };
             bytes += open.encoded_len();
             if bytes > limit {
-                return Err(Fault::AnswerTooLarge { limit });
+                return Err(Fault::AnswerTooLarge { limit, instead: FEWER_STATES });
             }
             open_recipients.push(open);
         }
@@ -112,6 +118,7 @@ pub(super) fn users_for_states(
             hides,
         },
         limit,
+        FEWER_STATES,
     )
 }
 
@@ -156,7 +163,7 @@ impl Interest {
         for id in people.ids(self.listed.iter()) {
             bytes += id.len();
             if bytes > limit {
-                return Err(Fault::AnswerTooLarge { limit });
+                return Err(Fault::AnswerTooLarge { limit, instead: BY_STREAM });
             }
         }
         let hides = snapshot.hides(&self.signature, &self.senders).into_iter();
@@ -167,11 +174,18 @@ impl Interest {
             express::open_part(&self.senders, |except| express::list(except, people)).as_ref(),
             &hides.collect::<Vec<_>>(),
         );
-        within(answer, limit)
+        within(answer, limit, BY_STREAM)
     }
 }
 
-/// Refuses an answer over the limit.
-pub(super) fn within<M: Message>(answer: M, limit: usize) -> Result<M, Fault> {
-    if answer.encoded_len() > limit { Err(Fault::AnswerTooLarge { limit }) } else { Ok(answer) }
+/// Refuses an answer over the limit. `instead` is the advice to the caller.
+pub(super) fn within<M: Message>(
+    answer: M,
+    limit: usize,
+    instead: &'static str,
+) -> Result<M, Fault> {
+    if answer.encoded_len() > limit {
+        return Err(Fault::AnswerTooLarge { limit, instead });
+    }
+    Ok(answer)
 }

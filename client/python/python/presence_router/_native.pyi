@@ -2,7 +2,7 @@
 # through `call_from_thread`, which is Twisted's `reactor.callFromThread`, as
 # `done(outcome, detail, value)`, exactly once, in the reactor's thread.
 #
-# outcome: "ok", with a value; "unreachable", "deadline", "refused", "unusable",
+# outcome: "ok", with a value (None of `check_daemon`); "unreachable", "deadline", "refused", "unusable",
 # "malformed" (the daemon takes the id of the user asked about for none), or
 # "failed" (a fault of our own), with detail for people and None as value. Of
 # states, there may be a value with any of them: what is known of some.
@@ -106,6 +106,10 @@ class Router:
         is that; and until the next answer, this user gets as a key what they may see of
         states of which something is hidden.
         """
+
+    def check_daemon(self, call_from_thread: Callable[..., Any], done: Done[None]) -> None:
+        """Asks whether the daemon answers this homeserver at all, with a deadline of five
+        seconds or of any other question, whichever is longer."""
 
     def next_change(self, call_from_thread: Callable[..., Any], done: Done[list[Gain]]) -> None:
         """Waits for the next change of who may see whom. One at a time.

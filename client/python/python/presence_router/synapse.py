@@ -88,6 +88,7 @@ class PresenceRouterModule:
             rooms = Rooms(self._verdict_on, config.rooms_when_away == "deny")
             module_api.register_third_party_rules_callbacks(on_create_room=rooms.on_create_room)
         # At once if the reactor runs already; else not before Synapse forked.
+        self._reactor.callWhenRunning(self._start_checking)
         self._reactor.callWhenRunning(self._start_seeding)
         if self._follows:
             self._reactor.callWhenRunning(self._start_following)
@@ -173,11 +174,23 @@ class PresenceRouterModule:
         return verdict
 
     async def _ask(self, callback: str, start: "Callable[[Done[T]], None]") -> T | None:
-        """Makes a call of the native half; None is no verdict.
+        """Asks a question of Synapse's, and counts it; None is no verdict.
 
         What fails in part has a value nevertheless, and is counted as a failure.
         """
         began = time.perf_counter()
+        outcome, detail, value = await self._call(callback, start)
+        metrics.REQUESTS.labels(callback, outcome).inc()
+        metrics.SECONDS.labels(callback).observe(time.perf_counter() - began)
+        if outcome == "malformed":
+            logger.debug("%s: %s", callback, detail)
+        self._condition.report(outcome, detail)
+        return value
+
+    async def _call(
+        self, name: str, start: "Callable[[Done[T]], None]"
+    ) -> "tuple[str, str, T | None]":
+        """Makes a call of the native half: its outcome, detail and value."""
         answered: Deferred[tuple[str, str, T | None]] = Deferred()
 
         def done(outcome: str, detail: str, value: T | None, /) -> None:
@@ -186,19 +199,13 @@ class PresenceRouterModule:
 
         try:
             start(done)
-            outcome, detail, value = await make_deferred_yieldable(answered)
+            return await make_deferred_yieldable(answered)
         except CancelledError:
             raise
         except Exception as why:
             # Whatever it is: an exception would cost Synapse more than this.
-            logger.debug("%s failed", callback, exc_info=True)
-            outcome, detail, value = "failed", repr(why), None
-        metrics.REQUESTS.labels(callback, outcome).inc()
-        metrics.SECONDS.labels(callback).observe(time.perf_counter() - began)
-        if outcome == "malformed":
-            logger.debug("%s: %s", callback, detail)
-        self._condition.report(outcome, detail)
-        return value
+            logger.debug("%s failed", name, exc_info=True)
+            return "failed", repr(why), None
 
     def _count_unsent(self, unsent: int) -> None:
         metrics.UNSENT.inc(unsent)
@@ -209,6 +216,20 @@ class PresenceRouterModule:
                 "Synapse must be told each server to send to: add those that matter to "
                 "`destinations`. Counted in presence_router_unsent_states_total from here on"
             )
+
+    def _start_checking(self) -> None:
+        self._api.run_as_background_process("presence_router_check", self._check_daemon)
+
+    async def _check_daemon(self) -> None:
+        """Warns if no daemon answers at the start, when somebody reads the log.
+
+        It may be hours until Synapse asks for the first time.
+        """
+        outcome, detail, _ = await self._call(
+            "check_daemon",
+            lambda done: self._router.check_daemon(self._reactor.callFromThread, done),
+        )
+        self._condition.report(outcome, detail)
 
     def _start_following(self) -> None:
         self._api.run_as_background_process("presence_router_changes", self._follower.run)

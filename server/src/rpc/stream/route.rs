@@ -97,7 +97,8 @@ impl Route {
         let Self { standing: Standing { scope, sets }, batcher, budget, .. } = self;
         let mut definer = Definer { snapshot: &current.snapshot, scope, out: words };
         let more = batcher.advance(&batch.users, STEP, sets, &mut definer);
-        more.map_err(|_| Fault::SetOverBudget { budget: *budget })
+        let instead = "send smaller batches, or raise the budget";
+        more.map_err(|_| Fault::SetOverBudget { budget: *budget, instead })
     }
 
     /// Who must receive each state of a batch that was gone through.
@@ -136,7 +137,8 @@ impl Route {
                 sets.of_signature(signature, &mut definer)
             }
         };
-        let place = place.map_err(|_| Fault::SetOverBudget { budget: *budget })?;
+        let instead = "raise the budget, or ask by `GetInterestedUsers`";
+        let place = place.map_err(|_| Fault::SetOverBudget { budget: *budget, instead })?;
         let (senders_set_id, hides) = sets.answer(place);
         let hides = hides.iter().map(|hide| Hide::decode(hide.as_slice()));
         Ok(InterestAnswer {
