@@ -62,7 +62,7 @@ fn ask(
         (Some(path), _) => {
             let text = files::policy(path).map_err(|e| cannot_read(path, e.to_string()))?;
             let name = path.display().to_string();
-            match Policy::load_over(Some(&engine), &name, &text, &Folder::of(path)) {
+            match Policy::load_candidate(&engine, &name, &text, &Folder::of(path)) {
                 Ok(loaded) => loaded,
                 Err(problems) => {
                     let problems = express::problems(&problems.list);

@@ -117,8 +117,9 @@ impl Policy {
         Self::load_over(None, file, text, files).map(|(policy, _)| policy)
     }
 
-    /// The same over the directory of an engine. The engine that is given back
-    /// numbers users as that one does.
+    /// The same over the directory of an engine, for a policy that takes the place of
+    /// the active one. The engine that is given back may give all users new numbers,
+    /// as [`Engine::replace_plan`] has it.
     ///
     /// # Errors
     ///
@@ -129,16 +130,39 @@ impl Policy {
         text: &[u8],
         files: &dyn Files,
     ) -> Result<(Self, Engine), Problems> {
+        Self::load_by(file, text, files, |plan| match before {
+            Some(engine) => engine.replace_plan(plan),
+            None => Engine::new(plan),
+        })
+    }
+
+    /// The same over the directory of an engine, for a policy that is only compared
+    /// with the active one: its users have the numbers that the engine gave them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::load`].
+    pub fn load_candidate(
+        active: &Engine,
+        file: &str,
+        text: &[u8],
+        files: &dyn Files,
+    ) -> Result<(Self, Engine), Problems> {
+        Self::load_by(file, text, files, |plan| active.with_plan(plan))
+    }
+
+    fn load_by(
+        file: &str,
+        text: &[u8],
+        files: &dyn Files,
+        evaluate: impl FnOnce(&Plan) -> Result<Engine, TooDeep>,
+    ) -> Result<(Self, Engine), Problems> {
         let mut problems = Vec::new();
         let document = read::document(text, files, &mut problems);
         // Also of a document with problems: whoever mends it wants to know all.
         let resolved = document.as_ref().map(|document| resolve::plan(document, &mut problems));
         if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
-            let evaluated = match before {
-                Some(engine) => engine.with_plan(&resolved.plan),
-                None => Engine::new(&resolved.plan),
-            };
-            match evaluated {
+            match evaluate(&resolved.plan) {
                 Ok(engine) => {
                     let (Resolved { plan, groups, rooms }, snapshot) =
                         (resolved, engine.snapshot());

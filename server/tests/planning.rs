@@ -1,7 +1,7 @@
 //! `plan`: against a daemon and between two files, with rules in shadow, and what
 //! is said when it cannot.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Daemon, Files, cannot_run, program, run, within};
 
@@ -23,7 +23,7 @@ rooms:
   - { name: new, deny: { message: no } }
 ";
 
-fn json(printed: &str) -> Value {
+fn parsed(printed: &str) -> Value {
     serde_json::from_str(printed).unwrap()
 }
 
@@ -39,7 +39,7 @@ async fn a_daemon_and_two_files_tell_the_same() {
         let output = program(args).current_dir(files.dir()).output();
         let output = within("plan", output).await.unwrap();
         assert!(output.status.success(), "{output:?}");
-        json(&String::from_utf8(output.stdout).unwrap())
+        parsed(&String::from_utf8(output.stdout).unwrap())
     };
     let plan = ["plan", "then.yaml", "--json"];
     let mut told = printed(&[&plan[..], &["--addr", &address]].concat()).await;
@@ -52,7 +52,7 @@ async fn a_daemon_and_two_files_tell_the_same() {
     assert_eq!(told["rules"][0]["name"], "staff");
     assert_eq!(told["rules"][0]["gained"]["named"], 4);
 
-    let rule = |name: &str, change: &str, line: Option<u64>, line_in_force: Option<u64>| serde_json::json!({ "name": name, "change": change, "line": line, "line_in_force": line_in_force });
+    let rule = |name: &str, change: &str, line: Option<u64>, line_in_force: Option<u64>| json!({ "name": name, "change": change, "line": line, "line_in_force": line_in_force });
     let rooms = [
         rule("gone", "removed", None, Some(7)),
         rule("hint", "changed", Some(6), Some(8)),
@@ -67,6 +67,40 @@ async fn a_daemon_and_two_files_tell_the_same() {
         assert_eq!(told["gained"]["samples"][0]["recipient"], "@eve:b.org");
         assert_eq!(told["gained"]["destinations"][0], "b.org");
         assert_eq!(told["rooms"], Value::Array(Vec::new()));
+    }
+}
+
+/// The accident that `plan` is for: most users are lost.
+#[tokio::test]
+async fn a_candidate_that_loses_most_users_is_told_exactly() {
+    const MANY: u64 = 10_003;
+    let many: String = (0..MANY).map(|user| format!("'@u{user}:a.org', ")).collect();
+    let rules = "rules: [{ name: groups, allow: { within: '*' } }]";
+    let two = "two: ['@ann:b.org', '@joe:b.org']";
+    let files = Files::new();
+    files.write("now.yaml", format!("groups: {{ {two}, many: [{many}] }}\n{rules}"));
+    files.write("dropped.yaml", format!("groups: {{ {two} }}\n{rules}"));
+    files.write("emptied.yaml", format!("groups: {{ {two}, many: [] }}\n{rules}"));
+    let mut serve = program(&["serve", "--listen-tcp", "127.0.0.1:0", "--policy", "now.yaml"]);
+    let daemon = Daemon::spawn(serve.current_dir(files.dir())).await;
+    let address = daemon.address();
+    for candidate in ["dropped.yaml", "emptied.yaml"] {
+        for subject in [["--addr", &address], ["--policy", "now.yaml"]] {
+            let args = [&["plan", candidate, "--json"][..], &subject].concat();
+            let output = program(&args).current_dir(files.dir()).output();
+            let output = within("plan", output).await.unwrap();
+            assert!(output.status.success(), "{candidate} {subject:?}: {output:?}");
+            let told = parsed(&String::from_utf8(output.stdout).unwrap());
+            let exactly = |named: u64| json!({ "named": named, "open": false, "bound": false });
+            assert_eq!(told["lost"]["pairs"], exactly(MANY * (MANY - 1)));
+            assert_eq!(
+                (&told["lost"]["senders"], &told["lost"]["recipients"]),
+                (&json!(MANY), &json!(MANY))
+            );
+            assert_eq!(told["lost"]["destinations"], json!(["a.org"]));
+            assert_eq!(told["gained"]["pairs"], exactly(0));
+            assert_eq!(told["rules"][0]["lost"], exactly(MANY * (MANY - 1)));
+        }
     }
 }
 
