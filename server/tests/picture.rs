@@ -64,11 +64,13 @@ rules:
 "#,
     );
     let dot = drawn(&["graph", &policy]).await;
-    for label in [r#"[label="@a\\nb\\u{1b}[31m:a.org"]"#, r#"[label="@&amp;amp;\\\\n*:a.org"]"#] {
+    for label in [r#"[label="\"@a\\nb\\u001b[31m:a.org\""]"#, r#"[label="@&amp;amp;\\n*:a.org"]"#] {
         assert!(dot.contains(label), "{dot}");
     }
     let mermaid = drawn(&["graph", &policy, "--format", "mermaid"]).await;
-    for label in [r#"["@a#92;nb#92;u{1b}[31m:a.org"]"#, r#"["@#amp;amp;#92;#92;n*:a.org"]"#] {
+    for label in
+        [r##"["#quot;@a#92;nb#92;u001b[31m:a.org#quot;"]"##, r##"["@#amp;amp;#92;n*:a.org"]"##]
+    {
         assert!(mermaid.contains(label), "{mermaid}");
     }
 }

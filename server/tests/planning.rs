@@ -159,9 +159,43 @@ async fn nobody_is_touched_by_their_own_presence() {
     let said = String::from_utf8(output.stdout).unwrap();
     let want = "\
 gained: 1 pair, of 1 named senders and 1 named recipients, on b.org
-  @a\\u{1b}:a.org to @b:b.org
+  \"@a\\u001b:a.org\" to @b:b.org
 ";
     assert!(said.contains(want), "{said}");
+}
+
+/// An id that is copied from the output names the same user, to `explain` and in a
+/// policy, be there backslashes in it or what cannot be printed.
+#[tokio::test]
+async fn a_copied_id_names_the_same_user() {
+    let files = Files::new();
+    let now = files.write("now.yaml", "rules: []");
+    let policy =
+        |user: &str| format!("rules: [{{ name: x, allow: {{ from: {user}, to: '@z:b.org' }} }}]");
+    for (written, shown, id) in [
+        ("'@a\\u{41}:a.org'", "@a\\u{41}:a.org", "@a\\u{41}:a.org"),
+        ("'@a\\\\b:a.org'", "@a\\\\b:a.org", "@a\\\\b:a.org"),
+        ("\"@\\e\\\"\\\\\\n:a.org\"", "\"@\\u001b\\\"\\\\\\n:a.org\"", "@\u{1b}\"\\\n:a.org"),
+        ("\"@\\U000e0001:a.org\"", "\"@\\U000e0001:a.org\"", "@\u{e0001}:a.org"),
+        ("'@\"e\u{301}\u{900}:a.org'", "@\"e\u{301}\u{900}:a.org", "@\"e\u{301}\u{900}:a.org"),
+    ] {
+        let then = files.write("then.yaml", policy(written));
+        let output = run(&["plan", &then, "--policy", &now]).await;
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&format!("\n  {shown} to @z:b.org\n")), "{said}");
+
+        let output = run(&["explain", shown, "@z:b.org", "--policy", &then, "--json"]).await;
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&told["visible"], &told["sender"]), (&json!(true), &json!(id)));
+        if shown.starts_with('"') {
+            files.write("then.yaml", policy(shown));
+            let output = run(&["explain", shown, "@z:b.org", "--policy", &then]).await;
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(said.starts_with(&format!("{shown} is visible to @z:b.org")), "{said}");
+        }
+    }
+    let said = cannot_run(&["explain", "\"@a:b", "@z:b.org", "--policy", &now]).await;
+    assert!(said.contains("is not a user id: it does not begin with `@`"), "{said}");
 }
 
 /// A rule that is open on both its sides is told as a whole only as far as its pairs

@@ -146,7 +146,7 @@ fn said(set: &SetExpr) -> String {
 fn short(words: &str) -> String {
     let words = escaped(words);
     if words.chars().count() <= MOST_WORDS {
-        return words;
+        return words.into_owned();
     }
     let begin: String = words.chars().take(MOST_WORDS - 1).collect();
     format!("{begin}…")

@@ -67,7 +67,7 @@ pub enum ServerNameError {
     Long(usize),
 
     /// Something that no DNS name or IPv4 address holds.
-    #[error("`{}` is not valid in a host name: letters, digits, `-` and `.` are", .0.escape_debug())]
+    #[error("`{}` is not valid in a host name: letters, digits, `-` and `.` are", shown(*.0))]
     Character(char),
 
     /// `[` without an IPv6 address and `]` behind it, or such an address without them.
@@ -186,6 +186,15 @@ fn check_server_name(text: &str) -> Result<(), ServerNameError> {
     }
 }
 
+/// A character as itself, or its escape if it cannot be printed.
+fn shown(c: char) -> String {
+    match c {
+        // They are printable, and it escapes them still.
+        '\\' | '\'' | '"' => c.into(),
+        c => c.escape_debug().collect(),
+    }
+}
+
 /// Why what follows the host is no port: an IPv6 address is full of colons.
 fn why_no_port(text: &str, otherwise: ServerNameError) -> ServerNameError {
     if text.parse::<std::net::Ipv6Addr>().is_ok() { ServerNameError::Ipv6 } else { otherwise }
@@ -223,6 +232,8 @@ mod tests {
             (":1", "it is empty"),
             ("b\u{fc}cher.example", "`\u{fc}` is not valid in a host name"),
             ("a\u{1b}b", "`\\u{1b}` is not valid in a host name"),
+            ("a\\b", "`\\` is not valid in a host name"),
+            ("a'b", "`'` is not valid in a host name"),
         ] {
             let said = ServerName::parse(text).unwrap_err().to_string();
             assert!(said.starts_with(why), "{text}: {said}");
