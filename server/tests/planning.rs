@@ -104,6 +104,27 @@ async fn a_candidate_that_loses_most_users_is_told_exactly() {
     }
 }
 
+/// By a daemon and by files; with another text that says the same, too.
+#[tokio::test]
+async fn an_equal_policy_makes_no_difference() {
+    let files = Files::new();
+    let now = files.write("now.yaml", NOW);
+    let then = files.write("then.yaml", format!("# reviewed\n{NOW}"));
+    let tested = format!("{NOW}tests: [{{ sender: '@ann:a.org', reaches: '@joe:a.org' }}]");
+    let tested = files.write("tested.yaml", tested);
+    let daemon = Daemon::start(&["--policy", &now]).await;
+    let address = daemon.address();
+    for subject in [["--addr", &address], ["--policy", &now]] {
+        for (candidate, want) in
+            [(&then, "no difference\n"), (&tested, "no difference; 1 test passed\n")]
+        {
+            let output = run(&[&["plan", candidate][..], &subject].concat()).await;
+            assert!(output.status.success(), "{output:?}");
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), want);
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_a_rule_would_hide_is_told() {
     let files = Files::new();

@@ -5,12 +5,16 @@ use std::fmt::Write as _;
 use presence_router_proto::v1::{
     PairCount, PlanPolicyResponse, PlannedPair, PlannedPairs, PlannedRoomRule, RuleChange,
 };
+use presence_router_server::policy::compare::NO_DIFFERENCE;
 use presence_router_server::policy::problem::{escaped, quoted};
 
 /// Most servers that are named of a kind.
 const MOST_SERVERS: usize = 5;
 
 pub(super) fn text(plan: &PlanPolicyResponse) -> String {
+    if changes_nothing(plan) {
+        return format!("{}\n", plan.differences);
+    }
     let mut text = String::new();
     // Writing to a string never fails.
     let _ = writeln!(text, "different: {}", plan.differences);
@@ -46,6 +50,19 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         let _ = writeln!(text, "room rule {}: {becomes}", quoted(name));
     }
     text
+}
+
+/// Whether the candidate says the same, and so nobody gains or loses anything.
+fn changes_nothing(plan: &PlanPolicyResponse) -> bool {
+    let nobody = |pairs: &Option<PlannedPairs>| {
+        pairs.as_ref().is_none_or(|pairs| pairs.pairs.unwrap_or_default() == PairCount::default())
+    };
+    plan.differences.starts_with(NO_DIFFERENCE)
+        && nobody(&plan.gained)
+        && nobody(&plan.lost)
+        && plan.rules.is_empty()
+        && plan.hides.is_empty()
+        && plan.room_rules.is_empty()
 }
 
 fn pair(PlannedPair { sender, recipient }: &PlannedPair) -> String {

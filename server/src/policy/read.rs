@@ -249,4 +249,12 @@ impl<'p> Reader<'p> {
         }
         &[]
     }
+
+    /// One text, or a list of at least one. `what` are its items.
+    pub(super) fn one_or_list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> &'n [Node<'a>] {
+        match &node.value {
+            Value::Text(_) => std::slice::from_ref(node),
+            _ => self.list(node, what),
+        }
+    }
 }

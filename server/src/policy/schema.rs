@@ -74,8 +74,7 @@ struct Policy {
     /// What is to hold. A policy whose tests fail is not loaded.
     tests: Option<Vec<Test>>,
     /// Server names that the switches call ours, in full.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
-    ours: Option<Vec<ServerName>>,
+    ours: Option<OneOrSeveral<ServerName>>,
     /// `false`: no presence from ours to ours.
     local: Option<bool>,
     /// `false`: no presence from all others to ours.
@@ -183,8 +182,7 @@ struct HideProduct {
     /// Recipients, who see less of it.
     to: Set,
     /// What they do not see.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
-    fields: Vec<Field>,
+    fields: OneOrSeveral<Field>,
     /// When they see all of it.
     unless: Option<Unless>,
 }
@@ -196,8 +194,7 @@ struct HideWithin {
     /// A glob over names of groups; `*` crosses `/`.
     within: Name,
     /// What they do not see.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
-    fields: Vec<Field>,
+    fields: OneOrSeveral<Field>,
     /// When they see all of it.
     unless: Option<Unless>,
 }
@@ -218,8 +215,7 @@ enum Field {
 #[schemars(deny_unknown_fields)]
 struct Unless {
     /// Presence values such as `online`, `unavailable`, `busy` and `offline`.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
-    presence: Vec<Name>,
+    presence: OneOrSeveral<Name>,
 }
 
 /// The members of a group.
@@ -295,6 +291,14 @@ struct Given {
 enum OneOrMany<T> {
     One(T),
     Many(#[schemars(length(min = 1))] Vec<T>),
+}
+
+/// One, or a list of at least one without repeats.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum OneOrSeveral<T> {
+    One(T),
+    Several(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<T>),
 }
 
 /// One, or a list.

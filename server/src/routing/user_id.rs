@@ -74,6 +74,10 @@ pub enum ServerNameError {
     #[error("an IPv6 address, and nothing else, stands in brackets, as in `[2001:db8::1]:8448`")]
     Ipv6,
 
+    /// What should be left out of an address of the web.
+    #[error("a server name has no scheme such as `https://`; leave it out")]
+    Scheme,
+
     /// What follows the host is not a port.
     #[error("its port is not 1 to 5 digits")]
     Port,
@@ -157,6 +161,9 @@ fn check_server_name(text: &str) -> Result<(), ServerNameError> {
     if text.len() > MAX_SERVER_NAME_BYTES {
         return Err(ServerNameError::Long(text.len()));
     }
+    if text.contains("://") {
+        return Err(ServerNameError::Scheme);
+    }
     let port = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(ServerNameError::Ipv6)?;
@@ -233,6 +240,7 @@ mod tests {
             ("b\u{fc}cher.example", "`\u{fc}` is not valid in a host name"),
             ("a\u{1b}b", "`\\u{1b}` is not valid in a host name"),
             ("a\\b", "`\\` is not valid in a host name"),
+            ("https://a.gov", "a server name has no scheme such as `https://`; leave it out"),
             ("a'b", "`'` is not valid in a host name"),
         ] {
             let said = ServerName::parse(text).unwrap_err().to_string();

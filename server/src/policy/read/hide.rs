@@ -40,7 +40,7 @@ impl Reader<'_> {
     }
 
     fn hidden(&mut self, node: &Node<'_>, fields: &mut Fields) {
-        for item in self.list(node, "fields") {
+        for item in self.one_or_list(node, "fields") {
             let Some(text) = self.text(item, "the name of a field") else { continue };
             let field = match text {
                 "currently_active" => &mut fields.currently_active,
@@ -76,12 +76,15 @@ impl Reader<'_> {
         let keys = self.fields(entries, UNLESS_KEYS, &[]);
         let Some(field) = keys.get("presence") else {
             if !keys.has_unknown() {
-                self.problem(node.place, "`unless` needs `presence`, a list of presence values");
+                self.problem(
+                    node.place,
+                    "`unless` needs `presence`, one presence value or a list of them",
+                );
             }
             return Box::default();
         };
         let mut values: Vec<Box<str>> = Vec::new();
-        for item in self.list(field.value, "presence values") {
+        for item in self.one_or_list(field.value, "presence values") {
             let Some(text) = self.name(item, "a presence value") else { continue };
             match values.binary_search_by(|value| (**value).cmp(text)) {
                 Ok(_) => {

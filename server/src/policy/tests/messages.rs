@@ -194,6 +194,18 @@ fn checks_sets() {
             r#"6: `"@\u001b[31m:under_score"` is not a user id: its server name is not valid: `_` is not valid in a host name: letters, digits, `-` and `.` are"#,
         ),
         (
+            "'@a:https://a.gov'",
+            "6: `@a:https://a.gov` is not a user id: its server name is not valid: a server name has no scheme such as `https://`; leave it out",
+        ),
+        (
+            "{ server: 'https://*.gov' }",
+            "16: `https://*.gov` matches no server: a server name has no scheme such as `https://`; leave it out",
+        ),
+        (
+            "{ server: 'https://a.gov' }",
+            "16: `https://a.gov` matches no server: a server name has no scheme such as `https://`; leave it out",
+        ),
+        (
             "'@*-bot:example.org'",
             "6: `@*-bot:example.org` is a pattern, not a user id: write it as `{ match: .. }`",
         ),
