@@ -35,7 +35,8 @@ pub mod verify;
 mod warn;
 mod yaml;
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -50,6 +51,9 @@ pub use yaml::MAX_BYTES;
 
 /// JSON Schema of a policy, for editors.
 pub const SCHEMA: &str = include_str!("../policies/policy.schema.json");
+
+/// Servers of each kind that a summary names.
+const MAX_SERVERS: usize = 10;
 
 /// Why a key of a later version is not valid.
 const LATER: &str = "not supported by this version";
@@ -166,7 +170,7 @@ impl Policy {
                 Ok(engine) => {
                     let (Resolved { plan, groups, rooms }, snapshot) =
                         (resolved, engine.snapshot());
-                    let warnings = warn::warnings(&document, &plan, &groups, &rooms);
+                    let warnings = warn::warnings(&document, &plan, &groups, &rooms, &snapshot);
                     let policy = Self { document, plan, groups, rooms, snapshot, warnings };
                     let Document { tests, room_tests, .. } = &policy.document;
                     trial::run(&policy, tests, room_tests, "", &mut problems);
@@ -211,17 +215,30 @@ impl Policy {
         }
     }
 
-    /// What is in the policy, in a line.
+    /// What is in the policy, in a line. Servers are part of it, so that a misspelt one
+    /// is noticed: those with the most listed users, and those without any.
     pub fn summary(&self) -> String {
-        let people = self.snapshot.people();
         let rules = self.document.rules.iter().filter(|rule| !rule.switch).count();
+        let mut servers: Vec<(&str, u32)> = self.snapshot.listed_by_server().collect();
+        servers.sort_unstable_by_key(|(name, users)| (Reverse(*users), *name));
         let mut summary = format!(
-            "valid: {}, {}, {} named on {}",
+            "valid: {}, {}, {} listed on {}",
             count(rules, "rule"),
             count(self.document.groups.len(), "group"),
-            count(people.count(), "user"),
-            count(people.servers().count(), "server"),
+            count(self.snapshot.listed_count(), "user"),
+            count(servers.len(), "server"),
         );
+        if !servers.is_empty() {
+            let all = servers.iter().map(|(name, users)| format!("{name} ({users})"));
+            summary.push_str(&format!(": {}", first_servers(all)));
+        }
+        let listed: HashSet<&str> = servers.iter().map(|(name, _)| *name).collect();
+        let is_empty = |name: &&str| !listed.contains(name);
+        let empty = self.snapshot.named_servers().filter(is_empty).map(str::to_owned);
+        let empty = first_servers(empty);
+        if !empty.is_empty() {
+            summary.push_str(&format!("; servers without listed users: {empty}"));
+        }
         let rooms = self.document.rooms.len();
         if rooms > 0 {
             summary.push_str(&format!("; {} about rooms", count(rooms, "rule")));
@@ -244,6 +261,15 @@ impl Files for NoFiles {
 /// YAML.
 pub fn named_files(text: &[u8]) -> BTreeSet<String> {
     read::named_files(text)
+}
+
+/// The first of some servers, with commas, and how many more there are.
+fn first_servers(all: impl Iterator<Item = String>) -> String {
+    let mut all: Vec<String> = all.collect();
+    let more = all.len().saturating_sub(MAX_SERVERS);
+    all.truncate(MAX_SERVERS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", all.join(", "))
 }
 
 /// A number of things.

@@ -26,6 +26,9 @@ pub struct Document {
     /// file, without repeats.
     pub ours: Vec<ServerName>,
 
+    /// Where they stand, if there are any.
+    pub ours_place: Place,
+
     /// Rules about rooms, in the order of the file: that of the events they add.
     pub rooms: Vec<RoomRule>,
 
@@ -194,15 +197,24 @@ pub struct Named {
 impl Document {
     /// Calls back for every set of the document, and every set in it.
     pub(super) fn each_part<'s>(&'s self, found: &mut impl FnMut(&'s SetExpr)) {
-        self.groups.iter().for_each(|group| group.members.each_part(found));
+        self.each_part_of(&mut |_, part| found(part));
+    }
+
+    /// The same, with the place of the group or rule that a set belongs to.
+    pub(super) fn each_part_of<'s>(&'s self, found: &mut impl FnMut(Place, &'s SetExpr)) {
+        for group in &self.groups {
+            group.members.each_part(&mut |part| found(group.place, part));
+        }
         for rule in &self.rules {
             if let Pairs::Product { from, to } = &rule.pairs {
-                from.each_part(found);
-                to.each_part(found);
+                from.each_part(&mut |part| found(rule.place, part));
+                to.each_part(&mut |part| found(rule.place, part));
             }
         }
-        for set in self.rooms.iter().flat_map(|rule| rule.when.sets()) {
-            set.each_part(found);
+        for rule in &self.rooms {
+            for set in rule.when.sets() {
+                set.each_part(&mut |part| found(rule.place, part));
+            }
         }
     }
 }

@@ -126,7 +126,8 @@ impl<'p> Reader<'p> {
         let rooms = fields.get("rooms").map_or_else(Vec::new, |field| self.rooms(field.value));
         let tests = fields.get("tests").map(|field| self.tests(field.value));
         let (tests, room_tests) = tests.unwrap_or_default();
-        Some(Document { groups: groups?, rules, ours, rooms, tests, room_tests })
+        let ours_place = fields.get("ours").map(|field| field.value.place).unwrap_or_default();
+        Some(Document { groups: groups?, rules, ours, ours_place, rooms, tests, room_tests })
     }
 
     fn tests_alone(&mut self, root: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {

@@ -59,6 +59,11 @@ impl Snapshot {
         })
     }
 
+    /// Servers that the plan names in full, sorted.
+    pub fn named_servers(&self) -> impl Iterator<Item = &str> {
+        self.named_servers.iter().map(|name| &**name)
+    }
+
     /// The members of a set.
     pub fn set(&self, id: SetId) -> Option<&Arc<Members>> {
         self.sets.get(at(id)?)
@@ -86,7 +91,7 @@ impl Snapshot {
     /// Servers that policy or directory name, by a user or in full, on which an
     /// open rule may let somebody in. Sorted.
     pub fn destinations(&self, open: &Open) -> Vec<&str> {
-        let in_full = self.named_servers.iter().map(|name| &**name);
+        let in_full = self.named_servers();
         let by_user = self.listed_by_server().map(|(name, _)| name);
         let mut names: Vec<&str> = in_full.chain(by_user).collect();
         names.retain(|name| open.reaches(name) != Some(false));
