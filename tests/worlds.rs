@@ -64,7 +64,7 @@ pub(crate) fn listed(policy: &str, members: &BTreeMap<&str, BTreeSet<String>>) -
 pub(crate) fn losing(policy: &str) -> impl Strategy<Value = String> + use<> {
     fn empty(value: &mut Value, kept: &mut impl FnMut() -> bool) {
         match value {
-            Value::Array(items) if items.iter().any(|item| is_user(item)) => {
+            Value::Array(items) if items.iter().any(is_user) => {
                 items.retain(|item| !is_user(item) || kept());
                 // A list of `all_of` may not be empty.
                 if items.is_empty() {

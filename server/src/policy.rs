@@ -205,7 +205,7 @@ impl Policy {
     pub fn test(&self, file: &str, text: &[u8]) -> Result<usize, Problems> {
         let mut problems = Vec::new();
         let (tests, rooms) = read::tests(text, &mut problems);
-        trial::check(&self.document, &tests, &rooms, &mut problems);
+        trial::check(&self.document, &self.groups, &tests, &rooms, &mut problems);
         if problems.is_empty() {
             trial::run(self, &tests, &rooms, " of the policy", &mut problems);
         }

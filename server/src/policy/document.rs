@@ -8,7 +8,7 @@ use presence_router_proto::glob::{Glob, UserGlob};
 
 use self::room::{RoomRule, RoomTest};
 use super::problem::Place;
-use crate::routing::plan::{Effect, Ids};
+use crate::routing::plan::{Effect, Hide, Ids};
 use crate::routing::relation::Side;
 use crate::routing::user_id::ServerName;
 
@@ -147,7 +147,7 @@ pub enum SetExpr {
     },
 }
 
-/// What one user's audience or interest is to hold.
+/// What the audience or interest of a user, or of every member of a set, is to hold.
 #[derive(Clone, Debug)]
 pub struct Test {
     /// Where the test begins.
@@ -156,17 +156,47 @@ pub struct Test {
     /// Members for groups of the directory, which are empty otherwise.
     pub given: Vec<Given>,
 
-    /// The side that `user` is on.
+    /// The side that the subject is on.
     pub side: Side,
 
-    /// The user asked about.
-    pub user: Named,
+    /// The users asked about: every member of a finite set.
+    pub subject: SetExpr,
+
+    /// Where the subject stands.
+    pub subject_place: Place,
 
     /// `reaches` or `sees`: counterparts.
     pub yes: Vec<Named>,
 
     /// `not`: users who are none.
     pub not: Vec<Named>,
+
+    /// `only`: all listed users who are counterparts.
+    pub only: Option<Only>,
+
+    /// `hides`: what is hidden on all pairs of the test.
+    pub hides: Option<TestHides>,
+}
+
+/// All listed counterparts of a test's subject.
+#[derive(Clone, Debug)]
+pub struct Only {
+    /// Where the list stands.
+    pub place: Place,
+
+    /// The users. None: nobody.
+    pub users: Vec<Named>,
+}
+
+/// What is hidden on every pair of a test, no less and no more.
+#[derive(Clone, Debug)]
+pub struct TestHides {
+    /// Where that stands.
+    pub place: Place,
+
+    /// They add up, as those of several rules do. Unlike a rule's, one may hide no
+    /// field.
+    pub hides: Vec<Hide>,
 }
 
 /// Members that a test gives to a group.
@@ -216,6 +246,23 @@ impl Document {
                 set.each_part(&mut |part| found(rule.place, part));
             }
         }
+    }
+}
+
+// === impl Test ===
+
+impl Test {
+    /// The users that the test names by their ids, the subject's included.
+    pub(super) fn users(&self) -> Vec<&Named> {
+        let mut users: Vec<&Named> = Vec::new();
+        self.subject.each_part(&mut |part| {
+            if let SetExpr::User(user) = part {
+                users.push(user);
+            }
+        });
+        users.extend(self.yes.iter().chain(&self.not));
+        users.extend(self.only.iter().flat_map(|only| &only.users));
+        users
     }
 }
 

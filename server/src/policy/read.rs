@@ -13,7 +13,7 @@ mod room_test;
 mod rule;
 mod scope;
 mod set;
-mod test;
+pub(super) mod test;
 
 use std::collections::{BTreeSet, HashMap};
 

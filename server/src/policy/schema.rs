@@ -234,7 +234,7 @@ struct Directory {
     directory: bool,
 }
 
-/// What somebody's audience or interest is to hold.
+/// What the audience or interest of a user, or of every member of a set, is to hold.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 enum Test {
@@ -247,34 +247,80 @@ enum Test {
 #[derive(JsonSchema)]
 #[schemars(
     deny_unknown_fields,
-    extend("anyOf" = [{ "required": ["reaches"] }, { "required": ["not"] }])
+    extend("anyOf" = [
+        { "required": ["reaches"] }, { "required": ["only"] }, { "required": ["not"] }
+    ]),
+    extend("not" = { "required": ["reaches", "only"] }),
+    extend("dependencies" = {
+        "hides": { "anyOf": [{ "required": ["reaches"] }, { "required": ["only"] }] }
+    })
 )]
 struct SenderTest {
     /// Members for groups of `directory: true`, in this test only.
     given: Option<Given>,
-    /// The sender.
-    sender: UserId,
+    /// The sender, or a set that lists some.
+    sender: Subject,
     /// Who must see the sender.
     reaches: Option<OneOrMany<UserId>>,
+    /// Who must see the sender, and no other listed user. `[]`: no listed user.
+    only: Option<OneOrAny<UserId>>,
     /// Who must not.
     not: Option<OneOrMany<UserId>>,
+    /// What is hidden from all who must see the sender, no less and no more.
+    hides: Option<TestHides>,
 }
 
 /// Whom a recipient is to see.
 #[derive(JsonSchema)]
 #[schemars(
     deny_unknown_fields,
-    extend("anyOf" = [{ "required": ["sees"] }, { "required": ["not"] }])
+    extend("anyOf" = [
+        { "required": ["sees"] }, { "required": ["only"] }, { "required": ["not"] }
+    ]),
+    extend("not" = { "required": ["sees", "only"] }),
+    extend("dependencies" = {
+        "hides": { "anyOf": [{ "required": ["sees"] }, { "required": ["only"] }] }
+    })
 )]
 struct RecipientTest {
     /// Members for groups of `directory: true`, in this test only.
     given: Option<Given>,
-    /// The recipient.
-    recipient: UserId,
+    /// The recipient, or a set that lists some.
+    recipient: Subject,
     /// Whom the recipient must see.
     sees: Option<OneOrMany<UserId>>,
+    /// Whom the recipient must see, and no other listed user. `[]`: no listed user.
+    only: Option<OneOrAny<UserId>>,
     /// Whom not.
     not: Option<OneOrMany<UserId>>,
+    /// What is hidden of all whom the recipient must see, no less and no more.
+    hides: Option<TestHides>,
+}
+
+/// Whom a test is about: a user, or every member of a set that lists its members.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Subject {
+    User(UserId),
+    Set(Set),
+}
+
+/// What is hidden. Several add up.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum TestHides {
+    One(HiddenFields),
+    Several(#[schemars(length(min = 1))] Vec<HiddenFields>),
+}
+
+/// Fields that are hidden.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct HiddenFields {
+    /// Which. `[]`: none.
+    fields: OneOrNone<Field>,
+    /// With which presence they are shown.
+    unless: Option<Unless>,
 }
 
 /// What the directory would hold.
@@ -299,6 +345,14 @@ enum OneOrMany<T> {
 enum OneOrSeveral<T> {
     One(T),
     Several(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<T>),
+}
+
+/// One, or a list without repeats.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum OneOrNone<T> {
+    One(T),
+    Some(#[schemars(extend("uniqueItems" = true))] Vec<T>),
 }
 
 /// One, or a list.

@@ -10,6 +10,7 @@ mod schema;
 
 mod scope;
 mod servers;
+mod trial_sets;
 mod trials;
 mod verify;
 mod warnings;

@@ -7,7 +7,7 @@
 //! pairs than the budget, a part of them is drawn by a seed, so that what was
 //! found can be found again.
 
-mod said;
+pub(super) mod said;
 
 use std::collections::BTreeSet;
 

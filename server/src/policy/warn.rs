@@ -119,6 +119,8 @@ fn unused(document: &Document) -> Vec<Problem> {
         }
     };
     document.each_part(&mut note);
+    // What a test is about is of use, too.
+    document.tests.iter().for_each(|test| test.subject.each_part(&mut note));
     let globs = document.rules.iter().filter_map(|rule| match &rule.pairs {
         Pairs::Within { groups, .. } => Some(groups),
         Pairs::Product { .. } => None,
@@ -130,7 +132,7 @@ fn unused(document: &Document) -> Vec<Problem> {
     unused
         .map(|group| {
             let name = quoted(&group.name);
-            let message = format!("group {name} is used by no rule and by no other group");
+            let message = format!("group {name} is used by no rule, no test and no other group");
             Problem::new(group.place, message)
         })
         .collect()

@@ -9,6 +9,7 @@ use crate::routing::plan::{Fields, Hide};
 
 const HIDE_KEYS: &[&str] = &["fields", "from", "to", "unless", "within"];
 const HIDE_KEYS_ELSEWHERE: &[(&str, &str)] = &[("mutual", LATER), ("subscriptions", LATER)];
+const TEST_HIDES_KEYS: &[&str] = &["fields", "unless"];
 const UNLESS_KEYS: &[&str] = &["presence"];
 const FIELDS: &[&str] = &["currently_active", "last_active_ts", "presence", "status_msg"];
 
@@ -37,6 +38,51 @@ impl Reader<'_> {
         let pairs =
             self.pairs_of(node.place, &keys, "hide", "either `from` and `to`, or `within`")?;
         Some((Hide { fields, unless }, pairs))
+    }
+
+    /// What a test says is hidden: a map, or a list of several. A list of fields may be
+    /// empty there.
+    pub(super) fn test_hides(&mut self, node: &Node<'_>) -> Vec<Hide> {
+        const VALID: &str = "`fields`, and `unless` or not";
+        let nodes = match &node.value {
+            Value::Map(_) => std::slice::from_ref(node),
+            Value::List(items) if !items.is_empty() => items,
+            _ => {
+                let message = format!(
+                    "expected a map with {VALID}, or a list of them, found {}",
+                    node.kind()
+                );
+                self.problem(node.place, message);
+                &[]
+            }
+        };
+        let mut hides = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let Value::Map(entries) = &node.value else {
+                let message = format!("expected a map with {VALID}, found {}", node.kind());
+                self.problem(node.place, message);
+                continue;
+            };
+            let keys = self.fields(entries, TEST_HIDES_KEYS, &[]);
+            let mut fields = Fields::default();
+            match keys.get("fields") {
+                Some(field) if matches!(&field.value.value, Value::List(items) if items.is_empty()) =>
+                    {}
+                Some(field) => self.hidden(field.value, &mut fields),
+                None if !keys.has_unknown() => {
+                    let valid = quoted_list(FIELDS.iter().copied());
+                    let message = format!(
+                        "`hides` needs `fields`, some of {valid}, or `[]` if nothing is hidden"
+                    );
+                    self.problem(node.place, message);
+                }
+                None => {}
+            }
+            let unless =
+                keys.get("unless").map_or_else(Box::default, |field| self.unless(field.value));
+            hides.push(Hide { fields, unless });
+        }
+        hides
     }
 
     fn hidden(&mut self, node: &Node<'_>, fields: &mut Fields) {

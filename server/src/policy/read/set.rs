@@ -25,7 +25,12 @@ const MAX_DEPTH: usize = 32;
 impl Reader<'_> {
     /// Reads a set; nobody stands in for one with problems.
     pub(super) fn set(&mut self, node: &Node<'_>) -> SetExpr {
-        self.set_at(node, 1).unwrap_or_else(SetExpr::nobody)
+        self.valid_set(node).unwrap_or_else(SetExpr::nobody)
+    }
+
+    /// Reads a set. `None`: nothing of it is valid.
+    pub(super) fn valid_set(&mut self, node: &Node<'_>) -> Option<SetExpr> {
+        self.set_at(node, 1)
     }
 
     /// Reads the members of a group. `None`: the directory fills it.

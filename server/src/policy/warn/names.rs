@@ -117,8 +117,7 @@ fn find_first<'d>(
 }
 
 fn users_of(test: &Test) -> impl Iterator<Item = (&str, Place)> {
-    let users = std::iter::once(&test.user).chain(&test.yes).chain(&test.not);
-    users.map(|user| (server_of(&user.id), user.place))
+    test.users().into_iter().map(|user| (server_of(&user.id), user.place))
 }
 
 fn server_of(user: &str) -> &str {
