@@ -91,7 +91,7 @@ proptest! {
     }
 }
 
-/// What is hidden on a pair, as a test says it.
+/// The hidden fields of a pair, as a test has them.
 fn test_hides(policy: &Policy, sender: &str, recipient: &str) -> Value {
     let hides = hides(&policy.document, sender, recipient).into_iter().map(|(fields, unless)| {
         let Fields { presence, status_msg, last_active_ts, currently_active } = fields;

@@ -401,7 +401,8 @@ async fn a_user_moves_back_before_anybody_looks() {
     follow([policy.clone(), policy], &["one.org".to_owned()], steps, 0).await;
 }
 
-/// A load that loses most users, and its repair, are told as any other change is.
+/// A load that loses most users sends the same as any other change, and so does its
+/// repair.
 #[tokio::test]
 async fn a_load_that_loses_most_users_resets_nobody() {
     let many: String = (0..10_003).map(|user| format!("'@u{user}:one.org', ")).collect();

@@ -110,7 +110,7 @@ pub(crate) const LOW: Thresholds =
 pub(crate) struct Numbered(pub(crate) BTreeSet<String>);
 
 impl Numbered {
-    /// A plan takes the place of another. Whether all users get new numbers.
+    /// Lets a plan take the place of another. True: all users get new numbers.
     pub(crate) fn replace(&mut self, before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
         self.0.extend(after.iter().cloned());
         let is_wasteful = self.0.len() > 2 * before.len().max(after.len());

@@ -19,7 +19,7 @@ use crate::{CANNOT_RUN, check, fail, printed, remote};
 pub(crate) fn explain(Explain { sender, recipient, subject, json }: &Explain) -> ExitCode {
     let [sender, recipient] = [sender, recipient].map(|user| match unescaped(user) {
         Some(user) => user,
-        // What is wrong with it is said like anything else that is no id.
+        // It is reported below, like any other text that is no id.
         None => user.into(),
     });
     match ask(&sender, &recipient, subject) {

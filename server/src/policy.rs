@@ -215,8 +215,8 @@ impl Policy {
         }
     }
 
-    /// What is in the policy, in a line. Servers are part of it, so that a misspelt one
-    /// is noticed: those with the most listed users, and those without any.
+    /// A summary of the policy, in a line. It names servers, so that a misspelt one is
+    /// noticed: those with the most listed users, and those without any.
     pub fn summary(&self) -> String {
         let rules = self.document.rules.iter().filter(|rule| !rule.switch).count();
         let mut servers: Vec<(&str, u32)> = self.snapshot.listed_by_server().collect();

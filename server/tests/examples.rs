@@ -38,7 +38,7 @@ async fn the_reference_shows_what_is_printed() {
     files.write("candidate.yaml", policies[1]);
     let mut serve = program(&["serve", "--listen-tcp", "127.0.0.1:0", "--policy", "policy.yaml"]);
     let daemon = Daemon::spawn(serve.current_dir(files.dir())).await;
-    // What `check` prints is shown before, and of the same policy.
+    // The output of `check` is shown before that, for the same policy.
     let examples = [fences(before, "console"), fences(section, "console")].concat();
     assert_eq!(examples.len(), 8, "those that are there");
     for example in examples {

@@ -51,7 +51,7 @@ async fn both_languages_say_the_same() {
     );
 }
 
-/// However many arrows there are, those to users whom nobody lists are drawn.
+/// Arrows to unlisted users are drawn, however many arrows there are.
 #[tokio::test]
 async fn open_arrows_are_never_left_out() {
     let files = Files::new();

@@ -52,7 +52,7 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
     text
 }
 
-/// Whether the candidate says the same, and so nobody gains or loses anything.
+/// True if the candidate says the same, so that nobody gains or loses anything.
 fn changes_nothing(plan: &PlanPolicyResponse) -> bool {
     let nobody = |pairs: &Option<PlannedPairs>| {
         pairs.as_ref().is_none_or(|pairs| pairs.pairs.unwrap_or_default() == PairCount::default())

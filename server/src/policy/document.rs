@@ -26,7 +26,7 @@ pub struct Document {
     /// file, without repeats.
     pub ours: Vec<ServerName>,
 
-    /// Where they stand, if there are any.
+    /// The place of `ours`, if the policy has it.
     pub ours_place: Place,
 
     /// Rules about rooms, in the order of the file: that of the events they add.
@@ -147,7 +147,7 @@ pub enum SetExpr {
     },
 }
 
-/// What the audience or interest of a user, or of every member of a set, is to hold.
+/// A claim about the audience or interest of a user, or of every member of a set.
 #[derive(Clone, Debug)]
 pub struct Test {
     /// Where the test begins.
@@ -162,7 +162,7 @@ pub struct Test {
     /// The users asked about: every member of a finite set.
     pub subject: SetExpr,
 
-    /// Where the subject stands.
+    /// The place of the subject.
     pub subject_place: Place,
 
     /// `reaches` or `sees`: counterparts.
@@ -181,17 +181,17 @@ pub struct Test {
 /// All listed counterparts of a test's subject.
 #[derive(Clone, Debug)]
 pub struct Only {
-    /// Where the list stands.
+    /// The place of the list.
     pub place: Place,
 
     /// The users. None: nobody.
     pub users: Vec<Named>,
 }
 
-/// What is hidden on every pair of a test, no less and no more.
+/// The fields that are hidden on every pair of a test, no less and no more.
 #[derive(Clone, Debug)]
 pub struct TestHides {
-    /// Where that stands.
+    /// The place of the value.
     pub place: Place,
 
     /// They add up, as those of several rules do. Unlike a rule's, one may hide no

@@ -44,8 +44,8 @@ pub struct Arrow {
     pub pairs: Option<Count>,
 }
 
-/// What an arrow begins or ends at. Two are one if all of their words are, whatever of
-/// that is drawn.
+/// A set that an arrow begins or ends at. Two sets are one if all of their words are the
+/// same, even where the picture cuts the words short.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Group(String),
@@ -106,7 +106,7 @@ impl Picture {
             .filter(|(arrow, _)| arrow.pairs != Some(Count::default()))
             .partition(|(arrow, is_open)| arrow.pairs.map_or(*is_open, |pairs| pairs.open));
         for list in [&mut open, &mut arrows] {
-            // What is too much to tell is most likely a lot.
+            // An arrow that is too much to count most likely has many pairs.
             list.sort_by_key(|(arrow, _)| {
                 Reverse(arrow.pairs.map_or(u64::MAX, |pairs| pairs.named))
             });
@@ -134,7 +134,8 @@ impl End {
     }
 }
 
-/// How many pairs of some products, each counted once, no denying product holds.
+/// The number of pairs of some products that no denying product holds, each counted
+/// once.
 fn visible(products: &[Product], denies: &[Product], steps: &mut u64) -> Option<Count> {
     let none = Difference::default();
     let mut all = Count::default();

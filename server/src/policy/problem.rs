@@ -184,7 +184,7 @@ pub fn unescaped(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whether a character shows as itself: no control character, line break, direction
+/// True if a character shows as itself: no control character, line break, direction
 /// mark and the like.
 pub(super) fn is_printable(c: char) -> bool {
     // An accent shows by itself only at the beginning of a text.

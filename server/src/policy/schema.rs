@@ -234,7 +234,7 @@ struct Directory {
     directory: bool,
 }
 
-/// What the audience or interest of a user, or of every member of a set, is to hold.
+/// A claim about the audience or interest of a user, or of every member of a set.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 enum Test {
@@ -262,11 +262,11 @@ struct SenderTest {
     sender: Subject,
     /// Who must see the sender.
     reaches: Option<OneOrMany<UserId>>,
-    /// Who must see the sender, and no other listed user. `[]`: no listed user.
+    /// The listed users who must see the sender; no other may. `[]`: none may.
     only: Option<OneOrAny<UserId>>,
     /// Who must not.
     not: Option<OneOrMany<UserId>>,
-    /// What is hidden from all who must see the sender, no less and no more.
+    /// The fields that are hidden from all who must see the sender, no less and no more.
     hides: Option<TestHides>,
 }
 
@@ -289,15 +289,15 @@ struct RecipientTest {
     recipient: Subject,
     /// Whom the recipient must see.
     sees: Option<OneOrMany<UserId>>,
-    /// Whom the recipient must see, and no other listed user. `[]`: no listed user.
+    /// The listed users whom the recipient must see, and no other. `[]`: none.
     only: Option<OneOrAny<UserId>>,
     /// Whom not.
     not: Option<OneOrMany<UserId>>,
-    /// What is hidden of all whom the recipient must see, no less and no more.
+    /// The fields that are hidden of all whom the recipient must see, no less and no more.
     hides: Option<TestHides>,
 }
 
-/// Whom a test is about: a user, or every member of a set that lists its members.
+/// The subject of a test: a user, or every member of a set that lists its members.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 enum Subject {
@@ -305,7 +305,7 @@ enum Subject {
     Set(Set),
 }
 
-/// What is hidden. Several add up.
+/// The fields that are hidden. Several maps add up.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 enum TestHides {

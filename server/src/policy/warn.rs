@@ -119,7 +119,7 @@ fn unused(document: &Document) -> Vec<Problem> {
         }
     };
     document.each_part(&mut note);
-    // What a test is about is of use, too.
+    // The subject of a test counts as a use, too.
     document.tests.iter().for_each(|test| test.subject.each_part(&mut note));
     let globs = document.rules.iter().filter_map(|rule| match &rule.pairs {
         Pairs::Within { groups, .. } => Some(groups),

@@ -86,7 +86,7 @@ impl Members {
         self.open = std::mem::take(&mut self.open).and_not(other.open.clone());
     }
 
-    /// Forgets all users with numbers but these. What the open rule says stays.
+    /// Forgets all users with numbers but these. The open rule stays as it is.
     pub(super) fn keep_numbered(&mut self, users: &RoaringBitmap) {
         self.named &= users;
         self.covered &= users;

@@ -45,7 +45,7 @@ impl Snapshot {
         numbers.filter(|(_, lists)| **lists > 0).map(|(number, _)| number).collect()
     }
 
-    /// How many users policy or directory list now.
+    /// The number of users whom policy or directory list now.
     pub fn listed_count(&self) -> usize {
         self.listed_by_server().map(|(_, users)| usize::try_from(users).unwrap_or(usize::MAX)).sum()
     }

@@ -74,7 +74,7 @@ pub enum ServerNameError {
     #[error("an IPv6 address, and nothing else, stands in brackets, as in `[2001:db8::1]:8448`")]
     Ipv6,
 
-    /// What should be left out of an address of the web.
+    /// A scheme, as in the address of a web page.
     #[error("a server name has no scheme such as `https://`; leave it out")]
     Scheme,
 

@@ -40,8 +40,8 @@ impl Reader<'_> {
         Some((Hide { fields, unless }, pairs))
     }
 
-    /// What a test says is hidden: a map, or a list of several. A list of fields may be
-    /// empty there.
+    /// Reads the value of a test's `hides`: a map, or a list of several. A list of fields
+    /// may be empty there.
     pub(super) fn test_hides(&mut self, node: &Node<'_>) -> Vec<Hide> {
         const VALID: &str = "`fields`, and `unless` or not";
         let nodes = match &node.value {

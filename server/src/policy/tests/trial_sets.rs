@@ -52,7 +52,7 @@ fn tests_of_sets_pass_if_they_hold_for_every_member() {
         "{ sender: '@pat:two.org', only: [] }",
         "{ sender: '@eve:evil.org', only: [], not: '@pat:two.org' }",
         "{ given: { groups: { sales: '@sue:one.org' } }, sender: '@joe:one.org', only: ['@ann:one.org', '@sue:one.org', '@pat:two.org'] }",
-        // What is hidden, fields of several rules together.
+        // Hidden fields, those of several rules together.
         "{ sender: '@ann:one.org', reaches: '@joe:one.org', hides: { fields: [] } }",
         "{ sender: '@ann:one.org', reaches: ['@pat:two.org', '@x:two.org:8448'], hides: { fields: status_msg, unless: { presence: [online, busy] } } }",
         "{ sender: '@joe:one.org', reaches: '@pat:two.org', hides: { fields: [last_active_ts, status_msg], unless: { presence: busy } } }",
@@ -145,7 +145,7 @@ fn an_open_set_is_no_subject() {
         let want = format!("policy.yaml:20:{column}: {}", open(key));
         assert_eq!(failures(test), want, "{test}");
     }
-    // Told along with other problems, in a file apart too.
+    // It is reported along with other problems, in a file apart too.
     let policy =
         Policy::parse("policy.yaml", with("{ sender: '@a:b', not: '@b:b' }").as_bytes()).unwrap();
     let text = "tests: [{ sender: everyone, not: '@a:b' }, { sender: { group: partner }, not: '@a:b' }, { recipient: { group: staff }, sees: '@x:y' }]";

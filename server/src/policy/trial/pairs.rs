@@ -1,5 +1,5 @@
-//! Runs tests of who sees whom, and of what is hidden. A failure is told once for
-//! each user that a test names, by the first member of the subject that it is about.
+//! Runs tests of who sees whom, and of what is hidden. Each user that a test names has
+//! one failure at most, which names the first member of the subject that it is about.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ const MAX_PAIRS: usize = 1_000_000;
 pub(super) struct PairTests<'p> {
     policy: &'p Policy,
     snapshot: &'p Snapshot,
-    /// Whether tests give a user to a group of the directory, by its index.
+    /// True if tests give a user to a group of the directory, which has this index.
     given: &'p dyn Fn(usize, &str) -> bool,
     /// Follows the number of a line.
     whose: &'p str,
@@ -33,14 +33,15 @@ pub(super) struct PairTests<'p> {
     listed: OnceCell<RoaringBitmap>,
 }
 
-/// What of a test does not hold, for each user that it names.
+/// The failures of a test, for each user that it names.
 struct Results<'t, 'u> {
     test: &'t Test,
-    /// Those of `reaches` or `sees`, `only` and `not`, and whether each pair is wanted.
+    /// The users of `reaches` or `sees`, `only` and `not`. True: the pair must be visible.
     pairs: Vec<(&'t Named, bool, Failing<'u, ()>)>,
     /// For `only`: another listed user, by number, and how many more there are.
     only: Failing<'u, (u32, u64)>,
-    /// For `hides`, those of `reaches` or `sees` and `only`: what is hidden.
+    /// For `hides`, the users of `reaches` or `sees` and `only`, with the fields that are
+    /// hidden.
     hides: Vec<(&'t Named, Failing<'u, String>)>,
 }
 
@@ -51,7 +52,7 @@ struct Failing<'u, T> {
     others: usize,
 }
 
-/// What is hidden, field by field: the presence values with which it is shown.
+/// The hidden fields, each with the presence values with which it is shown.
 type Hidden<'h> = BTreeMap<&'static str, BTreeSet<&'h str>>;
 
 // === impl PairTests ===
@@ -94,14 +95,14 @@ impl<'p> PairTests<'p> {
             // Listed users of one class have the same answer, others each their own.
             let alike = if class.is_some() { users.len() } else { 1 };
             for users in users.chunks(alike) {
-                self.check(users, &mut results);
+                self.check_alike(users, &mut results);
             }
         }
-        self.report(&results, problems);
+        self.report_failures(&results, problems);
     }
 
     /// Checks everything for users who have one answer.
-    fn check<'u>(&self, users: &[&'u str], results: &mut Results<'_, 'u>) {
+    fn check_alike<'u>(&self, users: &[&'u str], results: &mut Results<'_, 'u>) {
         let Some(first) = users.first() else { return };
         let test = results.test;
         let answer = Answer::new(self.snapshot, first, test.side);
@@ -117,12 +118,12 @@ impl<'p> PairTests<'p> {
             }
         }
         if let Some(hides) = &test.hides {
-            let wanted = hidden(hides.hides.iter());
+            let wanted = effective_hides(hides.hides.iter());
             for (other, failing) in &mut results.hides {
-                let is = hidden(answer.hides_of(&other.id));
+                let is = effective_hides(answer.hides_of(&other.id));
                 if answer.sees(&other.id) && is != wanted {
                     for user in users.iter().filter(|user| **user != other.id) {
-                        failing.add(user, || words(&is));
+                        failing.add(user, || describe_hidden(&is));
                     }
                 }
             }
@@ -144,7 +145,7 @@ impl<'p> PairTests<'p> {
         }
     }
 
-    fn report(&self, results: &Results<'_, '_>, problems: &mut Vec<Problem>) {
+    fn report_failures(&self, results: &Results<'_, '_>, problems: &mut Vec<Problem>) {
         let test = results.test;
         let subject = |first: &str, others: usize| match others {
             0 => quoted(first),
@@ -177,7 +178,7 @@ impl<'p> PairTests<'p> {
                 continue;
             };
             let [sender, recipient] = pair(test.side, first, &other.id);
-            let wanted = words(&hidden(hides.hides.iter()));
+            let wanted = describe_hidden(&effective_hides(hides.hides.iter()));
             let also = match failing.others {
                 0 => String::new(),
                 others => format!(" (and {others} more of `{}`)", side_key(test.side)),
@@ -251,7 +252,7 @@ fn pair<'u>(side: Side, user: &'u str, other: &'u str) -> [&'u str; 2] {
     }
 }
 
-/// Whether one or several see or reach others.
+/// The verb of a pair's state, for one subject or several.
 fn verb(side: Side, does: bool, are_several: bool) -> &'static str {
     match (side, does, are_several) {
         (Side::Sender, true, false) => "reaches",
@@ -267,7 +268,7 @@ fn verb(side: Side, does: bool, are_several: bool) -> &'static str {
 
 /// Several hides add up: a field is shown only with a presence with which none of them
 /// hides it.
-fn hidden<'h>(hides: impl Iterator<Item = &'h Hide>) -> Hidden<'h> {
+fn effective_hides<'h>(hides: impl Iterator<Item = &'h Hide>) -> Hidden<'h> {
     let mut hidden = Hidden::new();
     for Hide { fields, unless } in hides {
         let Fields { presence, status_msg, last_active_ts, currently_active } = *fields;
@@ -289,7 +290,7 @@ fn hidden<'h>(hides: impl Iterator<Item = &'h Hide>) -> Hidden<'h> {
 }
 
 /// Fields, each with what it is shown with.
-fn words(hidden: &Hidden<'_>) -> String {
+fn describe_hidden(hidden: &Hidden<'_>) -> String {
     let fields = hidden.iter().map(|(field, shown)| {
         let values: Vec<String> = shown.iter().map(|value| quoted(value)).collect();
         match values.as_slice() {

@@ -33,8 +33,8 @@ impl<'d> OpenGroups<'d> {
         open
     }
 
-    /// Whether a set may hold unlisted users. A group of the directory lists its
-    /// members, too.
+    /// True if a set may hold unlisted users. A group of the directory lists its members,
+    /// too.
     pub(super) fn is_open(&self, set: &SetExpr) -> bool {
         match set {
             SetExpr::Everyone | SetExpr::Server(_) | SetExpr::Match(_) => true,

@@ -103,7 +103,7 @@ impl<'s> Answer<'s> {
         Self { snapshot, counterparts, hides }
     }
 
-    /// Whether another user is a counterpart.
+    /// True if another user is a counterpart.
     pub(in crate::policy) fn sees(&self, other: &str) -> bool {
         let who = UserId::parse(other).map(|other| self.snapshot.people().who(other));
         who.is_ok_and(|who| self.counterparts.contains(who))
@@ -114,7 +114,7 @@ impl<'s> Answer<'s> {
         self.counterparts.named()
     }
 
-    /// What is hidden on the pair with another user.
+    /// The hides of the pair with another user.
     pub(in crate::policy) fn hides_of(&self, other: &str) -> impl Iterator<Item = &'s Hide> {
         let who = UserId::parse(other).ok().map(|other| self.snapshot.people().who(other));
         let hides = self.hides.iter();

@@ -13,7 +13,7 @@ use crate::routing::user_id::UserId;
 /// Pairs of a name and one of `ours` that are compared in all.
 const MAX_COMPARISONS: usize = 1_000_000;
 
-/// Where a name stands first.
+/// The first place of a name.
 struct Found<'d> {
     place: Place,
     /// The members file that it stands in, and a user there.
@@ -27,7 +27,7 @@ pub(super) fn warnings(document: &Document, snapshot: &Snapshot) -> [Vec<Problem
     let capitals: BTreeSet<&str> = names.iter().copied().filter(has_capitals).collect();
     let near = near_ours(document, &names);
     if capitals.is_empty() && near.is_empty() {
-        // Nobody has to look through ten million users for it.
+        // It may spare a walk over ten million users.
         return Default::default();
     }
     let found = find_first(document, |name| near.contains_key(name) || capitals.contains(name));
@@ -62,7 +62,7 @@ fn names<'d>(document: &'d Document, snapshot: &'d Snapshot) -> BTreeSet<&'d str
     names
 }
 
-/// Those of some names that are nearly one of `ours`, each with that one.
+/// The names that are nearly one of `ours`, each with that one.
 fn near_ours<'d>(document: &'d Document, names: &BTreeSet<&'d str>) -> BTreeMap<&'d str, &'d str> {
     let ours: Vec<&str> = document.ours.iter().map(|name| name.as_str()).collect();
     let mut comparisons_left = MAX_COMPARISONS;
@@ -85,7 +85,7 @@ fn near_ours<'d>(document: &'d Document, names: &BTreeSet<&'d str>) -> BTreeMap<
     near
 }
 
-/// Where names stand first that are wanted.
+/// Finds the first place of each name that is wanted.
 fn find_first<'d>(
     document: &'d Document,
     is_wanted: impl Fn(&str) -> bool,
@@ -124,9 +124,9 @@ fn server_of(user: &str) -> &str {
     UserId::parse(user).map_or("", UserId::server)
 }
 
-/// Whether a server name is probably a slip of the fingers for another one: at most two
-/// letters are added, left out, changed or swapped, and not so that other servers of one
-/// operator differ by that.
+/// True if a server name is probably a slip of the fingers for another one: at most two
+/// letters are added, left out, changed or swapped, and servers of one operator do not
+/// usually differ by that.
 ///
 /// Compared label by label, since two names of one domain have most letters in common.
 /// A short label may be another word with every letter: in one of fewer than five letters
@@ -176,7 +176,7 @@ fn is_near(name: &str, other: &str) -> bool {
     edits <= 2
 }
 
-/// Whether the letters are the same, in another order.
+/// True if the letters are the same, in another order.
 fn is_swapped(one: &str, two: &str) -> bool {
     let [one, two] = [one, two].map(|label| {
         let mut letters: Vec<u8> = label.bytes().collect();

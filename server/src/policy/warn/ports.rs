@@ -27,7 +27,7 @@ const MAX_NAMES: usize = 3;
 /// Ports that stand for all: the usual one, the shortest and the longest.
 const PORTS: [&str; 3] = ["8448", "1", "65535"];
 
-/// How much a set holds of the users of a server.
+/// The share of a server's users that a set holds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Share {
     Nobody,
@@ -55,7 +55,7 @@ enum Node<'d> {
 #[derive(Default)]
 struct Servers<'d> {
     names: HashSet<&'d str>,
-    /// What stands before `:*`.
+    /// Hosts whose every port is in, written `host:*`.
     with_any_port: HashSet<&'d str>,
     others: Vec<&'d Glob>,
 }
@@ -67,7 +67,7 @@ struct Looker<'d> {
     steps: Cell<usize>,
 }
 
-/// What a rule does to those whom its sets hold.
+/// The effect of a rule on those whom its sets hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Takes,
@@ -79,7 +79,7 @@ enum Meaning {
 type Names<'d> = BTreeMap<&'d str, String>;
 
 /// A warning for each rule that names servers without a port, where that makes more
-/// visible. Those of `ours` are left out: another port of them is on our own hosts.
+/// visible. The names of `ours` are left out: another port of them is on our own hosts.
 pub(super) fn warnings(document: &Document) -> Vec<Problem> {
     let looker = Looker::new(document);
     let allows = document.rules.iter().filter(|rule| rule.effect == Effect::Allow);
@@ -106,10 +106,10 @@ pub(super) fn warnings(document: &Document) -> Vec<Problem> {
         };
         let mut names = Names::new();
         for side in [Side::Sender, Side::Recipient] {
-            // What no rule allows needs no rule that takes it away.
+            // A server that no rule allows needs no rule that denies it.
             let matters = |server: &str| meaning == Meaning::Lets || is_allowed(side, server);
             for set in looker.sides(rule, side) {
-                names.extend(looker.names(set, meaning, matters));
+                names.extend(looker.names_with_gaps(set, meaning, matters));
             }
         }
         let what = match rule.switch {
@@ -122,7 +122,8 @@ pub(super) fn warnings(document: &Document) -> Vec<Problem> {
         let RoomEffect::Deny(_) = &rule.effect else { continue };
         // Requesters are users of the homeserver that asks.
         let sets = rule.when.invites.iter();
-        let names = sets.flat_map(|set| looker.names(set, Meaning::Takes, |_| true)).collect();
+        let names =
+            sets.flat_map(|set| looker.names_with_gaps(set, Meaning::Takes, |_| true)).collect();
         let what = format!("rule {} about rooms denies", quoted(&rule.name));
         warnings.extend(warning(rule.place, &what, &names));
     }
@@ -176,13 +177,13 @@ impl<'d> Looker<'d> {
     }
 
     /// The servers that a set names without a port, where that makes more visible.
-    fn names(
+    fn names_with_gaps(
         &self,
         set: &'d SetExpr,
         meaning: Meaning,
         matters: impl Fn(&str) -> bool,
     ) -> Names<'d> {
-        let mut names = self.literals(set);
+        let mut names = self.names_without_port(set);
         if names.is_empty() {
             return names;
         }
@@ -204,7 +205,7 @@ impl<'d> Looker<'d> {
     }
 
     /// All servers that a set and its groups name without a port.
-    fn literals(&self, set: &'d SetExpr) -> Names<'d> {
+    fn names_without_port(&self, set: &'d SetExpr) -> Names<'d> {
         let mut names = Names::new();
         let mut met: HashSet<&str> = HashSet::new();
         // A chain of groups may be as long as there are groups.
@@ -233,13 +234,13 @@ impl<'d> Looker<'d> {
         names
     }
 
-    /// How much a set holds of a server.
+    /// The share of a server's users that a set holds.
     fn share(&self, set: &Node<'d>, server: &str) -> Share {
         self.share_at(set, server, 0)
     }
 
     fn share_at(&self, set: &Node<'d>, server: &str, depth: usize) -> Share {
-        // What cannot be known is alike for every server.
+        // An unknown share is the same for every server, so it causes no warning.
         let Some(left) = self.steps.get().checked_sub(1).filter(|_| depth < MAX_DEPTH) else {
             return Share::Some;
         };

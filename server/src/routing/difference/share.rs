@@ -52,7 +52,7 @@ impl Pairs {
         self.recipients.keep_numbered(users);
     }
 
-    /// Whether no pair is left.
+    /// True if no pair is left.
     pub fn is_empty(&self) -> bool {
         self.senders.is_empty() || self.recipients.is_empty()
     }
