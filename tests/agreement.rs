@@ -3,10 +3,12 @@
 //!
 //! `PRESENCE_ROUTER_CASES` says how many worlds; `tests/run --long` sets it.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use presence_router_client::InProcess;
 use presence_router_server::policy::Policy;
+use presence_router_server::routing::plan::Fields;
 use presence_router_server::routing::user_id::UserId;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -15,8 +17,8 @@ use tokio::runtime::Runtime;
 
 use crate::harness::sets::Sets;
 use crate::harness::{Daemon, Stream, ways};
-use crate::oracle::visible;
-use crate::worlds::{callers, everybody, policies};
+use crate::oracle::{hides, visible};
+use crate::worlds::{callers, everybody, listed, policies};
 
 pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
@@ -85,6 +87,93 @@ proptest! {
                 || message.contains("denied by rule")
                 || message.contains("own presence");
             prop_assert_eq!(!is, is_not, "{}", message);
+        }
+    }
+}
+
+/// The hidden fields of a pair, as a test has them.
+fn test_hides(policy: &Policy, sender: &str, recipient: &str) -> Value {
+    let hides = hides(&policy.document, sender, recipient).into_iter().map(|(fields, unless)| {
+        let Fields { presence, status_msg, last_active_ts, currently_active } = fields;
+        let names = [
+            ("presence", presence),
+            ("status_msg", status_msg),
+            ("last_active_ts", last_active_ts),
+            ("currently_active", currently_active),
+        ];
+        let names: Vec<_> = names.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+        match unless.is_empty() {
+            true => json!({ "fields": names }),
+            false => json!({ "fields": names, "unless": { "presence": unless } }),
+        }
+    });
+    match hides.collect::<Vec<_>>().as_slice() {
+        [] => json!({ "fields": [] }),
+        hides => json!(hides),
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(100))]
+
+    /// Tests about all listed users, about what is hidden, and about a set.
+    #[test]
+    fn the_policys_own_tests_of_more_agree(
+        text in policies(),
+        (user, other) in (select(everybody()), select(everybody())),
+    ) {
+        let policy = parse(&text);
+        let listed = listed(&text, &BTreeMap::new());
+        let nobody = "@nobody:nowhere.example";
+        let run = |test: Value| {
+            policy.test("tests.yaml", json!({ "tests": [test] }).to_string().as_bytes())
+        };
+        for (side, verb) in [("sender", "reaches"), ("recipient", "sees")] {
+            let pair = |user: &str, other: &str| match side {
+                "sender" => [user.to_owned(), other.to_owned()],
+                _ => [other.to_owned(), user.to_owned()],
+            };
+            let seen = |user: &str, other: &str| {
+                let [sender, recipient] = pair(user, other);
+                visible(&policy.document, &sender, &recipient)
+            };
+            let others: Vec<&String> = listed.iter().filter(|other| seen(&user, other)).collect();
+            prop_assert_eq!(run(json!({ side: user, "only": others })), Ok(1));
+            if let [_, rest @ ..] = others.as_slice() {
+                let problems = run(json!({ side: user, "only": rest })).unwrap_err().list;
+                prop_assert_eq!(problems.len(), 1, "{:?}", problems);
+                prop_assert!(problems[0].message.contains(", who is not in `only`: allowed by"));
+            }
+            let mut more: Vec<&str> = others.iter().map(|other| other.as_str()).collect();
+            more.push(nobody);
+            prop_assert_eq!(run(json!({ side: user, "only": more })).is_ok(), seen(&user, nobody));
+
+            for other in everybody().iter().filter(|other| seen(&user, other)) {
+                let [sender, recipient] = pair(&user, other);
+                let hides = test_hides(&policy, &sender, &recipient);
+                let test = |hides: Value| run(json!({ side: user, verb: other, "hides": hides }));
+                prop_assert_eq!(test(hides), Ok(1));
+                let odd = json!({ "fields": "presence", "unless": { "presence": "odd" } });
+                let problems = test(odd).unwrap_err().list;
+                prop_assert_eq!(problems.len(), 1, "{:?}", problems);
+            }
+
+            let both = [&user, &other];
+            let all = everybody();
+            let (yes, no): (Vec<&String>, Vec<&String>) =
+                all.iter().partition(|third| both.iter().all(|one| one == third || seen(one, third)));
+            let no = no.into_iter().filter(|third| both.iter().all(|one| !seen(one, third)));
+            let no: Vec<&String> = no.collect();
+            for (verb, list) in [(verb, &yes), ("not", &no)] {
+                if !list.is_empty() {
+                    prop_assert_eq!(run(json!({ side: both, verb: list })), Ok(1));
+                }
+            }
+            let wrong: Vec<&String> = all.iter().filter(|third| !yes.contains(third)).collect();
+            if !wrong.is_empty() {
+                let problems = run(json!({ side: both, verb: wrong })).unwrap_err().list;
+                prop_assert_eq!(problems.len(), wrong.len());
+            }
         }
     }
 }

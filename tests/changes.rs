@@ -23,7 +23,9 @@ use crate::agreement::{RUNTIME, cases};
 use crate::harness::memory::{Heard, Memory};
 use crate::harness::{Daemon, Stream, states, ways};
 use crate::oracle::seen;
-use crate::worlds::{DIRECTORY, callers, everybody, filled, policies};
+use crate::worlds::{
+    DIRECTORY, LOW, Numbered, callers, everybody, filled, listed, losing, policies,
+};
 
 type Members = BTreeMap<&'static str, BTreeSet<String>>;
 
@@ -57,6 +59,14 @@ fn moving() -> impl Strategy<Value = String> {
         }
         policy.to_string()
     })
+}
+
+/// A policy to begin with and another to change to: one of its own, or the first one
+/// after an accident that loses most users.
+fn two() -> impl Strategy<Value = [String; 2]> {
+    let accident = moving()
+        .prop_flat_map(|policy| losing(&policy).prop_map(move |other| [policy.clone(), other]));
+    prop_oneof![2 => [moving(), moving()], 1 => accident]
 }
 
 /// What happens between two looks of a client.
@@ -163,7 +173,9 @@ async fn follow(
     budget: u64,
 ) {
     let daemon = Daemon::serving(&policy).await;
+    daemon.live.set_thresholds(LOW);
     let mut members: Members = DIRECTORY.map(|name| (name, BTreeSet::new())).into();
+    let mut numbered = Numbered(listed(&policy, &members));
     let mut memory = Memory::open(daemon.client(), server_names, budget, everybody()).await;
     memory.ask(&daemon.revision()).await;
     compare(&memory, &document(&policy, &members), server_names);
@@ -174,14 +186,19 @@ async fn follow(
         let old = document(&policy, &members);
         // In force at some time since the last look.
         let mut documents = vec![old.clone()];
+        let mut numbers_anew = false;
         match &step {
             Step::Edits(revisions) => {
+                let joined = revisions.iter().flatten().filter(|(.., joins)| *joins);
+                numbered.0.extend(joined.map(|(_, user, _)| user.clone()));
                 let after = apply(&daemon, revisions, &mut members);
                 documents.extend(after.iter().map(|members| document(&policy, members)));
             }
             Step::Reload if policy == other => continue,
             Step::Reload => {
+                let before = listed(&policy, &members);
                 std::mem::swap(&mut policy, &mut other);
+                numbers_anew = numbered.replace(&before, &listed(&policy, &members));
                 daemon.reload(&policy).unwrap();
             }
         }
@@ -191,8 +208,13 @@ async fn follow(
         // Where a rule is open on both sides, or where pairs came and went between two
         // looks, it may be more.
         let exact = matches!(step, Step::Edits(revisions) if revisions.len() == 1);
-        rust.hear(&revision, [&shown, &hidden], exact).await;
+        if numbers_anew {
+            rust.hear_reset(&revision).await;
+        } else {
+            rust.hear(&revision, [&shown, &hidden], exact).await;
+        }
         match memory.hear(&revision).await {
+            Heard::Changed(_) if numbers_anew => panic!("users have other numbers"),
             Heard::Changed([gained, lost]) if exact => {
                 assert_eq!((gained, lost), (shown, hidden));
             }
@@ -200,7 +222,9 @@ async fn follow(
                 assert!(gained.is_superset(&shown));
                 assert!(lost.is_superset(&hidden));
             }
-            Heard::Reset => assert_ne!(budget, 0, "so few users are not too much to tell"),
+            Heard::Reset => {
+                assert!(numbers_anew || budget != 0, "so few users are not too much to tell");
+            }
         }
         documents.push(new.clone());
         are_of_concern(&memory.told(), &documents, server_names);
@@ -230,6 +254,13 @@ impl Rust {
         let users = everybody();
         let said = ways::router(&self.stream, &users, Some(&daemon.revision())).await;
         assert_eq!(said, ways::oracle(document, server_names, &users));
+    }
+
+    async fn hear_reset(&mut self, revision: &str) {
+        let event = self.changes.next().await;
+        let is_reset =
+            matches!(&event, Some(ChangeEvent::Reset { revision: at, .. }) if at == revision);
+        assert!(is_reset, "not expected: {event:?}");
     }
 
     async fn hear(
@@ -267,11 +298,11 @@ proptest! {
 
     #[test]
     fn a_client_that_remembers_is_right(
-        (policy, other, server_names) in (moving(), moving(), callers()),
+        (policies, server_names) in (two(), callers()),
         steps in steps(),
         budget in prop_oneof![2 => Just(0u64), 1 => 100u64..600],
     ) {
-        RUNTIME.block_on(follow([policy, other], &server_names, steps, budget));
+        RUNTIME.block_on(follow(policies, &server_names, steps, budget));
     }
 }
 
@@ -282,12 +313,12 @@ proptest! {
     /// are void.
     #[test]
     fn a_client_that_comes_back_is_right(
-        (policy, other, server_names) in (moving(), moving(), callers()),
+        ([mut policy, mut other], server_names) in (two(), callers()),
         steps in steps(),
     ) {
         RUNTIME.block_on(async {
             let daemon = Daemon::serving(&policy).await;
-            let [mut policy, mut other] = [policy, other];
+            daemon.live.set_thresholds(LOW);
             let mut members: Members = DIRECTORY.map(|name| (name, BTreeSet::new())).into();
             let come = |revision: String| {
                 Memory::resume(daemon.client(), &server_names, 0, everybody(), revision)
@@ -368,6 +399,38 @@ async fn a_user_moves_back_before_anybody_looks() {
         r#""from": "everyone", "to": ["@a:one.org"]"#,
     );
     follow([policy.clone(), policy], &["one.org".to_owned()], steps, 0).await;
+}
+
+/// A load that loses most users sends the same as any other change, and so does its
+/// repair.
+#[tokio::test]
+async fn a_load_that_loses_most_users_resets_nobody() {
+    let many: String = (0..10_003).map(|user| format!("'@u{user}:one.org', ")).collect();
+    let policy = |many: &str| {
+        format!(
+            "groups: {{ two: ['@a:one.org', '@b:one.org'], many: [{many}] }}\n\
+             rules: [{{ name: groups, allow: {{ within: '*' }} }}]"
+        )
+    };
+    let daemon = Daemon::serving(&policy(&many)).await;
+    let mut stream = Stream::open(daemon.client(), &["one.org"]).await;
+    stream
+        .send(Ask::Batch(StateBatch { states: states(&["@u0:one.org"]), ..StateBatch::default() }));
+    while !matches!(stream.next().await.unwrap(), Some(Told::Deliveries(_))) {}
+    for text in [policy(""), policy(&many)] {
+        daemon.reload(&text).unwrap();
+        loop {
+            match stream.next().await.unwrap().expect("the stream goes on") {
+                Told::Changed(changed) => {
+                    assert_eq!(changed.revision, daemon.revision());
+                    assert_eq!(changed.gained.len() + changed.lost.len(), 1, "{changed:?}");
+                    break;
+                }
+                Told::Reset(_) => panic!("users keep their numbers"),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// So many answers end that the daemon forgets them. One that did not end does when

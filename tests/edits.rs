@@ -1,7 +1,7 @@
-//! Random edits of the directory, and another plan after them: after each, the
-//! engine's snapshot agrees with one that is built anew from the same
-//! memberships, snapshots taken before stay what they were, and the difference
-//! between the two is told in full.
+//! Random edits of the directory, and other plans after them, some of which lose most
+//! users: after each, the engine's snapshot agrees with one that is built anew from
+//! the same memberships, snapshots taken before stay what they were, and the
+//! difference between the two is told in full.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use proptest::sample::select;
 
 use crate::agreement::cases;
 use crate::harness::ways::{self, Answers};
-use crate::worlds::{everybody, policies};
+use crate::worlds::{LOW, Numbered, everybody, losing, policies};
 
 /// Groups that the directory fills, in place of the plan's own first ones.
 const FILLED: usize = 2;
@@ -87,6 +87,78 @@ proptest! {
         let engine = engine.with_plan(&directory(&after)).unwrap();
         prop_assert_eq!(answers(&engine), rebuilt(&after, &members));
         told(&taken, &engine.snapshot());
+    }
+}
+
+/// An accident that loses most users, its repair, and other policies.
+fn plans() -> impl Strategy<Value = Vec<String>> {
+    (policies(), policies()).prop_flat_map(|(first, second)| {
+        let accident = losing(&first);
+        let others = vec(select(vec![first.clone(), second]), 1..4);
+        (accident, others).prop_map(move |(accident, others)| {
+            let mut plans = vec![first.clone(), accident, first.clone()];
+            plans.extend(others);
+            plans
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    /// A plan that is only compared keeps all numbers. One that takes the place of
+    /// another gives them anew only if two in a row leave most of them unused, and
+    /// never when it loses most users itself.
+    #[test]
+    fn plans_keep_numbers(plans in plans(), steps in steps()) {
+        let directory = |text: &str| plan(text, |group| Set::Directory(name(group).into()));
+        let first = directory(&plans[0]);
+        let mut engine = Engine::new(&first).unwrap();
+        engine.set_thresholds(LOW);
+        let mut members: Vec<BTreeSet<String>> = vec![BTreeSet::new(); FILLED];
+        for (group, user, joins) in steps.iter().filter(|(.., joins)| *joins) {
+            let (name, id) = (name(*group), UserId::parse(user).unwrap());
+            engine.edit(&[Edit::Join { group: &name, user: id }]).unwrap();
+            prop_assert!(joins);
+            members[*group].insert(user.clone());
+        }
+        let listed = |plan: &Plan| {
+            let mut users: BTreeSet<String> = members.iter().flatten().cloned().collect();
+            let products = plan.rules.iter().flat_map(|rule| &rule.products);
+            let sides = products.flat_map(|product| [&product.senders, &product.recipients]);
+            plan.groups.iter().chain(sides).for_each(|set| list(set, &mut users));
+            users
+        };
+        let mut before = listed(&first);
+        let mut numbered = Numbered(before.clone());
+        for text in &plans[1..] {
+            let next = directory(text);
+            let after = listed(&next);
+            let taken = engine.snapshot();
+            let compared = engine.with_plan(&next).unwrap();
+            told(&taken, &compared.snapshot());
+            let replaced = engine.replace_plan(&next).unwrap();
+            prop_assert_eq!(answers(&compared), answers(&replaced));
+            let anew = numbered.replace(&before, &after);
+            let snapshot = replaced.snapshot();
+            prop_assert_eq!(snapshot.people().count(), numbered.0.len());
+            prop_assert_eq!(snapshot.listed_count(), after.len());
+            prop_assert_eq!(Difference::between(&taken, &snapshot, Budget::CHANGE).is_err(), anew);
+            if !anew {
+                told(&taken, &snapshot);
+            }
+            (engine, before) = (replaced, after);
+        }
+    }
+}
+
+/// Users whom a set lists.
+fn list(set: &Set, users: &mut BTreeSet<String>) {
+    match set {
+        Set::Users(ids) => users.extend(ids.iter().map(str::to_owned)),
+        Set::Union(sets) | Set::Intersection(sets) => sets.iter().for_each(|set| list(set, users)),
+        Set::Difference(any, except) => [any, except].into_iter().for_each(|set| list(set, users)),
+        _ => {}
     }
 }
 

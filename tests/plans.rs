@@ -1,11 +1,11 @@
 //! What a plan says of a policy that would take the place of another: on random
 //! policies its numbers are those that are found pair by pair.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use presence_router_server::policy::Policy;
 use presence_router_server::policy::document::{Document, Rule};
 use presence_router_server::policy::preview::{HiddenOn, HideShare, Side};
+use presence_router_server::policy::{NoFiles, Policy};
 use presence_router_server::routing::difference::Count;
 use presence_router_server::routing::plan::{Effect, Hide};
 use proptest::prelude::*;
@@ -13,11 +13,16 @@ use serde_json::{Value, json};
 
 use crate::agreement::cases;
 use crate::oracle::{matches, visible};
-use crate::worlds::{everybody, policies};
+use crate::worlds::{LOW, everybody, listed, losing, policies};
 
-/// A policy, and another: one of its own, or some of the first one's rules with some
-/// of others.
+/// A name for messages.
+const FILE: &str = "policy.yaml";
+
+/// A policy, and another: one of its own, some of the first one's rules with some of
+/// others, or the first one after an accident that loses most users.
 fn two() -> impl Strategy<Value = (String, String)> {
+    let accident = policies()
+        .prop_flat_map(|before| losing(&before).prop_map(move |after| (before.clone(), after)));
     let related = (policies(), policies(), any::<u16>()).prop_map(|(before, other, kept)| {
         let mut after: Value = serde_json::from_str(&before).unwrap();
         let other: Value = serde_json::from_str(&other).unwrap();
@@ -34,7 +39,7 @@ fn two() -> impl Strategy<Value = (String, String)> {
         }
         (before, after.to_string())
     });
-    prop_oneof![1 => (policies(), policies()), 2 => related]
+    prop_oneof![1 => (policies(), policies()), 2 => related, 1 => accident]
 }
 
 type Pairs = BTreeSet<(String, String)>;
@@ -84,19 +89,22 @@ proptest! {
     #![proptest_config(cases(100))]
 
     #[test]
-    fn a_plan_counts_pairs((before, after) in two()) {
-        let load = |over, text: &str| {
-            Policy::load_over(over, "policy.yaml", text.as_bytes(), &presence_router_server::policy::NoFiles)
-                .unwrap()
-        };
-        let (before, engine) = load(None, &before);
-        let (after, _) = load(Some(&engine), &after);
+    fn a_plan_counts_pairs(first in policies(), (before, after) in two()) {
+        let users: BTreeSet<String> =
+            [&before, &after].iter().flat_map(|policy| listed(policy, &BTreeMap::new())).collect();
+        // Users of an earlier policy have numbers for some time, and count no more.
+        let (_, mut engine) = Policy::load_over(None, FILE, first.as_bytes(), &NoFiles).unwrap();
+        engine.set_thresholds(LOW);
+        let (before, engine) =
+            Policy::load_over(Some(&engine), FILE, before.as_bytes(), &NoFiles).unwrap();
+        let (after, _) =
+            Policy::load_candidate(&engine, FILE, after.as_bytes(), &NoFiles).unwrap();
         let preview = before.preview(&before.snapshot, &after, &after.snapshot, 7).unwrap();
         let sees = |policy: &Policy| pairs(|sender, other| visible(&policy.document, sender, other));
         let (was, is) = (sees(&before), sees(&after));
         let gained: Pairs = is.difference(&was).cloned().collect();
         let lost: Pairs = was.difference(&is).cloned().collect();
-        let named = |user: &str| after.snapshot.people().number(user).is_some();
+        let named = |user: &str| users.contains(user);
         for (side, pairs) in [(&preview.gained, &gained), (&preview.lost, &lost)] {
             counts(side.pairs, pairs, &named);
             let Side { samples, senders, recipients, .. } = side;

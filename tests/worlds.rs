@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use presence_router_server::routing::engine::Thresholds;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -35,6 +36,90 @@ pub(crate) fn filled(policy: &str, members: &BTreeMap<&str, BTreeSet<String>>) -
         policy["groups"][*group] = json!(members);
     }
     policy.to_string()
+}
+
+/// Users whom a policy lists, or the directory in its groups.
+pub(crate) fn listed(policy: &str, members: &BTreeMap<&str, BTreeSet<String>>) -> BTreeSet<String> {
+    fn note(value: &Value, users: &mut BTreeSet<String>) {
+        match value {
+            Value::String(text) if text.starts_with('@') => {
+                users.insert(text.clone());
+            }
+            Value::Array(items) => items.iter().for_each(|item| note(item, users)),
+            Value::Object(entries) => {
+                let sets = entries.iter().filter(|(key, _)| *key != "match");
+                sets.for_each(|(_, value)| note(value, users));
+            }
+            _ => {}
+        }
+    }
+    let policy: Value = serde_json::from_str(policy).unwrap();
+    let mut users = members.values().flatten().cloned().collect();
+    note(&policy["groups"], &mut users);
+    note(&policy["rules"], &mut users);
+    users
+}
+
+/// The policy after an accident: most of its lists are empty.
+pub(crate) fn losing(policy: &str) -> impl Strategy<Value = String> + use<> {
+    fn empty(value: &mut Value, kept: &mut impl FnMut() -> bool) {
+        match value {
+            Value::Array(items) if items.iter().any(is_user) => {
+                items.retain(|item| !is_user(item) || kept());
+                // A list of `all_of` may not be empty.
+                if items.is_empty() {
+                    items.push(json!([]));
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| empty(item, kept)),
+            Value::Object(entries) => {
+                for (key, value) in entries.iter_mut().filter(|(key, _)| *key != "match") {
+                    match value {
+                        Value::String(text) if text.starts_with('@') && key != "name" => {
+                            *value = if kept() { value.take() } else { json!([]) };
+                        }
+                        value => empty(value, kept),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    fn is_user(item: &Value) -> bool {
+        item.as_str().is_some_and(|text| text.starts_with('@'))
+    }
+    let policy: Value = serde_json::from_str(policy).unwrap();
+    vec(prop::bool::weighted(0.15), 32).prop_map(move |kept| {
+        let mut policy = policy.clone();
+        let mut kept = kept.into_iter().cycle();
+        let mut kept = || kept.next().unwrap();
+        empty(&mut policy["groups"], &mut kept);
+        empty(&mut policy["rules"], &mut kept);
+        policy.to_string()
+    })
+}
+
+/// Thresholds of the engine that few users reach.
+pub(crate) const LOW: Thresholds =
+    Thresholds { unused_numbers: 0, reclassified: 0, unused_classes: 0 };
+
+/// Users who have a number, as the definition of [`Engine::replace_plan`] has it with
+/// the thresholds [`LOW`].
+///
+/// [`Engine::replace_plan`]: presence_router_server::routing::engine::Engine::replace_plan
+pub(crate) struct Numbered(pub(crate) BTreeSet<String>);
+
+impl Numbered {
+    /// Lets a plan take the place of another. True: all users get new numbers.
+    pub(crate) fn replace(&mut self, before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
+        self.0.extend(after.iter().cloned());
+        let is_wasteful = self.0.len() > 2 * before.len().max(after.len());
+        let anew = is_wasteful && 2 * after.len() >= before.len();
+        if anew {
+            self.0.clone_from(after);
+        }
+        anew
+    }
 }
 
 /// The server names of some caller.

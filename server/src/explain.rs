@@ -9,7 +9,7 @@ pub(crate) use self::tree::hidden;
 use std::process::ExitCode;
 
 use presence_router_proto::v1::{ExplainPairRequest, ExplainPairResponse, PolicyRule, RuleEffect};
-use presence_router_server::policy::problem::quoted;
+use presence_router_server::policy::problem::{quoted, unescaped};
 use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::policy::express;
 
@@ -17,11 +17,16 @@ use crate::cli::{Explain, Subject};
 use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
 
 pub(crate) fn explain(Explain { sender, recipient, subject, json, quiet }: &Explain) -> ExitCode {
-    match ask(sender, recipient, subject) {
+    let [sender, recipient] = [sender, recipient].map(|user| match unescaped(user) {
+        Some(user) => user,
+        // It is reported below, like any other text that is no id.
+        None => user.into(),
+    });
+    match ask(&sender, &recipient, subject) {
         Ok(answer) if *quiet && answer.visible => ExitCode::SUCCESS,
         Ok(_) if *quiet => ExitCode::from(FAILED),
-        Ok(answer) if *json => printed(&json::text(sender, recipient, &answer)),
-        Ok(answer) => printed(&tree::text(sender, recipient, &answer)),
+        Ok(answer) if *json => printed(&json::text(&sender, &recipient, &answer)),
+        Ok(answer) => printed(&tree::text(&sender, &recipient, &answer)),
         Err(why) => fail(CANNOT_RUN, why),
     }
 }

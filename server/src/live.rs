@@ -30,7 +30,7 @@ use crate::policy::preview::Preview;
 use crate::policy::problem::Problems;
 use crate::revision::{Epoch, Revision};
 use crate::routing::difference::{Difference, TooMuch};
-use crate::routing::engine::{Edit, EditError, Engine};
+use crate::routing::engine::{Edit, EditError, Engine, Thresholds};
 use crate::routing::snapshot::Snapshot;
 use crate::source::progress::Progress;
 use crate::source::stamp::SeenFile;
@@ -271,7 +271,7 @@ impl Live {
         let (policy, _) = match candidate {
             Candidate::Text(text) => {
                 let files = ActiveFiles::new(&self.loader, &applied);
-                Policy::load_over(Some(&writer.engine), "policy", text.as_bytes(), &files)?
+                Policy::load_candidate(&writer.engine, "policy", text.as_bytes(), &files)?
             }
             Candidate::LiveRule(rule) => {
                 applied.policy.with_live_rule(rule, &writer.engine).ok_or(NoPreview::NoSuchRule)?
@@ -297,6 +297,12 @@ impl Live {
         writer.engine.edit(edits)?;
         let InForce { current, applied } = self.in_force();
         Ok(self.publish(writer.engine.snapshot(), applied, current.shadows.clone()))
+    }
+
+    /// Sets the thresholds of the engine, so that tests reach with a few users what
+    /// otherwise takes thousands.
+    pub fn set_thresholds(&self, thresholds: Thresholds) {
+        self.writer().engine.set_thresholds(thresholds);
     }
 
     /// Only for whoever holds the writer.

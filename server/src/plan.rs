@@ -57,7 +57,7 @@ fn ask(
     let (after, _) = match (candidate, live_rule) {
         (Some(path), _) => {
             let PolicyInput { name, text, folder } = PolicyInput::read(path)?;
-            match Policy::load_over(Some(&engine), &name, &text, &folder) {
+            match Policy::load_candidate(&engine, &name, &text, &folder) {
                 Ok(loaded) => loaded,
                 Err(problems) => {
                     let problems = express::problems(&problems.list);

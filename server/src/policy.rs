@@ -37,7 +37,8 @@ pub mod verify;
 mod warn;
 mod yaml;
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -52,6 +53,9 @@ pub use yaml::MAX_BYTES;
 
 /// JSON Schema of a policy, for editors.
 pub const SCHEMA: &str = include_str!("../policies/policy.schema.json");
+
+/// Servers of each kind that a summary names.
+const MAX_SERVERS: usize = 10;
 
 /// Why a key of a later version is not valid.
 const LATER: &str = "not supported by this version";
@@ -119,8 +123,9 @@ impl Policy {
         Self::load_over(None, file, text, files).map(|(policy, _)| policy)
     }
 
-    /// The same over the directory of an engine. The engine that is given back
-    /// numbers users as that one does.
+    /// The same over the directory of an engine, for a policy that takes the place of
+    /// the active one. The engine that is given back may give all users new numbers,
+    /// as [`Engine::replace_plan`] has it.
     ///
     /// # Errors
     ///
@@ -131,20 +136,43 @@ impl Policy {
         text: &[u8],
         files: &dyn Files,
     ) -> Result<(Self, Engine), Problems> {
+        Self::load_by(file, text, files, |plan| match before {
+            Some(engine) => engine.replace_plan(plan),
+            None => Engine::new(plan),
+        })
+    }
+
+    /// The same over the directory of an engine, for a policy that is only compared
+    /// with the active one: its users have the numbers that the engine gave them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::load`].
+    pub fn load_candidate(
+        active: &Engine,
+        file: &str,
+        text: &[u8],
+        files: &dyn Files,
+    ) -> Result<(Self, Engine), Problems> {
+        Self::load_by(file, text, files, |plan| active.with_plan(plan))
+    }
+
+    fn load_by(
+        file: &str,
+        text: &[u8],
+        files: &dyn Files,
+        evaluate: impl FnOnce(&Plan) -> Result<Engine, TooDeep>,
+    ) -> Result<(Self, Engine), Problems> {
         let mut problems = Vec::new();
         let document = read::document(text, files, &mut problems);
         // Also of a document with problems: whoever mends it wants to know all.
         let resolved = document.as_ref().map(|document| resolve::plan(document, &mut problems));
         if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
-            let evaluated = match before {
-                Some(engine) => engine.with_plan(&resolved.plan),
-                None => Engine::new(&resolved.plan),
-            };
-            match evaluated {
+            match evaluate(&resolved.plan) {
                 Ok(engine) => {
                     let (Resolved { plan, groups, rooms }, snapshot) =
                         (resolved, engine.snapshot());
-                    let warnings = warn::warnings(&document, &plan, &groups, &rooms);
+                    let warnings = warn::warnings(&document, &plan, &groups, &rooms, &snapshot);
                     let policy = Self { document, plan, groups, rooms, snapshot, warnings };
                     let Document { tests, room_tests, .. } = &policy.document;
                     trial::run(&policy, tests, room_tests, "", &mut problems);
@@ -179,7 +207,7 @@ impl Policy {
     pub fn test(&self, file: &str, text: &[u8]) -> Result<usize, Problems> {
         let mut problems = Vec::new();
         let (tests, rooms) = read::tests(text, &mut problems);
-        trial::check(&self.document, &tests, &rooms, &mut problems);
+        trial::check(&self.document, &self.groups, &tests, &rooms, &mut problems);
         if problems.is_empty() {
             trial::run(self, &tests, &rooms, " of the policy", &mut problems);
         }
@@ -189,17 +217,30 @@ impl Policy {
         }
     }
 
-    /// What is in the policy, in a line.
+    /// A summary of the policy, in a line. It names servers, so that a misspelt one is
+    /// noticed: those with the most listed users, and those without any.
     pub fn summary(&self) -> String {
-        let people = self.snapshot.people();
         let rules = self.document.rules.iter().filter(|rule| !rule.switch).count();
+        let mut servers: Vec<(&str, u32)> = self.snapshot.listed_by_server().collect();
+        servers.sort_unstable_by_key(|(name, users)| (Reverse(*users), *name));
         let mut summary = format!(
-            "valid: {}, {}, {} named on {}",
+            "valid: {}, {}, {} listed on {}",
             count(rules, "rule"),
             count(self.document.groups.len(), "group"),
-            count(people.count(), "user"),
-            count(people.servers().count(), "server"),
+            count(self.snapshot.listed_count(), "user"),
+            count(servers.len(), "server"),
         );
+        if !servers.is_empty() {
+            let all = servers.iter().map(|(name, users)| format!("{name} ({users})"));
+            summary.push_str(&format!(": {}", first_servers(all)));
+        }
+        let listed: HashSet<&str> = servers.iter().map(|(name, _)| *name).collect();
+        let is_empty = |name: &&str| !listed.contains(name);
+        let empty = self.snapshot.named_servers().filter(is_empty).map(str::to_owned);
+        let empty = first_servers(empty);
+        if !empty.is_empty() {
+            summary.push_str(&format!("; servers without listed users: {empty}"));
+        }
         let rooms = self.document.rooms.len();
         if rooms > 0 {
             summary.push_str(&format!("; {} about rooms", count(rooms, "rule")));
@@ -222,6 +263,15 @@ impl Files for NoFiles {
 /// YAML.
 pub fn named_files(text: &[u8]) -> BTreeSet<String> {
     read::named_files(text)
+}
+
+/// The first of some servers, with commas, and how many more there are.
+fn first_servers(all: impl Iterator<Item = String>) -> String {
+    let mut all: Vec<String> = all.collect();
+    let more = all.len().saturating_sub(MAX_SERVERS);
+    all.truncate(MAX_SERVERS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", all.join(", "))
 }
 
 /// A number of things.

@@ -33,7 +33,8 @@ async fn a_valid_policy_has_a_summary() {
     let file = files.write("policy.yaml", POLICY);
     let output = run(&["check", &file]).await;
     assert_eq!(output.status.code(), Some(0));
-    let want = format!("{file}: valid: 1 rule, 0 groups, 2 users named on 1 server\n");
+    let want =
+        format!("{file}: valid: 1 rule, 0 groups, 2 users listed on 1 server: example.org (2)\n");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), want);
     assert!(output.stderr.is_empty());
 }

@@ -31,21 +31,22 @@ fn alike(said: &str) -> String {
 
 #[tokio::test]
 async fn the_reference_shows_what_is_printed() {
-    let (_, section) = PAGE.split_once("\n## Seeing what it does\n").expect("the section");
+    let (before, section) = PAGE.split_once("\n## Seeing what it does\n").expect("the section");
     let files = Files::new();
     let policies = fences(section, "yaml");
     files.write("policy.yaml", policies[0]);
     files.write("candidate.yaml", policies[1]);
     let mut serve = program(&["serve", "--listen-tcp", "127.0.0.1:0", "--policy", "policy.yaml"]);
     let daemon = Daemon::spawn(serve.current_dir(files.dir())).await;
-    let examples = fences(section, "console");
-    assert_eq!(examples.len(), 7, "those that are there");
+    // The output of `check` is shown before that, for the same policy.
+    let examples = [fences(before, "console"), fences(section, "console")].concat();
+    assert_eq!(examples.len(), 8, "those that are there");
     for example in examples {
         let (command, want) = example.split_once('\n').expect("a command, and what it prints");
         let mut args: Vec<&str> =
             command.strip_prefix("$ presence-router ").expect("a command").split(' ').collect();
         let address = daemon.address();
-        if !args.contains(&"--policy") && args[0] != "graph" {
+        if !args.contains(&"--policy") && !["check", "graph"].contains(&args[0]) {
             args.extend(["--addr", &address]);
         }
         let output = program(&args).current_dir(files.dir()).output();

@@ -1,7 +1,7 @@
 //! `plan`: against a daemon and between two files, with rules in shadow, and what
 //! is said when it cannot.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Daemon, Files, cannot_run, program, run, within};
 
@@ -23,7 +23,7 @@ rooms:
   - { name: new, deny: { message: no } }
 ";
 
-fn json(printed: &str) -> Value {
+fn parsed(printed: &str) -> Value {
     serde_json::from_str(printed).unwrap()
 }
 
@@ -39,7 +39,7 @@ async fn a_daemon_and_two_files_tell_the_same() {
         let output = program(args).current_dir(files.dir()).output();
         let output = within("plan", output).await.unwrap();
         assert!(output.status.success(), "{output:?}");
-        json(&String::from_utf8(output.stdout).unwrap())
+        parsed(&String::from_utf8(output.stdout).unwrap())
     };
     let plan = ["plan", "then.yaml", "--json"];
     let mut told = printed(&[&plan[..], &["--addr", &address]].concat()).await;
@@ -52,7 +52,7 @@ async fn a_daemon_and_two_files_tell_the_same() {
     assert_eq!(told["rules"][0]["name"], "staff");
     assert_eq!(told["rules"][0]["gained"]["named"], 4);
 
-    let rule = |name: &str, change: &str, line: Option<u64>, line_in_force: Option<u64>| serde_json::json!({ "name": name, "change": change, "line": line, "line_in_force": line_in_force });
+    let rule = |name: &str, change: &str, line: Option<u64>, line_in_force: Option<u64>| json!({ "name": name, "change": change, "line": line, "line_in_force": line_in_force });
     let rooms = [
         rule("gone", "removed", None, Some(7)),
         rule("hint", "changed", Some(6), Some(8)),
@@ -67,6 +67,61 @@ async fn a_daemon_and_two_files_tell_the_same() {
         assert_eq!(told["gained"]["samples"][0]["recipient"], "@eve:b.org");
         assert_eq!(told["gained"]["destinations"][0], "b.org");
         assert_eq!(told["rooms"], Value::Array(Vec::new()));
+    }
+}
+
+/// The accident that `plan` is for: most users are lost.
+#[tokio::test]
+async fn a_candidate_that_loses_most_users_is_told_exactly() {
+    const MANY: u64 = 10_003;
+    let many: String = (0..MANY).map(|user| format!("'@u{user}:a.org', ")).collect();
+    let rules = "rules: [{ name: groups, allow: { within: '*' } }]";
+    let two = "two: ['@ann:b.org', '@joe:b.org']";
+    let files = Files::new();
+    files.write("now.yaml", format!("groups: {{ {two}, many: [{many}] }}\n{rules}"));
+    files.write("dropped.yaml", format!("groups: {{ {two} }}\n{rules}"));
+    files.write("emptied.yaml", format!("groups: {{ {two}, many: [] }}\n{rules}"));
+    let mut serve = program(&["serve", "--listen-tcp", "127.0.0.1:0", "--policy", "now.yaml"]);
+    let daemon = Daemon::spawn(serve.current_dir(files.dir())).await;
+    let address = daemon.address();
+    for candidate in ["dropped.yaml", "emptied.yaml"] {
+        for subject in [["--addr", &address], ["--policy", "now.yaml"]] {
+            let args = [&["plan", candidate, "--json"][..], &subject].concat();
+            let output = program(&args).current_dir(files.dir()).output();
+            let output = within("plan", output).await.unwrap();
+            assert!(output.status.success(), "{candidate} {subject:?}: {output:?}");
+            let told = parsed(&String::from_utf8(output.stdout).unwrap());
+            let exactly = |named: u64| json!({ "named": named, "open": false, "bound": false });
+            assert_eq!(told["lost"]["pairs"], exactly(MANY * (MANY - 1)));
+            assert_eq!(
+                (&told["lost"]["senders"], &told["lost"]["recipients"]),
+                (&json!(MANY), &json!(MANY))
+            );
+            assert_eq!(told["lost"]["destinations"], json!(["a.org"]));
+            assert_eq!(told["gained"]["pairs"], exactly(0));
+            assert_eq!(told["rules"][0]["lost"], exactly(MANY * (MANY - 1)));
+        }
+    }
+}
+
+/// By a daemon and by files; with another text that says the same, too.
+#[tokio::test]
+async fn an_equal_policy_makes_no_difference() {
+    let files = Files::new();
+    let now = files.write("now.yaml", NOW);
+    let then = files.write("then.yaml", format!("# reviewed\n{NOW}"));
+    let tested = format!("{NOW}tests: [{{ sender: '@ann:a.org', reaches: '@joe:a.org' }}]");
+    let tested = files.write("tested.yaml", tested);
+    let daemon = Daemon::start(&["--policy", &now]).await;
+    let address = daemon.address();
+    for subject in [["--addr", &address], ["--policy", &now]] {
+        for (candidate, want) in
+            [(&then, "no difference\n"), (&tested, "no difference; 1 test passed\n")]
+        {
+            let output = run(&[&["plan", candidate][..], &subject].concat()).await;
+            assert!(output.status.success(), "{output:?}");
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), want);
+        }
     }
 }
 
@@ -125,9 +180,43 @@ async fn nobody_is_touched_by_their_own_presence() {
     let said = String::from_utf8(output.stdout).unwrap();
     let want = "\
 gained: 1 pair, of 1 named senders and 1 named recipients, on b.org
-  @a\\u{1b}:a.org to @b:b.org
+  \"@a\\u001b:a.org\" to @b:b.org
 ";
     assert!(said.contains(want), "{said}");
+}
+
+/// An id that is copied from the output names the same user, to `explain` and in a
+/// policy, be there backslashes in it or what cannot be printed.
+#[tokio::test]
+async fn a_copied_id_names_the_same_user() {
+    let files = Files::new();
+    let now = files.write("now.yaml", "rules: []");
+    let policy =
+        |user: &str| format!("rules: [{{ name: x, allow: {{ from: {user}, to: '@z:b.org' }} }}]");
+    for (written, shown, id) in [
+        ("'@a\\u{41}:a.org'", "@a\\u{41}:a.org", "@a\\u{41}:a.org"),
+        ("'@a\\\\b:a.org'", "@a\\\\b:a.org", "@a\\\\b:a.org"),
+        ("\"@\\e\\\"\\\\\\n:a.org\"", "\"@\\u001b\\\"\\\\\\n:a.org\"", "@\u{1b}\"\\\n:a.org"),
+        ("\"@\\U000e0001:a.org\"", "\"@\\U000e0001:a.org\"", "@\u{e0001}:a.org"),
+        ("'@\"e\u{301}\u{900}:a.org'", "@\"e\u{301}\u{900}:a.org", "@\"e\u{301}\u{900}:a.org"),
+    ] {
+        let then = files.write("then.yaml", policy(written));
+        let output = run(&["plan", &then, "--policy", &now]).await;
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&format!("\n  {shown} to @z:b.org\n")), "{said}");
+
+        let output = run(&["explain", shown, "@z:b.org", "--policy", &then, "--json"]).await;
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&told["visible"], &told["sender"]), (&json!(true), &json!(id)));
+        if shown.starts_with('"') {
+            files.write("then.yaml", policy(shown));
+            let output = run(&["explain", shown, "@z:b.org", "--policy", &then]).await;
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert!(said.starts_with(&format!("{shown} is visible to @z:b.org")), "{said}");
+        }
+    }
+    let said = cannot_run(&["explain", "\"@a:b", "@z:b.org", "--policy", &now]).await;
+    assert!(said.contains("is not a user id: it does not begin with `@`"), "{said}");
 }
 
 /// A rule that is open on both its sides is told as a whole only as far as its pairs

@@ -47,7 +47,8 @@ fn run(command: &mut Command) -> (Option<i32>, String, String) {
 fn prints_warnings_and_a_summary() {
     let never =
         "policy.yaml:6:5: warning: rule `joe sees nobody` can never match: `from` holds nobody\n";
-    let summary = "policy.yaml: valid: 2 rules, 1 group, 2 users named on 1 server\n";
+    let summary =
+        "policy.yaml: valid: 2 rules, 1 group, 2 users listed on 1 server: example.org (2)\n";
     let (code, out, err) = check(folder(&[]).path(), &["policy.yaml"]);
     assert_eq!((code, out, err.as_str()), (Some(0), format!("{never}{summary}"), ""));
 
@@ -78,7 +79,7 @@ fn runs_the_tests_of_a_folder() {
     let arguments = ["policy.yaml", "--tests", "tests"];
     let (code, out, _) = check(folder(&[("a.yaml", one), ("b.txt", two)]).path(), &arguments);
     assert_eq!(code, Some(0));
-    assert!(out.ends_with("on 1 server; 1 test passed in tests\n"), "{out}");
+    assert!(out.ends_with("on 1 server: example.org (2); 1 test passed in tests\n"), "{out}");
 
     let both = folder(&[("a.yaml", one), ("b.yaml", two), ("c.yaml", "test: 1\n")]);
     let (code, out, err) = check(both.path(), &arguments);

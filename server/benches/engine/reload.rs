@@ -47,7 +47,7 @@ pub(crate) fn reload(world: &World) {
     let mut before = None;
     for (what, plan) in [("1,000 rules more", &first), ("ten rules others", &other)] {
         let start = Instant::now();
-        let engine = before.as_ref().unwrap_or(&world.engine).with_plan(plan).unwrap();
+        let engine = before.as_ref().unwrap_or(&world.engine).replace_plan(plan).unwrap();
         let snapshot = black_box(engine.snapshot());
         println!(
             "  another plan, {groups} groups, {what}, to the next snapshot: {:.2?}",
@@ -107,7 +107,7 @@ fn beside(world: &World, mut engine: Engine, plans: [&Plan; 2]) {
         {
             is_ready.recv().unwrap();
             reloading.store(true, Ordering::Relaxed);
-            engine = engine.with_plan(plans[reloads % plans.len()]).unwrap();
+            engine = engine.replace_plan(plans[reloads % plans.len()]).unwrap();
             let snapshot = engine.snapshot();
             if kept.len() == KEPT {
                 kept.pop_front();

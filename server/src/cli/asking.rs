@@ -120,7 +120,7 @@ pub(crate) struct Graph {
     #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
     pub(crate) format: GraphFormat,
 
-    /// Most arrows to draw; those of fewer pairs are left out
+    /// Most arrows to draw; those of fewer pairs are left out, but no `open` ones
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) arrows: usize,
 }

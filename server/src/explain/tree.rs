@@ -94,7 +94,7 @@ fn said(step: &MembershipStep, user: &str) -> String {
         MembershipKind::MembersFile => format!("members file {value} lists {user}"),
         MembershipKind::Server => format!("{glob} {value}"),
         MembershipKind::Match => format!("pattern {value}"),
-        MembershipKind::Group => value,
+        MembershipKind::Group => value.into_owned(),
         MembershipKind::Directory => format!("directory group {value}"),
         MembershipKind::AllOf => "all of".to_owned(),
         MembershipKind::NotExcepted => "not excepted".to_owned(),

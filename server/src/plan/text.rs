@@ -6,6 +6,7 @@ use presence_router_proto::v1::{
     PairCount, PlanPolicyResponse, PlannedMembersFile, PlannedPair, PlannedPairs, PlannedRoomRule,
     RuleChange,
 };
+use presence_router_server::policy::compare::NO_DIFFERENCE;
 use presence_router_server::policy::count;
 use presence_router_server::policy::problem::{escaped, quoted};
 
@@ -13,6 +14,9 @@ use presence_router_server::policy::problem::{escaped, quoted};
 const MOST_SERVERS: usize = 5;
 
 pub(super) fn text(plan: &PlanPolicyResponse) -> String {
+    if changes_nothing(plan) {
+        return format!("{}\n", plan.differences);
+    }
     let mut text = String::new();
     // Writing to a string never fails.
     let _ = writeln!(text, "different: {}", plan.differences);
@@ -61,6 +65,20 @@ fn members_file(PlannedMembersFile { name, active_users, users }: &PlannedMember
         line.push_str("; it would be rejected: load it by `presence-router reload --force`");
     }
     line
+}
+
+/// True if the candidate says the same, so that nobody gains or loses anything.
+fn changes_nothing(plan: &PlanPolicyResponse) -> bool {
+    let nobody = |pairs: &Option<PlannedPairs>| {
+        pairs.as_ref().is_none_or(|pairs| pairs.pairs.unwrap_or_default() == PairCount::default())
+    };
+    plan.differences.starts_with(NO_DIFFERENCE)
+        && nobody(&plan.gained)
+        && nobody(&plan.lost)
+        && plan.rules.is_empty()
+        && plan.hides.is_empty()
+        && plan.room_rules.is_empty()
+        && plan.members_files.is_empty()
 }
 
 fn pair(PlannedPair { sender, recipient }: &PlannedPair) -> String {

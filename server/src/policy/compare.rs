@@ -12,6 +12,9 @@ use super::document::{Document, Group, Pairs, Rule, SetExpr};
 use super::problem::{Place, quoted};
 use super::{Policy, count};
 
+/// The words for policies that say the same, whatever their texts are.
+pub const NO_DIFFERENCE: &str = "no difference";
+
 /// Most names of a kind that are written out.
 const MOST_NAMES: usize = 5;
 
@@ -168,7 +171,7 @@ impl fmt::Display for Differences {
     /// passed`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
-            f.write_str("rules and groups say the same")?;
+            f.write_str(NO_DIFFERENCE)?;
         }
         let kinds = [
             ("rules", &self.rules),

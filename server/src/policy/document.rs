@@ -8,7 +8,7 @@ use presence_router_proto::glob::{Glob, UserGlob};
 
 use self::room::{RoomRule, RoomTest};
 use super::problem::Place;
-use crate::routing::plan::{Effect, Ids};
+use crate::routing::plan::{Effect, Hide, Ids};
 use crate::routing::relation::Side;
 use crate::routing::user_id::ServerName;
 
@@ -25,6 +25,9 @@ pub struct Document {
     /// Server names that the switches at the top call ours, in the order of the
     /// file, without repeats.
     pub ours: Vec<ServerName>,
+
+    /// The place of `ours`, if the policy has it.
+    pub ours_place: Place,
 
     /// Rules about rooms, in the order of the file: that of the events they add.
     pub rooms: Vec<RoomRule>,
@@ -144,7 +147,7 @@ pub enum SetExpr {
     },
 }
 
-/// What one user's audience or interest is to hold.
+/// A claim about the audience or interest of a user, or of every member of a set.
 #[derive(Clone, Debug)]
 pub struct Test {
     /// Where the test begins.
@@ -153,17 +156,47 @@ pub struct Test {
     /// Members for groups of the directory, which are empty otherwise.
     pub given: Vec<Given>,
 
-    /// The side that `user` is on.
+    /// The side that the subject is on.
     pub side: Side,
 
-    /// The user asked about.
-    pub user: Named,
+    /// The users asked about: every member of a finite set.
+    pub subject: SetExpr,
+
+    /// The place of the subject.
+    pub subject_place: Place,
 
     /// `reaches` or `sees`: counterparts.
     pub yes: Vec<Named>,
 
     /// `not`: users who are none.
     pub not: Vec<Named>,
+
+    /// `only`: all listed users who are counterparts.
+    pub only: Option<Only>,
+
+    /// `hides`: what is hidden on all pairs of the test.
+    pub hides: Option<TestHides>,
+}
+
+/// All listed counterparts of a test's subject.
+#[derive(Clone, Debug)]
+pub struct Only {
+    /// The place of the list.
+    pub place: Place,
+
+    /// The users. None: nobody.
+    pub users: Vec<Named>,
+}
+
+/// The fields that are hidden on every pair of a test, no less and no more.
+#[derive(Clone, Debug)]
+pub struct TestHides {
+    /// The place of the value.
+    pub place: Place,
+
+    /// They add up, as those of several rules do. Unlike a rule's, one may hide no
+    /// field.
+    pub hides: Vec<Hide>,
 }
 
 /// Members that a test gives to a group.
@@ -194,16 +227,42 @@ pub struct Named {
 impl Document {
     /// Calls back for every set of the document, and every set in it.
     pub(super) fn each_part<'s>(&'s self, found: &mut impl FnMut(&'s SetExpr)) {
-        self.groups.iter().for_each(|group| group.members.each_part(found));
+        self.each_part_of(&mut |_, part| found(part));
+    }
+
+    /// The same, with the place of the group or rule that a set belongs to.
+    pub(super) fn each_part_of<'s>(&'s self, found: &mut impl FnMut(Place, &'s SetExpr)) {
+        for group in &self.groups {
+            group.members.each_part(&mut |part| found(group.place, part));
+        }
         for rule in &self.rules {
             if let Pairs::Product { from, to } = &rule.pairs {
-                from.each_part(found);
-                to.each_part(found);
+                from.each_part(&mut |part| found(rule.place, part));
+                to.each_part(&mut |part| found(rule.place, part));
             }
         }
-        for set in self.rooms.iter().flat_map(|rule| rule.when.sets()) {
-            set.each_part(found);
+        for rule in &self.rooms {
+            for set in rule.when.sets() {
+                set.each_part(&mut |part| found(rule.place, part));
+            }
         }
+    }
+}
+
+// === impl Test ===
+
+impl Test {
+    /// The users that the test names by their ids, the subject's included.
+    pub(super) fn users(&self) -> Vec<&Named> {
+        let mut users: Vec<&Named> = Vec::new();
+        self.subject.each_part(&mut |part| {
+            if let SetExpr::User(user) = part {
+                users.push(user);
+            }
+        });
+        users.extend(self.yes.iter().chain(&self.not));
+        users.extend(self.only.iter().flat_map(|only| &only.users));
+        users
     }
 }
 

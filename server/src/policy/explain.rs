@@ -133,6 +133,20 @@ impl Explanation {
         }
         reason
     }
+
+    /// The rules that hide something on the pair.
+    pub fn hiding(&self, document: &Document, whose: &str) -> String {
+        let of_pair = self.rules.iter().filter(|matched| matched.pair);
+        let hides = |place: &usize| {
+            let rule = document.rules.get(*place);
+            rule.is_some_and(|rule| matches!(rule.effect, Effect::Hide(_)) && !rule.shadow)
+        };
+        let rules: Vec<usize> = of_pair.map(|matched| matched.rule).filter(hides).collect();
+        match rules.as_slice() {
+            [] => "no hide rule matches".to_owned(),
+            rules => format!("hidden by {}", names(document, whose, rules)),
+        }
+    }
 }
 
 fn names(document: &Document, whose: &str, rules: &[usize]) -> String {

@@ -1,13 +1,16 @@
 //! Who sees whom between the sets of a policy, as a picture for a person: sets,
 //! and arrows from senders to recipients with the number of pairs that really are
-//! visible, denies taken away.
+//! visible, denies taken away. The groups of one `within` are one set.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+
+use roaring::RoaringBitmap;
 
 use super::document::{Pairs as Written, SetExpr};
 use super::problem::escaped;
 use super::{Policy, count};
-use crate::routing::difference::share::Product;
+use crate::routing::difference::share::{self, Product};
 use crate::routing::difference::{Count, Difference, Found, Pairs};
 use crate::routing::plan::Effect;
 use crate::routing::relation::Side;
@@ -21,9 +24,10 @@ const MOST_WORDS: usize = 40;
 /// A policy as a picture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
-    /// Words for each set: a group's name, or what else stands in a rule.
+    /// Words for each set: a group's name, the glob over several with their number, or
+    /// what else stands in a rule.
     pub sets: Vec<String>,
-    /// The arrows, those of more pairs first.
+    /// The arrows: first those that are open, then those of more pairs.
     pub arrows: Vec<Arrow>,
     /// How many arrows there would be besides.
     pub left_out: usize,
@@ -40,10 +44,21 @@ pub struct Arrow {
     pub pairs: Option<Count>,
 }
 
+/// A set that an arrow begins or ends at. Two sets are one if all of their words are the
+/// same, even where the picture cuts the words short.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Group(String),
+    /// All groups whose names match a glob, more than one.
+    Groups(String),
+    Set(String),
+}
+
 // === impl Picture ===
 
 impl Picture {
-    /// The picture of a policy, with so many arrows at most.
+    /// The picture of a policy: every arrow that is open or may be, and with these so
+    /// many arrows at most.
     pub fn new(policy: &Policy, most: usize) -> Self {
         let products = policy.snapshot.products(&policy.plan);
         let takes_part = |effect: Effect| {
@@ -53,69 +68,96 @@ impl Picture {
         let denies: Vec<Product> =
             takes_part(Effect::Deny).flat_map(|(_, products)| products.iter().cloned()).collect();
         let mut steps = MOST_STEPS;
-        // By all of the words, and whether they are a group's name: what is cut short
-        // for the picture, or called `everyone`, is not another set for that.
-        let mut sets: BTreeMap<(bool, String), usize> = BTreeMap::new();
+        let mut sets: BTreeMap<End, usize> = BTreeMap::new();
         let mut words = Vec::new();
-        let mut place = |is_group: bool, set: String| {
-            *sets.entry((is_group, set)).or_insert_with_key(|(_, set)| {
-                words.push(short(set));
+        let mut index = |end: End| {
+            *sets.entry(end).or_insert_with_key(|end| {
+                words.push(short(end.words()));
                 words.len() - 1
             })
         };
-        let is_group = |set: &SetExpr| matches!(set, SetExpr::Group { .. });
         let mut arrows: BTreeMap<(usize, usize), Vec<Product>> = BTreeMap::new();
         for (rule, products) in takes_part(Effect::Allow) {
-            match &rule.pairs {
+            let ends = match &rule.pairs {
                 Written::Product { from, to } => {
-                    let from = place(is_group(from), said(from));
-                    let ends = (from, place(is_group(to), said(to)));
-                    arrows.entry(ends).or_default().extend(products.iter().cloned());
+                    let from = index(End::of(from));
+                    (from, index(End::of(to)))
                 }
                 Written::Within { groups, .. } => {
                     let names = policy.document.groups.iter().map(|group| &group.name);
-                    let mut names: Vec<&String> =
-                        names.filter(|name| groups.matches(name)).collect();
-                    // The products of a `within` come in the order of the groups.
-                    names.truncate(products.len());
-                    for (name, product) in names.into_iter().zip(products) {
-                        let group = place(true, name.clone());
-                        arrows.entry((group, group)).or_default().push(product.clone());
-                    }
+                    let mut names = names.filter(|name| groups.matches(name));
+                    let group = index(match (names.next(), names.count()) {
+                        (Some(only), 0) => End::Group(escaped(only).into_owned()),
+                        (_, more) => {
+                            End::Groups(format!("{} x{}", escaped(groups.as_str()), more + 1))
+                        }
+                    });
+                    (group, group)
                 }
-            }
+            };
+            arrows.entry(ends).or_default().extend(products.iter().cloned());
         }
-        let mut arrows: Vec<Arrow> = arrows
-            .into_iter()
-            .map(|((senders, recipients), products)| {
-                let pairs = visible(&products, &denies, &mut steps);
-                Arrow { senders, recipients, pairs }
-            })
-            .collect();
-        arrows.retain(|arrow| arrow.pairs != Some(Count::default()));
-        arrows.sort_by_key(|arrow| std::cmp::Reverse(arrow.pairs.map(|pairs| pairs.named)));
-        let left_out = arrows.len().saturating_sub(most);
-        arrows.truncate(most);
-        Self { sets: words, arrows, left_out }
+        let arrows = arrows.into_iter().map(|((senders, recipients), products)| {
+            let is_open = products.iter().flatten().any(|set| share::is_open(set));
+            let pairs = visible(&products, &denies, &mut steps);
+            (Arrow { senders, recipients, pairs }, is_open)
+        });
+        let (mut open, mut arrows): (Vec<_>, Vec<_>) = arrows
+            .filter(|(arrow, _)| arrow.pairs != Some(Count::default()))
+            .partition(|(arrow, is_open)| arrow.pairs.map_or(*is_open, |pairs| pairs.open));
+        for list in [&mut open, &mut arrows] {
+            // An arrow that is too much to count most likely has many pairs.
+            list.sort_by_key(|(arrow, _)| {
+                Reverse(arrow.pairs.map_or(u64::MAX, |pairs| pairs.named))
+            });
+        }
+        let drawn = most.saturating_sub(open.len()).min(arrows.len());
+        let left_out = arrows.len() - drawn;
+        let arrows = open.into_iter().chain(arrows.into_iter().take(drawn));
+        Self { sets: words, arrows: arrows.map(|(arrow, _)| arrow).collect(), left_out }
     }
 }
 
-/// How many pairs of some products no other product holds.
+// === impl End ===
+
+impl End {
+    fn of(set: &SetExpr) -> Self {
+        match set {
+            SetExpr::Group { name, .. } => Self::Group(escaped(name).into_owned()),
+            set => Self::Set(said(set)),
+        }
+    }
+
+    fn words(&self) -> &str {
+        let (Self::Group(words) | Self::Groups(words) | Self::Set(words)) = self;
+        words
+    }
+}
+
+/// The number of pairs of some products that no denying product holds, each counted
+/// once.
 fn visible(products: &[Product], denies: &[Product], steps: &mut u64) -> Option<Count> {
-    let everything = products.iter().map(|[senders, recipients]| Pairs {
-        senders: senders.as_ref().clone(),
-        recipients: recipients.as_ref().clone(),
-        found: Found::For(Side::Sender),
-    });
     let none = Difference::default();
     let mut all = Count::default();
     let mut counted: Vec<Product> = denies.to_vec();
-    for (pairs, product) in everything.zip(products) {
+    let (mut met, mut met_open) = (RoaringBitmap::new(), false);
+    for product in products {
+        let [senders, recipients] = product;
+        let pairs = Pairs {
+            senders: senders.as_ref().clone(),
+            recipients: recipients.as_ref().clone(),
+            found: Found::For(Side::Sender),
+        };
+        // Groups that share nobody need not be compared with each other.
+        let may_meet = (met_open && share::is_open(senders)) || !met.is_disjoint(senders.named());
+        let without = if may_meet { counted.as_slice() } else { denies };
         let within = std::slice::from_ref(product);
-        let more = none.share(std::slice::from_ref(&pairs), within, &counted, steps).ok()?;
+        let more = none.share(std::slice::from_ref(&pairs), within, without, steps).ok()?;
         all.named += more.named;
         all.open |= more.open;
         counted.push(product.clone());
+        met |= senders.named();
+        met_open |= share::is_open(senders);
     }
     Some(all)
 }
@@ -125,16 +167,20 @@ fn said(set: &SetExpr) -> String {
     let list =
         |sets: &[SetExpr], between: &str| sets.iter().map(said).collect::<Vec<_>>().join(between);
     match set {
-        SetExpr::User(user) => user.id.clone(),
+        SetExpr::User(user) => escaped(&user.id).into_owned(),
         SetExpr::Everyone => "everyone".to_owned(),
         SetExpr::Server(globs) => {
             globs.iter().map(|glob| glob.as_str()).collect::<Vec<_>>().join(", ")
         }
         SetExpr::Match(patterns) => {
-            patterns.iter().map(|pattern| pattern.to_pattern()).collect::<Vec<_>>().join(", ")
+            let patterns =
+                patterns.iter().map(|pattern| escaped(&pattern.to_pattern()).into_owned());
+            patterns.collect::<Vec<_>>().join(", ")
         }
-        SetExpr::Members { ids, file, .. } => format!("{} of {file}", count(ids.len(), "user")),
-        SetExpr::Group { name, .. } => name.clone(),
+        SetExpr::Members { ids, file, .. } => {
+            format!("{} of {}", count(ids.len(), "user"), escaped(file))
+        }
+        SetExpr::Group { name, .. } => escaped(name).into_owned(),
         SetExpr::Union(sets) if sets.is_empty() => "nobody".to_owned(),
         SetExpr::Union(sets) => list(sets, ", "),
         SetExpr::AllOf(sets) => list(sets, " and "),
@@ -142,11 +188,10 @@ fn said(set: &SetExpr) -> String {
     }
 }
 
-/// Words on one line, or as many of them as a picture has room for.
+/// Words, or as many of them as a picture has room for.
 fn short(words: &str) -> String {
-    let words = escaped(words);
     if words.chars().count() <= MOST_WORDS {
-        return words;
+        return words.to_owned();
     }
     let begin: String = words.chars().take(MOST_WORDS - 1).collect();
     format!("{begin}…")

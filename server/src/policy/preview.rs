@@ -97,6 +97,9 @@ impl Policy {
         let before = One::new(self, now, Some(then))?;
         let after = One::new(candidate, then, None)?;
         difference.narrow(&before.all(), &after.all(), MOST_STEPS_OF_BOUNDS);
+        // Others may still have a number from when they were listed.
+        let listed = now.listed_users() | then.listed_users();
+        difference.keep_numbered(&listed);
         let names: BTreeSet<&str> =
             before.rules.keys().chain(after.rules.keys()).copied().collect();
         let none: &[Product] = &[];
@@ -134,7 +137,7 @@ impl Policy {
         let rules = rules.filter(accounts).collect();
         let side = |pairs| Side::new(&difference, pairs, then, samples);
         let (gained, lost) = (side(&difference.gained), side(&difference.lost));
-        let hides = hides::shares(&before, &after, then, samples);
+        let hides = hides::shares(&before, &after, (then, &listed), samples);
         Ok(Preview { gained, lost, rules, hides, rooms: room_changes(self, candidate) })
     }
 }

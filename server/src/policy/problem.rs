@@ -1,8 +1,11 @@
 //! What is wrong with a policy, and where: one line for each problem, and all
 //! problems of a file in one go.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+
+use super::yaml::{self, Value};
 
 /// A place in a policy's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -142,16 +145,50 @@ pub(super) fn quoted_list<'n>(names: impl IntoIterator<Item = &'n str>) -> Strin
     names.into_iter().map(quoted).collect::<Vec<_>>().join(", ")
 }
 
-/// A text without control characters, line breaks and the like. Quotes stay as
-/// they are: nothing here ends at one.
-pub fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\'' => escaped.push(c),
-            // Writing to a string never fails.
-            c => _ = write!(escaped, "{}", c.escape_debug()),
-        }
+/// A text as people can read and copy it. One whose characters are all printable
+/// stands as it is, backslashes included: a user id that is copied names the same user.
+/// Any other one stands in double quotes with YAML's escapes, and so does one that begins
+/// with a double quote, which no user id does: so no two texts look alike, and what is
+/// copied into a policy names the same user too.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.starts_with('"') && text.chars().all(is_printable) {
+        return Cow::Borrowed(text);
     }
-    escaped
+    let mut escaped = String::with_capacity(text.len() + 8);
+    escaped.push('"');
+    for c in text.chars() {
+        // Writing to a string never fails.
+        let _ = match c {
+            '"' | '\\' => write!(escaped, "\\{c}"),
+            '\n' => write!(escaped, "\\n"),
+            '\r' => write!(escaped, "\\r"),
+            '\t' => write!(escaped, "\\t"),
+            c if is_printable(c) => write!(escaped, "{c}"),
+            c @ ..='\u{ffff}' => write!(escaped, "\\u{:04x}", u32::from(c)),
+            c => write!(escaped, "\\U{:08x}", u32::from(c)),
+        };
+    }
+    escaped.push('"');
+    Cow::Owned(escaped)
+}
+
+/// The text that [`escaped`] made, or that a person wrote the same way. `None`: it is
+/// in double quotes, but not as YAML has it.
+pub fn unescaped(text: &str) -> Option<Cow<'_, str>> {
+    if !text.starts_with('"') {
+        return Some(Cow::Borrowed(text));
+    }
+    match yaml::parse(text.as_bytes()).ok()?.value {
+        Value::Text(text) => Some(Cow::Owned(text.into_owned())),
+        _ => None,
+    }
+}
+
+/// True if a character shows as itself: no control character, line break, direction
+/// mark and the like.
+pub(super) fn is_printable(c: char) -> bool {
+    // An accent shows by itself only at the beginning of a text.
+    c == ' '
+        || c.is_ascii_graphic()
+        || (!c.is_ascii() && String::from_iter(['a', c]).escape_debug().nth(1) == Some(c))
 }

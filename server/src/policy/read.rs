@@ -13,7 +13,7 @@ mod room_test;
 mod rule;
 mod scope;
 mod set;
-mod test;
+pub(super) mod test;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -126,7 +126,8 @@ impl<'p> Reader<'p> {
         let rooms = fields.get("rooms").map_or_else(Vec::new, |field| self.rooms(field.value));
         let tests = fields.get("tests").map(|field| self.tests(field.value));
         let (tests, room_tests) = tests.unwrap_or_default();
-        Some(Document { groups: groups?, rules, ours, rooms, tests, room_tests })
+        let ours_place = fields.get("ours").map(|field| field.value.place).unwrap_or_default();
+        Some(Document { groups: groups?, rules, ours, ours_place, rooms, tests, room_tests })
     }
 
     fn tests_alone(&mut self, root: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
@@ -248,5 +249,13 @@ impl<'p> Reader<'p> {
             }
         }
         &[]
+    }
+
+    /// One text, or a list of at least one. `what` are its items.
+    pub(super) fn one_or_list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> &'n [Node<'a>] {
+        match &node.value {
+            Value::Text(_) => std::slice::from_ref(node),
+            _ => self.list(node, what),
+        }
     }
 }

@@ -42,12 +42,12 @@ pub(super) struct Resolved {
 pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
     let groups = Groups::new(document);
     groups.check_declared(problems);
-    trial::check(document, &document.tests, &document.room_tests, problems);
 
     let references: Vec<_> =
         document.groups.iter().map(|group| groups.references(&group.members)).collect();
     let order = order::order(&references);
     problems.extend(order.cycles.iter().map(|cycle| groups.contains_itself(cycle)));
+    trial::check(document, &order.groups, &document.tests, &document.room_tests, problems);
 
     let mut numbers = vec![0; document.groups.len()];
     for (number, place) in order.groups.iter().enumerate() {

@@ -74,8 +74,7 @@ struct Policy {
     /// What is to hold. A policy whose tests fail is not loaded.
     tests: Option<Vec<Test>>,
     /// Server names that the switches call ours, in full.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
-    ours: Option<Vec<ServerName>>,
+    ours: Option<OneOrSeveral<ServerName>>,
     /// `false`: no presence from ours to ours.
     local: Option<bool>,
     /// `false`: no presence from all others to ours.
@@ -183,8 +182,7 @@ struct HideProduct {
     /// Recipients, who see less of it.
     to: Set,
     /// What they do not see.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
-    fields: Vec<Field>,
+    fields: OneOrSeveral<Field>,
     /// When they see all of it.
     unless: Option<Unless>,
 }
@@ -196,8 +194,7 @@ struct HideWithin {
     /// A glob over names of groups; `*` crosses `/`.
     within: Name,
     /// What they do not see.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
-    fields: Vec<Field>,
+    fields: OneOrSeveral<Field>,
     /// When they see all of it.
     unless: Option<Unless>,
 }
@@ -218,8 +215,7 @@ enum Field {
 #[schemars(deny_unknown_fields)]
 struct Unless {
     /// Presence values such as `online`, `unavailable`, `busy` and `offline`.
-    #[schemars(length(min = 1), extend("uniqueItems" = true))]
-    presence: Vec<Name>,
+    presence: OneOrSeveral<Name>,
 }
 
 /// The members of a group.
@@ -238,7 +234,7 @@ struct Directory {
     directory: bool,
 }
 
-/// What somebody's audience or interest is to hold.
+/// A claim about the audience or interest of a user, or of every member of a set.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 enum Test {
@@ -251,34 +247,80 @@ enum Test {
 #[derive(JsonSchema)]
 #[schemars(
     deny_unknown_fields,
-    extend("anyOf" = [{ "required": ["reaches"] }, { "required": ["not"] }])
+    extend("anyOf" = [
+        { "required": ["reaches"] }, { "required": ["only"] }, { "required": ["not"] }
+    ]),
+    extend("not" = { "required": ["reaches", "only"] }),
+    extend("dependencies" = {
+        "hides": { "anyOf": [{ "required": ["reaches"] }, { "required": ["only"] }] }
+    })
 )]
 struct SenderTest {
     /// Members for groups of `directory: true`, in this test only.
     given: Option<Given>,
-    /// The sender.
-    sender: UserId,
+    /// The sender, or a set that lists some.
+    sender: Subject,
     /// Who must see the sender.
     reaches: Option<OneOrMany<UserId>>,
+    /// The listed users who must see the sender; no other may. `[]`: none may.
+    only: Option<OneOrAny<UserId>>,
     /// Who must not.
     not: Option<OneOrMany<UserId>>,
+    /// The fields that are hidden from all who must see the sender, no less and no more.
+    hides: Option<TestHides>,
 }
 
 /// Whom a recipient is to see.
 #[derive(JsonSchema)]
 #[schemars(
     deny_unknown_fields,
-    extend("anyOf" = [{ "required": ["sees"] }, { "required": ["not"] }])
+    extend("anyOf" = [
+        { "required": ["sees"] }, { "required": ["only"] }, { "required": ["not"] }
+    ]),
+    extend("not" = { "required": ["sees", "only"] }),
+    extend("dependencies" = {
+        "hides": { "anyOf": [{ "required": ["sees"] }, { "required": ["only"] }] }
+    })
 )]
 struct RecipientTest {
     /// Members for groups of `directory: true`, in this test only.
     given: Option<Given>,
-    /// The recipient.
-    recipient: UserId,
+    /// The recipient, or a set that lists some.
+    recipient: Subject,
     /// Whom the recipient must see.
     sees: Option<OneOrMany<UserId>>,
+    /// The listed users whom the recipient must see, and no other. `[]`: none.
+    only: Option<OneOrAny<UserId>>,
     /// Whom not.
     not: Option<OneOrMany<UserId>>,
+    /// The fields that are hidden of all whom the recipient must see, no less and no more.
+    hides: Option<TestHides>,
+}
+
+/// The subject of a test: a user, or every member of a set that lists its members.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Subject {
+    User(UserId),
+    Set(Set),
+}
+
+/// The fields that are hidden. Several maps add up.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum TestHides {
+    One(HiddenFields),
+    Several(#[schemars(length(min = 1))] Vec<HiddenFields>),
+}
+
+/// Fields that are hidden.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct HiddenFields {
+    /// Which. `[]`: none.
+    fields: OneOrNone<Field>,
+    /// With which presence they are shown.
+    unless: Option<Unless>,
 }
 
 /// What the directory would hold.
@@ -295,6 +337,22 @@ struct Given {
 enum OneOrMany<T> {
     One(T),
     Many(#[schemars(length(min = 1))] Vec<T>),
+}
+
+/// One, or a list of at least one without repeats.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum OneOrSeveral<T> {
+    One(T),
+    Several(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<T>),
+}
+
+/// One, or a list without repeats.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum OneOrNone<T> {
+    One(T),
+    Some(#[schemars(extend("uniqueItems" = true))] Vec<T>),
 }
 
 /// One, or a list.

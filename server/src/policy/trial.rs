@@ -1,21 +1,22 @@
 //! Runs a policy's tests, by the snapshot that would answer homeservers.
 
+mod pairs;
 mod room;
+mod subject;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 
+use self::pairs::PairTests;
+use self::subject::OpenGroups;
 use super::Policy;
 use super::document::room::RoomTest;
-use super::document::{Document, Given, Group, Named, Test};
-use super::explain;
+use super::document::{Document, Given, Group, SetExpr, Test};
 use super::problem::{Nearest, Problem, quoted};
-use crate::routing::caller::Caller;
+use super::read::test::side_key;
 use crate::routing::engine::Engine;
 use crate::routing::plan::{Ids, Plan, Set};
-use crate::routing::relation::Scope;
-use crate::routing::relation::Side;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::user_id::UserId;
 
 /// Most failures of which the reason is looked for: it is looked for without
 /// haste, and who breaks a thousand tests at once has one reason.
@@ -31,9 +32,12 @@ struct Tests<'t> {
     rooms: Vec<&'t RoomTest>,
 }
 
-/// Notes each group that a test cannot give members to.
+/// Notes what is wrong with a test whatever the policy decides: groups that are not
+/// declared, groups that a test cannot give members to, and subjects that are open.
+/// `order` has the indices of all groups, each after those it refers to.
 pub(super) fn check(
     document: &Document,
+    order: &[usize],
     tests: &[Test],
     rooms: &[RoomTest],
     problems: &mut Vec<Problem>,
@@ -41,6 +45,7 @@ pub(super) fn check(
     let groups: HashMap<&str, &Group> =
         document.groups.iter().map(|group| (group.name.as_str(), group)).collect();
     let mut nearest = Nearest::default();
+    check_subjects(document, order, &groups, tests, &mut nearest, problems);
     let of_rooms = rooms.iter().flat_map(|test| &test.given);
     for given in tests.iter().flat_map(|test| &test.given).chain(of_rooms) {
         let name = quoted(&given.group);
@@ -59,6 +64,45 @@ pub(super) fn check(
         };
         problems.push(Problem::new(given.place, message));
     }
+}
+
+fn check_subjects(
+    document: &Document,
+    order: &[usize],
+    groups: &HashMap<&str, &Group>,
+    tests: &[Test],
+    nearest: &mut Nearest,
+    problems: &mut Vec<Problem>,
+) {
+    let open = OpenGroups::new(document, order);
+    for test in tests {
+        let mut is_declared = true;
+        test.subject.each_part(&mut |part| {
+            if let SetExpr::Group { name, place } = part
+                && !groups.contains_key(name.as_str())
+            {
+                is_declared = false;
+                let hint = match nearest.of(name, groups_in_order(document)) {
+                    Some(near) => format!("; did you mean {}?", quoted(near)),
+                    None if groups.is_empty() => "; no groups are declared".to_owned(),
+                    None => String::new(),
+                };
+                let message = format!("group {} is not declared{hint}", quoted(name));
+                problems.push(Problem::new(*place, message));
+            }
+        });
+        if is_declared && open.is_open(&test.subject) {
+            let message = format!(
+                "a test takes every member of `{}`, and this set holds unlisted users too; name users, or a group that lists its members",
+                side_key(test.side)
+            );
+            problems.push(Problem::new(test.subject_place, message));
+        }
+    }
+}
+
+fn groups_in_order(document: &Document) -> impl Iterator<Item = &str> {
+    document.groups.iter().map(|group| group.name.as_str())
 }
 
 /// Notes each test that fails. `whose` follows the number of a line.
@@ -92,34 +136,29 @@ pub(super) fn run(
         by_filling.entry(filling(&test.given, &numbers)).or_default().rooms.push(test);
     }
     let has_directory = policy.plan.groups.iter().any(|set| matches!(set, Set::Directory(_)));
-    let mut reasons_left = MOST_REASONS;
+    let reasons_left = Cell::new(MOST_REASONS);
     for (filling, tests) in by_filling {
         let given = |place: usize, user: &str| {
             filling.iter().any(|(number, members)| {
                 policy.groups.get(*number) == Some(&place) && members.iter().any(|id| id == user)
             })
         };
-        let reason = |sender: &str, recipient: &str| {
-            let Policy { document, groups, .. } = policy;
-            let explained = explain::explain(document, groups, &given, sender, recipient);
-            explained.reason(document, whose)
+        let mut run_all = |snapshot: &Snapshot, tests: &Tests<'_>| {
+            let pairs = PairTests::new(policy, snapshot, &given, whose, &reasons_left);
+            tests.pairs.iter().for_each(|test| pairs.run(test, problems));
+            for test in &tests.rooms {
+                room::run(policy, snapshot, test, whose, problems);
+            }
         };
         // Tests see no directory but what they give, whatever is in it now.
         if filling.is_empty() && !has_directory {
-            run_all(&policy.snapshot, &reason, &tests.pairs, &mut reasons_left, problems);
-            for test in tests.rooms {
-                room::run(policy, &policy.snapshot, test, whose, problems);
-            }
+            run_all(&policy.snapshot, &tests);
             continue;
         }
         let plan = filled(&policy.plan, &filling);
         match Engine::new(&plan) {
             Ok(engine) => {
-                let snapshot = engine.snapshot();
-                run_all(&snapshot, &reason, &tests.pairs, &mut reasons_left, problems);
-                for test in tests.rooms {
-                    room::run(policy, &snapshot, test, whose, problems);
-                }
+                run_all(&engine.snapshot(), &tests);
             }
             // A list of users adds no depth, so this is not reached.
             Err(error) => {
@@ -143,58 +182,4 @@ fn filled(plan: &Plan, filling: &Filling<'_>) -> Plan {
         }
     }
     plan
-}
-
-fn run_all(
-    snapshot: &Snapshot,
-    reason: &dyn Fn(&str, &str) -> String,
-    tests: &[&Test],
-    reasons_left: &mut usize,
-    problems: &mut Vec<Problem>,
-) {
-    for test in tests {
-        let (is, is_not) = match test.side {
-            Side::Sender => ("reaches", "does not reach"),
-            Side::Recipient => ("sees", "does not see"),
-        };
-        let sees = counterparts(snapshot, test);
-        let wanted = test.yes.iter().map(|other| (other, true));
-        for (other, want) in wanted.chain(test.not.iter().map(|other| (other, false))) {
-            let found = sees(other);
-            if found == want {
-                continue;
-            }
-            let (user, verb) = (quoted(&test.user.id), if found { is } else { is_not });
-            let mut message = format!("test fails: {user} {verb} {}", quoted(&other.id));
-            if let Some(left) = reasons_left.checked_sub(1) {
-                *reasons_left = left;
-                let (sender, recipient) = match test.side {
-                    Side::Sender => (&test.user.id, &other.id),
-                    Side::Recipient => (&other.id, &test.user.id),
-                };
-                message.push_str(": ");
-                message.push_str(&reason(sender, recipient));
-            }
-            problems.push(Problem::new(other.place, message));
-        }
-    }
-}
-
-/// Whether somebody is a counterpart of the test's user, for a caller whom all
-/// of its pairs concern.
-fn counterparts<'s>(snapshot: &'s Snapshot, test: &Test) -> impl Fn(&Named) -> bool + 's {
-    let user = UserId::parse(&test.user.id).ok();
-    let caller = user.and_then(|user| Caller::new([user.server()]).ok());
-    let members = user.zip(caller).map(|(user, caller)| {
-        let signature = snapshot.signature(user, test.side, &caller);
-        snapshot.counterparts(&signature, &Scope::new(caller))
-    });
-    let own = test.user.id.clone();
-    move |other| {
-        let who = UserId::parse(&other.id).ok().map(|id| snapshot.people().who(id));
-        let is_in = |members| {
-            who.is_some_and(|who| crate::routing::members::Members::contains(members, who))
-        };
-        other.id != own && members.as_ref().is_some_and(is_in)
-    }
 }

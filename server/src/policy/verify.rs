@@ -2,16 +2,17 @@
 //! is hidden, over the policy as it is written: an audience and an interest for
 //! each user, with their hides, pair by pair.
 //!
-//! Users are all that the snapshot names, and some made up: what servers and
+//! Users are all that are listed, and some made up: what servers and
 //! patterns say of users whom nobody names must hold too. Where that makes more
 //! pairs than the budget, a part of them is drawn by a seed, so that what was
 //! found can be found again.
 
-mod said;
+pub(super) mod said;
 
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
+use roaring::RoaringBitmap;
 
 use self::said::{Answer, Definition};
 use super::Policy;
@@ -27,7 +28,7 @@ pub const DEFAULT_PAIRS: u64 = 1_000_000;
 /// Most pairs to compare.
 pub const MAX_PAIRS: u64 = 100_000_000;
 
-/// Most users that are made up.
+/// Most users that are made up, and most that have a number and are not listed.
 const MADE_UP: usize = 64;
 
 /// What was compared, and what was found.
@@ -89,19 +90,19 @@ impl Policy {
     pub fn verify(&self, snapshot: &Snapshot, pairs: u64, seed: u64) -> Verified {
         let mut rng = Rng::with_seed(seed);
         let people = snapshot.people();
-        let count = u32::try_from(people.count()).unwrap_or(u32::MAX);
+        let listed = snapshot.listed_users();
         let id = |number| String::from(people.id(number));
-        let made_up = self.made_up(snapshot, &mut rng);
-        let everybody = u64::from(count) + made_up.len() as u64;
+        let made_up = self.made_up(snapshot, &listed, &mut rng);
+        let everybody = listed.len() + made_up.len() as u64;
         let exhaustive = everybody * everybody.saturating_sub(1) <= pairs;
         let [senders, recipients]: [Vec<String>; 2] = if exhaustive {
-            let all: Vec<String> = (0..count).map(id).chain(made_up).collect();
+            let all: Vec<String> = listed.iter().map(id).chain(made_up).collect();
             [all.clone(), all]
         } else {
             let some = usize::try_from(pairs.isqrt()).unwrap_or(usize::MAX).max(2);
             let mut draw = || {
                 let unnamed = made_up.len().min(some / 4);
-                let drawn = rng.choose_multiple(0..count, some - unnamed);
+                let drawn = rng.choose_multiple(&listed, some - unnamed);
                 let mut drawn: Vec<String> = drawn.into_iter().map(id).collect();
                 drawn.extend(rng.choose_multiple(made_up.iter().cloned(), unnamed));
                 drawn
@@ -134,13 +135,13 @@ impl Policy {
                         })
                     })
                 });
-        Verified { pairs, exhaustive, seed, named: u64::from(count), counter_example }
+        Verified { pairs, exhaustive, seed, named: listed.len(), counter_example }
     }
 
-    /// Users whom nobody names: on servers that are named, on those that globs
-    /// fit, and on one that nobody met; of the names that patterns fit, and of
-    /// another.
-    fn made_up(&self, snapshot: &Snapshot, rng: &mut Rng) -> Vec<String> {
+    /// Unlisted users: on servers that are named, on those that globs fit, and on one
+    /// that nobody met; of the names that patterns fit, and of another. And some who
+    /// have a number from when they were listed.
+    fn made_up(&self, snapshot: &Snapshot, listed: &RoaringBitmap, rng: &mut Rng) -> Vec<String> {
         let fitting = |glob: &str| glob.replace('*', "made-up").replace('?', "x");
         let mut users = BTreeSet::from(["@made-up".to_owned()]);
         let mut servers = BTreeSet::from(["unmet.example".to_owned()]);
@@ -170,6 +171,12 @@ impl Policy {
             Some(format!("{sigil}{user}:{server}"))
         });
         let people = snapshot.people();
-        made_up.filter(|id| UserId::parse(id).is_ok() && people.number(id).is_none()).collect()
+        let is_listed = |id: &str| people.number(id).is_some_and(|user| listed.contains(user));
+        let mut made_up: BTreeSet<String> =
+            made_up.filter(|id| UserId::parse(id).is_ok() && !is_listed(id)).collect();
+        let unlisted = people.everyone() - listed;
+        let unlisted = rng.choose_multiple(&unlisted, MADE_UP);
+        made_up.extend(unlisted.into_iter().map(|number| String::from(people.id(number))));
+        made_up.into_iter().collect()
     }
 }

@@ -1,6 +1,9 @@
 //! What is valid and yet probably not meant. Few things, each of which somebody
 //! would want to know: a warning that is often wrong hides those that are not.
 
+mod names;
+mod ports;
+
 use super::count;
 use super::document::{Document, Pairs, SetExpr};
 use super::few::Few;
@@ -9,6 +12,7 @@ use super::reach::{Reach, Region, Share};
 use super::rooms::RoomSets;
 use crate::routing::plan::{Effect, Plan, Product, Set};
 use crate::routing::sets::SetId;
+use crate::routing::snapshot::Snapshot;
 
 /// Most warnings of one kind.
 const MOST: usize = 20;
@@ -22,12 +26,17 @@ pub(super) fn warnings(
     plan: &Plan,
     numbers: &[usize],
     rooms: &[RoomSets],
+    snapshot: &Snapshot,
 ) -> Vec<Problem> {
+    let [capitals, near_names] = names::warnings(document, snapshot);
     let kinds = [
         never(document, plan, numbers, rooms),
         unused(document),
         empty_files(document),
         presences(document),
+        ports::warnings(document),
+        capitals,
+        near_names,
     ];
     let mut warnings = Vec::new();
     for mut of_kind in kinds {
@@ -110,6 +119,8 @@ fn unused(document: &Document) -> Vec<Problem> {
         }
     };
     document.each_part(&mut note);
+    // The subject of a test counts as a use, too.
+    document.tests.iter().for_each(|test| test.subject.each_part(&mut note));
     let globs = document.rules.iter().filter_map(|rule| match &rule.pairs {
         Pairs::Within { groups, .. } => Some(groups),
         Pairs::Product { .. } => None,
@@ -121,7 +132,7 @@ fn unused(document: &Document) -> Vec<Problem> {
     unused
         .map(|group| {
             let name = quoted(&group.name);
-            let message = format!("group {name} is used by no rule and by no other group");
+            let message = format!("group {name} is used by no rule, no test and no other group");
             Problem::new(group.place, message)
         })
         .collect()

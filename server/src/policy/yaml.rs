@@ -15,7 +15,7 @@ use serde_saphyr::{
     Error, ExternalMessageSource, MessageFormatter, Options, Spanned, UserMessageFormatter,
 };
 
-use super::problem::{Place, Problem, escaped};
+use super::problem::{Place, Problem, is_printable};
 
 /// Most bytes of a policy: a million user ids of the longest kind.
 pub const MAX_BYTES: usize = 256 << 20;
@@ -284,7 +284,13 @@ fn character_at(text: &str, place: Place) -> Option<char> {
 /// characters, lower case, no full stop.
 fn in_our_style(message: &str) -> String {
     // It may have its own escapes already; nothing is to be read back from it.
-    let mut escaped = escaped(message.trim().trim_end_matches('.')).replace(r"\\", r"\");
+    let mut escaped = String::with_capacity(message.len());
+    for c in message.trim().trim_end_matches('.').chars() {
+        match c {
+            c if is_printable(c) => escaped.push(c),
+            c => escaped.extend(c.escape_default()),
+        }
+    }
     // An abbreviation keeps its capitals.
     if !escaped.chars().nth(1).is_some_and(char::is_uppercase)
         && let Some(first) = escaped.get_mut(..1)

@@ -29,10 +29,6 @@ use super::user_id::UserId;
 /// Protobuf decoders stop at a hundred nested messages, and a level takes two.
 pub const MAX_DEPTH: usize = 32;
 
-/// Numbers that may belong to users whom nobody names any more, beside as many
-/// as are in use.
-const FORGOTTEN: usize = 10_000;
-
 /// What decides, as its one writer has it.
 #[derive(Debug)]
 pub struct Engine {
@@ -40,10 +36,26 @@ pub struct Engine {
     classes: Classes,
     /// All sets with an open rule, of rules or not.
     open_sets: Box<[SetId]>,
-    /// By user: how many lists name it, those of the plan counted as one.
-    naming: Vec<u32>,
     /// What readers get a clone of.
     snapshot: Snapshot,
+    thresholds: Thresholds,
+}
+
+/// From which sizes on the engine does something as a whole instead of step by
+/// step. No answer depends on them; tests set them to 0, to reach with a few users
+/// what otherwise takes thousands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Numbers of users who are not listed any more that are kept, in addition to
+    /// twice as many as there are listed users.
+    pub unused_numbers: usize,
+
+    /// Users who are put into classes one by one under another plan, even if they
+    /// are most of all users.
+    pub reclassified: u64,
+
+    /// Classes without users that are kept, in addition to as many as have users.
+    pub unused_classes: usize,
 }
 
 /// An open set has more than [`MAX_DEPTH`] levels.
@@ -65,6 +77,14 @@ pub enum Whose {
     Rule(usize),
 }
 
+// === impl Thresholds ===
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { unused_numbers: 10_000, reclassified: 10_000, unused_classes: 10_000 }
+    }
+}
+
 // === impl Engine ===
 
 impl Engine {
@@ -78,6 +98,11 @@ impl Engine {
         let users = numbering.users();
         let people = People::for_about(users.len());
         Self::evaluate(plan, &mut numbering, &users, people, None, |_| None)
+    }
+
+    /// Sets the thresholds of this engine, and of all that are made from it.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.thresholds = thresholds;
     }
 
     /// Evaluates a plan over a directory: for each membership, the group and the
@@ -119,9 +144,8 @@ impl Engine {
         Self::evaluate(plan, &mut numbering, &users, people, None, directory)
     }
 
-    /// The same directory under another plan. Users keep their numbers, unless
-    /// most of them belong to users whom nobody names any more: then all are
-    /// given anew, and what was remembered by number is void.
+    /// The same directory under another plan. Users keep their numbers, so that the
+    /// snapshots of both can be compared, however few users the plan lists.
     ///
     /// # Errors
     ///
@@ -133,25 +157,51 @@ impl Engine {
             let id = self.recipes.directory(name)?;
             self.snapshot.set(id).cloned()
         };
-        let people = &self.snapshot.people;
-        let directories = plan.groups.iter().filter_map(|set| match set {
-            Set::Directory(name) => Some((&**name, directory(name)?)),
-            _ => None,
-        });
-        let filled: Vec<(&str, Arc<Members>)> = directories.collect();
-        let named = filled.iter().fold(RoaringBitmap::new(), |all, (_, set)| all | set.named());
-        let named = usize::try_from(named.len()).unwrap_or(usize::MAX).saturating_add(users.len());
-        if people.count() > FORGOTTEN + named.saturating_mul(2) {
-            let ids: Vec<String> =
-                (0..).take(people.count()).map(|number| people.id(number).into()).collect();
-            let memberships = filled.iter().flat_map(|(name, set)| {
-                let ids = set.named().iter().filter_map(|user| ids.get(place(user)?));
-                ids.filter_map(|id| Some((*name, UserId::parse(id).ok()?)))
-            });
-            return Self::filled(plan, memberships, named);
-        }
         let people = self.snapshot.people.clone();
         Self::evaluate(plan, &mut numbering, &users, people, Some(self), directory)
+    }
+
+    /// As [`Engine::with_plan`], for a plan that takes the place of this one. If most
+    /// numbers belong to users who are not listed any more, all numbers are given
+    /// anew: whatever was remembered by number is void then.
+    ///
+    /// The plan that drops most users never does that, since it may be an accident,
+    /// and neither does its repair, if more than half of the numbers were in use
+    /// before the accident. So after a plan that keeps at least half of the listed
+    /// users there are at most [`Thresholds::unused_numbers`] numbers and twice as
+    /// many as the larger of the two plans lists users.
+    ///
+    /// # Errors
+    ///
+    /// An open set is too deep for the wire.
+    pub fn replace_plan(&self, plan: &Plan) -> Result<Self, TooDeep> {
+        let next = self.with_plan(plan)?;
+        let [before, after] = [self, &next].map(|engine| engine.snapshot.listed_count());
+        let most = self.thresholds.unused_numbers.saturating_add(2 * before.max(after));
+        if next.snapshot.people.count() > most && 2 * after >= before {
+            return next.renumbered(plan);
+        }
+        Ok(next)
+    }
+
+    /// The same plan and directory, with numbers for listed users only.
+    fn renumbered(&self, plan: &Plan) -> Result<Self, TooDeep> {
+        let people = &self.snapshot.people;
+        let filled = plan.groups.iter().filter_map(|set| match set {
+            Set::Directory(name) => {
+                Some((&**name, self.snapshot.set(self.recipes.directory(name)?)?))
+            }
+            _ => None,
+        });
+        let memberships: Vec<(&str, String)> = filled
+            .flat_map(|(name, set)| {
+                people.ids(set.named().iter()).map(move |id| (name, String::from(id)))
+            })
+            .collect();
+        let memberships =
+            memberships.iter().filter_map(|(name, id)| Some((*name, UserId::parse(id).ok()?)));
+        let anew = Self::filled(plan, memberships, self.snapshot.listed_count())?;
+        Ok(Self { thresholds: self.thresholds, ..anew })
     }
 
     fn evaluate<'p>(
@@ -185,11 +235,11 @@ impl Engine {
         let Classified { classes, list, people } =
             carried.unwrap_or_else(|| Classified::anew(&sets, &roles, people));
         let named_servers = numbering.servers().into_iter().map(Into::into).collect();
-        let naming = naming(users, &recipes, &sets, &people);
+        let lists = lists_of_users(users, &recipes, &sets, &people);
         let servers = people.users_by_server().map(|users| {
-            let named =
-                |user: &u32| place(*user).and_then(|at| naming.get(at)).is_some_and(|n| *n > 0);
-            u32::try_from(users.iter().filter(named).count()).unwrap_or(u32::MAX)
+            let listed =
+                |user: &u32| place(*user).and_then(|at| lists.get(at)).is_some_and(|n| *n > 0);
+            u32::try_from(users.iter().filter(listed).count()).unwrap_or(u32::MAX)
         });
         let servers = servers.collect();
         let snapshot = Snapshot {
@@ -199,9 +249,11 @@ impl Engine {
             roles,
             open_sets: open_of_rules,
             named_servers,
+            lists: lists.into_iter().collect(),
             servers,
         };
-        Ok(Self { recipes, classes, open_sets, naming, snapshot })
+        let thresholds = before.map(|before| before.thresholds).unwrap_or_default();
+        Ok(Self { recipes, classes, open_sets, snapshot, thresholds })
     }
 
     /// What readers may have of it as it is now.
@@ -210,17 +262,22 @@ impl Engine {
     }
 }
 
-/// By user: how many lists name it.
-fn naming(users: &[UserId<'_>], recipes: &Recipes, sets: &Evaluated, people: &People) -> Vec<u32> {
-    let mut naming = vec![0; people.count()];
+/// By user: how many lists hold it, those of the plan counted as one.
+fn lists_of_users(
+    users: &[UserId<'_>],
+    recipes: &Recipes,
+    sets: &Evaluated,
+    people: &People,
+) -> Vec<u32> {
+    let mut lists = vec![0; people.count()];
     let listed = users.iter().filter_map(|user| people.number(user.as_str()));
     let directory = recipes.directories().filter_map(|id| sets.get(at(id)?));
     for user in listed.chain(directory.flat_map(|set| set.named())) {
-        if let Some(lists) = place(user).and_then(|at| naming.get_mut(at)) {
+        if let Some(lists) = place(user).and_then(|at| lists.get_mut(at)) {
             *lists += 1;
         }
     }
-    naming
+    lists
 }
 
 /// A number as an index.

@@ -86,6 +86,12 @@ impl Members {
         self.open = std::mem::take(&mut self.open).and_not(other.open.clone());
     }
 
+    /// Forgets all users with numbers but these. The open rule stays as it is.
+    pub(super) fn keep_numbered(&mut self, users: &RoaringBitmap) {
+        self.named &= users;
+        self.covered &= users;
+    }
+
     /// Puts a named user in or takes it out, whatever the open rule says.
     pub(super) fn put(&mut self, number: u32, is_in: bool) {
         if is_in {

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
+
 use super::chunked::Chunked;
 use super::classes::{self, ClassList};
 use super::members::Members;
@@ -23,8 +25,10 @@ pub struct Snapshot {
     pub(super) open_sets: Arc<[SetId]>,
     /// Servers that the plan names in full, sorted.
     pub(super) named_servers: Arc<[Box<str>]>,
-    /// By the place of a server: how many of its users policy or directory name
-    /// now. A number once given stays with its user, named or not.
+    /// By the number of a user: how many lists of policy and directory hold the user
+    /// now. A number once given stays with its user, listed or not.
+    pub(super) lists: Chunked<u32>,
+    /// By the place of a server: how many of its users are listed now.
     pub(super) servers: Chunked<u32>,
 }
 
@@ -32,6 +36,32 @@ impl Snapshot {
     /// The users whom policy or directory name.
     pub fn people(&self) -> &People {
         &self.people
+    }
+
+    /// The users whom policy or directory list now. Others have numbers too, which they
+    /// keep from when they were listed.
+    pub fn listed_users(&self) -> RoaringBitmap {
+        let numbers = (0..).zip((0..self.lists.len()).map_while(|at| self.lists.get(at)));
+        numbers.filter(|(_, lists)| **lists > 0).map(|(number, _)| number).collect()
+    }
+
+    /// The number of users whom policy or directory list now.
+    pub fn listed_count(&self) -> usize {
+        self.listed_by_server().map(|(_, users)| usize::try_from(users).unwrap_or(usize::MAX)).sum()
+    }
+
+    /// Servers on which policy or directory list users now, and how many users, in no
+    /// meaningful order.
+    pub fn listed_by_server(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.people.server_places().filter_map(|(name, place)| {
+            let users = self.servers.get(usize::try_from(place).ok()?)?;
+            (*users > 0).then_some((name, *users))
+        })
+    }
+
+    /// Servers that the plan names in full, sorted.
+    pub fn named_servers(&self) -> impl Iterator<Item = &str> {
+        self.named_servers.iter().map(|name| &**name)
     }
 
     /// The members of a set.
@@ -61,11 +91,8 @@ impl Snapshot {
     /// Servers that policy or directory name, by a user or in full, on which an
     /// open rule may let somebody in. Sorted.
     pub fn destinations(&self, open: &Open) -> Vec<&str> {
-        let in_full = self.named_servers.iter().map(|name| &**name);
-        let by_user = self.people.server_places().filter_map(|(name, place)| {
-            let users = self.servers.get(usize::try_from(place).ok()?);
-            users.is_some_and(|users| *users > 0).then_some(name)
-        });
+        let in_full = self.named_servers();
+        let by_user = self.listed_by_server().map(|(name, _)| name);
         let mut names: Vec<&str> = in_full.chain(by_user).collect();
         names.retain(|name| open.reaches(name) != Some(false));
         names.sort_unstable();

@@ -67,12 +67,16 @@ pub enum ServerNameError {
     Long(usize),
 
     /// Something that no DNS name or IPv4 address holds.
-    #[error("`{}` is not valid in a host name: letters, digits, `-` and `.` are", .0.escape_debug())]
+    #[error("`{}` is not valid in a host name: letters, digits, `-` and `.` are", shown(*.0))]
     Character(char),
 
     /// `[` without an IPv6 address and `]` behind it, or such an address without them.
     #[error("an IPv6 address, and nothing else, stands in brackets, as in `[2001:db8::1]:8448`")]
     Ipv6,
+
+    /// A scheme, as in the address of a web page.
+    #[error("a server name has no scheme such as `https://`; leave it out")]
+    Scheme,
 
     /// What follows the host is not a port.
     #[error("its port is not 1 to 5 digits")]
@@ -157,6 +161,9 @@ fn check_server_name(text: &str) -> Result<(), ServerNameError> {
     if text.len() > MAX_SERVER_NAME_BYTES {
         return Err(ServerNameError::Long(text.len()));
     }
+    if text.contains("://") {
+        return Err(ServerNameError::Scheme);
+    }
     let port = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(ServerNameError::Ipv6)?;
@@ -183,6 +190,15 @@ fn check_server_name(text: &str) -> Result<(), ServerNameError> {
         Ok(())
     } else {
         Err(why_no_port(text, ServerNameError::Port))
+    }
+}
+
+/// A character as itself, or its escape if it cannot be printed.
+fn shown(c: char) -> String {
+    match c {
+        // They are printable, and it escapes them still.
+        '\\' | '\'' | '"' => c.into(),
+        c => c.escape_debug().collect(),
     }
 }
 
@@ -223,6 +239,9 @@ mod tests {
             (":1", "it is empty"),
             ("b\u{fc}cher.example", "`\u{fc}` is not valid in a host name"),
             ("a\u{1b}b", "`\\u{1b}` is not valid in a host name"),
+            ("a\\b", "`\\` is not valid in a host name"),
+            ("https://a.gov", "a server name has no scheme such as `https://`; leave it out"),
+            ("a'b", "`'` is not valid in a host name"),
         ] {
             let said = ServerName::parse(text).unwrap_err().to_string();
             assert!(said.starts_with(why), "{text}: {said}");

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use roaring::RoaringBitmap;
+
 use super::{MOST_STEPS, One, some};
 use crate::routing::difference::share::{Product, total};
 use crate::routing::difference::{Count, Difference, Found, Pairs, TooMuch};
@@ -39,11 +41,12 @@ struct Hides<'o> {
     by_hide: BTreeMap<&'o Hide, Vec<Product>>,
 }
 
-/// What rules account for, those that account for nothing left away; by name.
+/// What rules account for, those that account for nothing left away; by name. Users
+/// with a number count only if they are `listed`.
 pub(super) fn shares(
     before: &One<'_>,
     after: &One<'_>,
-    then: &Snapshot,
+    (then, listed): (&Snapshot, &RoaringBitmap),
     samples: usize,
 ) -> Vec<HideShare> {
     let visible = after.all();
@@ -54,7 +57,9 @@ pub(super) fn shares(
             return Some(HiddenOn::default());
         };
         let same = other.by_hide.get(hide).map_or(&[][..], Vec::as_slice);
-        let pairs = among(products, same, &visible, &mut steps).ok()?;
+        let mut pairs = among(products, same, &visible, &mut steps).ok()?;
+        pairs.iter_mut().for_each(|pairs| pairs.keep_numbered(listed));
+        pairs.retain(|pairs| !pairs.is_empty());
         let id = |user: u32| String::from(then.people().id(user));
         let samples = some(&pairs, samples).into_iter().map(|pair| pair.map(id)).collect();
         Some(HiddenOn { pairs: total(&pairs), samples })

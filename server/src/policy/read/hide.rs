@@ -9,6 +9,7 @@ use crate::routing::plan::{Fields, Hide};
 
 const HIDE_KEYS: &[&str] = &["fields", "from", "to", "unless", "within"];
 const HIDE_KEYS_ELSEWHERE: &[(&str, &str)] = &[("mutual", LATER), ("subscriptions", LATER)];
+const TEST_HIDES_KEYS: &[&str] = &["fields", "unless"];
 const UNLESS_KEYS: &[&str] = &["presence"];
 const FIELDS: &[&str] = &["currently_active", "last_active_ts", "presence", "status_msg"];
 
@@ -39,8 +40,53 @@ impl Reader<'_> {
         Some((Hide { fields, unless }, pairs))
     }
 
+    /// Reads the value of a test's `hides`: a map, or a list of several. A list of fields
+    /// may be empty there.
+    pub(super) fn test_hides(&mut self, node: &Node<'_>) -> Vec<Hide> {
+        const VALID: &str = "`fields`, and `unless` or not";
+        let nodes = match &node.value {
+            Value::Map(_) => std::slice::from_ref(node),
+            Value::List(items) if !items.is_empty() => items,
+            _ => {
+                let message = format!(
+                    "expected a map with {VALID}, or a list of them, found {}",
+                    node.kind()
+                );
+                self.problem(node.place, message);
+                &[]
+            }
+        };
+        let mut hides = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let Value::Map(entries) = &node.value else {
+                let message = format!("expected a map with {VALID}, found {}", node.kind());
+                self.problem(node.place, message);
+                continue;
+            };
+            let keys = self.fields(entries, TEST_HIDES_KEYS, &[]);
+            let mut fields = Fields::default();
+            match keys.get("fields") {
+                Some(field) if matches!(&field.value.value, Value::List(items) if items.is_empty()) =>
+                    {}
+                Some(field) => self.hidden(field.value, &mut fields),
+                None if !keys.has_unknown() => {
+                    let valid = quoted_list(FIELDS.iter().copied());
+                    let message = format!(
+                        "`hides` needs `fields`, some of {valid}, or `[]` if nothing is hidden"
+                    );
+                    self.problem(node.place, message);
+                }
+                None => {}
+            }
+            let unless =
+                keys.get("unless").map_or_else(Box::default, |field| self.unless(field.value));
+            hides.push(Hide { fields, unless });
+        }
+        hides
+    }
+
     fn hidden(&mut self, node: &Node<'_>, fields: &mut Fields) {
-        for item in self.list(node, "fields") {
+        for item in self.one_or_list(node, "fields") {
             let Some(text) = self.text(item, "the name of a field") else { continue };
             let field = match text {
                 "currently_active" => &mut fields.currently_active,
@@ -76,12 +122,15 @@ impl Reader<'_> {
         let keys = self.fields(entries, UNLESS_KEYS, &[]);
         let Some(field) = keys.get("presence") else {
             if !keys.has_unknown() {
-                self.problem(node.place, "`unless` needs `presence`, a list of presence values");
+                self.problem(
+                    node.place,
+                    "`unless` needs `presence`, one presence value or a list of them",
+                );
             }
             return Box::default();
         };
         let mut values: Vec<Box<str>> = Vec::new();
-        for item in self.list(field.value, "presence values") {
+        for item in self.one_or_list(field.value, "presence values") {
             let Some(text) = self.name(item, "a presence value") else { continue };
             match values.binary_search_by(|value| (**value).cmp(text)) {
                 Ok(_) => {

@@ -149,14 +149,6 @@ impl Reader<'_> {
         None
     }
 
-    /// One text, or a list of at least one. `what` are its items.
-    pub(super) fn one_or_list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> &'n [Node<'a>] {
-        match &node.value {
-            Value::Text(_) => std::slice::from_ref(node),
-            _ => self.list(node, what),
-        }
-    }
-
     fn state_events(&mut self, node: &Node<'_>) -> Vec<StateEvent> {
         let mut events = Vec::new();
         let mut seen = HashSet::new();

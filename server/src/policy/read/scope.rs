@@ -67,7 +67,7 @@ impl Reader<'_> {
 
     fn ours(&mut self, node: &Node<'_>) -> Vec<ServerName> {
         let mut names: Vec<ServerName> = Vec::new();
-        for item in self.list(node, "server names") {
+        for item in self.one_or_list(node, "server names") {
             let Some(text) = self.text(item, "a server name") else { continue };
             let name = quoted(text);
             match ServerName::parse(text) {
@@ -91,7 +91,7 @@ impl Reader<'_> {
     fn needs_ours(&mut self, keys: &Fields<'_, '_>, key: &str, place: Place) {
         if keys.get("ours").is_none() {
             let message = format!(
-                "`{key}` needs `ours` beside it, the server names that it is about, such as `ours: [example.org]`"
+                "`{key}` needs `ours` beside it, the server names that it is about, such as `ours: example.org`"
             );
             self.problem(place, message);
         }

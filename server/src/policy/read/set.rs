@@ -7,7 +7,9 @@ use super::fields::Fields;
 use crate::policy::document::{Named, SetExpr};
 use crate::policy::problem::{Place, quoted};
 use crate::policy::yaml::{Node, Value};
-use crate::routing::user_id::{MAX_SERVER_NAME_BYTES, MAX_USER_ID_BYTES, ServerName, UserId};
+use crate::routing::user_id::{
+    MAX_SERVER_NAME_BYTES, MAX_USER_ID_BYTES, ServerName, ServerNameError, UserId,
+};
 
 const SET_KEYS: &[&str] = &["all_of", "any", "except", "group", "match", "members_file", "server"];
 const SET_KEYS_ELSEWHERE: &[(&str, &str)] =
@@ -23,7 +25,12 @@ const MAX_DEPTH: usize = 32;
 impl Reader<'_> {
     /// Reads a set; nobody stands in for one with problems.
     pub(super) fn set(&mut self, node: &Node<'_>) -> SetExpr {
-        self.set_at(node, 1).unwrap_or_else(SetExpr::nobody)
+        self.valid_set(node).unwrap_or_else(SetExpr::nobody)
+    }
+
+    /// Reads a set. `None`: nothing of it is valid.
+    pub(super) fn valid_set(&mut self, node: &Node<'_>) -> Option<SetExpr> {
+        self.set_at(node, 1)
     }
 
     /// Reads the members of a group. `None`: the directory fills it.
@@ -254,6 +261,9 @@ fn why_no_server(glob: &Glob) -> Option<String> {
     }
     if glob.is_literal() {
         return ServerName::parse(text).err().map(|error| error.to_string());
+    }
+    if text.contains("://") {
+        return Some(ServerNameError::Scheme.to_string());
     }
     let valid = |c: char| c.is_ascii_alphanumeric() || "-.:[]*?".contains(c);
     if let Some(bad) = text.chars().find(|c| !valid(*c)) {

@@ -2,13 +2,14 @@
 
 use super::{LATER, Reader};
 use crate::policy::document::room::RoomTest;
-use crate::policy::document::{Given, Named, Test};
+use crate::policy::document::{Given, Named, Only, SetExpr, Test, TestHides};
 use crate::policy::problem::quoted;
 use crate::policy::yaml::{Node, Value};
 use crate::routing::relation::Side;
 use crate::routing::user_id::UserId;
 
-const TEST_KEYS: &[&str] = &["given", "not", "reaches", "recipient", "room", "sees", "sender"];
+const TEST_KEYS: &[&str] =
+    &["given", "hides", "not", "only", "reaches", "recipient", "room", "sees", "sender"];
 const GIVEN_KEYS: &[&str] = &["groups"];
 const GIVEN_KEYS_ELSEWHERE: &[(&str, &str)] = &[("blocks", LATER), ("subscriptions", LATER)];
 
@@ -31,7 +32,7 @@ impl Reader<'_> {
     }
 
     fn test(&mut self, node: &Node<'_>) -> Option<Test> {
-        const VALID: &str = "either `sender` with `reaches` or `not`, or `recipient` with `sees` or `not`, or `room`";
+        const VALID: &str = "either `sender` with `reaches`, `only` or `not`, or `recipient` with `sees`, `only` or `not`, or `room`";
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a test, a map with {VALID}, found {}", node.kind());
             self.problem(node.place, message);
@@ -40,7 +41,7 @@ impl Reader<'_> {
         let keys = self.fields(entries, TEST_KEYS, &[]);
         let given = keys.get("given").map_or_else(Vec::new, |field| self.given(field.value));
         let [sender, recipient] = ["sender", "recipient"].map(|key| keys.get(key));
-        let (side, user, verb, wrong) = match (sender, recipient) {
+        let (side, subject, verb, wrong) = match (sender, recipient) {
             (Some(sender), Some(recipient)) => {
                 let place = sender.place.max(recipient.place);
                 let message =
@@ -57,27 +58,57 @@ impl Reader<'_> {
                 for key in ["reaches", "sees", "not"] {
                     keys.get(key).map(|field| self.users(field.value));
                 }
+                keys.get("only").map(|field| self.users_or_none(field.value));
+                keys.get("hides").map(|field| self.test_hides(field.value));
                 return None;
             }
         };
+        let key = side_key(side);
         if let Some(room) = keys.get("room") {
-            let message = format!(
-                "a test has either `{}` or `room`, not both; make two tests of it",
-                name(side)
-            );
+            let message =
+                format!("a test has either `{key}` or `room`, not both; make two tests of it");
             self.problem(room.place, message);
         }
-        let user = self.user(user.value);
+        let subject_place = subject.value.place;
+        let subject = self.subject(subject.value);
+        let [yes, only, not, hides] = [verb, "only", "not", "hides"].map(|key| keys.get(key));
         if let Some(wrong) = wrong.and_then(|key| keys.get(key)) {
-            let message = format!("a `{}` has `{verb}` and `not` beside it", name(side));
+            let message = format!("a `{key}` has `{verb}`, `only`, `not` and `hides` beside it");
             self.problem(wrong.place, message);
-        } else if keys.get(verb).is_none() && keys.get("not").is_none() && !keys.has_unknown() {
-            let message = format!("a `{}` needs `{verb}` or `not` beside it", name(side));
+        } else if yes.or(only).or(not).is_none() && !keys.has_unknown() {
+            let message = format!("a `{key}` needs `{verb}`, `only` or `not` beside it");
             self.problem(node.place, message);
         }
-        let [yes, not] = [verb, "not"]
-            .map(|key| keys.get(key).map_or_else(Vec::new, |field| self.users(field.value)));
-        Some(Test { place: node.place, given, side, user: user?, yes, not })
+        if let (Some(_), Some(only)) = (yes, only) {
+            let message = format!("`only` stands in place of `{verb}`: it names all of them");
+            self.problem(only.place, message);
+        }
+        if let (None, Some(hides), false) = (yes.or(only), hides, keys.has_unknown()) {
+            let message =
+                format!("`hides` needs `{verb}` or `only` beside it, the pairs that it is about");
+            self.problem(hides.place, message);
+        }
+        let [yes, not] =
+            [yes, not].map(|field| field.map_or_else(Vec::new, |field| self.users(field.value)));
+        let only = only.map(|field| {
+            let users = self.users_or_none(field.value);
+            Only { place: field.value.place, users }
+        });
+        let hides = hides.map(|field| {
+            let hides = self.test_hides(field.value);
+            TestHides { place: field.value.place, hides }
+        });
+        let subject = subject?;
+        Some(Test { place: node.place, given, side, subject, subject_place, yes, not, only, hides })
+    }
+
+    /// The users that a test is about. Unlike a set elsewhere, a user may have an id
+    /// that looks like a pattern.
+    fn subject(&mut self, node: &Node<'_>) -> Option<SetExpr> {
+        match &node.value {
+            Value::Text(text) if text.starts_with('@') => self.user(node).map(SetExpr::User),
+            _ => self.valid_set(node),
+        }
     }
 
     pub(super) fn given(&mut self, node: &Node<'_>) -> Vec<Given> {
@@ -103,11 +134,7 @@ impl Reader<'_> {
         };
         let mut given: Vec<Given> = Vec::with_capacity(groups.len());
         for (key, value) in groups {
-            let members = match &value.value {
-                // Said to be empty, to whoever reads the test.
-                Value::List(items) if items.is_empty() => Vec::new(),
-                _ => self.users(value).into_iter().map(|user| user.id).collect(),
-            };
+            let members = self.users_or_none(value).into_iter().map(|user| user.id).collect();
             let Some(group) = self.group_name(key) else { continue };
             if given.iter().any(|given| given.group == group) {
                 self.problem(key.place, format!("group {} is given twice", quoted(group)));
@@ -116,6 +143,14 @@ impl Reader<'_> {
             given.push(Given { group: group.to_owned(), place: key.place, members });
         }
         given
+    }
+
+    /// One user or a list of them, which may be empty: somebody says so.
+    fn users_or_none(&mut self, node: &Node<'_>) -> Vec<Named> {
+        match &node.value {
+            Value::List(items) if items.is_empty() => Vec::new(),
+            _ => self.users(node),
+        }
     }
 
     /// One user or a list of them.
@@ -149,7 +184,7 @@ fn is_about_a_room(node: &Node<'_>) -> bool {
 }
 
 /// The key that a side is written as.
-fn name(side: Side) -> &'static str {
+pub(in crate::policy) fn side_key(side: Side) -> &'static str {
     match side {
         Side::Sender => "sender",
         Side::Recipient => "recipient",

@@ -110,7 +110,7 @@ fn checks_the_names_of_members_files() {
         ),
         (
             "{ members_file: \"a\\eb\" }",
-            r"22: `a\u{1b}b` is not the name of a file: it holds a control character",
+            r#"22: `"a\u001bb"` is not the name of a file: it holds a control character"#,
         ),
         ("{ members_file: '' }", "22: the name of a file is empty"),
         ("{ members_file: [a] }", "22: expected the name of a file, found a list"),

@@ -106,7 +106,7 @@ fn checks_the_names_of_groups() {
         ("2024", "expected the name of a group, found a number; put it in quotes"),
         ("null", "expected the name of a group, found nothing"),
         ("team/*", "`team/*` is not the name of a group: globs are valid in `within` only"),
-        (r#""a\e""#, r"`a\u{1b}` is not the name of a group: it holds a control character"),
+        (r#""a\e""#, r#"`"a\u001b"` is not the name of a group: it holds a control character"#),
     ] {
         assert_eq!(name(key), format!("policy.yaml:2:3: {want}"));
     }
@@ -191,7 +191,19 @@ fn checks_sets() {
         ("'@bob'", "6: `@bob` is not a user id: it has no `:` and server name after the localpart"),
         (
             r#""@\e[31m:under_score""#,
-            r"6: `@\u{1b}[31m:under_score` is not a user id: its server name is not valid: `_` is not valid in a host name: letters, digits, `-` and `.` are",
+            r#"6: `"@\u001b[31m:under_score"` is not a user id: its server name is not valid: `_` is not valid in a host name: letters, digits, `-` and `.` are"#,
+        ),
+        (
+            "'@a:https://a.gov'",
+            "6: `@a:https://a.gov` is not a user id: its server name is not valid: a server name has no scheme such as `https://`; leave it out",
+        ),
+        (
+            "{ server: 'https://*.gov' }",
+            "16: `https://*.gov` matches no server: a server name has no scheme such as `https://`; leave it out",
+        ),
+        (
+            "{ server: 'https://a.gov' }",
+            "16: `https://a.gov` matches no server: a server name has no scheme such as `https://`; leave it out",
         ),
         (
             "'@*-bot:example.org'",

@@ -27,6 +27,7 @@ fn the_committed_schema_is_that_of_the_types() {
 const BEYOND_A_SCHEMA: &[&str] = &[
     "cannot read the members file",
     "contains itself",
+    "holds unlisted users too",
     "has its members from the policy",
     "is added twice",
     "is already declared",
@@ -99,6 +100,8 @@ fn changed(policy: &Value) -> Vec<Value> {
                     ("local", json!(false)),
                     ("ours", json!(["a.b"])),
                     ("sees", json!("@a:b")),
+                    ("only", json!([])),
+                    ("hides", json!({ "fields": "presence" })),
                     ("hide", json!({ "within": "*", "fields": ["presence"] })),
                 ] {
                     if !map.contains_key(key) {

@@ -87,7 +87,7 @@ fn rules_of_switches_come_last_and_know_their_places() {
 fn checks_switches() {
     let needs = |key: &str| {
         format!(
-            "1:1: `{key}` needs `ours` beside it, the server names that it is about, such as `ours: [example.org]`"
+            "1:1: `{key}` needs `ours` beside it, the server names that it is about, such as `ours: example.org`"
         )
     };
     for (text, want) in [
@@ -96,7 +96,8 @@ fn checks_switches() {
         ("outbound: false", needs("outbound")),
         ("servers: { deny: '*' }", needs("servers")),
         ("our: [one.org]", format!("1:1: unknown key `our`; valid here are {TOP}; did you mean `ours`?")),
-        ("ours: one.org", "1:7: expected a list of server names, found a text".to_owned()),
+        ("ours: {}", "1:7: expected a list of server names, found a map".to_owned()),
+        ("ours: https://a.gov", "1:7: `https://a.gov` is not a server name: a server name has no scheme such as `https://`; leave it out".to_owned()),
         ("ours: []", "1:7: expected a list of server names, found an empty one".to_owned()),
         ("ours: [7]", "1:8: expected a server name, found a number; put it in quotes".to_owned()),
         ("ours: ['*.one.org']", "1:8: `*.one.org` is a glob; `ours` takes whole server names".to_owned()),
@@ -166,7 +167,8 @@ fn checks_hides() {
             "30: `within` stands alone, without `from` and `to`; make two rules of it\npolicy.yaml:3:48: no group has a name that matches `x`; no groups are declared".to_owned(),
         ),
         (format!("{{ fields: [], {pairs} }}"), "18: expected a list of fields, found an empty one".to_owned()),
-        (format!("{{ fields: presence, {pairs} }}"), "18: expected a list of fields, found a text".to_owned()),
+        (format!("{{ fields: {{}}, {pairs} }}"), "18: expected a list of fields, found a map".to_owned()),
+        (format!("{{ fields: avatar, {pairs} }}"), format!("18: unknown field `avatar`; valid here are {FIELDS}")),
         (format!("{{ fields: [1], {pairs} }}"), "19: expected the name of a field, found a number; put it in quotes".to_owned()),
         (
             format!("{{ fields: [presence, status_mgs], {pairs} }}"),
@@ -176,10 +178,10 @@ fn checks_hides() {
         (format!("{{ fields: [presence, presence], {pairs} }}"), "29: field `presence` is named twice".to_owned()),
         (format!("{{ feilds: [presence], {pairs} }}"), "10: unknown key `feilds`; valid here are `fields`, `from`, `to`, `unless`, `within`; did you mean `fields`?".to_owned()),
         (format!("{{ fields: [presence], unless: online, {pairs} }}"), "38: expected a map with `presence`, found a text".to_owned()),
-        (format!("{{ fields: [presence], unless: {{}}, {pairs} }}"), "38: `unless` needs `presence`, a list of presence values".to_owned()),
+        (format!("{{ fields: [presence], unless: {{}}, {pairs} }}"), "38: `unless` needs `presence`, one presence value or a list of them".to_owned()),
         (format!("{{ fields: [presence], unless: {{ state: [] }}, {pairs} }}"), "40: unknown key `state`; valid here are `presence`".to_owned()),
         (format!("{{ fields: [presence], unless: {{ presence: [] }}, {pairs} }}"), "50: expected a list of presence values, found an empty one".to_owned()),
-        (format!("{{ fields: [presence], unless: {{ presence: busy }}, {pairs} }}"), "50: expected a list of presence values, found a text".to_owned()),
+        (format!("{{ fields: [presence], unless: {{ presence: 2 }}, {pairs} }}"), "50: expected a list of presence values, found a number".to_owned()),
         (format!("{{ fields: [presence], unless: {{ presence: [''] }}, {pairs} }}"), "51: a presence value is empty".to_owned()),
         (format!("{{ fields: [presence], unless: {{ presence: [2] }}, {pairs} }}"), "51: expected a presence value, found a number; put it in quotes".to_owned()),
         (format!("{{ fields: [presence], unless: {{ presence: [a, b, a] }}, {pairs} }}"), "57: presence value `a` is named twice".to_owned()),
@@ -193,4 +195,18 @@ fn checks_hides() {
         "policy.yaml:1:46: unknown key `fields`: it belongs to `hide`; valid here are `from`, `to`, `within`"
     );
     plan("groups: { a: [] }\nrules: [{ name: x, hide: { within: a, fields: [presence] } }]\n");
+}
+
+/// One value stands for a list of one.
+#[test]
+fn takes_one_value_or_a_list() {
+    let rules = |fields, presence, ours| {
+        format!(
+            "ours: {ours}\nlocal: false\nrules: [{{ name: x, hide: {{ from: everyone, to: everyone, fields: {fields}, unless: {{ presence: {presence} }} }} }}]\n"
+        )
+    };
+    assert_eq!(
+        plan(&rules("status_msg", "busy", "a.org")),
+        plan(&rules("[status_msg]", "[busy]", "[a.org]"))
+    );
 }

@@ -89,23 +89,61 @@ fn a_failure_says_why() {
 
 #[test]
 fn checks_tests() {
-    const KEYS: &str = "`given`, `not`, `reaches`, `recipient`, `room`, `sees`, `sender`";
-    const FORMS: &str =
-        "either `sender` with `reaches` or `not`, or `recipient` with `sees` or `not`, or `room`";
+    const KEYS: &str =
+        "`given`, `hides`, `not`, `only`, `reaches`, `recipient`, `room`, `sees`, `sender`";
+    const FORMS: &str = "either `sender` with `reaches`, `only` or `not`, or `recipient` with `sees`, `only` or `not`, or `room`";
+    const FIELDS: &str = "`currently_active`, `last_active_ts`, `presence`, `status_msg`";
     for (test, want) in [
         ("x", format!("5: expected a test, a map with {FORMS}, found a text")),
         ("{}", format!("5: a test needs {FORMS}")),
-        ("{ sender: '@a:b' }", "5: a `sender` needs `reaches` or `not` beside it".to_owned()),
-        ("{ recipient: '@a:b' }", "5: a `recipient` needs `sees` or `not` beside it".to_owned()),
+        ("{ sender: '@a:b' }", "5: a `sender` needs `reaches`, `only` or `not` beside it".to_owned()),
+        ("{ recipient: '@a:b' }", "5: a `recipient` needs `sees`, `only` or `not` beside it".to_owned()),
         (
             "{ sender: '@a:b', recipient: '@a:b', not: [] }",
             "23: a test has either `sender` or `recipient`, not both; make two tests of it\npolicy.yaml:19:47: expected a list of user ids, found an empty one".to_owned(),
         ),
-        ("{ sender: '@a:b', sees: '@b:b' }", "23: a `sender` has `reaches` and `not` beside it".to_owned()),
-        ("{ recipient: '@a:b', reaches: '@b:b' }", "26: a `recipient` has `sees` and `not` beside it".to_owned()),
+        ("{ sender: '@a:b', sees: '@b:b' }", "23: a `sender` has `reaches`, `only`, `not` and `hides` beside it".to_owned()),
+        ("{ recipient: '@a:b', reaches: '@b:b' }", "26: a `recipient` has `sees`, `only`, `not` and `hides` beside it".to_owned()),
         ("{ sendr: '@a:b', not: '@b:b' }", format!("7: unknown key `sendr`; valid here are {KEYS}; did you mean `sender`?")),
-        ("{ sender: a, not: '@b:b' }", "15: `a` is not a user id: it does not begin with `@`".to_owned()),
-        ("{ sender: [], not: '@b:b' }", "15: expected a user id, found a list".to_owned()),
+        ("{ sender: a, not: '@b:b' }", "15: `a` is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{ group: a }`".to_owned()),
+        ("{ sender: '@a', not: '@b:b' }", "15: `@a` is not a user id: it has no `:` and server name after the localpart".to_owned()),
+        ("{ sender: 7, not: '@b:b' }", "15: expected a set, found a number".to_owned()),
+        ("{ sender: [], not: '@b:b' }", "15: test fails: `sender` holds nobody, so that nothing is tested".to_owned()),
+        ("{ sender: { group: bord }, not: '@b:b' }", "24: group `bord` is not declared; did you mean `board`?".to_owned()),
+        ("{ recipient: [{ groop: board }], not: '@b:b' }", "21: unknown key `groop`; valid here are `all_of`, `any`, `except`, `group`, `match`, `members_file`, `server`; did you mean `group`?".to_owned()),
+        (
+            "{ sender: '@a:b', reaches: '@b:b', only: [] }",
+            "40: `only` stands in place of `reaches`: it names all of them".to_owned(),
+        ),
+        ("{ sender: '@a:b', only: 7 }", "29: expected a list of user ids, found a number".to_owned()),
+        (
+            "{ recipient: '@a:b', not: '@b:b', hides: { fields: [] } }",
+            "39: `hides` needs `sees` or `only` beside it, the pairs that it is about".to_owned(),
+        ),
+        (
+            "{ sender: '@a:b', only: '@b:b', hides: status_msg }",
+            "44: expected a map with `fields`, and `unless` or not, or a list of them, found a text".to_owned(),
+        ),
+        (
+            "{ sender: '@a:b', only: '@b:b', hides: [] }",
+            "44: expected a map with `fields`, and `unless` or not, or a list of them, found a list".to_owned(),
+        ),
+        (
+            "{ sender: '@a:b', only: '@b:b', hides: [presence] }",
+            "45: expected a map with `fields`, and `unless` or not, found a text".to_owned(),
+        ),
+        (
+            "{ sender: '@a:b', only: '@b:b', hides: {} }",
+            format!("44: `hides` needs `fields`, some of {FIELDS}, or `[]` if nothing is hidden"),
+        ),
+        (
+            "{ sender: '@a:b', only: '@b:b', hides: { fields: presnce } }",
+            format!("54: unknown field `presnce`; valid here are {FIELDS}; did you mean `presence`?"),
+        ),
+        (
+            "{ sender: '@a:b', only: '@b:b', hides: { fields: presence, unless: { presence: [] } } }",
+            "84: expected a list of presence values, found an empty one".to_owned(),
+        ),
         ("{ sender: '@a:b', not: 7 }", "28: expected a list of user ids, found a number".to_owned()),
         ("{ sender: '@a:b', not: ['@b'] }", "29: `@b` is not a user id: it has no `:` and server name after the localpart".to_owned()),
         ("{ given: [], sender: '@a:b', not: '@b:b' }", "14: expected a map with `groups`, found a list".to_owned()),

@@ -1,7 +1,7 @@
 //! Verifying: what is compared, and that what does not agree is found.
 
-use crate::policy::Policy;
 use crate::policy::verify::{CounterExample, Hides, MAX_PAIRS, Verified};
+use crate::policy::{NoFiles, Policy};
 use crate::routing::engine::{Edit, Engine};
 use crate::routing::plan::{Fields, Hide};
 use crate::routing::relation::Side;
@@ -27,6 +27,28 @@ fn the_example_agrees_with_itself() {
     assert_eq!(verified.counter_example, None);
     assert!(verified.exhaustive && verified.named == named, "{verified:?}");
     assert!(verified.pairs > named * (named - 1), "some users are made up: {verified:?}");
+}
+
+/// Users of an earlier policy keep their numbers. They are looked at like users who
+/// are made up, and are not counted as listed.
+#[test]
+fn users_of_an_earlier_policy_are_not_listed() {
+    let load = |before: Option<&Engine>, text: &str| {
+        Policy::load_over(before, "policy.yaml", text.as_bytes(), &NoFiles).unwrap()
+    };
+    let (_, engine) = load(None, ALLOW);
+    let after = "groups: { one: '@c:one.org' }\nrules: []";
+    let (policy, _) = load(Some(&engine), after);
+    assert_eq!(policy.snapshot.people().count(), 3);
+    let Verified { pairs, exhaustive, named, counter_example, .. } =
+        policy.verify(&policy.snapshot, MAX_PAIRS, 7);
+    assert_eq!((exhaustive, named, counter_example), (true, 1, None));
+    // With one user of each of two servers made up.
+    assert_eq!(pairs, 5 * 4);
+    // They are looked at: the earlier policy shows one of them to another.
+    let (earlier, _) = load(None, ALLOW);
+    let found = earlier.verify(&policy.snapshot, MAX_PAIRS, 7).counter_example.unwrap();
+    assert_eq!((found.sender.as_str(), found.recipient.as_str()), ("@a:one.org", "@b:one.org"));
 }
 
 #[test]

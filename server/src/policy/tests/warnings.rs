@@ -45,7 +45,7 @@ rules:
         lines(&policy.warnings),
         [
             "3:25: the members file `empty.txt` names nobody",
-            "5:3: group `unused` is used by no rule and by no other group",
+            "5:3: group `unused` is used by no rule, no test and no other group",
             "8:5: rule `a` can never match: `from` holds nobody",
             "9:5: rule `b` can never match: `to` holds nobody",
             "10:5: rule `c` can never match: its groups hold nobody",

@@ -30,8 +30,8 @@ pub(super) struct Definition<'p, 'u> {
 }
 
 /// What a callback answers about a user, to a caller whom all of the user's pairs
-/// concern.
-pub(super) struct Answer<'s> {
+/// concern. Modulo self.
+pub(in crate::policy) struct Answer<'s> {
     snapshot: &'s Snapshot,
     /// Those whom the pairs of the user are with.
     counterparts: Members,
@@ -90,7 +90,7 @@ impl<'p, 'u> Definition<'p, 'u> {
 
 impl<'s> Answer<'s> {
     /// The audience or the interest of a user, by the side that the user is on.
-    pub(super) fn new(snapshot: &'s Snapshot, user: &str, of: Side) -> Self {
+    pub(in crate::policy) fn new(snapshot: &'s Snapshot, user: &str, of: Side) -> Self {
         let user = UserId::parse(user).ok();
         let caller = user.and_then(|user| Caller::new([user.server()]).ok());
         let Some((user, caller)) = user.zip(caller) else {
@@ -101,6 +101,25 @@ impl<'s> Answer<'s> {
         let mut hides = snapshot.hides(&signature, &counterparts);
         hides.sort_by_key(|(_, hide)| *hide);
         Self { snapshot, counterparts, hides }
+    }
+
+    /// True if another user is a counterpart.
+    pub(in crate::policy) fn sees(&self, other: &str) -> bool {
+        let who = UserId::parse(other).map(|other| self.snapshot.people().who(other));
+        who.is_ok_and(|who| self.counterparts.contains(who))
+    }
+
+    /// Counterparts who have a number, listed or not.
+    pub(in crate::policy) fn numbered(&self) -> &RoaringBitmap {
+        self.counterparts.named()
+    }
+
+    /// The hides of the pair with another user.
+    pub(in crate::policy) fn hides_of(&self, other: &str) -> impl Iterator<Item = &'s Hide> {
+        let who = UserId::parse(other).ok().map(|other| self.snapshot.people().who(other));
+        let hides = self.hides.iter();
+        let hides = hides.filter(move |(users, _)| who.is_some_and(|who| users.contains(who)));
+        hides.map(|(_, hide)| *hide)
     }
 
     /// What the answer says of the pair with another user.

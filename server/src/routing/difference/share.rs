@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
+
 use super::{Between, Count, Difference, Found, Pairs, TooMuch};
 use crate::routing::members::{Members, Open};
 use crate::routing::plan::Plan;
@@ -36,6 +38,23 @@ impl Snapshot {
         let mut between = Between { old: self, new: later, left: super::Budget::PLAN.0 };
         let mut lift = |set: &Members| Ok(Arc::new(between.lifted(set)?));
         products.iter().map(|[one, two]| Ok([lift(one)?, lift(two)?])).collect()
+    }
+}
+
+// === impl Pairs ===
+
+impl Pairs {
+    /// Forgets pairs with users who have a number and are none of these, such as users
+    /// who are not listed any more. Pairs with users of open sets stay: such a user has
+    /// the same pairs with a number or without.
+    pub fn keep_numbered(&mut self, users: &RoaringBitmap) {
+        self.senders.keep_numbered(users);
+        self.recipients.keep_numbered(users);
+    }
+
+    /// True if no pair is left.
+    pub fn is_empty(&self) -> bool {
+        self.senders.is_empty() || self.recipients.is_empty()
     }
 }
 
@@ -73,6 +92,14 @@ impl Difference {
         let once = pairs.iter().map(|pairs| self.once(pairs)).collect();
         let [shared, _] = parted(without_all(once, without, steps)?, within, steps)?;
         Ok(shared)
+    }
+
+    /// Forgets pairs as [`Pairs::keep_numbered`] does.
+    pub fn keep_numbered(&mut self, users: &RoaringBitmap) {
+        for list in [&mut self.gained, &mut self.lost] {
+            list.iter_mut().for_each(|pairs| pairs.keep_numbered(users));
+            list.retain(|pairs| !pairs.is_empty());
+        }
     }
 
     /// Takes out of the bounds what does not change by the products that allow and

@@ -4,7 +4,7 @@
 
 use roaring::RoaringBitmap;
 
-use super::Engine;
+use super::{Engine, Thresholds};
 use crate::routing::carried::{Carried, used};
 use crate::routing::classes::{Class, ClassList, Classes, class};
 use crate::routing::members::Open;
@@ -12,9 +12,6 @@ use crate::routing::people::People;
 use crate::routing::roles::Roles;
 use crate::routing::sets::{Evaluated, SetId, at};
 use crate::routing::user_id::UserId;
-
-/// Users who are looked at one by one even if they are most of all.
-const FEW: u64 = 10_000;
 
 /// Users in their classes.
 pub(super) struct Classified {
@@ -49,7 +46,8 @@ impl Classified {
         let old = &before.snapshot;
         let first = u32::try_from(old.people.count()).ok()?;
         // Most classes are of nobody any more: time to forget them.
-        if old.classes.len() > 2 * before.classes.count() + 10_000 {
+        let Thresholds { reclassified, unused_classes, .. } = before.thresholds;
+        if old.classes.len() > 2 * before.classes.count() + unused_classes {
             return None;
         }
         let carried = Carried::between(old, sets, roles);
@@ -59,7 +57,7 @@ impl Classified {
                 touched |= set.named();
             }
         }
-        if touched.len() > FEW && touched.len() * 2 > u64::try_from(people.count()).ok()? {
+        if touched.len() > reclassified && touched.len() * 2 > u64::try_from(people.count()).ok()? {
             return None;
         }
         let mut people = people.clone();

@@ -82,7 +82,7 @@ impl Engine {
         if !put(&mut self.snapshot.sets, group, number, joins) {
             return;
         }
-        self.note_named(number, joins);
+        self.count_list(number, joins);
         // Sets that refer to others have larger ids: the smallest first, and
         // each is up to date before another asks about it.
         let mut changed = BTreeSet::from([group]);
@@ -98,21 +98,23 @@ impl Engine {
         self.reclassify(number, &changed);
     }
 
-    /// Notes that one list more or less names a user.
-    fn note_named(&mut self, number: u32, joins: bool) {
+    /// Counts one list more or less for a user.
+    fn count_list(&mut self, number: u32, joins: bool) {
         let Some(at) = place(number) else { return };
-        if self.naming.len() <= at {
-            self.naming.resize(at + 1, 0);
+        let all = &mut self.snapshot.lists;
+        while all.len() <= at {
+            all.push(0);
         }
-        let Some(lists) = self.naming.get_mut(at) else { return };
+        let Some(lists) = all.get_mut(at) else { return };
         *lists = if joins { *lists + 1 } else { lists.saturating_sub(1) };
+        let lists = *lists;
         let server = place(self.snapshot.people.server_of(number)).unwrap_or_default();
         let servers = &mut self.snapshot.servers;
         while servers.len() <= server {
             servers.push(0);
         }
         let Some(users) = servers.get_mut(server) else { return };
-        match (joins, *lists) {
+        match (joins, lists) {
             (true, 1) => *users += 1,
             (false, 0) => *users = users.saturating_sub(1),
             _ => {}
