@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use crate::logging::DEFAULT_FILTER;
 use crate::rpc::server::Limits;
 
 /// All settings. Unknown keys are errors, so that a misspelt limit is not
@@ -96,7 +97,7 @@ pub struct Log {
     pub format: LogFormat,
 
     /// What: a level, or a filter such as `info,h2=debug`. User ids are written
-    /// at debug only.
+    /// at debug only. A filter that does not name `h2` shows only its errors.
     pub filter: String,
 }
 
@@ -238,6 +239,6 @@ impl From<LimitSettings> for Limits {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::default(), filter: "info".to_owned() }
+        Self { format: LogFormat::default(), filter: DEFAULT_FILTER.to_owned() }
     }
 }

@@ -6,7 +6,8 @@
 //! [`files`] gives it the files it names; [`live`] keeps the policy in force, at
 //! a [`revision`]; [`rpc`] answers callers; [`config`] is what an operator can
 //! set, [`watching`] notices changes of [`policy_files`], and [`lifecycle`] joins it
-//! all to signals and sockets. [`hint`] and [`sample`] are for people who try it.
+//! all to signals and sockets. [`logging`] writes to standard error; [`hint`] and
+//! [`sample`] are for people who try it.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ pub mod files;
 pub mod hint;
 pub mod lifecycle;
 pub mod live;
+pub mod logging;
 pub mod policy;
 pub mod policy_files;
 pub mod revision;

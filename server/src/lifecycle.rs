@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{Config, Listen};
 use crate::live::{Live, LoadError, Loaded, Source};
+use crate::logging;
 use crate::policy_files::PolicyFiles;
 use crate::revision::Epoch;
 use crate::rpc::listener::{ListenError, Listener};
@@ -62,6 +63,9 @@ impl Daemon {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         };
+        // Caught once, it ends the process no more: a log that has reached the size
+        // that the system allows for a file is lost, and nothing else.
+        let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         let source = config.policy.map_or(Source::Example, Source::File);
         let live = Arc::new(Live::start(source, Epoch::random()?)?);
         let mut listeners = Vec::new();
@@ -169,6 +173,7 @@ async fn reloads(live: Arc<Live>, asked: Arc<Notify>, files: PolicyFiles) {
 fn stop(shutdown: &CancellationToken, signal: &str) {
     if shutdown.is_cancelled() {
         warn!(signal, "second signal: ending at once");
+        logging::flush_at_once();
         std::process::exit(1);
     }
     info!(signal, "shutting down");

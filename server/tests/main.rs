@@ -28,6 +28,9 @@ mod listen;
 /// What the log says of calls, and what it never says.
 #[cfg(test)]
 mod log;
+/// Logs that nobody reads, or that cannot be written.
+#[cfg(test)]
+mod log_reader;
 /// `graph`.
 #[cfg(test)]
 mod picture;

@@ -17,6 +17,7 @@ use tracing::{debug, info};
 use super::fault::Fault;
 use super::listener::Peer;
 use super::stream::Tally;
+use crate::logging::CALLS;
 use crate::revision::Revision;
 
 /// What a unary call was about. Travels in the response's extensions.
@@ -166,7 +167,7 @@ fn log(
         // Told when it ends, with what it did.
         debug!(method, peer, "stream began");
     } else if let Some(Answered { asked, answered, revision }) = answered {
-        info!(method, peer, ?code, asked, answered, %revision, micros, "call");
+        info!(target: CALLS, method, peer, ?code, asked, answered, %revision, micros, "call");
     } else {
         info!(method, peer, ?code, why, micros, "call");
     }
