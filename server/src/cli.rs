@@ -157,7 +157,8 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, value_name = "FORMAT", env = "PRESENCE_ROUTER_LOG_FORMAT")]
     log_format: Option<LogFormat>,
 
-    /// What is logged: a level or a filter such as `info,h2=debug` [default: info,h2=error]
+    /// What is logged: a level or a filter such as `info,h2=debug`, or
+    /// `info,presence_router::calls=debug` for a line for each call [default: info,h2=error]
     #[arg(long, value_name = "FILTER", env = "PRESENCE_ROUTER_LOG")]
     log: Option<String>,
 }

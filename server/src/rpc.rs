@@ -5,11 +5,10 @@
 //! contract's words; `unary` computes the answers of the two unary calls and
 //! `stream` those of `RouteStates`; [`service`] joins them to tonic, [`room`] is the
 //! service for new rooms, and [`policy`] that for operators; `access` writes the
-//! request log and `drain` ends what would wait for ever; [`listener`] accepts
-//! connections and [`server`] runs all of it.
+//! log of calls, `transport` carries calls between connections and services;
+//! [`listener`] accepts connections and [`server`] runs all of it.
 
 mod access;
-mod drain;
 mod express;
 pub mod fault;
 pub mod listener;
@@ -19,4 +18,5 @@ pub mod room;
 pub mod server;
 pub mod service;
 pub mod stream;
+mod transport;
 pub mod unary;

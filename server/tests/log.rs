@@ -1,10 +1,15 @@
-//! What the log says of calls: one line for each, and never a user id at info.
+//! What the log says of calls: who asks for a line for each gets it, and never a user
+//! id at info.
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::calls::{HeldCall, Stream, interested, users_for};
+use crate::harness::http2::{Http2, status};
 use crate::harness::{Daemon, FREE_PORT, Files, POLICY, run};
+
+/// The filter that shows every call.
+const ALL_CALLS: &str = "info,presence_router::calls=debug";
 
 /// Names that stand in requests, and in no policy or message of our own.
 const SECRET: &str = "secret-person";
@@ -33,9 +38,9 @@ async fn calls(daemon: &Daemon) -> usize {
 }
 
 #[tokio::test]
-async fn one_line_for_each_call_and_no_user_id() {
+async fn one_line_for_each_call_on_demand_and_no_user_id() {
     for format in ["plain", "json"] {
-        let daemon = Daemon::start(&["--log-format", format]).await;
+        let daemon = Daemon::start(&["--log-format", format, "--log", ALL_CALLS]).await;
         let unary = calls(&daemon).await;
         let log = daemon.log();
         let lines = log.iter().filter(|l| l.contains("GetUsers") || l.contains("GetInterested"));
@@ -44,9 +49,22 @@ async fn one_line_for_each_call_and_no_user_id() {
     }
 }
 
+/// A homeserver makes thousands of them. What went wrong, and streams, have a line.
+#[tokio::test]
+async fn calls_that_succeed_have_no_line_by_default() {
+    let daemon = Daemon::start(&[]).await;
+    calls(&daemon).await;
+    let log = daemon.log();
+    let lines: Vec<_> = log.iter().filter(|line| line.contains("presence_router::")).collect();
+    assert_eq!(lines.len(), 3, "{log:#?}");
+    assert!(lines[..2].iter().all(|line| line.contains("code=InvalidArgument")), "{log:#?}");
+    assert!(lines[2].contains("stream ended"), "{log:#?}");
+    assert!(log.iter().all(|line| !line.contains(SECRET)), "{log:#?}");
+}
+
 #[tokio::test]
 async fn a_line_says_what_a_call_was_about() {
-    let daemon = Daemon::start(&["--log-format", "json"]).await;
+    let daemon = Daemon::start(&["--log-format", "json", "--log", ALL_CALLS]).await;
     calls(&daemon).await;
     let log = objects(&daemon.log());
     let calls: Vec<_> = log.iter().filter(|line| line["message"] == "call").collect();
@@ -57,19 +75,42 @@ async fn a_line_says_what_a_call_was_about() {
         ("GetUsersForStates", "InvalidArgument", None),
         ("GetInterestedUsers", "InvalidArgument", None),
     ]) {
-        assert_eq!(line["level"], "INFO", "{line}");
         assert_eq!(line["method"], method, "{line}");
         assert_eq!(line["code"], code, "{line}");
         assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
         assert!(line["micros"].is_u64(), "{line}");
         if let Some(asked) = asked {
+            assert_eq!(line["level"], "DEBUG", "{line}");
+            assert_eq!(line["target"], "presence_router::calls", "{line}");
             assert_eq!(line["asked"], asked, "{line}");
             assert!(line["answered"].is_u64(), "{line}");
             assert_eq!(line["revision"], serving["revision"], "{line}");
         } else {
+            assert_eq!(line["level"], "INFO", "{line}");
+            assert_eq!(line["target"], "presence_router::calls::refused", "{line}");
             assert!(line["why"].as_str().unwrap().contains("is not a user id"), "{line}");
         }
     }
+}
+
+/// A client that repeats a mistake as fast as it can: a second has room for twenty
+/// lines about it, and the rest is counted.
+#[tokio::test]
+async fn one_client_cannot_fill_the_log() {
+    const CALLS: u64 = 600;
+    let mut daemon = Daemon::start(&["--log-format", "json"]).await;
+    let client = Http2::connect(&daemon.address()).await;
+    for _ in 0..CALLS {
+        let (head, _) = client.call("NoSuchMethod", &[]).await.head().await.unwrap();
+        assert_eq!(status(&head), "12");
+    }
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.ended().await.code(), Some(0));
+    let log = objects(&daemon.log());
+    let written = log.iter().filter(|line| line["method"] == "NoSuchMethod").count();
+    let left_out: u64 = log.iter().filter_map(|line| line["lines"].as_u64()).sum();
+    assert!(left_out > 0, "the log took all of {written} lines: {log:#?}");
+    assert_eq!(u64::try_from(written).unwrap() + left_out, CALLS, "{log:#?}");
 }
 
 /// Also a policy with problems, whose message has several lines, and the end.

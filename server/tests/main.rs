@@ -10,6 +10,9 @@ mod harness;
 /// `explain`, `verify`, `show`, `reload` and `check --addr`.
 #[cfg(test)]
 mod asking;
+/// What the callers of calls and streams are sent at the end, and the lines of it.
+#[cfg(test)]
+mod call_ends;
 /// `check`: all problems, or a summary, and the exit code.
 #[cfg(test)]
 mod check;
@@ -55,6 +58,9 @@ mod shutdown;
 /// Policies and settings that `serve` does not start with.
 #[cfg(test)]
 mod start;
+/// Connections: who may keep one, and why it was closed.
+#[cfg(test)]
+mod transport;
 /// A change of the policy's files, and every way of making one.
 #[cfg(test)]
 mod watch;
