@@ -6,12 +6,14 @@
 //! [`files`] gives it the files it names; [`live`] keeps the policy in force, at
 //! a [`revision`]; [`rpc`] answers callers; [`config`] is what an operator can
 //! set, [`watching`] notices changes of [`policy_files`], and [`lifecycle`] joins it
-//! all to signals and sockets. [`logging`] writes to standard error; [`hint`] and
-//! [`sample`] are for people who try it.
+//! all to signals and sockets, and to what the process may use: [`descriptors`] and
+//! the [`logging`] to standard error. [`hint`] and [`sample`] are for people who try
+//! it.
 
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod descriptors;
 pub mod files;
 pub mod hint;
 pub mod lifecycle;

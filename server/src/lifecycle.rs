@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Listen};
+use crate::descriptors::DescriptorLimit;
 use crate::live::{Live, LoadError, Loaded, Source};
 use crate::logging;
 use crate::policy_files::PolicyFiles;
@@ -66,6 +67,7 @@ impl Daemon {
         // Caught once, it ends the process no more: a log that has reached the size
         // that the system allows for a file is lost, and nothing else.
         let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+        let descriptors = DescriptorLimit::raise();
         let source = config.policy.map_or(Source::Example, Source::File);
         let live = Arc::new(Live::start(source, Epoch::random()?)?);
         let mut listeners = Vec::new();
@@ -76,7 +78,8 @@ impl Daemon {
         if let Some(path) = unix {
             listeners.push(Listener::unix(&path).await?);
         }
-        let (watch_policy, limits) = (config.watch_policy, config.limits.into());
+        let (watch_policy, mut limits) = (config.watch_policy, Limits::from(config.limits));
+        limits.connections = descriptors.connections(limits.connections);
         Ok(Self { live, watch_policy, limits, listeners, signals })
     }
 

@@ -19,6 +19,9 @@ mod check;
 /// `conformance`: what a server that speaks the contract passes.
 #[cfg(test)]
 mod conformance;
+/// Limits of open files.
+#[cfg(test)]
+mod descriptors;
 /// The examples of `docs/policy.md`, run as they stand.
 #[cfg(test)]
 mod examples;
