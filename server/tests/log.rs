@@ -140,3 +140,40 @@ async fn every_line_of_json_is_an_object() {
     let log = objects(&said.lines().map(str::to_owned).collect::<Vec<_>>());
     assert!(log[0]["message"].as_str().unwrap().contains("unknown key `ruls`"), "{said}");
 }
+
+/// Each line that the page explains is one that the daemon writes.
+#[test]
+fn the_page_explains_lines_that_there_are() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    let mut folders = vec![root.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                // Texts over several lines are one.
+                let source = std::fs::read_to_string(path).unwrap();
+                let lines = source.split("\\\n").map(str::trim_start);
+                sources.extend(lines.map(str::to_owned));
+            }
+        }
+    }
+    let page = std::fs::read_to_string(root.join("docs/log.md")).unwrap();
+    let table = page.split("| the log says |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let mut explained = 0;
+    for row in table.lines().skip(2) {
+        let line = row.split(" | ").next().unwrap().trim_start_matches("| ");
+        let line = line.trim_matches('`').trim();
+        for part in line.split("..").map(str::trim).filter(|part| !part.is_empty()) {
+            assert!(sources.contains(part), "no line has `{part}`");
+            explained += 1;
+        }
+    }
+    assert!(explained > 12, "{explained}");
+    for filter in ["calls", "probes", "connections"] {
+        assert!(page.contains(&format!("`info,presence_router::{filter}=debug`")));
+        assert!(sources.contains(&format!("\"presence_router::{filter}\"")));
+    }
+}

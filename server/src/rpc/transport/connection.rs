@@ -172,6 +172,30 @@ mod tests {
     use crate::logging::captured::Captured;
     use crate::rpc::listener::Peer;
 
+    /// What client authors rely on.
+    #[test]
+    fn the_pages_state_these_limits() {
+        let page = include_str!("../../../docs/integration.md");
+        let contract = include_str!("../../../../proto/presence_router/v1/route_states.proto");
+        let contract = contract.replace("\n// ", " ");
+        let (mib, kib) = (CONNECTION_WINDOW / 1024 / 1024, STREAM_WINDOW / 1024);
+        assert!(
+            page.contains(&format!("{kib} KiB of requests on a stream, {mib} MiB on a connection"))
+        );
+        assert!(contract.contains(&format!("{kib} KiB on a stream and {mib} MiB on a connection")));
+        // Half of the window, by what the shortest message costs.
+        let unread = CONNECTION_WINDOW / 2 / 256;
+        let unread = format!("{},{:03} messages", unread / 1000, unread % 1000);
+        assert!(page.contains(&unread) && contract.contains(&unread), "{unread}");
+        assert!(page.contains(&format!("| {RESET_STREAMS} streams that the daemon has to reset")));
+        assert!(page.contains(&format!("| {STREAMS_PER_CONNECTION} calls and streams at a time")));
+        assert!(page.contains(&format!("| {} seconds from the connection", GREETING.as_secs())));
+        assert!(
+            page.contains(&format!("| {} seconds in which a client answers", SILENCE.as_secs()))
+        );
+        assert!(page.contains(&format!("| {} KiB of headers", HEADER_BYTES / 1024)));
+    }
+
     const GREETING_OF_A_CLIENT: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
     /// Serves the other end of a connection whose client does this. How long it lasts.
