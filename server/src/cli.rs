@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use presence_router_server::config::{Config, Listen, LogFormat, socket_path, tcp_address};
+use presence_router_server::logging;
 use presence_router_server::routing::user_id::{ServerName, ServerNameError};
 
 pub(crate) use self::asking::{Explain, Graph, GraphFormat, Plan, Reload, Show, Subject, Verify};
@@ -140,8 +141,9 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 
-    /// What is logged: a level or a filter such as `info,h2=debug` [default: info] [env:
-    /// PRESENCE_ROUTER_LOG]
+    /// What is logged: a level or a filter such as `info,h2=debug`, or
+    /// `info,presence_router::calls=debug` for a line for each call [default: info,h2=error]
+    /// [env: PRESENCE_ROUTER_LOG]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -232,7 +234,7 @@ impl Settings {
         config.log.format = format.unwrap_or(config.log.format);
         let filter = flag_or_variable(self.log, || {
             read_text(environment::LOG, |filter| {
-                crate::log_filter(filter).map(|_| filter.to_owned())
+                logging::check_filter(filter).map(|()| filter.to_owned())
             })
         })?;
         config.log.filter = filter.unwrap_or(config.log.filter);
@@ -243,7 +245,7 @@ impl Settings {
 fn read_config(path: &Path) -> Result<Config, String> {
     let config = Config::read(path).map_err(|error| error.to_string())?;
     // Filters are known where the log is made, not where settings are read.
-    crate::log_filter(&config.log.filter)
+    logging::check_filter(&config.log.filter)
         .map_err(|why| format!("{}: `filter` in the section `log`: {why}", path.display()))?;
     Ok(config)
 }

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::files::MAX_MEMBERS_BYTES;
 use crate::live::LoadSettings;
+use crate::logging::DEFAULT_FILTER;
 use crate::rpc::server::Limits;
 
 /// All settings. Unknown keys are errors, so that a misspelt limit is not
@@ -107,7 +108,7 @@ pub struct Log {
     pub format: LogFormat,
 
     /// What: a level, or a filter such as `info,h2=debug`. User ids are written
-    /// at debug only.
+    /// at debug only. A filter that does not name `h2` shows only its errors.
     pub filter: String,
 }
 
@@ -286,6 +287,6 @@ impl From<LimitSettings> for Limits {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::default(), filter: "info".to_owned() }
+        Self { format: LogFormat::default(), filter: DEFAULT_FILTER.to_owned() }
     }
 }

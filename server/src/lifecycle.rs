@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Listen, LogFormat};
+use crate::descriptors::DescriptorLimit;
 use crate::live::{Live, LoadError, Source};
+use crate::logging;
 use crate::reloader::Reloader;
 use crate::revision::Epoch;
 use crate::rpc::listener::{ListenError, Listener};
@@ -68,6 +70,10 @@ impl Daemon {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         };
+        // Caught once, it ends the process no more: a log that has reached the size
+        // that the system allows for a file is lost, and nothing else.
+        let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+        let descriptors = DescriptorLimit::raise();
         let settings = config.load_settings();
         let source = config.policy.map_or(Source::Example, Source::File);
         let (progress, epoch) = (Progress::default(), Epoch::random()?);
@@ -90,8 +96,9 @@ impl Daemon {
         if let Some(path) = unix {
             listeners.push(Listener::unix(&path).await?);
         }
-        let (watch_policy, limits) = (config.watch_policy, config.limits.into());
-        let log_format = config.log.format;
+        let (watch_policy, log_format) = (config.watch_policy, config.log.format);
+        let mut limits = Limits::from(config.limits);
+        limits.connections = descriptors.connections(limits.connections);
         Ok(Self { live, watch_policy, log_format, limits, listeners, signals })
     }
 
@@ -139,6 +146,7 @@ impl Daemon {
 fn stop(shutdown: &CancellationToken, signal: &str) {
     if shutdown.is_cancelled() {
         warn!(signal, "second signal: ending at once");
+        logging::flush_at_once();
         std::process::exit(1);
     }
     info!(signal, "shutting down");

@@ -7,7 +7,6 @@ mod cli;
 mod conformance;
 mod explain;
 mod graph;
-mod json_log;
 mod plan;
 mod policy_input;
 mod reload;
@@ -16,21 +15,17 @@ mod show;
 mod verify;
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use presence_router_server::config::{Config, Log, LogFormat};
+use presence_router_server::config::{Config, LogFormat};
 use presence_router_server::lifecycle::{Daemon, StartError};
 use presence_router_server::live::Source;
-use presence_router_server::{hint, policy, sample};
+use presence_router_server::{hint, logging, policy, sample};
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::format::JsonFields;
 
 use crate::cli::{Cli, Command, Sample, Settings, environment};
-use crate::json_log::JsonLines;
 
 /// A verb found what should not be, or the daemon failed.
 const FAILED: u8 = 1;
@@ -74,7 +69,7 @@ fn serve(settings: Settings) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(CANNOT_RUN, error),
     };
-    if let Err(error) = start_log(&config.log) {
+    if let Err(error) = logging::start(&config.log) {
         return fail(CANNOT_RUN, error);
     }
     for warning in environment::misspelt_variables(&environment::ALL) {
@@ -87,17 +82,18 @@ fn serve(settings: Settings) -> ExitCode {
     let code = runtime.block_on(run(config));
     // Not to wait for a policy that is being loaded.
     runtime.shutdown_background();
+    logging::flush();
     code
 }
 
 async fn run(config: Config) -> ExitCode {
-    let fail = |code, why: &dyn Display| match config.log.format {
-        LogFormat::Plain => fail(code, why),
-        // Who reads the log expects nothing but objects.
-        LogFormat::Json => {
-            error!("{why}");
-            ExitCode::from(code)
+    let fail = |code, why: &dyn Display| {
+        match config.log.format {
+            LogFormat::Plain => logging::write_line(&format!("presence-router: {why}")),
+            // Who reads the log expects nothing but objects.
+            LogFormat::Json => error!("{why}"),
         }
+        ExitCode::from(code)
     };
     let daemon = match Daemon::start(config.clone()).await {
         Ok(daemon) => daemon,
@@ -108,48 +104,14 @@ async fn run(config: Config) -> ExitCode {
         Err(error) => return fail(CANNOT_RUN, &error),
     };
     if *daemon.source() == Source::Example {
-        // Nobody has to read it.
-        let _ = print(&hint::what_next(&daemon.addresses()));
+        let hint = hint::what_next(&daemon.addresses());
+        // Nobody has to read it, and nothing waits for a full pipe.
+        tokio::task::spawn_blocking(move || print(&hint));
     }
     match daemon.run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILED, &error),
     }
-}
-
-fn start_log(Log { format, filter }: &Log) -> Result<(), String> {
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(log_filter(filter)?)
-        .with_writer(io::stderr)
-        // It would panic instead, amid whatever is being logged.
-        .log_internal_errors(false)
-        .with_ansi(io::stderr().is_terminal());
-    match format {
-        LogFormat::Plain => log.init(),
-        LogFormat::Json => {
-            let lines = JsonLines(tracing_subscriber::fmt::format().json().flatten_event(true));
-            log.fmt_fields(JsonFields::new()).event_format(lines).init();
-        }
-    }
-    Ok(())
-}
-
-/// The library takes a lone word that is no level for the name of a module, and
-/// nothing for errors only: a slip of the fingers would silence the log.
-fn log_filter(filter: &str) -> Result<EnvFilter, String> {
-    const VALID: &str = "valid are a level (`error`, `warn`, `info`, `debug`, `trace`, `off`) and \
-                         filters such as `info,h2=debug`";
-    let mut parts = filter.split(',').map(str::trim);
-    let is_meant = |part: &str| {
-        part.contains('=') || (!part.is_empty() && part.parse::<LevelFilter>().is_ok())
-    };
-    if !filter.contains('[')
-        && let Some(odd) = parts.find(|part| !is_meant(part))
-    {
-        return Err(format!("`{odd}` is not a log filter: {VALID}"));
-    }
-    EnvFilter::try_new(filter)
-        .map_err(|error| format!("`{filter}` is not a log filter: {VALID} ({error})"))
 }
 
 fn fail(code: u8, why: impl Display) -> ExitCode {

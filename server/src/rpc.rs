@@ -5,12 +5,11 @@
 //! contract's words; `unary` computes the answers of the two unary calls and
 //! `stream` those of `RouteStates`; [`service`] joins them to tonic, [`room`] is the
 //! service for new rooms, and [`policy`] that for operators; `access` writes the
-//! request log, `large_request` bounds the memory that requests take, and `drain`
-//! ends what would wait for ever; [`listener`] accepts connections and [`server`] runs
-//! all of it.
+//! log of calls, `large_request` bounds the memory that requests take, and `transport`
+//! carries calls between connections and services; [`listener`] accepts connections and
+//! [`server`] runs all of it.
 
 mod access;
-mod drain;
 mod express;
 pub mod fault;
 mod large_request;
@@ -21,4 +20,5 @@ pub mod room;
 pub mod server;
 pub mod service;
 pub mod stream;
+mod transport;
 pub mod unary;

@@ -122,7 +122,10 @@ async fn standard_input_is_checked() {
                   rules: [{ name: staff, allow: { within: staff } }]\n";
     let (code, stdout, stderr) = piped(&["check", "-"], policy, &files).await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
-    assert_eq!(stdout, "<stdin>: valid: 1 rule, 1 group, 2 users listed on 1 server: example.org (2)\n");
+    assert_eq!(
+        stdout,
+        "<stdin>: valid: 1 rule, 1 group, 2 users listed on 1 server: example.org (2)\n"
+    );
 
     let (code, stdout, stderr) = piped(&["check", "-"], "ruls: []\n", &files).await;
     assert_eq!((code, stderr.as_str()), (Some(1), "presence-router: 1 problem\n"));

@@ -4,6 +4,7 @@
 
 pub(crate) mod calls;
 mod files;
+pub(crate) mod http2;
 
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;

@@ -13,12 +13,18 @@ mod addresses;
 /// `explain`, `verify`, `show`, `reload` and `check --addr`.
 #[cfg(test)]
 mod asking;
+/// What the callers of calls and streams are sent at the end, and the lines of it.
+#[cfg(test)]
+mod call_ends;
 /// `check`: all problems, or a summary, and the exit code.
 #[cfg(test)]
 mod check;
 /// `conformance`: what a server that speaks the contract passes.
 #[cfg(test)]
 mod conformance;
+/// Limits of open files.
+#[cfg(test)]
+mod descriptors;
 /// Variables of the environment.
 #[cfg(test)]
 mod environment;
@@ -46,6 +52,9 @@ mod listen;
 /// What the log says of calls, and what it never says.
 #[cfg(test)]
 mod log;
+/// Logs that nobody reads, or that cannot be written.
+#[cfg(test)]
+mod log_reader;
 /// Members files that lost their users, are too long, or cannot be found.
 #[cfg(test)]
 mod members_files;
@@ -73,6 +82,9 @@ mod shutdown;
 /// Policies and settings that `serve` does not start with.
 #[cfg(test)]
 mod start;
+/// Connections: who may keep one, and why it was closed.
+#[cfg(test)]
+mod transport;
 /// A change of the policy's files, and every way of making one.
 #[cfg(test)]
 mod watch;

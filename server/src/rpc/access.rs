@@ -1,23 +1,56 @@
-//! The request log: one line for each call at info, never a user id. Calls of
-//! health checks and reflection are at debug, as they come by themselves.
+//! The log of calls: one line for each call, with the status that its caller was
+//! sent, and never a user id.
 //!
-//! It stands around all services, so that calls which the transport refuses
-//! before they reach one are logged too, and get the contract's error details.
+//! Successful unary calls are at `debug`, all else that concerns a caller at
+//! `info`. Health checks and reflection come by themselves: they are at `debug`,
+//! under a target of their own. A peer can cause so many lines a second and no
+//! more; `statistics` counts every call all the same, and says so once a minute.
+//!
+//! A call is over when its [`CallRecord`] is dropped by all that hold it: the body
+//! of its answer, and the task of a stream. Until then a connection has it under
+//! way. It knows nothing of sockets and HTTP/2.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+mod line_budget;
+mod lines;
+mod statistics;
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::runtime::Handle;
 use tokio::time::Instant;
-use tonic::body::Body;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::codegen::http;
 use tonic::{Code, Request, Response, Status};
-use tower::{Layer, Service};
-use tracing::{debug, info};
 
-use super::fault::Fault;
-use super::listener::Peer;
+use self::line_budget::{Admission, LineBudget};
+pub(super) use self::statistics::{Statistics, Summaries};
+use super::listener::{Origin, Peer};
 use super::stream::Tally;
+use super::transport::deadline::Deadline;
 use crate::revision::Revision;
+
+/// Calls that succeeded, and streams that ended. The log may leave these out when
+/// nobody reads it.
+pub(super) const CALLS: &str = crate::logging::CALLS;
+
+/// Calls that were refused, failed or cancelled. For a filter a part of [`CALLS`].
+const REFUSED: &str = "presence_router::calls::refused";
+
+/// Health checks and reflection.
+const PROBES: &str = "presence_router::probes";
+
+/// Lines a second about refused and failed calls of one connection, and about all
+/// calls and connections of one address.
+const REFUSALS_PER_SECOND: u32 = 20;
+const LINES_PER_SECOND: u32 = 200;
+
+/// Addresses whose lines are counted, beyond which those that are idle are
+/// forgotten.
+const MAX_ORIGINS: usize = 256;
 
 /// What a unary call was about. Travels in the response's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -30,27 +63,62 @@ pub(super) struct Answered {
     pub(super) revision: Revision,
 }
 
-/// The log of one stream, written when it ends.
+/// The log of calls of one server.
+#[derive(Debug, Default)]
+pub(super) struct CallLog {
+    pub(super) statistics: Statistics,
+    /// Lines that are still to be written.
+    unwritten: TaskTracker,
+    /// The server is about to end: nothing may wait.
+    closing: CancellationToken,
+    /// Calls that are still under way are cut off.
+    cut_off: AtomicBool,
+    origins: Mutex<HashMap<Origin, Arc<LineBudget>>>,
+}
+
+/// The log of one connection's calls.
 #[derive(Debug)]
-pub(super) struct StreamLog {
-    method: &'static str,
-    peer: Option<Peer>,
+pub(super) struct ConnectionLog {
+    pub(super) peer: Peer,
+    log: Arc<CallLog>,
+    /// Bounds the lines about refused and failed calls.
+    refusals: Arc<LineBudget>,
+    /// Bounds all lines, together with the other connections of the address.
+    lines: Arc<LineBudget>,
+    /// Calls, and answers that are not on their way yet.
+    under_way: TaskTracker,
+}
+
+/// One call, from its headers to the line about it, which is written when this is
+/// dropped.
+#[derive(Debug)]
+pub(super) struct CallRecord {
+    uri: http::Uri,
+    connection: Arc<ConnectionLog>,
     since: Instant,
+    deadline: Option<Deadline>,
+    sent: OnceLock<Sent>,
+    answered: OnceLock<Answered>,
+    is_stream: AtomicBool,
+    /// The request ended by an error: nobody can be sent anything.
+    has_lost_caller: AtomicBool,
+    tally: OnceLock<Tally>,
+    // Last, so that the call is under way until its line is written.
+    under_way: TaskTrackerToken,
+    _unwritten: TaskTrackerToken,
 }
 
-/// Puts [`AccessLog`] around services.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AccessLayer {
-    /// The limit that a refused message exceeded.
-    pub(super) request_bytes: usize,
+/// The end of a call, as its caller saw it.
+#[derive(Debug)]
+struct Sent {
+    code: Code,
+    why: Option<String>,
 }
 
-/// Logs the calls of a service.
+/// The part of a stream's record that its task keeps. Empty if the stream came by
+/// no connection of a server's.
 #[derive(Clone, Debug)]
-pub(super) struct AccessLog<S> {
-    inner: S,
-    request_bytes: usize,
-}
+pub(super) struct StreamLog(Option<Arc<CallRecord>>);
 
 // === impl Answered ===
 
@@ -63,118 +131,284 @@ impl Answered {
     }
 }
 
+// === impl CallLog ===
+
+impl CallLog {
+    /// From now on, what has no status yet was cut off.
+    pub(super) fn cut_off(&self) {
+        self.cut_off.store(true, Relaxed);
+    }
+
+    /// Waits until all lines are written that are still to come, without the
+    /// pauses that bound their number.
+    pub(super) async fn written(&self) {
+        self.closing.cancel();
+        self.unwritten.close();
+        self.unwritten.wait().await;
+    }
+
+    /// The budget of an address. It outlives its connections for as long as it
+    /// matters, so that a peer gains nothing by connecting again.
+    fn lines_of(&self, origin: Origin) -> Arc<LineBudget> {
+        // Poison is no harm: entries are whole.
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if origins.len() >= MAX_ORIGINS && !origins.contains_key(&origin) {
+            let now = Instant::now();
+            origins.retain(|_, lines| Arc::strong_count(lines) > 1 || !lines.is_idle(now));
+        }
+        let new = || Arc::new(LineBudget::new(LINES_PER_SECOND));
+        Arc::clone(origins.entry(origin).or_insert_with(new))
+    }
+}
+
+// === impl ConnectionLog ===
+
+impl ConnectionLog {
+    pub(super) fn new(log: Arc<CallLog>, peer: Peer) -> Self {
+        let refusals = Arc::new(LineBudget::new(REFUSALS_PER_SECOND));
+        let lines = log.lines_of(peer.origin());
+        Self { peer, log, refusals, lines, under_way: TaskTracker::new() }
+    }
+
+    /// Calls that are under way, and answers of which the client has not taken
+    /// all yet.
+    pub(super) fn under_way(&self) -> &TaskTracker {
+        &self.under_way
+    }
+
+    /// Whether a line about this connection may be written now.
+    pub(super) fn admits_line(&self) -> bool {
+        self.admits(&self.lines, || self.peer.origin().to_string())
+    }
+
+    fn admits_refusal(&self) -> bool {
+        self.admits(&self.refusals, || self.peer.to_string()) && self.admits_line()
+    }
+
+    fn admits(&self, budget: &Arc<LineBudget>, whose: impl Fn() -> String) -> bool {
+        match budget.admit(Instant::now()) {
+            Admission::Write => true,
+            Admission::LeaveOut => false,
+            Admission::LeaveOutAndReportAt(time) => {
+                let (budget, peer) = (Arc::clone(budget), whose());
+                let closing = self.log.closing.clone();
+                let report = async move {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(time) => {}
+                        () = closing.cancelled() => {}
+                    }
+                    lines::left_out(&peer, budget.take_left_out(), budget.per_second());
+                };
+                // There is none when the process ends without its server.
+                if let Ok(runtime) = Handle::try_current() {
+                    self.log.unwritten.spawn_on(report, &runtime);
+                }
+                false
+            }
+        }
+    }
+}
+
+// === impl CallRecord ===
+
+impl CallRecord {
+    /// A call that begins now.
+    pub(super) fn begin<B>(
+        connection: &Arc<ConnectionLog>,
+        request: &http::Request<B>,
+    ) -> Arc<Self> {
+        let since = Instant::now();
+        Arc::new(Self {
+            uri: request.uri().clone(),
+            connection: Arc::clone(connection),
+            since,
+            deadline: Deadline::from_headers(request.headers(), since),
+            sent: OnceLock::new(),
+            answered: OnceLock::new(),
+            is_stream: AtomicBool::new(false),
+            has_lost_caller: AtomicBool::new(false),
+            tally: OnceLock::new(),
+            under_way: connection.under_way.token(),
+            _unwritten: connection.log.unwritten.token(),
+        })
+    }
+
+    /// The path of the call: `/service/method`.
+    pub(super) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// The deadline of the call, if its caller gave one.
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        self.deadline
+    }
+
+    /// Keeps the call under way for as long as it lives.
+    pub(super) fn keep_under_way(&self) -> TaskTrackerToken {
+        self.under_way.clone()
+    }
+
+    /// Notes what the call was about.
+    pub(super) fn answer(&self, answered: Answered) {
+        // Not reached: a call has one response.
+        let _ = self.answered.set(answered);
+    }
+
+    /// Notes that the request ended by an error.
+    pub(super) fn lose_caller(&self) {
+        self.has_lost_caller.store(true, Relaxed);
+    }
+
+    /// Notes the status that the caller is sent instead of an answer, if there still
+    /// is a caller.
+    pub(super) fn send_to_caller(&self, status: &Status) {
+        if self.has_lost_caller.load(Relaxed) {
+            self.abandon();
+        } else {
+            self.send(status);
+        }
+    }
+
+    /// Notes the status that the caller is sent. The first one counts: nothing is
+    /// sent after it.
+    pub(super) fn send(&self, status: &Status) {
+        let why = Some(status.message()).filter(|why| !why.is_empty()).map(str::to_owned);
+        let _ = self.sent.set(Sent { code: status.code(), why });
+    }
+
+    /// Notes that the caller was sent success.
+    pub(super) fn send_ok(&self) {
+        let _ = self.sent.set(Sent { code: Code::Ok, why: None });
+    }
+
+    /// Notes that nobody waits for the call any more. Its caller was sent no
+    /// status, unless one was noted before.
+    pub(super) fn abandon(&self) {
+        self.sent.get_or_init(|| match self.deadline {
+            _ if self.connection.log.cut_off.load(Relaxed) => Sent {
+                code: Code::Unavailable,
+                why: Some("cut off: the time for shutting down was over".to_owned()),
+            },
+            Some(deadline) if deadline.is_due(Instant::now()) => {
+                Sent { code: Code::DeadlineExceeded, why: Some(deadline_passed(deadline)) }
+            }
+            _ => Sent {
+                code: Code::Cancelled,
+                why: Some("the caller went away before the call was answered".to_owned()),
+            },
+        });
+    }
+}
+
+/// What is said of a call that ended by its deadline, to its caller as well.
+pub(super) fn deadline_passed(deadline: Deadline) -> String {
+    format!("the call's deadline of {:?} passed before it was answered", deadline.timeout())
+}
+
+impl Drop for CallRecord {
+    fn drop(&mut self) {
+        lines::write(self);
+    }
+}
+
 // === impl StreamLog ===
 
 impl StreamLog {
-    pub(super) fn new<T>(method: &'static str, request: &Request<T>) -> Self {
-        Self { method, peer: request.extensions().get().cloned(), since: Instant::now() }
+    /// The record of the call that begins a stream.
+    pub(super) fn begin<T>(request: &Request<T>) -> Self {
+        let record = request.extensions().get::<Arc<CallRecord>>().cloned();
+        if let Some(record) = &record {
+            record.is_stream.store(true, Relaxed);
+            record.connection.log.statistics.count_stream_begun();
+            lines::stream_began(record);
+        }
+        Self(record)
     }
 
-    pub(super) fn ended(self, tally: &Tally, refused: Option<&Status>) {
-        let peer = self.peer.map(tracing::field::display);
-        let Tally { batches, states, interests, refused: requests_refused, revision } = tally;
-        let revision = revision.map(tracing::field::display);
-        let seconds = self.since.elapsed().as_secs_f64();
-        let code = refused.map_or(Code::Ok, Status::code);
-        let why = refused.map(Status::message);
-        info!(
-            method = self.method,
-            peer,
-            ?code,
-            batches,
-            states,
-            interests,
-            requests_refused,
-            revision,
-            seconds,
-            why,
-            "stream ended"
+    /// Counts a batch.
+    pub(super) fn count_batch(&self) {
+        if let Some(record) = &self.0 {
+            record.connection.log.statistics.count_batch();
+        }
+    }
+
+    /// Counts the states of a batch, now that they are routed.
+    pub(super) fn count_states(&self, states: u64) {
+        if let Some(record) = &self.0 {
+            record.connection.log.statistics.count_states(states);
+        }
+    }
+
+    /// Counts a question about interest.
+    pub(super) fn count_interest(&self) {
+        if let Some(record) = &self.0 {
+            record.connection.log.statistics.count_interest();
+        }
+    }
+
+    /// Notes what the stream did, now that its task has ended.
+    pub(super) fn end(self, tally: Tally) {
+        if let Some(record) = self.0 {
+            // Not reached: a stream ends once.
+            let _ = record.tally.set(tally);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::captured::Captured;
+
+    fn connection(log: &Arc<CallLog>, peer: &str) -> ConnectionLog {
+        ConnectionLog::new(Arc::clone(log), Peer::Tcp(peer.parse().unwrap()))
+    }
+
+    /// A client that connects again for each line gains nothing, and costs no other
+    /// address anything.
+    #[tokio::test(start_paused = true)]
+    async fn connections_of_an_address_share_their_lines() {
+        let captured = Captured::start();
+        let log = Arc::new(CallLog::default());
+        let admitted = (0..300)
+            .filter(|port| connection(&log, &format!("127.0.0.1:{}", 1000 + port)).admits_line());
+        assert_eq!(admitted.count(), 200);
+        assert!(connection(&log, "127.0.0.2:9").admits_line());
+        tokio::time::sleep(std::time::Duration::from_millis(1001)).await;
+        let lines = captured.lines("lines about this peer were left out");
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert!(line.contains("at most 200 a second"), "{line}");
+        assert!(line.contains("peer=\"127.0.0.1\" lines=100"), "{line}");
+        assert!(connection(&log, "127.0.0.1:9").admits_line(), "another second");
+    }
+
+    /// What was left out is said at the end, without waiting for the second to end.
+    #[tokio::test(start_paused = true)]
+    async fn the_end_reports_what_was_left_out() {
+        let captured = Captured::start();
+        let log = Arc::new(CallLog::default());
+        let client = connection(&log, "127.0.0.1:9");
+        assert_eq!((0..50).filter(|_| client.admits_refusal()).count(), 20);
+        let begun = Instant::now();
+        log.written().await;
+        assert_eq!(begun.elapsed(), std::time::Duration::ZERO);
+        let lines = captured.lines("at most 20 a second");
+        assert!(
+            lines.len() == 1 && lines[0].contains("peer=\"127.0.0.1:9\" lines=30"),
+            "{lines:?}"
         );
     }
-}
 
-// === impl AccessLayer ===
-
-impl<S> Layer<S> for AccessLayer {
-    type Service = AccessLog<S>;
-
-    fn layer(&self, inner: S) -> AccessLog<S> {
-        AccessLog { inner, request_bytes: self.request_bytes }
-    }
-}
-
-// === impl AccessLog ===
-
-impl<S> Service<http::Request<Body>> for AccessLog<S>
-where
-    S: Service<http::Request<Body>, Response = http::Response<Body>>,
-    S::Future: Send + 'static,
-{
-    type Response = http::Response<Body>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let path = request.uri().path().to_owned();
-        let peer: Option<Peer> = request.extensions().get().cloned();
-        let since = Instant::now();
-        let request_bytes = self.request_bytes;
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let mut response = answer.await?;
-            // Only refusals have their status in the head of the response.
-            let status = Status::from_header_map(response.headers());
-            let status =
-                status.map(|status| explained(status, &path, request_bytes, &mut response));
-            let answered = response.extensions().get::<Answered>();
-            log(&path, peer, since, status.as_ref(), answered);
-            Ok(response)
-        })
-    }
-}
-
-/// Gives a refusal of the transport's the details that all refusals have.
-fn explained(
-    status: Status,
-    path: &str,
-    request_bytes: usize,
-    response: &mut http::Response<Body>,
-) -> Status {
-    let fault =
-        Fault::of_transport(&status, path, request_bytes).filter(|_| status.details().is_empty());
-    let Some(fault) = fault else { return status };
-    let explained = Status::from(fault);
-    match explained.add_header(response.headers_mut()) {
-        Ok(()) => explained,
-        Err(_) => status,
-    }
-}
-
-fn log(
-    path: &str,
-    peer: Option<Peer>,
-    since: Instant,
-    status: Option<&Status>,
-    answered: Option<&Answered>,
-) {
-    let mut parts = path.rsplit('/');
-    let (method, service) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let peer = peer.map(tracing::field::display);
-    let code = status.map_or(Code::Ok, Status::code);
-    let why = status.map(Status::message);
-    let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-    if !service.starts_with("presence_router.") {
-        debug!(method, service, peer, ?code, why, micros, "call");
-    } else if matches!(method, "RouteStates" | "WatchChanges") && status.is_none() {
-        // Told when it ends, with what it did.
-        debug!(method, peer, "stream began");
-    } else if let Some(Answered { asked, answered, revision }) = answered {
-        info!(method, peer, ?code, asked, answered, %revision, micros, "call");
-    } else {
-        info!(method, peer, ?code, why, micros, "call");
+    #[tokio::test(start_paused = true)]
+    async fn addresses_that_are_gone_are_forgotten() {
+        let log = Arc::new(CallLog::default());
+        let address = |n: usize| format!("127.0.{}.{}:9", n / 256, n % 256);
+        let kept = connection(&log, &address(0));
+        for n in 1..2000 {
+            connection(&log, &address(n));
+            tokio::time::advance(std::time::Duration::from_millis(1)).await;
+        }
+        assert!(log.origins.lock().unwrap().len() <= MAX_ORIGINS);
+        assert!(log.origins.lock().unwrap().contains_key(&kept.peer.origin()));
     }
 }

@@ -2,18 +2,17 @@
 //! are open.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tonic::transport::server::Connected;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// Who may use a Unix socket: its owner and group.
@@ -22,6 +21,9 @@ const SOCKET_MODE: u32 = 0o660;
 /// Wait after a failed `accept`. Such failures, above all a lack of file
 /// descriptors, do not end by asking again at once.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Time between two lines about the same trouble with accepting.
+const SELDOM: Duration = Duration::from_secs(60);
 
 /// A bound socket.
 #[derive(Debug)]
@@ -108,17 +110,33 @@ pub enum Peer {
     Unix(Option<i32>),
 }
 
+/// What the connections of one client have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Origin {
+    /// Its address.
+    Ip(IpAddr),
+    /// This machine, by a Unix socket.
+    Unix,
+}
+
 /// An accepted connection.
-pub struct Connection {
-    stream: Box<dyn Duplex>,
-    peer: Peer,
-    /// Gives the place back when the connection is closed.
-    _permit: OwnedSemaphorePermit,
+pub(super) struct Connection {
+    pub(super) socket: Box<dyn Duplex>,
+    pub(super) peer: Peer,
+    /// Lets another client in when it is dropped.
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 /// Both directions of a connection, whatever it is made of.
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// Lines about one thing that goes on: the first at once, and then one a minute.
+#[derive(Debug, Default)]
+struct SeldomLine {
+    last: Option<Instant>,
+    since_last: u64,
+}
 
 // === impl Listener ===
 
@@ -183,34 +201,47 @@ impl Listener {
         &self.address
     }
 
-    /// Accepts until nobody takes connections any more. While all permits are
-    /// in use, one more client waits here and all others in the kernel's queue.
+    /// Accepts connections until `stop` is cancelled, and hands them over. While all
+    /// permits are in use, one more client waits here and all others in the
+    /// kernel's queue.
     pub(super) async fn accept(
         self,
         permits: Arc<Semaphore>,
-        connections: mpsc::Sender<io::Result<Connection>>,
+        stop: CancellationToken,
+        serve: impl Fn(Connection),
     ) {
+        let (mut failures, mut crowds) = (SeldomLine::default(), SeldomLine::default());
         loop {
-            // In this order: a listener that nobody calls must not hold a place.
+            // Accept first, then take a permit, so that an idle listener holds none.
             let next = async {
-                let accepted = self.socket.accept().await?;
+                let (socket, peer) = self.socket.accept().await?;
+                if permits.available_permits() == 0
+                    && let Some(times) = crowds.admit()
+                {
+                    warn!(
+                        address = self.address,
+                        times,
+                        "`limits.connections` is reached: a client waits until another one leaves"
+                    );
+                }
                 let permit = Arc::clone(&permits).acquire_owned().await;
-                Ok((accepted, permit.map_err(io::Error::other)?))
+                let permit = permit.map_err(io::Error::other)?;
+                Ok::<_, io::Error>(Connection { socket, peer, permit })
             };
-            let next: io::Result<_> = tokio::select! {
-                () = connections.closed() => return,
+            let next = tokio::select! {
+                () = stop.cancelled() => return,
                 next = next => next,
             };
             match next {
-                Ok(((stream, peer), permit)) => {
-                    let connection = Connection { stream, peer, _permit: permit };
-                    if connections.send(Ok(connection)).await.is_err() {
-                        return;
-                    }
-                }
+                Ok(connection) => serve(connection),
                 Err(error) => {
-                    warn!(address = self.address, %error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    if let Some(times) = failures.admit() {
+                        warn!(address = self.address, %error, times, "cannot accept a connection");
+                    }
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(ACCEPT_RETRY) => {}
+                    }
                 }
             }
         }
@@ -254,12 +285,33 @@ impl Drop for SocketFile {
 
 // === impl Peer ===
 
+impl Peer {
+    /// What this connection has in common with others of the client.
+    pub(super) fn origin(&self) -> Origin {
+        match self {
+            Self::Tcp(address) => Origin::Ip(address.ip()),
+            Self::Unix(_) => Origin::Unix,
+        }
+    }
+}
+
 impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(Some(pid)) => write!(f, "pid:{pid}"),
             Self::Unix(None) => f.write_str("unix"),
+        }
+    }
+}
+
+// === impl Origin ===
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
         }
     }
 }
@@ -272,50 +324,17 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = Peer;
+// === impl SeldomLine ===
 
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+impl SeldomLine {
+    /// Counts something that happens now. The number since the last line, if there
+    /// may be another one.
+    fn admit(&mut self) -> Option<u64> {
+        self.since_last += 1;
+        if self.last.is_some_and(|last| last.elapsed() < SELDOM) {
+            return None;
+        }
+        self.last = Some(Instant::now());
+        Some(std::mem::take(&mut self.since_last))
     }
 }

@@ -9,36 +9,31 @@ use presence_router_proto::server::presence_router_service_server::{
     self, PresenceRouterServiceServer,
 };
 use presence_router_proto::server::room_service_server::{self, RoomServiceServer};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_reflection::pb;
 use tower::Layer as _;
 use tracing::{info, warn};
 
-use super::access::AccessLayer;
-use super::drain::DrainLayer;
+use super::access::{CallLog, Summaries};
 use super::fault::MAX_POLICY_REQUEST_BYTES;
 use super::large_request::LargeRequestLayer;
 use super::listener::Listener;
 use super::policy::PolicyAdmin;
 use super::room::Rooms;
 use super::service::Service;
+use super::transport::call::CallSettings;
+use super::transport::connection::ConnectionServer;
 use crate::live::Live;
 
-/// Streams and calls that one connection may have at a time. tonic's default
-/// is none, and clients wait for their turn.
-const STREAMS_PER_CONNECTION: u32 = 128;
-
-/// How often a silent connection is asked whether it is alive, and how long an
-/// answer may take, so that dead peers give their places back.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
-
-/// Most bytes of a request's headers.
-const HEADER_BYTES: u32 = 8 * 1024;
+/// The longest wait for the last lines about calls, once their connections are
+/// closed.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Bounds on what one caller may ask and get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +57,6 @@ pub struct Limits {
 /// Serving failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The transport broke.
-    #[error("serving failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
-
     /// The contract's own descriptors cannot be served: a fault of the build.
     #[error("reflection failed: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -88,14 +79,6 @@ pub async fn serve(
     listeners: Vec<Listener>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let (accepted, connections) = mpsc::channel(1);
-    let permits = Arc::new(Semaphore::new(limits.connections));
-    let mut accepting = JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(listener.accept(Arc::clone(&permits), accepted.clone()));
-    }
-    drop(accepted);
-
     let (health, health_service) = tonic_health::server::health_reporter();
     // Cancelled after health has said so: who watches it hears NOT_SERVING first.
     let drain = CancellationToken::new();
@@ -107,45 +90,57 @@ pub async fn serve(
     let service = PresenceRouterServiceServer::new(Service::new(live, limits, drain.clone()))
         .max_decoding_message_size(limits.request_bytes);
     set_status(&health, ServingStatus::Serving).await;
-
-    let server = Server::builder()
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(KEEPALIVE.0))
-        .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .http2_max_header_list_size(HEADER_BYTES)
-        .layer(DrainLayer(drain.clone()))
-        .layer(AccessLayer { request_bytes: limits.request_bytes })
-        .add_service(service)
+    let services = Routes::new(service)
         .add_service(policy)
         .add_service(rooms)
         .add_service(health_service.max_decoding_message_size(limits.request_bytes))
         .add_service(reflection().build_v1()?.max_decoding_message_size(limits.request_bytes))
         .add_service(reflection().build_v1alpha()?.max_decoding_message_size(limits.request_bytes));
 
-    let stop = {
-        let shutdown = shutdown.clone();
-        async move {
-            shutdown.cancelled().await;
-            set_status(&health, ServingStatus::NotServing).await;
-            drain.cancel();
-            info!("shutting down: no new connections, streams end, calls under way are answered");
-        }
-    };
-    let serving = server.serve_with_incoming_shutdown(ReceiverStream::new(connections), stop);
-    let overdue = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(limits.shutdown).await;
-    };
-    let ended = tokio::select! {
-        served = serving => served.map_err(ServeError::from),
-        () = overdue => {
-            warn!(after = ?limits.shutdown, "calls are still under way: cutting them off");
-            Err(ServeError::CutOff(limits.shutdown))
-        }
-    };
-    // Nobody takes connections any more, so that these end too. Without waiting
-    // for them the process could end before a socket's file is gone.
+    let (log, cut_off) = (Arc::new(CallLog::default()), CancellationToken::new());
+    let settings = CallSettings { request_bytes: limits.request_bytes, drain: drain.clone() };
+    let server = ConnectionServer::new(
+        services,
+        settings,
+        Arc::clone(&log),
+        limits.shutdown,
+        cut_off.clone(),
+    );
+    let server = Arc::new(server);
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    let (mut accepting, connections) = (JoinSet::new(), TaskTracker::new());
+    for listener in listeners {
+        let (server, connections) = (Arc::clone(&server), connections.clone());
+        let serve = move |connection| {
+            let server = Arc::clone(&server);
+            connections.spawn(async move { server.serve(connection).await });
+        };
+        accepting.spawn(listener.accept(Arc::clone(&permits), shutdown.clone(), serve));
+    }
+
+    let mut summaries = Summaries::new(&log.statistics);
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = summaries.write_each_minute() => {}
+    }
+    set_status(&health, ServingStatus::NotServing).await;
+    drain.cancel();
+    info!("shutting down: no new connections, streams end, calls under way are answered");
+    // Without waiting for them the process could end before a socket's file is gone.
     while accepting.join_next().await.is_some() {}
+    connections.close();
+    let ended = if timeout(limits.shutdown, connections.wait()).await.is_ok() {
+        Ok(())
+    } else {
+        warn!(after = ?limits.shutdown, "calls are still under way: cutting them off");
+        log.cut_off();
+        cut_off.cancel();
+        connections.wait().await;
+        Err(ServeError::CutOff(limits.shutdown))
+    };
+    // A stream whose task hangs has no line: nothing waits for it for ever.
+    let _ = timeout(LAST_LINES, log.written()).await;
+    summaries.write();
     ended
 }
 

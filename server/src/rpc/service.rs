@@ -17,10 +17,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::access::{self, Answered};
+use super::access::{Answered, StreamLog};
 use super::fault::Fault;
 use super::server::Limits;
-use super::stream::Tally;
 use super::unary::Interest;
 use super::{request, stream, unary};
 use crate::live::{Current, Live};
@@ -116,15 +115,16 @@ impl PresenceRouterService for Service {
         request: Request<Streaming<RouteStatesRequest>>,
     ) -> Result<Response<Self::RouteStatesStream>, Status> {
         let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
-        let log = access::StreamLog::new("RouteStates", &request);
+        let log = StreamLog::begin(&request);
         let session = tokio::spawn(stream::serve(
             Arc::clone(&self.live),
             self.limits,
             self.shutdown.clone(),
             request.into_inner(),
             answers.clone(),
+            log,
         ));
-        supervise(session, log, answers);
+        supervise(session, answers);
         Ok(Response::new(ReceiverStream::new(waiting)))
     }
 
@@ -135,33 +135,27 @@ impl PresenceRouterService for Service {
         request: Request<WatchChangesRequest>,
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
         let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
-        let log = access::StreamLog::new("WatchChanges", &request);
+        let log = StreamLog::begin(&request);
         let watch = stream::watching::serve(
             Arc::clone(&self.live),
             self.limits,
             self.shutdown.clone(),
             request.into_inner(),
             answers.clone(),
+            log,
         );
-        supervise(tokio::spawn(watch), log, answers);
+        supervise(tokio::spawn(watch), answers);
         Ok(Response::new(ReceiverStream::new(waiting)))
     }
 }
 
-/// Logs the end of a stream. In a task of its own: should the stream's panic, the
-/// client must not take the end of its answers for the end of the stream.
-fn supervise<T: Send + 'static>(
-    session: JoinHandle<(Tally, Result<(), Status>)>,
-    log: access::StreamLog,
-    answers: mpsc::Sender<Result<T, Status>>,
-) {
+/// Waits for the end of a stream's task, in a task of its own: should the stream's
+/// panic, the client must not take the end of its answers for the end of the stream.
+fn supervise<T: Send + 'static>(session: JoinHandle<()>, answers: mpsc::Sender<Result<T, Status>>) {
     tokio::spawn(async move {
-        match session.await {
-            Ok((tally, ended)) => log.ended(&tally, ended.as_ref().err()),
-            Err(panic) => {
-                tracing::error!(%panic, "a stream failed");
-                let _ = answers.send(Err(Fault::Internal.into())).await;
-            }
+        if session.await.is_err() {
+            // The panic hook has written the reason.
+            let _ = answers.send(Err(Fault::Internal.into())).await;
         }
     });
 }

@@ -36,6 +36,7 @@ use tracing::debug;
 use self::changes::{Change, Standing};
 pub use self::ledger::Word;
 use self::route::Route;
+use super::access::StreamLog;
 use super::fault::Fault;
 use super::request;
 use super::server::Limits;
@@ -81,18 +82,19 @@ pub(super) struct Session {
     answers: Answers,
     last_sent: Instant,
     tally: Tally,
+    log: StreamLog,
 }
 
-/// Serves a stream to its end, and says what it did. The error is the status
-/// that ended it, which the client has got as well.
+/// Serves a stream to its end, and notes in its log what it did.
 pub(super) async fn serve(
     live: Arc<Live>,
     limits: Limits,
     shutdown: CancellationToken,
     mut requests: Streaming<RouteStatesRequest>,
     answers: Answers,
-) -> (Tally, Result<(), Status>) {
-    let opening = Session::open(live, limits, &mut requests, answers.clone());
+    log: StreamLog,
+) {
+    let opening = Session::open(live, limits, &mut requests, answers.clone(), log.clone());
     let opened = tokio::select! {
         biased;
         () = answers.closed() => Err(End::Client),
@@ -108,11 +110,11 @@ pub(super) async fn serve(
     };
     // The client must be able to end its side, whatever becomes of ours.
     drop(requests);
-    let End::Refused(fault) = end else { return (tally, Ok(())) };
-    let status = Status::from(fault);
-    // A client that is gone needs no reason.
-    let _ = answers.send(Err(status.clone())).await;
-    (tally, Err(status))
+    log.end(tally);
+    if let End::Refused(fault) = end {
+        // A client that is gone needs no reason.
+        let _ = answers.send(Err(fault.into())).await;
+    }
 }
 
 // === impl Session ===
@@ -123,6 +125,7 @@ impl Session {
         limits: Limits,
         requests: &mut Streaming<RouteStatesRequest>,
         answers: Answers,
+        log: StreamLog,
     ) -> Result<Self, End> {
         let first = timeout(OPEN_TIMEOUT, requests.message());
         let first = first.await.map_err(|_| End::Refused(Fault::OpenMissing))?;
@@ -138,7 +141,7 @@ impl Session {
         let tally = Tally::default();
         let route = Route::new(caller, set_budget_bytes);
         let mut session =
-            Self { live, revisions, current, limits, route, answers, last_sent, tally };
+            Self { live, revisions, current, limits, route, answers, last_sent, tally, log };
         let revision = session.revision();
         session.tell(Told::Opened(Opened { revision, heartbeat_interval })).await?;
         if let Some(missed) = missed {
@@ -230,6 +233,7 @@ impl Session {
             Asked::Interest(query) => {
                 self.reach(&query.at_least).await?;
                 self.tally.interests += 1;
+                self.log.count_interest();
                 let request = request_error::Request::QueryId(query.query_id);
                 let mut words = Vec::new();
                 let answer = self.route.interest(&self.current, &query, &mut words);
@@ -251,6 +255,7 @@ impl Session {
     /// client reads them.
     async fn deliveries(&mut self, batch: &StateBatch) -> Result<Result<Deliveries, Fault>, End> {
         self.tally.batches += 1;
+        self.log.count_batch();
         if let Err(fault) = self.route.begin(&self.current, batch, self.limits.batch_states) {
             return Ok(Err(fault));
         }
@@ -265,7 +270,9 @@ impl Session {
             };
             tokio::task::consume_budget().await;
         }
-        self.tally.states += u64::try_from(batch.users.len()).unwrap_or(u64::MAX);
+        let states = u64::try_from(batch.users.len()).unwrap_or(u64::MAX);
+        self.tally.states += states;
+        self.log.count_states(states);
         Ok(Ok(self.route.finish(&self.current, batch)))
     }
 

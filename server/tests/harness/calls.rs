@@ -1,6 +1,8 @@
 //! Calls by the generated client, and one that is under way for as long as a
 //! test wants.
 
+use std::time::Duration;
+
 use presence_router_proto::v1::presence_router_service_client::PresenceRouterServiceClient;
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
@@ -101,11 +103,24 @@ impl HeldCall {
     /// Begins a call. As streams begin in order, the daemon has accepted it when
     /// it answers a later one.
     pub(crate) async fn begin(channel: &Channel) -> Self {
+        Self::start(channel, |_| {}).await
+    }
+
+    /// Begins a call with a deadline.
+    pub(crate) async fn begin_within(channel: &Channel, deadline: Duration) -> Self {
+        Self::start(channel, |request| request.set_timeout(deadline)).await
+    }
+
+    async fn start(
+        channel: &Channel,
+        prepare: impl FnOnce(&mut Request<UnboundedReceiverStream<GetInterestedUsersRequest>>),
+    ) -> Self {
         let (requests, sent) = mpsc::unbounded_channel();
         let mut grpc = tonic::client::Grpc::new(channel.clone());
         within("a connection", grpc.ready()).await.unwrap();
         let (codec, path) = (ProstCodec::default(), PathAndQuery::from_static(INTERESTED_USERS));
-        let sent = Request::new(UnboundedReceiverStream::new(sent));
+        let mut sent = Request::new(UnboundedReceiverStream::new(sent));
+        prepare(&mut sent);
         let mut answer = Box::pin(async move { grpc.client_streaming(sent, path, codec).await });
         let later = interested(channel, "@joe:example.org");
         tokio::select! {
@@ -115,6 +130,11 @@ impl HeldCall {
             answered = later => { answered.unwrap(); }
         }
         Self { requests, answer: tokio::spawn(answer) }
+    }
+
+    /// Waits for the end of a call whose request is never sent.
+    pub(crate) async fn ended(self) -> Result<GetInterestedUsersResponse, Status> {
+        within("the end of a call", self.answer).await.unwrap().map(Response::into_inner)
     }
 
     /// Sends the request at last, and takes the answer.

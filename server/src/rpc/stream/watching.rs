@@ -16,6 +16,8 @@ use super::changes::{Change, Standing};
 use super::ledger::Word;
 use super::{End, Tally, resume};
 use crate::live::{Current, Live};
+use crate::rpc::access::StreamLog;
+use crate::rpc::fault::Fault;
 use crate::rpc::request;
 use crate::rpc::server::Limits;
 
@@ -32,15 +34,15 @@ struct Watch {
     last_sent: Instant,
 }
 
-/// Serves a watch to its end, and says what it did. The error is the status that
-/// ended it, which the client has got as well.
+/// Serves a watch to its end, and notes in its log what it did.
 pub(in crate::rpc) async fn serve(
     live: Arc<Live>,
     limits: Limits,
     shutdown: CancellationToken,
     request: WatchChangesRequest,
     answers: Answers,
-) -> (Tally, Result<(), Status>) {
+    log: StreamLog,
+) {
     let mut tally = Tally::default();
     let watching = async {
         let mut watch = Watch::open(live, limits, request, answers.clone()).await?;
@@ -49,16 +51,16 @@ pub(in crate::rpc) async fn serve(
     let end = tokio::select! {
         biased;
         () = answers.closed() => End::Client,
-        () = shutdown.cancelled() => End::Refused(crate::rpc::fault::Fault::ShuttingDown),
+        () = shutdown.cancelled() => End::Refused(Fault::ShuttingDown),
         end = watching => match end {
             Ok(end) | Err(end) => end,
         },
     };
-    let End::Refused(fault) = end else { return (tally, Ok(())) };
-    let status = Status::from(fault);
-    // A client that is gone needs no reason.
-    let _ = answers.send(Err(status.clone())).await;
-    (tally, Err(status))
+    log.end(tally);
+    if let End::Refused(fault) = end {
+        // A client that is gone needs no reason.
+        let _ = answers.send(Err(fault.into())).await;
+    }
 }
 
 // === impl Watch ===

@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 const LIST: &str = "problems";
 
 /// The library's format with lists.
-pub(crate) struct JsonLines(pub(crate) Format<Json>);
+pub(super) struct JsonLines(pub(super) Format<Json>);
 
 impl<S, N> FormatEvent<S, N> for JsonLines
 where

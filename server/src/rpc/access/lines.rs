@@ -1,0 +1,143 @@
+//! The lines about calls: which level, which target, and whether at all.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tonic::Code;
+use tracing::field::display;
+use tracing::{debug, info};
+
+use super::statistics::Outcome;
+use super::{Answered, CALLS, CallRecord, PROBES, REFUSED, Sent, Tally};
+
+/// The most characters of a method's name that a line has. A caller may send any.
+const MAX_NAME: usize = 100;
+
+/// The path of a call, in its two parts.
+struct Name<'p> {
+    service: &'p str,
+    method: &'p str,
+}
+
+/// Writes the line about a call that is over, and counts the call.
+pub(super) fn write(record: &CallRecord) {
+    let name = Name::of(record);
+    let not_sent = Sent { code: Code::Cancelled, why: None };
+    let sent = record.sent.get().unwrap_or(&not_sent);
+    if !name.is_ours() {
+        probe(record, &name, sent);
+    } else if record.is_stream.load(Relaxed) {
+        record.connection.log.statistics.count_stream_ended();
+        stream_ended(record, &name, sent);
+    } else {
+        let outcome = Outcome::from(sent.code);
+        record.connection.log.statistics.count_call(outcome);
+        call(record, &name, sent, outcome);
+    }
+}
+
+/// Says that a stream began.
+pub(super) fn stream_began(record: &CallRecord) {
+    let name = Name::of(record);
+    debug!(target: CALLS, method = name.method, peer = %record.connection.peer, "stream began");
+}
+
+/// Says how many lines about a peer were left out.
+pub(super) fn left_out(peer: &str, lines: u64, per_second: u32) {
+    info!(
+        target: REFUSED,
+        peer,
+        lines,
+        "lines about this peer were left out: at most {per_second} a second are written"
+    );
+}
+
+fn probe(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
+    let Name { service, method } = name;
+    let (peer, micros) = (&record.connection.peer, micros(record));
+    let Sent { code, why } = sent;
+    debug!(target: PROBES, method, service, %peer, ?code, why, micros, "call");
+}
+
+fn call(record: &CallRecord, name: &Name<'_>, sent: &Sent, outcome: Outcome) {
+    let method = name.method;
+    let (peer, micros) = (&record.connection.peer, micros(record));
+    let Sent { code, why } = sent;
+    match (outcome, record.answered.get()) {
+        (Outcome::Ok, Some(Answered { asked, answered, revision })) => {
+            debug!(target: CALLS, method, %peer, ?code, asked, answered, %revision, micros, "call");
+        }
+        (Outcome::Ok, None) => debug!(target: CALLS, method, %peer, ?code, micros, "call"),
+        _ if record.connection.admits_refusal() => {
+            info!(target: REFUSED, method, %peer, ?code, why, micros, "call");
+        }
+        _ => {}
+    }
+}
+
+fn stream_ended(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
+    // Clients end streams in all of these ways, without a fault of anybody's.
+    let is_refusal = !matches!(
+        sent.code,
+        Code::Ok | Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable
+    );
+    let default = Tally::default();
+    let tally = record.tally.get().unwrap_or(&default);
+    let Tally { batches, states, interests, refused: requests_refused, revision } = tally;
+    let revision = revision.map(display);
+    let method = name.method;
+    let (peer, seconds) = (&record.connection.peer, record.since.elapsed().as_secs_f64());
+    let Sent { code, why } = sent;
+    macro_rules! line {
+        ($target:expr) => {
+            info!(
+                target: $target,
+                method,
+                %peer,
+                ?code,
+                batches,
+                states,
+                interests,
+                requests_refused,
+                revision,
+                seconds,
+                why,
+                "stream ended"
+            )
+        };
+    }
+    if is_refusal {
+        if record.connection.admits_refusal() {
+            line!(REFUSED);
+        }
+    } else if sent.code == Code::Unavailable || record.connection.admits_line() {
+        // At shutdown all streams end at once, once.
+        line!(CALLS);
+    }
+}
+
+fn micros(record: &CallRecord) -> u64 {
+    u64::try_from(record.since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+// === impl Name ===
+
+impl<'p> Name<'p> {
+    fn of(record: &'p CallRecord) -> Self {
+        let path = record.uri.path();
+        let (service, method) = path.rsplit_once('/').unwrap_or(("", path));
+        let service = service.rsplit('/').next().unwrap_or_default();
+        Self { service: shortened(service), method: shortened(method) }
+    }
+
+    /// Whether it is a service of the contract's.
+    fn is_ours(&self) -> bool {
+        self.service.starts_with("presence_router.")
+    }
+}
+
+fn shortened(name: &str) -> &str {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => name.split_at(end).0,
+        None => name,
+    }
+}

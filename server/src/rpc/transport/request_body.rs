@@ -1,0 +1,102 @@
+//! The body of a request.
+//!
+//! It notices that its caller went away: what a service then answers, such as that
+//! the request is incomplete, is sent to nobody.
+//!
+//! And it reads on for a while when its service does not: a client cannot know yet
+//! that its call was refused, and h2 charges the connection for short messages that
+//! come on a stream that was reset, for ever. One that sends ahead would lose all its
+//! streams, sooner or later, because some of them were refused.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body::{Body, Frame, SizeHint};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::rpc::access::CallRecord;
+
+/// The longest time for which a client is read that its call has ended: as long as h2
+/// ignores what comes on a stream that was reset.
+const LEFTOVERS: Duration = Duration::from_secs(1);
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct RequestBody<B: Body + Send + Unpin + 'static> {
+    /// `None` once it has ended.
+    inner: Option<B>,
+    record: Arc<CallRecord>,
+    drain: CancellationToken,
+}
+
+// === impl RequestBody ===
+
+impl<B: Body + Send + Unpin + 'static> RequestBody<B> {
+    /// A body that nobody reads on when `drain` is cancelled.
+    pub(super) fn new(inner: B, record: Arc<CallRecord>, drain: CancellationToken) -> Self {
+        Self { inner: Some(inner), record, drain }
+    }
+}
+
+impl<B: Body + Send + Unpin + 'static> Body for RequestBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let next = Pin::new(inner).poll_frame(cx);
+        match next {
+            Poll::Ready(Some(Err(_))) => {
+                self.inner = None;
+                self.record.lose_caller();
+            }
+            Poll::Ready(None) => self.inner = None,
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map(Body::size_hint).unwrap_or_default()
+    }
+}
+
+impl<B: Body + Send + Unpin + 'static> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.take().filter(|inner| !inner.is_end_stream()) else { return };
+        // There is none when the process ends.
+        if let Ok(runtime) = Handle::try_current() {
+            let drain = self.drain.clone();
+            runtime.spawn(async move {
+                tokio::select! {
+                    _ = timeout(LEFTOVERS, read_to_end(inner)) => {}
+                    () = drain.cancelled() => {}
+                }
+            });
+        }
+    }
+}
+
+async fn read_to_end<B: Body + Unpin>(mut body: B) {
+    loop {
+        let next = std::future::poll_fn(|cx| {
+            let frame = Pin::new(&mut body).poll_frame(cx);
+            frame.map(|frame| matches!(frame, Some(Ok(_))))
+        });
+        if !next.await {
+            return;
+        }
+        tokio::task::consume_budget().await;
+    }
+}
