@@ -10,13 +10,13 @@ use presence_router_server::files;
 use presence_router_server::policy::problem::{Place, Problem, Problems};
 use presence_router_server::policy::{Policy, count, synapse};
 
-use crate::cli::{Check, Homeserver};
+use crate::cli::{Check, Homeserver, MembersLimit};
 use crate::policy_input::PolicyInput;
 use crate::remote::Address;
 use crate::{CANNOT_RUN, FAILED, fail, print, printed, remote};
 
-pub(crate) fn check(Check { policy: path, homeserver, tests, addr }: &Check) -> ExitCode {
-    let input = match PolicyInput::read(path) {
+pub(crate) fn check(Check { policy: path, limit, homeserver, tests, addr }: &Check) -> ExitCode {
+    let input = match PolicyInput::read(path, *limit) {
         Ok(input) => input,
         Err(why) => return fail(CANNOT_RUN, why),
     };
@@ -85,8 +85,8 @@ pub(crate) fn lines(file: &str, kind: &str, problems: &[PolicyProblem]) -> Strin
 }
 
 /// A policy without problems, to ask about.
-pub(crate) fn load(path: &Path) -> Result<Policy, String> {
-    let policy = PolicyInput::read(path)?.parse();
+pub(crate) fn load(path: &Path, limit: MembersLimit) -> Result<Policy, String> {
+    let policy = PolicyInput::read(path, limit)?.parse();
     policy.map_err(|problems| format!("the policy has problems:\n{problems}"))
 }
 

@@ -13,7 +13,9 @@ use presence_router_server::config::{Config, Listen, LogFormat, socket_path, tcp
 use presence_router_server::logging;
 use presence_router_server::routing::user_id::{ServerName, ServerNameError};
 
-pub(crate) use self::asking::{Explain, Graph, GraphFormat, Plan, Reload, Show, Subject, Verify};
+pub(crate) use self::asking::{
+    Explain, Graph, GraphFormat, MembersLimit, Plan, Reload, Show, Subject, Verify,
+};
 use crate::remote::Address;
 
 /// The exit codes of the program are those of its verbs.
@@ -87,6 +89,9 @@ pub(crate) struct Check {
     /// The policy file; `-` reads standard input, with members files relative to the current
     /// directory
     pub(crate) policy: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) limit: MembersLimit,
 
     /// Warn of every rule that this homeserver cannot enforce in full
     #[arg(long = "for", value_enum, value_name = "HOMESERVER")]

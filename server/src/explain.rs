@@ -41,7 +41,7 @@ fn ask(sender: &str, recipient: &str, subject: &Subject) -> Result<ExplainPairRe
             client.explain_pair(pair).await
         });
     };
-    let policy = check::load(path)?;
+    let policy = check::load(path, subject.limit)?;
     let explained = policy.explain(&policy.snapshot, from, to);
     Ok(express::explanation(&policy, &explained, String::new()))
 }

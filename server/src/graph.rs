@@ -9,8 +9,8 @@ use presence_router_server::policy::picture::{Arrow, Picture};
 use crate::cli::{Graph, GraphFormat};
 use crate::{CANNOT_RUN, check, fail, printed};
 
-pub(crate) fn graph(Graph { policy, format, arrows }: &Graph) -> ExitCode {
-    let policy = match check::load(policy) {
+pub(crate) fn graph(Graph { policy, limit, format, arrows }: &Graph) -> ExitCode {
+    let policy = match check::load(policy, *limit) {
         Ok(policy) => policy,
         Err(why) => return fail(CANNOT_RUN, why),
     };

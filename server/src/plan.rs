@@ -37,7 +37,9 @@ fn ask(
 ) -> Result<PlanPolicyResponse, String> {
     let Some(current) = &subject.policy else {
         let candidate = match (candidate, live_rule) {
-            (Some(path), _) => Candidate::Text(PolicyInput::read(path)?.into_utf8()?),
+            (Some(path), _) => {
+                Candidate::Text(PolicyInput::read(path, subject.limit)?.into_utf8()?)
+            }
             (None, rule) => Candidate::LiveRule(rule.clone().unwrap_or_default()),
         };
         let request = PlanPolicyRequest { candidate: Some(candidate), samples: *samples };
@@ -51,12 +53,12 @@ fn ask(
     {
         return Err("standard input holds one policy only: name a file for the other".to_owned());
     }
-    let PolicyInput { name, text, folder } = PolicyInput::read(current)?;
+    let PolicyInput { name, text, folder } = PolicyInput::read(current, subject.limit)?;
     let (before, engine) = Policy::load_over(None, &name, &text, &folder)
         .map_err(|problems| format!("the policy has problems:\n{problems}"))?;
     let (after, _) = match (candidate, live_rule) {
         (Some(path), _) => {
-            let PolicyInput { name, text, folder } = PolicyInput::read(path)?;
+            let PolicyInput { name, text, folder } = PolicyInput::read(path, subject.limit)?;
             match Policy::load_candidate(&engine, &name, &text, &folder) {
                 Ok(loaded) => loaded,
                 Err(problems) => {

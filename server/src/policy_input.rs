@@ -7,6 +7,9 @@ use std::path::Path;
 use presence_router_server::files::{self, Folder};
 use presence_router_server::policy::problem::Problems;
 use presence_router_server::policy::{self, Policy};
+use presence_router_server::source::progress::Progress;
+
+use crate::cli::MembersLimit;
 
 /// The path that stands for standard input.
 const STANDARD_INPUT: &str = "-";
@@ -26,14 +29,18 @@ pub(crate) struct PolicyInput {
 
 impl PolicyInput {
     /// Reads a policy, but no more of an endless file, such as a device, than shows that it
-    /// is too large.
-    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+    /// is too large. `limit` is that of the members files that it names.
+    pub(crate) fn read(path: &Path, limit: MembersLimit) -> Result<Self, String> {
         let name = display_name(path);
         let text =
             if is_standard_input(path) { read_standard_input() } else { files::policy(path) };
         match text {
             // The parent of `-` is the current directory.
-            Ok(text) => Ok(Self { name, text, folder: Folder::of(path) }),
+            Ok(text) => {
+                let bytes = limit.members_file_bytes;
+                let folder = Folder::with_limit(path, bytes, Progress::default());
+                Ok(Self { name, text, folder })
+            }
             Err(error) => Err(format!("cannot read the policy `{name}`: {error}")),
         }
     }

@@ -35,7 +35,7 @@ fn ask(Verify { subject, pairs, seed }: &Verify) -> Result<VerifyPolicyResponse,
             client.verify_policy(request).await
         });
     };
-    let policy = check::load(path)?;
+    let policy = check::load(path, subject.limit)?;
     let seed = match seed {
         Some(seed) => *seed,
         None => Epoch::random().map_err(|error| format!("cannot draw a seed: {error}"))?.as_u64(),

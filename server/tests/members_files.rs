@@ -136,6 +136,14 @@ async fn one_that_is_too_long_is_rejected() {
     daemon.signal(Signal::HUP);
     daemon.logged("it has 20890 bytes, more than the 20000 of `limits.members_file_bytes`").await;
 
+    // Without a daemon there is a flag of the same name.
+    let policy = files.name("policy.yaml");
+    let (code, stdout, _) = ran(&["check", &policy, "--members-file-bytes", "20000"]).await;
+    assert_eq!(code, 1);
+    assert!(stdout.contains("more than the 20000 of `limits.members_file_bytes`"), "{stdout}");
+    let (code, ..) = ran(&["check", &policy, "--members-file-bytes", "30000"]).await;
+    assert_eq!(code, 0);
+
     let large = std::fs::File::create(files.path("hidden.txt")).unwrap();
     large.set_len(3 << 30).unwrap();
     let said = cannot_run(&["serve", "--policy", &files.name("policy.yaml")]).await;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
+use presence_router_server::files::MAX_MEMBERS_BYTES;
 use presence_router_server::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 
 use crate::remote::Address;
@@ -17,6 +18,15 @@ pub(crate) struct Asked {
     pub(crate) addr: Option<Address>,
 }
 
+/// The limit for the members files of a policy that is read without a daemon.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct MembersLimit {
+    /// Most bytes of a members file that is read here, as the daemon's
+    /// `limits.members_file_bytes`
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_MEMBERS_BYTES, value_parser = value_parser!(u64).range(1..))]
+    pub(crate) members_file_bytes: u64,
+}
+
 /// What to ask: a daemon, or a file without one.
 #[derive(Debug, Args)]
 pub(crate) struct Subject {
@@ -27,6 +37,9 @@ pub(crate) struct Subject {
     /// standard input
     #[arg(long, value_name = "FILE", conflicts_with = "addr")]
     pub(crate) policy: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) limit: MembersLimit,
 }
 
 /// Which pair to explain.
@@ -115,6 +128,9 @@ pub(crate) struct Plan {
 pub(crate) struct Graph {
     /// The policy file, or `-` for standard input; groups of the directory are empty
     pub(crate) policy: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) limit: MembersLimit,
 
     /// For what to draw it
     #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
