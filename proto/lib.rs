@@ -1,14 +1,15 @@
 //! The gRPC contract of presence-router.
 //!
 //! [`v1`] holds what is generated from `proto/presence_router/v1/*.proto`; the
-//! comments there are the reference manual. [`glob`] is the one definition of
-//! the globs that set expressions are made of: the daemon's policy and every
-//! Rust client evaluate them by it. [`server`] is the service for who serves it,
+//! comments there are the reference manual. [`ids`] is the one definition of user ids, and
+//! of the globs that set expressions are made of: the daemon's policy and every Rust
+//! client evaluate them by it. [`server`] is the service for who serves it,
 //! with [`wire`] for what its stream carries by the thousand.
 
 #![forbid(unsafe_code)]
 
-pub mod glob;
+/// User ids, server names and globs.
+pub use presence_router_ids as ids;
 
 #[cfg(feature = "server")]
 pub mod wire;

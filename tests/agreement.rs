@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use presence_router_client::InProcess;
-use presence_router_server::policy::Policy;
-use presence_router_server::routing::plan::Fields;
-use presence_router_server::routing::user_id::UserId;
+use presence_router_engine::policy::Policy;
+use presence_router_engine::routing::plan::Fields;
+use presence_router_ids::UserId;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};

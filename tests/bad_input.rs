@@ -250,7 +250,7 @@ async fn a_message_over_the_limit_says_what_helps_with_its_call() {
         assert!(refused.message().contains(instead), "{path}: {refused:?}");
     }
     // A policy has a bound of its own. Nothing as large as the frame says is ever sent.
-    let length = u32::try_from(presence_router_server::policy::MAX_BYTES + 5000).unwrap();
+    let length = u32::try_from(presence_router_engine::policy::MAX_BYTES + 5000).unwrap();
     let [a, b, c, d] = length.to_be_bytes();
     let frame = [0, a, b, c, d];
     for method in ["CheckPolicy", "PlanPolicy"] {

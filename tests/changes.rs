@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_client::{ChangeEvent, Changes, RouteStates};
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::document::Document;
+use presence_router_engine::routing::engine::Edit;
+use presence_router_ids::UserId;
 use presence_router_proto::v1::StateBatch;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
-use presence_router_server::policy::Policy;
-use presence_router_server::policy::document::Document;
-use presence_router_server::routing::engine::Edit;
-use presence_router_server::routing::user_id::UserId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};

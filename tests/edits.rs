@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use presence_router_server::policy::Policy;
-use presence_router_server::routing::difference::{Budget, Difference, Found, Pairs};
-use presence_router_server::routing::engine::{Edit, Engine};
-use presence_router_server::routing::members::Open;
-use presence_router_server::routing::plan::{Ids, Plan, Set};
-use presence_router_server::routing::snapshot::Snapshot;
-use presence_router_server::routing::user_id::UserId;
+use presence_router_engine::policy::Policy;
+use presence_router_engine::routing::difference::{Budget, Difference, Found, Pairs};
+use presence_router_engine::routing::engine::{Edit, Engine};
+use presence_router_engine::routing::members::Open;
+use presence_router_engine::routing::plan::{Ids, Plan, Set};
+use presence_router_engine::routing::snapshot::Snapshot;
+use presence_router_ids::UserId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use presence_router_server::policy::Policy;
-use presence_router_server::policy::document::Document;
-use presence_router_server::policy::verify::MAX_PAIRS;
-use presence_router_server::routing::plan::{Fields, Hide};
-use presence_router_server::routing::relation::Side;
-use presence_router_server::routing::user_id::UserId;
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::document::Document;
+use presence_router_engine::policy::verify::MAX_PAIRS;
+use presence_router_engine::routing::plan::{Fields, Hide};
+use presence_router_engine::routing::relation::Side;
+use presence_router_ids::UserId;
 use proptest::prelude::*;
 use serde_json::Value;
 

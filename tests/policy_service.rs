@@ -1,6 +1,9 @@
 //! `PolicyService` through gRPC: what each call answers, changes and refuses. What
 //! is explained and verified is tested on random worlds in `explain`.
 
+use presence_router_engine::policy::Policy;
+use presence_router_engine::routing::engine::Edit;
+use presence_router_ids::UserId;
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::policy_service_client::PolicyServiceClient;
 use presence_router_proto::v1::{
@@ -9,9 +12,6 @@ use presence_router_proto::v1::{
     PresenceField, ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, RuleChange,
     RuleEffect, VerifyPolicyRequest,
 };
-use presence_router_server::policy::Policy;
-use presence_router_server::routing::engine::Edit;
-use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::policy::express;
 use tonic::transport::Channel;
 use tonic::{Code, Status};

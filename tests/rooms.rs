@@ -2,10 +2,10 @@
 //! that it follows reloads and the directory.
 
 use presence_router_client::Error;
+use presence_router_engine::routing::engine::Edit;
+use presence_router_ids::UserId;
 use presence_router_proto::v1::room_service_client::RoomServiceClient;
 use presence_router_proto::v1::{OnCreateRoomRequest, OnCreateRoomResponse, StateKey};
-use presence_router_server::routing::engine::Edit;
-use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::server::Limits;
 use tonic::transport::Channel;
 use tonic::{Code, Status};

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::document::Document;
+use presence_router_engine::routing::caller::Caller;
+use presence_router_engine::routing::relation::{Scope, Side};
+use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_proto::v1::{GetUsersForStatesRequest, StateBatch};
-use presence_router_server::policy::Policy;
-use presence_router_server::policy::document::Document;
-use presence_router_server::routing::caller::Caller;
-use presence_router_server::routing::relation::{Scope, Side};
-use presence_router_server::routing::user_id::UserId;
 use proptest::prelude::*;
 
 use crate::agreement::cases;

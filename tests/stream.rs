@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use presence_router_engine::routing::engine::Edit;
+use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_proto::v1::{Changed, InterestQuery, Open, StateBatch};
 use presence_router_server::live::Loaded;
-use presence_router_server::routing::engine::Edit;
-use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::server::Limits;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;

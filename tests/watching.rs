@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use presence_router_engine::routing::engine::Edit;
+use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Said;
 use presence_router_proto::v1::watch_changes_response::Message as Told;
@@ -10,8 +12,6 @@ use presence_router_proto::v1::{
     Changed, ErrorReason, GetInterestedUsersRequest, Open, StateBatch, WatchChangesRequest,
     WatchChangesResponse,
 };
-use presence_router_server::routing::engine::Edit;
-use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::server::Limits;
 use tonic::{Code, Streaming};
 

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use presence_router_server::routing::engine::Thresholds;
+use presence_router_engine::routing::engine::Thresholds;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -106,7 +106,7 @@ pub(crate) const LOW: Thresholds =
 /// Users who have a number, as the definition of [`Engine::replace_plan`] has it with
 /// the thresholds [`LOW`].
 ///
-/// [`Engine::replace_plan`]: presence_router_server::routing::engine::Engine::replace_plan
+/// [`Engine::replace_plan`]: presence_router_engine::routing::engine::Engine::replace_plan
 pub(crate) struct Numbered(pub(crate) BTreeSet<String>);
 
 impl Numbered {

@@ -6,14 +6,14 @@
 use std::{
     collections::HashMap,
     fmt,
+    hash::{BuildHasher, RandomState},
+    io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use presence_router_server::{
-    files::Folder,
-    policy::{Policy, problem::Problems},
-    revision::{Epoch, Revision},
+use presence_router_engine::{
+    policy::{Files, Policy, problem::Problems},
     routing::{
         caller::Caller,
         members::{Members, Open},
@@ -21,9 +21,9 @@ use presence_router_server::{
         plan,
         relation::{Part, Scope, Side, Signature},
         snapshot::Snapshot,
-        user_id::UserId,
     },
 };
+use presence_router_proto::ids::UserId;
 use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::WatchStream};
 use tonic::Code;
@@ -78,7 +78,7 @@ pub enum InProcessError {
         /// The file.
         path: String,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// None was given, and without any nothing concerns the caller.
     #[error("no server names: name the servers that are your own")]
@@ -91,15 +91,23 @@ pub enum InProcessError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The system has no random numbers to name a history by.
-    #[error("there are no random numbers: {0}")]
-    Random(std::io::Error),
 }
 
 struct Shared {
     state: Mutex<State>,
     revision: watch::Sender<Revision>,
 }
+
+/// A position in the history of one engine: opaque to who asks it, and never that of
+/// another engine.
+#[derive(Clone, Copy)]
+struct Revision {
+    history: u64,
+    number: u64,
+}
+
+/// The files beside a policy's own.
+struct Folder<'p>(&'p Path);
 
 /// What answers are made from at one revision, and what has been made.
 struct State {
@@ -143,7 +151,8 @@ impl InProcess {
         let file = path.display().to_string();
         let text = std::fs::read(path)
             .map_err(|error| InProcessError::Unreadable { path: file.clone(), error })?;
-        Self::of(Policy::load(&file, &text, &Folder::of(path))?, server_names)
+        let folder = Folder(path.parent().unwrap_or(Path::new("")));
+        Self::of(Policy::load(&file, &text, &folder)?, server_names)
     }
 
     /// Decides by another policy from here on. Whoever follows changes hears
@@ -169,7 +178,7 @@ impl InProcess {
         if caller.server_names().next().is_none() {
             return Err(InProcessError::ServerNamesMissing);
         }
-        let revision = Revision::first(Epoch::random().map_err(InProcessError::Random)?);
+        let revision = Revision::first();
         let state = Mutex::new(State::new(policy.snapshot, caller));
         let revision = watch::Sender::new(revision);
         Ok(Self { shared: Arc::new(Shared { state, revision }) })
@@ -256,6 +265,34 @@ impl PresenceRouter for InProcess {
 impl fmt::Debug for InProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InProcess").field("revision", &self.revision()).finish_non_exhaustive()
+    }
+}
+
+// === impl Revision ===
+
+impl Revision {
+    /// The first revision of another history.
+    fn first() -> Self {
+        // The keys of the standard library's hash tables are random.
+        Self { history: RandomState::new().hash_one(0), number: 1 }
+    }
+
+    fn next(self) -> Self {
+        Self { number: self.number + 1, ..self }
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}:{}", self.history, self.number)
+    }
+}
+
+// === impl Folder ===
+
+impl Files for Folder<'_> {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        std::fs::read(self.0.join(name))
     }
 }
 

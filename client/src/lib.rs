@@ -92,10 +92,12 @@ pub use error::{Error, Refusal, Violation};
 pub use gate::Backoff;
 #[cfg(feature = "in-process")]
 pub use in_process::{InProcess, InProcessError};
+/// What a set says about a server, and ids as they are checked.
+pub use presence_router_proto::ids::{Coverage, ServerName, UserId};
 /// The messages of the contract.
 pub use presence_router_proto::v1;
 pub use router::{Answer, PresenceRouter};
-pub use sets::{Extent, Set, SetError};
+pub use sets::{Set, SetError};
 pub use stream::route::RouteStates;
 /// The codes that a [`Refusal`] carries.
 pub use tonic::Code;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use presence_router_proto::{
-    glob::{Glob, UserGlob},
+    ids::{Coverage, Glob, Region, UserGlob},
     v1::{SetDifference, SetExpression, SetList, set_expression::Expression},
 };
 
@@ -16,17 +16,6 @@ use crate::list::List;
 /// that they are composed of, and nothing is flattened before somebody asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set(pub(crate) Kind);
-
-/// How much of a part of the world a set covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Extent {
-    /// Nobody, for certain.
-    Nobody,
-    /// Perhaps somebody, perhaps not everybody.
-    Some,
-    /// Everybody, for certain.
-    Everybody,
-}
 
 /// An expression that cannot be evaluated. The whole answer that holds it is no
 /// verdict.
@@ -73,15 +62,6 @@ pub(crate) struct Reading<'a> {
     pub(crate) strict: bool,
 }
 
-/// A part of the world.
-#[derive(Clone, Copy)]
-enum Region<'a> {
-    /// One server.
-    Server(&'a str),
-    /// Every server but those for which this is true.
-    Outside(&'a dyn Fn(&str) -> bool),
-}
-
 // === impl Set ===
 
 impl Set {
@@ -117,14 +97,14 @@ impl Set {
 
     /// How much of a server the set covers. `Nobody` and `Everybody` are
     /// certain; where patterns overlap, `Some` may be said of nobody.
-    pub fn on_server(&self, server: &str) -> Extent {
-        self.0.extent(Region::Server(server))
+    pub fn on_server(&self, server: &str) -> Coverage {
+        self.0.coverage_of(Region::Server(server))
     }
 
     /// How much the set covers of all servers that are not `named`. As
     /// [`Set::on_server`].
-    pub fn outside(&self, named: impl Fn(&str) -> bool) -> Extent {
-        self.0.extent(Region::Outside(&named))
+    pub fn outside(&self, named: impl Fn(&str) -> bool) -> Coverage {
+        self.0.coverage_of(Region::Outside(&named))
     }
 
     /// Whether the set may have members that [`Set::listed`] does not name: all
@@ -205,37 +185,19 @@ impl Kind {
         }
     }
 
-    fn extent(&self, region: Region<'_>) -> Extent {
+    fn coverage_of(&self, region: Region<'_>) -> Coverage {
         match self {
-            Self::Users(users) => {
-                let mut servers = users.iter().filter_map(server_of);
-                if servers.any(|server| region.holds(server)) {
-                    Extent::Some
-                } else {
-                    Extent::Nobody
-                }
-            }
-            Self::Everyone => Extent::Everybody,
-            Self::Server(glob) => region.of(glob),
-            Self::Match(pattern) => {
-                let every_user = matches!(pattern.user().as_str(), "*" | "@*");
-                region.of(pattern.server()).min(if every_user {
-                    Extent::Everybody
-                } else {
-                    Extent::Some
-                })
-            }
-            Self::AnyOf(sets) => {
-                sets.iter().map(|set| set.extent(region)).max().unwrap_or(Extent::Nobody)
-            }
+            Self::Users(users) => region.covered_by_users(users.iter().filter_map(server_of)),
+            Self::Everyone => Coverage::Everybody,
+            Self::Server(glob) => region.covered_by(glob),
+            Self::Match(pattern) => region.covered_by_pattern(pattern),
+            Self::AnyOf(sets) => Coverage::of_union(sets.iter().map(|set| set.coverage_of(region))),
             Self::AllOf(sets) => {
-                sets.iter().map(|set| set.extent(region)).min().unwrap_or(Extent::Everybody)
+                Coverage::of_intersection(sets.iter().map(|set| set.coverage_of(region)))
             }
-            Self::Difference(sets) => match (sets.0.extent(region), sets.1.extent(region)) {
-                (Extent::Nobody, _) | (_, Extent::Everybody) => Extent::Nobody,
-                (any, Extent::Nobody) => any,
-                (_, Extent::Some) => Extent::Some,
-            },
+            Self::Difference(sets) => {
+                sets.0.coverage_of(region).without(sets.1.coverage_of(region))
+            }
         }
     }
 
@@ -265,31 +227,6 @@ impl Kind {
                 all.extend(named.into_iter().filter(|user| !sets.1.contains(user)));
             }
             Self::Everyone | Self::Server(_) | Self::Match(_) => {}
-        }
-    }
-}
-
-// === impl Region ===
-
-impl Region<'_> {
-    fn holds(self, server: &str) -> bool {
-        match self {
-            Self::Server(one) => one == server,
-            Self::Outside(named) => !named(server),
-        }
-    }
-
-    /// How much of the region a glob over server names covers.
-    fn of(self, glob: &Glob) -> Extent {
-        let (whole, some) = match self {
-            Self::Server(server) => (glob.matches(server), false),
-            Self::Outside(_) if glob.is_literal() => (false, self.holds(glob.as_str())),
-            Self::Outside(_) => (glob.as_str() == "*", true),
-        };
-        match (whole, some) {
-            (true, _) => Extent::Everybody,
-            (_, true) => Extent::Some,
-            _ => Extent::Nobody,
         }
     }
 }

@@ -5,10 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use presence_router_engine::policy::problem::{Place, Problem, Problems};
+use presence_router_engine::policy::{Policy, count, synapse};
 use presence_router_proto::v1::{CheckPolicyRequest, CheckPolicyResponse, PolicyProblem};
 use presence_router_server::files;
-use presence_router_server::policy::problem::{Place, Problem, Problems};
-use presence_router_server::policy::{Policy, count, synapse};
 
 use crate::cli::{Check, Homeserver, MembersLimit};
 use crate::policy_input::PolicyInput;

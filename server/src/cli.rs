@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use presence_router_ids::{ServerName, ServerNameError};
 use presence_router_server::config::{Config, Listen, LogFormat, socket_path, tcp_address};
 use presence_router_server::logging;
-use presence_router_server::routing::user_id::{ServerName, ServerNameError};
 
 pub(crate) use self::asking::{
     Explain, Graph, GraphFormat, MembersLimit, Plan, Reload, Show, Subject, Verify,

@@ -8,9 +8,9 @@ pub(crate) use self::tree::hidden;
 
 use std::process::ExitCode;
 
+use presence_router_engine::policy::problem::{quoted, unescaped};
+use presence_router_ids::UserId;
 use presence_router_proto::v1::{ExplainPairRequest, ExplainPairResponse, PolicyRule, RuleEffect};
-use presence_router_server::policy::problem::{quoted, unescaped};
-use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::policy::express;
 
 use crate::cli::{Explain, Subject};

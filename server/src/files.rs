@@ -9,9 +9,9 @@ use std::{fmt, io};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::policy::{self, Files};
 use crate::source::progress::Progress;
 use crate::source::stamp::Stamp;
+use presence_router_engine::policy::{self, Files};
 
 /// Longest members file unless a setting says otherwise, in bytes: as long as a policy
 /// may be.

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use presence_router_server::policy::count;
-use presence_router_server::policy::picture::{Arrow, Picture};
+use presence_router_engine::policy::count;
+use presence_router_engine::policy::picture::{Arrow, Picture};
 
 use crate::cli::{Graph, GraphFormat};
 use crate::{CANNOT_RUN, check, fail, printed};

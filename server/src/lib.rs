@@ -1,9 +1,8 @@
 //! The presence-router daemon as a library; `main.rs` only wires it to a
 //! command line.
 //!
-//! To read in this order: [`routing`] decides who may see whom, and is pure;
-//! [`policy`] turns an operator's text into what routing decides by, and
-//! [`files`] gives it the files it names; [`live`] keeps the policy in force, at
+//! To read in this order: the engine, a crate of its own, decides who may see whom by an
+//! operator's text, and [`files`] gives it the files that a policy names; [`live`] keeps the policy in force, at
 //! a [`revision`]; [`rpc`] answers callers; [`config`] is what an operator can
 //! set, [`reloader`] loads the policy again when its files change, by what [`source`] knows
 //! of them, and [`lifecycle`] joins it all to signals and sockets, and to what the process
@@ -19,10 +18,8 @@ pub mod hint;
 pub mod lifecycle;
 pub mod live;
 pub mod logging;
-pub mod policy;
 pub mod reloader;
 pub mod revision;
-pub mod routing;
 pub mod rpc;
 pub mod sample;
 pub mod source;

@@ -21,19 +21,19 @@ pub use self::failure::FailedLoad;
 use self::history::History;
 pub use self::in_force::{Applied, InForce};
 use self::loader::{ActiveFiles, Attempt, Before, Checked, Inputs, Loader};
-pub use self::loader::{EXAMPLE, LoadSettings, Source};
+pub use self::loader::{LoadSettings, Source};
 pub use self::tallies::Tallies;
-use crate::policy::Policy;
-use crate::policy::compare::{Differences, compare};
-use crate::policy::members_files::{MembersFileChange, members_file_changes};
-use crate::policy::preview::Preview;
-use crate::policy::problem::Problems;
 use crate::revision::{Epoch, Revision};
-use crate::routing::difference::{Difference, TooMuch};
-use crate::routing::engine::{Edit, EditError, Engine, Thresholds};
-use crate::routing::snapshot::Snapshot;
 use crate::source::progress::Progress;
 use crate::source::stamp::SeenFile;
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::compare::{Differences, compare};
+use presence_router_engine::policy::members_files::{MembersFileChange, members_file_changes};
+use presence_router_engine::policy::preview::Preview;
+use presence_router_engine::policy::problem::Problems;
+use presence_router_engine::routing::difference::{Difference, TooMuch};
+use presence_router_engine::routing::engine::{Edit, EditError, Engine, Thresholds};
+use presence_router_engine::routing::snapshot::Snapshot;
 
 /// What answers are computed from at one revision.
 #[derive(Debug)]

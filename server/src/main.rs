@@ -19,10 +19,11 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use presence_router_engine::policy;
 use presence_router_server::config::{Config, LogFormat};
 use presence_router_server::lifecycle::{Daemon, StartError};
 use presence_router_server::live::Source;
-use presence_router_server::{hint, logging, policy, sample};
+use presence_router_server::{hint, logging, sample};
 use tracing::{error, info, warn};
 
 use crate::cli::{Cli, Command, Sample, Settings, environment};

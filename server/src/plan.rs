@@ -5,11 +5,11 @@ mod text;
 
 use std::process::ExitCode;
 
+use presence_router_engine::policy::compare::compare;
+use presence_router_engine::policy::members_files::members_file_changes;
+use presence_router_engine::policy::{Policy, count};
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::{PlanPolicyRequest, PlanPolicyResponse};
-use presence_router_server::policy::compare::compare;
-use presence_router_server::policy::members_files::members_file_changes;
-use presence_router_server::policy::{Policy, count};
 use presence_router_server::rpc::policy::express;
 
 use crate::cli::Plan;

@@ -4,9 +4,9 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use presence_router_engine::policy::problem::Problems;
+use presence_router_engine::policy::{self, Policy};
 use presence_router_server::files::{self, Folder};
-use presence_router_server::policy::problem::Problems;
-use presence_router_server::policy::{self, Policy};
 use presence_router_server::source::progress::Progress;
 
 use crate::cli::MembersLimit;

@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
+use presence_router_engine::policy::count;
 use presence_router_proto::v1::{ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse};
-use presence_router_server::policy::count;
 
 use crate::cli::Reload;
 use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use presence_router_engine::policy::count;
+use presence_router_engine::policy::problem::quoted;
 use presence_router_proto::v1::{FailedPolicyLoad, GetPolicyRequest, GetPolicyResponse};
-use presence_router_server::policy::count;
-use presence_router_server::policy::problem::quoted;
 
 use crate::cli::Show;
 use crate::explain::effect;

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
+use presence_router_engine::policy::problem::quoted;
 use presence_router_proto::v1::{
     ComparedHides, CounterExample, Hide, VerifiedCallback, VerifyPolicyRequest,
     VerifyPolicyResponse,
 };
-use presence_router_server::policy::problem::quoted;
 use presence_router_server::revision::Epoch;
 use presence_router_server::rpc::policy::express;
 

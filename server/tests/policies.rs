@@ -122,7 +122,7 @@ fn runs_the_tests_of_both_endings_and_of_no_hidden_file() {
 
 #[test]
 fn prints_the_schema() {
-    let schema = include_str!("../policies/policy.schema.json");
+    let schema = include_str!("../engine/policies/policy.schema.json");
     let printed = run(Command::new(env!("CARGO_BIN_EXE_presence-router")).arg("schema"));
     assert_eq!(printed, (Some(0), schema.to_owned(), String::new()));
 }

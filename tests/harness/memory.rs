@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use presence_router_engine::routing::relation::Side;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_proto::v1::set_expression::Expression;
@@ -10,7 +11,6 @@ use presence_router_proto::v1::set_part::Content;
 use presence_router_proto::v1::{
     Changed, ErrorReason, Hide, InterestQuery, Open, PairProduct, SetExpression, StateBatch,
 };
-use presence_router_server::routing::relation::Side;
 
 use super::sets::Sets;
 use super::ways::{self, Answers};

@@ -4,17 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_client::{self as client, Counterparts, PresenceRouter};
+use presence_router_engine::policy::document::Document;
+use presence_router_engine::routing::caller::Caller;
+use presence_router_engine::routing::plan::{self, Fields};
+use presence_router_engine::routing::relation::{Scope, Side};
+use presence_router_engine::routing::snapshot::Snapshot;
+use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetUsersForStatesRequest, Hide, InterestQuery, StateBatch,
 };
-use presence_router_server::policy::document::Document;
-use presence_router_server::routing::caller::Caller;
-use presence_router_server::routing::plan::{self, Fields};
-use presence_router_server::routing::relation::{Scope, Side};
-use presence_router_server::routing::snapshot::Snapshot;
-use presence_router_server::routing::user_id::UserId;
 
 use super::sets::{self, Sets};
 use super::{Client, Stream, states};

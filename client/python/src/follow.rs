@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use presence_router_client::{ChangeEvent, Changes, Client, Extent, Set};
+use presence_router_client::{ChangeEvent, Changes, Client, Coverage, Set};
 use tokio::sync::Mutex;
 
 use crate::{keys::Home, memory::Memory};
@@ -71,11 +71,12 @@ impl Gain {
         let listed = recipients.listed().into_iter().filter(local).map(String::from);
         // Of an open set nobody but a homeserver's clients can be listed, and those
         // of other processes are not known here.
-        let is_list = !recipients.is_open() || recipients.on_server(&home.server) == Extent::Nobody;
+        let is_list =
+            !recipients.is_open() || recipients.on_server(&home.server) == Coverage::Nobody;
         Self {
             senders: memory.known_in(senders),
             recipients: is_list.then(|| listed.collect()),
-            remote: recipients.outside(|server| server == home.server) != Extent::Nobody,
+            remote: recipients.outside(|server| server == home.server) != Coverage::Nobody,
         }
     }
 }

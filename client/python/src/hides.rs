@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use presence_router_client::{Extent, Set, v1};
+use presence_router_client::{Coverage, Set, v1};
 
 use crate::usable::Unusable;
 
@@ -161,7 +161,7 @@ impl<'a> Hides<'a> {
         positions: &[usize],
         hidden: &mut OnServer,
     ) {
-        if set.on_server(server) == Extent::Nobody {
+        if set.on_server(server) == Coverage::Nobody {
             return;
         }
         // Most positions have the same hides.
@@ -169,7 +169,7 @@ impl<'a> Hides<'a> {
         for position in positions {
             let Some(state) = self.states.get(*position) else { continue };
             let concerned = self.of(*position).filter(|(place, hide)| {
-                let lives = || hide.users.on_server(server) != Extent::Nobody;
+                let lives = || hide.users.on_server(server) != Coverage::Nobody;
                 *there.entry(*place).or_insert_with(lives)
             });
             let fields = union(concerned.map(|(_, hide)| hide.of(state)));

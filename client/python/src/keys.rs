@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use presence_router_client::{
-    Extent, Set,
+    Coverage, Set,
     v1::{self, set_expression::Expression},
 };
 
@@ -148,7 +148,7 @@ impl<'a> Collector<'a> {
             .filter(|server| *server != home.server)
             .collect();
         for server in &destinations {
-            if set.on_server(server) != Extent::Nobody {
+            if set.on_server(server) != Coverage::Nobody {
                 self.add_key(format!("{HOST_KEY}:{server}"), &local);
             }
         }
@@ -156,7 +156,7 @@ impl<'a> Collector<'a> {
         let reached = |server: &str| {
             server == home.server || destinations.contains(server) || listed_on.contains(server)
         };
-        if set.outside(reached) != Extent::Nobody {
+        if set.outside(reached) != Coverage::Nobody {
             self.unsent.extend(local);
         }
     }

@@ -13,7 +13,6 @@ mod completion;
 mod everyone;
 mod follow;
 mod hides;
-mod ids;
 mod keys;
 mod memory;
 mod process;

@@ -11,10 +11,8 @@ use std::{
     time::Duration,
 };
 
-use presence_router_client::Set;
+use presence_router_client::{Set, UserId};
 use tokio::{sync::Notify, time::Instant};
-
-use crate::ids;
 
 /// Local users who asked for their interest longer ago than this need no waking
 /// by an open audience: their next `/sync` asks again.
@@ -70,7 +68,7 @@ impl Memory {
         // Nearly always all are known: then nobody need wait for the lock.
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let new: Vec<Box<str>> = user_ids
-            .filter(|id| !known.contains(*id) && ids::is_user_id(id))
+            .filter(|id| !known.contains(*id) && UserId::parse(id).is_ok())
             .map(Into::into)
             .collect();
         drop(known);

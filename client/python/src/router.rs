@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use presence_router_client::Address;
+use presence_router_client::{Address, ServerName};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -17,7 +17,6 @@ use crate::{
     completion::Completion,
     everyone::{Everyone, read_states},
     follow::{Event, Gain},
-    ids,
     keys::{Home, Keys, Shown},
     process::{Process, Slot},
     room,
@@ -36,7 +35,7 @@ pub(crate) fn check_address(address: &str) -> PyResult<()> {
 #[pyfunction]
 pub(crate) fn is_server_name(value: &Bound<'_, PyAny>) -> bool {
     // Neither another type nor a string that is not valid Unicode is one.
-    value.extract::<String>().is_ok_and(|name| ids::is_server_name(&name))
+    value.extract::<String>().is_ok_and(|name| ServerName::parse(&name).is_ok())
 }
 
 /// Asks one daemon on behalf of one homeserver.

@@ -4,8 +4,6 @@
 mod hidden;
 #[path = "../src/hides.rs"]
 mod hides;
-#[path = "../src/ids.rs"]
-mod ids;
 #[path = "../src/keys.rs"]
 mod keys;
 #[path = "../src/memory.rs"]

@@ -73,7 +73,7 @@ fn what_has_no_clear_meaning_is_no_verdict() {
 
 #[test]
 fn extents_tell_where_members_can_be() {
-    use Extent::{Everybody, Nobody, Some};
+    use Coverage::{Everybody, Nobody, Some};
     for (expression, on_x, on_y, elsewhere) in [
         (users(&["@a:x"]), Some, Nobody, Nobody),
         (users(&["@a:z"]), Nobody, Nobody, Some),

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use presence_router_proto::ids::UserId;
 use presence_router_proto::v1::{
     SetEdit, SetExpression, SetPart, SetRetired, set_expression::Expression, set_part::Content,
 };
@@ -135,7 +136,7 @@ impl Store {
             Some(Content::Users(list)) => {
                 let mut partial = partial.unwrap_or_else(|| Partial { id, users: Vec::new() });
                 for user in list.user_ids {
-                    is_user_id(id, &user)?;
+                    UserId::parse(&user).map_err(|_| Breach::UserId(id))?;
                     self.budget.take(user.len())?;
                     partial.users.push(user.into());
                 }
@@ -204,7 +205,7 @@ impl Store {
             }
         }
         for user in &added {
-            is_user_id(id, user)?;
+            UserId::parse(user).map_err(|_| Breach::UserId(id))?;
             self.budget.take(user.len())?;
         }
         if !added.is_empty() {
@@ -417,13 +418,6 @@ impl Budget {
         self.used = self.used.saturating_sub(bytes);
         bytes
     }
-}
-
-/// So little that nothing is refused which the daemon takes, and that no text
-/// without bytes can fill the memory outside the budget.
-fn is_user_id(set: u64, text: &str) -> Result<(), Breach> {
-    let is = text.len() <= 255 && text.starts_with('@') && text.contains(':');
-    if is { Ok(()) } else { Err(Breach::UserId(set)) }
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use presence_router_engine::routing::caller::Caller;
+use presence_router_engine::routing::plan::{Effect, Ids, Product, Rule, Set};
+use presence_router_engine::routing::relation::Scope;
+use presence_router_ids::UserId;
 use presence_router_proto::server::{RouteStatesResponse, route_states_response::Message as Told};
 use presence_router_proto::v1::{self, InterestQuery, UserList, set_part::Content};
 use presence_router_server::live::Current;
-use presence_router_server::routing::caller::Caller;
-use presence_router_server::routing::plan::{Effect, Ids, Product, Rule, Set};
-use presence_router_server::routing::relation::Scope;
-use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::stream::Word;
 use presence_router_server::rpc::stream::route::Route;
 use presence_router_server::rpc::unary::Interest;

@@ -20,14 +20,14 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use presence_router_engine::routing::caller::Caller;
+use presence_router_engine::routing::engine::Edit;
+use presence_router_engine::routing::snapshot::Snapshot;
+use presence_router_ids::UserId;
 use presence_router_proto::v1::{PresenceState, StateBatch};
 use presence_router_proto::wire;
 use presence_router_server::live::{Current, Tallies};
 use presence_router_server::revision::{Epoch, Revision};
-use presence_router_server::routing::caller::Caller;
-use presence_router_server::routing::engine::Edit;
-use presence_router_server::routing::snapshot::Snapshot;
-use presence_router_server::routing::user_id::UserId;
 use presence_router_server::rpc::stream::route::Route;
 use prost::Message;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use presence_router_engine::routing::caller::Caller;
+use presence_router_engine::routing::engine::Engine;
+use presence_router_engine::routing::plan::{Effect, Plan, Product, Rule, Set};
 use presence_router_proto::wire;
 use presence_router_server::live::Current;
-use presence_router_server::routing::caller::Caller;
-use presence_router_server::routing::engine::Engine;
-use presence_router_server::routing::plan::{Effect, Plan, Product, Rule, Set};
 use presence_router_server::rpc::stream::route::Route;
 use prost::Message;
 use tokio::sync::watch;

@@ -1,8 +1,8 @@
 //! The two worlds of every benchmark, because one alone flatters.
 
-use presence_router_server::routing::engine::Engine;
-use presence_router_server::routing::plan::{Effect, Plan, Product, Rule, Set};
-use presence_router_server::routing::user_id::UserId;
+use presence_router_engine::routing::engine::Engine;
+use presence_router_engine::routing::plan::{Effect, Plan, Product, Rule, Set};
+use presence_router_ids::UserId;
 
 /// A world: users, and what decides about them.
 pub(crate) struct World {

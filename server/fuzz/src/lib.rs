@@ -7,10 +7,10 @@ mod naive;
 use std::collections::BTreeSet;
 
 use arbitrary::Unstructured;
+use presence_router_engine::policy::{Policy, named_files};
+use presence_router_ids::{ServerName, UserId};
 use presence_router_proto::v1;
 use presence_router_proto::wire::{StateBatch, Users};
-use presence_router_server::policy::{Policy, named_files};
-use presence_router_server::routing::user_id::{ServerName, UserId};
 use prost::Message;
 use prost::bytes::Buf;
 use serde_json::json;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
+use presence_router_engine::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 use presence_router_server::files::MAX_MEMBERS_BYTES;
-use presence_router_server::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 
 use crate::remote::Address;
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use presence_router_proto::glob::{Glob, UserGlob};
+use presence_router_ids::{Glob, UserGlob};
 use presence_router_proto::v1::set_expression::Expression;
 use presence_router_proto::v1::set_part::Content;
 use presence_router_proto::v1::{SetEdit, SetExpression, SetPart, UserList};

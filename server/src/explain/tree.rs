@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use presence_router_engine::policy::problem::{escaped, quoted};
 use presence_router_proto::v1::{
     ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep,
 };
-use presence_router_server::policy::problem::{escaped, quoted};
 
 use super::json::{effect, fields as words};
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use super::LoadError;
-use crate::policy::problem::Problem;
+use presence_router_engine::policy::problem::Problem;
 
 /// Loads that failed since the latest one that did not.
 #[derive(Clone, Debug)]

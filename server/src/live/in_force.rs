@@ -10,7 +10,7 @@ use super::Current;
 use super::failure::wall_clock;
 use super::loader::Inputs;
 use crate::files::Digest;
-use crate::policy::Policy;
+use presence_router_engine::policy::Policy;
 
 /// A policy and what it decides, both of one revision.
 #[derive(Clone, Debug)]

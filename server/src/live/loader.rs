@@ -9,22 +9,19 @@ use tracing::warn;
 
 use super::{Applied, LoadError};
 use crate::files::{self, Digest, Folder, MAX_MEMBERS_BYTES};
-use crate::policy::members_files::members_file_changes;
-use crate::policy::problem::Problems;
-use crate::policy::{self, Files, NoFiles, Policy};
-use crate::routing::engine::Engine;
 use crate::source::progress::Progress;
 use crate::source::stamp::{SeenFile, Stamp};
-
-/// The example policy, for a first start without any settings.
-pub const EXAMPLE: &str = include_str!("../../policies/example.yaml");
+use presence_router_engine::policy::members_files::members_file_changes;
+use presence_router_engine::policy::problem::Problems;
+use presence_router_engine::policy::{self, Files, NoFiles, Policy};
+use presence_router_engine::routing::engine::Engine;
 
 /// Where the policy comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file, read at every load.
     File(PathBuf),
-    /// [`EXAMPLE`].
+    /// [`policy::EXAMPLE`], for a first start without any settings.
     Example,
 }
 
@@ -110,7 +107,9 @@ impl Loader {
         let Source::File(path) = &self.source else {
             let found = match before {
                 Some(_) => Ok(None),
-                None => self.check(EXAMPLE.into(), None, &NoFiles, &BTreeMap::new, force).map(Some),
+                None => self
+                    .check(policy::EXAMPLE.into(), None, &NoFiles, &BTreeMap::new, force)
+                    .map(Some),
             };
             return Attempt { found, files: Vec::new(), may_pass: false };
         };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::policy::Policy;
-use crate::policy::compare::Differences;
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::compare::Differences;
 
 /// By the place of a rule in the plan: how many states were routed whose audience
 /// or hides it alone would have changed. None for rules that take part.

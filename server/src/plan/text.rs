@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
+use presence_router_engine::policy::compare::NO_DIFFERENCE;
+use presence_router_engine::policy::count;
+use presence_router_engine::policy::problem::{escaped, quoted};
 use presence_router_proto::v1::{
     PairCount, PlanPolicyResponse, PlannedMembersFile, PlannedPair, PlannedPairs, PlannedRoomRule,
     RuleChange,
 };
-use presence_router_server::policy::compare::NO_DIFFERENCE;
-use presence_router_server::policy::count;
-use presence_router_server::policy::problem::{escaped, quoted};
 
 /// Most servers that are named of a kind.
 const MOST_SERVERS: usize = 5;

@@ -6,9 +6,9 @@ use presence_router_proto::v1::{
 };
 use roaring::RoaringBitmap;
 
-use crate::routing::members::{Members, Open};
-use crate::routing::people::{NamedId, People};
-use crate::routing::plan::{self, Fields};
+use presence_router_engine::routing::members::{Members, Open};
+use presence_router_engine::routing::people::{NamedId, People};
+use presence_router_engine::routing::plan::{self, Fields};
 
 /// The open part of a set with its exceptions; `None` if there is none.
 /// `exceptions` says a list of users.

@@ -9,7 +9,7 @@ use presence_router_proto::v1::{ErrorReason, FieldViolation, RequestError, reque
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::policy;
+use presence_router_engine::policy;
 
 /// Most violations that one refusal lists.
 pub const MAX_VIOLATIONS: usize = 16;

@@ -25,8 +25,8 @@ use super::fault::Fault;
 use super::server::Limits;
 use super::{request, unary};
 use crate::live::{Applied, Candidate, InForce, Live, LoadOptions, Loaded, NoPreview, Planned};
-use crate::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 use crate::revision::Epoch;
+use presence_router_engine::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 
 /// Most pairs that a plan names of a kind.
 const MAX_SAMPLES: usize = 1000;

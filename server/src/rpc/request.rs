@@ -8,8 +8,8 @@ use presence_router_proto::v1::{ErrorReason, FieldViolation, PresenceState};
 use super::fault::{Fault, MAX_VIOLATIONS};
 use crate::live::{Current, Live};
 use crate::revision::Revision;
-use crate::routing::caller::Caller;
-use crate::routing::user_id::{UserId, UserIdError};
+use presence_router_engine::routing::caller::Caller;
+use presence_router_ids::{UserId, UserIdError};
 
 /// Most server names that a caller may hold.
 pub(super) const MAX_SERVER_NAMES: usize = 100;

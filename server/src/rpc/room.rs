@@ -14,9 +14,9 @@ use super::fault::Fault;
 use super::server::Limits;
 use super::{request, unary};
 use crate::live::{InForce, Live};
-use crate::policy::rooms::{Room, Verdict, decide};
-use crate::routing::caller::Caller;
-use crate::routing::user_id::UserId;
+use presence_router_engine::policy::rooms::{Room, Verdict, decide};
+use presence_router_engine::routing::caller::Caller;
+use presence_router_ids::UserId;
 
 /// Most people who are invited, and most events of the initial state.
 const MAX_ENTRIES: usize = 10_000;

@@ -23,7 +23,7 @@ use super::server::Limits;
 use super::unary::Interest;
 use super::{request, stream, unary};
 use crate::live::{Current, Live};
-use crate::routing::relation::Scope;
+use presence_router_engine::routing::relation::Scope;
 
 /// Answers that may wait for a client to read. More would only let one that
 /// reads slowly lag further behind.

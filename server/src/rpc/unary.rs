@@ -13,10 +13,10 @@ use roaring::RoaringBitmap;
 use super::express;
 use super::fault::Fault;
 use crate::live::Current;
-use crate::routing::members::{Members, Open};
-use crate::routing::relation::{Scope, Side, Signature};
-use crate::routing::shadow::Shadowed;
-use crate::routing::user_id::UserId;
+use presence_router_engine::routing::members::{Members, Open};
+use presence_router_engine::routing::relation::{Scope, Side, Signature};
+use presence_router_engine::routing::shadow::Shadowed;
+use presence_router_ids::UserId;
 
 /// Advice to a caller of `GetUsersForStates` whose answer is over the limit.
 const FEWER_STATES: &str = "ask for fewer states, or use the stream `RouteStates`";

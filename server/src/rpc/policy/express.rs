@@ -12,18 +12,18 @@ use presence_router_proto::v1::{
 
 use crate::files::Digest;
 use crate::live::{FailedLoad, LoadError};
-use crate::policy::Policy;
-use crate::policy::compare::RoomChange;
-use crate::policy::document::Rule;
-use crate::policy::explain::{Explanation, Matched, Step, What};
-use crate::policy::members_files::MembersFileChange;
-use crate::policy::preview::{self, HideShare, Preview, RuleShare};
-use crate::policy::problem::Problem;
-use crate::policy::verify::{self, Verified};
-use crate::routing::difference::Count;
-use crate::routing::plan::{self, Effect};
-use crate::routing::relation::Side;
 use crate::rpc::express::{fields, hide_of_pair};
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::compare::RoomChange;
+use presence_router_engine::policy::document::Rule;
+use presence_router_engine::policy::explain::{Explanation, Matched, Step, What};
+use presence_router_engine::policy::members_files::MembersFileChange;
+use presence_router_engine::policy::preview::{self, HideShare, Preview, RuleShare};
+use presence_router_engine::policy::problem::Problem;
+use presence_router_engine::policy::verify::{self, Verified};
+use presence_router_engine::routing::difference::Count;
+use presence_router_engine::routing::plan::{self, Effect};
+use presence_router_engine::routing::relation::Side;
 
 /// Most problems of a failed load that are given to whoever asks about the active policy.
 const MAX_FAILED_PROBLEMS: usize = 100;

@@ -7,11 +7,11 @@
 use presence_router_proto::wire::{Deliveries, Users};
 
 use super::sets::{Definer, NOBODY, OverBudget, Sets};
-use crate::routing::people::People;
-use crate::routing::relation::Side;
-use crate::routing::user_id::UserId;
 use crate::rpc::fault::Fault;
 use crate::rpc::request::Violations;
+use presence_router_engine::routing::people::People;
+use presence_router_engine::routing::relation::Side;
+use presence_router_ids::UserId;
 
 /// Where the work of a batch is done; kept for the next one.
 #[derive(Debug, Default)]

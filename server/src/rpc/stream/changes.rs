@@ -6,9 +6,9 @@ use prost::Message;
 use super::ledger::Word;
 use super::sets::{Definer, Sets};
 use crate::live::Current;
-use crate::routing::caller::Caller;
-use crate::routing::difference::{Difference, Pairs, TooMuch};
-use crate::routing::relation::Scope;
+use presence_router_engine::routing::caller::Caller;
+use presence_router_engine::routing::difference::{Difference, Pairs, TooMuch};
+use presence_router_engine::routing::relation::Scope;
 
 /// Most bytes of a `Changed` by itself, well below what clients take, and most
 /// bytes of user ids in lists that come with it. With more, a client that starts

@@ -11,7 +11,7 @@ use presence_router_proto::v1::{SetEdit, SetExpression, SetRetired};
 use presence_router_proto::wire::SetPart;
 use prost::Message;
 
-use crate::routing::people::NamedId;
+use presence_router_engine::routing::people::NamedId;
 
 /// Most bytes of user ids in one message: well below what clients take.
 const MAX_PART_BYTES: usize = 128 * 1024;
@@ -189,8 +189,8 @@ fn in_parts<'a, 'u>(mut users: &'a [NamedId<'u>]) -> Vec<&'a [NamedId<'u>]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::user_id::UserId;
     use crate::rpc::express;
+    use presence_router_ids::UserId;
 
     #[test]
     fn a_set_is_referred_to_until_whoever_refers_is_retired() {

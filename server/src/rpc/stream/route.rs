@@ -10,11 +10,11 @@ use super::ledger::Word;
 use super::sets::Definer;
 use super::shadowing::Shadowing;
 use crate::live::Current;
-use crate::routing::caller::Caller;
-use crate::routing::difference::{Difference, TooMuch};
-use crate::routing::relation::Side;
 use crate::rpc::fault::Fault;
 use crate::rpc::request;
+use presence_router_engine::routing::caller::Caller;
+use presence_router_engine::routing::difference::{Difference, TooMuch};
+use presence_router_engine::routing::relation::Side;
 
 /// States that are looked at before others get their turn.
 const STEP: usize = 1000;

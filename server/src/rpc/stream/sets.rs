@@ -17,11 +17,11 @@ use prost::Message;
 use self::answers::{Answer, ByClass, Key, MadeOf};
 use self::hidden::Hidden;
 use super::ledger::{Ledger, Word, size, weight};
-use crate::routing::members::{Members, Open};
-use crate::routing::people::NamedId;
-use crate::routing::relation::{Part, Scope, Side, Signature};
-use crate::routing::snapshot::Snapshot;
 use crate::rpc::express;
+use presence_router_engine::routing::members::{Members, Open};
+use presence_router_engine::routing::people::NamedId;
+use presence_router_engine::routing::relation::{Part, Scope, Side, Signature};
+use presence_router_engine::routing::snapshot::Snapshot;
 
 /// The id that stands for nobody.
 pub(super) const NOBODY: u64 = 0;

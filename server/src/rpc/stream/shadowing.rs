@@ -8,9 +8,9 @@ use presence_router_proto::wire::Users;
 
 use super::batch::Batcher;
 use crate::live::Current;
-use crate::routing::relation::{Scope, Side};
-use crate::routing::shadow::Shadowed;
-use crate::routing::user_id::UserId;
+use presence_router_engine::routing::relation::{Scope, Side};
+use presence_router_engine::routing::shadow::Shadowed;
+use presence_router_ids::UserId;
 
 /// What rules in shadow would change, by class. For one snapshot only.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 //! answer it is.
 
 use super::{NOBODY, Sets};
-use crate::routing::relation::{Side, Signature};
+use presence_router_engine::routing::relation::{Side, Signature};
 
 /// Counterparts, as the stream has told them. 32 bytes, since a batch may use
 /// another for each state.

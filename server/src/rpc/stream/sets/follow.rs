@@ -14,12 +14,12 @@ use std::collections::HashSet;
 use roaring::RoaringBitmap;
 
 use super::{Answer, Definer, OverBudget, Sets, Told};
-use crate::routing::members::Open;
-use crate::routing::moves::Moves;
-use crate::routing::relation::{Part, Scope, Side};
-use crate::routing::snapshot::Snapshot;
 use crate::rpc::express;
 use crate::rpc::stream::ledger::weight;
+use presence_router_engine::routing::members::Open;
+use presence_router_engine::routing::moves::Moves;
+use presence_router_engine::routing::relation::{Part, Scope, Side};
+use presence_router_engine::routing::snapshot::Snapshot;
 
 /// Who came into a list and who left it.
 struct Edit {

@@ -84,9 +84,9 @@ impl Sets {
 mod tests {
     use super::super::{Definer, MAX_VOID};
     use super::*;
-    use crate::policy::Policy;
-    use crate::routing::caller::Caller;
-    use crate::routing::relation::{Scope, Side};
+    use presence_router_engine::policy::Policy;
+    use presence_router_engine::routing::caller::Caller;
+    use presence_router_engine::routing::relation::{Scope, Side};
 
     /// Two audiences, and room for one: each ends the other, as often as the client asks.
     #[test]

@@ -1,0 +1,175 @@
+//! The coverage of a part of the world by a set of users: enough to say for certain that
+//! the set holds nobody there, or everybody.
+
+use crate::{Glob, UserGlob};
+
+/// How many users of a region are in a set. Ordered from few to many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Coverage {
+    /// Nobody, for certain.
+    Nobody,
+    /// Perhaps somebody, perhaps not everybody.
+    Some,
+    /// Everybody, for certain.
+    Everybody,
+}
+
+/// A part of the world: servers, with all of their users.
+#[derive(Clone, Copy)]
+pub enum Region<'a> {
+    /// One server.
+    Server(&'a str),
+    /// Every server but those for which this is true.
+    Outside(&'a dyn Fn(&str) -> bool),
+}
+
+// === impl Coverage ===
+
+impl Coverage {
+    /// The coverage by a union. Of nothing: nobody.
+    #[must_use]
+    pub fn of_union(sets: impl IntoIterator<Item = Self>) -> Self {
+        sets.into_iter().max().unwrap_or(Self::Nobody)
+    }
+
+    /// The coverage by an intersection. Of nothing: everybody. Where sets overlap in part,
+    /// `Some` may be said of nobody.
+    #[must_use]
+    pub fn of_intersection(sets: impl IntoIterator<Item = Self>) -> Self {
+        sets.into_iter().min().unwrap_or(Self::Everybody)
+    }
+
+    /// The coverage by a set without another.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nobody, _) | (_, Self::Everybody) => Self::Nobody,
+            (some, Self::Nobody) => some,
+            (_, Self::Some) => Self::Some,
+        }
+    }
+}
+
+// === impl Region ===
+
+impl Region<'_> {
+    /// Every server.
+    pub const WORLD: Region<'static> = Region::Outside(&|_| false);
+
+    /// Whether a server is part of the region.
+    pub fn holds(self, server: &str) -> bool {
+        match self {
+            Self::Server(one) => one == server,
+            Self::Outside(excepted) => !excepted(server),
+        }
+    }
+
+    /// The coverage by the users of all servers that a glob matches.
+    pub fn covered_by(self, glob: &Glob) -> Coverage {
+        match self {
+            Self::Server(server) if glob.matches(server) => Coverage::Everybody,
+            Self::Outside(_) if glob.as_str() == "*" => Coverage::Everybody,
+            // Which other servers there are, nobody knows.
+            Self::Outside(_) if !glob.is_literal() => Coverage::Some,
+            Self::Outside(_) if self.holds(glob.as_str()) => Coverage::Some,
+            Self::Server(_) | Self::Outside(_) => Coverage::Nobody,
+        }
+    }
+
+    /// The coverage by all users that a pattern matches.
+    pub fn covered_by_pattern(self, pattern: &UserGlob) -> Coverage {
+        let servers = self.covered_by(pattern.server());
+        match pattern.user().as_str() {
+            // Every user id begins with `@`.
+            "*" | "@*" => servers,
+            _ => servers.min(Coverage::Some),
+        }
+    }
+
+    /// The coverage by users one by one, of whom these are the servers.
+    pub fn covered_by_users<'s>(self, servers: impl IntoIterator<Item = &'s str>) -> Coverage {
+        match servers.into_iter().any(|server| self.holds(server)) {
+            true => Coverage::Some,
+            false => Coverage::Nobody,
+        }
+    }
+}
+
+impl std::fmt::Debug for Region<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Server(server) => f.debug_tuple("Server").field(server).finish(),
+            Self::Outside(_) => f.debug_tuple("Outside").finish_non_exhaustive(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Coverage; 3] = [Coverage::Nobody, Coverage::Some, Coverage::Everybody];
+
+    /// Every set of the users 1 and 2 that a coverage may stand for.
+    fn sets(coverage: Coverage) -> &'static [&'static [u8]] {
+        match coverage {
+            Coverage::Nobody => &[&[]],
+            Coverage::Some => &[&[], &[1], &[2], &[1, 2]],
+            Coverage::Everybody => &[&[1, 2]],
+        }
+    }
+
+    /// Whether a coverage may stand for a set of the users 1 and 2.
+    fn allows(coverage: Coverage, set: &[u8]) -> bool {
+        sets(coverage).contains(&set)
+    }
+
+    #[test]
+    fn is_certain_only_where_sets_are() {
+        for a in ALL {
+            for b in ALL {
+                for (one, other) in sets(a).iter().flat_map(|a| sets(b).iter().map(move |b| (a, b)))
+                {
+                    let of = |keep: &dyn Fn(u8) -> bool| -> Vec<u8> {
+                        [1, 2].into_iter().filter(|user| keep(*user)).collect()
+                    };
+                    let (one, other) = (|user| one.contains(&user), |user| other.contains(&user));
+                    let union = of(&|user| one(user) || other(user));
+                    assert!(allows(Coverage::of_union([a, b]), &union), "{a:?} or {b:?}");
+                    let both = of(&|user| one(user) && other(user));
+                    assert!(allows(Coverage::of_intersection([a, b]), &both), "{a:?} and {b:?}");
+                    let rest = of(&|user| one(user) && !other(user));
+                    assert!(allows(a.without(b), &rest), "{a:?} without {b:?}");
+                }
+            }
+        }
+        assert_eq!(Coverage::of_union([]), Coverage::Nobody);
+        assert_eq!(Coverage::of_intersection([]), Coverage::Everybody);
+        assert_eq!(Coverage::Everybody.without(Coverage::Nobody), Coverage::Everybody);
+    }
+
+    #[test]
+    fn of_one_server_and_of_all_but_some() {
+        let ours = |server: &str| server == "a.org";
+        let (one, rest) = (Region::Server("a.org"), Region::Outside(&ours));
+        for (glob, of_one, of_rest, of_world) in [
+            ("a.org", Coverage::Everybody, Coverage::Nobody, Coverage::Some),
+            ("b.org", Coverage::Nobody, Coverage::Some, Coverage::Some),
+            ("*.org", Coverage::Everybody, Coverage::Some, Coverage::Some),
+            ("*.com", Coverage::Nobody, Coverage::Some, Coverage::Some),
+            ("*", Coverage::Everybody, Coverage::Everybody, Coverage::Everybody),
+        ] {
+            let glob = Glob::new(glob);
+            assert_eq!(one.covered_by(&glob), of_one, "{glob:?}");
+            assert_eq!(rest.covered_by(&glob), of_rest, "{glob:?}");
+            assert_eq!(Region::WORLD.covered_by(&glob), of_world, "{glob:?}");
+        }
+        let pattern = |text: &str| one.covered_by_pattern(&UserGlob::parse(text).unwrap());
+        assert_eq!(pattern("@*:a.org"), Coverage::Everybody);
+        assert_eq!(pattern("*:a.org"), Coverage::Everybody);
+        assert_eq!(pattern("@*-bot:a.org"), Coverage::Some);
+        assert_eq!(pattern("@*:b.org"), Coverage::Nobody);
+        assert_eq!(one.covered_by_users(["b.org", "a.org"]), Coverage::Some);
+        assert_eq!(rest.covered_by_users(["a.org"]), Coverage::Nobody);
+    }
+}

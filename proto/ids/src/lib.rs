@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod coverage;
+mod glob;
+mod server_name;
+mod three_valued;
+mod user_id;
+
+pub use coverage::{Coverage, Region};
+pub use glob::{Glob, UserGlob};
+pub use server_name::{MAX_SERVER_NAME_BYTES, ServerName, ServerNameError};
+pub use three_valued::{all_of, any_of};
+pub use user_id::{MAX_USER_ID_BYTES, UserId, UserIdError};

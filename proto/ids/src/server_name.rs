@@ -1,0 +1,165 @@
+//! Matrix server names, checked as the specification says (Matrix specification, appendix
+//! "Server Name"). Compared by their bytes: nothing is folded or normalised here.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::MAX_USER_ID_BYTES;
+
+/// Most bytes of a server name: what a user id leaves for it.
+pub const MAX_SERVER_NAME_BYTES: usize = MAX_USER_ID_BYTES - 2;
+
+/// A valid Matrix server name: a DNS name, an IPv4 address or a bracketed IPv6
+/// address, with or without a port. The port is part of the name as written.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServerName(Box<str>);
+
+/// Why a text is not a server name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerNameError {
+    /// Nothing at all, or nothing before the port.
+    Empty,
+
+    /// More than [`MAX_SERVER_NAME_BYTES`].
+    Long(usize),
+
+    /// Something that no DNS name or IPv4 address holds.
+    Character(char),
+
+    /// `[` without an IPv6 address and `]` behind it, or such an address without them.
+    Ipv6,
+
+    /// A scheme, as in the address of a web page.
+    Scheme,
+
+    /// What follows the host is not a port.
+    Port,
+}
+
+// === impl ServerName ===
+
+impl ServerName {
+    /// Checks a text.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, ServerNameError> {
+        check_server_name(text)?;
+        Ok(Self(text.into()))
+    }
+
+    /// The name, port included as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+// === impl ServerNameError ===
+
+impl Error for ServerNameError {}
+
+impl fmt::Display for ServerNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("it is empty"),
+            Self::Long(bytes) => {
+                write!(f, "it has {bytes} bytes, at most {MAX_SERVER_NAME_BYTES} are valid")
+            }
+            Self::Character(c) => {
+                let c = escape_unprintable(*c);
+                write!(f, "`{c}` is not valid in a host name: letters, digits, `-` and `.` are")
+            }
+            Self::Ipv6 => f.write_str(
+                "an IPv6 address, and nothing else, stands in brackets, as in `[2001:db8::1]:8448`",
+            ),
+            Self::Scheme => {
+                f.write_str("a server name has no scheme such as `https://`; leave it out")
+            }
+            Self::Port => f.write_str("its port is not 1 to 5 digits"),
+        }
+    }
+}
+
+/// Checks a text without keeping it.
+pub(crate) fn check_server_name(text: &str) -> Result<(), ServerNameError> {
+    if text.is_empty() {
+        return Err(ServerNameError::Empty);
+    }
+    if text.len() > MAX_SERVER_NAME_BYTES {
+        return Err(ServerNameError::Long(text.len()));
+    }
+    if text.contains("://") {
+        return Err(ServerNameError::Scheme);
+    }
+    let port = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').ok_or(ServerNameError::Ipv6)?;
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| ServerNameError::Ipv6)?;
+            port
+        }
+        None => {
+            let host = text.split(':').next().unwrap_or_default();
+            if host.is_empty() {
+                return Err(why_no_port(text, ServerNameError::Empty));
+            }
+            let valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+            if let Some(bad) = host.chars().find(|c| !valid(*c)) {
+                return Err(ServerNameError::Character(bad));
+            }
+            text.get(host.len()..).unwrap_or_default()
+        }
+    };
+    if port.is_empty() {
+        return Ok(());
+    }
+    let digits = port.strip_prefix(':').ok_or(ServerNameError::Port)?;
+    if (1..=5).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(())
+    } else {
+        Err(why_no_port(text, ServerNameError::Port))
+    }
+}
+
+/// A character as itself, or its escape if it cannot be printed.
+fn escape_unprintable(c: char) -> String {
+    match c {
+        // They are printable, and it escapes them still.
+        '\\' | '\'' | '"' => c.into(),
+        c => c.escape_debug().collect(),
+    }
+}
+
+/// Why what follows the host is no port: an IPv6 address is full of colons.
+fn why_no_port(text: &str, otherwise: ServerNameError) -> ServerNameError {
+    if text.parse::<std::net::Ipv6Addr>().is_ok() { ServerNameError::Ipv6 } else { otherwise }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_is_wrong_in_words_that_can_be_read() {
+        for (text, why) in [
+            ("::1", "an IPv6 address, and nothing else, stands in brackets"),
+            ("2001:db8::1", "an IPv6 address, and nothing else, stands in brackets"),
+            ("a:b:1", "its port is not 1 to 5 digits"),
+            (":1", "it is empty"),
+            ("b\u{fc}cher.example", "`\u{fc}` is not valid in a host name"),
+            ("a\u{1b}b", "`\\u{1b}` is not valid in a host name"),
+            ("a\\b", "`\\` is not valid in a host name"),
+            ("https://a.gov", "a server name has no scheme such as `https://`; leave it out"),
+            ("a'b", "`'` is not valid in a host name"),
+        ] {
+            let said = ServerName::parse(text).unwrap_err().to_string();
+            assert!(said.starts_with(why), "{text}: {said}");
+        }
+    }
+}

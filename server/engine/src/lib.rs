@@ -1,0 +1,5 @@
+//! Who may see whose Matrix presence.
+#![forbid(unsafe_code)]
+
+pub mod policy;
+pub mod routing;

@@ -1,0 +1,254 @@
+//! A [`Document`] to the [`Plan`] that routing decides by: names become
+//! numbers, and every `within` becomes the groups that it means.
+//!
+//! What needs more than one place of the file is checked here: that groups are
+//! declared, that none contains itself, and that tests can fill those they fill.
+
+mod order;
+
+use std::collections::HashMap;
+
+use presence_router_ids::Glob;
+
+use super::document::{Document, Pairs, SetExpr};
+use super::problem::{Nearest, Place, Problem, quoted};
+use super::rooms::RoomSets;
+use super::trial;
+use crate::routing::plan::{Ids, Plan, Product, Rule, Set};
+use crate::routing::sets::SetId;
+
+/// The groups of a document by name.
+struct Groups<'d> {
+    document: &'d Document,
+
+    /// Places in the document.
+    places: HashMap<&'d str, usize>,
+}
+
+/// A plan, and what its numbers stand for.
+pub(super) struct Resolved {
+    /// The plan. Its rules are in the document's order.
+    pub(super) plan: Plan,
+
+    /// For each group of the plan, its place among the document's groups. Those
+    /// beyond are sets of rules about rooms.
+    pub(super) groups: Vec<usize>,
+
+    /// For each rule about rooms of the document, its sets.
+    pub(super) rooms: Vec<RoomSets>,
+}
+
+/// Makes a plan. It is of use only if no problem is added.
+pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
+    let groups = Groups::new(document);
+    groups.check_declared(problems);
+
+    let references: Vec<_> =
+        document.groups.iter().map(|group| groups.references(&group.members)).collect();
+    let order = order::order(&references);
+    problems.extend(order.cycles.iter().map(|cycle| groups.contains_itself(cycle)));
+    trial::check(document, &order.groups, &document.tests, &document.room_tests, problems);
+
+    let mut numbers = vec![0; document.groups.len()];
+    for (number, place) in order.groups.iter().enumerate() {
+        if let Some(entry) = numbers.get_mut(*place) {
+            *entry = number;
+        }
+    }
+    let number =
+        |name: &str| groups.places.get(name).and_then(|place| numbers.get(*place)).copied();
+
+    let members = order.groups.iter().filter_map(|place| document.groups.get(*place));
+    let members = members.map(|group| match group.directory {
+        true => Set::Directory(group.name.as_str().into()),
+        false => set(&group.members, &number),
+    });
+    let mut members: Vec<Set> = members.collect();
+    let rooms = rooms(document, &number, &mut members);
+
+    let mut nearest = Nearest::default();
+    let rules = document.rules.iter().map(|rule| {
+        let products = match &rule.pairs {
+            Pairs::Product { from, to } => {
+                vec![Product { senders: set(from, &number), recipients: set(to, &number) }]
+            }
+            Pairs::Within { groups: glob, place } => {
+                let names = groups.within(glob);
+                if names.is_empty() {
+                    problems.push(groups.none_within(glob, *place, &mut nearest));
+                }
+                let all = names.into_iter().filter_map(&number);
+                all.map(|n| Product { senders: Set::Group(n), recipients: Set::Group(n) }).collect()
+            }
+        };
+        Rule { effect: rule.effect.clone(), shadow: rule.shadow, products }
+    });
+    let plan = Plan { rules: rules.collect(), groups: members };
+    Resolved { plan, groups: order.groups, rooms }
+}
+
+// === impl Groups ===
+
+impl<'d> Groups<'d> {
+    fn new(document: &'d Document) -> Self {
+        let names = document.groups.iter().map(|group| group.name.as_str());
+        Self { document, places: names.zip(0..).collect() }
+    }
+
+    /// Notes every reference to a group that is not declared.
+    fn check_declared(&self, problems: &mut Vec<Problem>) {
+        let mut nearest = Nearest::default();
+        let mut check = |name: &str, place: Place| {
+            if !self.places.contains_key(name) {
+                let hint = self.hint(name, &mut nearest);
+                let message = format!("group {} is not declared{hint}", quoted(name));
+                problems.push(Problem::new(place, message));
+            }
+        };
+        self.document.each_part(&mut |part| {
+            if let SetExpr::Group { name, place } = part {
+                check(name, *place);
+            }
+        });
+    }
+
+    /// Places of the groups that a set refers to, each once.
+    fn references(&self, set: &SetExpr) -> Vec<usize> {
+        let mut found = Vec::new();
+        set.each_part(&mut |part| {
+            if let SetExpr::Group { name, .. } = part {
+                found.extend(self.places.get(name.as_str()));
+            }
+        });
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn contains_itself(&self, cycle: &[usize]) -> Problem {
+        /// A cycle may be as long as there are groups.
+        const MOST: usize = 20;
+        let groups = || cycle.iter().filter_map(|place| self.document.groups.get(*place));
+        let (name, place) =
+            groups().next().map(|group| (quoted(&group.name), group.place)).unwrap_or_default();
+        let mut names: Vec<_> = groups().take(MOST).map(|group| quoted(&group.name)).collect();
+        if let Some(more) = cycle.len().checked_sub(MOST).filter(|more| *more > 0) {
+            names.push(format!("({more} more)"));
+        }
+        let path = names.join(" -> ");
+        Problem::new(place, format!("group {name} contains itself: {path} -> {name}"))
+    }
+
+    /// Names of the groups that a glob means, in the order of the document.
+    fn within(&self, glob: &Glob) -> Vec<&'d str> {
+        if glob.is_literal() {
+            return self
+                .places
+                .get_key_value(glob.as_str())
+                .map(|(name, _)| *name)
+                .into_iter()
+                .collect();
+        }
+        let names = self.document.groups.iter().map(|group| group.name.as_str());
+        names.filter(|name| glob.matches(name)).collect()
+    }
+
+    fn none_within(&self, glob: &Glob, place: Place, nearest: &mut Nearest) -> Problem {
+        let hint = if glob.is_literal() || self.places.is_empty() {
+            self.hint(glob.as_str(), nearest)
+        } else {
+            String::new()
+        };
+        Problem::new(
+            place,
+            format!("no group has a name that matches {}{hint}", quoted(glob.as_str())),
+        )
+    }
+
+    /// What may help with a name that no group has.
+    fn hint(&self, name: &str, nearest: &mut Nearest) -> String {
+        if self.places.is_empty() {
+            return "; no groups are declared".to_owned();
+        }
+        let names = self.document.groups.iter().map(|group| group.name.as_str());
+        match nearest.of(name, names) {
+            Some(near) => format!("; did you mean {}?", quoted(near)),
+            None => String::new(),
+        }
+    }
+}
+
+/// Numbers for the sets of rules about rooms. Those that are no groups are put
+/// after them: groups without a name, which no rule of presence refers to.
+fn rooms(
+    document: &Document,
+    number: &impl Fn(&str) -> Option<usize>,
+    groups: &mut Vec<Set>,
+) -> Vec<RoomSets> {
+    let mut added: HashMap<Set, usize> = HashMap::new();
+    let mut place = |written: &SetExpr| -> SetId {
+        let place = match set(written, number) {
+            Set::Group(group) => group,
+            other => *added.entry(other).or_insert_with_key(|set| {
+                groups.push(set.clone());
+                groups.len() - 1
+            }),
+        };
+        SetId::try_from(place).unwrap_or(SetId::MAX)
+    };
+    let rules = document.rooms.iter().map(|rule| RoomSets {
+        requester: rule.when.requester.as_ref().map(&mut place),
+        invites: rule.when.invites.as_ref().map(&mut place),
+    });
+    rules.collect()
+}
+
+/// A set as routing has it. A group without a number is a problem already, and
+/// nobody here.
+fn set(written: &SetExpr, number: &impl Fn(&str) -> Option<usize>) -> Set {
+    match written {
+        SetExpr::User(user) => users([user.id.as_str()]),
+        SetExpr::Members { ids, .. } => Set::Users(ids.clone()),
+        SetExpr::Everyone => Set::Everyone,
+        SetExpr::Server(globs) => union(globs.iter().cloned().map(Set::Server).collect()),
+        SetExpr::Match(globs) => union(globs.iter().cloned().map(Set::Match).collect()),
+        SetExpr::Group { name, .. } => number(name).map_or(Set::Union(Vec::new()), Set::Group),
+        SetExpr::Union(sets) => {
+            // Users of a list are one set, not a set each.
+            fn user(set: &SetExpr) -> Option<&str> {
+                match set {
+                    SetExpr::User(user) => Some(&user.id),
+                    _ => None,
+                }
+            }
+            let listed = sets.iter().any(|set| user(set).is_some());
+            let listed = listed.then(|| users(sets.iter().filter_map(user)));
+            let others = sets.iter().filter(|set| user(set).is_none());
+            union(listed.into_iter().chain(others.map(|other| set(other, number))).collect())
+        }
+        SetExpr::AllOf(sets) => {
+            Set::Intersection(sets.iter().map(|each| set(each, number)).collect())
+        }
+        SetExpr::Difference { any, except } => {
+            Set::Difference(Box::new(set(any, number)), Box::new(set(except, number)))
+        }
+    }
+}
+
+/// Ids that stand in the policy's own text, which is much shorter than what a
+/// list can hold.
+fn users<'a>(ids: impl IntoIterator<Item = &'a str>) -> Set {
+    Set::Users(Ids::new(ids).unwrap_or_default())
+}
+
+/// A union, where there is something to unite.
+fn union(mut sets: Vec<Set>) -> Set {
+    match sets.pop() {
+        Some(only) if sets.is_empty() => only,
+        Some(last) => {
+            sets.push(last);
+            Set::Union(sets)
+        }
+        None => Set::Union(sets),
+    }
+}

@@ -1,0 +1,158 @@
+//! What becomes of a room that is being created: the policy's rules about rooms,
+//! over the sets of a snapshot. Pure; knows nothing of who asks.
+//!
+//! A deny wins over everything. Order of rules decides nothing but the order of
+//! the events that are added: of several denials, and of several events of one
+//! type and state key, that of the rule whose name comes first by its bytes
+//! counts.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Policy;
+use super::document::room::{Denial, RoomEffect, RoomRule, StateEvent, When};
+use crate::routing::people::Who;
+use crate::routing::sets::SetId;
+use crate::routing::snapshot::Snapshot;
+use presence_router_ids::UserId;
+
+/// A room as somebody wants to have it.
+#[derive(Clone, Debug)]
+pub struct Room<'r> {
+    /// Who wants it.
+    pub requester: UserId<'r>,
+
+    /// Whether that is an administrator of the homeserver.
+    pub is_admin: bool,
+
+    /// Its preset. `None`: that of its visibility.
+    pub preset: Option<&'r str>,
+
+    /// Its visibility. `None`: `private`.
+    pub visibility: Option<&'r str>,
+
+    /// Who is invited.
+    pub invites: Vec<UserId<'r>>,
+
+    /// Its name. `None`: no glob matches it, not even `*`.
+    pub name: Option<&'r str>,
+
+    /// Types and state keys of the state that it begins with anyway.
+    pub initial_state: HashSet<(&'r str, &'r str)>,
+}
+
+/// What becomes of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<'p> {
+    /// It is not created.
+    Denied {
+        /// Name of the rule that says so.
+        rule: &'p str,
+        /// What the requester is told.
+        denial: &'p Denial,
+    },
+
+    /// It is created, with these events beside its own: each with the name of its
+    /// rule, in the order of the policy.
+    Created(Vec<(&'p str, &'p StateEvent)>),
+}
+
+/// The sets of a rule's conditions, by their numbers in the snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomSets {
+    /// Who creates the room.
+    pub requester: Option<SetId>,
+
+    /// Who is invited.
+    pub invites: Option<SetId>,
+}
+
+/// A room, and where its people stand.
+struct Asked<'a> {
+    room: &'a Room<'a>,
+    snapshot: &'a Snapshot,
+    requester: Who<'a>,
+    invites: Vec<Who<'a>>,
+}
+
+/// Decides about a room. The snapshot is of the policy's plan, whatever is in the
+/// directory by now.
+pub fn decide<'p>(policy: &'p Policy, snapshot: &Snapshot, room: &Room<'_>) -> Verdict<'p> {
+    let asked = Asked::new(snapshot, room);
+    let rules = policy.document.rooms.iter().zip(&policy.rooms);
+    let matching: Vec<&RoomRule> =
+        rules.filter(|(rule, sets)| asked.is(&rule.when, **sets)).map(|(rule, _)| rule).collect();
+    let denials = matching.iter().filter_map(|rule| match &rule.effect {
+        RoomEffect::Deny(denial) => Some((rule.name.as_str(), denial)),
+        RoomEffect::Add(_) => None,
+    });
+    if let Some((rule, denial)) = denials.min_by_key(|(rule, _)| *rule) {
+        return Verdict::Denied { rule, denial };
+    }
+    Verdict::Created(additions(&matching, room))
+}
+
+fn additions<'p>(matching: &[&'p RoomRule], room: &Room<'_>) -> Vec<(&'p str, &'p StateEvent)> {
+    let events = matching.iter().flat_map(|rule| {
+        let events = match &rule.effect {
+            RoomEffect::Add(events) => events.as_slice(),
+            RoomEffect::Deny(_) => &[],
+        };
+        events.iter().map(|event| (rule.name.as_str(), event))
+    });
+    let key = |event: &'p StateEvent| (event.event_type.as_str(), event.state_key.as_str());
+    let events: Vec<_> =
+        events.filter(|(_, event)| !room.initial_state.contains(&key(event))).collect();
+    let mut first: HashMap<(&str, &str), &str> = HashMap::new();
+    for (rule, event) in &events {
+        let named = first.entry(key(event)).or_insert(*rule);
+        *named = (*named).min(*rule);
+    }
+    let mut events = events;
+    events.retain(|(rule, event)| first.get(&key(event)) == Some(rule));
+    events
+}
+
+// === impl Room ===
+
+impl Room<'_> {
+    /// The preset that counts: a room without one has that of its visibility, as
+    /// the Matrix specification says.
+    fn preset(&self) -> &str {
+        match (self.preset, self.visibility) {
+            (Some(preset), _) => preset,
+            (None, None | Some("private")) => "private_chat",
+            // The specification knows `public` alone; Synapse takes everything
+            // else for that.
+            (None, Some(_)) => "public_chat",
+        }
+    }
+}
+
+// === impl Asked ===
+
+impl<'a> Asked<'a> {
+    fn new(snapshot: &'a Snapshot, room: &'a Room<'a>) -> Self {
+        let people = snapshot.people();
+        let invites = room.invites.iter().map(|user| people.who(*user)).collect();
+        Self { room, snapshot, requester: people.who(room.requester), invites }
+    }
+
+    fn is(&self, when: &When, sets: RoomSets) -> bool {
+        let When { requester: _, presets, visibility, invites: _, names, admin } = when;
+        let room = self.room;
+        admin.is_none_or(|admin| admin == room.is_admin)
+            && visibility.is_none_or(|wanted| wanted == room.visibility.unwrap_or("private"))
+            && presets.as_ref().is_none_or(|presets| presets.contains(&room.preset()))
+            && names.as_ref().is_none_or(|globs| {
+                room.name.is_some_and(|name| globs.iter().any(|glob| glob.matches(name)))
+            })
+            && sets.requester.is_none_or(|set| self.holds(set, &[self.requester]))
+            && sets.invites.is_none_or(|set| self.holds(set, &self.invites))
+    }
+
+    /// Whether a set holds any of some users.
+    fn holds(&self, set: SetId, users: &[Who<'_>]) -> bool {
+        let set = self.snapshot.set(set);
+        set.is_some_and(|set| users.iter().any(|who| set.contains(*who)))
+    }
+}

@@ -1,0 +1,236 @@
+//! Whole policies: what each construct becomes, and what a hostile text costs.
+
+mod compare;
+mod explain;
+mod members;
+mod messages;
+mod positions;
+mod rooms;
+mod schema;
+
+mod scope;
+mod servers;
+mod trial_sets;
+mod trials;
+mod verify;
+mod warnings;
+
+use std::fmt::Write as _;
+use std::io;
+
+use presence_router_ids::{Glob, UserGlob};
+
+use super::{EXAMPLE, Files, Policy};
+use crate::routing::plan::{Effect, Fields, Hide, Ids, Plan, Product, Rule, Set};
+
+fn plan(text: &str) -> Plan {
+    match Policy::parse("policy.yaml", text.as_bytes()) {
+        Ok(policy) => policy.plan,
+        Err(problems) => panic!("{text}\n{problems}"),
+    }
+}
+
+fn problems(text: impl AsRef<[u8]>) -> String {
+    match Policy::parse("policy.yaml", text.as_ref()) {
+        Ok(policy) => panic!("{}\n{:?}", String::from_utf8_lossy(text.as_ref()), policy.plan),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+/// A policy with this set at line 2, column 6.
+fn group(set: &str) -> String {
+    format!("groups:\n  a: {set}\nrules: []\n")
+}
+
+#[test]
+fn bounds_how_deep_sets_stand_inside_each_other() {
+    let all_of = |depth: usize| {
+        group(&format!("{}everyone{}", "{ all_of: [".repeat(depth - 1), "] }".repeat(depth - 1)))
+    };
+    plan(&all_of(32));
+    assert!(problems(all_of(33)).ends_with(
+        ": more than 32 sets stand inside each other here; declare a group for a part of it"
+    ));
+}
+
+#[test]
+fn a_hostile_text_costs_little() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..20 {
+        let uses = vec![format!("*a{}", level - 1); 10].join(", ");
+        writeln!(bomb, "a{level}: &a{level} [{uses}]").unwrap();
+    }
+    let blocks: String = (0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let deep = "more than 80 lists and maps stand inside each other here";
+    for (text, want) in [
+        (bomb, "aliases stand for more than 100000 values here; declare a group and refer to it"),
+        ("[".repeat(1 << 20), deep),
+        ("{a: ".repeat(1 << 18), deep),
+        ("- ".repeat(1 << 19), deep),
+        ("? ".repeat(1 << 19), deep),
+        (blocks, deep),
+        ("---\na\n".repeat(1 << 16), "a second YAML document begins here; a policy is one"),
+    ] {
+        let found = problems(&text);
+        assert!(found.starts_with("policy.yaml:") && found.ends_with(want), "{found}");
+        assert_eq!(found.lines().count(), 1);
+    }
+}
+
+#[test]
+fn many_wrong_names_cost_little() {
+    let mut text = "groups:\n".to_owned();
+    for i in 0..5000 {
+        writeln!(text, "  group-{i}: {{ group: group-{i}x }}").unwrap();
+    }
+    text.push_str("rules: []\n");
+    assert_eq!(problems(&text).lines().count(), 5000);
+}
+
+#[test]
+fn reads_a_hundred_thousand_users() {
+    let mut text = "groups:\n  all:\n".to_owned();
+    for i in 0..100_000 {
+        writeln!(text, "    - \"@user-{i}:example.org\"").unwrap();
+    }
+    text.push_str("rules: []\n");
+    let Set::Users(users) = &plan(&text).groups[0] else { panic!("not a list of users") };
+    assert_eq!(users.len(), 100_000);
+}
+
+#[test]
+fn follows_a_long_chain_of_groups() {
+    let mut text = "groups:\n".to_owned();
+    for i in 0..10_000 {
+        writeln!(text, "  g{i}: {{ group: g{} }}", i + 1).unwrap();
+    }
+    text.push_str("  g10000: everyone\nrules: []\n");
+    let plan = plan(&text);
+    assert_eq!(plan.groups.len(), 10_001);
+    assert_eq!(plan.groups[0], Set::Everyone);
+    assert!((1..10_001).all(|number| plan.groups[number] == Set::Group(number - 1)));
+}
+
+#[test]
+fn makes_a_plan_of_every_construct() {
+    let plan = plan(
+        r#"
+groups:
+  team/b: [{ group: team/a }, "@ann:example.org", everyone, "@joe:example.org"]
+  team/a: { server: [a.example, "*.a.example"] }
+  bots: { match: "@*-bot:example.org" }
+  mixed: { all_of: [{ any: "@ann:example.org", except: { group: bots } }, []] }
+rules:
+  - name: teams
+    allow: { within: "team/*" }
+  - name: bots
+    shadow: true
+    deny: { from: everyone, to: { group: bots } }
+  - name: bots know no text
+    shadow: false
+    hide:
+      from: everyone
+      to: { group: bots }
+      fields: [status_msg, presence]
+      unless: { presence: [online, busy, "org.example.away"] }
+"#,
+    );
+    let users = |ids: &[&str]| Set::Users(Ids::new(ids.iter().copied()).unwrap());
+    let within = |group| Product { senders: Set::Group(group), recipients: Set::Group(group) };
+    let server = |glob: &str| Set::Server(Glob::new(glob));
+    let everyone_to_bots = Product { senders: Set::Everyone, recipients: Set::Group(2) };
+    let fields = Fields { presence: true, status_msg: true, ..Fields::default() };
+    let unless = ["busy", "online", "org.example.away"].map(Into::into).into();
+    let hide = Hide { fields, unless };
+    let want = Plan {
+        groups: vec![
+            Set::Union(vec![server("a.example"), server("*.a.example")]),
+            Set::Union(vec![
+                users(&["@ann:example.org", "@joe:example.org"]),
+                Set::Group(0),
+                Set::Everyone,
+            ]),
+            Set::Match(UserGlob::parse("@*-bot:example.org").unwrap()),
+            Set::Intersection(vec![
+                Set::Difference(Box::new(users(&["@ann:example.org"])), Box::new(Set::Group(2))),
+                Set::Union(vec![]),
+            ]),
+        ],
+        rules: vec![
+            Rule { effect: Effect::Allow, shadow: false, products: vec![within(1), within(0)] },
+            Rule { effect: Effect::Deny, shadow: true, products: vec![everyone_to_bots.clone()] },
+            Rule { effect: Effect::Hide(hide), shadow: false, products: vec![everyone_to_bots] },
+        ],
+    };
+    assert_eq!(plan, want);
+}
+
+#[test]
+fn an_alias_is_what_it_stands_for() {
+    let plan = plan("groups:\n  a: &a [everyone, []]\n  b: *a\nrules: []\n");
+    assert_eq!(plan.groups[0], plan.groups[1]);
+}
+
+#[test]
+fn the_example_is_valid() {
+    plan(EXAMPLE);
+}
+
+/// A page of the repository. The package of the crate is without it.
+fn page(path: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What stands in a page's YAML fences.
+fn examples(page: &str) -> Vec<&str> {
+    let fences = page.split("```yaml\n").skip(1);
+    fences.map(|rest| rest.split_once("```").expect("a fence that ends").0).collect()
+}
+
+#[test]
+fn the_policy_of_the_readme_is_valid() {
+    let page = page("../../README.md");
+    let mut examples = examples(&page);
+    examples.retain(|example| example.contains("rules:"));
+    assert_eq!(examples.len(), 1);
+    plan(examples[0]);
+}
+
+#[test]
+fn every_example_of_the_reference_is_valid() {
+    let page = page("../docs/policy.md");
+    let examples = examples(&page);
+    assert_eq!(examples.len(), 15, "those that are there");
+    for example in examples {
+        if let Err(problems) = Policy::load("policy.yaml", example.as_bytes(), &Export) {
+            panic!("{example}\n{problems}");
+        }
+    }
+}
+
+/// The members file of the reference.
+struct Export;
+
+impl Files for Export {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        if name != "groups/staff.txt" {
+            return Err(io::Error::other("there is no such file"));
+        }
+        let page = page("../docs/policy.md");
+        let (_, rest) = page.split_once("```text\n").expect("the file is shown");
+        Ok(rest.split_once("```").expect("a fence that ends").0.into())
+    }
+}
+
+#[test]
+fn a_text_cut_anywhere_is_answered_in_plain_lines() {
+    let text = EXAMPLE;
+    for end in (0..text.len()).step_by(7) {
+        let cut = text.get(..end).expect("it is ASCII");
+        let Err(found) = Policy::parse("policy.yaml", cut.as_bytes()) else { continue };
+        for problem in &found.list {
+            assert!(!problem.message.contains(char::is_control), "{found}");
+        }
+    }
+}

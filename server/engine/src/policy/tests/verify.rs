@@ -1,0 +1,181 @@
+//! Verifying: what is compared, and that what does not agree is found.
+
+use crate::policy::verify::{CounterExample, Hides, MAX_PAIRS, Verified};
+use crate::policy::{NoFiles, Policy};
+use crate::routing::engine::{Edit, Engine};
+use crate::routing::plan::{Fields, Hide};
+use crate::routing::relation::Side;
+use presence_router_ids::UserId;
+
+fn policy(text: &str) -> Policy {
+    Policy::parse("policy.yaml", text.as_bytes()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+const ALLOW: &str = "
+groups:
+  team: { directory: true }
+rules:
+  - { name: one, allow: { from: '@a:one.org', to: ['@b:one.org', { match: '@*-bot:one.org' }] } }
+  - { name: team, allow: { within: team } }
+";
+
+#[test]
+fn the_example_agrees_with_itself() {
+    let policy = policy(crate::policy::EXAMPLE);
+    let named = policy.snapshot.people().count() as u64;
+    let verified = policy.verify(&policy.snapshot, MAX_PAIRS, 7);
+    assert_eq!(verified.counter_example, None);
+    assert!(verified.exhaustive && verified.named == named, "{verified:?}");
+    assert!(verified.pairs > named * (named - 1), "some users are made up: {verified:?}");
+}
+
+/// Users of an earlier policy keep their numbers. They are looked at like users who
+/// are made up, and are not counted as listed.
+#[test]
+fn users_of_an_earlier_policy_are_not_listed() {
+    let load = |before: Option<&Engine>, text: &str| {
+        Policy::load_over(before, "policy.yaml", text.as_bytes(), &NoFiles).unwrap()
+    };
+    let (_, engine) = load(None, ALLOW);
+    let after = "groups: { one: '@c:one.org' }\nrules: []";
+    let (policy, _) = load(Some(&engine), after);
+    assert_eq!(policy.snapshot.people().count(), 3);
+    let Verified { pairs, exhaustive, named, counter_example, .. } =
+        policy.verify(&policy.snapshot, MAX_PAIRS, 7);
+    assert_eq!((exhaustive, named, counter_example), (true, 1, None));
+    // With one user of each of two servers made up.
+    assert_eq!(pairs, 5 * 4);
+    // They are looked at: the earlier policy shows one of them to another.
+    let (earlier, _) = load(None, ALLOW);
+    let found = earlier.verify(&policy.snapshot, MAX_PAIRS, 7).counter_example.unwrap();
+    assert_eq!((found.sender.as_str(), found.recipient.as_str()), ("@a:one.org", "@b:one.org"));
+}
+
+#[test]
+fn makes_users_up_whom_patterns_fit() {
+    let bots =
+        policy("rules: [{ name: x, allow: { from: { match: '@*-bot:o?e.org' }, to: everyone } }]");
+    let nobody = policy("rules: []");
+    let verified = bots.verify(&nobody.snapshot, MAX_PAIRS, 0);
+    let Verified { exhaustive: true, named: 0, counter_example: Some(found), .. } = verified else {
+        panic!("{verified:?}")
+    };
+    assert_eq!((found.visible, found.sender.as_str()), (true, "@made-up-bot:oxe.org"));
+}
+
+#[test]
+fn says_which_callback_and_which_way() {
+    let allows = policy("rules: [{ name: x, allow: { from: '@a:one.org', to: '@b:one.org' } }]");
+    let denies = policy("rules: [{ name: x, deny: { from: '@a:one.org', to: '@b:one.org' } }]");
+    let [sender, recipient] = ["@a:one.org", "@b:one.org"].map(str::to_owned);
+    let found = |of, visible| {
+        let (sender, recipient) = (sender.clone(), recipient.clone());
+        Some(CounterExample { sender, recipient, of, visible, hides: None })
+    };
+    let verified = denies.verify(&allows.snapshot, MAX_PAIRS, 0);
+    assert_eq!(verified.counter_example, found(Side::Sender, false));
+    let verified = allows.verify(&denies.snapshot, MAX_PAIRS, 0);
+    assert_eq!(verified.counter_example, found(Side::Sender, true));
+}
+
+/// Everybody sees everybody, and these rules besides.
+fn open(rules: &str) -> Policy {
+    policy(&format!(
+        "rules:\n  - {{ name: all, allow: {{ from: everyone, to: everyone }} }}\n{rules}"
+    ))
+}
+
+/// A rule that hides something of ann from everybody.
+fn hiding(name: &str, what: &str) -> String {
+    format!("  - {{ name: {name}, hide: {{ from: '@a:one.org', to: everyone, {what} }} }}\n")
+}
+
+#[test]
+fn finds_what_is_hidden_otherwise() {
+    let (status, activity) = ("fields: [status_msg]", "fields: [last_active_ts]");
+    let busy = "fields: [status_msg], unless: { presence: [busy] }";
+    let hide = |fields, unless: &[&str]| Hide {
+        fields,
+        unless: unless.iter().map(|presence| (*presence).into()).collect(),
+    };
+    let text = hide(Fields { status_msg: true, ..Fields::default() }, &[]);
+    let unless = hide(Fields { status_msg: true, ..Fields::default() }, &["busy"]);
+    let active = hide(Fields { last_active_ts: true, ..Fields::default() }, &[]);
+    let shadow = hiding("x, shadow: true", status);
+    let both = hiding("x", status) + &hiding("y", activity);
+    let none = hiding("x, shadow: true", activity);
+    for (defined, answered, want) in [
+        (hiding("x", status), none.clone(), Some((vec![text.clone()], vec![]))),
+        (none, hiding("x", status), Some((vec![], vec![text.clone()]))),
+        (hiding("x", status), hiding("x", busy), Some((vec![text.clone()], vec![unless]))),
+        (both.clone(), hiding("x", status), Some((vec![active, text.clone()], vec![text]))),
+        (both.clone(), both, None),
+        (hiding("x", status) + &hiding("y", status), hiding("z", status), None),
+        (shadow, hiding("x, shadow: true", busy), None),
+    ] {
+        let [defined, answered] = [defined, answered].map(|rules| open(&rules));
+        let verified = defined.verify(&answered.snapshot, MAX_PAIRS, 3);
+        let found = verified.counter_example.map(|found| {
+            assert!(found.of == Side::Sender && found.visible, "{found:?}");
+            assert_eq!(found.sender, "@a:one.org");
+            let Hides { defined, answered } = found.hides.unwrap();
+            (defined, answered)
+        });
+        assert_eq!(found, want);
+    }
+}
+
+#[test]
+fn nothing_is_hidden_of_what_is_not_visible() {
+    let hide = hiding("x", "fields: [status_msg]");
+    let policy = policy(&format!(
+        "rules:\n{hide}  - {{ name: y, allow: {{ from: everyone, to: '@b:one.org' }} }}\n"
+    ));
+    let verified = policy.verify(&policy.snapshot, MAX_PAIRS, 0);
+    assert_eq!(verified.counter_example, None);
+}
+
+#[test]
+fn knows_the_directory() {
+    let policy = policy(ALLOW);
+    let mut engine = Engine::new(&policy.plan).unwrap();
+    let empty = engine.snapshot();
+    let join = |user| Edit::Join { group: "team", user: UserId::parse(user).unwrap() };
+    engine.edit(&[join("@b:one.org"), join("@new:two.org")]).unwrap();
+    for (snapshot, named) in [(empty, 2), (engine.snapshot(), 3)] {
+        let verified = policy.verify(&snapshot, MAX_PAIRS, 0);
+        assert_eq!((verified.counter_example, verified.named), (None, named));
+    }
+}
+
+#[test]
+fn draws_by_the_seed_what_is_too_much() {
+    let users: Vec<_> = (0..200).map(|i| format!("'@u{i}:one.org'")).collect();
+    let text = |users: &[String]| {
+        format!(
+            "groups: {{ a: [{}] }}\nrules: [{{ name: x, allow: {{ within: a }} }}]",
+            users.join(",")
+        )
+    };
+    let all = policy(&text(&users));
+    let verified = all.verify(&all.snapshot, 400, 1);
+    assert!(!verified.exhaustive && verified.counter_example.is_none(), "{verified:?}");
+    assert!((370..=400).contains(&verified.pairs), "{verified:?}");
+
+    // Half of the users are in, and most draws see it.
+    let half = policy(&text(&users[..100]));
+    let first = half.verify(&all.snapshot, 400, 1);
+    assert!(first.counter_example.is_some(), "{first:?}");
+    assert_eq!(half.verify(&all.snapshot, 400, 1), first, "the same seed");
+    let others = (2..20).map(|seed| half.verify(&all.snapshot, 400, seed).counter_example);
+    assert!(others.into_iter().any(|other| other != first.counter_example), "another seed");
+
+    // What is hidden is compared in a draw, too.
+    let hide = format!(
+        "within: a }} }}, {{ name: y, hide: {{ from: [{}], to: everyone, fields: [status_msg] }} }}]",
+        users[..100].join(",")
+    );
+    let hides = policy(&text(&users).replace("within: a } }]", &hide));
+    let found = hides.verify(&all.snapshot, 400, 1).counter_example.unwrap();
+    assert!(found.visible && found.hides.is_some(), "{found:?}");
+}

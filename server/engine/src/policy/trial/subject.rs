@@ -1,0 +1,109 @@
+//! The users whom a test is about: every member of a set that lists them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::policy::Policy;
+use crate::policy::document::{Document, SetExpr};
+use crate::routing::sets::SetId;
+use crate::routing::snapshot::Snapshot;
+use presence_router_ids::UserId;
+
+/// The groups of a document that hold unlisted users, by name.
+pub(super) struct OpenGroups<'d>(HashSet<&'d str>);
+
+/// Finds members of sets in a snapshot of a policy.
+pub(super) struct Subjects<'p> {
+    snapshot: &'p Snapshot,
+    /// The groups of the plan, by name.
+    groups: HashMap<&'p str, SetId>,
+    open: OpenGroups<'p>,
+}
+
+// === impl OpenGroups ===
+
+impl<'d> OpenGroups<'d> {
+    /// `order` has the indices of all groups, each after those it refers to.
+    pub(super) fn new(document: &'d Document, order: &[usize]) -> Self {
+        let mut open = Self(HashSet::new());
+        for group in order.iter().filter_map(|index| document.groups.get(*index)) {
+            if open.is_open(&group.members) {
+                open.0.insert(group.name.as_str());
+            }
+        }
+        open
+    }
+
+    /// True if a set may hold unlisted users. A group of the directory lists its members,
+    /// too.
+    pub(super) fn is_open(&self, set: &SetExpr) -> bool {
+        match set {
+            SetExpr::Everyone | SetExpr::Server(_) | SetExpr::Match(_) => true,
+            SetExpr::User(_) | SetExpr::Members { .. } => false,
+            SetExpr::Group { name, .. } => self.0.contains(name.as_str()),
+            SetExpr::Union(sets) => sets.iter().any(|set| self.is_open(set)),
+            SetExpr::AllOf(sets) => sets.iter().all(|set| self.is_open(set)),
+            SetExpr::Difference { any, .. } => self.is_open(any),
+        }
+    }
+}
+
+// === impl Subjects ===
+
+impl<'p> Subjects<'p> {
+    /// `snapshot` is one of the policy's, perhaps with members that tests give.
+    pub(super) fn new(policy: &'p Policy, snapshot: &'p Snapshot) -> Self {
+        let groups = (0..).zip(&policy.groups).filter_map(|(number, index)| {
+            Some((policy.document.groups.get(*index)?.name.as_str(), number))
+        });
+        let open = OpenGroups::new(&policy.document, &policy.groups);
+        Self { snapshot, groups: groups.collect(), open }
+    }
+
+    /// The members of a set that is not open.
+    pub(super) fn members(&self, set: &SetExpr) -> BTreeSet<String> {
+        match set {
+            SetExpr::User(user) => BTreeSet::from([user.id.clone()]),
+            SetExpr::Members { ids, .. } => ids.iter().map(str::to_owned).collect(),
+            SetExpr::Group { name, .. } => {
+                let people = self.snapshot.people();
+                let group = self.groups.get(name.as_str()).and_then(|id| self.snapshot.set(*id));
+                let users = group.into_iter().flat_map(|group| group.named());
+                people.ids(users).map(String::from).collect()
+            }
+            SetExpr::Union(sets) => sets.iter().flat_map(|set| self.members(set)).collect(),
+            SetExpr::AllOf(sets) => {
+                let list = sets.iter().find(|set| !self.open.is_open(set));
+                let mut users = list.map(|set| self.members(set)).unwrap_or_default();
+                users.retain(|user| sets.iter().all(|set| self.holds(set, user)));
+                users
+            }
+            SetExpr::Difference { any, except } => {
+                let mut users = self.members(any);
+                users.retain(|user| !self.holds(except, user));
+                users
+            }
+            // Not reached: they are open.
+            SetExpr::Everyone | SetExpr::Server(_) | SetExpr::Match(_) => BTreeSet::new(),
+        }
+    }
+
+    fn holds(&self, set: &SetExpr, user: &str) -> bool {
+        let Ok(id) = UserId::parse(user) else { return false };
+        match set {
+            SetExpr::User(named) => named.id == user,
+            SetExpr::Members { ids, .. } => ids.iter().any(|id| id == user),
+            SetExpr::Everyone => true,
+            SetExpr::Server(globs) => globs.iter().any(|glob| glob.matches(id.server())),
+            SetExpr::Match(patterns) => patterns.iter().any(|pattern| pattern.matches(user)),
+            SetExpr::Group { name, .. } => {
+                let group = self.groups.get(name.as_str()).and_then(|id| self.snapshot.set(*id));
+                group.is_some_and(|group| group.contains(self.snapshot.people().who(id)))
+            }
+            SetExpr::Union(sets) => sets.iter().any(|set| self.holds(set, user)),
+            SetExpr::AllOf(sets) => sets.iter().all(|set| self.holds(set, user)),
+            SetExpr::Difference { any, except } => {
+                self.holds(any, user) && !self.holds(except, user)
+            }
+        }
+    }
+}

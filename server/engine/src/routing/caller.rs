@@ -1,0 +1,49 @@
+//! A homeserver that asks, and the part of the relation that concerns it.
+
+use presence_router_ids::{ServerName, ServerNameError, UserId};
+
+/// The server names that a caller holds as its own.
+///
+/// Only pairs of which at least one side lives on one of them concern it. So
+/// for a user of its own every counterpart does, and for any other user only
+/// counterparts on its own servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Sorted, without repeats.
+    server_names: Box<[ServerName]>,
+}
+
+impl Caller {
+    /// A caller with these server names. Without any, nothing concerns it.
+    ///
+    /// # Errors
+    ///
+    /// The first name that is not one, by its place in the list.
+    pub fn new<S: AsRef<str>>(
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Self, (usize, ServerNameError)> {
+        let mut server_names = names
+            .into_iter()
+            .enumerate()
+            .map(|(i, name)| ServerName::parse(name.as_ref()).map_err(|error| (i, error)))
+            .collect::<Result<Vec<_>, _>>()?;
+        server_names.sort_unstable();
+        server_names.dedup();
+        Ok(Self { server_names: server_names.into() })
+    }
+
+    /// The names, sorted by their bytes.
+    pub fn server_names(&self) -> impl Iterator<Item = &str> {
+        self.server_names.iter().map(ServerName::as_str)
+    }
+
+    /// Whether a server name is one of the caller's.
+    pub fn holds(&self, server: &str) -> bool {
+        self.server_names().any(|name| name == server)
+    }
+
+    /// Whether a user lives on one of the caller's servers.
+    pub fn is_local(&self, user: UserId<'_>) -> bool {
+        self.holds(user.server())
+    }
+}

@@ -1,0 +1,303 @@
+//! Who gained and who lost sight of whom, from one snapshot to a later one.
+//!
+//! A pair can change only if a product of some rule held it before and none of
+//! the same kind does after, or the other way round. So [`touched`] compares
+//! products, and finds the users whose place in one is another: nobody else has
+//! gained or lost anything but one of them. For the touched, who was in the same
+//! sets before and is in the same sets now is a *row*: one audience before, one
+//! after, one subtraction. That is exact.
+//!
+//! What cannot be put in rows are users whom nobody names, where a rule is open
+//! on both its sides and was written or changed: no list of them can be made.
+//! The product is told as a whole then, which is a *bound*: it holds every such
+//! pair that changed, and may hold pairs that did not.
+
+pub mod share;
+mod touched;
+
+use std::collections::HashMap;
+
+use roaring::RoaringBitmap;
+
+use self::touched::Touched;
+use super::members::{Members, Open};
+use super::people::Who;
+use super::relation::{Scope, Side};
+use super::sets::SetId;
+use super::snapshot::Snapshot;
+use presence_router_ids::UserId;
+
+/// What changed between two snapshots.
+#[derive(Clone, Debug, Default)]
+pub struct Difference {
+    /// Pairs that are visible now and were not.
+    pub gained: Vec<Pairs>,
+    /// Pairs that were visible and are not now.
+    pub lost: Vec<Pairs>,
+    /// Named users who stand in the rows of senders: the rows of recipients hold
+    /// pairs with them once more.
+    touched_senders: RoaringBitmap,
+}
+
+/// Every pair of one of some senders with one of some recipients, modulo self.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pairs {
+    /// Whose presence it is.
+    pub senders: Members,
+    /// Who may see it, or may no more.
+    pub recipients: Members,
+    /// How they were found.
+    pub found: Found,
+}
+
+/// How pairs were found, and so how far they can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// For touched users of this side: all of these pairs have changed.
+    For(Side),
+    /// By an open product as a whole: some of them may not have changed.
+    Bound,
+}
+
+/// How many pairs there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Pairs of named users.
+    pub named: u64,
+    /// Whether there may be pairs with users whom nobody names.
+    pub open: bool,
+    /// Whether `named` is the most that there can be, and not the number.
+    pub bound: bool,
+}
+
+/// How much work a comparison may be: members of sets that are looked at. Some
+/// hundred million are a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget(pub u64);
+
+/// There is more to compare than the budget allows, or no way to: the snapshots
+/// number users differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too much has changed to tell what")]
+pub struct TooMuch;
+
+/// Two snapshots, the later one with all users of the earlier and perhaps more.
+struct Between<'s> {
+    old: &'s Snapshot,
+    new: &'s Snapshot,
+    left: u64,
+}
+
+/// What a row of users has in common.
+#[derive(PartialEq, Eq, Hash)]
+struct Place {
+    before: Before,
+    class: u32,
+}
+
+/// Which sets a user was in.
+#[derive(PartialEq, Eq, Hash)]
+enum Before {
+    Class(u32),
+    Unnamed(Vec<SetId>),
+}
+
+// === impl Budget ===
+
+impl Budget {
+    /// For a change that streams wait for.
+    pub const CHANGE: Self = Self(100_000_000);
+    /// For a person who waits for an answer.
+    pub const PLAN: Self = Self(3_000_000_000);
+}
+
+// === impl Difference ===
+
+impl Difference {
+    /// What changed from a snapshot to a later one.
+    ///
+    /// # Errors
+    ///
+    /// It would take more than the budget, or the snapshots have no users in
+    /// common.
+    pub fn between(old: &Snapshot, new: &Snapshot, budget: Budget) -> Result<Self, TooMuch> {
+        if !new.people.share_numbers_with(&old.people) || new.people.count() < old.people.count() {
+            return Err(TooMuch);
+        }
+        let mut between = Between { old, new, left: budget.0 };
+        let Touched { users, bounds } = between.touched()?;
+        let mut difference = Self::default();
+        for side in [Side::Sender, Side::Recipient] {
+            between.rows(side, side.of(&users), &mut difference)?;
+        }
+        for (gains, pairs) in bounds {
+            let list = if gains { &mut difference.gained } else { &mut difference.lost };
+            if !list.contains(&pairs) {
+                list.push(pairs);
+            }
+        }
+        let [senders, _] = users;
+        difference.touched_senders = senders;
+        Ok(difference)
+    }
+
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.gained.is_empty() && self.lost.is_empty()
+    }
+
+    /// How many pairs some of this difference's are, each counted once.
+    pub fn count<'p>(&self, pairs: impl IntoIterator<Item = &'p Pairs>) -> Count {
+        let mut count = Count::default();
+        for Pairs { senders, recipients, found } in pairs {
+            count.open |= share::is_open(senders) || share::is_open(recipients);
+            let mut named = senders.named().len() * recipients.named().len();
+            let mut itself = senders.named() & recipients.named();
+            match found {
+                Found::For(Side::Sender) => {}
+                // A pair of two who are touched stands in a row of senders.
+                Found::For(Side::Recipient) => {
+                    named -= self.touched_senders.intersection_len(senders.named())
+                        * recipients.named().len();
+                    itself -= &self.touched_senders;
+                }
+                Found::Bound => count.bound |= named > itself.len(),
+            }
+            count.named += named - itself.len();
+        }
+        count
+    }
+}
+
+// === impl Pairs ===
+
+impl Pairs {
+    /// Those that concern a caller: products that hold nobody but users in such
+    /// pairs. One pair may be in two. `snapshot` is the later one.
+    pub fn concerning(&self, snapshot: &Snapshot, scope: &Scope) -> Vec<[Members; 2]> {
+        let Self { senders, recipients, .. } = self;
+        let local = |set: &Members| set.on_servers_of(scope.caller(), scope.local(snapshot));
+        let (local_senders, local_recipients) = (local(senders), local(recipients));
+        let products = if local_senders == *senders {
+            vec![[local_senders, recipients.clone()]]
+        } else if local_recipients == *recipients {
+            vec![[senders.clone(), local_recipients]]
+        } else {
+            vec![[local_senders, recipients.clone()], [senders.clone(), local_recipients]]
+        };
+        let is_some = |product: &[Members; 2]| product.iter().all(|set| !set.is_empty());
+        products.into_iter().filter(is_some).collect()
+    }
+}
+
+// === impl Between ===
+
+impl Between<'_> {
+    /// Takes from the budget.
+    fn spend(&mut self, members: u64) -> Result<(), TooMuch> {
+        self.left = self.left.checked_sub(members).ok_or(TooMuch)?;
+        Ok(())
+    }
+
+    /// Users who have been named in between.
+    fn newcomers(&self) -> impl Iterator<Item = (u32, String)> + use<'_> {
+        let people = &self.new.people;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let newcomers = number(self.old.people.count())..number(people.count());
+        newcomers.map(|number| (number, people.id(number).into()))
+    }
+
+    /// An earlier set among the users of the later snapshot.
+    fn lifted(&mut self, members: &Members) -> Result<Members, TooMuch> {
+        let newcomers = self.new.people.count() - self.old.people.count();
+        if *members.open() == Open::Nobody || newcomers == 0 {
+            return Ok(members.clone());
+        }
+        self.spend(u64::try_from(newcomers).unwrap_or(u64::MAX))?;
+        Ok(members.among(self.newcomers()))
+    }
+
+    /// Adds the rows of the touched users of a side.
+    fn rows(
+        &mut self,
+        side: Side,
+        touched: &RoaringBitmap,
+        difference: &mut Difference,
+    ) -> Result<(), TooMuch> {
+        let mut rows: HashMap<Place, RoaringBitmap> = HashMap::new();
+        let mut id = String::new();
+        for number in touched {
+            self.spend(1)?;
+            self.new.people.id(number).replace(&mut id);
+            let Ok(user) = UserId::parse(&id) else { continue };
+            let before = match self.old.people.who(user) {
+                Who::Named { class, .. } => Before::Class(class),
+                Who::Unnamed(user) => Before::Unnamed(self.old.open_sets_of(user).collect()),
+            };
+            let class = self.new.people.class(number).unwrap_or_default();
+            rows.entry(Place { before, class }).or_default().insert(number);
+        }
+        let [mut gained, mut lost] = [Merged::default(), Merged::default()];
+        for (place, users) in rows {
+            let sets = match &place.before {
+                Before::Class(class) => self.old.sets_of_class(*class),
+                Before::Unnamed(sets) => sets,
+            };
+            let before = self.old.counterparts_of(sets, side);
+            let after = self.new.counterparts_of(self.new.sets_of_class(place.class), side);
+            self.spend(before.named().len() + after.named().len())?;
+            let before = self.lifted(&before)?;
+            let mut more = after.clone();
+            more.subtract(&before);
+            let mut less = before;
+            less.subtract(&after);
+            gained.add(&users, more);
+            lost.add(&users, less);
+        }
+        difference.gained.extend(gained.into_pairs(side));
+        difference.lost.extend(lost.into_pairs(side));
+        Ok(())
+    }
+}
+
+/// Rows in which those with one set of counterparts are one.
+#[derive(Default)]
+struct Merged {
+    rows: Vec<(RoaringBitmap, Members)>,
+    /// Places in `rows`, by what is quickly told of the counterparts.
+    places: HashMap<(u64, Option<u32>, Option<u32>), Vec<usize>>,
+}
+
+impl Merged {
+    fn add(&mut self, users: &RoaringBitmap, counterparts: Members) {
+        let alone = |one: &RoaringBitmap| one.len() == 1 && one == users;
+        if counterparts.is_empty()
+            || (*counterparts.open() == Open::Nobody && alone(counterparts.named()))
+        {
+            return;
+        }
+        let named = counterparts.named();
+        let places = self.places.entry((named.len(), named.min(), named.max())).or_default();
+        for place in &*places {
+            if let Some((row, same)) = self.rows.get_mut(*place)
+                && *same == counterparts
+            {
+                *row |= users;
+                return;
+            }
+        }
+        places.push(self.rows.len());
+        self.rows.push((users.clone(), counterparts));
+    }
+
+    fn into_pairs(self, side: Side) -> impl Iterator<Item = Pairs> {
+        self.rows.into_iter().map(move |(users, counterparts)| {
+            let users = Members::listed(users);
+            let found = Found::For(side);
+            match side {
+                Side::Sender => Pairs { senders: users, recipients: counterparts, found },
+                Side::Recipient => Pairs { senders: counterparts, recipients: users, found },
+            }
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! Changes of who is in the directory's groups: each touches the user it names and
+//! the sets that depend on the group, and nothing else.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Engine, place};
+use crate::routing::sets::{Evaluated, SetId, at};
+use presence_router_ids::UserId;
+
+/// A change of who is in a group that the directory fills.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit<'a> {
+    /// The user is in from now on.
+    Join {
+        /// The group.
+        group: &'a str,
+        /// The user.
+        user: UserId<'a>,
+    },
+    /// The user is out from now on.
+    Leave {
+        /// The group.
+        group: &'a str,
+        /// The user.
+        user: UserId<'a>,
+    },
+}
+
+/// Why an edit was refused. Nothing of it is in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The plan has no group of this name that the directory fills.
+    #[error("`{0}` is not a group that the directory fills")]
+    NotInDirectory(Box<str>),
+
+    /// All numbers for users are in use.
+    #[error("no more than {} users can be named", u32::MAX)]
+    Full,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Changes who is in the directory's groups, all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// A group is not one that the directory fills.
+    pub fn edit(&mut self, edits: &[Edit<'_>]) -> Result<(), EditError> {
+        let places = edits
+            .iter()
+            .map(|edit| {
+                let name = edit.group();
+                self.recipes.directory(name).ok_or_else(|| EditError::NotInDirectory(name.into()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let room = u32::MAX as usize - self.snapshot.people.count();
+        if edits.len() > room {
+            return Err(EditError::Full);
+        }
+        for (edit, group) in edits.iter().zip(places) {
+            self.apply(*edit, group);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, edit: Edit<'_>, group: SetId) {
+        let (user, joins) = match edit {
+            Edit::Join { user, .. } => (user, true),
+            Edit::Leave { user, .. } => (user, false),
+        };
+        let number = match (self.snapshot.people.number(user.as_str()), joins) {
+            (Some(number), _) => number,
+            // Nobody names it, so it is in no group.
+            (None, false) => return,
+            (None, true) => match self.introduce(user) {
+                Some(number) => number,
+                None => return,
+            },
+        };
+        if !put(&mut self.snapshot.sets, group, number, joins) {
+            return;
+        }
+        self.count_list(number, joins);
+        // Sets that refer to others have larger ids: the smallest first, and
+        // each is up to date before another asks about it.
+        let mut changed = BTreeSet::from([group]);
+        let mut todo: BTreeSet<SetId> = self.recipes.referring(group).iter().copied().collect();
+        while let Some(id) = todo.pop_first() {
+            let is_in = self.recipes.holds(id, number, user, &self.snapshot.sets);
+            if put(&mut self.snapshot.sets, id, number, is_in) {
+                changed.insert(id);
+                todo.extend(self.recipes.referring(id));
+            }
+        }
+        changed.retain(|id| self.snapshot.roles.is_used(*id));
+        self.reclassify(number, &changed);
+    }
+
+    /// Counts one list more or less for a user.
+    fn count_list(&mut self, number: u32, joins: bool) {
+        let Some(at) = place(number) else { return };
+        let all = &mut self.snapshot.lists;
+        while all.len() <= at {
+            all.push(0);
+        }
+        let Some(lists) = all.get_mut(at) else { return };
+        *lists = if joins { *lists + 1 } else { lists.saturating_sub(1) };
+        let lists = *lists;
+        let server = place(self.snapshot.people.server_of(number)).unwrap_or_default();
+        let servers = &mut self.snapshot.servers;
+        while servers.len() <= server {
+            servers.push(0);
+        }
+        let Some(users) = servers.get_mut(server) else { return };
+        match (joins, lists) {
+            (true, 1) => *users += 1,
+            (false, 0) => *users = users.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// Gives a user a number, and a place in all sets that let it in by server
+    /// or pattern.
+    fn introduce(&mut self, user: UserId<'_>) -> Option<u32> {
+        let (number, _) = self.snapshot.people.name(user)?;
+        // A user whom no list holds is in a set if and only if its open rule lets
+        // it in.
+        let mut entered = BTreeSet::new();
+        for id in &*self.open_sets {
+            let Some(place) = at(*id) else { continue };
+            if self.snapshot.sets.get(place).is_some_and(|set| set.open().contains(user)) {
+                if let Some(set) = self.snapshot.sets.get_mut(place) {
+                    Arc::make_mut(set).cover(number);
+                }
+                if self.snapshot.roles.is_used(*id) {
+                    entered.insert(*id);
+                }
+            }
+        }
+        let sets: Vec<SetId> = entered.into_iter().collect();
+        let server = self.snapshot.people.server_of(number);
+        let class = self.classes.join(server, &sets, &mut self.snapshot.classes);
+        self.snapshot.people.set_class(number, class);
+        Some(number)
+    }
+
+    /// Moves a user to the class that differs from its own by these sets.
+    fn reclassify(&mut self, number: u32, changed: &BTreeSet<SetId>) {
+        if changed.is_empty() {
+            return;
+        }
+        let before = self.snapshot.people.class(number).unwrap_or_default();
+        let old: BTreeSet<SetId> = self.snapshot.sets_of_class(before).iter().copied().collect();
+        let new: Vec<SetId> = old.symmetric_difference(changed).copied().collect();
+        let server = self.snapshot.people.server_of(number);
+        let list = &mut self.snapshot.classes;
+        let after = self.classes.join(server, &new, list);
+        self.classes.leave(before, list);
+        self.snapshot.people.set_class(number, after);
+    }
+}
+
+// === impl Edit ===
+
+impl Edit<'_> {
+    fn group(&self) -> &str {
+        match self {
+            Self::Join { group, .. } | Self::Leave { group, .. } => group,
+        }
+    }
+}
+
+/// Puts a user into a set or takes it out, and says whether that changed it.
+fn put(sets: &mut Evaluated, id: SetId, number: u32, is_in: bool) -> bool {
+    let Some(place) = at(id) else { return false };
+    if sets.get(place).is_none_or(|set| set.named().contains(number) == is_in) {
+        return false;
+    }
+    if let Some(set) = sets.get_mut(place) {
+        Arc::make_mut(set).put(number, is_in);
+    }
+    true
+}

@@ -1,0 +1,155 @@
+//! What edits of the directory did to the sets of a plan, for whoever remembers
+//! parts of audiences and interests.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::caller::Caller;
+use super::classes;
+use super::members::Members;
+use super::relation::{Part, Side, Signature};
+use super::sets::SetId;
+use super::snapshot::Snapshot;
+use presence_router_ids::UserId;
+
+/// Who came into which sets or left them, between two snapshots of one plan.
+#[derive(Debug)]
+pub struct Moves<'s> {
+    old: &'s Snapshot,
+    new: &'s Snapshot,
+    sets: BTreeMap<SetId, RoaringBitmap>,
+    /// The least number of a user who was named in between.
+    first: u32,
+    /// Classes that nobody is in any more.
+    left: Vec<u32>,
+    /// Those of the sets that a deny rule takes away from somebody.
+    denies: Vec<SetId>,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// What edits did since an earlier snapshot; `None` if the plan is another.
+    pub fn moves_since<'s>(&'s self, old: &'s Self) -> Option<Moves<'s>> {
+        if !Arc::ptr_eq(&self.roles, &old.roles) {
+            return None;
+        }
+        let mut sets = BTreeMap::new();
+        let first = u32::try_from(old.people.count()).unwrap_or(u32::MAX);
+        for place in self.sets.unshared(&old.sets) {
+            let (Some(before), Some(after)) = (old.sets.get(place), self.sets.get(place)) else {
+                continue;
+            };
+            let Ok(id) = SetId::try_from(place) else { continue };
+            if Arc::ptr_eq(before, after) || !self.roles.is_used(id) {
+                continue;
+            }
+            let mut moved = before.named() ^ after.named();
+            // Who has been named in between and was let in, is as before.
+            let let_in = after.covered_from(first);
+            let is_in = &let_in & after.named();
+            moved -= &is_in;
+            moved |= let_in - is_in;
+            if !moved.is_empty() {
+                sets.insert(id, moved);
+            }
+        }
+        let is_deny = |set: &SetId| self.roles.denies().binary_search(set).is_ok();
+        let denies = sets.keys().copied().filter(is_deny).collect();
+        Some(Moves { old, new: self, sets, first, left: self.classes_left_since(old), denies })
+    }
+
+    /// Classes that had somebody in them and have nobody now. Those without sets are
+    /// not among them: their users have no counterparts.
+    fn classes_left_since(&self, old: &Self) -> Vec<u32> {
+        let is_empty = |snapshot: &Self, id: u32| {
+            classes::class(&snapshot.classes, id).is_none_or(|class| class.sets.is_empty())
+        };
+        let changed = self.classes.unshared(&old.classes);
+        let ids = changed.filter_map(|place| u32::try_from(place).ok());
+        ids.filter(|id| !is_empty(old, *id) && is_empty(self, *id)).collect()
+    }
+}
+
+// === impl Moves ===
+
+impl Moves<'_> {
+    /// Whether nobody moved, and everybody is still found where they were.
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty() && self.left.is_empty() && self.newcomers().is_empty()
+    }
+
+    /// What those had, on a side, who moved or are not to be found by it any more:
+    /// they got a number, or left a class and came back to another like it.
+    /// Whoever remembers something by signature could not tell, when they move next,
+    /// that it was of them.
+    pub fn signatures(&self, side: Side, caller: &Caller) -> HashSet<Signature> {
+        let mut users = self.sets.values().fold(RoaringBitmap::new(), |all, moved| all | moved);
+        users.insert_range(self.newcomers());
+        let ids = users.iter().map(|user| String::from(self.new.people.id(user)));
+        let signature =
+            |id: String| Some(self.old.signature(UserId::parse(&id).ok()?, side, caller));
+        let left = self.left.iter().map(|id| self.old.signature_of_class(*id, side, caller));
+        ids.filter_map(signature).chain(left).collect()
+    }
+
+    fn newcomers(&self) -> Range<u32> {
+        self.first..u32::try_from(self.new.people.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a part has other members, or may have.
+    pub fn touch(&self, part: &Part) -> bool {
+        part.sets().any(|set| self.sets.contains_key(&set))
+    }
+
+    /// Whether some deny rule takes something away from a part's set now and did
+    /// not, or the other way round: then a part is another for those whom the
+    /// rule is about.
+    pub fn restructure(&self, part: &Part) -> bool {
+        let allow = part.allow();
+        let denies = self.new.roles.denies();
+        let denies = if self.sets.contains_key(&allow) { denies } else { &self.denies };
+        let mut met = denies.iter().copied().filter(|deny| {
+            let moved = [allow, *deny].into_iter().filter_map(|set| self.sets.get(&set));
+            moved.flatten().any(|user| {
+                [self.old, self.new].into_iter().any(|snapshot| {
+                    let has = |set| {
+                        snapshot
+                            .set(set)
+                            .is_some_and(|set: &Arc<Members>| set.named().contains(user))
+                    };
+                    has(allow) && has(*deny)
+                })
+            })
+        });
+        met.any(|deny| {
+            let meet = |snapshot: &Snapshot| {
+                snapshot.set(allow).zip(snapshot.set(deny)).is_some_and(|(a, b)| a.may_meet(b))
+            };
+            meet(self.old) != meet(self.new)
+        })
+    }
+
+    /// Whether what is hidden, or from whom, may be another.
+    pub fn touch_hides(&self) -> bool {
+        let hiding = self.new.roles.hiding();
+        if hiding.iter().any(|set| self.sets.contains_key(set)) {
+            return true;
+        }
+        hiding
+            .iter()
+            .filter_map(|set| self.new.set(*set))
+            .any(|set| self.sets.values().any(|moved| !moved.is_disjoint(set.named())))
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn sets(&self) -> impl Iterator<Item = SetId> {
+        std::iter::once(self.allow()).chain(self.deny().iter().copied())
+    }
+}

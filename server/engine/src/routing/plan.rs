@@ -1,0 +1,181 @@
+//! What routing is asked to decide by: sets of users, and rules over them.
+//!
+//! A plan is checked before it comes here: every id and pattern is valid and
+//! every group number exists and refers to groups before it only, so there are
+//! no cycles. `policy` makes plans; [`super::snapshot`] makes them
+//! fast.
+
+use std::fmt;
+use std::sync::Arc;
+
+use presence_router_ids::{Glob, UserGlob};
+
+/// Everything that decides who may see whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Members of each group; a group's number is its place. A group refers
+    /// only to groups with smaller numbers. A group that no rule refers to is
+    /// evaluated like any other, for whoever asks a snapshot about it.
+    pub groups: Vec<Set>,
+
+    /// The rules, in no meaningful order: allow is a union, and deny wins.
+    pub rules: Vec<Rule>,
+}
+
+/// A rule: it matches a pair that any of its products holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// What the rule does to the pairs that it matches.
+    pub effect: Effect,
+
+    /// Whether the rule takes no part: it is evaluated and counted, and decides
+    /// nothing.
+    pub shadow: bool,
+
+    /// The pairs that the rule matches.
+    pub products: Vec<Product>,
+}
+
+/// What a rule does to the pairs that it matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// They may be visible.
+    Allow,
+
+    /// They are not, whatever allows them.
+    Deny,
+
+    /// Where they are visible, not all of the presence is shown.
+    Hide(Hide),
+}
+
+/// What a hide rule hides. Applied by the receiver to each pair.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hide {
+    /// What is not shown. At least one field.
+    pub fields: Fields,
+
+    /// Presence values with which everything is shown all the same: sorted by
+    /// their bytes, without repeats. Empty: hidden whatever the presence.
+    pub unless: Box<[Box<str>]>,
+}
+
+/// Fields of a presence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fields {
+    /// The presence itself: shown as offline, without status text and activity.
+    pub presence: bool,
+
+    /// The status text.
+    pub status_msg: bool,
+
+    /// When the user was last active.
+    pub last_active_ts: bool,
+
+    /// Whether the user is active now.
+    pub currently_active: bool,
+}
+
+/// Every pair of one of the senders with one of the recipients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// Whose presence it is.
+    pub senders: Set,
+
+    /// Who may, or must not, see it.
+    pub recipients: Set,
+}
+
+/// A set of users, as an expression that says about any user whether it is in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Set {
+    /// These users.
+    Users(Ids),
+
+    /// Every user of every server.
+    Everyone,
+
+    /// All users whose server name matches, port included as written.
+    Server(Glob),
+
+    /// All users whose id matches.
+    Match(UserGlob),
+
+    /// The members of a group.
+    Group(usize),
+
+    /// Whom the directory keeps under this name. Only a group of a plan may be
+    /// this, as a whole.
+    Directory(Box<str>),
+
+    /// Who is in any of them; nobody if there are none.
+    Union(Vec<Set>),
+
+    /// Who is in all of them; at least one.
+    Intersection(Vec<Set>),
+
+    /// Who is in the first and not in the second.
+    Difference(Box<Set>, Box<Set>),
+}
+
+/// User ids, valid, in any order, repeats allowed.
+///
+/// One text for all of them: ten million boxes would take twice the memory that
+/// the ids themselves do. A clone shares it.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Ids(Arc<List>);
+
+#[derive(Default, PartialEq, Eq, Hash)]
+struct List {
+    text: Box<str>,
+    /// Where each id ends.
+    ends: Box<[u32]>,
+}
+
+/// The ids have 4 GiB or more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the ids have more than {} bytes together", u32::MAX)]
+pub struct TooLong;
+
+// === impl Ids ===
+
+impl Ids {
+    /// Takes ids one after the other.
+    ///
+    /// # Errors
+    ///
+    /// They are too long together.
+    pub fn new<'a>(ids: impl IntoIterator<Item = &'a str>) -> Result<Self, TooLong> {
+        let (mut text, mut ends) = (String::new(), Vec::new());
+        for id in ids {
+            text.push_str(id);
+            ends.push(u32::try_from(text.len()).map_err(|_| TooLong)?);
+        }
+        Ok(Self(Arc::new(List { text: text.into(), ends: ends.into() })))
+    }
+
+    /// The ids, in their order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
+        let mut start = 0;
+        self.0.ends.iter().map(move |end| {
+            let end = usize::try_from(*end).unwrap_or(usize::MAX);
+            self.0.text.get(std::mem::replace(&mut start, end)..end).unwrap_or_default()
+        })
+    }
+
+    /// How many there are, repeats included.
+    pub fn len(&self) -> usize {
+        self.0.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.ends.is_empty()
+    }
+}
+
+impl fmt::Debug for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}

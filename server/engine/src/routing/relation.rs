@@ -1,0 +1,318 @@
+//! Who sees whom, read from either side.
+//!
+//! A rule is a product of two sets: every sender in the one with every
+//! recipient in the other. So all that a user's counterparts depend on is which
+//! of the rules' sets it is in:
+//!
+//! ```text
+//! counterparts(user) = union over sets R that an allow rule puts across from a
+//!                      set of the user's, of R minus all sets that a deny rule
+//!                      puts across from one
+//! ```
+//!
+//! Each term of that union is a *part*: a set, minus others. Users with
+//! different counterparts share parts, and so do audiences and interests; a
+//! group is one part, however many audiences it is in.
+//!
+//! A user is never its own counterpart. Sets here are *modulo self*: they may
+//! hold the user itself, and whoever spells them out leaves it away.
+
+use std::sync::{Arc, OnceLock};
+
+use roaring::RoaringBitmap;
+
+use super::caller::Caller;
+use super::classes;
+use super::members::Members;
+use super::people::Who;
+use super::plan::Hide;
+use super::sets::SetId;
+use super::snapshot::Snapshot;
+use presence_router_ids::UserId;
+
+/// What concerns a caller in one snapshot.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    caller: Caller,
+    /// Named users of its servers. Found when it is first asked for, as few
+    /// answers need it.
+    local: OnceLock<RoaringBitmap>,
+}
+
+/// A side of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// Whose presence it is.
+    Sender,
+
+    /// Who may see it.
+    Recipient,
+}
+
+/// All that a user's counterparts depend on, as far as they concern a caller.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Signature {
+    /// The side that the user stands on.
+    side: Side,
+    /// Whether only counterparts on the caller's own servers count.
+    local_only: bool,
+    sets: Sets,
+}
+
+/// The sets of rules that a user is in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Sets {
+    /// Those of a class of named users.
+    Class(u32),
+    /// Those that servers and patterns let an unnamed user into.
+    Open(Box<[SetId]>),
+}
+
+/// A term of the union that makes a user's counterparts: a set, minus others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Part {
+    allow: SetId,
+    deny: Arc<[SetId]>,
+    local_only: bool,
+}
+
+// === impl Signature ===
+
+impl Signature {
+    /// Whether only counterparts on the caller's own servers count.
+    pub(super) fn is_local_only(&self) -> bool {
+        self.local_only
+    }
+
+    /// The class of named users whose signature it is.
+    pub fn class(&self) -> Option<u32> {
+        match self.sets {
+            Sets::Class(class) => Some(class),
+            Sets::Open(_) => None,
+        }
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// The set that others are taken from.
+    pub(super) fn allow(&self) -> SetId {
+        self.allow
+    }
+
+    /// What is taken away.
+    pub(super) fn deny(&self) -> &[SetId] {
+        &self.deny
+    }
+
+    /// The same of sets with other ids.
+    pub(super) fn renamed(&self, id: impl Fn(SetId) -> Option<SetId>) -> Option<Self> {
+        let mut deny = self.deny.iter().map(|set| id(*set)).collect::<Option<Vec<_>>>()?;
+        deny.sort_unstable();
+        Some(Self { allow: id(self.allow)?, deny: deny.into(), local_only: self.local_only })
+    }
+}
+
+// === impl Scope ===
+
+impl Scope {
+    /// For one snapshot only.
+    pub fn new(caller: Caller) -> Self {
+        Self { caller, local: OnceLock::new() }
+    }
+
+    /// The caller.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// Named users of the caller's servers.
+    pub(super) fn local(&self, snapshot: &Snapshot) -> &RoaringBitmap {
+        self.local.get_or_init(|| {
+            let names = self.caller.server_names();
+            let users = names.filter_map(|name| snapshot.people.on_server(name));
+            users.fold(RoaringBitmap::new(), |all, some| all | some)
+        })
+    }
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// What the counterparts of a user depend on, as far as they concern a
+    /// caller.
+    pub fn signature(&self, user: UserId<'_>, side: Side, caller: &Caller) -> Signature {
+        match self.people.who(user) {
+            Who::Named { class, .. } => self.signature_of_class(class, side, caller),
+            Who::Unnamed(user) => {
+                let sets = Sets::Open(self.open_sets_of(user).collect());
+                Signature { side, local_only: !caller.is_local(user), sets }
+            }
+        }
+    }
+
+    /// The signature of the users of a class.
+    pub fn signature_of_class(&self, class: u32, side: Side, caller: &Caller) -> Signature {
+        let server = classes::class(&self.classes, class)
+            .and_then(|class| self.people.server(class.server))
+            .unwrap_or_default();
+        Signature { side, local_only: !caller.holds(server), sets: Sets::Class(class) }
+    }
+
+    /// The parts whose union the counterparts are. None: nobody.
+    pub fn parts(&self, signature: &Signature) -> Vec<Part> {
+        let (mut allow, mut deny) = (Vec::new(), Vec::new());
+        for set in self.signature_sets(signature) {
+            if let Some(role) = self.roles.role(*set, signature.side) {
+                allow.extend_from_slice(&role.allow);
+                deny.extend_from_slice(&role.deny);
+            }
+        }
+        for list in [&mut allow, &mut deny] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        let part = |allow| {
+            // Only what takes something away, so that a group which no rule
+            // touches is one part, whatever else its members are denied.
+            let set = self.set(allow);
+            let takes = |deny: &SetId| {
+                set.zip(self.set(*deny)).is_some_and(|(set, denied)| set.may_meet(denied))
+            };
+            let deny = deny.iter().copied().filter(takes).collect();
+            Part { allow, deny, local_only: signature.local_only }
+        };
+        allow.into_iter().map(part).collect()
+    }
+
+    /// The members of one part.
+    pub fn part(&self, part: &Part, scope: &Scope) -> Members {
+        let set = self.set(part.allow);
+        let mut members = match (set, part.local_only) {
+            (None, _) => Members::default(),
+            (Some(set), false) => Members::clone(set),
+            (Some(set), true) => set.on_servers_of(&scope.caller, scope.local(self)),
+        };
+        for deny in part.deny.iter() {
+            if let Some(denied) = self.set(*deny) {
+                members.subtract(denied);
+            }
+        }
+        members
+    }
+
+    /// All counterparts of the users with a signature, modulo self.
+    pub fn counterparts(&self, signature: &Signature, scope: &Scope) -> Members {
+        let mut all = Members::default();
+        for part in self.parts(signature) {
+            all.unite(&self.part(&part, scope));
+        }
+        all
+    }
+
+    /// All counterparts of the users who are in these sets of rules, whoever asks.
+    pub(super) fn counterparts_of(&self, sets: &[SetId], side: Side) -> Members {
+        let (mut allow, mut deny) = (Vec::new(), Vec::new());
+        for role in sets.iter().filter_map(|set| self.roles.role(*set, side)) {
+            allow.extend_from_slice(&role.allow);
+            deny.extend_from_slice(&role.deny);
+        }
+        let all = |mut ids: Vec<SetId>| {
+            ids.sort_unstable();
+            ids.dedup();
+            let mut all = Members::default();
+            for set in ids.into_iter().filter_map(|id| self.set(id)) {
+                all.unite(set);
+            }
+            all
+        };
+        let mut counterparts = all(allow);
+        counterparts.subtract(&all(deny));
+        counterparts
+    }
+
+    /// Whether any hide rule concerns the users with a signature.
+    pub fn hides_anything(&self, signature: &Signature) -> bool {
+        let role = |set: &SetId| self.roles.role(*set, signature.side);
+        self.signature_sets(signature).iter().filter_map(role).any(|role| !role.hide.is_empty())
+    }
+
+    /// What is hidden from, or of, which of the counterparts: sets that hold no
+    /// others. Several that hold one user add up.
+    pub fn hides(&self, signature: &Signature, counterparts: &Members) -> Vec<(Members, &Hide)> {
+        let mut places: Vec<(u32, SetId)> = Vec::new();
+        for set in self.signature_sets(signature) {
+            if let Some(role) = self.roles.role(*set, signature.side) {
+                places.extend(role.hide.iter().map(|(other, hide)| (*hide, *other)));
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        let mut hides = Vec::new();
+        for same in places.chunk_by(|(a, _), (b, _)| a == b) {
+            let mut users = Members::default();
+            for (_, set) in same {
+                if let Some(set) = self.set(*set) {
+                    users.unite(set);
+                }
+            }
+            users.intersect(counterparts);
+            let hide = same.first().and_then(|(place, _)| self.roles.hide(*place));
+            if let Some(hide) = hide.filter(|_| !users.is_empty()) {
+                hides.push((users, hide));
+            }
+        }
+        hides
+    }
+
+    /// The definition, for one pair: not the same user, some allow rule, and no
+    /// deny rule.
+    pub fn visible(&self, sender: UserId<'_>, recipient: UserId<'_>) -> bool {
+        let [senders, recipients] =
+            [sender, recipient].map(|user| self.sets_of(self.people.who(user)));
+        let across = |allowed: bool| {
+            senders.iter().filter_map(|set| self.roles.role(*set, Side::Sender)).any(|role| {
+                let others = if allowed { &role.allow } else { &role.deny };
+                others.iter().any(|other| recipients.binary_search(other).is_ok())
+            })
+        };
+        sender != recipient && across(true) && !across(false)
+    }
+
+    pub(super) fn signature_sets<'s>(&'s self, signature: &'s Signature) -> &'s [SetId] {
+        match &signature.sets {
+            Sets::Class(class) => self.sets_of_class(*class),
+            Sets::Open(sets) => sets,
+        }
+    }
+}
+
+// === impl Side ===
+
+impl Side {
+    /// The side across.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Sender => Self::Recipient,
+            Self::Recipient => Self::Sender,
+        }
+    }
+
+    /// What is this side's of a pair of senders' and recipients'.
+    pub fn of<T>(self, [senders, recipients]: &[T; 2]) -> &T {
+        match self {
+            Self::Sender => senders,
+            Self::Recipient => recipients,
+        }
+    }
+
+    /// The same, to change.
+    pub fn of_mut<T>(self, [senders, recipients]: &mut [T; 2]) -> &mut T {
+        match self {
+            Self::Sender => senders,
+            Self::Recipient => recipients,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What answers are computed from: a plan's rules over evaluated sets. Never
+//! changes; the engine makes the next one, which shares what did not change.
+
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::chunked::Chunked;
+use super::classes::{self, ClassList};
+use super::members::Members;
+use super::members::Open;
+use super::people::{People, Who};
+use super::roles::Roles;
+use super::sets::{Evaluated, SetId, at};
+use presence_router_ids::{Coverage, UserId};
+
+/// Everything that answers are computed from.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(super) people: People,
+    pub(super) classes: ClassList,
+    pub(super) sets: Evaluated,
+    pub(super) roles: Arc<Roles>,
+    /// Sets of rules that servers or patterns let users into, ascending.
+    pub(super) open_sets: Arc<[SetId]>,
+    /// Servers that the plan names in full, sorted.
+    pub(super) named_servers: Arc<[Box<str>]>,
+    /// By the number of a user: how many lists of policy and directory hold the user
+    /// now. A number once given stays with its user, listed or not.
+    pub(super) lists: Chunked<u32>,
+    /// By the place of a server: how many of its users are listed now.
+    pub(super) servers: Chunked<u32>,
+}
+
+impl Snapshot {
+    /// The users whom policy or directory name.
+    pub fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// The users whom policy or directory list now. Others have numbers too, which they
+    /// keep from when they were listed.
+    pub fn listed_users(&self) -> RoaringBitmap {
+        let numbers = (0..).zip((0..self.lists.len()).map_while(|at| self.lists.get(at)));
+        numbers.filter(|(_, lists)| **lists > 0).map(|(number, _)| number).collect()
+    }
+
+    /// The number of users whom policy or directory list now.
+    pub fn listed_count(&self) -> usize {
+        self.listed_by_server().map(|(_, users)| usize::try_from(users).unwrap_or(usize::MAX)).sum()
+    }
+
+    /// Servers on which policy or directory list users now, and how many users, in no
+    /// meaningful order.
+    pub fn listed_by_server(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.people.server_places().filter_map(|(name, place)| {
+            let users = self.servers.get(usize::try_from(place).ok()?)?;
+            (*users > 0).then_some((name, *users))
+        })
+    }
+
+    /// Servers that the plan names in full, sorted.
+    pub fn named_servers(&self) -> impl Iterator<Item = &str> {
+        self.named_servers.iter().map(|name| &**name)
+    }
+
+    /// The members of a set.
+    pub fn set(&self, id: SetId) -> Option<&Arc<Members>> {
+        self.sets.get(at(id)?)
+    }
+
+    /// The sets of rules that a user is in, ascending.
+    pub fn sets_of(&self, who: Who<'_>) -> Vec<SetId> {
+        match who {
+            Who::Named { class, .. } => self.sets_of_class(class).to_vec(),
+            Who::Unnamed(user) => self.open_sets_of(user).collect(),
+        }
+    }
+
+    /// The sets of rules that the users of a class are in, ascending.
+    pub(super) fn sets_of_class(&self, class: u32) -> &[SetId] {
+        classes::class(&self.classes, class).map_or(&[], |class| &class.sets)
+    }
+
+    /// The sets of rules that a user whom nobody names is in, ascending.
+    pub(super) fn open_sets_of(&self, user: UserId<'_>) -> impl Iterator<Item = SetId> {
+        let lets_in = move |id: &SetId| self.set(*id).is_some_and(|set| set.open().contains(user));
+        self.open_sets.iter().copied().filter(lets_in)
+    }
+
+    /// Servers that policy or directory name, by a user or in full, on which an
+    /// open rule may let somebody in. Sorted.
+    pub fn destinations(&self, open: &Open) -> Vec<&str> {
+        let in_full = self.named_servers();
+        let by_user = self.listed_by_server().map(|(name, _)| name);
+        let mut names: Vec<&str> = in_full.chain(by_user).collect();
+        names.retain(|name| open.coverage_of(name) != Coverage::Nobody);
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
