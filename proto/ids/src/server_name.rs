@@ -4,10 +4,8 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::MAX_USER_ID_BYTES;
-
-/// Most bytes of a server name: what a user id leaves for it.
-pub const MAX_SERVER_NAME_BYTES: usize = MAX_USER_ID_BYTES - 2;
+/// Most bytes of a server name: what the shortest localpart leaves of a user id.
+pub const MAX_SERVER_NAME_BYTES: usize = 253;
 
 /// A valid Matrix server name: a DNS name, an IPv4 address or a bracketed IPv6
 /// address, with or without a port. The port is part of the name as written.

@@ -4,10 +4,13 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::server_name::{ServerNameError, check_server_name};
+use crate::server_name::{MAX_SERVER_NAME_BYTES, ServerNameError, check_server_name};
 
 /// Most bytes of a user id, sigil and server name included.
 pub const MAX_USER_ID_BYTES: usize = 255;
+
+// The longest server name belongs to a user id with an empty localpart.
+const _: () = assert!(MAX_SERVER_NAME_BYTES == MAX_USER_ID_BYTES - "@:".len());
 
 /// A valid Matrix user id, borrowed: `@localpart:server`.
 ///
