@@ -8,8 +8,8 @@ use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::policy_service_client::PolicyServiceClient;
 use presence_router_proto::v1::{
     CheckPolicyRequest, ComparedHides, ExplainPairRequest, ExplainPairResponse, GetPolicyRequest,
-    GetPolicyResponse, Hide, MembershipKind, PlanPolicyRequest, PlannedRoomRule, PolicyProblem,
-    PresenceField, ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, RuleChange,
+    GetPolicyResponse, Hide, MembershipKind, PlanPolicyRequest, PolicyProblem, PresenceField,
+    ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, RoomRuleChange, RuleChange,
     RuleEffect, VerifyPolicyRequest,
 };
 use presence_router_server::rpc::policy::express;
@@ -160,7 +160,7 @@ async fn explains_at_the_revision_in_force() {
     assert_eq!(names(true), ["staff see each other", "less"]);
     assert_eq!(names(false), ["never", "inbound: false"]);
     let way: Vec<_> = answer.rules[0]
-        .sender_way
+        .sender_membership
         .iter()
         .map(|s| (s.depth, s.kind(), s.value.as_str(), s.line))
         .collect();
@@ -173,7 +173,7 @@ async fn explains_at_the_revision_in_force() {
     daemon.live.edit(&pair.map(join)).unwrap();
     let answer = explain(&daemon, pair).await.unwrap();
     assert_eq!((answer.visible, answer.revision), (true, daemon.revision()));
-    let way = &answer.rules.iter().find(|rule| rule.matches).unwrap().sender_way;
+    let way = &answer.rules.iter().find(|rule| rule.matches).unwrap().sender_membership;
     assert_eq!((way[0].kind(), way[0].value.as_str()), (MembershipKind::Directory, "sales"));
     assert_eq!(get(&daemon, false).await.unwrap().revision, daemon.revision());
 }
@@ -191,20 +191,20 @@ async fn a_malformed_user_is_named_by_its_field() {
 }
 
 #[tokio::test]
-async fn verifies_what_is_in_force() {
+async fn verifies_the_active_policy() {
     let daemon = Daemon::serving(POLICY).await;
-    let verify = async |pairs, seed| {
-        let request = VerifyPolicyRequest { pairs, seed };
+    let verify = async |max_pairs, seed| {
+        let request = VerifyPolicyRequest { max_pairs, seed };
         client(&daemon).verify_policy(request).await.unwrap().into_inner()
     };
     let all = verify(0, None).await;
     assert_eq!((all.counter_example, all.exhaustive), (None, true));
-    assert_eq!((all.revision, all.named_users), (daemon.revision(), 2));
+    assert_eq!((all.revision, all.listed_users), (daemon.revision(), 2));
     let join = Edit::Join { group: "sales", user: UserId::parse("@sam:two.org").unwrap() };
     daemon.live.edit(&[join]).unwrap();
     let some = verify(4, Some(7)).await;
     assert_eq!((some.counter_example, some.exhaustive, some.seed), (None, false, 7));
-    assert_eq!((some.revision, some.named_users), (daemon.revision(), 3));
+    assert_eq!((some.revision, some.listed_users), (daemon.revision(), 3));
     assert!(some.pairs <= 4);
     assert!(verify(u64::MAX, None).await.exhaustive, "too many are taken as the most");
 }
@@ -223,15 +223,15 @@ async fn a_plan_and_a_load_name_rules_about_rooms() {
         ROOMS.replace("gone", "new").replace("other, deny", "other, when: { admin: true }, deny");
     let plan = async |text: &str| {
         let candidate = Some(Candidate::Text(text.to_owned()));
-        let request = PlanPolicyRequest { candidate, samples: 0 };
+        let request = PlanPolicyRequest { candidate, max_samples: 0 };
         client(&daemon).plan_policy(request).await.unwrap().into_inner()
     };
     assert_eq!(plan(ROOMS).await.room_rules, []);
-    let rule = |name: &str, change: RuleChange, line, line_in_force| PlannedRoomRule {
+    let rule = |name: &str, change: RuleChange, line, active_line| RoomRuleChange {
         name: name.to_owned(),
         change: change.into(),
         line,
-        line_in_force,
+        active_line,
     };
     let want = [
         rule("gone", RuleChange::Removed, 0, 4),

@@ -42,7 +42,7 @@ fn ask(
             }
             (None, rule) => Candidate::LiveRule(rule.clone().unwrap_or_default()),
         };
-        let request = PlanPolicyRequest { candidate: Some(candidate), samples: *samples };
+        let request = PlanPolicyRequest { candidate: Some(candidate), max_samples: *samples };
         return remote::ask(subject.daemon.addr.as_ref(), async |mut client| {
             client.plan_policy(request).await
         });

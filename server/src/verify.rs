@@ -30,7 +30,7 @@ pub(crate) fn verify(arguments: &Verify) -> ExitCode {
 
 fn ask(Verify { subject, pairs, seed }: &Verify) -> Result<VerifyPolicyResponse, String> {
     let Some(path) = &subject.policy else {
-        let request = VerifyPolicyRequest { pairs: *pairs, seed: *seed };
+        let request = VerifyPolicyRequest { max_pairs: *pairs, seed: *seed };
         return remote::ask(subject.daemon.addr.as_ref(), async |mut client| {
             client.verify_policy(request).await
         });
@@ -45,10 +45,10 @@ fn ask(Verify { subject, pairs, seed }: &Verify) -> Result<VerifyPolicyResponse,
 }
 
 fn said(answer: &VerifyPolicyResponse) -> String {
-    let VerifyPolicyResponse { revision, pairs, exhaustive, seed, named_users, counter_example } =
+    let VerifyPolicyResponse { revision, pairs, exhaustive, seed, listed_users, counter_example } =
         answer;
     let which = if *exhaustive { "all pairs" } else { "pairs drawn" };
-    let of = format!("{which} of {named_users} named users and some made up, seed {seed}");
+    let of = format!("{which} of {listed_users} named users and some made up, seed {seed}");
     let at = if revision.is_empty() { String::new() } else { format!(", revision {revision}") };
     match counter_example {
         None => format!("verified: {pairs} pairs ({of}{at})"),

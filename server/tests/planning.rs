@@ -47,12 +47,12 @@ async fn a_daemon_and_two_files_tell_the_same() {
     assert!(told["revision"].as_str().unwrap().ends_with(":1"), "{told}");
     told["revision"] = Value::Null;
     assert_eq!(told, files_told);
-    assert_eq!(told["gained"]["pairs"]["named"], 4, "sue and each of the two, both ways");
-    assert_eq!(told["lost"]["pairs"]["named"], 0);
+    assert_eq!(told["gained"]["pairs"]["listed"], 4, "sue and each of the two, both ways");
+    assert_eq!(told["lost"]["pairs"]["listed"], 0);
     assert_eq!(told["rules"][0]["name"], "staff");
-    assert_eq!(told["rules"][0]["gained"]["named"], 4);
+    assert_eq!(told["rules"][0]["gained"]["listed"], 4);
 
-    let rule = |name: &str, change: &str, line: Option<u64>, line_in_force: Option<u64>| json!({ "name": name, "change": change, "line": line, "line_in_force": line_in_force });
+    let rule = |name: &str, change: &str, line: Option<u64>, active_line: Option<u64>| json!({ "name": name, "change": change, "line": line, "active_line": active_line });
     let rooms = [
         rule("gone", "removed", None, Some(7)),
         rule("hint", "changed", Some(6), Some(8)),
@@ -63,7 +63,7 @@ async fn a_daemon_and_two_files_tell_the_same() {
     let live = ["plan", "--live-rule", "try out", "--json"];
     for subject in [["--addr", &address], ["--policy", "now.yaml"]] {
         let told = printed(&[&live[..], &subject].concat()).await;
-        assert_eq!(told["gained"]["pairs"]["named"], 1);
+        assert_eq!(told["gained"]["pairs"]["listed"], 1);
         assert_eq!(told["gained"]["samples"][0]["recipient"], "@eve:b.org");
         assert_eq!(told["gained"]["destinations"][0], "b.org");
         assert_eq!(told["rooms"], Value::Array(Vec::new()));
@@ -91,7 +91,8 @@ async fn a_candidate_that_loses_most_users_is_told_exactly() {
             let output = within("plan", output).await.unwrap();
             assert!(output.status.success(), "{candidate} {subject:?}: {output:?}");
             let told = parsed(&String::from_utf8(output.stdout).unwrap());
-            let exactly = |named: u64| json!({ "named": named, "open": false, "bound": false });
+            let exactly =
+                |listed: u64| json!({ "listed": listed, "open": false, "upper_bound": false });
             assert_eq!(told["lost"]["pairs"], exactly(MANY * (MANY - 1)));
             assert_eq!(
                 (&told["lost"]["senders"], &told["lost"]["recipients"]),
@@ -150,7 +151,7 @@ hide rule `guests see no status`: begins on 2 pairs; ends on 0 pairs
     assert!(said.ends_with(want), "{said}");
     let output = run(&[&live[..], &["--json", "--samples", "1"]].concat()).await;
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let [begins, ends] = ["begins", "ends"].map(|key| &told["hides"][0][key]["named"]);
+    let [begins, ends] = ["begins", "ends"].map(|key| &told["hides"][0][key]["listed"]);
     assert_eq!((begins, ends), (&Value::from(2), &Value::from(0)));
     assert_eq!(told["hides"][0]["begins_samples"].as_array().map(Vec::len), Some(1));
 }

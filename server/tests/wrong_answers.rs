@@ -24,7 +24,7 @@ impl PolicyService for Wrong {
         &self,
         request: Request<VerifyPolicyRequest>,
     ) -> Result<Response<VerifyPolicyResponse>, Status> {
-        let VerifyPolicyRequest { pairs, seed } = request.into_inner();
+        let VerifyPolicyRequest { max_pairs, seed } = request.into_inner();
         let hide = |field: PresenceField, unless: &[&str]| Hide {
             fields: vec![field.into()],
             unless_presence: unless.iter().map(|presence| (*presence).to_owned()).collect(),
@@ -32,7 +32,7 @@ impl PolicyService for Wrong {
         };
         let status = hide(PresenceField::StatusMsg, &["busy"]);
         let active = hide(PresenceField::LastActiveTs, &[]);
-        let (callback, visible, hides) = match pairs {
+        let (callback, visible, hides) = match max_pairs {
             1 => (VerifiedCallback::Audience, true, None),
             2 => (VerifiedCallback::Interest, false, None),
             _ => {
@@ -44,9 +44,9 @@ impl PolicyService for Wrong {
         let callback = callback.into();
         Ok(Response::new(VerifyPolicyResponse {
             revision: "0:1".to_owned(),
-            pairs,
+            pairs: max_pairs,
             seed: seed.unwrap_or_default(),
-            named_users: 2,
+            listed_users: 2,
             counter_example: Some(CounterExample { sender, recipient, callback, visible, hides }),
             ..VerifyPolicyResponse::default()
         }))

@@ -95,8 +95,8 @@ fn rule(explained: &ExplainedRule) -> Option<Rule<'_>> {
         effect: effect(rule),
         shadow: rule.shadow,
         matches: explained.matches,
-        sender: explained.sender_way.iter().map(step).collect(),
-        recipient: explained.recipient_way.iter().map(step).collect(),
+        sender: explained.sender_membership.iter().map(step).collect(),
+        recipient: explained.recipient_membership.iter().map(step).collect(),
     })
 }
 

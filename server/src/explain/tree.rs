@@ -25,13 +25,15 @@ pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) 
     let kinds: [(&str, Wanted); 4] = [
         ("rules that match the pair", |rule| rule.matches),
         ("rules that match both, but not together", |rule| {
-            !rule.matches && !rule.sender_way.is_empty() && !rule.recipient_way.is_empty()
+            !rule.matches
+                && !rule.sender_membership.is_empty()
+                && !rule.recipient_membership.is_empty()
         }),
         ("rules that match the sender, not the recipient", |rule| {
-            !rule.matches && rule.recipient_way.is_empty()
+            !rule.matches && rule.recipient_membership.is_empty()
         }),
         ("rules that match the recipient, not the sender", |rule| {
-            !rule.matches && rule.sender_way.is_empty()
+            !rule.matches && rule.sender_membership.is_empty()
         }),
     ];
     for (title, wanted) in kinds {
@@ -54,8 +56,8 @@ fn rule(explained: &ExplainedRule, (sender, recipient): (&str, &str), text: &mut
     let shadow = if rule.shadow { " (shadow)" } else { "" };
     let _ = writeln!(text, "  {}{shadow} {}, line {}", effect(rule), quoted(&rule.name), rule.line);
     for (side, user, steps) in [
-        ("sender: ", sender, &explained.sender_way),
-        ("recipient: ", recipient, &explained.recipient_way),
+        ("sender: ", sender, &explained.sender_membership),
+        ("recipient: ", recipient, &explained.recipient_membership),
     ] {
         if !steps.is_empty() {
             way(side, user, steps, text);

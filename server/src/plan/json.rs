@@ -2,7 +2,7 @@
 //! get is more keys.
 
 use presence_router_proto::v1::{
-    PairCount, PlanPolicyResponse, PlannedPair, PlannedPairs, RuleChange,
+    ChangedPair, ChangedPairs, PairCount, PlanPolicyResponse, RuleChange,
 };
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
                 "name": rule.name,
                 "change": word(change.as_str_name(), RuleChange::default().as_str_name()),
                 "line": line(rule.line),
-                "line_in_force": line(rule.line_in_force),
+                "active_line": line(rule.active_line),
             })
         })
         .collect();
@@ -71,7 +71,7 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
     format!("{plan:#}\n")
 }
 
-fn pairs(pairs: &PlannedPairs) -> Value {
+fn pairs(pairs: &ChangedPairs) -> Value {
     json!({
         "pairs": count(&pairs.pairs.unwrap_or_default()),
         "senders": pairs.senders,
@@ -81,11 +81,11 @@ fn pairs(pairs: &PlannedPairs) -> Value {
     })
 }
 
-fn samples(pairs: &[PlannedPair]) -> Vec<Value> {
-    let said = |pair: &PlannedPair| json!({ "sender": pair.sender, "recipient": pair.recipient });
+fn samples(pairs: &[ChangedPair]) -> Vec<Value> {
+    let said = |pair: &ChangedPair| json!({ "sender": pair.sender, "recipient": pair.recipient });
     pairs.iter().map(said).collect()
 }
 
-fn count(PairCount { named, open, bound }: &PairCount) -> Value {
-    json!({ "named": named, "open": open, "bound": bound })
+fn count(PairCount { listed, open, upper_bound }: &PairCount) -> Value {
+    json!({ "listed": listed, "open": open, "upper_bound": upper_bound })
 }

@@ -6,7 +6,7 @@ use presence_router_engine::policy::compare::NO_DIFFERENCE;
 use presence_router_engine::policy::count;
 use presence_router_engine::policy::problem::{escaped, quoted};
 use presence_router_proto::v1::{
-    PairCount, PlanPolicyResponse, PlannedMembersFile, PlannedPair, PlannedPairs, PlannedRoomRule,
+    ChangedPair, ChangedPairs, MembersFileChange, PairCount, PlanPolicyResponse, RoomRuleChange,
     RuleChange,
 };
 
@@ -45,10 +45,10 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
         }
     }
     for rule in &plan.room_rules {
-        let PlannedRoomRule { name, line, line_in_force, .. } = rule;
+        let RoomRuleChange { name, line, active_line, .. } = rule;
         let becomes = match rule.change() {
             RuleChange::Added => format!("new, in line {line}"),
-            RuleChange::Removed => format!("gone, from line {line_in_force}"),
+            RuleChange::Removed => format!("gone, from line {active_line}"),
             RuleChange::Changed => format!("changed, in line {line}"),
             RuleChange::Unspecified => "something that this version does not know".to_owned(),
         };
@@ -57,7 +57,7 @@ pub(super) fn text(plan: &PlanPolicyResponse) -> String {
     text
 }
 
-fn members_file(PlannedMembersFile { name, active_users, users }: &PlannedMembersFile) -> String {
+fn members_file(MembersFileChange { name, active_users, users }: &MembersFileChange) -> String {
     let number = usize::try_from(*users).unwrap_or(usize::MAX);
     let mut line =
         format!("members file {}: {}, now {active_users}", quoted(name), count(number, "user"));
@@ -69,7 +69,7 @@ fn members_file(PlannedMembersFile { name, active_users, users }: &PlannedMember
 
 /// True if the candidate says the same, so that nobody gains or loses anything.
 fn changes_nothing(plan: &PlanPolicyResponse) -> bool {
-    let nobody = |pairs: &Option<PlannedPairs>| {
+    let nobody = |pairs: &Option<ChangedPairs>| {
         pairs.as_ref().is_none_or(|pairs| pairs.pairs.unwrap_or_default() == PairCount::default())
     };
     plan.differences.starts_with(NO_DIFFERENCE)
@@ -81,12 +81,12 @@ fn changes_nothing(plan: &PlanPolicyResponse) -> bool {
         && plan.members_files.is_empty()
 }
 
-fn pair(PlannedPair { sender, recipient }: &PlannedPair) -> String {
+fn pair(ChangedPair { sender, recipient }: &ChangedPair) -> String {
     format!("{} to {}", escaped(sender), escaped(recipient))
 }
 
-fn said(pairs: &PlannedPairs) -> String {
-    let PlannedPairs { pairs: count, senders, recipients, destinations, .. } = pairs;
+fn said(pairs: &ChangedPairs) -> String {
+    let ChangedPairs { pairs: count, senders, recipients, destinations, .. } = pairs;
     let count = count.unwrap_or_default();
     if count == PairCount::default() {
         return counted(&count);
@@ -108,16 +108,16 @@ fn or_too_much(count: &Option<PairCount>) -> String {
     count.as_ref().map_or_else(|| "too much to tell".to_owned(), counted)
 }
 
-fn counted(PairCount { named, open, bound }: &PairCount) -> String {
+fn counted(PairCount { listed, open, upper_bound }: &PairCount) -> String {
     const UNNAMED: &str = "with users whom nobody names";
-    if *named == 0 && *open {
+    if *listed == 0 && *open {
         return format!("pairs {UNNAMED}");
     }
-    let most = if *bound { "at most " } else { "" };
+    let most = if *upper_bound { "at most " } else { "" };
     let open = if *open { format!(" and more {UNNAMED}") } else { String::new() };
-    format!("{most}{}{open}", pairs(*named))
+    format!("{most}{}{open}", pairs(*listed))
 }
 
-fn pairs(named: u64) -> String {
-    format!("{named} pair{}", if named == 1 { "" } else { "s" })
+fn pairs(count: u64) -> String {
+    format!("{count} pair{}", if count == 1 { "" } else { "s" })
 }

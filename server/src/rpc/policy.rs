@@ -147,9 +147,9 @@ impl PolicyService for PolicyAdmin {
         &self,
         request: Request<PlanPolicyRequest>,
     ) -> Result<Response<PlanPolicyResponse>, Status> {
-        let PlanPolicyRequest { candidate, samples } = request.into_inner();
+        let PlanPolicyRequest { candidate, max_samples } = request.into_inner();
         let candidate = candidate.ok_or(Fault::MessageEmpty)?;
-        let samples = usize::try_from(samples).unwrap_or(usize::MAX).min(MAX_SAMPLES);
+        let samples = usize::try_from(max_samples).unwrap_or(usize::MAX).min(MAX_SAMPLES);
         let in_force = self.live.in_force();
         let planned = self.in_turn(move |live| {
             let candidate = match &candidate {
@@ -213,8 +213,8 @@ impl PolicyService for PolicyAdmin {
         &self,
         request: Request<VerifyPolicyRequest>,
     ) -> Result<Response<VerifyPolicyResponse>, Status> {
-        let VerifyPolicyRequest { pairs, seed } = request.into_inner();
-        let pairs = if pairs == 0 { DEFAULT_PAIRS } else { pairs.min(MAX_PAIRS) };
+        let VerifyPolicyRequest { max_pairs, seed } = request.into_inner();
+        let pairs = if max_pairs == 0 { DEFAULT_PAIRS } else { max_pairs.min(MAX_PAIRS) };
         let seed = match seed {
             Some(seed) => seed,
             None => Epoch::random().map_err(|_| Fault::Internal)?.as_u64(),

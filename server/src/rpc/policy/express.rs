@@ -4,10 +4,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use presence_router_proto::v1::{
-    ComparedHides, CounterExample, ExplainPairResponse, ExplainedRule, FailedPolicyLoad,
-    MembershipKind, MembershipStep, PairCount, PlanPolicyResponse, PlannedHide, PlannedMembersFile,
-    PlannedPair, PlannedPairs, PlannedRoomRule, PlannedRule, PolicyFile, PolicyProblem, PolicyRule,
-    RuleChange, RuleEffect, VerifiedCallback, VerifyPolicyResponse,
+    self, ChangedPair, ChangedPairs, ComparedHides, CounterExample, ExplainPairResponse,
+    ExplainedRule, FailedPolicyLoad, HideImpact, MembershipKind, MembershipStep, PairCount,
+    PlanPolicyResponse, PolicyFile, PolicyProblem, PolicyRule, RoomRuleChange, RuleChange,
+    RuleEffect, RuleImpact, VerifiedCallback, VerifyPolicyResponse,
 };
 
 use crate::files::Digest;
@@ -81,8 +81,8 @@ pub fn explanation(
     let explained = |matched: &Matched| ExplainedRule {
         rule: policy.document.rules.get(matched.rule).map(rule),
         matches: matched.pair,
-        sender_way: matched.sender.iter().map(step).collect(),
-        recipient_way: matched.recipient.iter().map(step).collect(),
+        sender_membership: matched.sender.iter().map(step).collect(),
+        recipient_membership: matched.recipient.iter().map(step).collect(),
     };
     ExplainPairResponse {
         revision,
@@ -99,18 +99,19 @@ pub fn planned(
     members_files: &[MembersFileChange],
     preview: Preview,
 ) -> PlanPolicyResponse {
-    let count = |Count { named, open, bound }| PairCount { named, open, bound };
+    let count =
+        |Count { named, open, bound }| PairCount { listed: named, open, upper_bound: bound };
     let samples = |pairs: Vec<[String; 2]>| {
-        pairs.into_iter().map(|[sender, recipient]| PlannedPair { sender, recipient }).collect()
+        pairs.into_iter().map(|[sender, recipient]| ChangedPair { sender, recipient }).collect()
     };
-    let pairs = |side: preview::Side| PlannedPairs {
+    let pairs = |side: preview::Side| ChangedPairs {
         pairs: Some(count(side.pairs)),
         senders: side.senders,
         recipients: side.recipients,
         destinations: side.destinations,
         samples: samples(side.samples),
     };
-    let rule = |RuleShare { name, gained, lost }| PlannedRule {
+    let rule = |RuleShare { name, gained, lost }| RuleImpact {
         name,
         gained: gained.map(count),
         lost: lost.map(count),
@@ -119,7 +120,7 @@ pub fn planned(
         let [begins_samples, ends_samples] = [&begins, &ends]
             .map(|on| on.as_ref().map_or_else(Vec::new, |on| samples(on.samples.clone())));
         let [begins, ends] = [begins, ends].map(|on| on.map(|on| count(on.pairs)));
-        PlannedHide { name, begins, ends, begins_samples, ends_samples }
+        HideImpact { name, begins, ends, begins_samples, ends_samples }
     };
     PlanPolicyResponse {
         revision,
@@ -134,23 +135,23 @@ pub fn planned(
     }
 }
 
-fn members_file(change: &MembersFileChange) -> PlannedMembersFile {
+fn members_file(change: &MembersFileChange) -> v1::MembersFileChange {
     let number = |users: usize| u64::try_from(users).unwrap_or(u64::MAX);
-    PlannedMembersFile {
+    v1::MembersFileChange {
         name: change.file.clone(),
         active_users: number(change.before),
         users: number(change.after),
     }
 }
 
-fn room_rule(RoomChange { name, before, after }: RoomChange) -> PlannedRoomRule {
+fn room_rule(RoomChange { name, before, after }: RoomChange) -> RoomRuleChange {
     let change = match (before, after) {
         (None, _) => RuleChange::Added,
         (Some(_), None) => RuleChange::Removed,
         (Some(_), Some(_)) => RuleChange::Changed,
     };
-    let [line_in_force, line] = [before, after].map(|place| place.unwrap_or_default().line);
-    PlannedRoomRule { name, change: change.into(), line, line_in_force }
+    let [active_line, line] = [before, after].map(|place| place.unwrap_or_default().line);
+    RoomRuleChange { name, change: change.into(), line, active_line }
 }
 
 /// What was verified. `revision` is empty without a daemon.
@@ -169,7 +170,7 @@ pub fn verified(verified: Verified, revision: String) -> VerifyPolicyResponse {
         });
         CounterExample { sender, recipient, callback: callback.into(), visible, hides }
     });
-    VerifyPolicyResponse { revision, pairs, exhaustive, seed, named_users: named, counter_example }
+    VerifyPolicyResponse { revision, pairs, exhaustive, seed, listed_users: named, counter_example }
 }
 
 /// A rule.
