@@ -1,4 +1,4 @@
-//! Random edits of the directory, and other plans after them, some of which lose most
+//! Random edits of the directory, and other rulesets after them, some of which lose most
 //! users: after each, the engine's snapshot agrees with one that is built anew from
 //! the same memberships, snapshots taken before stay what they were, and the
 //! difference between the two is told in full.
@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 
 use presence_router_engine::policy::Policy;
-use presence_router_engine::routing::difference::{Budget, Difference, Found, Pairs};
+use presence_router_engine::routing::change::difference::{Budget, Difference, Found, Pairs};
 use presence_router_engine::routing::engine::{Edit, Engine};
-use presence_router_engine::routing::members::Open;
-use presence_router_engine::routing::plan::{Ids, Plan, Set};
+use presence_router_engine::routing::model::ruleset::{Ids, Ruleset, Set};
 use presence_router_engine::routing::snapshot::Snapshot;
+use presence_router_engine::routing::snapshot::members::Open;
 use presence_router_ids::UserId;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ use crate::agreement::cases;
 use crate::harness::ways::{self, Answers};
 use crate::worlds::{LOW, Numbered, everybody, losing, policies};
 
-/// Groups that the directory fills, in place of the plan's own first ones.
+/// Groups that the directory fills, in place of the ruleset's own first ones.
 const FILLED: usize = 2;
 
 /// Who joins or leaves which group.
@@ -34,13 +34,13 @@ fn name(group: usize) -> String {
     format!("directory/{group}")
 }
 
-/// The plan with its first groups filled by the directory, or by lists.
-fn plan(text: &str, filled: impl Fn(usize) -> Set) -> Plan {
-    let mut plan = Policy::parse("policy.yaml", text.as_bytes()).unwrap().plan;
-    for (i, group) in plan.groups.iter_mut().enumerate().take(FILLED) {
+/// The ruleset with its first groups filled by the directory, or by lists.
+fn ruleset(text: &str, filled: impl Fn(usize) -> Set) -> Ruleset {
+    let mut ruleset = Policy::parse("policy.yaml", text.as_bytes()).unwrap().ruleset;
+    for (i, group) in ruleset.groups.iter_mut().enumerate().take(FILLED) {
         *group = filled(i);
     }
-    plan
+    ruleset
 }
 
 /// All answers, and the servers that are named.
@@ -56,10 +56,10 @@ proptest! {
     #[test]
     fn an_edit_is_a_rebuild((before, after) in (policies(), policies()), steps in steps()) {
         let mut members: Vec<BTreeSet<String>> = vec![BTreeSet::new(); FILLED];
-        let directory = |text: &str| plan(text, |group| Set::Directory(name(group).into()));
+        let directory = |text: &str| ruleset(text, |group| Set::Directory(name(group).into()));
         let rebuilt = |text: &str, members: &[BTreeSet<String>]| {
             let lists = |group: usize| Set::Users(Ids::new(members[group].iter().map(String::as_str)).unwrap());
-            answers(&Engine::new(&plan(text, lists)).unwrap())
+            answers(&Engine::new(&ruleset(text, lists)).unwrap())
         };
         let mut engine = Engine::new(&directory(&before)).unwrap();
         for (group, user, joins) in steps {
@@ -82,23 +82,23 @@ proptest! {
             let difference = told(&taken, &engine.snapshot());
             prop_assert!(difference.gained.iter().chain(&difference.lost).all(is_exact), "an edit lists users");
         }
-        // Another plan over the same directory.
+        // Another ruleset over the same directory.
         let taken = engine.snapshot();
-        let engine = engine.with_plan(&directory(&after)).unwrap();
+        let engine = engine.with_ruleset(&directory(&after)).unwrap();
         prop_assert_eq!(answers(&engine), rebuilt(&after, &members));
         told(&taken, &engine.snapshot());
     }
 }
 
 /// An accident that loses most users, its repair, and other policies.
-fn plans() -> impl Strategy<Value = Vec<String>> {
+fn rulesets() -> impl Strategy<Value = Vec<String>> {
     (policies(), policies()).prop_flat_map(|(first, second)| {
         let accident = losing(&first);
         let others = vec(select(vec![first.clone(), second]), 1..4);
         (accident, others).prop_map(move |(accident, others)| {
-            let mut plans = vec![first.clone(), accident, first.clone()];
-            plans.extend(others);
-            plans
+            let mut rulesets = vec![first.clone(), accident, first.clone()];
+            rulesets.extend(others);
+            rulesets
         })
     })
 }
@@ -106,13 +106,13 @@ fn plans() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #![proptest_config(cases(150))]
 
-    /// A plan that is only compared keeps all numbers. One that takes the place of
+    /// A ruleset that is only compared keeps all numbers. One that takes the place of
     /// another gives them anew only if two in a row leave most of them unused, and
     /// never when it loses most users itself.
     #[test]
-    fn plans_keep_numbers(plans in plans(), steps in steps()) {
-        let directory = |text: &str| plan(text, |group| Set::Directory(name(group).into()));
-        let first = directory(&plans[0]);
+    fn rulesets_keep_numbers(rulesets in rulesets(), steps in steps()) {
+        let directory = |text: &str| ruleset(text, |group| Set::Directory(name(group).into()));
+        let first = directory(&rulesets[0]);
         let mut engine = Engine::new(&first).unwrap();
         engine.set_thresholds(LOW);
         let mut members: Vec<BTreeSet<String>> = vec![BTreeSet::new(); FILLED];
@@ -122,26 +122,26 @@ proptest! {
             prop_assert!(joins);
             members[*group].insert(user.clone());
         }
-        let listed = |plan: &Plan| {
+        let listed = |ruleset: &Ruleset| {
             let mut users: BTreeSet<String> = members.iter().flatten().cloned().collect();
-            let products = plan.rules.iter().flat_map(|rule| &rule.products);
+            let products = ruleset.rules.iter().flat_map(|rule| &rule.products);
             let sides = products.flat_map(|product| [&product.senders, &product.recipients]);
-            plan.groups.iter().chain(sides).for_each(|set| list(set, &mut users));
+            ruleset.groups.iter().chain(sides).for_each(|set| list(set, &mut users));
             users
         };
         let mut before = listed(&first);
         let mut numbered = Numbered(before.clone());
-        for text in &plans[1..] {
+        for text in &rulesets[1..] {
             let next = directory(text);
             let after = listed(&next);
             let taken = engine.snapshot();
-            let compared = engine.with_plan(&next).unwrap();
+            let compared = engine.with_ruleset(&next).unwrap();
             told(&taken, &compared.snapshot());
-            let replaced = engine.replace_plan(&next).unwrap();
+            let replaced = engine.replace_ruleset(&next).unwrap();
             prop_assert_eq!(answers(&compared), answers(&replaced));
             let anew = numbered.replace(&before, &after);
             let snapshot = replaced.snapshot();
-            prop_assert_eq!(snapshot.people().count(), numbered.0.len());
+            prop_assert_eq!(snapshot.users().count(), numbered.0.len());
             prop_assert_eq!(snapshot.listed_count(), after.len());
             prop_assert_eq!(Difference::between(&taken, &snapshot, Budget::CHANGE).is_err(), anew);
             if !anew {
@@ -180,12 +180,12 @@ fn told(before: &Snapshot, after: &Snapshot) -> Difference {
             .filter(|(s, r)| before.visible(*s, *r) != gains && after.visible(*s, *r) == gains)
             .map(|(sender, recipient)| (sender.as_str(), recipient.as_str()))
             .collect();
-        let people = after.people();
+        let user_table = after.users();
         let held = |only: fn(&Pairs) -> bool| -> BTreeSet<(&str, &str)> {
             let holds = |(s, r): &(UserId<'_>, UserId<'_>)| {
                 let holds = |pairs: &&Pairs| {
-                    pairs.senders.contains(people.who(*s))
-                        && pairs.recipients.contains(people.who(*r))
+                    pairs.senders.contains(user_table.who(*s))
+                        && pairs.recipients.contains(user_table.who(*r))
                 };
                 s != r && list.iter().filter(|pairs| only(pairs)).any(|pairs| holds(&pairs))
             };
@@ -197,7 +197,7 @@ fn told(before: &Snapshot, after: &Snapshot) -> Difference {
         let vain: Vec<_> = exact.difference(&changed).collect();
         assert!(vain.is_empty(), "did not change: {vain:?} of {difference:?}");
 
-        let named = |id: &str| people.number(id).is_some();
+        let named = |id: &str| user_table.number(id).is_some();
         let of_named = |pairs: &BTreeSet<(&str, &str)>| {
             u64::try_from(pairs.iter().filter(|(s, r)| named(s) && named(r)).count()).unwrap()
         };
@@ -215,11 +215,11 @@ fn told(before: &Snapshot, after: &Snapshot) -> Difference {
 fn an_edit_is_refused_as_a_whole() {
     let policy =
         "groups: { listed: ['@a:one.org'] }\nrules: [{ name: x, allow: { within: listed } }]";
-    let mut engine = Engine::new(&plan(policy, |_| Set::Directory("filled".into()))).unwrap();
+    let mut engine = Engine::new(&ruleset(policy, |_| Set::Directory("filled".into()))).unwrap();
     let user = UserId::parse("@b:one.org").unwrap();
     let error = engine
         .edit(&[Edit::Join { group: "filled", user }, Edit::Join { group: "listed", user }])
         .unwrap_err();
     assert_eq!(error.to_string(), "`listed` is not a group that the directory fills");
-    assert_eq!(engine.snapshot().people().count(), 0);
+    assert_eq!(engine.snapshot().users().count(), 0);
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use presence_router_engine::policy::Policy;
 use presence_router_engine::policy::document::Document;
 use presence_router_engine::policy::verify::MAX_PAIRS;
-use presence_router_engine::routing::plan::{Fields, Hide};
-use presence_router_engine::routing::relation::Side;
+use presence_router_engine::routing::model::ruleset::{Fields, Hide};
+use presence_router_engine::routing::model::side::Side;
 use presence_router_ids::UserId;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -91,7 +91,7 @@ fn differences_are_found(policy: &Policy, other: &Policy, seed: u64) -> Result<(
     // All that the other policy names are compared, among others.
     let wrong = policy.verify(&other.snapshot, MAX_PAIRS, seed);
     let named =
-        everybody().into_iter().filter(|user| other.snapshot.people().number(user).is_some());
+        everybody().into_iter().filter(|user| other.snapshot.users().number(user).is_some());
     let named: Vec<String> = named.collect();
     let differs = named
         .iter()

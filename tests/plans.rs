@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use presence_router_engine::policy::document::{Document, Rule};
 use presence_router_engine::policy::preview::{HiddenOn, HideShare, Side};
 use presence_router_engine::policy::{NoFiles, Policy};
-use presence_router_engine::routing::difference::Count;
-use presence_router_engine::routing::plan::{Effect, Hide};
+use presence_router_engine::routing::change::difference::Count;
+use presence_router_engine::routing::model::ruleset::{Effect, Hide};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -39,7 +39,7 @@ impl World {
 
     /// How many users the policy in force names.
     fn named(&self) -> usize {
-        self.live.now().snapshot.people().count()
+        self.live.now().snapshot.users().count()
     }
 
     fn reload(&self, file: &str, text: impl AsRef<[u8]>) -> Result<Loaded, Arc<LoadError>> {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use presence_router_engine::policy::Policy;
 use presence_router_engine::policy::document::Document;
-use presence_router_engine::routing::caller::Caller;
-use presence_router_engine::routing::relation::{Scope, Side};
+use presence_router_engine::routing::model::caller::Caller;
+use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::routing::query::relation::CallerView;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
@@ -34,8 +35,8 @@ proptest! {
     #[test]
     fn no_sender_is_missed(policy in policies(), server_names in callers()) {
         let policy = Policy::parse("policy.yaml", policy.as_bytes()).unwrap();
-        let scope = Scope::new(Caller::new(&server_names).unwrap());
-        let people = policy.snapshot.people();
+        let scope = CallerView::new(Caller::new(&server_names).unwrap());
+        let user_table = policy.snapshot.users();
         for (place, rule) in policy.document.rules.iter().enumerate().filter(|(_, rule)| rule.shadow) {
             let mut live = policy.document.clone();
             live.rules[place].shadow = false;
@@ -44,7 +45,7 @@ proptest! {
                 let signature = policy.snapshot.signature(id, Side::Sender, scope.caller());
                 let told = policy.snapshot.shadowed(&signature, &scope);
                 let told = told.iter().find(|told| told.rule == place);
-                let told = told.is_some_and(|told| told.except.is_none() || people.number(&user) != told.except);
+                let told = told.is_some_and(|told| told.except.is_none() || user_table.number(&user) != told.except);
                 // Those whom a pattern might let in are told, too; nobody of them is here.
                 prop_assert!(told || !changes(&policy.document, &live, &server_names, &user), "{} {}", rule.name, user);
             }

@@ -103,14 +103,14 @@ pub(crate) fn losing(policy: &str) -> impl Strategy<Value = String> + use<> {
 pub(crate) const LOW: Thresholds =
     Thresholds { unused_numbers: 0, reclassified: 0, unused_classes: 0 };
 
-/// Users who have a number, as the definition of [`Engine::replace_plan`] has it with
+/// Users who have a number, as the definition of [`Engine::replace_ruleset`] has it with
 /// the thresholds [`LOW`].
 ///
-/// [`Engine::replace_plan`]: presence_router_engine::routing::engine::Engine::replace_plan
+/// [`Engine::replace_ruleset`]: presence_router_engine::routing::engine::Engine::replace_ruleset
 pub(crate) struct Numbered(pub(crate) BTreeSet<String>);
 
 impl Numbered {
-    /// Lets a plan take the place of another. True: all users get new numbers.
+    /// Lets a ruleset take the place of another. True: all users get new numbers.
     pub(crate) fn replace(&mut self, before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
         self.0.extend(after.iter().cloned());
         let is_wasteful = self.0.len() > 2 * before.len().max(after.len());

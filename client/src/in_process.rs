@@ -15,12 +15,13 @@ use std::{
 use presence_router_engine::{
     policy::{Files, Policy, problem::Problems},
     routing::{
-        caller::Caller,
-        members::{Members, Open},
-        people::People,
-        plan,
-        relation::{Part, Scope, Side, Signature},
-        snapshot::Snapshot,
+        model::{caller::Caller, ruleset, side::Side},
+        query::relation::{CallerView, Part, Signature},
+        snapshot::{
+            Snapshot,
+            members::{Members, Open},
+            user_table::UserTable,
+        },
     },
 };
 use presence_router_proto::ids::UserId;
@@ -112,7 +113,7 @@ struct Folder<'p>(&'p Path);
 /// What answers are made from at one revision, and what has been made.
 struct State {
     snapshot: Arc<Snapshot>,
-    scope: Scope,
+    scope: CallerView,
     parts: HashMap<Part, Option<Kind>>,
     answers: HashMap<Signature, Option<Answered>>,
 }
@@ -307,7 +308,7 @@ impl From<Problems> for InProcessError {
 impl State {
     fn new(snapshot: Arc<Snapshot>, caller: Caller) -> Self {
         let (parts, answers) = (HashMap::new(), HashMap::new());
-        Self { snapshot, scope: Scope::new(caller), parts, answers }
+        Self { snapshot, scope: CallerView::new(caller), parts, answers }
     }
 
     fn signature(&self, user: UserId<'_>, side: Side) -> Signature {
@@ -329,12 +330,12 @@ impl State {
 
     fn make(&mut self, signature: &Signature) -> Option<Answered> {
         let Self { snapshot, scope, parts, .. } = self;
-        let people = snapshot.people();
+        let user_table = snapshot.users();
         // Each part is spelled out once, however many audiences share it.
         let part = |part: Part| {
             let known = parts.entry(part).or_insert_with_key(|part| {
                 let members = snapshot.part(part, scope);
-                (!members.is_empty()).then(|| kind(&members, people))
+                (!members.is_empty()).then(|| kind(&members, user_table))
             });
             known.clone()
         };
@@ -346,24 +347,24 @@ impl State {
         if snapshot.hides_anything(signature) {
             let counterparts = snapshot.counterparts(signature, scope);
             for (users, what) in snapshot.hides(signature, &counterparts) {
-                hides.push(hide(Set(kind(&users, people)), what));
+                hides.push(hide(Set(kind(&users, user_table)), what));
             }
         }
         Some(Answered { set: Set(Kind::AnyOf(sets.into())), hides })
     }
 }
 
-fn hide(users: Set, what: &plan::Hide) -> Hide {
-    let plan::Fields { presence, status_msg, last_active_ts, currently_active } = what.fields;
+fn hide(users: Set, what: &ruleset::Hide) -> Hide {
+    let ruleset::Fields { presence, status_msg, last_active_ts, currently_active } = what.fields;
     let fields = Fields { presence, status_msg, last_active_ts, currently_active };
     let unless_presence = what.unless.iter().map(|presence| presence.to_string()).collect();
     Hide { users, fields, unless_presence }
 }
 
-fn kind(members: &Members, people: &People) -> Kind {
+fn kind(members: &Members, user_table: &UserTable) -> Kind {
     let list = |numbers: &mut dyn Iterator<Item = u32>| {
         Kind::Users(List::new(
-            numbers.map(|number| String::from(people.id(number)).into()).collect(),
+            numbers.map(|number| String::from(user_table.id(number)).into()).collect(),
         ))
     };
     let listed = members.listed_besides();

@@ -31,7 +31,7 @@ use presence_router_engine::policy::compare::{Differences, compare};
 use presence_router_engine::policy::members_files::{MembersFileChange, members_file_changes};
 use presence_router_engine::policy::preview::Preview;
 use presence_router_engine::policy::problem::Problems;
-use presence_router_engine::routing::difference::{Difference, TooMuch};
+use presence_router_engine::routing::change::difference::{Difference, TooMuch};
 use presence_router_engine::routing::engine::{Edit, EditError, Engine, Thresholds};
 use presence_router_engine::routing::snapshot::Snapshot;
 

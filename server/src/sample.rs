@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// People of the example policy, so that a sample shows something.
+/// UserTable of the example policy, so that a sample shows something.
 const KNOWN: [&str; 4] = ["ann", "joe", "sam", "wallboard"];
 const PRESENCES: [&str; 3] = ["online", "unavailable", "offline"];
 

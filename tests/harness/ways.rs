@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_client::{self as client, Counterparts, PresenceRouter};
 use presence_router_engine::policy::document::Document;
-use presence_router_engine::routing::caller::Caller;
-use presence_router_engine::routing::plan::{self, Fields};
-use presence_router_engine::routing::relation::{Scope, Side};
+use presence_router_engine::routing::model::caller::Caller;
+use presence_router_engine::routing::model::ruleset::{self, Fields};
+use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::routing::query::relation::CallerView;
 use presence_router_engine::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Ask;
@@ -81,8 +82,8 @@ fn hide(
     }
 }
 
-/// A hide of the plan in the contract's words.
-fn said(hide: &plan::Hide) -> (Vec<i32>, Vec<String>) {
+/// A hide of the ruleset in the contract's words.
+fn said(hide: &ruleset::Hide) -> (Vec<i32>, Vec<String>) {
     let Fields { presence, status_msg, last_active_ts, currently_active } = hide.fields;
     let all = [(1, presence), (2, status_msg), (3, last_active_ts), (4, currently_active)];
     let fields = all.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
@@ -106,7 +107,7 @@ pub(crate) fn oracle(policy: &Document, server_names: &[String], users: &[String
         add(&mut answers.interests, users, user, |other| seen(policy, server_names, other, user));
         for other in users.iter().filter(|other| seen(policy, server_names, user, other)) {
             for (fields, unless) in hides(policy, user, other) {
-                let what = said(&plan::Hide { fields, unless });
+                let what = said(&ruleset::Hide { fields, unless });
                 for hidden in &mut answers.hidden {
                     let pair = (user.clone(), other.clone());
                     hidden.entry(pair).or_default().insert(what.clone());
@@ -124,10 +125,10 @@ pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[Stri
     for user in users {
         for side in [Side::Sender, Side::Recipient] {
             let signature = snapshot.signature(UserId::parse(user).unwrap(), side, &caller);
-            let set = snapshot.counterparts(&signature, &Scope::new(caller.clone()));
+            let set = snapshot.counterparts(&signature, &CallerView::new(caller.clone()));
             for (hidden, what) in snapshot.hides(&signature, &set) {
                 hide(&mut answers.hidden, side, users, user, said(what), |other| {
-                    hidden.contains(snapshot.people().who(UserId::parse(other).unwrap()))
+                    hidden.contains(snapshot.users().who(UserId::parse(other).unwrap()))
                 });
             }
             let lists = match side {
@@ -135,7 +136,7 @@ pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[Stri
                 Side::Recipient => &mut answers.interests,
             };
             add(lists, users, user, |other| {
-                set.contains(snapshot.people().who(UserId::parse(other).unwrap()))
+                set.contains(snapshot.users().who(UserId::parse(other).unwrap()))
             });
         }
     }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use presence_router_engine::routing::caller::Caller;
-use presence_router_engine::routing::plan::{Effect, Ids, Product, Rule, Set};
-use presence_router_engine::routing::relation::Scope;
+use presence_router_engine::routing::model::caller::Caller;
+use presence_router_engine::routing::model::ruleset::{Effect, Ids, Product, Rule, Set};
+use presence_router_engine::routing::query::relation::CallerView;
 use presence_router_ids::UserId;
 use presence_router_proto::server::{RouteStatesResponse, route_states_response::Message as Told};
 use presence_router_proto::v1::{self, InterestQuery, UserList, set_part::Content};
@@ -60,11 +60,11 @@ pub(crate) fn interest(world: &World) {
     let mut encode = |case: &Case| case.ids.encode_to_vec();
     let (_, encoded, ratio) = turns(&cases, &mut first, &mut encode);
     println!("    prost's encoding of them as a list {encoded:?}: {ratio:.2} x");
-    let people = current.snapshot.people();
+    let user_table = current.snapshot.users();
     let mut collect = |case: &Case| {
         let mut bytes = Vec::with_capacity(16 * 1024);
         for number in &case.numbers {
-            let (name, server) = people.id(*number).parts();
+            let (name, server) = user_table.id(*number).parts();
             [name, ":", server].iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
         }
         bytes
@@ -79,7 +79,7 @@ pub(crate) fn interest(world: &World) {
     let (took, copied, ratio) = turns(&cases, &mut told, &mut copy);
     line("told before", took, copied, ratio);
 
-    let scope = || Scope::new(Caller::new(["example.org"]).unwrap());
+    let scope = || CallerView::new(Caller::new(["example.org"]).unwrap());
     let mut unary = |case: &Case| {
         let recipient = UserId::parse(&case.query.user_id).unwrap();
         let interest = Interest::of(&current, &scope(), recipient);
@@ -138,7 +138,7 @@ fn cases(world: &World) -> (Current, Vec<Case>) {
         let groups = &signatures[user % signatures.len()];
         !groups.contains(&(CLASSES_GROUPS - 1))
     };
-    let mut plan = world.plan.clone();
+    let mut ruleset = world.ruleset.clone();
     let mut cases = Vec::new();
     for recipient in 0..RECIPIENTS {
         let mut senders = std::collections::BTreeSet::new();
@@ -152,13 +152,13 @@ fn cases(world: &World) -> (Current, Vec<Case>) {
             senders: Set::Users(Ids::new(user_ids.iter().map(String::as_str)).unwrap()),
             recipients: Set::Users(Ids::new([user_id.as_str()]).unwrap()),
         };
-        plan.rules.push(Rule { effect: Effect::Allow, shadow: false, products: vec![product] });
+        ruleset.rules.push(Rule { effect: Effect::Allow, shadow: false, products: vec![product] });
         let query = InterestQuery { user_id, ..InterestQuery::default() };
         cases.push(Case { query, ids: UserList { user_ids }, numbers: Vec::new() });
     }
-    let snapshot = world.engine.with_plan(&plan).unwrap().snapshot();
+    let snapshot = world.engine.with_ruleset(&ruleset).unwrap().snapshot();
     for Case { ids, numbers, .. } in &mut cases {
-        numbers.extend(ids.user_ids.iter().map(|id| snapshot.people().number(id).unwrap()));
+        numbers.extend(ids.user_ids.iter().map(|id| snapshot.users().number(id).unwrap()));
     }
     (current_of(snapshot), cases)
 }

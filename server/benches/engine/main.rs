@@ -20,8 +20,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use presence_router_engine::routing::caller::Caller;
 use presence_router_engine::routing::engine::Edit;
+use presence_router_engine::routing::model::caller::Caller;
 use presence_router_engine::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::{PresenceState, StateBatch};
@@ -164,7 +164,7 @@ fn route(world: &World, allocations: bool) -> Duration {
 /// One membership added, until the next snapshot is there.
 fn edits(mut world: World) {
     let mut random = Random(4);
-    let groups = world.plan.groups.len();
+    let groups = world.ruleset.groups.len();
     let names: Vec<String> = (0..groups).map(|i| format!("team/{i}")).collect();
     let mut took = Vec::new();
     let mut held = world.engine.snapshot();

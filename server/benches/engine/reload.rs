@@ -1,4 +1,4 @@
-//! Another plan over the same directory, until it is published; and what a
+//! Another ruleset over the same directory, until it is published; and what a
 //! thread that routes notices of that.
 
 use std::collections::VecDeque;
@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use presence_router_engine::routing::caller::Caller;
 use presence_router_engine::routing::engine::Engine;
-use presence_router_engine::routing::plan::{Effect, Plan, Product, Rule, Set};
+use presence_router_engine::routing::model::caller::Caller;
+use presence_router_engine::routing::model::ruleset::{Effect, Product, Rule, Ruleset, Set};
 use presence_router_proto::wire;
 use presence_router_server::live::Current;
 use presence_router_server::rpc::stream::route::Route;
@@ -42,15 +42,15 @@ struct Reader<'a> {
 
 /// A thousand rules more, and then ten of them otherwise.
 pub(crate) fn reload(world: &World) {
-    let groups = world.plan.groups.len();
-    let [first, other] = [1, 7].map(|shift| plan(world, shift));
+    let groups = world.ruleset.groups.len();
+    let [first, other] = [1, 7].map(|shift| ruleset(world, shift));
     let mut before = None;
-    for (what, plan) in [("1,000 rules more", &first), ("ten rules others", &other)] {
+    for (what, ruleset) in [("1,000 rules more", &first), ("ten rules others", &other)] {
         let start = Instant::now();
-        let engine = before.as_ref().unwrap_or(&world.engine).replace_plan(plan).unwrap();
+        let engine = before.as_ref().unwrap_or(&world.engine).replace_ruleset(ruleset).unwrap();
         let snapshot = black_box(engine.snapshot());
         println!(
-            "  another plan, {groups} groups, {what}, to the next snapshot: {:.2?}",
+            "  another ruleset, {groups} groups, {what}, to the next snapshot: {:.2?}",
             start.elapsed()
         );
         drop(snapshot);
@@ -59,22 +59,22 @@ pub(crate) fn reload(world: &World) {
     beside(world, before.unwrap(), [&first, &other]);
 }
 
-fn plan(world: &World, shift: usize) -> Plan {
-    let groups = world.plan.groups.len();
-    let mut plan = world.plan.clone();
-    plan.rules.extend((0..1000).map(|i| {
+fn ruleset(world: &World, shift: usize) -> Ruleset {
+    let groups = world.ruleset.groups.len();
+    let mut ruleset = world.ruleset.clone();
+    ruleset.rules.extend((0..1000).map(|i| {
         let to = if i < 10 { i + shift } else { i + 1 };
         let product =
             Product { senders: Set::Group(i % groups), recipients: Set::Group(to % groups) };
         Rule { effect: Effect::Allow, shadow: false, products: vec![product] }
     }));
-    plan
+    ruleset
 }
 
 /// What one thread that routes notices of reloads on another. It goes over to
-/// each plan that is published with a new stream; that has all sets to tell, and is
+/// each ruleset that is published with a new stream; that has all sets to tell, and is
 /// timed apart.
-fn beside(world: &World, mut engine: Engine, plans: [&Plan; 2]) {
+fn beside(world: &World, mut engine: Engine, rulesets: [&Ruleset; 2]) {
     let mut batches = batches(&world.users);
     batches.truncate(DIFFERENT);
     let (publish, published) = watch::channel(Arc::new(current_of(engine.snapshot())));
@@ -107,7 +107,7 @@ fn beside(world: &World, mut engine: Engine, plans: [&Plan; 2]) {
         {
             is_ready.recv().unwrap();
             reloading.store(true, Ordering::Relaxed);
-            engine = engine.replace_plan(plans[reloads % plans.len()]).unwrap();
+            engine = engine.replace_ruleset(rulesets[reloads % rulesets.len()]).unwrap();
             let snapshot = engine.snapshot();
             if kept.len() == KEPT {
                 kept.pop_front();

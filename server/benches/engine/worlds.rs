@@ -1,14 +1,14 @@
 //! The two worlds of every benchmark, because one alone flatters.
 
 use presence_router_engine::routing::engine::Engine;
-use presence_router_engine::routing::plan::{Effect, Plan, Product, Rule, Set};
+use presence_router_engine::routing::model::ruleset::{Effect, Product, Rule, Ruleset, Set};
 use presence_router_ids::UserId;
 
 /// A world: users, and what decides about them.
 pub(crate) struct World {
     pub(crate) name: &'static str,
     pub(crate) users: Vec<String>,
-    pub(crate) plan: Plan,
+    pub(crate) ruleset: Ruleset,
     pub(crate) engine: Engine,
     pub(crate) memberships: usize,
 }
@@ -76,7 +76,7 @@ fn world(
         senders: Set::Group(groups - 1),
         recipients: Set::Difference(Box::new(Set::Everyone), Box::new(Set::Group(groups - 1))),
     };
-    let plan = Plan {
+    let ruleset = Ruleset {
         groups: names.iter().map(|name| Set::Directory(name.as_str().into())).collect(),
         rules: vec![
             rule(Effect::Allow, (0..groups).map(within).collect()),
@@ -93,6 +93,6 @@ fn world(
         let (names, id) = (&names, UserId::parse(id).unwrap());
         groups.into_iter().map(move |group| (names[group].as_str(), id))
     });
-    let engine = Engine::filled(&plan, all, count).unwrap();
-    World { name, users, plan, engine, memberships }
+    let engine = Engine::filled(&ruleset, all, count).unwrap();
+    World { name, users, ruleset, engine, memberships }
 }

@@ -1,9 +1,9 @@
 //! The policy: the text that an operator writes, checked as a whole, and turned
-//! into the [`Plan`] that routing decides by.
+//! into the [`Ruleset`] that routing decides by.
 //!
 //! To read in this order: [`document`] is what can be written, [`problem`] what
 //! is said when it is wrong; `yaml` keeps the place of everything in the text,
-//! `read` turns that into a document, and `resolve` a document into a plan.
+//! `read` turns that into a document, and `resolve` a document into a ruleset.
 //! `standings` reads a document naively, for some users; by that [`explain`] says
 //! why a pair is visible or not, and [`verify`] checks what routing decides.
 //! [`rooms`] decides about new rooms. `trial` runs the policy's own tests;
@@ -43,7 +43,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::routing::engine::{Engine, TooDeep, Whose};
-use crate::routing::plan::Plan;
+use crate::routing::model::ruleset::Ruleset;
 use crate::routing::snapshot::Snapshot;
 use document::Document;
 use problem::{Problem, Problems};
@@ -71,16 +71,16 @@ pub struct Policy {
 
     /// What routing decides by. Its rules are those of the document, place by
     /// place.
-    pub plan: Plan,
+    pub ruleset: Ruleset,
 
-    /// For each group of the plan, its place among the document's groups. Those
+    /// For each group of the ruleset, its place among the document's groups. Those
     /// beyond are sets of rules about rooms.
     pub groups: Vec<usize>,
 
-    /// For each rule about rooms of the document, its sets, as groups of the plan.
+    /// For each rule about rooms of the document, its sets, as groups of the ruleset.
     pub rooms: Vec<RoomSets>,
 
-    /// The plan, ready to answer.
+    /// The ruleset, ready to answer.
     pub snapshot: Arc<Snapshot>,
 
     /// What is probably not meant, in the order of the text.
@@ -128,7 +128,7 @@ impl Policy {
 
     /// The same over the directory of an engine, for a policy that takes the place of
     /// the active one. The engine that is given back may give all users new numbers,
-    /// as [`Engine::replace_plan`] has it.
+    /// as [`Engine::replace_ruleset`] has it.
     ///
     /// # Errors
     ///
@@ -139,9 +139,9 @@ impl Policy {
         text: &[u8],
         files: &dyn Files,
     ) -> Result<(Self, Engine), Problems> {
-        Self::load_by(file, text, files, |plan| match before {
-            Some(engine) => engine.replace_plan(plan),
-            None => Engine::new(plan),
+        Self::load_by(file, text, files, |ruleset| match before {
+            Some(engine) => engine.replace_ruleset(ruleset),
+            None => Engine::new(ruleset),
         })
     }
 
@@ -157,26 +157,26 @@ impl Policy {
         text: &[u8],
         files: &dyn Files,
     ) -> Result<(Self, Engine), Problems> {
-        Self::load_by(file, text, files, |plan| active.with_plan(plan))
+        Self::load_by(file, text, files, |ruleset| active.with_ruleset(ruleset))
     }
 
     fn load_by(
         file: &str,
         text: &[u8],
         files: &dyn Files,
-        evaluate: impl FnOnce(&Plan) -> Result<Engine, TooDeep>,
+        evaluate: impl FnOnce(&Ruleset) -> Result<Engine, TooDeep>,
     ) -> Result<(Self, Engine), Problems> {
         let mut problems = Vec::new();
         let document = read::document(text, files, &mut problems);
         // Also of a document with problems: whoever mends it wants to know all.
-        let resolved = document.as_ref().map(|document| resolve::plan(document, &mut problems));
+        let resolved = document.as_ref().map(|document| resolve::ruleset(document, &mut problems));
         if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
-            match evaluate(&resolved.plan) {
+            match evaluate(&resolved.ruleset) {
                 Ok(engine) => {
-                    let (Resolved { plan, groups, rooms }, snapshot) =
+                    let (Resolved { ruleset, groups, rooms }, snapshot) =
                         (resolved, engine.snapshot());
-                    let warnings = warn::warnings(&document, &plan, &groups, &rooms, &snapshot);
-                    let policy = Self { document, plan, groups, rooms, snapshot, warnings };
+                    let warnings = warn::warnings(&document, &ruleset, &groups, &rooms, &snapshot);
+                    let policy = Self { document, ruleset, groups, rooms, snapshot, warnings };
                     let Document { tests, room_tests, .. } = &policy.document;
                     trial::run(&policy, tests, room_tests, "", &mut problems);
                     if problems.is_empty() {
@@ -196,8 +196,8 @@ impl Policy {
         let named = |rule_: &document::Rule| rule_.name == rule && rule_.shadow;
         let place = policy.document.rules.iter().position(named)?;
         policy.document.rules.get_mut(place)?.shadow = false;
-        policy.plan.rules.get_mut(place)?.shadow = false;
-        let engine = engine.with_plan(&policy.plan).ok()?;
+        policy.ruleset.rules.get_mut(place)?.shadow = false;
+        let engine = engine.with_ruleset(&policy.ruleset).ok()?;
         policy.snapshot = engine.snapshot();
         Some((policy, engine))
     }

@@ -2,33 +2,23 @@
 //!
 //! `visible(sender, recipient)` holds if they are not the same user, some allow
 //! rule matches the pair, and no deny rule does. Audience and interest are that
-//! relation read from its two sides; [`relation`] has one function for both, so
+//! relation read from its two sides; [`query::relation`] has one function for both, so
 //! they cannot disagree.
 //!
-//! To read in this order: `presence_router_ids` says what an id is, [`plan`] what is
-//! decided by, [`members`] how a set is kept, [`people`] who is numbered,
-//! [`sets`] which sets there are, `roles` what the rules make of them, and
-//! `classes` which users are in the same; [`snapshot`] is all of that at one
-//! moment, [`relation`] who sees whom by it, and [`caller`] which part of that
-//! concerns a homeserver. [`difference`] is who sees whom no more, or anew, from
-//! one snapshot to the next, [`moves`] what that does to sets, and [`carried`] what
-//! stays of them under another plan; [`shadow`] is about rules that decide nothing. [`engine`] is the writer, `chunked` how its snapshots
-//! share what did not change.
+//! To read in this order, each module built on those before it:
+//!
+//! - `presence_router_ids` says what an id is;
+//! - [`model`]: the rules that decide, and the homeserver that asks;
+//! - [`snapshot`]: the rules over evaluated sets and numbered users, at one moment;
+//! - [`query`]: who sees whom by a snapshot, and what rules in shadow would change;
+//! - [`change`]: who gained and who lost sight of whom from one snapshot to the next,
+//!   and what remains valid of answers that somebody remembers;
+//! - [`engine`]: the writer, which makes the snapshots.
 //!
 //! Pure: no protocol, no database, no file, no clock.
 
-pub mod caller;
-pub mod carried;
-mod chunked;
-mod classes;
-pub mod difference;
+pub mod change;
 pub mod engine;
-pub mod members;
-pub mod moves;
-pub mod people;
-pub mod plan;
-pub mod relation;
-mod roles;
-pub mod sets;
-pub mod shadow;
+pub mod model;
+pub mod query;
 pub mod snapshot;

@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::Current;
 use crate::revision::Revision;
-use presence_router_engine::routing::difference::{Budget, Difference, TooMuch};
+use presence_router_engine::routing::change::difference::{Budget, Difference, TooMuch};
 
 /// Revisions that are kept, the current one included. A client that comes back
 /// from an earlier one starts afresh. An edit of the directory costs little

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use presence_router_engine::policy::Policy;
 use presence_router_engine::policy::compare::Differences;
 
-/// By the place of a rule in the plan: how many states were routed whose audience
+/// By the place of a rule in the ruleset: how many states were routed whose audience
 /// or hides it alone would have changed. None for rules that take part.
 #[derive(Clone, Debug, Default)]
 pub struct Tallies(Vec<Option<Arc<AtomicU64>>>);

@@ -6,9 +6,9 @@ use presence_router_proto::v1::{
 };
 use roaring::RoaringBitmap;
 
-use presence_router_engine::routing::members::{Members, Open};
-use presence_router_engine::routing::people::{NamedId, People};
-use presence_router_engine::routing::plan::{self, Fields};
+use presence_router_engine::routing::model::ruleset::{self, Fields};
+use presence_router_engine::routing::snapshot::members::{Members, Open};
+use presence_router_engine::routing::snapshot::user_table::{NamedId, UserTable};
 
 /// The open part of a set with its exceptions; `None` if there is none.
 /// `exceptions` says a list of users.
@@ -35,12 +35,12 @@ pub(super) fn open_part(
 }
 
 /// A hide for some users.
-pub(super) fn hide(users: SetExpression, hide: &plan::Hide) -> Hide {
+pub(super) fn hide(users: SetExpression, hide: &ruleset::Hide) -> Hide {
     Hide { users: Some(users), ..hide_of_pair(hide) }
 }
 
 /// A hide for a pair that is told elsewhere.
-pub(super) fn hide_of_pair(hide: &plan::Hide) -> Hide {
+pub(super) fn hide_of_pair(hide: &ruleset::Hide) -> Hide {
     Hide {
         users: None,
         fields: fields(hide.fields),
@@ -61,18 +61,18 @@ pub(super) fn fields(hidden: Fields) -> Vec<i32> {
 }
 
 /// All of a set, spelled out as far as it is finite.
-pub(super) fn whole(members: &Members, people: &People) -> SetExpression {
+pub(super) fn whole(members: &Members, user_table: &UserTable) -> SetExpression {
     let listed = members.listed_besides();
-    match open_part(members, |except| list(except, people)) {
-        None => list(&listed, people),
+    match open_part(members, |except| list(except, user_table)) {
+        None => list(&listed, user_table),
         Some(open) if listed.is_empty() => open,
-        Some(open) => any_of(vec![list(&listed, people), open]),
+        Some(open) => any_of(vec![list(&listed, user_table), open]),
     }
 }
 
 /// A list of users, as an expression.
-pub(super) fn list(numbers: &RoaringBitmap, people: &People) -> SetExpression {
-    listed(users(numbers, people))
+pub(super) fn list(numbers: &RoaringBitmap, user_table: &UserTable) -> SetExpression {
+    listed(users(numbers, user_table))
 }
 
 /// The same of a list that was made already.
@@ -96,13 +96,13 @@ pub(super) fn any_of(sets: Vec<SetExpression>) -> SetExpression {
 }
 
 /// A list of users, in the order of their bytes.
-pub(super) fn users(numbers: &RoaringBitmap, people: &People) -> UserList {
-    UserList { user_ids: ids(numbers, people).into_iter().map(Into::into).collect() }
+pub(super) fn users(numbers: &RoaringBitmap, user_table: &UserTable) -> UserList {
+    UserList { user_ids: ids(numbers, user_table).into_iter().map(Into::into).collect() }
 }
 
 /// The ids of users, in the order of their bytes.
-pub(super) fn ids<'p>(numbers: &RoaringBitmap, people: &'p People) -> Vec<NamedId<'p>> {
-    let mut ids: Vec<_> = people.ids(numbers.iter()).collect();
+pub(super) fn ids<'p>(numbers: &RoaringBitmap, user_table: &'p UserTable) -> Vec<NamedId<'p>> {
+    let mut ids: Vec<_> = user_table.ids(numbers.iter()).collect();
     // Often they are sorted, as a policy's are numbered so; that is seen at once.
     ids.sort_unstable();
     ids

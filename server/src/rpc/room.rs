@@ -15,7 +15,7 @@ use super::server::Limits;
 use super::{request, unary};
 use crate::live::{InForce, Live};
 use presence_router_engine::policy::rooms::{Room, Verdict, decide};
-use presence_router_engine::routing::caller::Caller;
+use presence_router_engine::routing::model::caller::Caller;
 use presence_router_ids::UserId;
 
 /// Most people who are invited, and most events of the initial state.

@@ -23,7 +23,7 @@ use super::server::Limits;
 use super::unary::Interest;
 use super::{request, stream, unary};
 use crate::live::{Current, Live};
-use presence_router_engine::routing::relation::Scope;
+use presence_router_engine::routing::query::relation::CallerView;
 
 /// Answers that may wait for a client to read. More would only let one that
 /// reads slowly lag further behind.
@@ -65,7 +65,7 @@ impl PresenceRouterService for Service {
         let GetUsersForStatesRequest { server_names, states, at_least } = request.into_inner();
         let caller = request::caller(&server_names)?;
         let current = self.reach(&at_least).await?;
-        let scope = Scope::new(caller);
+        let scope = CallerView::new(caller);
         let limits = self.limits;
         let asked = states.len();
         let answer = {
@@ -95,7 +95,7 @@ impl PresenceRouterService for Service {
         let current = self.reach(&at_least).await?;
         let recipient = request::recipient(&user_id)?;
         let limit = self.limits.response_bytes;
-        let interest = Interest::of(&current, &Scope::new(caller), recipient);
+        let interest = Interest::of(&current, &CallerView::new(caller), recipient);
         let (listed, revision) = (interest.listed(), current.revision);
         let answered = usize::try_from(listed).unwrap_or(usize::MAX);
         let answered = answered.saturating_add(interest.is_open().into());

@@ -13,9 +13,10 @@ use roaring::RoaringBitmap;
 use super::express;
 use super::fault::Fault;
 use crate::live::Current;
-use presence_router_engine::routing::members::{Members, Open};
-use presence_router_engine::routing::relation::{Scope, Side, Signature};
-use presence_router_engine::routing::shadow::Shadowed;
+use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::routing::query::relation::{CallerView, Signature};
+use presence_router_engine::routing::query::shadow::Shadowed;
+use presence_router_engine::routing::snapshot::members::{Members, Open};
 use presence_router_ids::UserId;
 
 /// Advice to a caller of `GetUsersForStates` whose answer is over the limit.
@@ -39,19 +40,19 @@ pub struct Interest {
 /// more than `limit` bytes, before it fills the memory.
 pub(super) fn users_for_states(
     current: &Current,
-    scope: &Scope,
+    scope: &CallerView,
     senders: &[UserId<'_>],
     limit: usize,
 ) -> Result<GetUsersForStatesResponse, Fault> {
     let snapshot = &current.snapshot;
-    let people = snapshot.people();
+    let user_table = snapshot.users();
     let mut by_signature: HashMap<Signature, Vec<u32>> = HashMap::new();
     for (index, sender) in (0u32..).zip(senders) {
         let signature = snapshot.signature(*sender, Side::Sender, scope.caller());
         by_signature.entry(signature).or_default().push(index);
     }
 
-    let numbers: Vec<Option<u32>> = senders.iter().map(|s| people.number(s.as_str())).collect();
+    let numbers: Vec<Option<u32>> = senders.iter().map(|s| user_table.number(s.as_str())).collect();
     let number_of = |index: u32| usize::try_from(index).ok().and_then(|i| *numbers.get(i)?);
     let mut by_recipient: HashMap<u32, Vec<u32>> = HashMap::new();
     let mut open_recipients = Vec::new();
@@ -72,18 +73,18 @@ pub(super) fn users_for_states(
             states.extend(indexes.iter().filter(|index| number_of(**index) != Some(recipient)));
             bytes += states.len() - had;
             if had == 0 && !states.is_empty() {
-                bytes += people.id(recipient).len();
+                bytes += user_table.id(recipient).len();
             }
             if bytes > limit {
                 return Err(Fault::AnswerTooLarge { limit, instead: FEWER_STATES });
             }
         }
         for (users, hide) in snapshot.hides(&signature, &audience) {
-            let hide = Some(express::hide(express::whole(&users, people), hide));
+            let hide = Some(express::hide(express::whole(&users, user_table), hide));
             hides.push(StatesHide { hide, state_indexes: indexes.clone() });
         }
         if let Some(recipients) =
-            express::open_part(&audience, |except| express::list(except, people))
+            express::open_part(&audience, |except| express::list(except, user_table))
         {
             let mut destinations = snapshot.destinations(audience.open());
             destinations.retain(|name| !scope.caller().holds(name));
@@ -106,7 +107,7 @@ pub(super) fn users_for_states(
         .filter(|(_, indexes)| !indexes.is_empty())
         .map(|(recipient, mut state_indexes)| {
             state_indexes.sort_unstable();
-            RecipientStates { user_id: people.id(recipient).into(), state_indexes }
+            RecipientStates { user_id: user_table.id(recipient).into(), state_indexes }
         })
         .collect();
     recipients.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
@@ -126,12 +127,12 @@ pub(super) fn users_for_states(
 
 impl Interest {
     /// Of one user.
-    pub fn of(current: &Current, scope: &Scope, recipient: UserId<'_>) -> Self {
+    pub fn of(current: &Current, scope: &CallerView, recipient: UserId<'_>) -> Self {
         let snapshot = &current.snapshot;
         let signature = snapshot.signature(recipient, Side::Recipient, scope.caller());
         let senders = snapshot.counterparts(&signature, scope);
         let mut listed = senders.listed_besides();
-        if let Some(own) = snapshot.people().number(recipient.as_str()) {
+        if let Some(own) = snapshot.users().number(recipient.as_str()) {
             listed.remove(own);
         }
         Self { signature, senders, listed }
@@ -158,20 +159,21 @@ impl Interest {
         current: &Current,
         limit: usize,
     ) -> Result<GetInterestedUsersResponse, Fault> {
-        let (snapshot, people) = (&current.snapshot, current.snapshot.people());
+        let (snapshot, user_table) = (&current.snapshot, current.snapshot.users());
         let mut bytes = 0;
-        for id in people.ids(self.listed.iter()) {
+        for id in user_table.ids(self.listed.iter()) {
             bytes += id.len();
             if bytes > limit {
                 return Err(Fault::AnswerTooLarge { limit, instead: BY_STREAM });
             }
         }
         let hides = snapshot.hides(&self.signature, &self.senders).into_iter();
-        let hides = hides.map(|(users, hide)| express::hide(express::whole(&users, people), hide));
+        let hides =
+            hides.map(|(users, hide)| express::hide(express::whole(&users, user_table), hide));
         let answer = GetInterestedUsersResponse::new(
             &current.revision.to_string(),
-            express::ids(&self.listed, people).iter().map(|id| id.parts()),
-            express::open_part(&self.senders, |except| express::list(except, people)).as_ref(),
+            express::ids(&self.listed, user_table).iter().map(|id| id.parts()),
+            express::open_part(&self.senders, |except| express::list(except, user_table)).as_ref(),
             &hides.collect::<Vec<_>>(),
         );
         within(answer, limit, BY_STREAM)

@@ -8,8 +8,8 @@ use presence_router_ids::{Glob, UserGlob};
 
 use self::room::{RoomRule, RoomTest};
 use super::problem::Place;
-use crate::routing::plan::{Effect, Hide, Ids};
-use crate::routing::relation::Side;
+use crate::routing::model::ruleset::{Effect, Hide, Ids};
+use crate::routing::model::side::Side;
 use presence_router_ids::ServerName;
 
 /// A whole policy.

@@ -14,9 +14,9 @@ use super::Policy;
 use super::document::{Document, Pairs, Rule, SetExpr};
 use super::problem::quoted;
 use super::standings::{Directory, Product, Standings};
-use crate::routing::plan::Effect;
-use crate::routing::sets::SetId;
+use crate::routing::model::ruleset::Effect;
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::sets::SetId;
 use presence_router_ids::UserId;
 
 /// Why a pair is visible or not.
@@ -70,11 +70,11 @@ impl Policy {
         &self,
         snapshot: &'s Snapshot,
     ) -> impl Fn(usize, &str) -> bool + use<'s> {
-        // Groups of a plan are its first sets, by their numbers.
+        // Groups of a ruleset are its first sets, by their numbers.
         let numbers: HashMap<usize, SetId> = self.groups.iter().copied().zip(0..).collect();
         move |place, user| {
             let set = numbers.get(&place).and_then(|number| snapshot.set(*number));
-            let who = UserId::parse(user).map(|user| snapshot.people().who(user));
+            let who = UserId::parse(user).map(|user| snapshot.users().who(user));
             set.zip(who.ok()).is_some_and(|(set, who)| set.contains(who))
         }
     }

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use crate::routing::plan::{Plan, Set};
+use crate::routing::model::ruleset::{Ruleset, Set};
 use presence_router_ids::{UserId, all_of, any_of};
 
 /// Longer lists are not looked at.
@@ -18,7 +18,7 @@ type Users<'p> = BTreeSet<&'p str>;
 
 /// What a policy lists itself.
 pub(super) struct Few<'p> {
-    plan: &'p Plan,
+    ruleset: &'p Ruleset,
     /// Who may be in each group. `None`: it cannot be listed, or is too long.
     groups: Vec<Option<Users<'p>>>,
     steps: Cell<usize>,
@@ -27,11 +27,11 @@ pub(super) struct Few<'p> {
 // === impl Few ===
 
 impl<'p> Few<'p> {
-    pub(super) fn new(plan: &'p Plan) -> Self {
-        let groups = Vec::with_capacity(plan.groups.len());
-        let mut few = Self { plan, groups, steps: Cell::new(MOST_STEPS) };
+    pub(super) fn new(ruleset: &'p Ruleset) -> Self {
+        let groups = Vec::with_capacity(ruleset.groups.len());
+        let mut few = Self { ruleset, groups, steps: Cell::new(MOST_STEPS) };
         // A group refers only to groups before it.
-        for set in &plan.groups {
+        for set in &ruleset.groups {
             let users = few.of(set);
             few.groups.push(users);
         }
@@ -76,7 +76,7 @@ impl<'p> Few<'p> {
             Set::Everyone => Some(true),
             Set::Server(glob) => Some(glob.matches(UserId::parse(user).ok()?.server())),
             Set::Match(pattern) => Some(pattern.matches(user)),
-            Set::Group(number) => self.holds(self.plan.groups.get(*number)?, user),
+            Set::Group(number) => self.holds(self.ruleset.groups.get(*number)?, user),
             Set::Union(sets) => any_of(sets.iter().map(|set| self.holds(set, user))),
             Set::Intersection(sets) => all_of(sets.iter().map(|set| self.holds(set, user))),
             Set::Difference(any, except) => {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::count;
 use super::document::{Document, SetExpr};
 use super::problem::{Place, Problem, quoted};
-use crate::routing::plan::Ids;
+use crate::routing::model::ruleset::Ids;
 
 /// A members file of two policies that does not list the same users in both.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use roaring::RoaringBitmap;
 use super::document::{Pairs as Written, SetExpr};
 use super::problem::escaped;
 use super::{Policy, count};
-use crate::routing::difference::share::{self, Product};
-use crate::routing::difference::{Count, Difference, Found, Pairs};
-use crate::routing::plan::Effect;
-use crate::routing::relation::Side;
+use crate::routing::change::difference::share::{self, Product};
+use crate::routing::change::difference::{Count, Difference, Found, Pairs};
+use crate::routing::model::ruleset::Effect;
+use crate::routing::model::side::Side;
 
 /// Comparisons of products that all arrows together may take.
 const MOST_STEPS: u64 = 20_000_000;
@@ -60,7 +60,7 @@ impl Picture {
     /// The picture of a policy: every arrow that is open or may be, and with these so
     /// many arrows at most.
     pub fn new(policy: &Policy, most: usize) -> Self {
-        let products = policy.snapshot.products(&policy.plan);
+        let products = policy.snapshot.products(&policy.ruleset);
         let takes_part = |effect: Effect| {
             let rules = policy.document.rules.iter().zip(&products);
             rules.filter(move |(rule, _)| rule.effect == effect && !rule.shadow)

@@ -17,11 +17,11 @@ use roaring::RoaringBitmap;
 use super::Policy;
 use super::compare::{RoomChange, room_changes};
 use super::document::Rule;
-use crate::routing::difference::share::{Product, is_open};
-use crate::routing::difference::{Budget, Count, Difference, Found, Pairs, TooMuch};
-use crate::routing::members::Members;
-use crate::routing::plan::Effect;
+use crate::routing::change::difference::share::{Product, is_open};
+use crate::routing::change::difference::{Budget, Count, Difference, Found, Pairs, TooMuch};
+use crate::routing::model::ruleset::Effect;
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::members::Members;
 
 /// Comparisons of products that all rules together may take.
 const MOST_STEPS: u64 = 20_000_000;
@@ -150,7 +150,7 @@ impl<'p> One<'p> {
         snapshot: &Snapshot,
         later: Option<&Snapshot>,
     ) -> Result<Self, TooMuch> {
-        let products = snapshot.products(&policy.plan);
+        let products = snapshot.products(&policy.ruleset);
         let mut rules = BTreeMap::new();
         for (rule, products) in policy.document.rules.iter().zip(products) {
             let products = match later {
@@ -181,7 +181,7 @@ impl<'p> One<'p> {
 
 impl Side {
     fn new(difference: &Difference, all: &[Pairs], then: &Snapshot, samples: usize) -> Self {
-        let people = then.people();
+        let user_table = then.users();
         let (mut senders, mut recipients) = (RoaringBitmap::new(), RoaringBitmap::new());
         let mut destinations = BTreeSet::new();
         for pairs in all {
@@ -189,8 +189,8 @@ impl Side {
             in_pairs(&mut recipients, &pairs.recipients, &pairs.senders);
             destinations.extend(then.destinations(pairs.recipients.open()));
         }
-        let on_server = people.servers().filter(|server| {
-            people.on_server(server).is_some_and(|users| !users.is_disjoint(&recipients))
+        let on_server = user_table.servers().filter(|server| {
+            user_table.on_server(server).is_some_and(|users| !users.is_disjoint(&recipients))
         });
         destinations.extend(on_server);
         Self {
@@ -200,7 +200,7 @@ impl Side {
             destinations: destinations.into_iter().map(str::to_owned).collect(),
             samples: some(all, samples)
                 .into_iter()
-                .map(|pair| pair.map(|user| people.id(user).into()))
+                .map(|pair| pair.map(|user| user_table.id(user).into()))
                 .collect(),
         }
     }

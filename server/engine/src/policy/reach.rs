@@ -1,10 +1,10 @@
-//! The coverage of some servers by the sets of a plan: enough to say for certain that a
+//! The coverage of some servers by the sets of a ruleset: enough to say for certain that a
 //! set holds nobody there, or everybody.
 
 use presence_router_ids::{Coverage, Region, UserId};
 
 use super::document::Document;
-use crate::routing::plan::{Plan, Set};
+use crate::routing::model::ruleset::{Ruleset, Set};
 
 /// A region, and its coverage by each group.
 pub(super) struct RegionCoverage<'r> {
@@ -15,16 +15,16 @@ pub(super) struct RegionCoverage<'r> {
 // === impl RegionCoverage ===
 
 impl<'r> RegionCoverage<'r> {
-    /// `numbers` says for each group of the plan which one of the document's it
+    /// `numbers` says for each group of the ruleset which one of the document's it
     /// is.
     pub(super) fn new(
         document: &Document,
-        plan: &Plan,
+        ruleset: &Ruleset,
         numbers: &[usize],
         region: Region<'r>,
     ) -> Self {
-        let mut this = Self { region, groups: Vec::with_capacity(plan.groups.len()) };
-        for (set, place) in plan.groups.iter().zip(numbers) {
+        let mut this = Self { region, groups: Vec::with_capacity(ruleset.groups.len()) };
+        for (set, place) in ruleset.groups.iter().zip(numbers) {
             let directory = document.groups.get(*place).is_some_and(|group| group.directory);
             let coverage = if directory { Coverage::Some } else { this.covered_by(set) };
             this.groups.push(coverage);

@@ -22,7 +22,7 @@ use super::document::{Document, Group, SetExpr, Test};
 use super::problem::{Nearest, Place, Problem, quoted};
 use super::yaml::{self, Node, Value};
 use super::{Files, LATER};
-use crate::routing::plan::Ids;
+use crate::routing::model::ruleset::Ids;
 
 const POLICY_KEYS: &[&str] =
     &["groups", "inbound", "local", "ours", "outbound", "rooms", "rules", "servers", "tests"];

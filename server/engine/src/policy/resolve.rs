@@ -1,4 +1,4 @@
-//! A [`Document`] to the [`Plan`] that routing decides by: names become
+//! A [`Document`] to the [`Ruleset`] that routing decides by: names become
 //! numbers, and every `within` becomes the groups that it means.
 //!
 //! What needs more than one place of the file is checked here: that groups are
@@ -14,8 +14,8 @@ use super::document::{Document, Pairs, SetExpr};
 use super::problem::{Nearest, Place, Problem, quoted};
 use super::rooms::RoomSets;
 use super::trial;
-use crate::routing::plan::{Ids, Plan, Product, Rule, Set};
-use crate::routing::sets::SetId;
+use crate::routing::model::ruleset::{Ids, Product, Rule, Ruleset, Set};
+use crate::routing::snapshot::sets::SetId;
 
 /// The groups of a document by name.
 struct Groups<'d> {
@@ -25,12 +25,12 @@ struct Groups<'d> {
     places: HashMap<&'d str, usize>,
 }
 
-/// A plan, and what its numbers stand for.
+/// A ruleset, and what its numbers stand for.
 pub(super) struct Resolved {
-    /// The plan. Its rules are in the document's order.
-    pub(super) plan: Plan,
+    /// The ruleset. Its rules are in the document's order.
+    pub(super) ruleset: Ruleset,
 
-    /// For each group of the plan, its place among the document's groups. Those
+    /// For each group of the ruleset, its place among the document's groups. Those
     /// beyond are sets of rules about rooms.
     pub(super) groups: Vec<usize>,
 
@@ -38,8 +38,8 @@ pub(super) struct Resolved {
     pub(super) rooms: Vec<RoomSets>,
 }
 
-/// Makes a plan. It is of use only if no problem is added.
-pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
+/// Makes a ruleset. It is of use only if no problem is added.
+pub(super) fn ruleset(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
     let groups = Groups::new(document);
     groups.check_declared(problems);
 
@@ -83,8 +83,8 @@ pub(super) fn plan(document: &Document, problems: &mut Vec<Problem>) -> Resolved
         };
         Rule { effect: rule.effect.clone(), shadow: rule.shadow, products }
     });
-    let plan = Plan { rules: rules.collect(), groups: members };
-    Resolved { plan, groups: order.groups, rooms }
+    let ruleset = Ruleset { rules: rules.collect(), groups: members };
+    Resolved { ruleset, groups: order.groups, rooms }
 }
 
 // === impl Groups ===

@@ -10,9 +10,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::Policy;
 use super::document::room::{Denial, RoomEffect, RoomRule, StateEvent, When};
-use crate::routing::people::Who;
-use crate::routing::sets::SetId;
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::UserId;
 
 /// A room as somebody wants to have it.
@@ -70,11 +70,11 @@ pub struct RoomSets {
 struct Asked<'a> {
     room: &'a Room<'a>,
     snapshot: &'a Snapshot,
-    requester: Who<'a>,
-    invites: Vec<Who<'a>>,
+    requester: UserRef<'a>,
+    invites: Vec<UserRef<'a>>,
 }
 
-/// Decides about a room. The snapshot is of the policy's plan, whatever is in the
+/// Decides about a room. The snapshot is of the policy's ruleset, whatever is in the
 /// directory by now.
 pub fn decide<'p>(policy: &'p Policy, snapshot: &Snapshot, room: &Room<'_>) -> Verdict<'p> {
     let asked = Asked::new(snapshot, room);
@@ -132,9 +132,9 @@ impl Room<'_> {
 
 impl<'a> Asked<'a> {
     fn new(snapshot: &'a Snapshot, room: &'a Room<'a>) -> Self {
-        let people = snapshot.people();
-        let invites = room.invites.iter().map(|user| people.who(*user)).collect();
-        Self { room, snapshot, requester: people.who(room.requester), invites }
+        let user_table = snapshot.users();
+        let invites = room.invites.iter().map(|user| user_table.who(*user)).collect();
+        Self { room, snapshot, requester: user_table.who(room.requester), invites }
     }
 
     fn is(&self, when: &When, sets: RoomSets) -> bool {
@@ -151,7 +151,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Whether a set holds any of some users.
-    fn holds(&self, set: SetId, users: &[Who<'_>]) -> bool {
+    fn holds(&self, set: SetId, users: &[UserRef<'_>]) -> bool {
         let set = self.snapshot.set(set);
         set.is_some_and(|set| users.iter().any(|who| set.contains(*who)))
     }

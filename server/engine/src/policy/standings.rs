@@ -1,7 +1,7 @@
 //! A document, read word by word for some users: which of them are in which of
 //! its sets, and which pairs of them its rules match.
 //!
-//! Without haste, and without the plan, numbers and classes that routing decides
+//! Without haste, and without the ruleset, numbers and classes that routing decides
 //! by: what is told to people rests on this, and what routing decides is
 //! compared with it.
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use roaring::RoaringBitmap;
 
 use super::document::{Document, Group, Pairs, Rule, SetExpr};
-use crate::routing::plan::{Effect, Hide};
+use crate::routing::model::ruleset::{Effect, Hide};
 use presence_router_ids::UserId;
 
 /// Some users, and where they stand in a document. They are numbered from 0 in

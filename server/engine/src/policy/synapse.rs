@@ -8,7 +8,7 @@ use super::Policy;
 use super::document::Rule;
 use super::problem::{Problem, quoted};
 use super::reach::RegionCoverage;
-use crate::routing::plan::{self, Effect, Plan, Set};
+use crate::routing::model::ruleset::{self, Effect, Ruleset, Set};
 
 /// Where recipients may be.
 struct Places<'p> {
@@ -26,7 +26,7 @@ struct Places<'p> {
 pub fn warnings(policy: &Policy) -> Vec<Problem> {
     let is_ours = |server: &str| policy.document.ours.iter().any(|ours| ours.as_str() == server);
     let places = Places::new(policy, Region::Outside(&is_ours));
-    let rules = policy.document.rules.iter().zip(&policy.plan.rules);
+    let rules = policy.document.rules.iter().zip(&policy.ruleset.rules);
     // A shadow rule is not to be enforced by anybody.
     let rules = rules.filter(|(rule, _)| !rule.shadow);
     rules.filter_map(|(rule, planned)| places.warning(rule, planned)).collect()
@@ -36,13 +36,13 @@ pub fn warnings(policy: &Policy) -> Vec<Problem> {
 
 impl<'p> Places<'p> {
     fn new(policy: &'p Policy, away: Region<'p>) -> Self {
-        let Policy { document, plan, groups, .. } = policy;
-        let coverage = |region| RegionCoverage::new(document, plan, groups, region);
+        let Policy { document, ruleset, groups, .. } = policy;
+        let coverage = |region| RegionCoverage::new(document, ruleset, groups, region);
         let ours = document.ours.iter().map(|name| Region::Server(name.as_str()));
         Self { policy, local: ours.map(coverage).collect(), others: coverage(away), away }
     }
 
-    fn warning(&self, rule: &Rule, planned: &plan::Rule) -> Option<Problem> {
+    fn warning(&self, rule: &Rule, planned: &ruleset::Rule) -> Option<Problem> {
         let some =
             |region: &RegionCoverage<'_>, set: &Set| region.covered_by(set) != Coverage::Nobody;
         let anybody =
@@ -97,13 +97,15 @@ impl<'p> Places<'p> {
                 && self.away.covered_by(pattern.server()) != Coverage::Nobody
         };
         let is_away = |id: &str| UserId::parse(id).is_ok_and(|user| self.away.holds(user.server()));
-        let mut met = vec![false; self.policy.plan.groups.len()];
+        let mut met = vec![false; self.policy.ruleset.groups.len()];
         let mut rest = vec![set];
         while let Some(set) = rest.pop() {
             match set {
                 Set::Users(ids) if ids.iter().any(is_away) => return true,
                 Set::Match(pattern) if away(pattern) => return true,
-                Set::Group(number) => rest.extend(new_group(&self.policy.plan, &mut met, *number)),
+                Set::Group(number) => {
+                    rest.extend(new_group(&self.policy.ruleset, &mut met, *number))
+                }
                 Set::Union(sets) | Set::Intersection(sets) => rest.extend(sets),
                 // Who is left out is no recipient.
                 Set::Difference(any, _) => rest.push(any),
@@ -118,7 +120,7 @@ impl<'p> Places<'p> {
     }
 }
 
-fn new_group<'p>(plan: &'p Plan, met: &mut [bool], number: usize) -> Option<&'p Set> {
+fn new_group<'p>(ruleset: &'p Ruleset, met: &mut [bool], number: usize) -> Option<&'p Set> {
     let new = met.get_mut(number).is_some_and(|met| !std::mem::replace(met, true));
-    plan.groups.get(number).filter(|_| new)
+    ruleset.groups.get(number).filter(|_| new)
 }

@@ -21,18 +21,18 @@ use std::io;
 use presence_router_ids::{Glob, UserGlob};
 
 use super::{EXAMPLE, Files, Policy};
-use crate::routing::plan::{Effect, Fields, Hide, Ids, Plan, Product, Rule, Set};
+use crate::routing::model::ruleset::{Effect, Fields, Hide, Ids, Product, Rule, Ruleset, Set};
 
-fn plan(text: &str) -> Plan {
+fn ruleset(text: &str) -> Ruleset {
     match Policy::parse("policy.yaml", text.as_bytes()) {
-        Ok(policy) => policy.plan,
+        Ok(policy) => policy.ruleset,
         Err(problems) => panic!("{text}\n{problems}"),
     }
 }
 
 fn problems(text: impl AsRef<[u8]>) -> String {
     match Policy::parse("policy.yaml", text.as_ref()) {
-        Ok(policy) => panic!("{}\n{:?}", String::from_utf8_lossy(text.as_ref()), policy.plan),
+        Ok(policy) => panic!("{}\n{:?}", String::from_utf8_lossy(text.as_ref()), policy.ruleset),
         Err(problems) => problems.to_string(),
     }
 }
@@ -47,7 +47,7 @@ fn bounds_how_deep_sets_stand_inside_each_other() {
     let all_of = |depth: usize| {
         group(&format!("{}everyone{}", "{ all_of: [".repeat(depth - 1), "] }".repeat(depth - 1)))
     };
-    plan(&all_of(32));
+    ruleset(&all_of(32));
     assert!(problems(all_of(33)).ends_with(
         ": more than 32 sets stand inside each other here; declare a group for a part of it"
     ));
@@ -94,7 +94,7 @@ fn reads_a_hundred_thousand_users() {
         writeln!(text, "    - \"@user-{i}:example.org\"").unwrap();
     }
     text.push_str("rules: []\n");
-    let Set::Users(users) = &plan(&text).groups[0] else { panic!("not a list of users") };
+    let Set::Users(users) = &ruleset(&text).groups[0] else { panic!("not a list of users") };
     assert_eq!(users.len(), 100_000);
 }
 
@@ -105,15 +105,15 @@ fn follows_a_long_chain_of_groups() {
         writeln!(text, "  g{i}: {{ group: g{} }}", i + 1).unwrap();
     }
     text.push_str("  g10000: everyone\nrules: []\n");
-    let plan = plan(&text);
-    assert_eq!(plan.groups.len(), 10_001);
-    assert_eq!(plan.groups[0], Set::Everyone);
-    assert!((1..10_001).all(|number| plan.groups[number] == Set::Group(number - 1)));
+    let ruleset = ruleset(&text);
+    assert_eq!(ruleset.groups.len(), 10_001);
+    assert_eq!(ruleset.groups[0], Set::Everyone);
+    assert!((1..10_001).all(|number| ruleset.groups[number] == Set::Group(number - 1)));
 }
 
 #[test]
-fn makes_a_plan_of_every_construct() {
-    let plan = plan(
+fn makes_a_ruleset_of_every_construct() {
+    let ruleset = ruleset(
         r#"
 groups:
   team/b: [{ group: team/a }, "@ann:example.org", everyone, "@joe:example.org"]
@@ -142,7 +142,7 @@ rules:
     let fields = Fields { presence: true, status_msg: true, ..Fields::default() };
     let unless = ["busy", "online", "org.example.away"].map(Into::into).into();
     let hide = Hide { fields, unless };
-    let want = Plan {
+    let want = Ruleset {
         groups: vec![
             Set::Union(vec![server("a.example"), server("*.a.example")]),
             Set::Union(vec![
@@ -162,18 +162,18 @@ rules:
             Rule { effect: Effect::Hide(hide), shadow: false, products: vec![everyone_to_bots] },
         ],
     };
-    assert_eq!(plan, want);
+    assert_eq!(ruleset, want);
 }
 
 #[test]
 fn an_alias_is_what_it_stands_for() {
-    let plan = plan("groups:\n  a: &a [everyone, []]\n  b: *a\nrules: []\n");
-    assert_eq!(plan.groups[0], plan.groups[1]);
+    let ruleset = ruleset("groups:\n  a: &a [everyone, []]\n  b: *a\nrules: []\n");
+    assert_eq!(ruleset.groups[0], ruleset.groups[1]);
 }
 
 #[test]
 fn the_example_is_valid() {
-    plan(EXAMPLE);
+    ruleset(EXAMPLE);
 }
 
 /// A page of the repository. The package of the crate is without it.
@@ -194,7 +194,7 @@ fn the_policy_of_the_readme_is_valid() {
     let mut examples = examples(&page);
     examples.retain(|example| example.contains("rules:"));
     assert_eq!(examples.len(), 1);
-    plan(examples[0]);
+    ruleset(examples[0]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::document::{Document, Given, Group, SetExpr, Test};
 use super::problem::{Nearest, Problem, quoted};
 use super::read::test::side_key;
 use crate::routing::engine::Engine;
-use crate::routing::plan::{Ids, Plan, Set};
+use crate::routing::model::ruleset::{Ids, Ruleset, Set};
 use crate::routing::snapshot::Snapshot;
 
 /// Most failures of which the reason is looked for: it is looked for without
@@ -113,7 +113,7 @@ pub(super) fn run(
     whose: &str,
     problems: &mut Vec<Problem>,
 ) {
-    // What tests are given makes another plan, and that a snapshot of its own:
+    // What tests are given makes another ruleset, and that a snapshot of its own:
     // one at a time, however many there are.
     let mut by_filling: BTreeMap<Filling<'_>, Tests<'_>> = BTreeMap::new();
     let numbers: HashMap<&str, usize> = (0..)
@@ -135,7 +135,7 @@ pub(super) fn run(
     for test in rooms {
         by_filling.entry(filling(&test.given, &numbers)).or_default().rooms.push(test);
     }
-    let has_directory = policy.plan.groups.iter().any(|set| matches!(set, Set::Directory(_)));
+    let has_directory = policy.ruleset.groups.iter().any(|set| matches!(set, Set::Directory(_)));
     let reasons_left = Cell::new(MOST_REASONS);
     for (filling, tests) in by_filling {
         let given = |place: usize, user: &str| {
@@ -155,8 +155,8 @@ pub(super) fn run(
             run_all(&policy.snapshot, &tests);
             continue;
         }
-        let plan = filled(&policy.plan, &filling);
-        match Engine::new(&plan) {
+        let ruleset = filled(&policy.ruleset, &filling);
+        match Engine::new(&ruleset) {
             Ok(engine) => {
                 run_all(&engine.snapshot(), &tests);
             }
@@ -172,14 +172,14 @@ pub(super) fn run(
     }
 }
 
-fn filled(plan: &Plan, filling: &Filling<'_>) -> Plan {
-    let mut plan = plan.clone();
+fn filled(ruleset: &Ruleset, filling: &Filling<'_>) -> Ruleset {
+    let mut ruleset = ruleset.clone();
     for (number, members) in filling {
-        if let Some(group) = plan.groups.get_mut(*number) {
+        if let Some(group) = ruleset.groups.get_mut(*number) {
             // In the policy's own text, which is much shorter than a list can be.
             let ids = Ids::new(members.iter().map(String::as_str)).unwrap_or_default();
             *group = Set::Users(ids);
         }
     }
-    plan
+    ruleset
 }

@@ -17,8 +17,8 @@ use roaring::RoaringBitmap;
 use self::said::{Answer, Definition};
 use super::Policy;
 use super::document::SetExpr;
-use crate::routing::plan::Hide;
-use crate::routing::relation::Side;
+use crate::routing::model::ruleset::Hide;
+use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
 
@@ -89,9 +89,9 @@ impl Policy {
     /// directory as it is.
     pub fn verify(&self, snapshot: &Snapshot, pairs: u64, seed: u64) -> Verified {
         let mut rng = Rng::with_seed(seed);
-        let people = snapshot.people();
+        let user_table = snapshot.users();
         let listed = snapshot.listed_users();
-        let id = |number| String::from(people.id(number));
+        let id = |number| String::from(user_table.id(number));
         let made_up = self.made_up(snapshot, &listed, &mut rng);
         let everybody = listed.len() + made_up.len() as u64;
         let exhaustive = everybody * everybody.saturating_sub(1) <= pairs;
@@ -155,7 +155,7 @@ impl Policy {
             }
             _ => {}
         });
-        servers.extend(snapshot.people().servers().map(str::to_owned));
+        servers.extend(snapshot.users().servers().map(str::to_owned));
         let [users, servers]: [Vec<String>; 2] =
             [users, servers].map(|set| set.into_iter().collect());
         let all = users.len().saturating_mul(servers.len());
@@ -170,13 +170,13 @@ impl Policy {
             let sigil = if user.starts_with('@') { "" } else { "@" };
             Some(format!("{sigil}{user}:{server}"))
         });
-        let people = snapshot.people();
-        let is_listed = |id: &str| people.number(id).is_some_and(|user| listed.contains(user));
+        let user_table = snapshot.users();
+        let is_listed = |id: &str| user_table.number(id).is_some_and(|user| listed.contains(user));
         let mut made_up: BTreeSet<String> =
             made_up.filter(|id| UserId::parse(id).is_ok() && !is_listed(id)).collect();
-        let unlisted = people.everyone() - listed;
+        let unlisted = user_table.everyone() - listed;
         let unlisted = rng.choose_multiple(&unlisted, MADE_UP);
-        made_up.extend(unlisted.into_iter().map(|number| String::from(people.id(number))));
+        made_up.extend(unlisted.into_iter().map(|number| String::from(user_table.id(number))));
         made_up.into_iter().collect()
     }
 }

@@ -10,9 +10,9 @@ use super::few::Few;
 use super::problem::{Nearest, Problem, quoted};
 use super::reach::RegionCoverage;
 use super::rooms::RoomSets;
-use crate::routing::plan::{Effect, Plan, Product, Set};
-use crate::routing::sets::SetId;
+use crate::routing::model::ruleset::{Effect, Product, Ruleset, Set};
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::sets::SetId;
 use presence_router_ids::{Coverage, Region};
 
 /// Most warnings of one kind.
@@ -24,14 +24,14 @@ const PRESENCES: &[&str] = &["busy", "offline", "online", "unavailable"];
 /// All warnings about a policy without problems, in the order of their places.
 pub(super) fn warnings(
     document: &Document,
-    plan: &Plan,
+    ruleset: &Ruleset,
     numbers: &[usize],
     rooms: &[RoomSets],
     snapshot: &Snapshot,
 ) -> Vec<Problem> {
     let [capitals, near_names] = names::warnings(document, snapshot);
     let kinds = [
-        never(document, plan, numbers, rooms),
+        never(document, ruleset, numbers, rooms),
         unused(document),
         empty_files(document),
         presences(document),
@@ -57,12 +57,12 @@ pub(super) fn warnings(
 /// directory may have somebody.
 fn never<'p>(
     document: &Document,
-    plan: &'p Plan,
+    ruleset: &'p Ruleset,
     numbers: &[usize],
     rooms: &[RoomSets],
 ) -> Vec<Problem> {
-    let world = RegionCoverage::new(document, plan, numbers, Region::WORLD);
-    let few = Few::new(plan);
+    let world = RegionCoverage::new(document, ruleset, numbers, Region::WORLD);
+    let few = Few::new(ruleset);
     let nobody = |set: &'p Set| {
         world.covered_by(set) == Coverage::Nobody
             || few.of(set).is_some_and(|users| users.is_empty())
@@ -72,7 +72,7 @@ fn never<'p>(
         senders.is_some_and(|users| users.len() == 1 && Some(users) == recipients)
     };
     let mut warnings = Vec::new();
-    for (rule, planned) in document.rules.iter().zip(&plan.rules) {
+    for (rule, planned) in document.rules.iter().zip(&ruleset.rules) {
         let products = &planned.products;
         let is_never = |product: &'p Product| {
             nobody(&product.senders) || nobody(&product.recipients) || alone(product)
@@ -98,7 +98,7 @@ fn never<'p>(
     }
     for (rule, sets) in document.rooms.iter().zip(rooms) {
         let empty = |set: Option<SetId>| {
-            let set = usize::try_from(set?).ok().and_then(|set| plan.groups.get(set))?;
+            let set = usize::try_from(set?).ok().and_then(|set| ruleset.groups.get(set))?;
             nobody(set).then_some(())
         };
         let why = match (empty(sets.requester), empty(sets.invites)) {

@@ -1,6 +1,6 @@
 //! The writer: keeps what decides, and makes snapshots of it.
 //!
-//! A plan is evaluated as a whole; an edit of the directory touches the users
+//! A ruleset is evaluated as a whole; an edit of the directory touches the users
 //! it names and the sets that depend on the groups it names, and nothing else.
 //! Readers hold snapshots and never wait; the engine copies what they share at
 //! the moment that it changes it.
@@ -16,13 +16,13 @@ use roaring::RoaringBitmap;
 pub use self::edits::{Edit, EditError};
 
 use self::classify::Classified;
-use super::classes::Classes;
-use super::members::{Members, Open};
-use super::people::People;
-use super::plan::{Plan, Set};
-use super::roles::Roles;
-use super::sets::{Evaluated, Numbering, Recipes, SetId, at};
-use super::snapshot::Snapshot;
+use crate::routing::model::ruleset::{Rule, Ruleset, Set};
+use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::classes::Classes;
+use crate::routing::snapshot::members::{Members, Open};
+use crate::routing::snapshot::rule_index::RuleIndex;
+use crate::routing::snapshot::sets::{Evaluated, Numbering, SetDefs, SetId, at};
+use crate::routing::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
 /// Most levels of sets in an open rule. More would not survive the wire:
@@ -32,7 +32,7 @@ pub const MAX_DEPTH: usize = 32;
 /// What decides, as its one writer has it.
 #[derive(Debug)]
 pub struct Engine {
-    recipes: Recipes,
+    recipes: SetDefs,
     classes: Classes,
     /// All sets with an open rule, of rules or not.
     open_sets: Box<[SetId]>,
@@ -50,7 +50,7 @@ pub struct Thresholds {
     /// twice as many as there are listed users.
     pub unused_numbers: usize,
 
-    /// Users who are put into classes one by one under another plan, even if they
+    /// Users who are put into classes one by one under another ruleset, even if they
     /// are most of all users.
     pub reclassified: u64,
 
@@ -68,7 +68,7 @@ pub struct TooDeep {
     pub depth: usize,
 }
 
-/// What a set belongs to, by its place in the plan.
+/// What a set belongs to, by its place in the ruleset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// The members of a group.
@@ -88,16 +88,16 @@ impl Default for Thresholds {
 // === impl Engine ===
 
 impl Engine {
-    /// Evaluates a plan, over an empty directory.
+    /// Evaluates a ruleset, over an empty directory.
     ///
     /// # Errors
     ///
     /// An open set is too deep for the wire.
-    pub fn new(plan: &Plan) -> Result<Self, TooDeep> {
-        let mut numbering = Numbering::new(plan);
+    pub fn new(ruleset: &Ruleset) -> Result<Self, TooDeep> {
+        let mut numbering = Numbering::new(ruleset);
         let users = numbering.users();
-        let people = People::for_about(users.len());
-        Self::evaluate(plan, &mut numbering, &users, people, None, |_| None)
+        let user_table = UserTable::for_about(users.len());
+        Self::evaluate(ruleset, &mut numbering, &users, user_table, None, |_| None)
     }
 
     /// Sets the thresholds of this engine, and of all that are made from it.
@@ -105,21 +105,21 @@ impl Engine {
         self.thresholds = thresholds;
     }
 
-    /// Evaluates a plan over a directory: for each membership, the group and the
-    /// user. What a plan has no group for is passed over.
+    /// Evaluates a ruleset over a directory: for each membership, the group and the
+    /// user. What a ruleset has no group for is passed over.
     ///
     /// # Errors
     ///
     /// An open set is too deep for the wire.
     pub fn filled<'a>(
-        plan: &Plan,
+        ruleset: &Ruleset,
         memberships: impl IntoIterator<Item = (&'a str, UserId<'a>)>,
         users_about: usize,
     ) -> Result<Self, TooDeep> {
-        let mut numbering = Numbering::new(plan);
+        let mut numbering = Numbering::new(ruleset);
         let users = numbering.users();
-        let mut people = People::for_about(users_about.max(users.len()));
-        let mut groups: HashMap<&str, Vec<u32>> = plan
+        let mut user_table = UserTable::for_about(users_about.max(users.len()));
+        let mut groups: HashMap<&str, Vec<u32>> = ruleset
             .groups
             .iter()
             .filter_map(|set| match set {
@@ -129,7 +129,7 @@ impl Engine {
             .collect();
         for (group, user) in memberships {
             let Some(numbers) = groups.get_mut(group) else { continue };
-            numbers.extend(people.name(user).map(|(number, _)| number));
+            numbers.extend(user_table.name(user).map(|(number, _)| number));
         }
         let groups: HashMap<&str, Arc<Members>> = groups
             .into_iter()
@@ -141,53 +141,53 @@ impl Engine {
             })
             .collect();
         let directory = |name: &str| groups.get(name).cloned();
-        Self::evaluate(plan, &mut numbering, &users, people, None, directory)
+        Self::evaluate(ruleset, &mut numbering, &users, user_table, None, directory)
     }
 
-    /// The same directory under another plan. Users keep their numbers, so that the
-    /// snapshots of both can be compared, however few users the plan lists.
+    /// The same directory under another ruleset. Users keep their numbers, so that the
+    /// snapshots of both can be compared, however few users the ruleset lists.
     ///
     /// # Errors
     ///
     /// An open set is too deep for the wire.
-    pub fn with_plan(&self, plan: &Plan) -> Result<Self, TooDeep> {
-        let mut numbering = Numbering::new(plan);
+    pub fn with_ruleset(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
+        let mut numbering = Numbering::new(ruleset);
         let users = numbering.users();
         let directory = |name: &str| {
             let id = self.recipes.directory(name)?;
             self.snapshot.set(id).cloned()
         };
-        let people = self.snapshot.people.clone();
-        Self::evaluate(plan, &mut numbering, &users, people, Some(self), directory)
+        let user_table = self.snapshot.users.clone();
+        Self::evaluate(ruleset, &mut numbering, &users, user_table, Some(self), directory)
     }
 
-    /// As [`Engine::with_plan`], for a plan that takes the place of this one. If most
+    /// As [`Engine::with_ruleset`], for a ruleset that takes the place of this one. If most
     /// numbers belong to users who are not listed any more, all numbers are given
     /// anew: whatever was remembered by number is void then.
     ///
-    /// The plan that drops most users never does that, since it may be an accident,
+    /// The ruleset that drops most users never does that, since it may be an accident,
     /// and neither does its repair, if more than half of the numbers were in use
-    /// before the accident. So after a plan that keeps at least half of the listed
+    /// before the accident. So after a ruleset that keeps at least half of the listed
     /// users there are at most [`Thresholds::unused_numbers`] numbers and twice as
-    /// many as the larger of the two plans lists users.
+    /// many as the larger of the two rulesets lists users.
     ///
     /// # Errors
     ///
     /// An open set is too deep for the wire.
-    pub fn replace_plan(&self, plan: &Plan) -> Result<Self, TooDeep> {
-        let next = self.with_plan(plan)?;
+    pub fn replace_ruleset(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
+        let next = self.with_ruleset(ruleset)?;
         let [before, after] = [self, &next].map(|engine| engine.snapshot.listed_count());
         let most = self.thresholds.unused_numbers.saturating_add(2 * before.max(after));
-        if next.snapshot.people.count() > most && 2 * after >= before {
-            return next.renumbered(plan);
+        if next.snapshot.users.count() > most && 2 * after >= before {
+            return next.renumbered(ruleset);
         }
         Ok(next)
     }
 
-    /// The same plan and directory, with numbers for listed users only.
-    fn renumbered(&self, plan: &Plan) -> Result<Self, TooDeep> {
-        let people = &self.snapshot.people;
-        let filled = plan.groups.iter().filter_map(|set| match set {
+    /// The same ruleset and directory, with numbers for listed users only.
+    fn renumbered(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
+        let user_table = &self.snapshot.users;
+        let filled = ruleset.groups.iter().filter_map(|set| match set {
             Set::Directory(name) => {
                 Some((&**name, self.snapshot.set(self.recipes.directory(name)?)?))
             }
@@ -195,58 +195,60 @@ impl Engine {
         });
         let memberships: Vec<(&str, String)> = filled
             .flat_map(|(name, set)| {
-                people.ids(set.named().iter()).map(move |id| (name, String::from(id)))
+                user_table.ids(set.named().iter()).map(move |id| (name, String::from(id)))
             })
             .collect();
         let memberships =
             memberships.iter().filter_map(|(name, id)| Some((*name, UserId::parse(id).ok()?)));
-        let anew = Self::filled(plan, memberships, self.snapshot.listed_count())?;
+        let anew = Self::filled(ruleset, memberships, self.snapshot.listed_count())?;
         Ok(Self { thresholds: self.thresholds, ..anew })
     }
 
     fn evaluate<'p>(
-        plan: &'p Plan,
+        ruleset: &'p Ruleset,
         numbering: &mut Numbering<'p>,
         users: &[UserId<'p>],
-        mut people: People,
+        mut user_table: UserTable,
         before: Option<&Self>,
         directory: impl Fn(&str) -> Option<Arc<Members>>,
     ) -> Result<Self, TooDeep> {
         for user in users {
             // Without numbers left the user stays unnamed, and no list holds it;
             // four billion users do not fit a policy's other bounds.
-            people.name(*user);
+            user_table.name(*user);
         }
-        let recipes = Recipes::new(numbering, &people);
-        let sets =
-            recipes.evaluate(&people, directory, |id, members| match members.open().depth() {
+        let recipes = SetDefs::new(numbering, &user_table);
+        let sets = recipes.evaluate(&user_table, directory, |id, members| {
+            match members.open().depth() {
                 ..=MAX_DEPTH => Ok(()),
-                depth => Err(TooDeep { whose: whose(plan, numbering, id), depth }),
-            })?;
-        let roles = Arc::new(Roles::new(plan, numbering));
-        let used = |id: &SetId| roles.is_used(*id);
+                depth => Err(TooDeep { whose: whose(ruleset, numbering, id), depth }),
+            }
+        })?;
+        let rules = Arc::new(RuleIndex::new(ruleset, numbering));
+        let used = |id: &SetId| rules.is_used(*id);
         let ids = 0..SetId::try_from(sets.len()).unwrap_or(SetId::MAX);
         let open = |id: &SetId| {
             at(*id).and_then(|id| sets.get(id)).is_some_and(|set| *set.open() != Open::Nobody)
         };
         let open_sets: Box<[SetId]> = ids.clone().filter(open).collect();
         let open_of_rules = open_sets.iter().copied().filter(used).collect();
-        let carried = before.and_then(|before| Classified::carried(before, &sets, &roles, &people));
-        let Classified { classes, list, people } =
-            carried.unwrap_or_else(|| Classified::anew(&sets, &roles, people));
+        let carried =
+            before.and_then(|before| Classified::carried(before, &sets, &rules, &user_table));
+        let Classified { classes, list, user_table } =
+            carried.unwrap_or_else(|| Classified::anew(&sets, &rules, user_table));
         let named_servers = numbering.servers().into_iter().map(Into::into).collect();
-        let lists = lists_of_users(users, &recipes, &sets, &people);
-        let servers = people.users_by_server().map(|users| {
+        let lists = lists_of_users(users, &recipes, &sets, &user_table);
+        let servers = user_table.users_by_server().map(|users| {
             let listed =
                 |user: &u32| place(*user).and_then(|at| lists.get(at)).is_some_and(|n| *n > 0);
             u32::try_from(users.iter().filter(listed).count()).unwrap_or(u32::MAX)
         });
         let servers = servers.collect();
         let snapshot = Snapshot {
-            people,
+            users: user_table,
             classes: list,
             sets,
-            roles,
+            rules,
             open_sets: open_of_rules,
             named_servers,
             lists: lists.into_iter().collect(),
@@ -262,15 +264,15 @@ impl Engine {
     }
 }
 
-/// By user: how many lists hold it, those of the plan counted as one.
+/// By user: how many lists hold it, those of the ruleset counted as one.
 fn lists_of_users(
     users: &[UserId<'_>],
-    recipes: &Recipes,
+    recipes: &SetDefs,
     sets: &Evaluated,
-    people: &People,
+    user_table: &UserTable,
 ) -> Vec<u32> {
-    let mut lists = vec![0; people.count()];
-    let listed = users.iter().filter_map(|user| people.number(user.as_str()));
+    let mut lists = vec![0; user_table.count()];
+    let listed = users.iter().filter_map(|user| user_table.number(user.as_str()));
     let directory = recipes.directories().filter_map(|id| sets.get(at(id)?));
     for user in listed.chain(directory.flat_map(|set| set.named())) {
         if let Some(lists) = place(user).and_then(|at| lists.get_mut(at)) {
@@ -286,12 +288,12 @@ fn place(number: u32) -> Option<usize> {
 }
 
 /// Whose a set is: the group that it is, or the first rule that names it.
-fn whose(plan: &Plan, numbering: &Numbering<'_>, id: SetId) -> Whose {
+fn whose(ruleset: &Ruleset, numbering: &Numbering<'_>, id: SetId) -> Whose {
     let place = at(id).unwrap_or_default();
-    if place < plan.groups.len() {
+    if place < ruleset.groups.len() {
         return Whose::Group(place);
     }
-    let named = |rule: &&super::plan::Rule| {
+    let named = |rule: &&Rule| {
         rule.products.iter().any(|product| {
             numbering
                 .sets
@@ -299,5 +301,5 @@ fn whose(plan: &Plan, numbering: &Numbering<'_>, id: SetId) -> Whose {
                 .is_some_and(|set| **set == product.senders || **set == product.recipients)
         })
     };
-    Whose::Rule(plan.rules.iter().position(|rule| named(&rule)).unwrap_or_default())
+    Whose::Rule(ruleset.rules.iter().position(|rule| named(&rule)).unwrap_or_default())
 }

@@ -1,41 +1,51 @@
-//! What answers are computed from: a plan's rules over evaluated sets. Never
+//! What answers are computed from: a ruleset's rules over evaluated sets. Never
 //! changes; the engine makes the next one, which shares what did not change.
+//!
+//! [`members`] is how a set is kept, [`user_table`] who is numbered, [`sets`] which sets
+//! there are, `rule_index` which rules name which sets, and `classes` which users are in
+//! the same sets. `cow_vec` is how snapshots share what did not change.
+
+pub(in crate::routing) mod classes;
+mod cow_vec;
+pub mod members;
+pub(in crate::routing) mod rule_index;
+pub mod sets;
+pub mod user_table;
 
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::chunked::Chunked;
-use super::classes::{self, ClassList};
-use super::members::Members;
-use super::members::Open;
-use super::people::{People, Who};
-use super::roles::Roles;
-use super::sets::{Evaluated, SetId, at};
+use self::classes::ClassList;
+use self::cow_vec::CowVec;
+use self::members::{Members, Open};
+use self::rule_index::RuleIndex;
+use self::sets::{Evaluated, SetId, at};
+use self::user_table::{UserRef, UserTable};
 use presence_router_ids::{Coverage, UserId};
 
 /// Everything that answers are computed from.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    pub(super) people: People,
-    pub(super) classes: ClassList,
-    pub(super) sets: Evaluated,
-    pub(super) roles: Arc<Roles>,
+    pub(in crate::routing) users: UserTable,
+    pub(in crate::routing) classes: ClassList,
+    pub(in crate::routing) sets: Evaluated,
+    pub(in crate::routing) rules: Arc<RuleIndex>,
     /// Sets of rules that servers or patterns let users into, ascending.
-    pub(super) open_sets: Arc<[SetId]>,
-    /// Servers that the plan names in full, sorted.
-    pub(super) named_servers: Arc<[Box<str>]>,
+    pub(in crate::routing) open_sets: Arc<[SetId]>,
+    /// Servers that the ruleset names in full, sorted.
+    pub(in crate::routing) named_servers: Arc<[Box<str>]>,
     /// By the number of a user: how many lists of policy and directory hold the user
     /// now. A number once given stays with its user, listed or not.
-    pub(super) lists: Chunked<u32>,
+    pub(in crate::routing) lists: CowVec<u32>,
     /// By the place of a server: how many of its users are listed now.
-    pub(super) servers: Chunked<u32>,
+    pub(in crate::routing) servers: CowVec<u32>,
 }
 
 impl Snapshot {
     /// The users whom policy or directory name.
-    pub fn people(&self) -> &People {
-        &self.people
+    pub fn users(&self) -> &UserTable {
+        &self.users
     }
 
     /// The users whom policy or directory list now. Others have numbers too, which they
@@ -53,13 +63,13 @@ impl Snapshot {
     /// Servers on which policy or directory list users now, and how many users, in no
     /// meaningful order.
     pub fn listed_by_server(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.people.server_places().filter_map(|(name, place)| {
+        self.users.server_places().filter_map(|(name, place)| {
             let users = self.servers.get(usize::try_from(place).ok()?)?;
             (*users > 0).then_some((name, *users))
         })
     }
 
-    /// Servers that the plan names in full, sorted.
+    /// Servers that the ruleset names in full, sorted.
     pub fn named_servers(&self) -> impl Iterator<Item = &str> {
         self.named_servers.iter().map(|name| &**name)
     }
@@ -70,20 +80,20 @@ impl Snapshot {
     }
 
     /// The sets of rules that a user is in, ascending.
-    pub fn sets_of(&self, who: Who<'_>) -> Vec<SetId> {
+    pub fn sets_of(&self, who: UserRef<'_>) -> Vec<SetId> {
         match who {
-            Who::Named { class, .. } => self.sets_of_class(class).to_vec(),
-            Who::Unnamed(user) => self.open_sets_of(user).collect(),
+            UserRef::Named { class, .. } => self.sets_of_class(class).to_vec(),
+            UserRef::Unnamed(user) => self.open_sets_of(user).collect(),
         }
     }
 
     /// The sets of rules that the users of a class are in, ascending.
-    pub(super) fn sets_of_class(&self, class: u32) -> &[SetId] {
+    pub(in crate::routing) fn sets_of_class(&self, class: u32) -> &[SetId] {
         classes::class(&self.classes, class).map_or(&[], |class| &class.sets)
     }
 
     /// The sets of rules that a user whom nobody names is in, ascending.
-    pub(super) fn open_sets_of(&self, user: UserId<'_>) -> impl Iterator<Item = SetId> {
+    pub(in crate::routing) fn open_sets_of(&self, user: UserId<'_>) -> impl Iterator<Item = SetId> {
         let lets_in = move |id: &SetId| self.set(*id).is_some_and(|set| set.open().contains(user));
         self.open_sets.iter().copied().filter(lets_in)
     }

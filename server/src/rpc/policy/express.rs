@@ -21,9 +21,9 @@ use presence_router_engine::policy::members_files::MembersFileChange;
 use presence_router_engine::policy::preview::{self, HideShare, Preview, RuleShare};
 use presence_router_engine::policy::problem::Problem;
 use presence_router_engine::policy::verify::{self, Verified};
-use presence_router_engine::routing::difference::Count;
-use presence_router_engine::routing::plan::{self, Effect};
-use presence_router_engine::routing::relation::Side;
+use presence_router_engine::routing::change::difference::Count;
+use presence_router_engine::routing::model::ruleset::{self, Effect};
+use presence_router_engine::routing::model::side::Side;
 
 /// Most problems of a failed load that are given to whoever asks about the active policy.
 const MAX_FAILED_PROBLEMS: usize = 100;
@@ -163,7 +163,7 @@ pub fn verified(verified: Verified, revision: String) -> VerifyPolicyResponse {
             Side::Sender => VerifiedCallback::Audience,
             Side::Recipient => VerifiedCallback::Interest,
         };
-        let list = |hides: Vec<plan::Hide>| hides.iter().map(hide_of_pair).collect();
+        let list = |hides: Vec<ruleset::Hide>| hides.iter().map(hide_of_pair).collect();
         let hides = hides.map(|verify::Hides { defined, answered }| ComparedHides {
             defined: list(defined),
             answered: list(answered),

@@ -9,8 +9,8 @@ use presence_router_proto::wire::{Deliveries, Users};
 use super::sets::{Definer, NOBODY, OverBudget, Sets};
 use crate::rpc::fault::Fault;
 use crate::rpc::request::Violations;
-use presence_router_engine::routing::people::People;
-use presence_router_engine::routing::relation::Side;
+use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::routing::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
 /// Where the work of a batch is done; kept for the next one.
@@ -52,14 +52,14 @@ impl Batcher {
     /// Begins a batch: finds all senders, before anything is made of one.
     ///
     /// Fails if one user is not valid.
-    pub(super) fn begin(&mut self, users: &Users, people: &People) -> Result<(), Fault> {
+    pub(super) fn begin(&mut self, users: &Users, user_table: &UserTable) -> Result<(), Fault> {
         self.senders.clear();
         self.groups.clear();
         self.group_of_state.clear();
         let mut violations = Violations::default();
         let mut refused = Ok(());
         let senders = &mut self.senders;
-        people.classes_of(users.bytes(), |class| {
+        user_table.classes_of(users.bytes(), |class| {
             // A named user's text needs no check.
             if class.is_none()
                 && refused.is_ok()

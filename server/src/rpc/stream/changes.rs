@@ -6,9 +6,9 @@ use prost::Message;
 use super::ledger::Word;
 use super::sets::{Definer, Sets};
 use crate::live::Current;
-use presence_router_engine::routing::caller::Caller;
-use presence_router_engine::routing::difference::{Difference, Pairs, TooMuch};
-use presence_router_engine::routing::relation::Scope;
+use presence_router_engine::routing::change::difference::{Difference, Pairs, TooMuch};
+use presence_router_engine::routing::model::caller::Caller;
+use presence_router_engine::routing::query::relation::CallerView;
 
 /// Most bytes of a `Changed` by itself, well below what clients take, and most
 /// bytes of user ids in lists that come with it. With more, a client that starts
@@ -28,7 +28,7 @@ pub(super) enum Change {
 /// What a caller has been told, and at which revision.
 #[derive(Debug)]
 pub(super) struct Standing {
-    pub(super) scope: Scope,
+    pub(super) scope: CallerView,
     pub(super) sets: Sets,
 }
 
@@ -37,13 +37,13 @@ pub(super) struct Standing {
 impl Standing {
     /// Nothing is told yet. A budget of 0: no bound.
     pub(super) fn new(caller: Caller, budget: u64) -> Self {
-        Self { scope: Scope::new(caller), sets: Sets::new(budget) }
+        Self { scope: CallerView::new(caller), sets: Sets::new(budget) }
     }
 
     /// Forgets what was told, as the client does on `Reset`. Necessary before
     /// another snapshot is used.
     pub(super) fn reset(&mut self, current: &Current) -> Reset {
-        self.scope = Scope::new(self.scope.caller().clone());
+        self.scope = CallerView::new(self.scope.caller().clone());
         self.sets.clear();
         Reset { revision: current.revision.to_string() }
     }
@@ -55,7 +55,7 @@ impl Standing {
         new: &Current,
         difference: &Result<impl AsRef<Difference>, TooMuch>,
     ) -> Change {
-        let scope = Scope::new(self.scope.caller().clone());
+        let scope = CallerView::new(self.scope.caller().clone());
         let before = std::mem::replace(&mut self.scope, scope);
         let told = difference
             .as_ref()
@@ -68,7 +68,7 @@ impl Standing {
     fn tell(
         &mut self,
         old: &Current,
-        before: &Scope,
+        before: &CallerView,
         new: &Current,
         difference: &Difference,
     ) -> Option<Change> {

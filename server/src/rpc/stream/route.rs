@@ -12,9 +12,9 @@ use super::shadowing::Shadowing;
 use crate::live::Current;
 use crate::rpc::fault::Fault;
 use crate::rpc::request;
-use presence_router_engine::routing::caller::Caller;
-use presence_router_engine::routing::difference::{Difference, TooMuch};
-use presence_router_engine::routing::relation::Side;
+use presence_router_engine::routing::change::difference::{Difference, TooMuch};
+use presence_router_engine::routing::model::caller::Caller;
+use presence_router_engine::routing::model::side::Side;
 
 /// States that are looked at before others get their turn.
 const STEP: usize = 1000;
@@ -79,7 +79,7 @@ impl Route {
         request::reached("at_least", &batch.at_least, current.revision)?;
         request::batch_size(batch.users.len(), limit)?;
         self.standing.sets.begin();
-        self.batcher.begin(&batch.users, current.snapshot.people())
+        self.batcher.begin(&batch.users, current.snapshot.users())
     }
 
     /// Goes on with a batch. Adds what must be told of sets before its answer to
@@ -129,7 +129,7 @@ impl Route {
         let snapshot = &current.snapshot;
         sets.begin();
         let mut definer = Definer { snapshot, scope, out: words };
-        let place = match snapshot.people().class_of(user_id) {
+        let place = match snapshot.users().class_of(user_id) {
             Some(class) => sets.of_class(class, Side::Recipient, &mut definer),
             None => {
                 let recipient = request::recipient(user_id)?;

@@ -18,10 +18,11 @@ use self::answers::{Answer, ByClass, Key, MadeOf};
 use self::hidden::Hidden;
 use super::ledger::{Ledger, Word, size, weight};
 use crate::rpc::express;
-use presence_router_engine::routing::members::{Members, Open};
-use presence_router_engine::routing::people::NamedId;
-use presence_router_engine::routing::relation::{Part, Scope, Side, Signature};
+use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::routing::query::relation::{CallerView, Part, Signature};
 use presence_router_engine::routing::snapshot::Snapshot;
+use presence_router_engine::routing::snapshot::members::{Members, Open};
+use presence_router_engine::routing::snapshot::user_table::NamedId;
 
 /// The id that stands for nobody.
 pub(super) const NOBODY: u64 = 0;
@@ -82,7 +83,7 @@ pub(super) struct OverBudget;
 /// Defines sets for a caller, and notes what is to be told of them.
 pub(super) struct Definer<'a> {
     pub(super) snapshot: &'a Snapshot,
-    pub(super) scope: &'a Scope,
+    pub(super) scope: &'a CallerView,
     pub(super) out: &'a mut Vec<Word>,
 }
 
@@ -250,9 +251,9 @@ impl Sets {
     /// Defines a set. Nobody refers to it yet.
     fn tell(&mut self, members: &Members, definer: &mut Definer<'_>) -> Result<Told, OverBudget> {
         let Definer { snapshot, out, .. } = definer;
-        let people = snapshot.people();
+        let user_table = snapshot.users();
         let (empty, used) = (members.is_empty(), self.request);
-        let listed = express::ids(&members.listed_besides(), people);
+        let listed = express::ids(&members.listed_besides(), user_table);
         if *members.open() == Open::Nobody {
             self.make_room(weight(&listed), out)?;
             let id = self.ledger.list(&listed, out);
@@ -262,9 +263,9 @@ impl Sets {
         // do.
         let exceptions = members.exceptions();
         let (inline, apart) = if exceptions.len() > MAX_INLINE {
-            (UserList::default(), express::ids(&exceptions, people))
+            (UserList::default(), express::ids(&exceptions, user_table))
         } else {
-            (express::users(&exceptions, people), Vec::new())
+            (express::users(&exceptions, user_table), Vec::new())
         };
         let say = |except: Option<u64>, inline| {
             let except = except.map_or_else(|| express::listed(inline), express::set);
@@ -299,7 +300,7 @@ impl Sets {
     ) -> Result<SetExpression, OverBudget> {
         if members.listed_besides().len() <= MAX_INLINE && members.exceptions().len() <= MAX_INLINE
         {
-            return Ok(express::whole(members, definer.snapshot.people()));
+            return Ok(express::whole(members, definer.snapshot.users()));
         }
         let told = self.tell(members, definer)?;
         passing.push(told);

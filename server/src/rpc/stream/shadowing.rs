@@ -8,8 +8,9 @@ use presence_router_proto::wire::Users;
 
 use super::batch::Batcher;
 use crate::live::Current;
-use presence_router_engine::routing::relation::{Scope, Side};
-use presence_router_engine::routing::shadow::Shadowed;
+use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::routing::query::relation::CallerView;
+use presence_router_engine::routing::query::shadow::Shadowed;
 use presence_router_ids::UserId;
 
 /// What rules in shadow would change, by class. For one snapshot only.
@@ -25,7 +26,7 @@ impl Shadowing {
     pub(super) fn count(
         &mut self,
         current: &Current,
-        scope: &Scope,
+        scope: &CallerView,
         batch: &Batcher,
         users: &Users,
     ) {
@@ -47,7 +48,7 @@ impl Shadowing {
                 }
             };
             for Shadowed { rule, except } in shadowed {
-                if except.is_none() || snapshot.people().number(user) != *except {
+                if except.is_none() || snapshot.users().number(user) != *except {
                     *counts.entry(*rule).or_default() += 1;
                 }
             }

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use roaring::RoaringBitmap;
 
 use super::{MOST_STEPS, One, some};
-use crate::routing::difference::share::{Product, total};
-use crate::routing::difference::{Count, Difference, Found, Pairs, TooMuch};
-use crate::routing::plan::{Effect, Hide};
-use crate::routing::relation::Side;
+use crate::routing::change::difference::share::{Product, total};
+use crate::routing::change::difference::{Count, Difference, Found, Pairs, TooMuch};
+use crate::routing::model::ruleset::{Effect, Hide};
+use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 
 /// What one rule accounts for.
@@ -60,7 +60,7 @@ pub(super) fn shares(
         let mut pairs = among(products, same, &visible, &mut steps).ok()?;
         pairs.iter_mut().for_each(|pairs| pairs.keep_numbered(listed));
         pairs.retain(|pairs| !pairs.is_empty());
-        let id = |user: u32| String::from(then.people().id(user));
+        let id = |user: u32| String::from(then.users().id(user));
         let samples = some(&pairs, samples).into_iter().map(|pair| pair.map(id)).collect();
         Some(HiddenOn { pairs: total(&pairs), samples })
     };

@@ -5,7 +5,7 @@ use super::{LATER, Reader};
 use crate::policy::document::Pairs;
 use crate::policy::problem::{quoted, quoted_list};
 use crate::policy::yaml::{Node, Value};
-use crate::routing::plan::{Fields, Hide};
+use crate::routing::model::ruleset::{Fields, Hide};
 
 const HIDE_KEYS: &[&str] = &["fields", "from", "to", "unless", "within"];
 const HIDE_KEYS_ELSEWHERE: &[(&str, &str)] = &[("mutual", LATER), ("subscriptions", LATER)];

@@ -10,7 +10,7 @@ use super::Reader;
 use crate::policy::document::SetExpr;
 use crate::policy::problem::{Place, Problem, quoted};
 use crate::policy::yaml::{Node, not_utf8};
-use crate::routing::plan::Ids;
+use crate::routing::model::ruleset::Ids;
 use presence_router_ids::UserId;
 
 /// Most lines of one file that are complained about.

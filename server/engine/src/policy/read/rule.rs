@@ -9,7 +9,7 @@ use super::{LATER, Reader};
 use crate::policy::document::{Pairs, Rule, SetExpr};
 use crate::policy::problem::{Place, Problem, quoted};
 use crate::policy::yaml::{Node, Value};
-use crate::routing::plan::Effect;
+use crate::routing::model::ruleset::Effect;
 
 const RULE_KEYS: &[&str] = &["allow", "deny", "hide", "name", "shadow"];
 const RULE_KEYS_ELSEWHERE: &[(&str, &str)] = &[("subscriptions", LATER)];

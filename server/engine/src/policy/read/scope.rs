@@ -9,7 +9,7 @@ use super::fields::Fields;
 use crate::policy::document::{Pairs, Rule, SetExpr};
 use crate::policy::problem::{Place, quoted};
 use crate::policy::yaml::{Node, Value};
-use crate::routing::plan::Effect;
+use crate::routing::model::ruleset::Effect;
 use presence_router_ids::ServerName;
 
 /// The switches that are on or off.

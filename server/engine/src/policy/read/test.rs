@@ -5,7 +5,7 @@ use crate::policy::document::room::RoomTest;
 use crate::policy::document::{Given, Named, Only, SetExpr, Test, TestHides};
 use crate::policy::problem::quoted;
 use crate::policy::yaml::{Node, Value};
-use crate::routing::relation::Side;
+use crate::routing::model::side::Side;
 use presence_router_ids::UserId;
 
 const TEST_KEYS: &[&str] =

@@ -123,7 +123,7 @@ fn of_ones_own_presence() {
 #[test]
 fn knows_the_directory() {
     let policy = policy();
-    let mut engine = Engine::new(&policy.plan).unwrap();
+    let mut engine = Engine::new(&policy.ruleset).unwrap();
     let pair = ["@sam:one.org", "@ann:one.org"];
     assert!(!said(&policy, &explain(&policy, &engine.snapshot(), pair)).contains("directory"));
     let edits = ["@sam:one.org", "@sue:far.example"]

@@ -7,7 +7,7 @@ use std::io;
 use super::{group, problems};
 use crate::policy::document::SetExpr;
 use crate::policy::{Files, Policy, named_files};
-use crate::routing::plan::{Plan, Set};
+use crate::routing::model::ruleset::{Ruleset, Set};
 
 /// One file, and how often it was read.
 struct One<'t>(&'t [u8], Cell<u32>);
@@ -22,18 +22,18 @@ impl Files for One<'_> {
     }
 }
 
-fn with_file(set: &str, file: &[u8]) -> Result<Plan, String> {
+fn with_file(set: &str, file: &[u8]) -> Result<Ruleset, String> {
     let one = One(file, Cell::new(0));
     let text = group(set);
     let loaded = Policy::load("policy.yaml", text.as_bytes(), &one);
     assert_eq!(one.1.get(), 1, "read once");
-    loaded.map(|policy| policy.plan).map_err(|problems| problems.to_string())
+    loaded.map(|policy| policy.ruleset).map_err(|problems| problems.to_string())
 }
 
 #[track_caller]
 fn ids(file: &[u8]) -> Vec<String> {
-    let plan = with_file("{ members_file: staff.txt }", file).unwrap();
-    let [Set::Users(ids)] = plan.groups.as_slice() else { panic!("{plan:?}") };
+    let ruleset = with_file("{ members_file: staff.txt }", file).unwrap();
+    let [Set::Users(ids)] = ruleset.groups.as_slice() else { panic!("{ruleset:?}") };
     ids.iter().map(str::to_owned).collect()
 }
 
@@ -54,8 +54,8 @@ fn reads_an_id_a_line() {
 #[test]
 fn a_members_file_may_stand_wherever_a_set_may() {
     let set = "{ all_of: [{ members_file: staff.txt }, [{ members_file: staff.txt }, everyone]] }";
-    let plan = with_file(set, b"@ann:example.org").unwrap();
-    let Set::Intersection(sets) = &plan.groups[0] else { panic!("{plan:?}") };
+    let ruleset = with_file(set, b"@ann:example.org").unwrap();
+    let Set::Intersection(sets) = &ruleset.groups[0] else { panic!("{ruleset:?}") };
     assert!(matches!(&sets[0], Set::Users(ids) if ids.len() == 1));
 }
 
@@ -90,8 +90,8 @@ fn counts_bad_members_after_twenty() {
 #[test]
 fn reads_ten_million_lines() {
     let lines = 10_000_000;
-    let plan = with_file("{ members_file: staff.txt }", &b"@a:b\n".repeat(lines)).unwrap();
-    let [Set::Users(ids)] = plan.groups.as_slice() else { panic!("not a list of users") };
+    let ruleset = with_file("{ members_file: staff.txt }", &b"@a:b\n".repeat(lines)).unwrap();
+    let [Set::Users(ids)] = ruleset.groups.as_slice() else { panic!("not a list of users") };
     assert_eq!((ids.len(), ids.iter().last()), (lines, Some("@a:b")));
 }
 
@@ -134,7 +134,7 @@ fn a_group_of_the_directory_is_empty_until_then() {
     let policy = Policy::parse("policy.yaml", group("{ directory: true }").as_bytes()).unwrap();
     assert!(policy.document.groups[0].directory);
     assert!(matches!(&policy.document.groups[0].members, SetExpr::Union(none) if none.is_empty()));
-    assert_eq!(policy.plan.groups, [Set::Directory("a".into())]);
+    assert_eq!(policy.ruleset.groups, [Set::Directory("a".into())]);
     assert!(policy.snapshot.set(0).is_some_and(|set| set.is_empty()));
 }
 

@@ -1,7 +1,7 @@
 //! What each mistake that a person can make is answered with, and where.
 
-use super::{group, plan, problems};
-use crate::routing::plan::Plan;
+use super::{group, problems, ruleset};
+use crate::routing::model::ruleset::Ruleset;
 
 /// Compares all messages, one to a line, without the name of the file.
 #[track_caller]
@@ -64,7 +64,7 @@ fn says_where_a_text_stops_being_utf8() {
 
 #[test]
 fn a_byte_order_mark_moves_nothing() {
-    assert_eq!(plan("\u{feff}rules: []\n"), Plan::default());
+    assert_eq!(ruleset("\u{feff}rules: []\n"), Ruleset::default());
     assert!(problems("\u{feff}rules: 1\n").starts_with("policy.yaml:1:8: "));
 }
 

@@ -149,7 +149,7 @@ fn sets_follow_the_directory() {
         ("sales", "{ requester: { group: sales } }"),
         ("others", "{ requester: { any: { server: one.org }, except: { group: sales } } }"),
     ]);
-    let mut engine = Engine::new(&policy.plan).unwrap();
+    let mut engine = Engine::new(&policy.ruleset).unwrap();
     let of = |engine: &Engine, who| {
         let snapshot = engine.snapshot();
         let room = room(who);
@@ -168,9 +168,9 @@ fn sets_follow_the_directory() {
 fn rules_about_rooms_show_nobody_to_anybody() {
     let with = policy(&[("a", "{ requester: everyone, invites: { server: one.org } }")]);
     let without = policy(&[("a", "{ admin: true }")]);
-    assert_eq!(with.plan.rules, without.plan.rules);
-    assert_eq!(with.plan.groups.len(), without.plan.groups.len() + 2);
-    let who = with.snapshot.people().who(UserId::parse("@joe:one.org").unwrap());
+    assert_eq!(with.ruleset.rules, without.ruleset.rules);
+    assert_eq!(with.ruleset.groups.len(), without.ruleset.groups.len() + 2);
+    let who = with.snapshot.users().who(UserId::parse("@joe:one.org").unwrap());
     assert!(with.snapshot.sets_of(who).is_empty());
 }
 

@@ -1,10 +1,10 @@
 //! The switches at the top: the rules they stand for, and each of them wrong in
 //! every position. Also `hide` and `shadow`.
 
-use super::{plan, problems};
+use super::{problems, ruleset};
 use crate::policy::Policy;
 use crate::policy::problem::Place;
-use crate::routing::plan::Effect;
+use crate::routing::model::ruleset::Effect;
 use presence_router_ids::UserId;
 
 /// Which of some pairs each rule of a policy matches, by the rule's name.
@@ -194,7 +194,7 @@ fn checks_hides() {
         problems("rules: [{ name: x, deny: { from: [], to: [], fields: [presence] } }]\n"),
         "policy.yaml:1:46: unknown key `fields`: it belongs to `hide`; valid here are `from`, `to`, `within`"
     );
-    plan("groups: { a: [] }\nrules: [{ name: x, hide: { within: a, fields: [presence] } }]\n");
+    ruleset("groups: { a: [] }\nrules: [{ name: x, hide: { within: a, fields: [presence] } }]\n");
 }
 
 /// One value stands for a list of one.
@@ -206,7 +206,7 @@ fn takes_one_value_or_a_list() {
         )
     };
     assert_eq!(
-        plan(&rules("status_msg", "busy", "a.org")),
-        plan(&rules("[status_msg]", "[busy]", "[a.org]"))
+        ruleset(&rules("status_msg", "busy", "a.org")),
+        ruleset(&rules("[status_msg]", "[busy]", "[a.org]"))
     );
 }

@@ -1,6 +1,6 @@
 //! The policy's own tests about sets, about all listed users, and about what is hidden.
 
-use super::{plan, problems};
+use super::{problems, ruleset};
 use crate::policy::problem::Problem;
 use crate::policy::{NoFiles, Policy};
 
@@ -60,7 +60,7 @@ fn tests_of_sets_pass_if_they_hold_for_every_member() {
         "{ recipient: '@pat:two.org:8448', sees: ['@joe:one.org', '@ann:one.org'], hides: { fields: status_msg, unless: { presence: [busy, online] } } }",
         "{ recipient: { group: staff }, only: ['@ann:one.org', '@joe:one.org'], hides: { fields: [] } }",
     ] {
-        plan(&with(test));
+        ruleset(&with(test));
     }
 }
 
@@ -169,7 +169,7 @@ fn a_test_has_an_end() {
         )
     };
     let reaches = "{ sender: { group: all }, reaches: '@bob:one.org', hides: { fields: [] } }";
-    plan(&policy(20_000, reaches));
+    ruleset(&policy(20_000, reaches));
     let everybody: Vec<String> = (0..1_001).map(|user| format!("'@u{user}:one.org'")).collect();
     let test = format!("{{ sender: {{ group: all }}, not: [{}] }}", everybody.join(", "));
     assert_eq!(

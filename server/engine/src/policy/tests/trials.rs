@@ -1,7 +1,7 @@
 //! The policy's own tests: what passes, what each failure says, and every key
 //! wrong in every position.
 
-use super::{plan, problems};
+use super::{problems, ruleset};
 use crate::policy::Policy;
 
 const POLICY: &str = r#"
@@ -31,7 +31,7 @@ fn failures(test: &str) -> String {
 
 #[test]
 fn tests_that_hold_pass() {
-    plan(&format!(
+    ruleset(&format!(
         "{POLICY}tests:
   - sender: '@ann:one.org'
     reaches: '@joe:one.org'

@@ -3,8 +3,8 @@
 use crate::policy::verify::{CounterExample, Hides, MAX_PAIRS, Verified};
 use crate::policy::{NoFiles, Policy};
 use crate::routing::engine::{Edit, Engine};
-use crate::routing::plan::{Fields, Hide};
-use crate::routing::relation::Side;
+use crate::routing::model::ruleset::{Fields, Hide};
+use crate::routing::model::side::Side;
 use presence_router_ids::UserId;
 
 fn policy(text: &str) -> Policy {
@@ -22,7 +22,7 @@ rules:
 #[test]
 fn the_example_agrees_with_itself() {
     let policy = policy(crate::policy::EXAMPLE);
-    let named = policy.snapshot.people().count() as u64;
+    let named = policy.snapshot.users().count() as u64;
     let verified = policy.verify(&policy.snapshot, MAX_PAIRS, 7);
     assert_eq!(verified.counter_example, None);
     assert!(verified.exhaustive && verified.named == named, "{verified:?}");
@@ -39,7 +39,7 @@ fn users_of_an_earlier_policy_are_not_listed() {
     let (_, engine) = load(None, ALLOW);
     let after = "groups: { one: '@c:one.org' }\nrules: []";
     let (policy, _) = load(Some(&engine), after);
-    assert_eq!(policy.snapshot.people().count(), 3);
+    assert_eq!(policy.snapshot.users().count(), 3);
     let Verified { pairs, exhaustive, named, counter_example, .. } =
         policy.verify(&policy.snapshot, MAX_PAIRS, 7);
     assert_eq!((exhaustive, named, counter_example), (true, 1, None));
@@ -138,7 +138,7 @@ fn nothing_is_hidden_of_what_is_not_visible() {
 #[test]
 fn knows_the_directory() {
     let policy = policy(ALLOW);
-    let mut engine = Engine::new(&policy.plan).unwrap();
+    let mut engine = Engine::new(&policy.ruleset).unwrap();
     let empty = engine.snapshot();
     let join = |user| Edit::Join { group: "team", user: UserId::parse(user).unwrap() };
     engine.edit(&[join("@b:one.org"), join("@new:two.org")]).unwrap();

@@ -13,8 +13,8 @@ use crate::policy::problem::{Place, Problem, quoted};
 use crate::policy::read::test::side_key;
 use crate::policy::verify::said::Answer;
 use crate::policy::{Policy, count};
-use crate::routing::plan::{Fields, Hide};
-use crate::routing::relation::Side;
+use crate::routing::model::ruleset::{Fields, Hide};
+use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 
 /// Pairs that one test may be about.
@@ -89,7 +89,7 @@ impl<'p> PairTests<'p> {
         }
         let mut classes: BTreeMap<Option<u32>, Vec<&str>> = BTreeMap::new();
         for user in &members {
-            classes.entry(self.snapshot.people().class_of(user)).or_default().push(user);
+            classes.entry(self.snapshot.users().class_of(user)).or_default().push(user);
         }
         for (class, users) in classes {
             // Listed users of one class have the same answer, others each their own.
@@ -129,13 +129,13 @@ impl<'p> PairTests<'p> {
             }
         }
         if let Some(only) = &test.only {
-            let people = self.snapshot.people();
-            let number = |user: &Named| people.number(&user.id);
+            let user_table = self.snapshot.users();
+            let number = |user: &Named| user_table.number(&user.id);
             let listed = self.listed.get_or_init(|| self.snapshot.listed_users());
             let named: RoaringBitmap = only.users.iter().filter_map(number).collect();
             let more = (answer.numbered() & listed) - named;
             for user in users {
-                let own = people.number(user);
+                let own = user_table.number(user);
                 let mut others = more.iter().filter(|other| Some(*other) != own);
                 if let Some(other) = others.next() {
                     let is_in = own.is_some_and(|own| more.contains(own));
@@ -160,7 +160,7 @@ impl<'p> PairTests<'p> {
             problems.push(self.problem(other.place, message, pair, Explanation::reason));
         }
         if let (Some(only), Some((first, (other, more)))) = (&test.only, results.only.first) {
-            let other = String::from(self.snapshot.people().id(other));
+            let other = String::from(self.snapshot.users().id(other));
             let verb = verb(test.side, true, results.only.others > 0);
             let subject = subject(first, results.only.others);
             let others = match usize::try_from(more).unwrap_or(usize::MAX) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::policy::Policy;
 use crate::policy::document::{Document, SetExpr};
-use crate::routing::sets::SetId;
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::sets::SetId;
 use presence_router_ids::UserId;
 
 /// The groups of a document that hold unlisted users, by name.
@@ -14,7 +14,7 @@ pub(super) struct OpenGroups<'d>(HashSet<&'d str>);
 /// Finds members of sets in a snapshot of a policy.
 pub(super) struct Subjects<'p> {
     snapshot: &'p Snapshot,
-    /// The groups of the plan, by name.
+    /// The groups of the ruleset, by name.
     groups: HashMap<&'p str, SetId>,
     open: OpenGroups<'p>,
 }
@@ -65,10 +65,10 @@ impl<'p> Subjects<'p> {
             SetExpr::User(user) => BTreeSet::from([user.id.clone()]),
             SetExpr::Members { ids, .. } => ids.iter().map(str::to_owned).collect(),
             SetExpr::Group { name, .. } => {
-                let people = self.snapshot.people();
+                let user_table = self.snapshot.users();
                 let group = self.groups.get(name.as_str()).and_then(|id| self.snapshot.set(*id));
                 let users = group.into_iter().flat_map(|group| group.named());
-                people.ids(users).map(String::from).collect()
+                user_table.ids(users).map(String::from).collect()
             }
             SetExpr::Union(sets) => sets.iter().flat_map(|set| self.members(set)).collect(),
             SetExpr::AllOf(sets) => {
@@ -97,7 +97,7 @@ impl<'p> Subjects<'p> {
             SetExpr::Match(patterns) => patterns.iter().any(|pattern| pattern.matches(user)),
             SetExpr::Group { name, .. } => {
                 let group = self.groups.get(name.as_str()).and_then(|id| self.snapshot.set(*id));
-                group.is_some_and(|group| group.contains(self.snapshot.people().who(id)))
+                group.is_some_and(|group| group.contains(self.snapshot.users().who(id)))
             }
             SetExpr::Union(sets) => sets.iter().any(|set| self.holds(set, user)),
             SetExpr::AllOf(sets) => sets.iter().all(|set| self.holds(set, user)),

@@ -7,11 +7,12 @@ use roaring::RoaringBitmap;
 use super::Hides;
 use crate::policy::Policy;
 use crate::policy::standings::Standings;
-use crate::routing::caller::Caller;
-use crate::routing::members::Members;
-use crate::routing::plan::Hide;
-use crate::routing::relation::{Scope, Side};
+use crate::routing::model::caller::Caller;
+use crate::routing::model::ruleset::Hide;
+use crate::routing::model::side::Side;
+use crate::routing::query::relation::CallerView;
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::members::Members;
 use presence_router_ids::UserId;
 
 /// What is said of a pair.
@@ -97,7 +98,7 @@ impl<'s> Answer<'s> {
             return Self { snapshot, counterparts: Members::default(), hides: Vec::new() };
         };
         let signature = snapshot.signature(user, of, &caller);
-        let counterparts = snapshot.counterparts(&signature, &Scope::new(caller));
+        let counterparts = snapshot.counterparts(&signature, &CallerView::new(caller));
         let mut hides = snapshot.hides(&signature, &counterparts);
         hides.sort_by_key(|(_, hide)| *hide);
         Self { snapshot, counterparts, hides }
@@ -105,7 +106,7 @@ impl<'s> Answer<'s> {
 
     /// True if another user is a counterpart.
     pub(in crate::policy) fn sees(&self, other: &str) -> bool {
-        let who = UserId::parse(other).map(|other| self.snapshot.people().who(other));
+        let who = UserId::parse(other).map(|other| self.snapshot.users().who(other));
         who.is_ok_and(|who| self.counterparts.contains(who))
     }
 
@@ -116,7 +117,7 @@ impl<'s> Answer<'s> {
 
     /// The hides of the pair with another user.
     pub(in crate::policy) fn hides_of(&self, other: &str) -> impl Iterator<Item = &'s Hide> {
-        let who = UserId::parse(other).ok().map(|other| self.snapshot.people().who(other));
+        let who = UserId::parse(other).ok().map(|other| self.snapshot.users().who(other));
         let hides = self.hides.iter();
         let hides = hides.filter(move |(users, _)| who.is_some_and(|who| users.contains(who)));
         hides.map(|(_, hide)| *hide)
@@ -125,7 +126,7 @@ impl<'s> Answer<'s> {
     /// What the answer says of the pair with another user.
     pub(super) fn says(&self, other: &str) -> Said<'s> {
         let Ok(other) = UserId::parse(other) else { return Said::default() };
-        let who = self.snapshot.people().who(other);
+        let who = self.snapshot.users().who(other);
         let hides = self.hides.iter().filter(|(users, _)| users.contains(who));
         let mut hides: Vec<_> = hides.map(|(_, hide)| *hide).collect();
         hides.dedup();

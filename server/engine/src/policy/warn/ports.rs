@@ -12,8 +12,8 @@ use presence_router_ids::{Coverage, Glob, UserGlob};
 use crate::policy::document::room::RoomEffect;
 use crate::policy::document::{Document, Pairs, Rule, SetExpr};
 use crate::policy::problem::{Place, Problem, quoted, quoted_list};
-use crate::routing::plan::Effect;
-use crate::routing::relation::Side;
+use crate::routing::model::ruleset::Effect;
+use crate::routing::model::side::Side;
 
 /// Parts of sets and globs that are looked at in all.
 const MAX_STEPS: usize = 2_000_000;

@@ -1,75 +1,77 @@
-//! Puts all named users of a plan into classes: anew, or from the classes that
-//! they have under the plan before. Then only those are looked at who are in a
+//! Puts all named users of a ruleset into classes: anew, or from the classes that
+//! they have under the ruleset before. Then only those are looked at who are in a
 //! set that is not in both.
 
 use roaring::RoaringBitmap;
 
 use super::{Engine, Thresholds};
-use crate::routing::carried::{Carried, used};
-use crate::routing::classes::{Class, ClassList, Classes, class};
-use crate::routing::members::Open;
-use crate::routing::people::People;
-use crate::routing::roles::Roles;
-use crate::routing::sets::{Evaluated, SetId, at};
+use crate::routing::change::set_mapping::{SetMapping, used};
+use crate::routing::snapshot::classes::{Class, ClassList, Classes, class};
+use crate::routing::snapshot::members::Open;
+use crate::routing::snapshot::rule_index::RuleIndex;
+use crate::routing::snapshot::sets::{Evaluated, SetId, at};
+use crate::routing::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
 /// Users in their classes.
 pub(super) struct Classified {
     pub(super) classes: Classes,
     pub(super) list: ClassList,
-    pub(super) people: People,
+    pub(super) user_table: UserTable,
 }
 
 // === impl Classified ===
 
 impl Classified {
     /// All users anew.
-    pub(super) fn anew(sets: &Evaluated, roles: &Roles, mut people: People) -> Self {
+    pub(super) fn anew(sets: &Evaluated, rules: &RuleIndex, mut user_table: UserTable) -> Self {
         let (mut classes, mut list) = (Classes::default(), ClassList::default());
-        let memberships = Memberships::new(used(sets, roles), sets, people.count());
-        for number in 0..u32::try_from(people.count()).unwrap_or(u32::MAX) {
-            let server = people.server_of(number);
+        let memberships = Memberships::new(used(sets, rules), sets, user_table.count());
+        for number in 0..u32::try_from(user_table.count()).unwrap_or(u32::MAX) {
+            let server = user_table.server_of(number);
             let class = classes.join(server, memberships.of(number), &mut list);
-            people.set_class(number, class);
+            user_table.set_class(number, class);
         }
-        Self { classes, list, people }
+        Self { classes, list, user_table }
     }
 
-    /// From the classes under an earlier plan, whose users have the same numbers.
+    /// From the classes under an earlier ruleset, whose users have the same numbers.
     /// `None`: that would be more work than to do it anew.
     pub(super) fn carried(
         before: &Engine,
         sets: &Evaluated,
-        roles: &Roles,
-        people: &People,
+        rules: &RuleIndex,
+        user_table: &UserTable,
     ) -> Option<Self> {
         let old = &before.snapshot;
-        let first = u32::try_from(old.people.count()).ok()?;
+        let first = u32::try_from(old.users.count()).ok()?;
         // Most classes are of nobody any more: time to forget them.
         let Thresholds { reclassified, unused_classes, .. } = before.thresholds;
         if old.classes.len() > 2 * before.classes.count() + unused_classes {
             return None;
         }
-        let carried = Carried::between(old, sets, roles);
-        let mut touched: RoaringBitmap = (first..u32::try_from(people.count()).ok()?).collect();
+        let carried = SetMapping::between(old, sets, rules);
+        let mut touched: RoaringBitmap = (first..u32::try_from(user_table.count()).ok()?).collect();
         for (all, ids) in [(&old.sets, &carried.dropped), (sets, &carried.added)] {
             for set in ids.iter().filter_map(|id| all.get(at(*id)?)) {
                 touched |= set.named();
             }
         }
-        if touched.len() > reclassified && touched.len() * 2 > u64::try_from(people.count()).ok()? {
+        if touched.len() > reclassified
+            && touched.len() * 2 > u64::try_from(user_table.count()).ok()?
+        {
             return None;
         }
-        let mut people = people.clone();
+        let mut user_table = user_table.clone();
         let (mut classes, mut list) = translated(before, &carried);
-        let added = Memberships::new(carried.added.iter().copied(), sets, people.count());
+        let added = Memberships::new(carried.added.iter().copied(), sets, user_table.count());
         let open = |id: &SetId| {
             at(*id).and_then(|id| sets.get(id)).is_some_and(|set| *set.open() != Open::Nobody)
         };
         let open: Vec<SetId> = carried.ids.iter().flatten().copied().filter(open).collect();
         for number in &touched {
             let mut now: Vec<SetId> = added.of(number).to_vec();
-            let class = old.people.class(number).filter(|_| number < first);
+            let class = old.users.class(number).filter(|_| number < first);
             match class {
                 Some(class) => {
                     let kept = old.sets_of_class(class).iter();
@@ -77,7 +79,7 @@ impl Classified {
                 }
                 // Nobody listed it before, so only open rules can have let it in.
                 None => {
-                    let id = String::from(people.id(number));
+                    let id = String::from(user_table.id(number));
                     let user = UserId::parse(&id).ok()?;
                     let lets_in = |id: &&SetId| {
                         at(**id)
@@ -88,18 +90,18 @@ impl Classified {
                 }
             }
             now.sort_unstable();
-            let after = classes.join(people.server_of(number), &now, &mut list);
+            let after = classes.join(user_table.server_of(number), &now, &mut list);
             if let Some(class) = class {
                 classes.leave(class, &mut list);
             }
-            people.set_class(number, after);
+            user_table.set_class(number, after);
         }
-        Some(Self { classes, list, people })
+        Some(Self { classes, list, user_table })
     }
 }
 
 /// The classes before, by the ids that their sets have now.
-fn translated(before: &Engine, carried: &Carried) -> (Classes, ClassList) {
+fn translated(before: &Engine, carried: &SetMapping) -> (Classes, ClassList) {
     let list = &before.snapshot.classes;
     let is_same = |(id, now): (SetId, &Option<SetId>)| now.is_none_or(|now| now == id);
     if (0..).zip(&carried.ids).all(is_same) {

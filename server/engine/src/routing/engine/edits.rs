@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Engine, place};
-use crate::routing::sets::{Evaluated, SetId, at};
+use crate::routing::snapshot::sets::{Evaluated, SetId, at};
 use presence_router_ids::UserId;
 
 /// A change of who is in a group that the directory fills.
@@ -30,7 +30,7 @@ pub enum Edit<'a> {
 /// Why an edit was refused. Nothing of it is in force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// The plan has no group of this name that the directory fills.
+    /// The ruleset has no group of this name that the directory fills.
     #[error("`{0}` is not a group that the directory fills")]
     NotInDirectory(Box<str>),
 
@@ -55,7 +55,7 @@ impl Engine {
                 self.recipes.directory(name).ok_or_else(|| EditError::NotInDirectory(name.into()))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let room = u32::MAX as usize - self.snapshot.people.count();
+        let room = u32::MAX as usize - self.snapshot.users.count();
         if edits.len() > room {
             return Err(EditError::Full);
         }
@@ -70,7 +70,7 @@ impl Engine {
             Edit::Join { user, .. } => (user, true),
             Edit::Leave { user, .. } => (user, false),
         };
-        let number = match (self.snapshot.people.number(user.as_str()), joins) {
+        let number = match (self.snapshot.users.number(user.as_str()), joins) {
             (Some(number), _) => number,
             // Nobody names it, so it is in no group.
             (None, false) => return,
@@ -94,7 +94,7 @@ impl Engine {
                 todo.extend(self.recipes.referring(id));
             }
         }
-        changed.retain(|id| self.snapshot.roles.is_used(*id));
+        changed.retain(|id| self.snapshot.rules.is_used(*id));
         self.reclassify(number, &changed);
     }
 
@@ -108,7 +108,7 @@ impl Engine {
         let Some(lists) = all.get_mut(at) else { return };
         *lists = if joins { *lists + 1 } else { lists.saturating_sub(1) };
         let lists = *lists;
-        let server = place(self.snapshot.people.server_of(number)).unwrap_or_default();
+        let server = place(self.snapshot.users.server_of(number)).unwrap_or_default();
         let servers = &mut self.snapshot.servers;
         while servers.len() <= server {
             servers.push(0);
@@ -124,7 +124,7 @@ impl Engine {
     /// Gives a user a number, and a place in all sets that let it in by server
     /// or pattern.
     fn introduce(&mut self, user: UserId<'_>) -> Option<u32> {
-        let (number, _) = self.snapshot.people.name(user)?;
+        let (number, _) = self.snapshot.users.name(user)?;
         // A user whom no list holds is in a set if and only if its open rule lets
         // it in.
         let mut entered = BTreeSet::new();
@@ -134,31 +134,31 @@ impl Engine {
                 if let Some(set) = self.snapshot.sets.get_mut(place) {
                     Arc::make_mut(set).cover(number);
                 }
-                if self.snapshot.roles.is_used(*id) {
+                if self.snapshot.rules.is_used(*id) {
                     entered.insert(*id);
                 }
             }
         }
         let sets: Vec<SetId> = entered.into_iter().collect();
-        let server = self.snapshot.people.server_of(number);
+        let server = self.snapshot.users.server_of(number);
         let class = self.classes.join(server, &sets, &mut self.snapshot.classes);
-        self.snapshot.people.set_class(number, class);
+        self.snapshot.users.set_class(number, class);
         Some(number)
     }
 
-    /// Moves a user to the class that differs from its own by these sets.
+    /// MembershipDelta a user to the class that differs from its own by these sets.
     fn reclassify(&mut self, number: u32, changed: &BTreeSet<SetId>) {
         if changed.is_empty() {
             return;
         }
-        let before = self.snapshot.people.class(number).unwrap_or_default();
+        let before = self.snapshot.users.class(number).unwrap_or_default();
         let old: BTreeSet<SetId> = self.snapshot.sets_of_class(before).iter().copied().collect();
         let new: Vec<SetId> = old.symmetric_difference(changed).copied().collect();
-        let server = self.snapshot.people.server_of(number);
+        let server = self.snapshot.users.server_of(number);
         let list = &mut self.snapshot.classes;
         let after = self.classes.join(server, &new, list);
         self.classes.leave(before, list);
-        self.snapshot.people.set_class(number, after);
+        self.snapshot.users.set_class(number, after);
     }
 }
 

@@ -2,7 +2,8 @@
 //! answer it is.
 
 use super::{NOBODY, Sets};
-use presence_router_engine::routing::relation::{Side, Signature};
+use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::routing::query::relation::Signature;
 
 /// Counterparts, as the stream has told them. 32 bytes, since a batch may use
 /// another for each state.

@@ -6,8 +6,8 @@
 //! to; being equal today is not enough, since the next edit may change the one
 //! and not the other.
 //!
-//! Under another plan all answers end, and with them that worry: a list whose
-//! users are those of a set of the new plan is as good as one sent anew.
+//! Under another ruleset all answers end, and with them that worry: a list whose
+//! users are those of a set of the new ruleset is as good as one sent anew.
 
 use std::collections::HashSet;
 
@@ -16,10 +16,11 @@ use roaring::RoaringBitmap;
 use super::{Answer, Definer, OverBudget, Sets, Told};
 use crate::rpc::express;
 use crate::rpc::stream::ledger::weight;
-use presence_router_engine::routing::members::Open;
-use presence_router_engine::routing::moves::Moves;
-use presence_router_engine::routing::relation::{Part, Scope, Side};
+use presence_router_engine::routing::change::membership_delta::MembershipDelta;
+use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::routing::query::relation::{CallerView, Part};
 use presence_router_engine::routing::snapshot::Snapshot;
+use presence_router_engine::routing::snapshot::members::Open;
 
 /// Who came into a list and who left it.
 struct Edit {
@@ -36,19 +37,19 @@ impl Sets {
     pub(in crate::rpc::stream) fn follow(
         &mut self,
         old: &Snapshot,
-        scope: &Scope,
+        scope: &CallerView,
         definer: &mut Definer<'_>,
     ) -> Result<(), OverBudget> {
         self.begin();
-        match definer.snapshot.moves_since(old) {
-            Some(moves) if moves.is_empty() => {}
-            Some(moves) => self.edit(&moves, (old, scope), definer)?,
+        match definer.snapshot.membership_delta_since(old) {
+            Some(delta) if delta.is_empty() => {}
+            Some(delta) => self.edit(&delta, (old, scope), definer)?,
             None => self.replan(old, definer),
         }
         Ok(())
     }
 
-    /// Goes on under another plan. What anybody may see is another question now,
+    /// Goes on under another ruleset. What anybody may see is another question now,
     /// so all answers end; but most of what they are made of stays, lists of
     /// users above all.
     fn replan(&mut self, old: &Snapshot, definer: &mut Definer<'_>) {
@@ -64,9 +65,9 @@ impl Sets {
             self.retire(told, definer.out);
         }
         self.forget();
-        let carried = definer.snapshot.carried_from(old);
+        let mapping = definer.snapshot.set_mapping_from(old);
         for (part, told) in used {
-            match carried.as_ref().and_then(|carried| carried.part(&part)) {
+            match mapping.as_ref().and_then(|mapping| mapping.part(&part)) {
                 Some(part) => {
                     self.part_of.insert(told.id, part.clone());
                     self.parts.insert(part, told);
@@ -81,8 +82,8 @@ impl Sets {
 
     fn edit(
         &mut self,
-        moves: &Moves<'_>,
-        old: (&Snapshot, &Scope),
+        delta: &MembershipDelta<'_>,
+        old: (&Snapshot, &CallerView),
         definer: &mut Definer<'_>,
     ) -> Result<(), OverBudget> {
         if let Some(nobody) = self.nobody.take().and_then(|place| usize::try_from(place).ok()) {
@@ -91,7 +92,7 @@ impl Sets {
         // Whoever moved has other parts, be they the same users today; and who is not
         // found any more may move next.
         for side in [Side::Sender, Side::Recipient] {
-            for signature in moves.signatures(side, definer.scope.caller()) {
+            for signature in delta.signatures(side, definer.scope.caller()) {
                 let place = self.known_signature(&signature, side);
                 if let Some(place) = place.and_then(|place| usize::try_from(place).ok()) {
                     self.end(place, definer.out);
@@ -100,13 +101,13 @@ impl Sets {
         }
         let mut stale: Vec<(Part, Told)> = Vec::new();
         let touched =
-            self.parts.iter().filter(|(part, _)| moves.touch(part) || moves.restructure(part));
+            self.parts.iter().filter(|(part, _)| delta.touch(part) || delta.restructure(part));
         let touched: Vec<_> = touched.map(|(part, told)| (part.clone(), *told)).collect();
         let (mut emptied, mut edits) = (HashSet::new(), Vec::new());
         for (part, told) in touched {
             let edit = self.edited(&part, told, old, definer);
             let takes = |edit: &Option<Edit>| {
-                !moves.restructure(&part)
+                !delta.restructure(&part)
                     && edit.as_ref().is_none_or(|edit| self.concerns(told, edit, definer))
             };
             match edit.filter(takes) {
@@ -123,7 +124,7 @@ impl Sets {
             }
         }
         let gone: HashSet<u64> = stale.iter().map(|(_, told)| told.id).collect();
-        let hides = moves.touch_hides();
+        let hides = delta.touch_hides();
         let is_empty = |part: &u64| {
             let told = self.part_of.get(part).and_then(|part| self.parts.get(part));
             told.is_none_or(|told| told.empty)
@@ -153,11 +154,11 @@ impl Sets {
         edits: Vec<(Part, Edit)>,
         definer: &mut Definer<'_>,
     ) -> Result<(), OverBudget> {
-        let people = definer.snapshot.people();
+        let user_table = definer.snapshot.users();
         let mut additions = Vec::new();
         for (part, Edit { list, added, removed }) in edits {
-            self.ledger.edit(list, &[], &express::ids(&removed, people), definer.out);
-            additions.push((part, list, express::ids(&added, people)));
+            self.ledger.edit(list, &[], &express::ids(&removed, user_table), definer.out);
+            additions.push((part, list, express::ids(&added, user_table)));
         }
         let bytes = additions.iter().map(|(_, _, added)| weight(added)).sum();
         self.make_room(bytes, definer.out)?;
@@ -173,9 +174,9 @@ impl Sets {
     /// users, or of concern to somebody whose answer refers to it. A list that is only
     /// kept for the next answer may be of strangers by now.
     fn concerns(&self, told: Told, edit: &Edit, definer: &Definer<'_>) -> bool {
-        let (people, caller) = (definer.snapshot.people(), definer.scope.caller());
+        let (user_table, caller) = (definer.snapshot.users(), definer.scope.caller());
         self.ledger.is_referred(told.id)
-            || edit.added.iter().all(|user| caller.holds(people.id(user).parts().1))
+            || edit.added.iter().all(|user| caller.holds(user_table.id(user).parts().1))
     }
 
     /// The edit of a part's list, if it takes one. `None`: that is not enough.
@@ -183,7 +184,7 @@ impl Sets {
         &mut self,
         part: &Part,
         told: Told,
-        (old, scope): (&Snapshot, &Scope),
+        (old, scope): (&Snapshot, &CallerView),
         definer: &Definer<'_>,
     ) -> Option<Option<Edit>> {
         let before = old.part(part, scope);

@@ -85,8 +85,9 @@ mod tests {
     use super::super::{Definer, MAX_VOID};
     use super::*;
     use presence_router_engine::policy::Policy;
-    use presence_router_engine::routing::caller::Caller;
-    use presence_router_engine::routing::relation::{Scope, Side};
+    use presence_router_engine::routing::model::caller::Caller;
+    use presence_router_engine::routing::model::side::Side;
+    use presence_router_engine::routing::query::relation::CallerView;
 
     /// Two audiences, and room for one: each ends the other, as often as the client asks.
     #[test]
@@ -100,12 +101,13 @@ mod tests {
               - { name: shy, hide: { within: "team/*", fields: [status_msg] } }
         "#;
         let policy = Policy::parse("policy.yaml", policy.as_bytes()).unwrap();
-        let (snapshot, scope) = (&*policy.snapshot, Scope::new(Caller::new(["one.org"]).unwrap()));
+        let (snapshot, scope) =
+            (&*policy.snapshot, CallerView::new(Caller::new(["one.org"]).unwrap()));
         let mut sets = Sets::new(60);
         let (mut answers, mut hidden) = (0, 0);
         for asked in 0..MAX_VOID + 1000 {
             let user = ["@a:one.org", "@c:one.org"][asked % 2];
-            let class = snapshot.people().class_of(user).unwrap();
+            let class = snapshot.users().class_of(user).unwrap();
             let mut out = Vec::new();
             sets.begin();
             let mut definer = Definer { snapshot, scope: &scope, out: &mut out };

@@ -6,7 +6,7 @@ use presence_router_ids::Glob;
 use roaring::RoaringBitmap;
 
 use super::index::Index;
-use crate::routing::chunked::Chunked;
+use crate::routing::snapshot::cow_vec::CowVec;
 
 /// The servers of named users. None is ever taken out. A clone shares what did not
 /// change.
@@ -14,7 +14,7 @@ use crate::routing::chunked::Chunked;
 pub(super) struct Servers {
     /// By the hash of the name.
     places: Index,
-    all: Chunked<Server>,
+    all: CowVec<Server>,
 }
 
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ struct Server {
 
 impl Default for Servers {
     fn default() -> Self {
-        Self { places: Index::for_about(0), all: Chunked::default() }
+        Self { places: Index::for_about(0), all: CowVec::default() }
     }
 }
 

@@ -11,7 +11,7 @@ const BLOCK: usize = 128;
 
 /// A vector in blocks of chunks.
 #[derive(Clone, Debug)]
-pub(super) struct Chunked<T> {
+pub(in crate::routing) struct CowVec<T> {
     /// All but the last are full.
     blocks: Vec<Arc<Block<T>>>,
     len: usize,
@@ -20,25 +20,28 @@ pub(super) struct Chunked<T> {
 /// All chunks of a vector but the last are full.
 type Block<T> = Vec<Arc<Vec<T>>>;
 
-impl<T> Default for Chunked<T> {
+impl<T> Default for CowVec<T> {
     fn default() -> Self {
         Self { blocks: Vec::new(), len: 0 }
     }
 }
 
-impl<T: Clone> Chunked<T> {
-    pub(super) fn len(&self) -> usize {
+impl<T: Clone> CowVec<T> {
+    pub(in crate::routing) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn get(&self, at: usize) -> Option<&T> {
+    pub(in crate::routing) fn get(&self, at: usize) -> Option<&T> {
         let chunk = at / CHUNK;
         self.blocks.get(chunk / BLOCK)?.get(chunk % BLOCK)?.get(at % CHUNK)
     }
 
     /// Places of entries that may differ from those of a clone: all others are
     /// shared with it.
-    pub(super) fn unshared<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {
+    pub(in crate::routing) fn unshared<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = usize> + 'a {
         let longest = self.blocks.len().max(other.blocks.len());
         let blocks = (0..longest).filter(move |block| differ(&self.blocks, &other.blocks, *block));
         let chunks = blocks.flat_map(move |block| {
@@ -52,14 +55,14 @@ impl<T: Clone> Chunked<T> {
     }
 
     /// The entry to change. Copies its chunk if a clone shares it.
-    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+    pub(in crate::routing) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
         let chunk = at / CHUNK;
         let block = Arc::make_mut(self.blocks.get_mut(chunk / BLOCK)?);
         Arc::make_mut(block.get_mut(chunk % BLOCK)?).get_mut(at % CHUNK)
     }
 
     /// Adds an entry, and says where.
-    pub(super) fn push(&mut self, entry: T) -> usize {
+    pub(in crate::routing) fn push(&mut self, entry: T) -> usize {
         let at = self.len;
         if at.is_multiple_of(CHUNK * BLOCK) {
             self.blocks.push(Arc::new(Vec::with_capacity(1)));
@@ -87,7 +90,7 @@ fn differ<T>(ours: &[Arc<T>], theirs: &[Arc<T>], at: usize) -> bool {
     both.is_none_or(|(one, two)| !Arc::ptr_eq(one, two))
 }
 
-impl<T: Clone> FromIterator<T> for Chunked<T> {
+impl<T: Clone> FromIterator<T> for CowVec<T> {
     fn from_iter<I: IntoIterator<Item = T>>(entries: I) -> Self {
         let mut all = Self::default();
         for entry in entries {
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_clone_keeps_what_it_had() {
-        let mut all: Chunked<usize> = (0..3000).collect();
+        let mut all: CowVec<usize> = (0..3000).collect();
         let before = all.clone();
         *all.get_mut(2047).unwrap() = 7;
         assert_eq!(all.push(8), 3000);
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn blocks_are_shared_too() {
         const LEN: usize = 2 * BLOCK * CHUNK;
-        let mut all: Chunked<usize> = (0..LEN).collect();
+        let mut all: CowVec<usize> = (0..LEN).collect();
         let before = all.clone();
         assert_eq!(all.push(LEN), LEN);
         *all.get_mut(BLOCK * CHUNK).unwrap() = 7;

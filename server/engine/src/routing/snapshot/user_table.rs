@@ -20,18 +20,18 @@ use smol_str::SmolStr;
 
 use self::index::Index;
 use self::servers::Servers;
-use super::chunked::Chunked;
+use crate::routing::snapshot::cow_vec::CowVec;
 use presence_router_ids::UserId;
 
 /// All users whom policy or directory name. A clone shares what did not change.
 #[derive(Clone, Debug)]
-pub struct People {
+pub struct UserTable {
     /// Who has the same gives a user the same number.
     origin: Arc<()>,
     hasher: RandomState,
     numbers: Arc<Index>,
     /// By number.
-    persons: Chunked<Person>,
+    persons: CowVec<Person>,
     servers: Arc<Servers>,
 }
 
@@ -55,7 +55,7 @@ pub struct NamedId<'a> {
 
 /// A user, as far as a snapshot knows it.
 #[derive(Clone, Copy, Debug)]
-pub enum Who<'a> {
+pub enum UserRef<'a> {
     /// One whom policy or directory name.
     Named {
         /// Its number.
@@ -68,25 +68,25 @@ pub enum Who<'a> {
     Unnamed(UserId<'a>),
 }
 
-// === impl People ===
+// === impl UserTable ===
 
-impl People {
+impl UserTable {
     /// Room for about so many users. More only make changes dearer.
-    pub(super) fn for_about(users: usize) -> Self {
+    pub(in crate::routing) fn for_about(users: usize) -> Self {
         Self {
             origin: Arc::default(),
             hasher: RandomState::default(),
             numbers: Arc::new(Index::for_about(users)),
-            persons: Chunked::default(),
+            persons: CowVec::default(),
             servers: Arc::default(),
         }
     }
 
     /// What is known of a user.
-    pub fn who<'a>(&self, user: UserId<'a>) -> Who<'a> {
+    pub fn who<'a>(&self, user: UserId<'a>) -> UserRef<'a> {
         match self.find(user.as_str()) {
-            Some((number, Person { class, .. })) => Who::Named { number, class: *class },
-            None => Who::Unnamed(user),
+            Some((number, Person { class, .. })) => UserRef::Named { number, class: *class },
+            None => UserRef::Unnamed(user),
         }
     }
 
@@ -115,7 +115,7 @@ impl People {
 
     /// Whether users of both have one number: the one began as a clone of the
     /// other.
-    pub(super) fn share_numbers_with(&self, other: &Self) -> bool {
+    pub(in crate::routing) fn share_numbers_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.origin, &other.origin)
     }
 
@@ -130,12 +130,12 @@ impl People {
     }
 
     /// Named users of each server, by its place.
-    pub(super) fn users_by_server(&self) -> impl Iterator<Item = &RoaringBitmap> {
+    pub(in crate::routing) fn users_by_server(&self) -> impl Iterator<Item = &RoaringBitmap> {
         self.servers.users()
     }
 
     /// Every server that some user has been named on, with its place.
-    pub(super) fn server_places(&self) -> impl Iterator<Item = (&str, u32)> {
+    pub(in crate::routing) fn server_places(&self) -> impl Iterator<Item = (&str, u32)> {
         self.servers.places()
     }
 
@@ -160,7 +160,7 @@ impl People {
 
     /// The number of a user, given now if it has none; and whether it was.
     /// `None`: there are no numbers left.
-    pub(super) fn name(&mut self, user: UserId<'_>) -> Option<(u32, bool)> {
+    pub(in crate::routing) fn name(&mut self, user: UserId<'_>) -> Option<(u32, bool)> {
         if let Some(number) = self.number(user.as_str()) {
             return Some((number, false));
         }
@@ -227,21 +227,21 @@ impl People {
     }
 
     /// The place of a named user's server. It stays what it is.
-    pub(super) fn server_of(&self, number: u32) -> u32 {
+    pub(in crate::routing) fn server_of(&self, number: u32) -> u32 {
         self.person(number).map_or(u32::MAX, |person| person.server)
     }
 
     /// The name of a server by its place.
-    pub(super) fn server(&self, place: u32) -> Option<&str> {
+    pub(in crate::routing) fn server(&self, place: u32) -> Option<&str> {
         self.servers.name(place)
     }
 
     /// The class of a named user.
-    pub(super) fn class(&self, number: u32) -> Option<u32> {
+    pub(in crate::routing) fn class(&self, number: u32) -> Option<u32> {
         self.person(number).map(|person| person.class)
     }
 
-    pub(super) fn set_class(&mut self, number: u32, class: u32) {
+    pub(in crate::routing) fn set_class(&mut self, number: u32, class: u32) {
         let person = usize::try_from(number).ok().and_then(|at| self.persons.get_mut(at));
         if let Some(person) = person {
             person.class = class;

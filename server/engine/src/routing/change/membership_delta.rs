@@ -1,4 +1,4 @@
-//! What edits of the directory did to the sets of a plan, for whoever remembers
+//! What edits of the directory did to the sets of a ruleset, for whoever remembers
 //! parts of audiences and interests.
 
 use std::collections::{BTreeMap, HashSet};
@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::caller::Caller;
-use super::classes;
-use super::members::Members;
-use super::relation::{Part, Side, Signature};
-use super::sets::SetId;
-use super::snapshot::Snapshot;
+use crate::routing::model::caller::Caller;
+use crate::routing::model::side::Side;
+use crate::routing::query::relation::{Part, Signature};
+use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::classes;
+use crate::routing::snapshot::members::Members;
+use crate::routing::snapshot::sets::SetId;
 use presence_router_ids::UserId;
 
-/// Who came into which sets or left them, between two snapshots of one plan.
+/// Who came into which sets or left them, between two snapshots of one ruleset.
 #[derive(Debug)]
-pub struct Moves<'s> {
+pub struct MembershipDelta<'s> {
     old: &'s Snapshot,
     new: &'s Snapshot,
     sets: BTreeMap<SetId, RoaringBitmap>,
@@ -32,19 +33,19 @@ pub struct Moves<'s> {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// What edits did since an earlier snapshot; `None` if the plan is another.
-    pub fn moves_since<'s>(&'s self, old: &'s Self) -> Option<Moves<'s>> {
-        if !Arc::ptr_eq(&self.roles, &old.roles) {
+    /// What edits did since an earlier snapshot; `None` if the ruleset is another.
+    pub fn membership_delta_since<'s>(&'s self, old: &'s Self) -> Option<MembershipDelta<'s>> {
+        if !Arc::ptr_eq(&self.rules, &old.rules) {
             return None;
         }
         let mut sets = BTreeMap::new();
-        let first = u32::try_from(old.people.count()).unwrap_or(u32::MAX);
+        let first = u32::try_from(old.users.count()).unwrap_or(u32::MAX);
         for place in self.sets.unshared(&old.sets) {
             let (Some(before), Some(after)) = (old.sets.get(place), self.sets.get(place)) else {
                 continue;
             };
             let Ok(id) = SetId::try_from(place) else { continue };
-            if Arc::ptr_eq(before, after) || !self.roles.is_used(id) {
+            if Arc::ptr_eq(before, after) || !self.rules.is_used(id) {
                 continue;
             }
             let mut moved = before.named() ^ after.named();
@@ -57,9 +58,16 @@ impl Snapshot {
                 sets.insert(id, moved);
             }
         }
-        let is_deny = |set: &SetId| self.roles.denies().binary_search(set).is_ok();
+        let is_deny = |set: &SetId| self.rules.denies().binary_search(set).is_ok();
         let denies = sets.keys().copied().filter(is_deny).collect();
-        Some(Moves { old, new: self, sets, first, left: self.classes_left_since(old), denies })
+        Some(MembershipDelta {
+            old,
+            new: self,
+            sets,
+            first,
+            left: self.classes_left_since(old),
+            denies,
+        })
     }
 
     /// Classes that had somebody in them and have nobody now. Those without sets are
@@ -74,9 +82,9 @@ impl Snapshot {
     }
 }
 
-// === impl Moves ===
+// === impl MembershipDelta ===
 
-impl Moves<'_> {
+impl MembershipDelta<'_> {
     /// Whether nobody moved, and everybody is still found where they were.
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty() && self.left.is_empty() && self.newcomers().is_empty()
@@ -89,7 +97,7 @@ impl Moves<'_> {
     pub fn signatures(&self, side: Side, caller: &Caller) -> HashSet<Signature> {
         let mut users = self.sets.values().fold(RoaringBitmap::new(), |all, moved| all | moved);
         users.insert_range(self.newcomers());
-        let ids = users.iter().map(|user| String::from(self.new.people.id(user)));
+        let ids = users.iter().map(|user| String::from(self.new.users.id(user)));
         let signature =
             |id: String| Some(self.old.signature(UserId::parse(&id).ok()?, side, caller));
         let left = self.left.iter().map(|id| self.old.signature_of_class(*id, side, caller));
@@ -97,7 +105,7 @@ impl Moves<'_> {
     }
 
     fn newcomers(&self) -> Range<u32> {
-        self.first..u32::try_from(self.new.people.count()).unwrap_or(u32::MAX)
+        self.first..u32::try_from(self.new.users.count()).unwrap_or(u32::MAX)
     }
 
     /// Whether a part has other members, or may have.
@@ -110,7 +118,7 @@ impl Moves<'_> {
     /// rule is about.
     pub fn restructure(&self, part: &Part) -> bool {
         let allow = part.allow();
-        let denies = self.new.roles.denies();
+        let denies = self.new.rules.denies();
         let denies = if self.sets.contains_key(&allow) { denies } else { &self.denies };
         let mut met = denies.iter().copied().filter(|deny| {
             let moved = [allow, *deny].into_iter().filter_map(|set| self.sets.get(&set));
@@ -135,7 +143,7 @@ impl Moves<'_> {
 
     /// Whether what is hidden, or from whom, may be another.
     pub fn touch_hides(&self) -> bool {
-        let hiding = self.new.roles.hiding();
+        let hiding = self.new.rules.hiding();
         if hiding.iter().any(|set| self.sets.contains_key(set)) {
             return true;
         }

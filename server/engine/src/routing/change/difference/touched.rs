@@ -13,10 +13,10 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::{Between, Found, Pairs, TooMuch};
-use crate::routing::members::{Members, Open};
-use crate::routing::relation::Side;
-use crate::routing::sets::SetId;
+use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::members::{Members, Open};
+use crate::routing::snapshot::sets::SetId;
 
 /// Members by which products look for their like.
 const SAMPLES: usize = 4;
@@ -55,14 +55,14 @@ type Products = BTreeMap<(bool, [u32; 2]), [SetId; 2]>;
 
 impl Between<'_> {
     pub(super) fn touched(&mut self) -> Result<Touched, TooMuch> {
-        if Arc::ptr_eq(&self.old.roles, &self.new.roles) {
+        if Arc::ptr_eq(&self.old.rules, &self.new.rules) {
             self.touched_by_edits()
         } else {
             self.touched_by_rules()
         }
     }
 
-    /// Under one plan: whoever came into a set or left it.
+    /// Under one ruleset: whoever came into a set or left it.
     fn touched_by_edits(&mut self) -> Result<Touched, TooMuch> {
         let (old, new) = (self.old, self.new);
         let mut touched = Touched::default();
@@ -72,7 +72,7 @@ impl Between<'_> {
                 continue;
             };
             let id = SetId::try_from(place).unwrap_or(SetId::MAX);
-            let decides = |side: &Side| new.roles.decides(id, *side);
+            let decides = |side: &Side| new.rules.decides(id, *side);
             let sides = [Side::Sender, Side::Recipient].into_iter().filter(decides);
             if Arc::ptr_eq(before, after) || sides.clone().next().is_none() {
                 continue;
@@ -87,9 +87,9 @@ impl Between<'_> {
         Ok(touched)
     }
 
-    /// Under two plans: whoever is in a product that is not in both.
+    /// Under two rulesets: whoever is in a product that is not in both.
     fn touched_by_rules(&mut self) -> Result<Touched, TooMuch> {
-        let first = u32::try_from(self.old.people.count()).unwrap_or(u32::MAX);
+        let first = u32::try_from(self.old.users.count()).unwrap_or(u32::MAX);
         let mut names = Names::default();
         let before = names.products(self.old, first);
         let after = names.products(self.new, first);
@@ -201,7 +201,7 @@ impl Names {
                 .entry(id)
                 .or_insert_with(|| self.name(&snapshot.set(id).cloned().unwrap_or_default(), first))
         };
-        let terms = snapshot.roles.terms();
+        let terms = snapshot.rules.terms();
         terms.map(|(allows, sides)| ((allows, sides.map(&mut name)), sides)).collect()
     }
 

@@ -1,5 +1,5 @@
-//! The sets of a plan, each once: its groups by number, then every other set
-//! that a rule names as a side. Who is in is evaluated as a whole for a plan,
+//! The sets of a ruleset, each once: its groups by number, then every other set
+//! that a rule names as a side. Who is in is evaluated as a whole for a ruleset,
 //! and user by user for an edit.
 
 use std::collections::{BTreeSet, HashMap};
@@ -8,20 +8,20 @@ use std::sync::Arc;
 use presence_router_ids::{Glob, UserGlob};
 use roaring::RoaringBitmap;
 
-use super::chunked::Chunked;
-use super::members::{Members, Open};
-use super::people::People;
-use super::plan::{Plan, Set};
+use crate::routing::model::ruleset::{Ruleset, Set};
+use crate::routing::snapshot::cow_vec::CowVec;
+use crate::routing::snapshot::members::{Members, Open};
+use crate::routing::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
-/// A set's place among the sets of a plan.
+/// A set's place among the sets of a ruleset.
 pub type SetId = u32;
 
-/// How each set of a plan is made of others. Only writers need it.
+/// How each set of a ruleset is made of others. Only writers need it.
 #[derive(Debug, Default)]
-pub(super) struct Recipes {
+pub(in crate::routing) struct SetDefs {
     /// By set. A recipe refers only to sets with smaller ids.
-    recipes: Vec<Recipe>,
+    recipes: Vec<SetDef>,
     /// By set: the sets that refer to it, at first hand.
     referring: Vec<Vec<SetId>>,
     /// Sets that the directory fills, by name.
@@ -30,7 +30,7 @@ pub(super) struct Recipes {
 
 /// How a set is made.
 #[derive(Debug)]
-enum Recipe {
+enum SetDef {
     /// What the directory says. The members are the set's own.
     Directory,
     /// Named users.
@@ -39,29 +39,29 @@ enum Recipe {
     Server(Glob),
     Match(UserGlob),
     Set(SetId),
-    Union(Vec<Recipe>),
-    Intersection(Vec<Recipe>),
-    Difference(Box<Recipe>, Box<Recipe>),
+    Union(Vec<SetDef>),
+    Intersection(Vec<SetDef>),
+    Difference(Box<SetDef>, Box<SetDef>),
 }
 
 /// The members of all sets, by id.
-pub(super) type Evaluated = Chunked<Arc<Members>>;
+pub(in crate::routing) type Evaluated = CowVec<Arc<Members>>;
 
-/// Gives ids to the sets of a plan.
+/// Gives ids to the sets of a ruleset.
 #[derive(Default)]
-pub(super) struct Numbering<'p> {
+pub(in crate::routing) struct Numbering<'p> {
     /// In the order of their ids.
-    pub(super) sets: Vec<&'p Set>,
+    pub(in crate::routing) sets: Vec<&'p Set>,
     ids: HashMap<&'p Set, SetId>,
 }
 
 // === impl Numbering ===
 
 impl<'p> Numbering<'p> {
-    pub(super) fn new(plan: &'p Plan) -> Self {
+    pub(in crate::routing) fn new(ruleset: &'p Ruleset) -> Self {
         // Groups keep their numbers, so a reference is an id.
-        let mut numbering = Self { sets: plan.groups.iter().collect(), ids: HashMap::new() };
-        for product in plan.rules.iter().flat_map(|rule| &rule.products) {
+        let mut numbering = Self { sets: ruleset.groups.iter().collect(), ids: HashMap::new() };
+        for product in ruleset.rules.iter().flat_map(|rule| &rule.products) {
             numbering.id(&product.senders);
             numbering.id(&product.recipients);
         }
@@ -69,7 +69,7 @@ impl<'p> Numbering<'p> {
     }
 
     /// The id of a set. Sets that are written alike have one.
-    pub(super) fn id(&mut self, set: &'p Set) -> SetId {
+    pub(in crate::routing) fn id(&mut self, set: &'p Set) -> SetId {
         if let Set::Group(group) = set {
             return SetId::try_from(*group).unwrap_or(SetId::MAX);
         }
@@ -82,7 +82,7 @@ impl<'p> Numbering<'p> {
 
     /// Users whom the sets name, sorted; texts that are no ids are passed over:
     /// no user can have them.
-    pub(super) fn users(&self) -> Vec<UserId<'p>> {
+    pub(in crate::routing) fn users(&self) -> Vec<UserId<'p>> {
         let mut users = Vec::new();
         let mut rest = self.sets.clone();
         while let Some(set) = rest.pop() {
@@ -103,7 +103,7 @@ impl<'p> Numbering<'p> {
     }
 
     /// Servers that the sets name in full, sorted.
-    pub(super) fn servers(&self) -> BTreeSet<&'p str> {
+    pub(in crate::routing) fn servers(&self) -> BTreeSet<&'p str> {
         let mut servers = BTreeSet::new();
         let mut rest = self.sets.clone();
         while let Some(set) = rest.pop() {
@@ -123,15 +123,15 @@ impl<'p> Numbering<'p> {
     }
 }
 
-// === impl Recipes ===
+// === impl SetDefs ===
 
-impl Recipes {
+impl SetDefs {
     /// The recipes of numbered sets, over users who have their numbers.
-    pub(super) fn new(numbering: &Numbering<'_>, people: &People) -> Self {
+    pub(in crate::routing) fn new(numbering: &Numbering<'_>, user_table: &UserTable) -> Self {
         let mut recipes =
             Self { referring: vec![Vec::new(); numbering.sets.len()], ..Self::default() };
         for (id, set) in (0..).zip(&numbering.sets) {
-            let recipe = Recipe::new(set, people);
+            let recipe = SetDef::new(set, user_table);
             recipe.each_reference(&mut |other| {
                 let referring = at(other).and_then(|other| recipes.referring.get_mut(other));
                 if let Some(referring) = referring.filter(|list| list.last() != Some(&id)) {
@@ -148,9 +148,9 @@ impl Recipes {
 
     /// Evaluates the sets in their order. `directory` has the members of those
     /// that it fills.
-    pub(super) fn evaluate<E>(
+    pub(in crate::routing) fn evaluate<E>(
         &self,
-        people: &People,
+        user_table: &UserTable,
         directory: impl Fn(&str) -> Option<Arc<Members>>,
         check: impl Fn(SetId, &Members) -> Result<(), E>,
     ) -> Result<Evaluated, E> {
@@ -160,8 +160,8 @@ impl Recipes {
         let mut evaluated = Evaluated::default();
         for (id, recipe) in (0..).zip(&self.recipes) {
             let members = match recipe {
-                Recipe::Directory => filled.get(&id).cloned().unwrap_or_default(),
-                recipe => recipe.evaluate(people, &evaluated, &mut patterns),
+                SetDef::Directory => filled.get(&id).cloned().unwrap_or_default(),
+                recipe => recipe.evaluate(user_table, &evaluated, &mut patterns),
             };
             check(id, &members)?;
             evaluated.push(members);
@@ -170,23 +170,23 @@ impl Recipes {
     }
 
     /// The set that the directory fills under a name.
-    pub(super) fn directory(&self, name: &str) -> Option<SetId> {
+    pub(in crate::routing) fn directory(&self, name: &str) -> Option<SetId> {
         self.directory.get(name).copied()
     }
 
     /// All sets that the directory fills.
-    pub(super) fn directories(&self) -> impl Iterator<Item = SetId> {
+    pub(in crate::routing) fn directories(&self) -> impl Iterator<Item = SetId> {
         self.directory.values().copied()
     }
 
     /// Sets that refer to one at first hand, ascending.
-    pub(super) fn referring(&self, id: SetId) -> &[SetId] {
+    pub(in crate::routing) fn referring(&self, id: SetId) -> &[SetId] {
         at(id).and_then(|id| self.referring.get(id)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a named user is in a set by its recipe, all sets before it being
     /// up to date.
-    pub(super) fn holds(
+    pub(in crate::routing) fn holds(
         &self,
         id: SetId,
         number: u32,
@@ -199,22 +199,23 @@ impl Recipes {
                 .is_some_and(|set| set.named().contains(number))
         };
         match at(id).and_then(|id| self.recipes.get(id)) {
-            Some(Recipe::Directory) => in_set(id),
+            Some(SetDef::Directory) => in_set(id),
             Some(recipe) => recipe.holds(number, user, &in_set),
             None => false,
         }
     }
 }
 
-// === impl Recipe ===
+// === impl SetDef ===
 
-impl Recipe {
-    fn new(set: &Set, people: &People) -> Self {
-        let all = |sets: &[Set]| sets.iter().map(|set| Self::new(set, people)).collect();
+impl SetDef {
+    fn new(set: &Set, user_table: &UserTable) -> Self {
+        let all = |sets: &[Set]| sets.iter().map(|set| Self::new(set, user_table)).collect();
         match set {
             Set::Directory(_) => Self::Directory,
             Set::Users(ids) => {
-                let mut numbers: Vec<_> = ids.iter().filter_map(|id| people.number(id)).collect();
+                let mut numbers: Vec<_> =
+                    ids.iter().filter_map(|id| user_table.number(id)).collect();
                 numbers.sort_unstable();
                 let mut users: RoaringBitmap = numbers.into_iter().collect();
                 users.optimize();
@@ -227,15 +228,15 @@ impl Recipe {
             Set::Union(sets) => Self::Union(all(sets)),
             Set::Intersection(sets) => Self::Intersection(all(sets)),
             Set::Difference(any, except) => Self::Difference(
-                Box::new(Self::new(any, people)),
-                Box::new(Self::new(except, people)),
+                Box::new(Self::new(any, user_table)),
+                Box::new(Self::new(except, user_table)),
             ),
         }
     }
 
     fn evaluate<'r>(
         &'r self,
-        people: &People,
+        user_table: &UserTable,
         evaluated: &Evaluated,
         patterns: &mut HashMap<&'r UserGlob, RoaringBitmap>,
     ) -> Arc<Members> {
@@ -243,14 +244,14 @@ impl Recipe {
         match self {
             Self::Directory => Arc::default(),
             Self::Users(users) => Arc::new(Members::listed(users.clone())),
-            Self::Everyone => opened(Open::Everyone, people.everyone()),
-            Self::Server(glob) => opened(Open::Server(glob.clone()), people.on_servers(glob)),
+            Self::Everyone => opened(Open::Everyone, user_table.everyone()),
+            Self::Server(glob) => opened(Open::Server(glob.clone()), user_table.on_servers(glob)),
             Self::Match(pattern) => {
                 let matching = patterns.entry(pattern).or_insert_with(|| {
-                    let candidates = people.on_servers(pattern.server());
+                    let candidates = user_table.on_servers(pattern.server());
                     let mut id = String::new();
                     let mut matches = |number: &u32| {
-                        people.id(*number).replace(&mut id);
+                        user_table.id(*number).replace(&mut id);
                         pattern.matches(&id)
                     };
                     candidates.into_iter().filter(|number| matches(number)).collect()
@@ -258,11 +259,13 @@ impl Recipe {
                 opened(Open::Match(pattern.clone()), matching.clone())
             }
             Self::Set(id) => at(*id).and_then(|id| evaluated.get(id)).cloned().unwrap_or_default(),
-            Self::Union(all) => fold(all, Members::unite, people, evaluated, patterns),
-            Self::Intersection(all) => fold(all, Members::intersect, people, evaluated, patterns),
+            Self::Union(all) => fold(all, Members::unite, user_table, evaluated, patterns),
+            Self::Intersection(all) => {
+                fold(all, Members::intersect, user_table, evaluated, patterns)
+            }
             Self::Difference(any, except) => {
-                let mut members = Members::clone(&any.evaluate(people, evaluated, patterns));
-                members.subtract(&except.evaluate(people, evaluated, patterns));
+                let mut members = Members::clone(&any.evaluate(user_table, evaluated, patterns));
+                members.subtract(&except.evaluate(user_table, evaluated, patterns));
                 Arc::new(members)
             }
         }
@@ -300,23 +303,23 @@ impl Recipe {
 }
 
 fn fold<'r>(
-    all: &'r [Recipe],
+    all: &'r [SetDef],
     with: fn(&mut Members, &Members),
-    people: &People,
+    user_table: &UserTable,
     evaluated: &Evaluated,
     patterns: &mut HashMap<&'r UserGlob, RoaringBitmap>,
 ) -> Arc<Members> {
     let mut sets = all.iter();
     let Some(first) = sets.next() else { return Arc::default() };
-    let mut members = first.evaluate(people, evaluated, patterns);
+    let mut members = first.evaluate(user_table, evaluated, patterns);
     for set in sets {
-        let other = set.evaluate(people, evaluated, patterns);
+        let other = set.evaluate(user_table, evaluated, patterns);
         with(Arc::make_mut(&mut members), &other);
     }
     members
 }
 
 /// A set's id as an index.
-pub(super) fn at(id: SetId) -> Option<usize> {
+pub(in crate::routing) fn at(id: SetId) -> Option<usize> {
     usize::try_from(id).ok()
 }

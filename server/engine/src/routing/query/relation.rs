@@ -21,32 +21,23 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
-use super::caller::Caller;
-use super::classes;
-use super::members::Members;
-use super::people::Who;
-use super::plan::Hide;
-use super::sets::SetId;
-use super::snapshot::Snapshot;
+use crate::routing::model::caller::Caller;
+use crate::routing::model::ruleset::Hide;
+use crate::routing::model::side::Side;
+use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::classes;
+use crate::routing::snapshot::members::Members;
+use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::UserId;
 
 /// What concerns a caller in one snapshot.
 #[derive(Clone, Debug)]
-pub struct Scope {
+pub struct CallerView {
     caller: Caller,
     /// Named users of its servers. Found when it is first asked for, as few
     /// answers need it.
     local: OnceLock<RoaringBitmap>,
-}
-
-/// A side of a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Side {
-    /// Whose presence it is.
-    Sender,
-
-    /// Who may see it.
-    Recipient,
 }
 
 /// All that a user's counterparts depend on, as far as they concern a caller.
@@ -80,7 +71,7 @@ pub struct Part {
 
 impl Signature {
     /// Whether only counterparts on the caller's own servers count.
-    pub(super) fn is_local_only(&self) -> bool {
+    pub(in crate::routing) fn is_local_only(&self) -> bool {
         self.local_only
     }
 
@@ -97,26 +88,26 @@ impl Signature {
 
 impl Part {
     /// The set that others are taken from.
-    pub(super) fn allow(&self) -> SetId {
+    pub(in crate::routing) fn allow(&self) -> SetId {
         self.allow
     }
 
     /// What is taken away.
-    pub(super) fn deny(&self) -> &[SetId] {
+    pub(in crate::routing) fn deny(&self) -> &[SetId] {
         &self.deny
     }
 
     /// The same of sets with other ids.
-    pub(super) fn renamed(&self, id: impl Fn(SetId) -> Option<SetId>) -> Option<Self> {
+    pub(in crate::routing) fn renamed(&self, id: impl Fn(SetId) -> Option<SetId>) -> Option<Self> {
         let mut deny = self.deny.iter().map(|set| id(*set)).collect::<Option<Vec<_>>>()?;
         deny.sort_unstable();
         Some(Self { allow: id(self.allow)?, deny: deny.into(), local_only: self.local_only })
     }
 }
 
-// === impl Scope ===
+// === impl CallerView ===
 
-impl Scope {
+impl CallerView {
     /// For one snapshot only.
     pub fn new(caller: Caller) -> Self {
         Self { caller, local: OnceLock::new() }
@@ -128,10 +119,10 @@ impl Scope {
     }
 
     /// Named users of the caller's servers.
-    pub(super) fn local(&self, snapshot: &Snapshot) -> &RoaringBitmap {
+    pub(in crate::routing) fn local(&self, snapshot: &Snapshot) -> &RoaringBitmap {
         self.local.get_or_init(|| {
             let names = self.caller.server_names();
-            let users = names.filter_map(|name| snapshot.people.on_server(name));
+            let users = names.filter_map(|name| snapshot.users.on_server(name));
             users.fold(RoaringBitmap::new(), |all, some| all | some)
         })
     }
@@ -143,9 +134,9 @@ impl Snapshot {
     /// What the counterparts of a user depend on, as far as they concern a
     /// caller.
     pub fn signature(&self, user: UserId<'_>, side: Side, caller: &Caller) -> Signature {
-        match self.people.who(user) {
-            Who::Named { class, .. } => self.signature_of_class(class, side, caller),
-            Who::Unnamed(user) => {
+        match self.users.who(user) {
+            UserRef::Named { class, .. } => self.signature_of_class(class, side, caller),
+            UserRef::Unnamed(user) => {
                 let sets = Sets::Open(self.open_sets_of(user).collect());
                 Signature { side, local_only: !caller.is_local(user), sets }
             }
@@ -155,7 +146,7 @@ impl Snapshot {
     /// The signature of the users of a class.
     pub fn signature_of_class(&self, class: u32, side: Side, caller: &Caller) -> Signature {
         let server = classes::class(&self.classes, class)
-            .and_then(|class| self.people.server(class.server))
+            .and_then(|class| self.users.server(class.server))
             .unwrap_or_default();
         Signature { side, local_only: !caller.holds(server), sets: Sets::Class(class) }
     }
@@ -164,9 +155,9 @@ impl Snapshot {
     pub fn parts(&self, signature: &Signature) -> Vec<Part> {
         let (mut allow, mut deny) = (Vec::new(), Vec::new());
         for set in self.signature_sets(signature) {
-            if let Some(role) = self.roles.role(*set, signature.side) {
-                allow.extend_from_slice(&role.allow);
-                deny.extend_from_slice(&role.deny);
+            if let Some(rules) = self.rules.of_set(*set, signature.side) {
+                allow.extend_from_slice(&rules.allow);
+                deny.extend_from_slice(&rules.deny);
             }
         }
         for list in [&mut allow, &mut deny] {
@@ -187,12 +178,12 @@ impl Snapshot {
     }
 
     /// The members of one part.
-    pub fn part(&self, part: &Part, scope: &Scope) -> Members {
+    pub fn part(&self, part: &Part, view: &CallerView) -> Members {
         let set = self.set(part.allow);
         let mut members = match (set, part.local_only) {
             (None, _) => Members::default(),
             (Some(set), false) => Members::clone(set),
-            (Some(set), true) => set.on_servers_of(&scope.caller, scope.local(self)),
+            (Some(set), true) => set.on_servers_of(&view.caller, view.local(self)),
         };
         for deny in part.deny.iter() {
             if let Some(denied) = self.set(*deny) {
@@ -203,20 +194,20 @@ impl Snapshot {
     }
 
     /// All counterparts of the users with a signature, modulo self.
-    pub fn counterparts(&self, signature: &Signature, scope: &Scope) -> Members {
+    pub fn counterparts(&self, signature: &Signature, view: &CallerView) -> Members {
         let mut all = Members::default();
         for part in self.parts(signature) {
-            all.unite(&self.part(&part, scope));
+            all.unite(&self.part(&part, view));
         }
         all
     }
 
     /// All counterparts of the users who are in these sets of rules, whoever asks.
-    pub(super) fn counterparts_of(&self, sets: &[SetId], side: Side) -> Members {
+    pub(in crate::routing) fn counterparts_of(&self, sets: &[SetId], side: Side) -> Members {
         let (mut allow, mut deny) = (Vec::new(), Vec::new());
-        for role in sets.iter().filter_map(|set| self.roles.role(*set, side)) {
-            allow.extend_from_slice(&role.allow);
-            deny.extend_from_slice(&role.deny);
+        for rules in sets.iter().filter_map(|set| self.rules.of_set(*set, side)) {
+            allow.extend_from_slice(&rules.allow);
+            deny.extend_from_slice(&rules.deny);
         }
         let all = |mut ids: Vec<SetId>| {
             ids.sort_unstable();
@@ -234,8 +225,8 @@ impl Snapshot {
 
     /// Whether any hide rule concerns the users with a signature.
     pub fn hides_anything(&self, signature: &Signature) -> bool {
-        let role = |set: &SetId| self.roles.role(*set, signature.side);
-        self.signature_sets(signature).iter().filter_map(role).any(|role| !role.hide.is_empty())
+        let rules = |set: &SetId| self.rules.of_set(*set, signature.side);
+        self.signature_sets(signature).iter().filter_map(rules).any(|rules| !rules.hide.is_empty())
     }
 
     /// What is hidden from, or of, which of the counterparts: sets that hold no
@@ -243,8 +234,8 @@ impl Snapshot {
     pub fn hides(&self, signature: &Signature, counterparts: &Members) -> Vec<(Members, &Hide)> {
         let mut places: Vec<(u32, SetId)> = Vec::new();
         for set in self.signature_sets(signature) {
-            if let Some(role) = self.roles.role(*set, signature.side) {
-                places.extend(role.hide.iter().map(|(other, hide)| (*hide, *other)));
+            if let Some(rules) = self.rules.of_set(*set, signature.side) {
+                places.extend(rules.hide.iter().map(|(other, hide)| (*hide, *other)));
             }
         }
         places.sort_unstable();
@@ -258,7 +249,7 @@ impl Snapshot {
                 }
             }
             users.intersect(counterparts);
-            let hide = same.first().and_then(|(place, _)| self.roles.hide(*place));
+            let hide = same.first().and_then(|(place, _)| self.rules.hide(*place));
             if let Some(hide) = hide.filter(|_| !users.is_empty()) {
                 hides.push((users, hide));
             }
@@ -270,49 +261,23 @@ impl Snapshot {
     /// deny rule.
     pub fn visible(&self, sender: UserId<'_>, recipient: UserId<'_>) -> bool {
         let [senders, recipients] =
-            [sender, recipient].map(|user| self.sets_of(self.people.who(user)));
+            [sender, recipient].map(|user| self.sets_of(self.users.who(user)));
         let across = |allowed: bool| {
-            senders.iter().filter_map(|set| self.roles.role(*set, Side::Sender)).any(|role| {
-                let others = if allowed { &role.allow } else { &role.deny };
+            senders.iter().filter_map(|set| self.rules.of_set(*set, Side::Sender)).any(|rules| {
+                let others = if allowed { &rules.allow } else { &rules.deny };
                 others.iter().any(|other| recipients.binary_search(other).is_ok())
             })
         };
         sender != recipient && across(true) && !across(false)
     }
 
-    pub(super) fn signature_sets<'s>(&'s self, signature: &'s Signature) -> &'s [SetId] {
+    pub(in crate::routing) fn signature_sets<'s>(
+        &'s self,
+        signature: &'s Signature,
+    ) -> &'s [SetId] {
         match &signature.sets {
             Sets::Class(class) => self.sets_of_class(*class),
             Sets::Open(sets) => sets,
-        }
-    }
-}
-
-// === impl Side ===
-
-impl Side {
-    /// The side across.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::Sender => Self::Recipient,
-            Self::Recipient => Self::Sender,
-        }
-    }
-
-    /// What is this side's of a pair of senders' and recipients'.
-    pub fn of<T>(self, [senders, recipients]: &[T; 2]) -> &T {
-        match self {
-            Self::Sender => senders,
-            Self::Recipient => recipients,
-        }
-    }
-
-    /// The same, to change.
-    pub fn of_mut<T>(self, [senders, recipients]: &mut [T; 2]) -> &mut T {
-        match self {
-            Self::Sender => senders,
-            Self::Recipient => recipients,
         }
     }
 }

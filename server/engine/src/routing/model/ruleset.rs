@@ -1,9 +1,8 @@
 //! What routing is asked to decide by: sets of users, and rules over them.
 //!
-//! A plan is checked before it comes here: every id and pattern is valid and
+//! A ruleset is checked before it comes here: every id and pattern is valid and
 //! every group number exists and refers to groups before it only, so there are
-//! no cycles. `policy` makes plans; [`super::snapshot`] makes them
-//! fast.
+//! no cycles. `policy` makes rulesets; [`crate::routing::snapshot`] evaluates them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use presence_router_ids::{Glob, UserGlob};
 
 /// Everything that decides who may see whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct Ruleset {
     /// Members of each group; a group's number is its place. A group refers
     /// only to groups with smaller numbers. A group that no rule refers to is
     /// evaluated like any other, for whoever asks a snapshot about it.
@@ -104,7 +103,7 @@ pub enum Set {
     /// The members of a group.
     Group(usize),
 
-    /// Whom the directory keeps under this name. Only a group of a plan may be
+    /// Whom the directory keeps under this name. Only a group of a ruleset may be
     /// this, as a whole.
     Directory(Box<str>),
 

@@ -20,11 +20,12 @@ use std::collections::HashMap;
 use roaring::RoaringBitmap;
 
 use self::touched::Touched;
-use super::members::{Members, Open};
-use super::people::Who;
-use super::relation::{Scope, Side};
-use super::sets::SetId;
-use super::snapshot::Snapshot;
+use crate::routing::model::side::Side;
+use crate::routing::query::relation::CallerView;
+use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::members::{Members, Open};
+use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::UserId;
 
 /// What changed between two snapshots.
@@ -121,7 +122,7 @@ impl Difference {
     /// It would take more than the budget, or the snapshots have no users in
     /// common.
     pub fn between(old: &Snapshot, new: &Snapshot, budget: Budget) -> Result<Self, TooMuch> {
-        if !new.people.share_numbers_with(&old.people) || new.people.count() < old.people.count() {
+        if !new.users.share_numbers_with(&old.users) || new.users.count() < old.users.count() {
             return Err(TooMuch);
         }
         let mut between = Between { old, new, left: budget.0 };
@@ -174,9 +175,9 @@ impl Difference {
 impl Pairs {
     /// Those that concern a caller: products that hold nobody but users in such
     /// pairs. One pair may be in two. `snapshot` is the later one.
-    pub fn concerning(&self, snapshot: &Snapshot, scope: &Scope) -> Vec<[Members; 2]> {
+    pub fn concerning(&self, snapshot: &Snapshot, view: &CallerView) -> Vec<[Members; 2]> {
         let Self { senders, recipients, .. } = self;
-        let local = |set: &Members| set.on_servers_of(scope.caller(), scope.local(snapshot));
+        let local = |set: &Members| set.on_servers_of(view.caller(), view.local(snapshot));
         let (local_senders, local_recipients) = (local(senders), local(recipients));
         let products = if local_senders == *senders {
             vec![[local_senders, recipients.clone()]]
@@ -201,15 +202,15 @@ impl Between<'_> {
 
     /// Users who have been named in between.
     fn newcomers(&self) -> impl Iterator<Item = (u32, String)> + use<'_> {
-        let people = &self.new.people;
+        let user_table = &self.new.users;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let newcomers = number(self.old.people.count())..number(people.count());
-        newcomers.map(|number| (number, people.id(number).into()))
+        let newcomers = number(self.old.users.count())..number(user_table.count());
+        newcomers.map(|number| (number, user_table.id(number).into()))
     }
 
     /// An earlier set among the users of the later snapshot.
     fn lifted(&mut self, members: &Members) -> Result<Members, TooMuch> {
-        let newcomers = self.new.people.count() - self.old.people.count();
+        let newcomers = self.new.users.count() - self.old.users.count();
         if *members.open() == Open::Nobody || newcomers == 0 {
             return Ok(members.clone());
         }
@@ -228,13 +229,13 @@ impl Between<'_> {
         let mut id = String::new();
         for number in touched {
             self.spend(1)?;
-            self.new.people.id(number).replace(&mut id);
+            self.new.users.id(number).replace(&mut id);
             let Ok(user) = UserId::parse(&id) else { continue };
-            let before = match self.old.people.who(user) {
-                Who::Named { class, .. } => Before::Class(class),
-                Who::Unnamed(user) => Before::Unnamed(self.old.open_sets_of(user).collect()),
+            let before = match self.old.users.who(user) {
+                UserRef::Named { class, .. } => Before::Class(class),
+                UserRef::Unnamed(user) => Before::Unnamed(self.old.open_sets_of(user).collect()),
             };
-            let class = self.new.people.class(number).unwrap_or_default();
+            let class = self.new.users.class(number).unwrap_or_default();
             rows.entry(Place { before, class }).or_default().insert(number);
         }
         let [mut gained, mut lost] = [Merged::default(), Merged::default()];

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::{Between, Count, Difference, Found, Pairs, TooMuch};
-use crate::routing::members::{Members, Open};
-use crate::routing::plan::Plan;
-use crate::routing::relation::Side;
-use crate::routing::sets::Numbering;
+use crate::routing::model::ruleset::Ruleset;
+use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::members::{Members, Open};
+use crate::routing::snapshot::sets::Numbering;
 
 /// Senders and recipients.
 pub type Product = [Arc<Members>; 2];
@@ -18,11 +18,11 @@ pub type Product = [Arc<Members>; 2];
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// The products of each rule of the plan that this is a snapshot of.
-    pub fn products(&self, plan: &Plan) -> Vec<Vec<Product>> {
-        let mut numbering = Numbering::new(plan);
+    /// The products of each rule of the ruleset that this is a snapshot of.
+    pub fn products(&self, ruleset: &Ruleset) -> Vec<Vec<Product>> {
+        let mut numbering = Numbering::new(ruleset);
         let mut set = |set| self.set(numbering.id(set)).cloned().unwrap_or_default();
-        let rules = plan.rules.iter().map(|rule| {
+        let rules = ruleset.rules.iter().map(|rule| {
             let products = rule.products.iter();
             products.map(|product| [set(&product.senders), set(&product.recipients)]).collect()
         });

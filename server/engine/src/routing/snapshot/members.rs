@@ -1,4 +1,4 @@
-//! A set of users as routing keeps it: numbers for the users whom the plan
+//! A set of users as routing keeps it: numbers for the users whom the ruleset
 //! names, and a rule for everybody else.
 //!
 //! Lists are finite and name their users, so of a user whom nobody names only
@@ -13,8 +13,8 @@
 
 use roaring::RoaringBitmap;
 
-use super::caller::Caller;
-use super::people::Who;
+use crate::routing::model::caller::Caller;
+use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::{Coverage, Glob, Region, UserGlob, UserId};
 
 /// A set of users.
@@ -86,13 +86,13 @@ impl Members {
     }
 
     /// Forgets all users with numbers but these. The open rule stays as it is.
-    pub(super) fn keep_numbered(&mut self, users: &RoaringBitmap) {
+    pub(in crate::routing) fn keep_numbered(&mut self, users: &RoaringBitmap) {
         self.named &= users;
         self.covered &= users;
     }
 
     /// Puts a named user in or takes it out, whatever the open rule says.
-    pub(super) fn put(&mut self, number: u32, is_in: bool) {
+    pub(in crate::routing) fn put(&mut self, number: u32, is_in: bool) {
         if is_in {
             self.named.insert(number);
         } else {
@@ -101,7 +101,7 @@ impl Members {
     }
 
     /// Puts in a user who has just been named and whom the open rule lets in.
-    pub(super) fn cover(&mut self, number: u32) {
+    pub(in crate::routing) fn cover(&mut self, number: u32) {
         self.named.insert(number);
         self.covered.insert(number);
     }
@@ -119,7 +119,7 @@ impl Members {
     /// The same set where more users are named: all of `newcomers` whom the open
     /// rule lets in.
     #[must_use]
-    pub(super) fn among(&self, newcomers: impl Iterator<Item = (u32, String)>) -> Self {
+    pub(in crate::routing) fn among(&self, newcomers: impl Iterator<Item = (u32, String)>) -> Self {
         let mut members = self.clone();
         if members.open != Open::Nobody {
             for (number, id) in newcomers {
@@ -133,7 +133,7 @@ impl Members {
 
     /// Whether this set, evaluated among the first users by number, is the other,
     /// evaluated among more.
-    pub(super) fn is_among(&self, first: u32, other: &Self) -> bool {
+    pub(in crate::routing) fn is_among(&self, first: u32, other: &Self) -> bool {
         let is = |one: &RoaringBitmap, two: &RoaringBitmap| {
             one.len() == two.range_cardinality(..first) && one.is_subset(two)
         };
@@ -145,21 +145,21 @@ impl Members {
     }
 
     /// Users with numbers from `first` on whom the open rule lets in.
-    pub(super) fn covered_from(&self, first: u32) -> RoaringBitmap {
+    pub(in crate::routing) fn covered_from(&self, first: u32) -> RoaringBitmap {
         self.covered.range(first..).collect()
     }
 
     /// Whether somebody may be in both. `false` is certain.
-    pub(super) fn may_meet(&self, other: &Self) -> bool {
+    pub(in crate::routing) fn may_meet(&self, other: &Self) -> bool {
         let both_open = self.open != Open::Nobody && other.open != Open::Nobody;
         both_open || !self.named.is_disjoint(&other.named)
     }
 
     /// Whether the user is in.
-    pub fn contains(&self, who: Who<'_>) -> bool {
+    pub fn contains(&self, who: UserRef<'_>) -> bool {
         match who {
-            Who::Named { number, .. } => self.named.contains(number),
-            Who::Unnamed(user) => self.open.contains(user),
+            UserRef::Named { number, .. } => self.named.contains(number),
+            UserRef::Unnamed(user) => self.open.contains(user),
         }
     }
 
@@ -185,7 +185,7 @@ impl Members {
 
     /// Without those who are in although the open rule does not let them in.
     #[must_use]
-    pub(super) fn let_in(&self) -> Self {
+    pub(in crate::routing) fn let_in(&self) -> Self {
         Self { named: &self.named & &self.covered, ..self.clone() }
     }
 

@@ -11,25 +11,25 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::chunked::Chunked;
-use super::sets::SetId;
+use crate::routing::snapshot::cow_vec::CowVec;
+use crate::routing::snapshot::sets::SetId;
 
 /// What the users of a class have in common.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Class {
-    /// Their server, as [`super::people::People::server`] has it.
-    pub(super) server: u32,
+pub(in crate::routing) struct Class {
+    /// Their server, as [`super::user_table::UserTable::server`] has it.
+    pub(in crate::routing) server: u32,
     /// The sets of rules that they are in, ascending. Empty, too, once nobody
     /// is in the class any more.
-    pub(super) sets: Arc<[SetId]>,
+    pub(in crate::routing) sets: Arc<[SetId]>,
 }
 
 /// All classes, by id.
-pub(super) type ClassList = Chunked<Class>;
+pub(in crate::routing) type ClassList = CowVec<Class>;
 
 /// Finds classes, and knows which are in use. Only writers need it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Classes {
+pub(in crate::routing) struct Classes {
     hasher: RandomState,
     ids: HashTable<u32>,
     /// Users of each class.
@@ -39,7 +39,12 @@ pub(super) struct Classes {
 impl Classes {
     /// The class of the users of a server who are in exactly these sets, with
     /// one user more.
-    pub(super) fn join(&mut self, server: u32, sets: &[SetId], list: &mut ClassList) -> u32 {
+    pub(in crate::routing) fn join(
+        &mut self,
+        server: u32,
+        sets: &[SetId],
+        list: &mut ClassList,
+    ) -> u32 {
         let hash = self.hasher.hash_one((server, sets));
         let is =
             |id: &u32| class(list, *id).is_some_and(|c| c.server == server && *c.sets == *sets);
@@ -62,7 +67,7 @@ impl Classes {
 
     /// One user less in a class. The last one takes what they had in common
     /// along.
-    pub(super) fn leave(&mut self, id: u32, list: &mut ClassList) {
+    pub(in crate::routing) fn leave(&mut self, id: u32, list: &mut ClassList) {
         let Some(users) = self.users(id) else { return };
         *users = users.saturating_sub(1);
         if *users > 0 {
@@ -78,12 +83,12 @@ impl Classes {
     }
 
     /// How many there are with somebody in them.
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::routing) fn count(&self) -> usize {
         self.ids.len()
     }
 
     /// The same classes where their sets have other ids.
-    pub(super) fn renamed(&self, list: &ClassList) -> Self {
+    pub(in crate::routing) fn renamed(&self, list: &ClassList) -> Self {
         let hasher = RandomState::default();
         let hash = |id: &u32| hash_of(&hasher, list, *id);
         let mut ids = HashTable::with_capacity(self.ids.len());
@@ -103,6 +108,6 @@ fn hash_of(hasher: &RandomState, list: &ClassList, id: u32) -> u64 {
 }
 
 /// A class of the list.
-pub(super) fn class(list: &ClassList, id: u32) -> Option<&Class> {
+pub(in crate::routing) fn class(list: &ClassList, id: u32) -> Option<&Class> {
     list.get(usize::try_from(id).ok()?)
 }

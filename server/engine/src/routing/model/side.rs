@@ -1,0 +1,40 @@
+//! The two sides of a pair: whose presence it is, and who may see it.
+
+/// A side of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// Whose presence it is.
+    Sender,
+
+    /// Who may see it.
+    Recipient,
+}
+
+// === impl Side ===
+
+impl Side {
+    /// The side across.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Sender => Self::Recipient,
+            Self::Recipient => Self::Sender,
+        }
+    }
+
+    /// What is this side's of a pair of senders' and recipients'.
+    pub fn of<T>(self, [senders, recipients]: &[T; 2]) -> &T {
+        match self {
+            Self::Sender => senders,
+            Self::Recipient => recipients,
+        }
+    }
+
+    /// The same, to change.
+    pub fn of_mut<T>(self, [senders, recipients]: &mut [T; 2]) -> &mut T {
+        match self {
+            Self::Sender => senders,
+            Self::Recipient => recipients,
+        }
+    }
+}

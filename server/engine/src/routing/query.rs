@@ -1,0 +1,4 @@
+//! Answers from one snapshot. Nothing here changes anything or knows another snapshot.
+
+pub mod relation;
+pub mod shadow;

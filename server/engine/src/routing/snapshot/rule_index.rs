@@ -1,0 +1,204 @@
+//! What a ruleset's rules make of its sets: for each set and each side, whom its
+//! members may see or be seen by, and what is hidden.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::routing::model::ruleset::{Effect, Hide, Ruleset};
+use crate::routing::model::side::Side;
+use crate::routing::snapshot::sets::{Numbering, SetId, at};
+
+/// The rules of a ruleset over sets.
+#[derive(Debug, Default)]
+pub(in crate::routing) struct RuleIndex {
+    /// By set, and by the side that its members stand on.
+    by_set: Box<[[RulesOfSet; 2]]>,
+    /// What is hidden, without repeats.
+    hides: Box<[Hide]>,
+    /// Sets that a deny rule takes away, and those that a hide rule names:
+    /// ascending.
+    denies: Box<[SetId]>,
+    hiding: Box<[SetId]>,
+    shadows: Shadows,
+}
+
+/// What the rules say about the members of a set on one side. All lists are
+/// ascending and without repeats.
+#[derive(Clone, Debug, Default)]
+pub(in crate::routing) struct RulesOfSet {
+    /// Sets on the other side that an allow rule names.
+    pub(in crate::routing) allow: Vec<SetId>,
+    /// Sets on the other side that a deny rule names.
+    pub(in crate::routing) deny: Vec<SetId>,
+    /// Sets on the other side that a hide rule names, and what it hides.
+    pub(in crate::routing) hide: Vec<(SetId, u32)>,
+}
+
+/// The rules in shadow of a ruleset.
+#[derive(Debug, Default)]
+pub(in crate::routing) struct Shadows {
+    /// By the set of their senders: places in the ruleset, and sets of recipients.
+    by_senders: HashMap<SetId, Vec<(usize, SetId)>>,
+    /// What they would do, by their places in the ruleset.
+    effects: BTreeMap<usize, Effect>,
+}
+
+// === impl RuleIndex ===
+
+impl RuleIndex {
+    pub(in crate::routing) fn new<'p>(ruleset: &'p Ruleset, numbering: &mut Numbering<'p>) -> Self {
+        let mut hides: Vec<&Hide> = ruleset
+            .rules
+            .iter()
+            .filter_map(|rule| match &rule.effect {
+                Effect::Hide(hide) => Some(hide),
+                Effect::Allow | Effect::Deny => None,
+            })
+            .collect();
+        hides.sort_unstable();
+        hides.dedup();
+
+        let mut by_set = vec![<[RulesOfSet; 2]>::default(); numbering.sets.len()];
+        for rule in ruleset.rules.iter().filter(|rule| !rule.shadow) {
+            for product in &rule.products {
+                let (senders, recipients) =
+                    (numbering.id(&product.senders), numbering.id(&product.recipients));
+                for (side, own, other) in
+                    [(Side::Sender, senders, recipients), (Side::Recipient, recipients, senders)]
+                {
+                    let Some(rules) = at(own).and_then(|own| by_set.get_mut(own)) else { continue };
+                    let rules = side.of_mut(rules);
+                    match &rule.effect {
+                        Effect::Allow => rules.allow.push(other),
+                        Effect::Deny => rules.deny.push(other),
+                        Effect::Hide(hide) => {
+                            let place = hides.binary_search(&hide).unwrap_or_default();
+                            rules.hide.push((other, u32::try_from(place).unwrap_or(u32::MAX)));
+                        }
+                    }
+                }
+            }
+        }
+        for rules in by_set.iter_mut().flatten() {
+            let RulesOfSet { allow, deny, hide } = rules;
+            for list in [allow, deny] {
+                list.sort_unstable();
+                list.dedup();
+                list.shrink_to_fit();
+            }
+            hide.sort_unstable();
+            hide.dedup();
+        }
+        let across = |others: fn(&RulesOfSet) -> Vec<SetId>| -> Box<[SetId]> {
+            let mut all: Vec<SetId> = by_set.iter().flatten().flat_map(others).collect();
+            all.sort_unstable();
+            all.dedup();
+            all.into()
+        };
+        let denies = across(|rules| rules.deny.clone());
+        let hiding = across(|rules| rules.hide.iter().map(|(other, _)| *other).collect());
+        let hides = hides.into_iter().cloned().collect();
+        let shadows = Shadows::new(ruleset, numbering);
+        Self { by_set: by_set.into(), hides, denies, hiding, shadows }
+    }
+
+    /// What the rules say about a set's members on one side.
+    pub(in crate::routing) fn of_set(&self, set: SetId, side: Side) -> Option<&RulesOfSet> {
+        Some(side.of(self.by_set.get(at(set)?)?))
+    }
+
+    /// Every product of an allow rule (`true`) or a deny rule: senders and
+    /// recipients.
+    pub(in crate::routing) fn terms(&self) -> impl Iterator<Item = (bool, [SetId; 2])> {
+        (0..).zip(&self.by_set).flat_map(|(senders, rules): (SetId, _)| {
+            let rules = Side::Sender.of(rules);
+            let allow = rules.allow.iter().map(move |recipients| (true, [senders, *recipients]));
+            let deny = rules.deny.iter().map(move |recipients| (false, [senders, *recipients]));
+            allow.chain(deny)
+        })
+    }
+
+    /// Every product of a hide rule, senders and recipients, and what it hides.
+    pub(in crate::routing) fn hide_terms(&self) -> impl Iterator<Item = (SetId, SetId, &Hide)> {
+        (0..).zip(&self.by_set).flat_map(move |(senders, rules): (SetId, _)| {
+            let hide = Side::Sender.of(rules).hide.iter();
+            hide.filter_map(move |(recipients, hide)| {
+                Some((senders, *recipients, self.hide(*hide)?))
+            })
+        })
+    }
+
+    /// Whether an allow or deny rule names the set on a side.
+    pub(in crate::routing) fn decides(&self, set: SetId, side: Side) -> bool {
+        self.of_set(set, side)
+            .is_some_and(|rules| !rules.allow.is_empty() || !rules.deny.is_empty())
+    }
+
+    /// The rules in shadow.
+    pub(in crate::routing) fn shadows(&self) -> &Shadows {
+        &self.shadows
+    }
+
+    /// Whether any rule names the set, those in shadow as their senders.
+    pub(in crate::routing) fn is_used(&self, set: SetId) -> bool {
+        let used = |rules: &RulesOfSet| {
+            !rules.allow.is_empty() || !rules.deny.is_empty() || !rules.hide.is_empty()
+        };
+        self.shadows.names(set)
+            || at(set)
+                .and_then(|set| self.by_set.get(set))
+                .is_some_and(|rules| rules.iter().any(used))
+    }
+
+    /// Sets that a deny rule takes away from somebody.
+    pub(in crate::routing) fn denies(&self) -> &[SetId] {
+        &self.denies
+    }
+
+    /// Sets that a hide rule names, on either side.
+    pub(in crate::routing) fn hiding(&self) -> &[SetId] {
+        &self.hiding
+    }
+
+    /// What is hidden.
+    pub(in crate::routing) fn hide(&self, place: u32) -> Option<&Hide> {
+        self.hides.get(usize::try_from(place).ok()?)
+    }
+}
+
+// === impl Shadows ===
+
+impl Shadows {
+    pub(in crate::routing) fn new<'p>(ruleset: &'p Ruleset, numbering: &mut Numbering<'p>) -> Self {
+        let mut shadows = Self::default();
+        for (place, rule) in ruleset.rules.iter().enumerate().filter(|(_, rule)| rule.shadow) {
+            shadows.effects.insert(place, rule.effect.clone());
+            for product in &rule.products {
+                let senders = numbering.id(&product.senders);
+                let recipients = numbering.id(&product.recipients);
+                shadows.by_senders.entry(senders).or_default().push((place, recipients));
+            }
+        }
+        shadows
+    }
+
+    /// Whether some rule has the set as its senders.
+    pub(in crate::routing) fn names(&self, set: SetId) -> bool {
+        self.by_senders.contains_key(&set)
+    }
+
+    /// Whether no rule is in shadow.
+    pub(in crate::routing) fn is_empty(&self) -> bool {
+        self.by_senders.is_empty()
+    }
+
+    /// Products that have the set as their senders: the rule's index in the ruleset, and
+    /// the set of recipients.
+    pub(in crate::routing) fn of_senders(&self, set: SetId) -> &[(usize, SetId)] {
+        self.by_senders.get(&set).map_or(&[], Vec::as_slice)
+    }
+
+    /// The effect of the rule with this index in the ruleset.
+    pub(in crate::routing) fn effect(&self, rule: usize) -> Option<&Effect> {
+        self.effects.get(&rule)
+    }
+}
