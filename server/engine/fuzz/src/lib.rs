@@ -9,10 +9,6 @@ use std::collections::BTreeSet;
 use arbitrary::Unstructured;
 use presence_router_engine::policy::{Policy, named_files};
 use presence_router_ids::{ServerName, UserId};
-use presence_router_proto::v1;
-use presence_router_proto::wire::{StateBatch, Users};
-use prost::Message;
-use prost::bytes::Buf;
 use serde_json::json;
 
 use self::naive::Set;
@@ -70,23 +66,5 @@ pub fn ids(data: &[u8]) {
     }
     for error in [user.err().map(|e| e.to_string()), server.err().map(|e| e.to_string())] {
         assert!(!error.is_some_and(|error| error.contains(char::is_control)), "{text:?}");
-    }
-}
-
-/// A batch is read as prost reads it, in one piece or in two, or refused by both.
-pub fn wire(data: &[u8]) {
-    let want = v1::StateBatch::decode(data).map(|batch| StateBatch {
-        batch_id: batch.batch_id,
-        at_least: batch.at_least,
-        users: batch.states.iter().map(|state| state.user_id.as_str()).collect::<Users>(),
-    });
-    // Where to cut, as good as any place.
-    let (head, tail) = data.split_at(data.first().map_or(0, |cut| usize::from(*cut) % data.len()));
-    for read in [StateBatch::decode(data), StateBatch::decode(head.chain(tail))] {
-        match (&read, &want) {
-            (Ok(read), Ok(want)) => assert_eq!(read, want),
-            (Err(_), Err(_)) => {}
-            _ => panic!("{read:?} against {want:?}: {data:?}"),
-        }
     }
 }
