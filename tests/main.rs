@@ -36,7 +36,7 @@ mod fuzz;
 /// The page for authors of homeservers: its code is that of the files it names.
 #[cfg(test)]
 mod integration_page;
-/// `routing` knows no protocol, file or clock.
+/// Crates and modules use those below them, and never in a circle.
 #[cfg(test)]
 mod layers;
 /// Plans count what is found pair by pair.
