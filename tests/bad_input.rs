@@ -158,7 +158,7 @@ async fn an_empty_batch_is_answered() {
 
 #[tokio::test]
 async fn a_batch_over_the_limit_is_refused_whole() {
-    let limits = presence_router_server::rpc::server::Limits { batch_states: 3, ..limits() };
+    let limits = presence_router_server::rpc::limits::Limits { batch_states: 3, ..limits() };
     let daemon = Daemon::limited(POLICY, limits).await;
     let refused =
         ask(&mut daemon.client(), &["example.org"], states(&[ANN; 4]), "").await.unwrap_err();
@@ -177,7 +177,7 @@ async fn a_batch_over_the_limit_is_refused_whole() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_ends_its_stream_and_nothing_else() {
-    let limits = presence_router_server::rpc::server::Limits { request_bytes: 4096, ..limits() };
+    let limits = presence_router_server::rpc::limits::Limits { request_bytes: 4096, ..limits() };
     let daemon = Daemon::limited(POLICY, limits).await;
     let client = daemon.client();
     let mut other = Stream::open(client.clone(), &["example.org"]).await;
@@ -229,7 +229,7 @@ async fn compressed_messages_are_refused_with_a_reason() {
 /// Advice depends on the call.
 #[tokio::test]
 async fn a_message_over_the_limit_says_what_helps_with_its_call() {
-    let limits = presence_router_server::rpc::server::Limits { request_bytes: 1024, ..limits() };
+    let limits = presence_router_server::rpc::limits::Limits { request_bytes: 1024, ..limits() };
     let daemon = Daemon::limited(POLICY, limits).await;
     let channel = daemon.channel();
     let router = "presence_router.v1.PresenceRouterService";
@@ -396,7 +396,7 @@ async fn an_answer_too_large_for_a_unary_call_comes_by_stream() {
     let users: Vec<String> = (0..500).map(|i| format!("@user{i:03}:example.org")).collect();
     let policy =
         format!("groups: {{ all: {users:?} }}\nrules: [{{ name: all, allow: {{ within: all }} }}]");
-    let limits = presence_router_server::rpc::server::Limits { response_bytes: 2000, ..limits() };
+    let limits = presence_router_server::rpc::limits::Limits { response_bytes: 2000, ..limits() };
     let daemon = Daemon::limited(&policy, limits).await;
     let mut client = daemon.client();
     let refused = ask(&mut client, &["example.org"], states(&users[..1]), "").await.unwrap_err();

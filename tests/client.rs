@@ -97,7 +97,7 @@ async fn bad_server_names_are_refused_whichever_way() {
 
 #[tokio::test]
 async fn a_refused_batch_leaves_the_stream_to_the_others() {
-    let limits = presence_router_server::rpc::server::Limits {
+    let limits = presence_router_server::rpc::limits::Limits {
         batch_states: 3,
         request_bytes: 64 * 1024,
         ..limits()

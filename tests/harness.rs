@@ -18,8 +18,9 @@ use presence_router_proto::v1::{
 use presence_router_server::config::LimitSettings;
 use presence_router_server::live::{Live, LoadError, LoadOptions, Loaded, Source};
 use presence_router_server::revision::Epoch;
-use presence_router_server::rpc::listener::Listener;
-use presence_router_server::rpc::server::{self, Limits, ServeError};
+use presence_router_server::rpc::limits::Limits;
+use presence_router_server::rpc::server::{self, ServeError};
+use presence_router_server::rpc::transport::listener::Listener;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

@@ -12,7 +12,7 @@ use presence_router_proto::v1::{
     ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, RoomRuleChange, RuleChange,
     RuleEffect, VerifyPolicyRequest,
 };
-use presence_router_server::rpc::policy::express;
+use presence_router_server::rpc::convert::policy as convert;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
@@ -251,7 +251,7 @@ async fn a_plan_and_a_load_name_rules_about_rooms() {
 fn a_hide_that_is_wrong_is_told() {
     let parse = |text: &str| Policy::parse("policy.yaml", text.as_bytes()).unwrap();
     let (policy, other) = (parse(POLICY), parse(&POLICY.replace("busy", "away")));
-    let told = express::verified(policy.verify(&other.snapshot, 1000, 0), String::new());
+    let told = convert::verified(policy.verify(&other.snapshot, 1000, 0), String::new());
     let found = told.counter_example.unwrap();
     assert!(found.visible && found.recipient == "@joe:one.org", "{found:?}");
     let hide = |presence: &str| Hide {

@@ -6,7 +6,7 @@ use presence_router_engine::routing::engine::Edit;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::room_service_client::RoomServiceClient;
 use presence_router_proto::v1::{OnCreateRoomRequest, OnCreateRoomResponse, StateKey};
-use presence_router_server::rpc::server::Limits;
+use presence_router_server::rpc::limits::Limits;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;

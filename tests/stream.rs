@@ -9,7 +9,7 @@ use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_proto::v1::{Changed, InterestQuery, Open, StateBatch};
 use presence_router_server::live::Loaded;
-use presence_router_server::rpc::server::Limits;
+use presence_router_server::rpc::limits::Limits;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};

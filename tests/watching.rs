@@ -12,7 +12,7 @@ use presence_router_proto::v1::{
     Changed, ErrorReason, GetInterestedUsersRequest, Open, StateBatch, WatchChangesRequest,
     WatchChangesResponse,
 };
-use presence_router_server::rpc::server::Limits;
+use presence_router_server::rpc::limits::Limits;
 use tonic::{Code, Streaming};
 
 use crate::harness::sets::Sets;

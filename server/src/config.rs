@@ -18,7 +18,7 @@ use serde::Deserialize;
 use crate::files::MAX_MEMBERS_BYTES;
 use crate::live::LoadSettings;
 use crate::logging::DEFAULT_FILTER;
-use crate::rpc::server::Limits;
+use crate::rpc::limits::Limits;
 
 /// All settings. Unknown keys are errors, so that a misspelt limit is not
 /// silently ignored.

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use presence_router_engine::policy::problem::{quoted, unescaped};
 use presence_router_ids::UserId;
 use presence_router_proto::v1::{ExplainPairRequest, ExplainPairResponse, PolicyRule, RuleEffect};
-use presence_router_server::rpc::policy::express;
+use presence_router_server::rpc::convert::policy as convert;
 
 use crate::cli::{Explain, Subject};
 use crate::{CANNOT_RUN, FAILED, check, fail, printed, remote};
@@ -43,7 +43,7 @@ fn ask(sender: &str, recipient: &str, subject: &Subject) -> Result<ExplainPairRe
     };
     let policy = check::load(path, subject.limit)?;
     let explained = policy.explain(&policy.snapshot, from, to);
-    Ok(express::explanation(&policy, &explained, String::new()))
+    Ok(convert::explanation(&policy, &explained, String::new()))
 }
 
 /// Rules that hide something of a visible presence.

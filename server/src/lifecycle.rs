@@ -13,8 +13,9 @@ use crate::live::{Live, LoadError, Source};
 use crate::logging;
 use crate::reloader::Reloader;
 use crate::revision::Epoch;
-use crate::rpc::listener::{ListenError, Listener};
-use crate::rpc::server::{self, Limits, ServeError};
+use crate::rpc::limits::Limits;
+use crate::rpc::server::{self, ServeError};
+use crate::rpc::transport::listener::{ListenError, Listener};
 use crate::source::progress::Progress;
 
 /// Why the daemon did not start.

@@ -10,7 +10,7 @@ use presence_router_engine::policy::members_files::members_file_changes;
 use presence_router_engine::policy::{Policy, count};
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::{PlanPolicyRequest, PlanPolicyResponse};
-use presence_router_server::rpc::policy::express;
+use presence_router_server::rpc::convert::policy as convert;
 
 use crate::cli::Plan;
 use crate::policy_input::{self, PolicyInput, is_standard_input};
@@ -62,7 +62,7 @@ fn ask(
             match Policy::load_candidate(&engine, &name, &text, &folder) {
                 Ok(loaded) => loaded,
                 Err(problems) => {
-                    let problems = express::problems(&problems.list);
+                    let problems = convert::problems(&problems.list);
                     return Ok(PlanPolicyResponse { problems, ..PlanPolicyResponse::default() });
                 }
             }
@@ -79,5 +79,5 @@ fn ask(
     let preview = preview.map_err(|why| format!("{why}; plan parts of it"))?;
     let members_files = members_file_changes(&before.document, &after.document);
     let differences = compare(&before, &after).to_string();
-    Ok(express::planned(String::new(), differences, &members_files, preview))
+    Ok(convert::planned(String::new(), differences, &members_files, preview))
 }

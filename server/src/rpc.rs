@@ -1,24 +1,18 @@
 //! The gRPC side: contract in, contract out. Decides nothing.
 //!
-//! To read in this order: [`fault`] is every refusal and its one mapping to
-//! gRPC; `request` checks what callers send; `express` says a set in the
-//! contract's words; `unary` computes the answers of the two unary calls and
-//! `stream` those of `RouteStates`; [`service`] joins them to tonic, [`room`] is the
-//! service for new rooms, and [`policy`] that for operators; `access` writes the
-//! log of calls, `large_request` bounds the memory that requests take, and `transport`
-//! carries calls between connections and services; [`listener`] accepts connections and
-//! [`server`] runs all of it.
+//! To read in this order: [`error`] is every refusal and its one mapping to
+//! gRPC, and [`limits`] what bounds a caller; `validate` checks what callers send;
+//! [`convert`] writes sets and policies as messages of the contract; [`unary`] computes the
+//! answers of the two unary calls and [`stream`] those of `RouteStates`; `services` joins
+//! them to tonic, `transport` carries calls between sockets and services, and [`server`]
+//! runs all of it.
 
-mod access;
-mod express;
-pub mod fault;
-mod large_request;
-pub mod listener;
-pub mod policy;
-mod request;
-pub mod room;
+pub mod convert;
+pub mod error;
+pub mod limits;
 pub mod server;
-pub mod service;
+mod services;
 pub mod stream;
-mod transport;
+pub mod transport;
 pub mod unary;
+mod validate;

@@ -8,7 +8,7 @@ use presence_router_proto::v1::{
     VerifyPolicyResponse,
 };
 use presence_router_server::revision::Epoch;
-use presence_router_server::rpc::policy::express;
+use presence_router_server::rpc::convert::policy as convert;
 
 use crate::cli::Verify;
 use crate::{CANNOT_RUN, FAILED, check, explain, fail, printed, remote};
@@ -41,7 +41,7 @@ fn ask(Verify { subject, pairs, seed }: &Verify) -> Result<VerifyPolicyResponse,
         None => Epoch::random().map_err(|error| format!("cannot draw a seed: {error}"))?.as_u64(),
     };
     let verified = policy.verify(&policy.snapshot, *pairs, seed);
-    Ok(express::verified(verified, String::new()))
+    Ok(convert::verified(verified, String::new()))
 }
 
 fn said(answer: &VerifyPolicyResponse) -> String {

@@ -20,39 +20,21 @@ use tonic_reflection::pb;
 use tower::Layer as _;
 use tracing::{info, warn};
 
-use super::access::{CallLog, Summaries};
-use super::fault::MAX_POLICY_REQUEST_BYTES;
-use super::large_request::LargeRequestLayer;
-use super::listener::Listener;
-use super::policy::PolicyAdmin;
-use super::room::Rooms;
-use super::service::Service;
+use super::limits::Limits;
+use super::services::policy::PolicyAdmin;
+use super::services::presence_router::Service;
+use super::services::room::Rooms;
 use super::transport::call::CallSettings;
 use super::transport::connection::ConnectionServer;
+use super::transport::large_request::LargeRequestLayer;
+use super::transport::listener::Listener;
 use crate::live::Live;
+use crate::rpc::error::MAX_POLICY_REQUEST_BYTES;
+use crate::rpc::transport::access_log::{CallLog, Summaries};
 
 /// The longest wait for the last lines about calls, once their connections are
 /// closed.
 const LAST_LINES: Duration = Duration::from_secs(1);
-
-/// Bounds on what one caller may ask and get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Most bytes of a message from a client.
-    pub request_bytes: usize,
-    /// Most bytes of a unary answer.
-    pub response_bytes: usize,
-    /// Most states in a batch.
-    pub batch_states: usize,
-    /// Most open connections.
-    pub connections: usize,
-    /// Longest wait for a revision that a request demands.
-    pub at_least: Duration,
-    /// Longest time that a stream is silent.
-    pub heartbeat: Duration,
-    /// Longest wait at shutdown for calls that are under way.
-    pub shutdown: Duration,
-}
 
 /// Serving failed.
 #[derive(Debug, thiserror::Error)]
@@ -172,7 +154,6 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::LimitSettings;
     use crate::live::Source;
     use crate::revision::Epoch;
 
@@ -186,7 +167,15 @@ mod tests {
         let listener = Listener::unix(&path).await.unwrap();
         let shutdown = CancellationToken::new();
         shutdown.cancel();
-        let limits = LimitSettings::default().into();
+        let limits = Limits {
+            request_bytes: 1024,
+            response_bytes: 1024,
+            batch_states: 1,
+            connections: 1,
+            at_least: Duration::ZERO,
+            heartbeat: Duration::from_secs(1),
+            shutdown: Duration::from_secs(1),
+        };
         serve(Arc::new(live), limits, vec![listener], shutdown).await.unwrap();
         assert!(!path.exists());
     }

@@ -7,16 +7,16 @@
 //! that it has to the one that is current when it reads on.
 //!
 //! To read in this order: [`route`] answers requests, `sets` is what the stream
-//! has told, by the ids of the `ledger`, and `batch` routes many states by it;
-//! `changes` says what is another at a new revision. `watching` is `WatchChanges`.
+//! has told, by the ids of the `set_table`, and `batch` routes many states by it;
+//! `changes` says what is another at a new revision. `watch_changes` is `WatchChanges`.
 
 mod batch;
 mod changes;
-mod ledger;
 pub mod route;
+mod set_table;
 mod sets;
-mod shadowing;
-pub(super) mod watching;
+mod shadow_counts;
+pub(super) mod watch_changes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,14 +34,14 @@ use tonic::{Status, Streaming};
 use tracing::debug;
 
 use self::changes::{Change, Standing};
-pub use self::ledger::Word;
 use self::route::Route;
-use super::access::StreamLog;
-use super::fault::Fault;
-use super::request;
-use super::server::Limits;
+pub use self::set_table::Word;
 use crate::live::{Current, Live};
 use crate::revision::Revision;
+use crate::rpc::error::Fault;
+use crate::rpc::limits::Limits;
+use crate::rpc::transport::access_log::{StreamLog, Tally};
+use crate::rpc::validate;
 
 /// Longest wait for `Open`: a stream that says nothing must not stay for ever.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,17 +52,6 @@ const MAX_UNNAMED: usize = 100_000;
 
 /// Where answers go.
 pub(super) type Answers = mpsc::Sender<Result<RouteStatesResponse, Status>>;
-
-/// What a stream did, for the log.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) batches: u64,
-    pub(super) states: u64,
-    pub(super) interests: u64,
-    pub(super) refused: u64,
-    /// The last one that it answered at.
-    pub(super) revision: Option<Revision>,
-}
 
 /// Why a stream ends before its client ended it.
 enum End {
@@ -133,7 +122,7 @@ impl Session {
             return Err(End::Refused(Fault::OpenMissing));
         };
         let Open { server_names, resume_revision, set_budget_bytes } = open;
-        let caller = request::caller(&server_names)?;
+        let caller = validate::caller(&server_names)?;
         let revisions = live.subscribe();
         let (current, missed) = resume(&live, &resume_revision, limits.at_least).await?;
         let heartbeat_interval = limits.heartbeat.try_into().ok();
@@ -212,7 +201,7 @@ impl Session {
             return Ok(());
         }
         // What is wrong with it, whoever answers says.
-        let _ = request::at_least(&self.live, "at_least", at_least, self.limits.at_least).await;
+        let _ = validate::at_least(&self.live, "at_least", at_least, self.limits.at_least).await;
         self.follow().await
     }
 
@@ -338,7 +327,7 @@ async fn resume(
     resume_revision: &str,
     longest: Duration,
 ) -> Result<(Arc<Current>, Option<Missed>), Fault> {
-    let reached = request::at_least(live, "open.resume_revision", resume_revision, longest).await;
+    let reached = validate::at_least(live, "open.resume_revision", resume_revision, longest).await;
     let current = match reached {
         // After a restart nothing that it remembers holds; it may stay.
         Err(Fault::RevisionOfOtherHistory { .. }) => {

@@ -10,9 +10,9 @@ use presence_router_proto::wire::GetInterestedUsersResponse;
 use prost::Message;
 use roaring::RoaringBitmap;
 
-use super::express;
-use super::fault::Fault;
 use crate::live::Current;
+use crate::rpc::convert;
+use crate::rpc::error::Fault;
 use presence_router_engine::routing::model::side::Side;
 use presence_router_engine::routing::query::relation::{CallerView, Signature};
 use presence_router_engine::routing::query::shadow::Shadowed;
@@ -80,11 +80,11 @@ pub(super) fn users_for_states(
             }
         }
         for (users, hide) in snapshot.hides(&signature, &audience) {
-            let hide = Some(express::hide(express::whole(&users, user_table), hide));
+            let hide = Some(convert::hide(convert::whole(&users, user_table), hide));
             hides.push(StatesHide { hide, state_indexes: indexes.clone() });
         }
         if let Some(recipients) =
-            express::open_part(&audience, |except| express::list(except, user_table))
+            convert::open_part(&audience, |except| convert::list(except, user_table))
         {
             let mut destinations = snapshot.destinations(audience.open());
             destinations.retain(|name| !scope.caller().holds(name));
@@ -169,11 +169,11 @@ impl Interest {
         }
         let hides = snapshot.hides(&self.signature, &self.senders).into_iter();
         let hides =
-            hides.map(|(users, hide)| express::hide(express::whole(&users, user_table), hide));
+            hides.map(|(users, hide)| convert::hide(convert::whole(&users, user_table), hide));
         let answer = GetInterestedUsersResponse::new(
             &current.revision.to_string(),
-            express::ids(&self.listed, user_table).iter().map(|id| id.parts()),
-            express::open_part(&self.senders, |except| express::list(except, user_table)).as_ref(),
+            convert::ids(&self.listed, user_table).iter().map(|id| id.parts()),
+            convert::open_part(&self.senders, |except| convert::list(except, user_table)).as_ref(),
             &hides.collect::<Vec<_>>(),
         );
         within(answer, limit, BY_STREAM)

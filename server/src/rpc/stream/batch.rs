@@ -7,8 +7,8 @@
 use presence_router_proto::wire::{Deliveries, Users};
 
 use super::sets::{Definer, NOBODY, OverBudget, Sets};
-use crate::rpc::fault::Fault;
-use crate::rpc::request::Violations;
+use crate::rpc::error::Fault;
+use crate::rpc::validate::Violations;
 use presence_router_engine::routing::model::side::Side;
 use presence_router_engine::routing::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;

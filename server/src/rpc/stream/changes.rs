@@ -3,7 +3,7 @@
 use presence_router_proto::v1::{Changed, PairProduct, Reset};
 use prost::Message;
 
-use super::ledger::Word;
+use super::set_table::Word;
 use super::sets::{Definer, Sets};
 use crate::live::Current;
 use presence_router_engine::routing::change::difference::{Difference, Pairs, TooMuch};

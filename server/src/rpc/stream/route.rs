@@ -6,12 +6,12 @@ use prost::Message;
 
 use super::batch::Batcher;
 use super::changes::{Change, Standing};
-use super::ledger::Word;
+use super::set_table::Word;
 use super::sets::Definer;
-use super::shadowing::Shadowing;
+use super::shadow_counts::Shadowing;
 use crate::live::Current;
-use crate::rpc::fault::Fault;
-use crate::rpc::request;
+use crate::rpc::error::Fault;
+use crate::rpc::validate;
 use presence_router_engine::routing::change::difference::{Difference, TooMuch};
 use presence_router_engine::routing::model::caller::Caller;
 use presence_router_engine::routing::model::side::Side;
@@ -76,8 +76,8 @@ impl Route {
         batch: &StateBatch,
         limit: usize,
     ) -> Result<(), Fault> {
-        request::reached("at_least", &batch.at_least, current.revision)?;
-        request::batch_size(batch.users.len(), limit)?;
+        validate::reached("at_least", &batch.at_least, current.revision)?;
+        validate::batch_size(batch.users.len(), limit)?;
         self.standing.sets.begin();
         self.batcher.begin(&batch.users, current.snapshot.users())
     }
@@ -124,7 +124,7 @@ impl Route {
         words: &mut Vec<Word>,
     ) -> Result<InterestAnswer, Fault> {
         let InterestQuery { query_id, at_least, user_id } = query;
-        request::reached("at_least", at_least, current.revision)?;
+        validate::reached("at_least", at_least, current.revision)?;
         let Self { standing: Standing { scope, sets }, budget, .. } = self;
         let snapshot = &current.snapshot;
         sets.begin();
@@ -132,7 +132,7 @@ impl Route {
         let place = match snapshot.users().class_of(user_id) {
             Some(class) => sets.of_class(class, Side::Recipient, &mut definer),
             None => {
-                let recipient = request::recipient(user_id)?;
+                let recipient = validate::recipient(user_id)?;
                 let signature = snapshot.signature(recipient, Side::Recipient, scope.caller());
                 sets.of_signature(signature, &mut definer)
             }

@@ -4,9 +4,9 @@
 //! costs one lookup.
 
 mod answers;
+mod evict;
 mod follow;
 mod hidden;
-mod room;
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ use prost::Message;
 
 use self::answers::{Answer, ByClass, Key, MadeOf};
 use self::hidden::Hidden;
-use super::ledger::{Ledger, Word, size, weight};
-use crate::rpc::express;
+use super::set_table::{Ledger, Word, size, weight};
+use crate::rpc::convert;
 use presence_router_engine::routing::model::side::Side;
 use presence_router_engine::routing::query::relation::{CallerView, Part, Signature};
 use presence_router_engine::routing::snapshot::Snapshot;
@@ -218,7 +218,7 @@ impl Sets {
             let counterparts = definer.snapshot.counterparts(signature, definer.scope);
             for (users, hide) in definer.snapshot.hides(signature, &counterparts) {
                 let (place, id) = self.hide(users, definer)?;
-                let hide: Hide = express::hide(express::set(id), hide);
+                let hide: Hide = convert::hide(convert::set(id), hide);
                 hides.push(hide.encode_to_vec());
                 hidden.push(place);
             }
@@ -230,7 +230,7 @@ impl Sets {
             return Ok(place);
         }
         // A set of its own even of one part: it can end, and its parts stay.
-        let expression = express::union_of(key.parts.iter().copied());
+        let expression = convert::union_of(key.parts.iter().copied());
         self.make_room(size(&expression), definer.out)?;
         let set_id = self.ledger.define(&expression, key.parts.clone(), definer.out);
         Ok(self.add(key, set_id, hidden))
@@ -253,7 +253,7 @@ impl Sets {
         let Definer { snapshot, out, .. } = definer;
         let user_table = snapshot.users();
         let (empty, used) = (members.is_empty(), self.request);
-        let listed = express::ids(&members.listed_besides(), user_table);
+        let listed = convert::ids(&members.listed_besides(), user_table);
         if *members.open() == Open::Nobody {
             self.make_room(weight(&listed), out)?;
             let id = self.ledger.list(&listed, out);
@@ -263,13 +263,13 @@ impl Sets {
         // do.
         let exceptions = members.exceptions();
         let (inline, apart) = if exceptions.len() > MAX_INLINE {
-            (UserList::default(), express::ids(&exceptions, user_table))
+            (UserList::default(), convert::ids(&exceptions, user_table))
         } else {
-            (express::users(&exceptions, user_table), Vec::new())
+            (convert::users(&exceptions, user_table), Vec::new())
         };
         let say = |except: Option<u64>, inline| {
-            let except = except.map_or_else(|| express::listed(inline), express::set);
-            express::open_part(members, |_| except).unwrap_or_default()
+            let except = except.map_or_else(|| convert::listed(inline), convert::set);
+            convert::open_part(members, |_| except).unwrap_or_default()
         };
         // At once, so that no list is left without what it is for. Ids weigh more
         // or less.
@@ -280,7 +280,7 @@ impl Sets {
         let (except, list) = (define(&apart), define(&listed));
         let open = say(except, inline);
         let expression = match list {
-            Some(list) => express::any_of(vec![express::set(list), open]),
+            Some(list) => convert::any_of(vec![convert::set(list), open]),
             None => open,
         };
         let refers_to = list.into_iter().chain(except).collect();
@@ -300,11 +300,11 @@ impl Sets {
     ) -> Result<SetExpression, OverBudget> {
         if members.listed_besides().len() <= MAX_INLINE && members.exceptions().len() <= MAX_INLINE
         {
-            return Ok(express::whole(members, definer.snapshot.users()));
+            return Ok(convert::whole(members, definer.snapshot.users()));
         }
         let told = self.tell(members, definer)?;
         passing.push(told);
         *listed += self.ledger.bytes_of([Some(told.id), told.list, told.except]);
-        Ok(express::set(told.id))
+        Ok(convert::set(told.id))
     }
 }

@@ -21,8 +21,8 @@ use tonic::body::Body;
 use tonic::codegen::http::HeaderMap;
 use tonic::{Code, Status};
 
-use crate::rpc::access::{CallRecord, deadline_passed};
-use crate::rpc::fault::Fault;
+use crate::rpc::error::Fault;
+use crate::rpc::transport::access_log::{CallRecord, deadline_passed};
 
 /// An answer under way.
 #[derive(Debug)]

@@ -20,8 +20,8 @@ use tower::Service;
 
 use super::body::CallBody;
 use super::request_body::RequestBody;
-use crate::rpc::access::{Answered, CallRecord, ConnectionLog, deadline_passed};
-use crate::rpc::fault::Fault;
+use crate::rpc::error::Fault;
+use crate::rpc::transport::access_log::{Answered, CallRecord, ConnectionLog, deadline_passed};
 
 /// The services, as one connection calls them.
 #[derive(Clone, Debug)]
@@ -184,8 +184,8 @@ mod tests {
 
     use super::*;
     use crate::logging::captured::Captured;
-    use crate::rpc::access::CallLog;
-    use crate::rpc::listener::Peer;
+    use crate::rpc::transport::access_log::CallLog;
+    use crate::rpc::transport::listener::Peer;
 
     /// An answer whose body does this.
     struct Answer<F>(F);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use crate::rpc::listener::Duplex;
+use crate::rpc::transport::listener::Duplex;
 
 /// The bytes with which an HTTP/2 client begins: a text of 24 bytes, and a frame
 /// `SETTINGS`, whose head has nine.

@@ -18,8 +18,8 @@ use tonic::service::Routes;
 use super::call::{CallService, CallSettings};
 use super::client_io::{ClientIo, Trace};
 use super::ending::Ending;
-use crate::rpc::access::{CallLog, ConnectionLog};
-use crate::rpc::listener::Connection;
+use crate::rpc::transport::access_log::{CallLog, ConnectionLog};
+use crate::rpc::transport::listener::Connection;
 
 /// The longest wait for the bytes that every HTTP/2 client begins with.
 const GREETING: Duration = Duration::from_secs(10);
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::logging::captured::Captured;
-    use crate::rpc::listener::Peer;
+    use crate::rpc::transport::listener::Peer;
 
     /// What client authors rely on.
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::client_io::Trace;
-use crate::rpc::access::ConnectionLog;
+use crate::rpc::transport::access_log::ConnectionLog;
 
 /// The target of lines about connections.
 const CONNECTIONS: &str = "presence_router::connections";

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::rpc::access::CallRecord;
+use crate::rpc::transport::access_log::CallRecord;
 
 /// The longest time for which a client is read that its call has ended: as long as h2
 /// ignores what comes on a stream that was reset.

@@ -14,8 +14,8 @@ use std::collections::HashSet;
 use roaring::RoaringBitmap;
 
 use super::{Answer, Definer, OverBudget, Sets, Told};
-use crate::rpc::express;
-use crate::rpc::stream::ledger::weight;
+use crate::rpc::convert;
+use crate::rpc::stream::set_table::weight;
 use presence_router_engine::routing::change::membership_delta::MembershipDelta;
 use presence_router_engine::routing::model::side::Side;
 use presence_router_engine::routing::query::relation::{CallerView, Part};
@@ -157,8 +157,8 @@ impl Sets {
         let user_table = definer.snapshot.users();
         let mut additions = Vec::new();
         for (part, Edit { list, added, removed }) in edits {
-            self.ledger.edit(list, &[], &express::ids(&removed, user_table), definer.out);
-            additions.push((part, list, express::ids(&added, user_table)));
+            self.ledger.edit(list, &[], &convert::ids(&removed, user_table), definer.out);
+            additions.push((part, list, convert::ids(&added, user_table)));
         }
         let bytes = additions.iter().map(|(_, _, added)| weight(added)).sum();
         self.make_room(bytes, definer.out)?;

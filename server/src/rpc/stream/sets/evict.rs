@@ -3,7 +3,7 @@
 //! uses stays.
 
 use super::{MadeOf, NOBODY, OverBudget, Sets, Told};
-use crate::rpc::stream::ledger::Word;
+use crate::rpc::stream::set_table::Word;
 
 // === impl Sets ===
 

@@ -120,7 +120,7 @@ pub(super) enum Origin {
 }
 
 /// An accepted connection.
-pub(super) struct Connection {
+pub(in crate::rpc) struct Connection {
     pub(super) socket: Box<dyn Duplex>,
     pub(super) peer: Peer,
     /// Lets another client in when it is dropped.
@@ -204,7 +204,7 @@ impl Listener {
     /// Accepts connections until `stop` is cancelled, and hands them over. While all
     /// permits are in use, one more client waits here and all others in the
     /// kernel's queue.
-    pub(super) async fn accept(
+    pub(in crate::rpc) async fn accept(
         self,
         permits: Arc<Semaphore>,
         stop: CancellationToken,

@@ -10,9 +10,9 @@ use presence_router_proto::v1::{
     RuleEffect, RuleImpact, VerifiedCallback, VerifyPolicyResponse,
 };
 
+use super::{fields, hide_of_pair};
 use crate::files::Digest;
 use crate::live::{FailedLoad, LoadError};
-use crate::rpc::express::{fields, hide_of_pair};
 use presence_router_engine::policy::Policy;
 use presence_router_engine::policy::compare::RoomChange;
 use presence_router_engine::policy::document::Rule;
@@ -40,7 +40,7 @@ pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
 }
 
 /// Why a policy was not loaded.
-pub(super) fn load_problems(error: &LoadError) -> Vec<PolicyProblem> {
+pub(in crate::rpc) fn load_problems(error: &LoadError) -> Vec<PolicyProblem> {
     match error {
         LoadError::Problems(found) => problems(&found.list),
         LoadError::Unreadable { .. } | LoadError::Incomplete => {
@@ -51,7 +51,7 @@ pub(super) fn load_problems(error: &LoadError) -> Vec<PolicyProblem> {
 }
 
 /// Loads that failed, with at most [`MAX_FAILED_PROBLEMS`] of the problems.
-pub(super) fn failed_load(failed: &FailedLoad) -> FailedPolicyLoad {
+pub(in crate::rpc) fn failed_load(failed: &FailedLoad) -> FailedPolicyLoad {
     let mut problems = load_problems(&failed.error);
     let problem_count = u64::try_from(problems.len()).unwrap_or(u64::MAX);
     problems.truncate(MAX_FAILED_PROBLEMS);
@@ -64,7 +64,7 @@ pub(super) fn failed_load(failed: &FailedLoad) -> FailedPolicyLoad {
 }
 
 /// A time of the wall clock. Before 1970: 1970.
-pub(super) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
+pub(in crate::rpc) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     prost_types::Timestamp {
         seconds: since.as_secs().try_into().unwrap_or(i64::MAX),
@@ -174,7 +174,7 @@ pub fn verified(verified: Verified, revision: String) -> VerifyPolicyResponse {
 }
 
 /// A rule.
-pub(super) fn rule(rule: &Rule) -> PolicyRule {
+pub(in crate::rpc) fn rule(rule: &Rule) -> PolicyRule {
     let (effect, hidden_fields, unless_presence) = match &rule.effect {
         Effect::Allow => (RuleEffect::Allow, Vec::new(), Vec::new()),
         Effect::Deny => (RuleEffect::Deny, Vec::new(), Vec::new()),
@@ -194,7 +194,7 @@ pub(super) fn rule(rule: &Rule) -> PolicyRule {
 }
 
 /// A file that a policy names.
-pub(super) fn file(name: &str, digest: &Digest) -> PolicyFile {
+pub(in crate::rpc) fn file(name: &str, digest: &Digest) -> PolicyFile {
     PolicyFile { name: name.to_owned(), digest: digest.to_string() }
 }
 

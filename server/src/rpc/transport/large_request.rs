@@ -23,7 +23,7 @@ use tonic::codegen::{Bytes, http};
 use tonic::server::NamedService;
 use tower::{Layer, Service};
 
-use super::fault::Fault;
+use crate::rpc::error::Fault;
 
 /// Longest time from the first bytes of a large request to its last ones, the wait for its
 /// turn included: a caller that stalls holds up others for no longer.
@@ -34,7 +34,7 @@ const PREFIX_BYTES: usize = 5;
 
 /// Puts [`LargeRequests`] around a service.
 #[derive(Clone, Debug)]
-pub(super) struct LargeRequestLayer {
+pub(in crate::rpc) struct LargeRequestLayer {
     /// Most bytes of a message that need not wait for its turn.
     small: usize,
     turn: Arc<Semaphore>,
@@ -42,7 +42,7 @@ pub(super) struct LargeRequestLayer {
 
 /// A service that gets one large request at a time.
 #[derive(Clone, Debug)]
-pub(super) struct LargeRequests<S> {
+pub(in crate::rpc) struct LargeRequests<S> {
     inner: S,
     layer: LargeRequestLayer,
 }
@@ -58,7 +58,7 @@ struct ResumedBody {
 // === impl LargeRequestLayer ===
 
 impl LargeRequestLayer {
-    pub(super) fn new(small: usize) -> Self {
+    pub(in crate::rpc) fn new(small: usize) -> Self {
         Self { small, turn: Arc::new(Semaphore::new(1)) }
     }
 }

@@ -17,12 +17,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::access::{Answered, StreamLog};
-use super::fault::Fault;
-use super::server::Limits;
-use super::unary::Interest;
-use super::{request, stream, unary};
 use crate::live::{Current, Live};
+use crate::rpc::error::Fault;
+use crate::rpc::limits::Limits;
+use crate::rpc::transport::access_log::{Answered, StreamLog};
+use crate::rpc::unary::Interest;
+use crate::rpc::{stream, unary, validate};
 use presence_router_engine::routing::query::relation::CallerView;
 
 /// Answers that may wait for a client to read. More would only let one that
@@ -52,7 +52,7 @@ impl Service {
 
     /// What is in force once a revision is reached.
     async fn reach(&self, at_least: &str) -> Result<Arc<Current>, Fault> {
-        request::at_least(&self.live, "at_least", at_least, self.limits.at_least).await
+        validate::at_least(&self.live, "at_least", at_least, self.limits.at_least).await
     }
 }
 
@@ -63,7 +63,7 @@ impl PresenceRouterService for Service {
         request: Request<GetUsersForStatesRequest>,
     ) -> Result<Response<GetUsersForStatesResponse>, Status> {
         let GetUsersForStatesRequest { server_names, states, at_least } = request.into_inner();
-        let caller = request::caller(&server_names)?;
+        let caller = validate::caller(&server_names)?;
         let current = self.reach(&at_least).await?;
         let scope = CallerView::new(caller);
         let limits = self.limits;
@@ -71,7 +71,7 @@ impl PresenceRouterService for Service {
         let answer = {
             let current = Arc::clone(&current);
             let answer = move || {
-                let senders = request::senders(&states, limits.batch_states)?;
+                let senders = validate::senders(&states, limits.batch_states)?;
                 unary::users_for_states(&current, &scope, &senders, limits.response_bytes)
             };
             if asked <= INLINE_STATES {
@@ -91,9 +91,9 @@ impl PresenceRouterService for Service {
         request: Request<GetInterestedUsersRequest>,
     ) -> Result<Response<GetInterestedUsersResponse>, Status> {
         let GetInterestedUsersRequest { server_names, user_id, at_least } = request.into_inner();
-        let caller = request::caller(&server_names)?;
+        let caller = validate::caller(&server_names)?;
         let current = self.reach(&at_least).await?;
-        let recipient = request::recipient(&user_id)?;
+        let recipient = validate::recipient(&user_id)?;
         let limit = self.limits.response_bytes;
         let interest = Interest::of(&current, &CallerView::new(caller), recipient);
         let (listed, revision) = (interest.listed(), current.revision);
@@ -136,7 +136,7 @@ impl PresenceRouterService for Service {
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
         let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
         let log = StreamLog::begin(&request);
-        let watch = stream::watching::serve(
+        let watch = stream::watch_changes::serve(
             Arc::clone(&self.live),
             self.limits,
             self.shutdown.clone(),

@@ -1,5 +1,7 @@
 //! Says a set in the contract's words.
 
+pub mod policy;
+
 use presence_router_proto::v1::{
     Everyone, Hide, PresenceField, SetDifference, SetExpression, SetList, UserList,
     set_expression::Expression,

@@ -3,8 +3,6 @@
 //! Everything here may take long for a large policy, so it is done aside from the
 //! threads that answer homeservers.
 
-pub mod express;
-
 use std::sync::Arc;
 
 use presence_router_proto::server::policy_service_server::PolicyService;
@@ -20,12 +18,13 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 use tracing::{error, info};
 
-use super::access::Answered;
-use super::fault::Fault;
-use super::server::Limits;
-use super::{request, unary};
 use crate::live::{Applied, Candidate, InForce, Live, LoadOptions, Loaded, NoPreview, Planned};
 use crate::revision::Epoch;
+use crate::rpc::convert::policy as convert;
+use crate::rpc::error::Fault;
+use crate::rpc::limits::Limits;
+use crate::rpc::transport::access_log::Answered;
+use crate::rpc::{unary, validate};
 use presence_router_engine::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 
 /// Most pairs that a plan names of a kind.
@@ -98,10 +97,10 @@ impl PolicyService for PolicyAdmin {
             file: self.live.source().to_string(),
             text: String::new(),
             digest: digest.to_string(),
-            files: files.iter().map(|(name, digest)| express::file(name, digest)).collect(),
-            load_time: Some(express::timestamp(*loaded)),
-            warnings: express::problems(&policy.warnings),
-            rules: policy.document.rules.iter().map(express::rule).collect(),
+            files: files.iter().map(|(name, digest)| convert::file(name, digest)).collect(),
+            load_time: Some(convert::timestamp(*loaded)),
+            warnings: convert::problems(&policy.warnings),
+            rules: policy.document.rules.iter().map(convert::rule).collect(),
             shadow_counts: in_force
                 .current
                 .shadows
@@ -111,7 +110,7 @@ impl PolicyService for PolicyAdmin {
                     Some(ShadowCount { name, states })
                 })
                 .collect(),
-            failed_load: self.live.failed().borrow().as_ref().map(express::failed_load),
+            failed_load: self.live.failed().borrow().as_ref().map(convert::failed_load),
         };
         let mut answer = self.answer(&in_force, answer.rules.len(), answer, "raise the limit")?;
         // Beside the limit: the operator has chosen how large the policy is.
@@ -130,11 +129,11 @@ impl PolicyService for PolicyAdmin {
         let answer = self.in_turn(move |live| match live.check(&text) {
             Ok(policy) => CheckPolicyResponse {
                 problems: Vec::new(),
-                warnings: express::problems(&policy.warnings),
+                warnings: convert::problems(&policy.warnings),
                 summary: policy.summary(),
             },
             Err(problems) => CheckPolicyResponse {
-                problems: express::problems(&problems.list),
+                problems: convert::problems(&problems.list),
                 ..CheckPolicyResponse::default()
             },
         });
@@ -162,11 +161,11 @@ impl PolicyService for PolicyAdmin {
             Ok(Planned { revision, differences, members_files, preview }) => {
                 let preview = preview.map_err(|_| Fault::ChangeTooLarge)?;
                 let revision = revision.to_string();
-                express::planned(revision, differences.to_string(), &members_files, preview)
+                convert::planned(revision, differences.to_string(), &members_files, preview)
             }
             Err(NoPreview::Problems(problems)) => PlanPolicyResponse {
                 revision: in_force.current.revision.to_string(),
-                problems: express::problems(&problems.list),
+                problems: convert::problems(&problems.list),
                 ..PlanPolicyResponse::default()
             },
             Err(NoPreview::NoSuchRule) => {
@@ -189,13 +188,13 @@ impl PolicyService for PolicyAdmin {
         request: Request<ExplainPairRequest>,
     ) -> Result<Response<ExplainPairResponse>, Status> {
         let pair = request.into_inner();
-        request::user("sender", &pair.sender)?;
-        request::user("recipient", &pair.recipient)?;
+        validate::user("sender", &pair.sender)?;
+        validate::user("recipient", &pair.recipient)?;
         let in_force = self.live.in_force();
         let InForce { current, applied } = in_force.clone();
         let answer = aside(move || {
-            let sender = request::user("sender", &pair.sender)?;
-            let recipient = request::user("recipient", &pair.recipient)?;
+            let sender = validate::user("sender", &pair.sender)?;
+            let recipient = validate::user("recipient", &pair.recipient)?;
             let explained = applied.policy.explain(&current.snapshot, sender, recipient);
             if current.snapshot.visible(sender, recipient) != explained.visible {
                 error!(
@@ -203,7 +202,7 @@ impl PolicyService for PolicyAdmin {
                 );
                 return Err(Fault::Internal);
             }
-            Ok(express::explanation(&applied.policy, &explained, current.revision.to_string()))
+            Ok(convert::explanation(&applied.policy, &explained, current.revision.to_string()))
         });
         let answer = answer.await??;
         self.answer(&in_force, answer.rules.len(), answer, "raise the limit")
@@ -235,7 +234,7 @@ impl PolicyService for PolicyAdmin {
                 "the answers are not what the policy says: a fault of the daemon, please report it"
             );
         }
-        let answer = express::verified(verified, in_force.current.revision.to_string());
+        let answer = convert::verified(verified, in_force.current.revision.to_string());
         self.answer(&in_force, 1, answer, "raise the limit")
     }
 
@@ -263,11 +262,11 @@ impl PolicyService for PolicyAdmin {
                 let revision = in_force.current.revision;
                 // The caller gets the problems.
                 error!(%policy, %revision, "policy rejected that a call asked for; the previous one stays active");
-                (ReloadOutcome::Refused, revision, express::load_problems(&refused))
+                (ReloadOutcome::Refused, revision, convert::load_problems(&refused))
             }
         };
         let warnings = match outcome {
-            ReloadOutcome::Replaced => express::problems(&in_force.applied.policy.warnings),
+            ReloadOutcome::Replaced => convert::problems(&in_force.applied.policy.warnings),
             _ => Vec::new(),
         };
         let answer = ReloadPolicyResponse {

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::changes::{Change, Standing};
-use super::ledger::Word;
-use super::{End, Tally, resume};
+use super::set_table::Word;
+use super::{End, resume};
 use crate::live::{Current, Live};
-use crate::rpc::access::StreamLog;
-use crate::rpc::fault::Fault;
-use crate::rpc::request;
-use crate::rpc::server::Limits;
+use crate::rpc::error::Fault;
+use crate::rpc::limits::Limits;
+use crate::rpc::transport::access_log::{StreamLog, Tally};
+use crate::rpc::validate;
 
 /// Where answers go.
 pub(in crate::rpc) type Answers = mpsc::Sender<Result<WatchChangesResponse, Status>>;
@@ -73,7 +73,7 @@ impl Watch {
         answers: Answers,
     ) -> Result<Self, End> {
         let WatchChangesRequest { server_names, resume_revision, set_budget_bytes } = request;
-        let caller = request::caller(&server_names)?;
+        let caller = validate::caller(&server_names)?;
         let (current, missed) = resume(&live, &resume_revision, limits.at_least).await?;
         let standing = Standing::new(caller, set_budget_bytes);
         let last_sent = Instant::now();

@@ -27,15 +27,14 @@ use tonic::codegen::http;
 use tonic::{Code, Request, Response, Status};
 
 use self::line_budget::{Admission, LineBudget};
-pub(super) use self::statistics::{Statistics, Summaries};
+pub(in crate::rpc) use self::statistics::{Statistics, Summaries};
+use super::deadline::Deadline;
 use super::listener::{Origin, Peer};
-use super::stream::Tally;
-use super::transport::deadline::Deadline;
 use crate::revision::Revision;
 
 /// Calls that succeeded, and streams that ended. The log may leave these out when
 /// nobody reads it.
-pub(super) const CALLS: &str = crate::logging::CALLS;
+pub(in crate::rpc) const CALLS: &str = crate::logging::CALLS;
 
 /// Calls that were refused, failed or cancelled. For a filter a part of [`CALLS`].
 const REFUSED: &str = "presence_router::calls::refused";
@@ -54,19 +53,19 @@ const MAX_ORIGINS: usize = 256;
 
 /// What a unary call was about. Travels in the response's extensions.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answered {
+pub(in crate::rpc) struct Answered {
     /// States or questions in the request.
-    pub(super) asked: usize,
+    pub(in crate::rpc) asked: usize,
     /// Entries of the answer.
-    pub(super) answered: usize,
+    pub(in crate::rpc) answered: usize,
     /// The revision of the answer.
-    pub(super) revision: Revision,
+    pub(in crate::rpc) revision: Revision,
 }
 
 /// The log of calls of one server.
 #[derive(Debug, Default)]
-pub(super) struct CallLog {
-    pub(super) statistics: Statistics,
+pub(in crate::rpc) struct CallLog {
+    pub(in crate::rpc) statistics: Statistics,
     /// Lines that are still to be written.
     unwritten: TaskTracker,
     /// The server is about to end: nothing may wait.
@@ -78,8 +77,8 @@ pub(super) struct CallLog {
 
 /// The log of one connection's calls.
 #[derive(Debug)]
-pub(super) struct ConnectionLog {
-    pub(super) peer: Peer,
+pub(in crate::rpc) struct ConnectionLog {
+    pub(in crate::rpc) peer: Peer,
     log: Arc<CallLog>,
     /// Bounds the lines about refused and failed calls.
     refusals: Arc<LineBudget>,
@@ -92,7 +91,7 @@ pub(super) struct ConnectionLog {
 /// One call, from its headers to the line about it, which is written when this is
 /// dropped.
 #[derive(Debug)]
-pub(super) struct CallRecord {
+pub(in crate::rpc) struct CallRecord {
     uri: http::Uri,
     connection: Arc<ConnectionLog>,
     since: Instant,
@@ -118,13 +117,24 @@ struct Sent {
 /// The part of a stream's record that its task keeps. Empty if the stream came by
 /// no connection of a server's.
 #[derive(Clone, Debug)]
-pub(super) struct StreamLog(Option<Arc<CallRecord>>);
+pub(in crate::rpc) struct StreamLog(Option<Arc<CallRecord>>);
+
+/// What a stream did, for the log.
+#[derive(Debug, Default)]
+pub(in crate::rpc) struct Tally {
+    pub(in crate::rpc) batches: u64,
+    pub(in crate::rpc) states: u64,
+    pub(in crate::rpc) interests: u64,
+    pub(in crate::rpc) refused: u64,
+    /// The last one that it answered at.
+    pub(in crate::rpc) revision: Option<Revision>,
+}
 
 // === impl Answered ===
 
 impl Answered {
     /// An answer with this note for the log.
-    pub(super) fn on<T>(self, answer: T) -> Response<T> {
+    pub(in crate::rpc) fn on<T>(self, answer: T) -> Response<T> {
         let mut response = Response::new(answer);
         response.extensions_mut().insert(self);
         response
@@ -135,13 +145,13 @@ impl Answered {
 
 impl CallLog {
     /// From now on, what has no status yet was cut off.
-    pub(super) fn cut_off(&self) {
+    pub(in crate::rpc) fn cut_off(&self) {
         self.cut_off.store(true, Relaxed);
     }
 
     /// Waits until all lines are written that are still to come, without the
     /// pauses that bound their number.
-    pub(super) async fn written(&self) {
+    pub(in crate::rpc) async fn written(&self) {
         self.closing.cancel();
         self.unwritten.close();
         self.unwritten.wait().await;
@@ -164,7 +174,7 @@ impl CallLog {
 // === impl ConnectionLog ===
 
 impl ConnectionLog {
-    pub(super) fn new(log: Arc<CallLog>, peer: Peer) -> Self {
+    pub(in crate::rpc) fn new(log: Arc<CallLog>, peer: Peer) -> Self {
         let refusals = Arc::new(LineBudget::new(REFUSALS_PER_SECOND));
         let lines = log.lines_of(peer.origin());
         Self { peer, log, refusals, lines, under_way: TaskTracker::new() }
@@ -172,12 +182,12 @@ impl ConnectionLog {
 
     /// Calls that are under way, and answers of which the client has not taken
     /// all yet.
-    pub(super) fn under_way(&self) -> &TaskTracker {
+    pub(in crate::rpc) fn under_way(&self) -> &TaskTracker {
         &self.under_way
     }
 
     /// Whether a line about this connection may be written now.
-    pub(super) fn admits_line(&self) -> bool {
+    pub(in crate::rpc) fn admits_line(&self) -> bool {
         self.admits(&self.lines, || self.peer.origin().to_string())
     }
 
@@ -213,7 +223,7 @@ impl ConnectionLog {
 
 impl CallRecord {
     /// A call that begins now.
-    pub(super) fn begin<B>(
+    pub(in crate::rpc) fn begin<B>(
         connection: &Arc<ConnectionLog>,
         request: &http::Request<B>,
     ) -> Arc<Self> {
@@ -234,34 +244,34 @@ impl CallRecord {
     }
 
     /// The path of the call: `/service/method`.
-    pub(super) fn path(&self) -> &str {
+    pub(in crate::rpc) fn path(&self) -> &str {
         self.uri.path()
     }
 
     /// The deadline of the call, if its caller gave one.
-    pub(super) fn deadline(&self) -> Option<Deadline> {
+    pub(in crate::rpc) fn deadline(&self) -> Option<Deadline> {
         self.deadline
     }
 
     /// Keeps the call under way for as long as it lives.
-    pub(super) fn keep_under_way(&self) -> TaskTrackerToken {
+    pub(in crate::rpc) fn keep_under_way(&self) -> TaskTrackerToken {
         self.under_way.clone()
     }
 
     /// Notes what the call was about.
-    pub(super) fn answer(&self, answered: Answered) {
+    pub(in crate::rpc) fn answer(&self, answered: Answered) {
         // Not reached: a call has one response.
         let _ = self.answered.set(answered);
     }
 
     /// Notes that the request ended by an error.
-    pub(super) fn lose_caller(&self) {
+    pub(in crate::rpc) fn lose_caller(&self) {
         self.has_lost_caller.store(true, Relaxed);
     }
 
     /// Notes the status that the caller is sent instead of an answer, if there still
     /// is a caller.
-    pub(super) fn send_to_caller(&self, status: &Status) {
+    pub(in crate::rpc) fn send_to_caller(&self, status: &Status) {
         if self.has_lost_caller.load(Relaxed) {
             self.abandon();
         } else {
@@ -271,19 +281,19 @@ impl CallRecord {
 
     /// Notes the status that the caller is sent. The first one counts: nothing is
     /// sent after it.
-    pub(super) fn send(&self, status: &Status) {
+    pub(in crate::rpc) fn send(&self, status: &Status) {
         let why = Some(status.message()).filter(|why| !why.is_empty()).map(str::to_owned);
         let _ = self.sent.set(Sent { code: status.code(), why });
     }
 
     /// Notes that the caller was sent success.
-    pub(super) fn send_ok(&self) {
+    pub(in crate::rpc) fn send_ok(&self) {
         let _ = self.sent.set(Sent { code: Code::Ok, why: None });
     }
 
     /// Notes that nobody waits for the call any more. Its caller was sent no
     /// status, unless one was noted before.
-    pub(super) fn abandon(&self) {
+    pub(in crate::rpc) fn abandon(&self) {
         self.sent.get_or_init(|| match self.deadline {
             _ if self.connection.log.cut_off.load(Relaxed) => Sent {
                 code: Code::Unavailable,
@@ -301,7 +311,7 @@ impl CallRecord {
 }
 
 /// What is said of a call that ended by its deadline, to its caller as well.
-pub(super) fn deadline_passed(deadline: Deadline) -> String {
+pub(in crate::rpc) fn deadline_passed(deadline: Deadline) -> String {
     format!("the call's deadline of {:?} passed before it was answered", deadline.timeout())
 }
 
@@ -315,7 +325,7 @@ impl Drop for CallRecord {
 
 impl StreamLog {
     /// The record of the call that begins a stream.
-    pub(super) fn begin<T>(request: &Request<T>) -> Self {
+    pub(in crate::rpc) fn begin<T>(request: &Request<T>) -> Self {
         let record = request.extensions().get::<Arc<CallRecord>>().cloned();
         if let Some(record) = &record {
             record.is_stream.store(true, Relaxed);
@@ -326,28 +336,28 @@ impl StreamLog {
     }
 
     /// Counts a batch.
-    pub(super) fn count_batch(&self) {
+    pub(in crate::rpc) fn count_batch(&self) {
         if let Some(record) = &self.0 {
             record.connection.log.statistics.count_batch();
         }
     }
 
     /// Counts the states of a batch, now that they are routed.
-    pub(super) fn count_states(&self, states: u64) {
+    pub(in crate::rpc) fn count_states(&self, states: u64) {
         if let Some(record) = &self.0 {
             record.connection.log.statistics.count_states(states);
         }
     }
 
     /// Counts a question about interest.
-    pub(super) fn count_interest(&self) {
+    pub(in crate::rpc) fn count_interest(&self) {
         if let Some(record) = &self.0 {
             record.connection.log.statistics.count_interest();
         }
     }
 
     /// Notes what the stream did, now that its task has ended.
-    pub(super) fn end(self, tally: Tally) {
+    pub(in crate::rpc) fn end(self, tally: Tally) {
         if let Some(record) = self.0 {
             // Not reached: a stream ends once.
             let _ = record.tally.set(tally);

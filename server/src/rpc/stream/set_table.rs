@@ -189,7 +189,7 @@ fn in_parts<'a, 'u>(mut users: &'a [NamedId<'u>]) -> Vec<&'a [NamedId<'u>]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rpc::express;
+    use crate::rpc::convert;
     use presence_router_ids::UserId;
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
         let (mut ledger, mut out) = (Ledger::new(0), Vec::new());
         let id = |text| NamedId::from(UserId::parse(text).unwrap());
         let (a, b) = (ledger.list(&[id("@a:x")], &mut out), ledger.list(&[id("@b:x")], &mut out));
-        let both = ledger.define(&express::union_of([a, b]), vec![a, b], &mut out);
+        let both = ledger.define(&convert::union_of([a, b]), vec![a, b], &mut out);
         assert!(ledger.is_referred(a) && ledger.is_referred(b) && !ledger.is_referred(both));
         out.clear();
         ledger.retire(both, &mut out);

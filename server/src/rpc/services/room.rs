@@ -9,11 +9,11 @@ use presence_router_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::access::Answered;
-use super::fault::Fault;
-use super::server::Limits;
-use super::{request, unary};
 use crate::live::{InForce, Live};
+use crate::rpc::error::Fault;
+use crate::rpc::limits::Limits;
+use crate::rpc::transport::access_log::Answered;
+use crate::rpc::{unary, validate};
 use presence_router_engine::policy::rooms::{Room, Verdict, decide};
 use presence_router_engine::routing::model::caller::Caller;
 use presence_router_ids::UserId;
@@ -50,10 +50,10 @@ impl RoomService for Rooms {
         request: Request<OnCreateRoomRequest>,
     ) -> Result<Response<OnCreateRoomResponse>, Status> {
         let request = request.into_inner();
-        let caller = request::caller(&request.server_names)?;
+        let caller = validate::caller(&request.server_names)?;
         within_bounds(&request)?;
         let longest = self.limits.at_least;
-        request::at_least(&self.live, "at_least", &request.at_least, longest).await?;
+        validate::at_least(&self.live, "at_least", &request.at_least, longest).await?;
         // Of that revision, or a later one.
         let in_force = self.live.in_force();
         let (revision, limit) = (in_force.current.revision, self.limits.response_bytes);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use presence_router_proto::v1::{ErrorReason, FieldViolation, PresenceState};
 
-use super::fault::{Fault, MAX_VIOLATIONS};
 use crate::live::{Current, Live};
 use crate::revision::Revision;
+use crate::rpc::error::{Fault, MAX_VIOLATIONS};
 use presence_router_engine::routing::model::caller::Caller;
 use presence_router_ids::{UserId, UserIdError};
 

@@ -1,0 +1,22 @@
+//! The bounds that services and transport keep. Knows nothing of where they are set.
+
+use std::time::Duration;
+
+/// Bounds on what one caller may ask and get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes of a message from a client.
+    pub request_bytes: usize,
+    /// Most bytes of a unary answer.
+    pub response_bytes: usize,
+    /// Most states in a batch.
+    pub batch_states: usize,
+    /// Most open connections.
+    pub connections: usize,
+    /// Longest wait for a revision that a request demands.
+    pub at_least: Duration,
+    /// Longest time that a stream is silent.
+    pub heartbeat: Duration,
+    /// Longest wait at shutdown for calls that are under way.
+    pub shutdown: Duration,
+}
