@@ -3,10 +3,12 @@
 //! To read in this order: [`error`] is every refusal and its one mapping to
 //! gRPC, and [`limits`] what bounds a caller; `validate` checks what callers send;
 //! [`convert`] writes sets and policies as messages of the contract; [`unary`] computes the
-//! answers of the two unary calls and [`stream`] those of `RouteStates`; `services` joins
+//! answers of the two unary calls, on a thread of their own where that may take long
+//! (`blocking`), and [`stream`] those of streams; `services` joins
 //! them to tonic, `transport` carries calls between sockets and services, and [`server`]
 //! runs all of it.
 
+mod blocking;
 pub mod convert;
 pub mod error;
 pub mod limits;

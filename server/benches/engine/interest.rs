@@ -7,10 +7,12 @@ use presence_router_engine::routing::model::caller::Caller;
 use presence_router_engine::routing::model::ruleset::{Effect, Ids, Product, Rule, Set};
 use presence_router_engine::routing::query::relation::CallerView;
 use presence_router_ids::UserId;
-use presence_router_proto::server::{RouteStatesResponse, route_states_response::Message as Told};
+use presence_router_proto::server::{
+    RouteStatesResponse, route_states_response::Message as Response,
+};
 use presence_router_proto::v1::{self, InterestQuery, UserList, set_part::Content};
 use presence_router_server::live::Current;
-use presence_router_server::rpc::stream::Word;
+use presence_router_server::rpc::stream::SetUpdate;
 use presence_router_server::rpc::stream::route::Route;
 use presence_router_server::rpc::unary::Interest;
 use prost::Message;
@@ -82,8 +84,8 @@ pub(crate) fn interest(world: &World) {
     let scope = || CallerView::new(Caller::new(["example.org"]).unwrap());
     let mut unary = |case: &Case| {
         let recipient = UserId::parse(&case.query.user_id).unwrap();
-        let interest = Interest::of(&current, &scope(), recipient);
-        interest.spelled(&current, usize::MAX).unwrap().encode_to_vec()
+        let interest = Interest::compute(&current, &scope(), recipient);
+        interest.to_response(&current, usize::MAX).unwrap().encode_to_vec()
     };
     for case in &cases {
         let answer = v1::GetInterestedUsersResponse::decode(&*unary(case)).unwrap();
@@ -99,15 +101,15 @@ pub(crate) fn interest(world: &World) {
 
 /// All messages of an answer, encoded one after another as a stream sends them.
 fn answer(route: &mut Route, current: &Current, case: &Case) -> Vec<u8> {
-    let mut words = Vec::new();
-    let answer = route.interest(current, &case.query, &mut words).unwrap();
-    let words = words.into_iter().map(|word| match word {
-        Word::Part(part) => Told::SetPart(part),
-        Word::Edit(edit) => Told::SetEdit(edit),
-        Word::Retired(retired) => Told::SetRetired(retired),
+    let mut updates = Vec::new();
+    let answer = route.interest(current, &case.query, &mut updates).unwrap();
+    let updates = updates.into_iter().map(|update| match update {
+        SetUpdate::Part(part) => Response::SetPart(part),
+        SetUpdate::Edit(edit) => Response::SetEdit(edit),
+        SetUpdate::Retired(retired) => Response::SetRetired(retired),
     });
     let mut bytes = Vec::with_capacity(16 * 1024);
-    for message in words.chain([Told::InterestAnswer(answer)]) {
+    for message in updates.chain([Response::InterestAnswer(answer)]) {
         let message = RouteStatesResponse { message: Some(message) };
         message.encode_length_delimited(&mut bytes).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Says a set in the contract's words.
+//! Writes sets as expressions of the contract.
 
 pub mod policy;
 

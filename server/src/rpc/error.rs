@@ -2,27 +2,25 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fmt::Display;
 
 use presence_router_proto::ERROR_DOMAIN;
 use presence_router_proto::server::policy_service_server;
 use presence_router_proto::v1::{ErrorReason, FieldViolation, RequestError, request_error};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
+use tracing::error;
 
-use presence_router_engine::policy;
+use super::limits::MAX_POLICY_REQUEST_BYTES;
 
 /// Most violations that one refusal lists.
 pub const MAX_VIOLATIONS: usize = 16;
 
-/// Most bytes of a request of `PolicyService`: a policy of the largest size that is read, and
-/// the fields around it.
-pub const MAX_POLICY_REQUEST_BYTES: usize = policy::MAX_BYTES + 4096;
-
 /// A request that is not served. The message says what, where and what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum RpcError {
     /// Fields that are not valid, at most [`MAX_VIOLATIONS`] of them.
-    #[error("{}", say_violations(violations))]
+    #[error("{}", describe_violations(violations))]
     BadFields {
         /// What kind of field.
         reason: ErrorReason,
@@ -168,14 +166,20 @@ pub enum Fault {
     #[error("the daemon is shutting down: connect again, perhaps to another replica")]
     ShuttingDown,
 
-    /// A fault of our own.
+    /// A fault of the daemon. The log says more: see [`RpcError::internal`].
     #[error("internal error: the daemon's log says more")]
     Internal,
 }
 
-// === impl Fault ===
+// === impl RpcError ===
 
-impl Fault {
+impl RpcError {
+    /// A fault of the daemon, with the line in the log that its text promises.
+    pub fn internal(what: impl Display) -> Self {
+        error!("a fault of the daemon, please report it: {what}");
+        Self::Internal
+    }
+
     /// The stable reason.
     pub fn reason(&self) -> ErrorReason {
         match self {
@@ -228,10 +232,10 @@ impl Fault {
         }
     }
 
-    /// What the transport refused by itself, in the same words as all else.
+    /// What the transport refused by itself, with the details that all refusals have.
     /// `None` for what is not a refusal, such as a client that went away. `path` is that of
     /// the call.
-    pub fn of_transport(status: &Status, path: &str, request_limit: usize) -> Option<Self> {
+    pub fn from_transport(status: &Status, path: &str, request_limit: usize) -> Option<Self> {
         match status.code() {
             Code::OutOfRange => Some(Self::message_too_large(path, request_limit)),
             // An unknown call has this code too, and names no encodings.
@@ -275,22 +279,22 @@ impl Fault {
     }
 }
 
-impl From<Fault> for Status {
-    fn from(fault: Fault) -> Self {
-        let name = fault.reason().as_str_name();
+impl From<RpcError> for Status {
+    fn from(error: RpcError) -> Self {
+        let name = error.reason().as_str_name();
         let reason = name.strip_prefix("ERROR_REASON_").unwrap_or(name);
         let mut details =
             ErrorDetails::with_error_info(reason, ERROR_DOMAIN, HashMap::<String, String>::new());
-        if let Fault::BadFields { violations, .. } = &fault {
+        if let RpcError::BadFields { violations, .. } = &error {
             for FieldViolation { field, description } in violations {
                 details.add_bad_request_violation(field, description);
             }
         }
-        Self::with_error_details(fault.code(), fault.to_string(), details)
+        Self::with_error_details(error.code(), error.to_string(), details)
     }
 }
 
-fn say_violations(violations: &[FieldViolation]) -> String {
+fn describe_violations(violations: &[FieldViolation]) -> String {
     let each: Vec<_> =
         violations.iter().map(|v| format!("`{}` {}", v.field, v.description)).collect();
     each.join("; ")

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use presence_router_engine::policy;
+
+/// Most bytes of a request of `PolicyService`: a policy of the largest size that is read, and
+/// the fields around it.
+pub(super) const MAX_POLICY_REQUEST_BYTES: usize = policy::MAX_BYTES + 4096;
+
 /// Bounds on what one caller may ask and get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -20,16 +20,15 @@ use tonic_reflection::pb;
 use tower::Layer as _;
 use tracing::{info, warn};
 
-use super::limits::Limits;
+use super::limits::{Limits, MAX_POLICY_REQUEST_BYTES};
 use super::services::policy::PolicyAdmin;
-use super::services::presence_router::Service;
+use super::services::presence_router::PresenceRouter;
 use super::services::room::Rooms;
 use super::transport::call::CallSettings;
 use super::transport::connection::ConnectionServer;
 use super::transport::large_request::LargeRequestLayer;
 use super::transport::listener::Listener;
 use crate::live::Live;
-use crate::rpc::error::MAX_POLICY_REQUEST_BYTES;
 use crate::rpc::transport::access_log::{CallLog, Summaries};
 
 /// The longest wait for the last lines about calls, once their connections are
@@ -69,8 +68,9 @@ pub async fn serve(
     let policy = LargeRequestLayer::new(limits.request_bytes).layer(policy);
     let rooms = RoomServiceServer::new(Rooms::new(Arc::clone(&live), limits))
         .max_decoding_message_size(limits.request_bytes);
-    let service = PresenceRouterServiceServer::new(Service::new(live, limits, drain.clone()))
-        .max_decoding_message_size(limits.request_bytes);
+    let service =
+        PresenceRouterServiceServer::new(PresenceRouter::new(live, limits, drain.clone()))
+            .max_decoding_message_size(limits.request_bytes);
     set_status(&health, ServingStatus::Serving).await;
     let services = Routes::new(service)
         .add_service(policy)

@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 
 use crate::live::Current;
 use crate::rpc::convert;
-use crate::rpc::error::Fault;
+use crate::rpc::error::RpcError;
 use presence_router_engine::routing::model::side::Side;
 use presence_router_engine::routing::query::relation::{CallerView, Signature};
 use presence_router_engine::routing::query::shadow::Shadowed;
@@ -36,14 +36,14 @@ pub struct Interest {
 
 /// Who must receive each state, for the senders of a batch.
 ///
-/// Fails with [`Fault::AnswerTooLarge`] as soon as the answer is known to have
+/// Fails with [`RpcError::AnswerTooLarge`] as soon as the answer is known to have
 /// more than `limit` bytes, before it fills the memory.
 pub(super) fn users_for_states(
     current: &Current,
     scope: &CallerView,
     senders: &[UserId<'_>],
     limit: usize,
-) -> Result<GetUsersForStatesResponse, Fault> {
+) -> Result<GetUsersForStatesResponse, RpcError> {
     let snapshot = &current.snapshot;
     let user_table = snapshot.users();
     let mut by_signature: HashMap<Signature, Vec<u32>> = HashMap::new();
@@ -76,7 +76,7 @@ pub(super) fn users_for_states(
                 bytes += user_table.id(recipient).len();
             }
             if bytes > limit {
-                return Err(Fault::AnswerTooLarge { limit, instead: FEWER_STATES });
+                return Err(RpcError::AnswerTooLarge { limit, instead: FEWER_STATES });
             }
         }
         for (users, hide) in snapshot.hides(&signature, &audience) {
@@ -96,7 +96,7 @@ pub(super) fn users_for_states(
             };
             bytes += open.encoded_len();
             if bytes > limit {
-                return Err(Fault::AnswerTooLarge { limit, instead: FEWER_STATES });
+                return Err(RpcError::AnswerTooLarge { limit, instead: FEWER_STATES });
             }
             open_recipients.push(open);
         }
@@ -111,7 +111,7 @@ pub(super) fn users_for_states(
         })
         .collect();
     recipients.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
-    within(
+    check_size(
         GetUsersForStatesResponse {
             revision: current.revision.to_string(),
             recipients,
@@ -127,7 +127,7 @@ pub(super) fn users_for_states(
 
 impl Interest {
     /// Of one user.
-    pub fn of(current: &Current, scope: &CallerView, recipient: UserId<'_>) -> Self {
+    pub fn compute(current: &Current, scope: &CallerView, recipient: UserId<'_>) -> Self {
         let snapshot = &current.snapshot;
         let signature = snapshot.signature(recipient, Side::Recipient, scope.caller());
         let senders = snapshot.counterparts(&signature, scope);
@@ -152,19 +152,19 @@ impl Interest {
     ///
     /// # Errors
     ///
-    /// [`Fault::AnswerTooLarge`] as soon as it is known to have more than `limit`
+    /// [`RpcError::AnswerTooLarge`] as soon as it is known to have more than `limit`
     /// bytes, before it fills the memory.
-    pub fn spelled(
+    pub fn to_response(
         &self,
         current: &Current,
         limit: usize,
-    ) -> Result<GetInterestedUsersResponse, Fault> {
+    ) -> Result<GetInterestedUsersResponse, RpcError> {
         let (snapshot, user_table) = (&current.snapshot, current.snapshot.users());
         let mut bytes = 0;
         for id in user_table.ids(self.listed.iter()) {
             bytes += id.len();
             if bytes > limit {
-                return Err(Fault::AnswerTooLarge { limit, instead: BY_STREAM });
+                return Err(RpcError::AnswerTooLarge { limit, instead: BY_STREAM });
             }
         }
         let hides = snapshot.hides(&self.signature, &self.senders).into_iter();
@@ -176,18 +176,18 @@ impl Interest {
             convert::open_part(&self.senders, |except| convert::list(except, user_table)).as_ref(),
             &hides.collect::<Vec<_>>(),
         );
-        within(answer, limit, BY_STREAM)
+        check_size(answer, limit, BY_STREAM)
     }
 }
 
 /// Refuses an answer over the limit. `instead` is the advice to the caller.
-pub(super) fn within<M: Message>(
+pub(super) fn check_size<M: Message>(
     answer: M,
     limit: usize,
     instead: &'static str,
-) -> Result<M, Fault> {
+) -> Result<M, RpcError> {
     if answer.encoded_len() > limit {
-        return Err(Fault::AnswerTooLarge { limit, instead });
+        return Err(RpcError::AnswerTooLarge { limit, instead });
     }
     Ok(answer)
 }

@@ -7,7 +7,7 @@ use presence_router_proto::v1::{ErrorReason, FieldViolation, PresenceState};
 
 use crate::live::{Current, Live};
 use crate::revision::Revision;
-use crate::rpc::error::{Fault, MAX_VIOLATIONS};
+use crate::rpc::error::{MAX_VIOLATIONS, RpcError};
 use presence_router_engine::routing::model::caller::Caller;
 use presence_router_ids::{UserId, UserIdError};
 
@@ -15,13 +15,13 @@ use presence_router_ids::{UserId, UserIdError};
 pub(super) const MAX_SERVER_NAMES: usize = 100;
 
 /// The caller that holds these server names.
-pub(super) fn caller(server_names: &[String]) -> Result<Caller, Fault> {
+pub(super) fn caller(server_names: &[String]) -> Result<Caller, RpcError> {
     match server_names.len() {
-        0 => return Err(Fault::ServerNamesMissing),
+        0 => return Err(RpcError::ServerNamesMissing),
         1..=MAX_SERVER_NAMES => {}
-        found => return Err(Fault::ServerNamesTooMany { found, limit: MAX_SERVER_NAMES }),
+        found => return Err(RpcError::ServerNamesTooMany { found, limit: MAX_SERVER_NAMES }),
     }
-    Caller::new(server_names).map_err(|(i, error)| Fault::BadFields {
+    Caller::new(server_names).map_err(|(i, error)| RpcError::BadFields {
         reason: ErrorReason::ServerNameInvalid,
         violations: vec![FieldViolation {
             field: format!("server_names[{i}]"),
@@ -31,22 +31,22 @@ pub(super) fn caller(server_names: &[String]) -> Result<Caller, Fault> {
 }
 
 /// Refuses a batch with more states than the limit.
-pub(super) fn batch_size(found: usize, limit: usize) -> Result<(), Fault> {
-    if found > limit { Err(Fault::BatchTooLarge { found, limit }) } else { Ok(()) }
+pub(super) fn check_batch_size(found: usize, limit: usize) -> Result<(), RpcError> {
+    if found > limit { Err(RpcError::BatchTooLarge { found, limit }) } else { Ok(()) }
 }
 
 /// The senders of a batch, in its order.
-pub(super) fn senders(states: &[PresenceState], limit: usize) -> Result<Vec<UserId<'_>>, Fault> {
-    batch_size(states.len(), limit)?;
+pub(super) fn senders(states: &[PresenceState], limit: usize) -> Result<Vec<UserId<'_>>, RpcError> {
+    check_batch_size(states.len(), limit)?;
     let mut violations = Violations::default();
     let mut senders = Vec::with_capacity(states.len());
     for (index, state) in states.iter().enumerate() {
         match UserId::parse(&state.user_id) {
             Ok(user) => senders.push(user),
-            Err(error) => violations.state(index, error)?,
+            Err(error) => violations.add_state(index, error)?,
         }
     }
-    violations.refuse()?;
+    violations.into_result()?;
     Ok(senders)
 }
 
@@ -54,34 +54,36 @@ pub(super) fn senders(states: &[PresenceState], limit: usize) -> Result<Vec<User
 #[derive(Debug, Default)]
 pub(super) struct Violations(Vec<FieldViolation>);
 
+// === impl Violations ===
+
 impl Violations {
     /// Notes that a state's user is not one. Fails once the list is full.
-    pub(super) fn state(&mut self, index: usize, error: UserIdError) -> Result<(), Fault> {
+    pub(super) fn add_state(&mut self, index: usize, error: UserIdError) -> Result<(), RpcError> {
         self.0.push(FieldViolation {
             field: format!("states[{index}].user_id"),
             description: format!("is not a user id: {error}"),
         });
-        if self.0.len() < MAX_VIOLATIONS { Ok(()) } else { std::mem::take(self).refuse() }
+        if self.0.len() < MAX_VIOLATIONS { Ok(()) } else { std::mem::take(self).into_result() }
     }
 
     /// Fails if anything was noted.
-    pub(super) fn refuse(self) -> Result<(), Fault> {
+    pub(super) fn into_result(self) -> Result<(), RpcError> {
         let Self(violations) = self;
         if violations.is_empty() {
             return Ok(());
         }
-        Err(Fault::BadFields { reason: ErrorReason::UserIdInvalid, violations })
+        Err(RpcError::BadFields { reason: ErrorReason::UserIdInvalid, violations })
     }
 }
 
 /// The user that a question is about.
-pub(super) fn recipient(user_id: &str) -> Result<UserId<'_>, Fault> {
+pub(super) fn recipient(user_id: &str) -> Result<UserId<'_>, RpcError> {
     user("user_id", user_id)
 }
 
 /// The user that a field names.
-pub(super) fn user<'a>(field: &str, user_id: &'a str) -> Result<UserId<'a>, Fault> {
-    UserId::parse(user_id).map_err(|error| Fault::BadFields {
+pub(super) fn user<'a>(field: &str, user_id: &'a str) -> Result<UserId<'a>, RpcError> {
+    UserId::parse(user_id).map_err(|error| RpcError::BadFields {
         reason: ErrorReason::UserIdInvalid,
         violations: vec![FieldViolation {
             field: field.to_owned(),
@@ -90,45 +92,49 @@ pub(super) fn user<'a>(field: &str, user_id: &'a str) -> Result<UserId<'a>, Faul
     })
 }
 
-/// What is in force once a revision is reached: now, if it is; else it is waited
-/// for, since a daemon beside this one may have been faster. Empty: now.
-pub(super) async fn at_least(
+/// Waits for a revision, at most `longest`, since a daemon beside this one may have been
+/// faster, and gives what is active then. Empty: what is active now.
+pub(super) async fn wait_for_revision(
     live: &Live,
     field: &'static str,
     text: &str,
     longest: Duration,
-) -> Result<Arc<Current>, Fault> {
+) -> Result<Arc<Current>, RpcError> {
     let mut revisions = live.subscribe();
     let reaching = async {
         loop {
             let current = Arc::clone(&revisions.borrow_and_update());
-            match reached(field, text, current.revision) {
-                Err(Fault::RevisionNotReached { .. }) => {}
-                refused_or_not => return refused_or_not.map(|()| current),
+            match check_revision(field, text, current.revision) {
+                Err(RpcError::RevisionNotReached { .. }) => {}
+                checked => return checked.map(|()| current),
             }
-            // Never fails: whoever serves holds the sender.
+            // Cannot fail: `Live` owns the sender and outlives this call.
             let _ = revisions.changed().await;
         }
     };
     match tokio::time::timeout(longest, reaching).await {
-        Ok(reached_or_refused) => reached_or_refused,
+        Ok(checked) => checked,
         Err(_) => {
             let current = live.now();
-            reached(field, text, current.revision).map(|()| current)
+            check_revision(field, text, current.revision).map(|()| current)
         }
     }
 }
 
 /// Refuses a revision that the current one has not reached. Empty: any will do.
-pub(super) fn reached(field: &'static str, text: &str, current: Revision) -> Result<(), Fault> {
+pub(super) fn check_revision(
+    field: &'static str,
+    text: &str,
+    current: Revision,
+) -> Result<(), RpcError> {
     if text.is_empty() {
         return Ok(());
     }
-    let wanted: Revision = text.parse().map_err(|_| Fault::RevisionMalformed { field })?;
+    let wanted: Revision = text.parse().map_err(|_| RpcError::RevisionMalformed { field })?;
     if wanted.epoch != current.epoch {
-        Err(Fault::RevisionOfOtherHistory { field, current: current.to_string() })
+        Err(RpcError::RevisionOfOtherHistory { field, current: current.to_string() })
     } else if wanted.number > current.number {
-        Err(Fault::RevisionNotReached { field, current: current.to_string() })
+        Err(RpcError::RevisionNotReached { field, current: current.to_string() })
     } else {
         Ok(())
     }

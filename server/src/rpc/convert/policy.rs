@@ -1,4 +1,4 @@
-//! Says what is known of a policy in the contract's words. The command line uses
+//! Writes what is known of a policy as messages of the contract. The command line uses
 //! it too, for what it finds without a daemon.
 
 use std::time::{SystemTime, UNIX_EPOCH};

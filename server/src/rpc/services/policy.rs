@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use presence_router_proto::server::policy_service_server::PolicyService;
-use presence_router_proto::v1::plan_policy_request::Candidate as Asked;
+use presence_router_proto::v1::plan_policy_request::Candidate as RequestedCandidate;
 use presence_router_proto::v1::{
     CheckPolicyRequest, CheckPolicyResponse, ErrorReason, ExplainPairRequest, ExplainPairResponse,
     FieldViolation, GetPolicyRequest, GetPolicyResponse, PlanPolicyRequest, PlanPolicyResponse,
@@ -20,10 +20,11 @@ use tracing::{error, info};
 
 use crate::live::{Applied, Candidate, InForce, Live, LoadOptions, Loaded, NoPreview, Planned};
 use crate::revision::Epoch;
+use crate::rpc::blocking::run_blocking;
 use crate::rpc::convert::policy as convert;
-use crate::rpc::error::Fault;
+use crate::rpc::error::RpcError;
 use crate::rpc::limits::Limits;
-use crate::rpc::transport::access_log::Answered;
+use crate::rpc::transport::access_log::UnaryStats;
 use crate::rpc::{unary, validate};
 use presence_router_engine::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 
@@ -32,11 +33,11 @@ const MAX_SAMPLES: usize = 1000;
 
 /// The service over the policy in force.
 #[derive(Clone, Debug)]
-pub struct PolicyAdmin {
+pub(in crate::rpc) struct PolicyAdmin {
     live: Arc<Live>,
     limits: Limits,
-    /// Whoever checks, verifies or loads waits for its turn: one of them is all
-    /// that should take from what answers homeservers.
+    /// Checks, verifications and loads run one at a time: they must not take more
+    /// from what answers homeservers.
     turn: Arc<Semaphore>,
 }
 
@@ -44,43 +45,35 @@ pub struct PolicyAdmin {
 
 impl PolicyAdmin {
     /// A service over a daemon's policy.
-    pub fn new(live: Arc<Live>, limits: Limits) -> Self {
+    pub(in crate::rpc) fn new(live: Arc<Live>, limits: Limits) -> Self {
         Self { live, limits, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Does something long, when it is its turn.
-    async fn in_turn<T: Send + 'static>(
+    /// Runs long work, when it is its turn.
+    async fn run_in_turn<T: Send + 'static>(
         &self,
-        long: impl FnOnce(&Live) -> T + Send + 'static,
-    ) -> Result<T, Fault> {
-        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| Fault::Internal)?;
+        work: impl FnOnce(&Live) -> T + Send + 'static,
+    ) -> Result<T, RpcError> {
+        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(RpcError::internal)?;
         let live = Arc::clone(&self.live);
-        aside(move || {
+        run_blocking(false, move || {
             let _turn = turn;
-            long(&live)
+            work(&live)
         })
         .await
     }
 
-    fn answer<T: Message>(
+    fn respond<T: Message>(
         &self,
         in_force: &InForce,
         answered: usize,
         answer: T,
         instead: &'static str,
     ) -> Result<Response<T>, Status> {
-        let answer = unary::within(answer, self.limits.response_bytes, instead)?;
+        let answer = unary::check_size(answer, self.limits.response_bytes, instead)?;
         let revision = in_force.current.revision;
-        Ok(Answered { asked: 1, answered, revision }.on(answer))
+        Ok(UnaryStats { asked: 1, answered, revision }.attach_to(answer))
     }
-}
-
-/// Does something long on a thread on which nobody waits.
-async fn aside<T: Send + 'static>(long: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(long).await.map_err(|panic| {
-        error!(%panic, "an answer about the policy failed");
-        Fault::Internal
-    })
 }
 
 #[tonic::async_trait]
@@ -112,7 +105,7 @@ impl PolicyService for PolicyAdmin {
                 .collect(),
             failed_load: self.live.failed().borrow().as_ref().map(convert::failed_load),
         };
-        let mut answer = self.answer(&in_force, answer.rules.len(), answer, "raise the limit")?;
+        let mut answer = self.respond(&in_force, answer.rules.len(), answer, "raise the limit")?;
         // Beside the limit: the operator has chosen how large the policy is.
         if !omit_text {
             answer.get_mut().text.clone_from(text);
@@ -126,7 +119,7 @@ impl PolicyService for PolicyAdmin {
     ) -> Result<Response<CheckPolicyResponse>, Status> {
         let CheckPolicyRequest { text } = request.into_inner();
         let in_force = self.live.in_force();
-        let answer = self.in_turn(move |live| match live.check(&text) {
+        let answer = self.run_in_turn(move |live| match live.check(&text) {
             Ok(policy) => CheckPolicyResponse {
                 problems: Vec::new(),
                 warnings: convert::problems(&policy.warnings),
@@ -139,7 +132,7 @@ impl PolicyService for PolicyAdmin {
         });
         let answer = answer.await?;
         let found = answer.problems.len() + answer.warnings.len();
-        self.answer(&in_force, found, answer, "mend some of the problems, or raise the limit")
+        self.respond(&in_force, found, answer, "mend some of the problems, or raise the limit")
     }
 
     async fn plan_policy(
@@ -147,19 +140,19 @@ impl PolicyService for PolicyAdmin {
         request: Request<PlanPolicyRequest>,
     ) -> Result<Response<PlanPolicyResponse>, Status> {
         let PlanPolicyRequest { candidate, max_samples } = request.into_inner();
-        let candidate = candidate.ok_or(Fault::MessageEmpty)?;
+        let candidate = candidate.ok_or(RpcError::MessageEmpty)?;
         let samples = usize::try_from(max_samples).unwrap_or(usize::MAX).min(MAX_SAMPLES);
         let in_force = self.live.in_force();
-        let planned = self.in_turn(move |live| {
+        let planned = self.run_in_turn(move |live| {
             let candidate = match &candidate {
-                Asked::Text(text) => Candidate::Text(text),
-                Asked::LiveRule(rule) => Candidate::LiveRule(rule),
+                RequestedCandidate::Text(text) => Candidate::Text(text),
+                RequestedCandidate::LiveRule(rule) => Candidate::LiveRule(rule),
             };
             live.preview(candidate, samples)
         });
         let answer = match planned.await? {
             Ok(Planned { revision, differences, members_files, preview }) => {
-                let preview = preview.map_err(|_| Fault::ChangeTooLarge)?;
+                let preview = preview.map_err(|_| RpcError::ChangeTooLarge)?;
                 let revision = revision.to_string();
                 convert::planned(revision, differences.to_string(), &members_files, preview)
             }
@@ -174,13 +167,13 @@ impl PolicyService for PolicyAdmin {
                     description: "is not a rule in shadow of the policy in force".to_owned(),
                 }];
                 return Err(
-                    Fault::BadFields { reason: ErrorReason::RuleUnknown, violations }.into()
+                    RpcError::BadFields { reason: ErrorReason::RuleUnknown, violations }.into()
                 );
             }
         };
         let rules = answer.rules.len() + answer.hides.len() + answer.room_rules.len();
         let found = answer.problems.len() + rules;
-        self.answer(&in_force, found, answer, "ask for fewer samples, or raise the limit")
+        self.respond(&in_force, found, answer, "ask for fewer samples, or raise the limit")
     }
 
     async fn explain_pair(
@@ -192,7 +185,7 @@ impl PolicyService for PolicyAdmin {
         validate::user("recipient", &pair.recipient)?;
         let in_force = self.live.in_force();
         let InForce { current, applied } = in_force.clone();
-        let answer = aside(move || {
+        let answer = run_blocking(false, move || {
             let sender = validate::user("sender", &pair.sender)?;
             let recipient = validate::user("recipient", &pair.recipient)?;
             let explained = applied.policy.explain(&current.snapshot, sender, recipient);
@@ -200,12 +193,12 @@ impl PolicyService for PolicyAdmin {
                 error!(
                     "the answers are not what the policy says; `presence-router verify` tells more"
                 );
-                return Err(Fault::Internal);
+                return Err(RpcError::Internal);
             }
             Ok(convert::explanation(&applied.policy, &explained, current.revision.to_string()))
         });
         let answer = answer.await??;
-        self.answer(&in_force, answer.rules.len(), answer, "raise the limit")
+        self.respond(&in_force, answer.rules.len(), answer, "raise the limit")
     }
 
     async fn verify_policy(
@@ -216,11 +209,11 @@ impl PolicyService for PolicyAdmin {
         let pairs = if max_pairs == 0 { DEFAULT_PAIRS } else { max_pairs.min(MAX_PAIRS) };
         let seed = match seed {
             Some(seed) => seed,
-            None => Epoch::random().map_err(|_| Fault::Internal)?.as_u64(),
+            None => Epoch::random().map_err(RpcError::internal)?.as_u64(),
         };
         // When its turn has come: not of a policy that was replaced meanwhile.
         let (in_force, verified) = self
-            .in_turn(move |live| {
+            .run_in_turn(move |live| {
                 let in_force = live.in_force();
                 let snapshot = &in_force.current.snapshot;
                 let verified = in_force.applied.policy.verify(snapshot, pairs, seed);
@@ -235,7 +228,7 @@ impl PolicyService for PolicyAdmin {
             );
         }
         let answer = convert::verified(verified, in_force.current.revision.to_string());
-        self.answer(&in_force, 1, answer, "raise the limit")
+        self.respond(&in_force, 1, answer, "raise the limit")
     }
 
     async fn reload_policy(
@@ -244,7 +237,7 @@ impl PolicyService for PolicyAdmin {
     ) -> Result<Response<ReloadPolicyResponse>, Status> {
         let ReloadPolicyRequest { force } = request.into_inner();
         let (in_force, loaded) = self
-            .in_turn(move |live| {
+            .run_in_turn(move |live| {
                 let loaded = live.reload(LoadOptions { force, ..LoadOptions::AT_ONCE });
                 (live.in_force(), loaded)
             })
@@ -278,6 +271,6 @@ impl PolicyService for PolicyAdmin {
             differences: different,
         };
         let found = answer.problems.len() + answer.warnings.len();
-        self.answer(&in_force, found, answer, "the load is done; raise the limit to be told")
+        self.respond(&in_force, found, answer, "the load is done; raise the limit to be told")
     }
 }

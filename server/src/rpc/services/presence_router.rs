@@ -1,4 +1,4 @@
-//! The contract's service, joined to tonic.
+//! The service for homeservers: two unary calls, and two streams.
 
 use std::sync::Arc;
 
@@ -18,72 +18,73 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::live::{Current, Live};
-use crate::rpc::error::Fault;
+use crate::rpc::blocking::run_blocking;
+use crate::rpc::error::RpcError;
 use crate::rpc::limits::Limits;
-use crate::rpc::transport::access_log::{Answered, StreamLog};
+use crate::rpc::stream::{ResponseSender, route_states, watch_changes};
+use crate::rpc::transport::access_log::{StreamLog, UnaryStats};
 use crate::rpc::unary::Interest;
-use crate::rpc::{stream, unary, validate};
+use crate::rpc::{unary, validate};
 use presence_router_engine::routing::query::relation::CallerView;
 
-/// Answers that may wait for a client to read. More would only let one that
+/// Responses that may wait for a client to read. More would only let one that
 /// reads slowly lag further behind.
-const ANSWERS_WAITING: usize = 16;
+const RESPONSES_WAITING: usize = 16;
 
 /// States of a unary call that are routed at once, and users of an answer that are
 /// spelled out at once.
 const INLINE_STATES: usize = 256;
 const INLINE_USERS: u64 = 10_000;
 
-/// The contract's service over the policy in force.
+/// Responses of a stream, for tonic.
+type ResponseStream<M> = ReceiverStream<Result<M, Status>>;
+
+/// The service for homeservers, over the active policy.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub(in crate::rpc) struct PresenceRouter {
     live: Arc<Live>,
     limits: Limits,
     shutdown: CancellationToken,
 }
 
-// === impl Service ===
+// === impl PresenceRouter ===
 
-impl Service {
+impl PresenceRouter {
     /// A service that ends its streams when the token is cancelled.
-    pub fn new(live: Arc<Live>, limits: Limits, shutdown: CancellationToken) -> Self {
+    pub(in crate::rpc) fn new(
+        live: Arc<Live>,
+        limits: Limits,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self { live, limits, shutdown }
     }
 
-    /// What is in force once a revision is reached.
-    async fn reach(&self, at_least: &str) -> Result<Arc<Current>, Fault> {
-        validate::at_least(&self.live, "at_least", at_least, self.limits.at_least).await
+    /// What is active once a revision is reached.
+    async fn wait_for_revision(&self, at_least: &str) -> Result<Arc<Current>, RpcError> {
+        let longest = self.limits.at_least;
+        validate::wait_for_revision(&self.live, "at_least", at_least, longest).await
     }
 }
 
 #[tonic::async_trait]
-impl PresenceRouterService for Service {
+impl PresenceRouterService for PresenceRouter {
     async fn get_users_for_states(
         &self,
         request: Request<GetUsersForStatesRequest>,
     ) -> Result<Response<GetUsersForStatesResponse>, Status> {
         let GetUsersForStatesRequest { server_names, states, at_least } = request.into_inner();
         let caller = validate::caller(&server_names)?;
-        let current = self.reach(&at_least).await?;
+        let current = self.wait_for_revision(&at_least).await?;
         let scope = CallerView::new(caller);
         let limits = self.limits;
-        let asked = states.len();
-        let answer = {
-            let current = Arc::clone(&current);
-            let answer = move || {
-                let senders = validate::senders(&states, limits.batch_states)?;
-                unary::users_for_states(&current, &scope, &senders, limits.response_bytes)
-            };
-            if asked <= INLINE_STATES {
-                answer()
-            } else {
-                // Too long for a thread on which other calls wait.
-                let answer = tokio::task::spawn_blocking(answer);
-                answer.await.map_err(|_| Fault::Internal)?
-            }
-        }?;
+        let (asked, revision) = (states.len(), current.revision);
+        let answer = move || {
+            let senders = validate::senders(&states, limits.batch_states)?;
+            unary::users_for_states(&current, &scope, &senders, limits.response_bytes)
+        };
+        let answer = run_blocking(asked <= INLINE_STATES, answer).await??;
         let answered = answer.recipients.len() + answer.open_recipients.len();
-        Ok(Answered { asked, answered, revision: current.revision }.on(answer))
+        Ok(UnaryStats { asked, answered, revision }.attach_to(answer))
     }
 
     async fn get_interested_users(
@@ -92,70 +93,65 @@ impl PresenceRouterService for Service {
     ) -> Result<Response<GetInterestedUsersResponse>, Status> {
         let GetInterestedUsersRequest { server_names, user_id, at_least } = request.into_inner();
         let caller = validate::caller(&server_names)?;
-        let current = self.reach(&at_least).await?;
+        let current = self.wait_for_revision(&at_least).await?;
         let recipient = validate::recipient(&user_id)?;
         let limit = self.limits.response_bytes;
-        let interest = Interest::of(&current, &CallerView::new(caller), recipient);
+        let interest = Interest::compute(&current, &CallerView::new(caller), recipient);
         let (listed, revision) = (interest.listed(), current.revision);
         let answered = usize::try_from(listed).unwrap_or(usize::MAX);
         let answered = answered.saturating_add(interest.is_open().into());
-        let answer = if listed <= INLINE_USERS {
-            interest.spelled(&current, limit)
-        } else {
-            let answer = tokio::task::spawn_blocking(move || interest.spelled(&current, limit));
-            answer.await.map_err(|_| Fault::Internal)?
-        }?;
-        Ok(Answered { asked: 1, answered, revision }.on(answer))
+        let answer = move || interest.to_response(&current, limit);
+        let answer = run_blocking(listed <= INLINE_USERS, answer).await??;
+        Ok(UnaryStats { asked: 1, answered, revision }.attach_to(answer))
     }
 
-    type RouteStatesStream = ReceiverStream<Result<RouteStatesResponse, Status>>;
+    type RouteStatesStream = ResponseStream<RouteStatesResponse>;
 
     async fn route_states(
         &self,
         request: Request<Streaming<RouteStatesRequest>>,
     ) -> Result<Response<Self::RouteStatesStream>, Status> {
-        let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
+        let Self { live, limits, shutdown } = self.clone();
         let log = StreamLog::begin(&request);
-        let session = tokio::spawn(stream::serve(
-            Arc::clone(&self.live),
-            self.limits,
-            self.shutdown.clone(),
-            request.into_inner(),
-            answers.clone(),
-            log,
-        ));
-        supervise(session, answers);
-        Ok(Response::new(ReceiverStream::new(waiting)))
+        let requests = request.into_inner();
+        Ok(spawn_stream(|responses| {
+            route_states::serve(live, limits, shutdown, requests, responses, log)
+        }))
     }
 
-    type WatchChangesStream = ReceiverStream<Result<WatchChangesResponse, Status>>;
+    type WatchChangesStream = ResponseStream<WatchChangesResponse>;
 
     async fn watch_changes(
         &self,
         request: Request<WatchChangesRequest>,
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
-        let (answers, waiting) = mpsc::channel(ANSWERS_WAITING);
+        let Self { live, limits, shutdown } = self.clone();
         let log = StreamLog::begin(&request);
-        let watch = stream::watch_changes::serve(
-            Arc::clone(&self.live),
-            self.limits,
-            self.shutdown.clone(),
-            request.into_inner(),
-            answers.clone(),
-            log,
-        );
-        supervise(tokio::spawn(watch), answers);
-        Ok(Response::new(ReceiverStream::new(waiting)))
+        let request = request.into_inner();
+        Ok(spawn_stream(|responses| {
+            watch_changes::serve(live, limits, shutdown, request, responses, log)
+        }))
     }
 }
 
-/// Waits for the end of a stream's task, in a task of its own: should the stream's
-/// panic, the client must not take the end of its answers for the end of the stream.
-fn supervise<T: Send + 'static>(session: JoinHandle<()>, answers: mpsc::Sender<Result<T, Status>>) {
-    tokio::spawn(async move {
-        if session.await.is_err() {
-            // The panic hook has written the reason.
-            let _ = answers.send(Err(Fault::Internal.into())).await;
-        }
-    });
+/// Serves a stream in a task of its own, which must not be cancelled with the call: it notes
+/// for the log what it did.
+fn spawn_stream<M, F>(serve: impl FnOnce(ResponseSender<M>) -> F) -> Response<ResponseStream<M>>
+where
+    M: Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (responses, waiting) = mpsc::channel(RESPONSES_WAITING);
+    let stream = tokio::spawn(serve(responses.clone()));
+    tokio::spawn(refuse_on_panic(stream, responses));
+    Response::new(ReceiverStream::new(waiting))
+}
+
+/// Waits for the end of a stream's task, in a task of its own: when it panics, the client
+/// must not take the end of its responses for the end of the stream.
+async fn refuse_on_panic<M>(stream: JoinHandle<()>, responses: ResponseSender<M>) {
+    if stream.await.is_err() {
+        // The panic hook has written the reason.
+        let _ = responses.send(Err(RpcError::Internal.into())).await;
+    }
 }

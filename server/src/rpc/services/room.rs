@@ -1,5 +1,5 @@
-//! The contract's service for rooms: checks the question, and says the policy's
-//! verdict in the contract's words.
+//! The contract's service for rooms: checks the question, and writes the
+//! policy's verdict as a message of the contract.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use presence_router_proto::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::live::{InForce, Live};
-use crate::rpc::error::Fault;
+use crate::rpc::blocking::run_blocking;
+use crate::rpc::error::RpcError;
 use crate::rpc::limits::Limits;
-use crate::rpc::transport::access_log::Answered;
+use crate::rpc::transport::access_log::UnaryStats;
 use crate::rpc::{unary, validate};
 use presence_router_engine::policy::rooms::{Room, Verdict, decide};
 use presence_router_engine::routing::model::caller::Caller;
@@ -24,12 +25,13 @@ const MAX_ENTRIES: usize = 10_000;
 /// Most bytes of a room's name: those of a whole Matrix event.
 const MAX_NAME_BYTES: usize = 65_536;
 
-/// Invites that are decided about at once.
+/// Invites, and bytes of a name, that are decided about at once.
 const INLINE_INVITES: usize = 256;
+const INLINE_NAME_BYTES: usize = 256;
 
 /// The service for rooms over the policy in force.
 #[derive(Clone, Debug)]
-pub struct Rooms {
+pub(in crate::rpc) struct Rooms {
     live: Arc<Live>,
     limits: Limits,
 }
@@ -38,7 +40,7 @@ pub struct Rooms {
 
 impl Rooms {
     /// A service over what is in force.
-    pub fn new(live: Arc<Live>, limits: Limits) -> Self {
+    pub(in crate::rpc) fn new(live: Arc<Live>, limits: Limits) -> Self {
         Self { live, limits }
     }
 }
@@ -51,29 +53,24 @@ impl RoomService for Rooms {
     ) -> Result<Response<OnCreateRoomResponse>, Status> {
         let request = request.into_inner();
         let caller = validate::caller(&request.server_names)?;
-        within_bounds(&request)?;
+        check_room_size(&request)?;
         let longest = self.limits.at_least;
-        validate::at_least(&self.live, "at_least", &request.at_least, longest).await?;
+        validate::wait_for_revision(&self.live, "at_least", &request.at_least, longest).await?;
         // Of that revision, or a later one.
         let in_force = self.live.in_force();
         let (revision, limit) = (in_force.current.revision, self.limits.response_bytes);
         // Globs over a long name take their time too.
         let name = request.name.as_ref().map_or(0, String::len);
-        let long = request.invites.len() > INLINE_INVITES || name > INLINE_INVITES;
-        let answer = move || answer(&in_force, &caller, &request, limit);
-        let answer = if long {
-            // Too long for a thread on which other calls wait.
-            tokio::task::spawn_blocking(answer).await.map_err(|_| Fault::Internal)?
-        } else {
-            answer()
-        }?;
+        let is_small = request.invites.len() <= INLINE_INVITES && name <= INLINE_NAME_BYTES;
+        let answer = move || decide_room(&in_force, &caller, &request, limit);
+        let answer = run_blocking(is_small, answer).await??;
         let answered = answer.added_events.len() + usize::from(answer.denial.is_some());
-        Ok(Answered { asked: 1, answered, revision }.on(answer))
+        Ok(UnaryStats { asked: 1, answered, revision }.attach_to(answer))
     }
 }
 
 /// Refuses what is more than a room may have.
-fn within_bounds(request: &OnCreateRoomRequest) -> Result<(), Fault> {
+fn check_room_size(request: &OnCreateRoomRequest) -> Result<(), RpcError> {
     let name = request.name.as_ref().map_or(0, String::len);
     for (field, found, unit, limit) in [
         ("name", name, "bytes", MAX_NAME_BYTES),
@@ -81,18 +78,18 @@ fn within_bounds(request: &OnCreateRoomRequest) -> Result<(), Fault> {
         ("initial_state", request.initial_state.len(), "entries", MAX_ENTRIES),
     ] {
         if found > limit {
-            return Err(Fault::RoomTooLarge { field, found, unit, limit });
+            return Err(RpcError::RoomTooLarge { field, found, unit, limit });
         }
     }
     Ok(())
 }
 
-fn answer(
+fn decide_room(
     in_force: &InForce,
     caller: &Caller,
     request: &OnCreateRoomRequest,
     limit: usize,
-) -> Result<OnCreateRoomResponse, Fault> {
+) -> Result<OnCreateRoomResponse, RpcError> {
     let initial_state = request.initial_state.iter();
     let room = Room {
         requester: requester(&request.requester, caller)?,
@@ -125,11 +122,11 @@ fn answer(
             answer.added_events = events.collect();
         }
     }
-    unary::within(answer, limit, "the policy adds that much to such a room; raise the limit")
+    unary::check_size(answer, limit, "the policy adds that much to such a room; raise the limit")
 }
 
-fn requester<'r>(id: &'r str, caller: &Caller) -> Result<UserId<'r>, Fault> {
-    let bad = |reason, description: String| Fault::BadFields {
+fn requester<'r>(id: &'r str, caller: &Caller) -> Result<UserId<'r>, RpcError> {
+    let bad = |reason, description: String| RpcError::BadFields {
         reason,
         violations: vec![FieldViolation { field: "requester".to_owned(), description }],
     };

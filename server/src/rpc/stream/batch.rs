@@ -6,8 +6,8 @@
 
 use presence_router_proto::wire::{Deliveries, Users};
 
-use super::sets::{Definer, NOBODY, OverBudget, Sets};
-use crate::rpc::error::Fault;
+use super::sets::{Definer, NOBODY, OverBudget, SentSets};
+use crate::rpc::error::RpcError;
 use crate::rpc::validate::Violations;
 use presence_router_engine::routing::model::side::Side;
 use presence_router_engine::routing::snapshot::user_table::UserTable;
@@ -52,7 +52,7 @@ impl Batcher {
     /// Begins a batch: finds all senders, before anything is made of one.
     ///
     /// Fails if one user is not valid.
-    pub(super) fn begin(&mut self, users: &Users, user_table: &UserTable) -> Result<(), Fault> {
+    pub(super) fn begin(&mut self, users: &Users, user_table: &UserTable) -> Result<(), RpcError> {
         self.senders.clear();
         self.groups.clear();
         self.group_of_state.clear();
@@ -65,12 +65,12 @@ impl Batcher {
                 && refused.is_ok()
                 && let Err(error) = UserId::parse(users.get(senders.len()))
             {
-                refused = violations.state(senders.len(), error);
+                refused = violations.add_state(senders.len(), error);
             }
             senders.push(class.map_or(Sender::Unnamed, Sender::Class));
         });
         refused?;
-        violations.refuse()
+        violations.into_result()
     }
 
     /// Looks at the next states, until there is a set to define or there are
@@ -82,7 +82,7 @@ impl Batcher {
         &mut self,
         users: &Users,
         most: usize,
-        sets: &mut Sets,
+        sets: &mut SentSets,
         definer: &mut Definer<'_>,
     ) -> Result<bool, OverBudget> {
         let next = self.group_of_state.len();
@@ -151,7 +151,7 @@ impl Batcher {
     }
 
     /// Writes the deliveries of the states that were looked at.
-    pub(super) fn finish(&mut self, mut deliveries: Deliveries, sets: &Sets) -> Deliveries {
+    pub(super) fn finish(&mut self, mut deliveries: Deliveries, sets: &SentSets) -> Deliveries {
         // Counting sort: where each group begins, then every index to its place.
         let mut sum = 0;
         for group in &mut self.groups {

@@ -3,8 +3,8 @@
 use presence_router_proto::v1::{Changed, PairProduct, Reset};
 use prost::Message;
 
-use super::set_table::Word;
-use super::sets::{Definer, Sets};
+use super::set_table::SetUpdate;
+use super::sets::{Definer, SentSets};
 use crate::live::Current;
 use presence_router_engine::routing::change::difference::{Difference, Pairs, TooMuch};
 use presence_router_engine::routing::model::caller::Caller;
@@ -20,24 +20,24 @@ const MAX_LISTED: u64 = 16 * 1024 * 1024;
 #[derive(Debug, PartialEq)]
 pub(super) enum Change {
     /// Edits, sets that are named in `Changed` only, and their ends.
-    Changed { before: Vec<Word>, changed: Changed, after: Vec<Word> },
+    Changed { before: Vec<SetUpdate>, changed: Changed, after: Vec<SetUpdate> },
     /// It cannot be told what changed.
     Reset(Reset),
 }
 
 /// What a caller has been told, and at which revision.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct StreamState {
     pub(super) scope: CallerView,
-    pub(super) sets: Sets,
+    pub(super) sets: SentSets,
 }
 
-// === impl Standing ===
+// === impl StreamState ===
 
-impl Standing {
+impl StreamState {
     /// Nothing is told yet. A budget of 0: no bound.
     pub(super) fn new(caller: Caller, budget: u64) -> Self {
-        Self { scope: CallerView::new(caller), sets: Sets::new(budget) }
+        Self { scope: CallerView::new(caller), sets: SentSets::new(budget) }
     }
 
     /// Forgets what was told, as the client does on `Reset`. Necessary before
@@ -57,11 +57,11 @@ impl Standing {
     ) -> Change {
         let scope = CallerView::new(self.scope.caller().clone());
         let before = std::mem::replace(&mut self.scope, scope);
-        let told = difference
+        let change = difference
             .as_ref()
             .ok()
             .and_then(|difference| self.tell(old, &before, new, difference.as_ref()));
-        told.unwrap_or_else(|| Change::Reset(self.reset(new)))
+        change.unwrap_or_else(|| Change::Reset(self.reset(new)))
     }
 
     /// `None` if it is too much.
@@ -73,8 +73,8 @@ impl Standing {
         difference: &Difference,
     ) -> Option<Change> {
         let Self { scope, sets } = self;
-        let mut words = Vec::new();
-        let mut definer = Definer { snapshot: &new.snapshot, scope, out: &mut words };
+        let mut updates = Vec::new();
+        let mut definer = Definer { snapshot: &new.snapshot, scope, out: &mut updates };
         sets.follow(&old.snapshot, before, &mut definer).ok()?;
         let mut passing = Vec::new();
         let mut listed = 0;
@@ -98,7 +98,7 @@ impl Standing {
             return None;
         }
         let mut after = Vec::new();
-        passing.into_iter().for_each(|told| sets.retire(told, &mut after));
-        Some(Change::Changed { before: words, changed, after })
+        passing.into_iter().for_each(|sent| sets.retire(sent, &mut after));
+        Some(Change::Changed { before: updates, changed, after })
     }
 }

@@ -5,12 +5,12 @@ use presence_router_proto::wire::{Deliveries, StateBatch};
 use prost::Message;
 
 use super::batch::Batcher;
-use super::changes::{Change, Standing};
-use super::set_table::Word;
+use super::changes::{Change, StreamState};
+use super::set_table::SetUpdate;
 use super::sets::Definer;
-use super::shadow_counts::Shadowing;
+use super::shadow_counts::ShadowCounts;
 use crate::live::Current;
-use crate::rpc::error::Fault;
+use crate::rpc::error::RpcError;
 use crate::rpc::validate;
 use presence_router_engine::routing::change::difference::{Difference, TooMuch};
 use presence_router_engine::routing::model::caller::Caller;
@@ -22,11 +22,11 @@ const STEP: usize = 1000;
 /// Answers one caller's requests on one stream, in their order.
 #[derive(Debug)]
 pub struct Route {
-    standing: Standing,
+    state: StreamState,
     /// Most bytes of sets that the client keeps; 0: no bound.
     budget: u64,
     batcher: Batcher,
-    shadows: Shadowing,
+    shadows: ShadowCounts,
 }
 
 // === impl Route ===
@@ -35,16 +35,16 @@ impl Route {
     /// Nothing is told yet.
     pub fn new(caller: Caller, budget: u64) -> Self {
         Self {
-            standing: Standing::new(caller, budget),
+            state: StreamState::new(caller, budget),
             budget,
             batcher: Batcher::default(),
-            shadows: Shadowing::default(),
+            shadows: ShadowCounts::default(),
         }
     }
 
     /// What was told.
-    pub(super) fn standing(&mut self) -> &mut Standing {
-        &mut self.standing
+    pub(super) fn state(&mut self) -> &mut StreamState {
+        &mut self.state
     }
 
     /// Goes on from one revision to a later one.
@@ -54,14 +54,14 @@ impl Route {
         new: &Current,
         difference: &Result<impl AsRef<Difference>, TooMuch>,
     ) -> Change {
-        self.shadows = Shadowing::default();
-        self.standing.follow(old, new, difference)
+        self.shadows = ShadowCounts::default();
+        self.state.follow(old, new, difference)
     }
 
     /// How many answers are remembered for users whom nobody names: what a
     /// caller could fill the memory with.
-    pub fn unnamed(&self) -> usize {
-        self.standing.sets.unnamed()
+    pub fn unlisted_answers(&self) -> usize {
+        self.state.sets.unlisted_answers()
     }
 
     /// Begins a batch.
@@ -75,15 +75,15 @@ impl Route {
         current: &Current,
         batch: &StateBatch,
         limit: usize,
-    ) -> Result<(), Fault> {
-        validate::reached("at_least", &batch.at_least, current.revision)?;
-        validate::batch_size(batch.users.len(), limit)?;
-        self.standing.sets.begin();
+    ) -> Result<(), RpcError> {
+        validate::check_revision("at_least", &batch.at_least, current.revision)?;
+        validate::check_batch_size(batch.users.len(), limit)?;
+        self.state.sets.begin();
         self.batcher.begin(&batch.users, current.snapshot.users())
     }
 
     /// Goes on with a batch. Adds what must be told of sets before its answer to
-    /// `words`, which must be empty, and says whether to call again.
+    /// `updates`, which must be empty, and says whether to call again.
     ///
     /// # Errors
     ///
@@ -92,26 +92,26 @@ impl Route {
         &mut self,
         current: &Current,
         batch: &StateBatch,
-        words: &mut Vec<Word>,
-    ) -> Result<bool, Fault> {
-        let Self { standing: Standing { scope, sets }, batcher, budget, .. } = self;
-        let mut definer = Definer { snapshot: &current.snapshot, scope, out: words };
+        updates: &mut Vec<SetUpdate>,
+    ) -> Result<bool, RpcError> {
+        let Self { state: StreamState { scope, sets }, batcher, budget, .. } = self;
+        let mut definer = Definer { snapshot: &current.snapshot, scope, out: updates };
         let more = batcher.advance(&batch.users, STEP, sets, &mut definer);
         let instead = "send smaller batches, or raise the budget";
-        more.map_err(|_| Fault::SetOverBudget { budget: *budget, instead })
+        more.map_err(|_| RpcError::SetOverBudget { budget: *budget, instead })
     }
 
     /// Who must receive each state of a batch that was gone through.
     pub fn finish(&mut self, current: &Current, batch: &StateBatch) -> Deliveries {
         if current.snapshot.has_shadows() {
-            self.shadows.count(current, &self.standing.scope, &self.batcher, &batch.users);
+            self.shadows.count(current, &self.state.scope, &self.batcher, &batch.users);
         }
         let deliveries = Deliveries::new(batch.batch_id, &current.revision.to_string());
-        self.batcher.finish(deliveries, &self.standing.sets)
+        self.batcher.finish(deliveries, &self.state.sets)
     }
 
     /// Whose presence a user may see. What must be told of sets before is added
-    /// to `words`.
+    /// to `updates`.
     ///
     /// # Errors
     ///
@@ -121,14 +121,14 @@ impl Route {
         &mut self,
         current: &Current,
         query: &InterestQuery,
-        words: &mut Vec<Word>,
-    ) -> Result<InterestAnswer, Fault> {
+        updates: &mut Vec<SetUpdate>,
+    ) -> Result<InterestAnswer, RpcError> {
         let InterestQuery { query_id, at_least, user_id } = query;
-        validate::reached("at_least", at_least, current.revision)?;
-        let Self { standing: Standing { scope, sets }, budget, .. } = self;
+        validate::check_revision("at_least", at_least, current.revision)?;
+        let Self { state: StreamState { scope, sets }, budget, .. } = self;
         let snapshot = &current.snapshot;
         sets.begin();
-        let mut definer = Definer { snapshot, scope, out: words };
+        let mut definer = Definer { snapshot, scope, out: updates };
         let place = match snapshot.users().class_of(user_id) {
             Some(class) => sets.of_class(class, Side::Recipient, &mut definer),
             None => {
@@ -138,14 +138,14 @@ impl Route {
             }
         };
         let instead = "raise the budget, or ask by `GetInterestedUsers`";
-        let place = place.map_err(|_| Fault::SetOverBudget { budget: *budget, instead })?;
+        let place = place.map_err(|_| RpcError::SetOverBudget { budget: *budget, instead })?;
         let (senders_set_id, hides) = sets.answer(place);
         let hides = hides.iter().map(|hide| Hide::decode(hide.as_slice()));
         Ok(InterestAnswer {
             query_id: *query_id,
             revision: current.revision.to_string(),
             senders_set_id,
-            hides: hides.collect::<Result<_, _>>().map_err(|_| Fault::Internal)?,
+            hides: hides.collect::<Result<_, _>>().map_err(RpcError::internal)?,
         })
     }
 }

@@ -18,7 +18,7 @@ const MAX_PART_BYTES: usize = 128 * 1024;
 
 /// What is told of sets.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Word {
+pub enum SetUpdate {
     /// One begins, or goes on.
     Part(SetPart),
     /// A list has other users.
@@ -29,17 +29,17 @@ pub enum Word {
 
 /// The sets that are live on a stream.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct SetTable {
     /// Never reset: ids are never used again.
     last_id: u64,
-    live: HashMap<u64, Live, RandomState>,
+    live: HashMap<u64, LiveSet, RandomState>,
     /// Most bytes, and how many there are.
     budget: u64,
     used: u64,
 }
 
 #[derive(Debug, Default)]
-struct Live {
+struct LiveSet {
     bytes: u64,
     /// The sets it refers to.
     refers_to: Vec<u64>,
@@ -47,9 +47,9 @@ struct Live {
     referred: u32,
 }
 
-// === impl Ledger ===
+// === impl SetTable ===
 
-impl Ledger {
+impl SetTable {
     /// Without sets. A budget of 0: no bound.
     pub(super) fn new(budget: u64) -> Self {
         let budget = if budget == 0 { u64::MAX } else { budget };
@@ -85,7 +85,7 @@ impl Ledger {
         &mut self,
         expression: &SetExpression,
         refers_to: Vec<u64>,
-        out: &mut Vec<Word>,
+        out: &mut Vec<SetUpdate>,
     ) -> u64 {
         for other in &refers_to {
             if let Some(other) = self.live.get_mut(other) {
@@ -93,18 +93,18 @@ impl Ledger {
             }
         }
         let id = self.add(size(expression), refers_to);
-        out.push(Word::Part(SetPart::expression(id, expression)));
+        out.push(SetUpdate::Part(SetPart::expression(id, expression)));
         id
     }
 
     /// Defines a list of users.
-    pub(super) fn list(&mut self, users: &[NamedId<'_>], out: &mut Vec<Word>) -> u64 {
+    pub(super) fn list(&mut self, users: &[NamedId<'_>], out: &mut Vec<SetUpdate>) -> u64 {
         let id = self.add(weight(users), Vec::new());
         let parts = in_parts(users);
         let last = parts.len();
         for (number, users) in (1..).zip(parts) {
             let part = SetPart::users(id, users.iter().map(|user| user.parts()), number == last);
-            out.push(Word::Part(part));
+            out.push(SetUpdate::Part(part));
         }
         id
     }
@@ -115,7 +115,7 @@ impl Ledger {
         id: u64,
         added: &[NamedId<'_>],
         removed: &[NamedId<'_>],
-        out: &mut Vec<Word>,
+        out: &mut Vec<SetUpdate>,
     ) {
         if let Some(set) = self.live.get_mut(&id) {
             let (more, less) = (weight(added), weight(removed));
@@ -125,7 +125,7 @@ impl Ledger {
         let owned = |users: &[NamedId<'_>]| users.iter().map(|user| (*user).into()).collect();
         let mut edit = |added: &[NamedId<'_>], removed: &[NamedId<'_>]| {
             let (added, removed) = (owned(added), owned(removed));
-            out.push(Word::Edit(SetEdit { id, added, removed }));
+            out.push(SetUpdate::Edit(SetEdit { id, added, removed }));
         };
         for removed in in_parts(removed).into_iter().filter(|part| !part.is_empty()) {
             edit(&[], removed);
@@ -136,7 +136,7 @@ impl Ledger {
     }
 
     /// Ends the life of a set that no live set refers to.
-    pub(super) fn retire(&mut self, id: u64, out: &mut Vec<Word>) {
+    pub(super) fn retire(&mut self, id: u64, out: &mut Vec<SetUpdate>) {
         let Some(set) = self.live.remove(&id) else { return };
         debug_assert_eq!(set.referred, 0, "a live set refers to {id}");
         self.used = self.used.saturating_sub(set.bytes);
@@ -145,13 +145,13 @@ impl Ledger {
                 other.referred -= 1;
             }
         }
-        out.push(Word::Retired(SetRetired { id }));
+        out.push(SetUpdate::Retired(SetRetired { id }));
     }
 
     fn add(&mut self, bytes: u64, refers_to: Vec<u64>) -> u64 {
         self.last_id += 1;
         self.used += bytes;
-        self.live.insert(self.last_id, Live { bytes, refers_to, referred: 0 });
+        self.live.insert(self.last_id, LiveSet { bytes, refers_to, referred: 0 });
         self.last_id
     }
 }
@@ -194,17 +194,17 @@ mod tests {
 
     #[test]
     fn a_set_is_referred_to_until_whoever_refers_is_retired() {
-        let (mut ledger, mut out) = (Ledger::new(0), Vec::new());
+        let (mut table, mut out) = (SetTable::new(0), Vec::new());
         let id = |text| NamedId::from(UserId::parse(text).unwrap());
-        let (a, b) = (ledger.list(&[id("@a:x")], &mut out), ledger.list(&[id("@b:x")], &mut out));
-        let both = ledger.define(&convert::union_of([a, b]), vec![a, b], &mut out);
-        assert!(ledger.is_referred(a) && ledger.is_referred(b) && !ledger.is_referred(both));
+        let (a, b) = (table.list(&[id("@a:x")], &mut out), table.list(&[id("@b:x")], &mut out));
+        let both = table.define(&convert::union_of([a, b]), vec![a, b], &mut out);
+        assert!(table.is_referred(a) && table.is_referred(b) && !table.is_referred(both));
         out.clear();
-        ledger.retire(both, &mut out);
-        assert!(!ledger.is_referred(a) && !ledger.is_referred(b));
-        [a, b].into_iter().for_each(|id| ledger.retire(id, &mut out));
-        assert_eq!(out, [both, a, b].map(|id| Word::Retired(SetRetired { id })));
-        assert_eq!(ledger.used, 0);
-        assert_eq!(ledger.list(&[id("@a:x")], &mut out), 4, "ids are never used again");
+        table.retire(both, &mut out);
+        assert!(!table.is_referred(a) && !table.is_referred(b));
+        [a, b].into_iter().for_each(|id| table.retire(id, &mut out));
+        assert_eq!(out, [both, a, b].map(|id| SetUpdate::Retired(SetRetired { id })));
+        assert_eq!(table.used, 0);
+        assert_eq!(table.list(&[id("@a:x")], &mut out), 4, "ids are never used again");
     }
 }

@@ -16,7 +16,7 @@ use prost::Message;
 
 use self::answers::{Answer, ByClass, Key, MadeOf};
 use self::hidden::Hidden;
-use super::set_table::{Ledger, Word, size, weight};
+use super::set_table::{SetTable, SetUpdate, size, weight};
 use crate::rpc::convert;
 use presence_router_engine::routing::model::side::Side;
 use presence_router_engine::routing::query::relation::{CallerView, Part, Signature};
@@ -40,11 +40,11 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// What a stream has told of sets.
 #[derive(Debug)]
-pub(super) struct Sets {
-    ledger: Ledger,
+pub(super) struct SentSets {
+    table: SetTable,
     /// Counts requests, to know what was used lately.
     request: u64,
-    parts: Map<Part, Told>,
+    parts: Map<Part, SentSet>,
     /// The other way round.
     part_of: Map<u64, Part>,
     hidden: Hidden,
@@ -63,7 +63,7 @@ pub(super) struct Sets {
 
 /// A set of users, as it was told.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told {
+pub(super) struct SentSet {
     /// The set.
     id: u64,
     /// Its list of users, if it has one: itself, or a set that it refers to.
@@ -84,16 +84,16 @@ pub(super) struct OverBudget;
 pub(super) struct Definer<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) scope: &'a CallerView,
-    pub(super) out: &'a mut Vec<Word>,
+    pub(super) out: &'a mut Vec<SetUpdate>,
 }
 
-// === impl Sets ===
+// === impl SentSets ===
 
-impl Sets {
+impl SentSets {
     /// Nothing is told yet. A budget of 0: no bound.
     pub(super) fn new(budget: u64) -> Self {
         Self {
-            ledger: Ledger::new(budget),
+            table: SetTable::new(budget),
             request: 0,
             parts: Map::default(),
             part_of: Map::default(),
@@ -109,7 +109,7 @@ impl Sets {
 
     /// Forgets all sets, as the client does on `Reset`.
     pub(super) fn clear(&mut self) {
-        self.ledger.clear();
+        self.table.clear();
         self.forget();
     }
 
@@ -137,7 +137,7 @@ impl Sets {
 
     /// How many answers are remembered for users whom nobody names. All else is
     /// bounded by policy and directory; these a caller can make up.
-    pub(super) fn unnamed(&self) -> usize {
+    pub(super) fn unlisted_answers(&self) -> usize {
         self.by_signature.len()
     }
 
@@ -178,22 +178,22 @@ impl Sets {
         signature: &Signature,
         definer: &mut Definer<'_>,
     ) -> Result<u32, OverBudget> {
-        let mut told = Vec::new();
+        let mut sent = Vec::new();
         for part in definer.snapshot.parts(signature) {
             match self.parts.get_mut(&part) {
                 Some(part) => {
                     part.used = self.request;
-                    told.push((*part, None));
+                    sent.push((*part, None));
                 }
                 None => {
                     let members = definer.snapshot.part(&part, definer.scope);
                     let empty = members.is_empty();
-                    let unknown = Told { id: 0, list: None, except: None, empty, used: 0 };
-                    told.push((unknown, Some((part, members))));
+                    let unknown = SentSet { id: 0, list: None, except: None, empty, used: 0 };
+                    sent.push((unknown, Some((part, members))));
                 }
             }
         }
-        if told.iter().all(|(told, _)| told.empty) {
+        if sent.iter().all(|(sent, _)| sent.empty) {
             return Ok(match self.nobody.filter(|place| self.uses(*place)) {
                 Some(place) => place,
                 None => {
@@ -205,11 +205,11 @@ impl Sets {
         }
         // A part without members may get some: those whose answer it is a part
         // of must hear of them.
-        let mut parts = Vec::with_capacity(told.len());
-        for (told, new) in told {
+        let mut parts = Vec::with_capacity(sent.len());
+        for (sent, new) in sent {
             parts.push(match new {
-                None => told.id,
-                Some((part, members)) => self.tell_part(part, &members, definer)?,
+                None => sent.id,
+                Some((part, members)) => self.send_part(part, &members, definer)?,
             });
         }
         let hides_anything = definer.snapshot.hides_anything(signature);
@@ -231,33 +231,37 @@ impl Sets {
         }
         // A set of its own even of one part: it can end, and its parts stay.
         let expression = convert::union_of(key.parts.iter().copied());
-        self.make_room(size(&expression), definer.out)?;
-        let set_id = self.ledger.define(&expression, key.parts.clone(), definer.out);
+        self.evict_until_fits(size(&expression), definer.out)?;
+        let set_id = self.table.define(&expression, key.parts.clone(), definer.out);
         Ok(self.add(key, set_id, hidden))
     }
 
-    fn tell_part(
+    fn send_part(
         &mut self,
         part: Part,
         members: &Members,
         definer: &mut Definer<'_>,
     ) -> Result<u64, OverBudget> {
-        let told = self.tell(members, definer)?;
-        self.part_of.insert(told.id, part.clone());
-        self.parts.insert(part, told);
-        Ok(told.id)
+        let sent = self.define_set(members, definer)?;
+        self.part_of.insert(sent.id, part.clone());
+        self.parts.insert(part, sent);
+        Ok(sent.id)
     }
 
     /// Defines a set. Nobody refers to it yet.
-    fn tell(&mut self, members: &Members, definer: &mut Definer<'_>) -> Result<Told, OverBudget> {
+    fn define_set(
+        &mut self,
+        members: &Members,
+        definer: &mut Definer<'_>,
+    ) -> Result<SentSet, OverBudget> {
         let Definer { snapshot, out, .. } = definer;
         let user_table = snapshot.users();
         let (empty, used) = (members.is_empty(), self.request);
         let listed = convert::ids(&members.listed_besides(), user_table);
         if *members.open() == Open::Nobody {
-            self.make_room(weight(&listed), out)?;
-            let id = self.ledger.list(&listed, out);
-            return Ok(Told { id, list: Some(id), except: None, empty, used });
+            self.evict_until_fits(weight(&listed), out)?;
+            let id = self.table.list(&listed, out);
+            return Ok(SentSet { id, list: Some(id), except: None, empty, used });
         }
         // Few exceptions stand in the expression; many come in parts as all lists
         // do.
@@ -274,9 +278,9 @@ impl Sets {
         // At once, so that no list is left without what it is for. Ids weigh more
         // or less.
         let open = size(&say(None, inline.clone()));
-        self.make_room(weight(&listed) + weight(&apart) + open + SLACK, out)?;
+        self.evict_until_fits(weight(&listed) + weight(&apart) + open + SLACK, out)?;
         let mut define =
-            |users: &[NamedId<'_>]| (!users.is_empty()).then(|| self.ledger.list(users, out));
+            |users: &[NamedId<'_>]| (!users.is_empty()).then(|| self.table.list(users, out));
         let (except, list) = (define(&apart), define(&listed));
         let open = say(except, inline);
         let expression = match list {
@@ -284,8 +288,8 @@ impl Sets {
             None => open,
         };
         let refers_to = list.into_iter().chain(except).collect();
-        let id = self.ledger.define(&expression, refers_to, out);
-        Ok(Told { id, list, except, empty, used })
+        let id = self.table.define(&expression, refers_to, out);
+        Ok(SentSet { id, list, except, empty, used })
     }
 
     /// Says a set that nothing will refer to again. What is defined for that is
@@ -294,7 +298,7 @@ impl Sets {
     pub(super) fn mention(
         &mut self,
         members: &Members,
-        passing: &mut Vec<Told>,
+        passing: &mut Vec<SentSet>,
         listed: &mut u64,
         definer: &mut Definer<'_>,
     ) -> Result<SetExpression, OverBudget> {
@@ -302,9 +306,9 @@ impl Sets {
         {
             return Ok(convert::whole(members, definer.snapshot.users()));
         }
-        let told = self.tell(members, definer)?;
-        passing.push(told);
-        *listed += self.ledger.bytes_of([Some(told.id), told.list, told.except]);
-        Ok(convert::set(told.id))
+        let sent = self.define_set(members, definer)?;
+        passing.push(sent);
+        *listed += self.table.bytes_of([Some(sent.id), sent.list, sent.except]);
+        Ok(convert::set(sent.id))
     }
 }

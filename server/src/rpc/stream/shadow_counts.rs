@@ -15,13 +15,13 @@ use presence_router_ids::UserId;
 
 /// What rules in shadow would change, by class. For one snapshot only.
 #[derive(Debug, Default)]
-pub(super) struct Shadowing {
+pub(super) struct ShadowCounts {
     by_class: HashMap<u32, Box<[Shadowed]>, RandomState>,
 }
 
-// === impl Shadowing ===
+// === impl ShadowCounts ===
 
-impl Shadowing {
+impl ShadowCounts {
     /// Counts the states of a batch.
     pub(super) fn count(
         &mut self,

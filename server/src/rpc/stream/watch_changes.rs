@@ -1,37 +1,30 @@
 //! One `WatchChanges` stream: what `RouteStates` says of changes, without
 //! batches.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use presence_router_proto::server::{
-    WatchChangesResponse, watch_changes_response::Message as Told,
+    WatchChangesResponse, watch_changes_response::Message as Response,
 };
-use presence_router_proto::v1::{Heartbeat, Opened, WatchChangesRequest};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use presence_router_proto::v1::WatchChangesRequest;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
-use super::changes::{Change, Standing};
-use super::set_table::Word;
-use super::{End, resume};
+use super::changes::StreamState;
+use super::outbox::{End, Event, Outbox, ResponseSender, finish, interrupted};
+use super::resume::{Resumed, resume};
+use super::set_table::SetUpdate;
 use crate::live::{Current, Live};
-use crate::rpc::error::Fault;
 use crate::rpc::limits::Limits;
-use crate::rpc::transport::access_log::{StreamLog, Tally};
+use crate::rpc::transport::access_log::{StreamLog, StreamStats};
 use crate::rpc::validate;
-
-/// Where answers go.
-pub(in crate::rpc) type Answers = mpsc::Sender<Result<WatchChangesResponse, Status>>;
 
 /// A watch.
 struct Watch {
     live: Arc<Live>,
     current: Arc<Current>,
-    standing: Standing,
-    limits: Limits,
-    answers: Answers,
-    last_sent: Instant,
+    state: StreamState,
+    outbox: Outbox<WatchChangesResponse>,
 }
 
 /// Serves a watch to its end, and notes in its log what it did.
@@ -40,27 +33,24 @@ pub(in crate::rpc) async fn serve(
     limits: Limits,
     shutdown: CancellationToken,
     request: WatchChangesRequest,
-    answers: Answers,
+    responses: ResponseSender<WatchChangesResponse>,
     log: StreamLog,
 ) {
-    let mut tally = Tally::default();
+    let mut stats = StreamStats::default();
     let watching = async {
-        let mut watch = Watch::open(live, limits, request, answers.clone()).await?;
-        watch.run(&mut tally).await
+        let mut watch = Watch::open(live, limits, request, responses.clone()).await?;
+        watch.run(&mut stats).await
     };
     let end = tokio::select! {
         biased;
-        () = answers.closed() => End::Client,
-        () = shutdown.cancelled() => End::Refused(Fault::ShuttingDown),
-        end = watching => match end {
-            Ok(end) | Err(end) => end,
+        end = interrupted(&responses, &shutdown) => end,
+        ended = watching => match ended {
+            Ok(never) => match never {},
+            Err(end) => end,
         },
     };
-    log.end(tally);
-    if let End::Refused(fault) = end {
-        // A client that is gone needs no reason.
-        let _ = answers.send(Err(fault.into())).await;
-    }
+    log.end(stats);
+    finish(&responses, end).await;
 }
 
 // === impl Watch ===
@@ -70,81 +60,60 @@ impl Watch {
         live: Arc<Live>,
         limits: Limits,
         request: WatchChangesRequest,
-        answers: Answers,
+        responses: ResponseSender<WatchChangesResponse>,
     ) -> Result<Self, End> {
         let WatchChangesRequest { server_names, resume_revision, set_budget_bytes } = request;
         let caller = validate::caller(&server_names)?;
-        let (current, missed) = resume(&live, &resume_revision, limits.at_least).await?;
-        let standing = Standing::new(caller, set_budget_bytes);
-        let last_sent = Instant::now();
-        let mut watch = Self { live, current, standing, limits, answers, last_sent };
-        let revision = watch.current.revision.to_string();
-        let heartbeat_interval = limits.heartbeat.try_into().ok();
-        watch.tell(Told::Opened(Opened { revision, heartbeat_interval })).await?;
+        let Resumed { current, missed } = resume(&live, &resume_revision, limits.at_least).await?;
+        let state = StreamState::new(caller, set_budget_bytes);
+        let outbox = Outbox::new(responses, limits.heartbeat);
+        let mut watch = Self { live, current, state, outbox };
+        watch.outbox.send_opened(watch.current.revision).await?;
         if let Some(missed) = missed {
-            let change = missed.into_change(&mut watch.standing, &watch.live, &watch.current).await;
-            watch.change(change).await?;
+            let change = missed.into_change(&mut watch.state, &watch.live, &watch.current).await;
+            watch.outbox.send_change(change).await?;
         }
         Ok(watch)
     }
 
-    async fn run(&mut self, tally: &mut Tally) -> Result<End, End> {
+    /// Sends changes and heartbeats until the stream ends.
+    async fn run(&mut self, stats: &mut StreamStats) -> Result<Infallible, End> {
         let mut revisions = self.live.subscribe();
         loop {
-            tally.revision = Some(self.current.revision);
+            stats.revision = Some(self.current.revision);
             // Whatever came while the last message waited to be read is one
             // change.
             let now = Arc::clone(&revisions.borrow_and_update());
             if now.revision != self.current.revision {
                 let difference = self.live.difference(&self.current, &now).await;
-                let change = self.standing.follow(&self.current, &now, &difference);
+                let change = self.state.follow(&self.current, &now, &difference);
                 self.current = now;
-                self.change(change).await?;
+                self.outbox.send_change(change).await?;
                 continue;
             }
-            let quiet_until = self.last_sent + self.limits.heartbeat;
             tokio::select! {
                 biased;
                 // Never fails: this watch holds what changes.
                 _ = revisions.changed() => {}
-                () = tokio::time::sleep_until(quiet_until) => {
-                    let revision = self.current.revision.to_string();
-                    self.tell(Told::Heartbeat(Heartbeat { revision })).await?;
+                () = self.outbox.heartbeat_due() => {
+                    self.outbox.send_heartbeat(self.current.revision).await?;
                 }
             }
         }
-    }
-
-    async fn change(&mut self, change: Change) -> Result<(), End> {
-        match change {
-            Change::Changed { before, changed, after } => {
-                for word in before {
-                    self.tell(word.into()).await?;
-                }
-                self.tell(Told::Changed(changed)).await?;
-                for word in after {
-                    self.tell(word.into()).await?;
-                }
-                Ok(())
-            }
-            Change::Reset(reset) => self.tell(Told::Reset(reset)).await,
-        }
-    }
-
-    async fn tell(&mut self, message: Told) -> Result<(), End> {
-        let response = WatchChangesResponse { message: Some(message) };
-        self.answers.send(Ok(response)).await.map_err(|_| End::Client)?;
-        self.last_sent = Instant::now();
-        Ok(())
     }
 }
 
-impl From<Word> for Told {
-    fn from(word: Word) -> Self {
-        match word {
-            Word::Part(part) => Self::SetPart(part),
-            Word::Edit(edit) => Self::SetEdit(edit),
-            Word::Retired(retired) => Self::SetRetired(retired),
-        }
+impl From<Event> for WatchChangesResponse {
+    fn from(event: Event) -> Self {
+        let message = match event {
+            Event::Opened(opened) => Response::Opened(opened),
+            Event::Heartbeat(heartbeat) => Response::Heartbeat(heartbeat),
+            Event::Changed(changed) => Response::Changed(changed),
+            Event::Reset(reset) => Response::Reset(reset),
+            Event::Set(SetUpdate::Part(part)) => Response::SetPart(part),
+            Event::Set(SetUpdate::Edit(edit)) => Response::SetEdit(edit),
+            Event::Set(SetUpdate::Retired(retired)) => Response::SetRetired(retired),
+        };
+        Self { message: Some(message) }
     }
 }

@@ -51,9 +51,9 @@ const LINES_PER_SECOND: u32 = 200;
 /// forgotten.
 const MAX_ORIGINS: usize = 256;
 
-/// What a unary call was about. Travels in the response's extensions.
+/// What a unary call was about, for its line. Travels in the response's extensions.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::rpc) struct Answered {
+pub(in crate::rpc) struct UnaryStats {
     /// States or questions in the request.
     pub(in crate::rpc) asked: usize,
     /// Entries of the answer.
@@ -97,11 +97,11 @@ pub(in crate::rpc) struct CallRecord {
     since: Instant,
     deadline: Option<Deadline>,
     sent: OnceLock<Sent>,
-    answered: OnceLock<Answered>,
+    unary_stats: OnceLock<UnaryStats>,
     is_stream: AtomicBool,
     /// The request ended by an error: nobody can be sent anything.
     has_lost_caller: AtomicBool,
-    tally: OnceLock<Tally>,
+    stream_stats: OnceLock<StreamStats>,
     // Last, so that the call is under way until its line is written.
     under_way: TaskTrackerToken,
     _unwritten: TaskTrackerToken,
@@ -121,7 +121,7 @@ pub(in crate::rpc) struct StreamLog(Option<Arc<CallRecord>>);
 
 /// What a stream did, for the log.
 #[derive(Debug, Default)]
-pub(in crate::rpc) struct Tally {
+pub(in crate::rpc) struct StreamStats {
     pub(in crate::rpc) batches: u64,
     pub(in crate::rpc) states: u64,
     pub(in crate::rpc) interests: u64,
@@ -130,11 +130,11 @@ pub(in crate::rpc) struct Tally {
     pub(in crate::rpc) revision: Option<Revision>,
 }
 
-// === impl Answered ===
+// === impl UnaryStats ===
 
-impl Answered {
-    /// An answer with this note for the log.
-    pub(in crate::rpc) fn on<T>(self, answer: T) -> Response<T> {
+impl UnaryStats {
+    /// The response with this answer, and with these numbers for the log.
+    pub(in crate::rpc) fn attach_to<T>(self, answer: T) -> Response<T> {
         let mut response = Response::new(answer);
         response.extensions_mut().insert(self);
         response
@@ -234,10 +234,10 @@ impl CallRecord {
             since,
             deadline: Deadline::from_headers(request.headers(), since),
             sent: OnceLock::new(),
-            answered: OnceLock::new(),
+            unary_stats: OnceLock::new(),
             is_stream: AtomicBool::new(false),
             has_lost_caller: AtomicBool::new(false),
-            tally: OnceLock::new(),
+            stream_stats: OnceLock::new(),
             under_way: connection.under_way.token(),
             _unwritten: connection.log.unwritten.token(),
         })
@@ -259,9 +259,9 @@ impl CallRecord {
     }
 
     /// Notes what the call was about.
-    pub(in crate::rpc) fn answer(&self, answered: Answered) {
+    pub(in crate::rpc) fn set_unary_stats(&self, stats: UnaryStats) {
         // Not reached: a call has one response.
-        let _ = self.answered.set(answered);
+        let _ = self.unary_stats.set(stats);
     }
 
     /// Notes that the request ended by an error.
@@ -357,10 +357,10 @@ impl StreamLog {
     }
 
     /// Notes what the stream did, now that its task has ended.
-    pub(in crate::rpc) fn end(self, tally: Tally) {
+    pub(in crate::rpc) fn end(self, stats: StreamStats) {
         if let Some(record) = self.0 {
             // Not reached: a stream ends once.
-            let _ = record.tally.set(tally);
+            let _ = record.stream_stats.set(stats);
         }
     }
 }

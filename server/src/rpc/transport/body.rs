@@ -21,7 +21,7 @@ use tonic::body::Body;
 use tonic::codegen::http::HeaderMap;
 use tonic::{Code, Status};
 
-use crate::rpc::error::Fault;
+use crate::rpc::error::RpcError;
 use crate::rpc::transport::access_log::{CallRecord, deadline_passed};
 
 /// An answer under way.
@@ -97,7 +97,7 @@ impl CallBody {
         {
             return Poll::Ready(Status::deadline_exceeded(deadline_passed(deadline)));
         }
-        self.drain.poll(cx).map(|()| Fault::ShuttingDown.into())
+        self.drain.poll(cx).map(|()| RpcError::ShuttingDown.into())
     }
 
     /// Whether the deadline has passed. An answer that always has more to send
@@ -143,7 +143,7 @@ impl http_body::Body for CallBody {
                 Poll::Pending => return Poll::Pending,
             },
             // The panic hook has written the reason.
-            Err(_) => self.end_with(&Fault::Internal.into()),
+            Err(_) => self.end_with(&RpcError::Internal.into()),
         };
         Poll::Ready(Some(Ok(frame)))
     }

@@ -20,8 +20,8 @@ use tower::Service;
 
 use super::body::CallBody;
 use super::request_body::RequestBody;
-use crate::rpc::error::Fault;
-use crate::rpc::transport::access_log::{Answered, CallRecord, ConnectionLog, deadline_passed};
+use crate::rpc::error::RpcError;
+use crate::rpc::transport::access_log::{CallRecord, ConnectionLog, UnaryStats, deadline_passed};
 
 /// The services, as one connection calls them.
 #[derive(Clone, Debug)]
@@ -130,7 +130,7 @@ where
             Ok(Poll::Ready(Err(never))) => match never {},
             Ok(Poll::Pending) => {}
             // The panic hook has written the reason.
-            Err(_) => return Some(Status::from(Fault::Internal).into_http()),
+            Err(_) => return Some(Status::from(RpcError::Internal).into_http()),
         }
         let (timer, deadline) = self.deadline.as_mut().zip(self.record.deadline())?;
         match timer.as_mut().poll(cx) {
@@ -149,8 +149,8 @@ where
             let status = with_details(status, record.path(), limit, &mut response);
             record.send_to_caller(&status);
         }
-        if let Some(answered) = response.extensions_mut().remove::<Answered>() {
-            record.answer(answered);
+        if let Some(stats) = response.extensions_mut().remove::<UnaryStats>() {
+            record.set_unary_stats(stats);
         }
         response.map(|body| CallBody::new(body, record, deadline, settings.drain))
     }
@@ -163,10 +163,10 @@ fn with_details(
     request_bytes: usize,
     response: &mut http::Response<Body>,
 ) -> Status {
-    let fault =
-        Fault::of_transport(&status, path, request_bytes).filter(|_| status.details().is_empty());
-    let Some(fault) = fault else { return status };
-    let detailed = Status::from(fault);
+    let error = RpcError::from_transport(&status, path, request_bytes)
+        .filter(|_| status.details().is_empty());
+    let Some(error) = error else { return status };
+    let detailed = Status::from(error);
     match detailed.add_header(response.headers_mut()) {
         Ok(()) => detailed,
         Err(_) => status,

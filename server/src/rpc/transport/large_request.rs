@@ -23,7 +23,7 @@ use tonic::codegen::{Bytes, http};
 use tonic::server::NamedService;
 use tower::{Layer, Service};
 
-use crate::rpc::error::Fault;
+use crate::rpc::error::RpcError;
 
 /// Longest time from the first bytes of a large request to its last ones, the wait for its
 /// turn included: a caller that stalls holds up others for no longer.
@@ -141,7 +141,7 @@ async fn first_frames(body: &mut Body) -> Result<(VecDeque<Frame<Bytes>>, Option
 }
 
 fn overdue_status() -> Status {
-    Fault::RequestOverdue { seconds: MAX_RECEIVE_TIME.as_secs() }.into()
+    RpcError::RequestOverdue { seconds: MAX_RECEIVE_TIME.as_secs() }.into()
 }
 
 // === impl ResumedBody ===

@@ -1,7 +1,7 @@
 //! What is remembered of answers: the sets of each, when it was last used, and whose
 //! answer it is.
 
-use super::{NOBODY, Sets};
+use super::{NOBODY, SentSets};
 use presence_router_engine::routing::model::side::Side;
 use presence_router_engine::routing::query::relation::Signature;
 
@@ -86,9 +86,9 @@ impl ByClass {
     }
 }
 
-// === impl Sets ===
+// === impl SentSets ===
 
-impl Sets {
+impl SentSets {
     /// The set of an answer, and its hides.
     pub(in crate::rpc::stream) fn answer(&self, place: u32) -> (u64, &[Vec<u8>]) {
         let answer = usize::try_from(place).ok().and_then(|at| self.answers.get(at));

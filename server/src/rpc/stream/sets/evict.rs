@@ -2,16 +2,20 @@
 //! budget. What was not used for longest goes first; what the request under way
 //! uses stays.
 
-use super::{MadeOf, NOBODY, OverBudget, Sets, Told};
-use crate::rpc::stream::set_table::Word;
+use super::{MadeOf, NOBODY, OverBudget, SentSet, SentSets};
+use crate::rpc::stream::set_table::SetUpdate;
 
-// === impl Sets ===
+// === impl SentSets ===
 
-impl Sets {
+impl SentSets {
     /// Retires sets until so many more bytes fit. Fails if those of the request
     /// under way leave no room.
-    pub(super) fn make_room(&mut self, bytes: u64, out: &mut Vec<Word>) -> Result<(), OverBudget> {
-        if self.ledger.excess(bytes) == 0 {
+    pub(super) fn evict_until_fits(
+        &mut self,
+        bytes: u64,
+        out: &mut Vec<SetUpdate>,
+    ) -> Result<(), OverBudget> {
+        if self.table.excess(bytes) == 0 {
             return Ok(());
         }
         let mut idle: Vec<(u64, usize)> = (0..)
@@ -23,17 +27,17 @@ impl Sets {
         self.retire_unused(out);
         // Some at a time: to look for what nobody uses any more takes long.
         for some in idle.chunks((idle.len() / 8).max(1)) {
-            if self.ledger.excess(bytes) == 0 {
+            if self.table.excess(bytes) == 0 {
                 break;
             }
             some.iter().for_each(|(_, place)| self.end(*place, out));
             self.retire_unused(out);
         }
-        if self.ledger.excess(bytes) == 0 { Ok(()) } else { Err(OverBudget) }
+        if self.table.excess(bytes) == 0 { Ok(()) } else { Err(OverBudget) }
     }
 
     /// Makes an answer void, and retires the sets that are its own.
-    pub(super) fn end(&mut self, place: usize, out: &mut Vec<Word>) {
+    pub(super) fn end(&mut self, place: usize, out: &mut Vec<SetUpdate>) {
         let Some(answer) = self.answers.get_mut(place).filter(|answer| !answer.void) else {
             return;
         };
@@ -43,38 +47,38 @@ impl Sets {
         self.voided += 1;
         self.places.remove(&key);
         if set_id != NOBODY {
-            self.ledger.retire(set_id, out);
+            self.table.retire(set_id, out);
         }
-        for told in self.hidden.release(&hidden, self.request) {
-            self.retire(told, out);
+        for sent in self.hidden.release(&hidden, self.request) {
+            self.retire(sent, out);
         }
     }
 
     /// Retires parts that no answer which holds uses, but for those of the
     /// request under way.
-    fn retire_unused(&mut self, out: &mut Vec<Word>) {
-        let (ledger, request) = (&self.ledger, self.request);
+    fn retire_unused(&mut self, out: &mut Vec<SetUpdate>) {
+        let (table, request) = (&self.table, self.request);
         let unused = self
             .parts
             .iter()
-            .filter(|(_, told)| told.used < request && !ledger.is_referred(told.id));
-        let unused: Vec<_> = unused.map(|(part, told)| (part.clone(), *told)).collect();
-        for (part, told) in unused {
+            .filter(|(_, sent)| sent.used < request && !table.is_referred(sent.id));
+        let unused: Vec<_> = unused.map(|(part, sent)| (part.clone(), *sent)).collect();
+        for (part, sent) in unused {
             self.parts.remove(&part);
-            self.retire(told, out);
+            self.retire(sent, out);
         }
-        for told in self.hidden.unused(request) {
-            self.retire(told, out);
+        for sent in self.hidden.unused(request) {
+            self.retire(sent, out);
         }
     }
 
     /// Retires a set with its lists.
-    pub(in crate::rpc::stream) fn retire(&mut self, told: Told, out: &mut Vec<Word>) {
-        self.part_of.remove(&told.id);
-        self.ledger.retire(told.id, out);
-        for list in [told.list, told.except].into_iter().flatten() {
-            if list != told.id {
-                self.ledger.retire(list, out);
+    pub(in crate::rpc::stream) fn retire(&mut self, sent: SentSet, out: &mut Vec<SetUpdate>) {
+        self.part_of.remove(&sent.id);
+        self.table.retire(sent.id, out);
+        for list in [sent.list, sent.except].into_iter().flatten() {
+            if list != sent.id {
+                self.table.retire(list, out);
             }
         }
     }
@@ -103,7 +107,7 @@ mod tests {
         let policy = Policy::parse("policy.yaml", policy.as_bytes()).unwrap();
         let (snapshot, scope) =
             (&*policy.snapshot, CallerView::new(Caller::new(["one.org"]).unwrap()));
-        let mut sets = Sets::new(60);
+        let mut sets = SentSets::new(60);
         let (mut answers, mut hidden) = (0, 0);
         for asked in 0..MAX_VOID + 1000 {
             let user = ["@a:one.org", "@c:one.org"][asked % 2];
@@ -113,7 +117,7 @@ mod tests {
             let mut definer = Definer { snapshot, scope: &scope, out: &mut out };
             let place = sets.of_class(class, Side::Sender, &mut definer).unwrap();
             assert_eq!(sets.answer(place).1.len(), 1);
-            let ended = out.iter().any(|word| matches!(word, Word::Retired(_)));
+            let ended = out.iter().any(|update| matches!(update, SetUpdate::Retired(_)));
             assert!(ended || asked == 0, "there is no room for both");
             answers = answers.max(sets.answers.len());
             hidden = hidden.max(sets.hidden.places());

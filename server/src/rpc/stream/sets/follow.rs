@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use roaring::RoaringBitmap;
 
-use super::{Answer, Definer, OverBudget, Sets, Told};
+use super::{Answer, Definer, OverBudget, SentSet, SentSets};
 use crate::rpc::convert;
 use crate::rpc::stream::set_table::weight;
 use presence_router_engine::routing::change::membership_delta::MembershipDelta;
@@ -29,9 +29,9 @@ struct Edit {
     removed: RoaringBitmap,
 }
 
-// === impl Sets ===
+// === impl SentSets ===
 
-impl Sets {
+impl SentSets {
     /// Goes on from an earlier snapshot to that of the definer. Fails if what
     /// stays has grown over the client's budget.
     pub(in crate::rpc::stream) fn follow(
@@ -53,30 +53,30 @@ impl Sets {
     /// so all answers end; but most of what they are made of stays, lists of
     /// users above all.
     fn replan(&mut self, old: &Snapshot, definer: &mut Definer<'_>) {
-        let ledger = &self.ledger;
+        let table = &self.table;
         // Parts that no answer is made of go, or they would stay for ever.
         let (used, unused) = std::mem::take(&mut self.parts)
             .into_iter()
-            .partition::<Vec<_>, _>(|(_, told)| ledger.is_referred(told.id));
+            .partition::<Vec<_>, _>(|(_, sent)| table.is_referred(sent.id));
         for place in 0..self.answers.len() {
             self.end(place, definer.out);
         }
-        for told in self.hidden.unused(self.request) {
-            self.retire(told, definer.out);
+        for sent in self.hidden.unused(self.request) {
+            self.retire(sent, definer.out);
         }
         self.forget();
         let mapping = definer.snapshot.set_mapping_from(old);
-        for (part, told) in used {
+        for (part, sent) in used {
             match mapping.as_ref().and_then(|mapping| mapping.part(&part)) {
                 Some(part) => {
-                    self.part_of.insert(told.id, part.clone());
-                    self.parts.insert(part, told);
+                    self.part_of.insert(sent.id, part.clone());
+                    self.parts.insert(part, sent);
                 }
-                None => self.retire(told, definer.out),
+                None => self.retire(sent, definer.out),
             }
         }
-        for (_, told) in unused {
-            self.retire(told, definer.out);
+        for (_, sent) in unused {
+            self.retire(sent, definer.out);
         }
     }
 
@@ -99,35 +99,35 @@ impl Sets {
                 }
             }
         }
-        let mut stale: Vec<(Part, Told)> = Vec::new();
+        let mut stale: Vec<(Part, SentSet)> = Vec::new();
         let touched =
             self.parts.iter().filter(|(part, _)| delta.touch(part) || delta.restructure(part));
-        let touched: Vec<_> = touched.map(|(part, told)| (part.clone(), *told)).collect();
+        let touched: Vec<_> = touched.map(|(part, sent)| (part.clone(), *sent)).collect();
         let (mut emptied, mut edits) = (HashSet::new(), Vec::new());
-        for (part, told) in touched {
-            let edit = self.edited(&part, told, old, definer);
+        for (part, sent) in touched {
+            let edit = self.edited(&part, sent, old, definer);
             let takes = |edit: &Option<Edit>| {
                 !delta.restructure(&part)
-                    && edit.as_ref().is_none_or(|edit| self.concerns(told, edit, definer))
+                    && edit.as_ref().is_none_or(|edit| self.concerns(sent, edit, definer))
             };
             match edit.filter(takes) {
                 Some(edit) => {
-                    if self.parts.get(&part).is_some_and(|now| now.empty && !told.empty) {
-                        emptied.insert(told.id);
+                    if self.parts.get(&part).is_some_and(|now| now.empty && !sent.empty) {
+                        emptied.insert(sent.id);
                     }
                     edits.extend(edit.map(|edit| (part, edit)));
                 }
                 None => {
                     self.parts.remove(&part);
-                    stale.push((part, told));
+                    stale.push((part, sent));
                 }
             }
         }
-        let gone: HashSet<u64> = stale.iter().map(|(_, told)| told.id).collect();
+        let gone: HashSet<u64> = stale.iter().map(|(_, sent)| sent.id).collect();
         let hides = delta.touch_hides();
         let is_empty = |part: &u64| {
-            let told = self.part_of.get(part).and_then(|part| self.parts.get(part));
-            told.is_none_or(|told| told.empty)
+            let sent = self.part_of.get(part).and_then(|part| self.parts.get(part));
+            sent.is_none_or(|sent| sent.empty)
         };
         let is_void = |answer: &Answer| {
             let key = &answer.made_of.key;
@@ -141,8 +141,8 @@ impl Sets {
         for place in void {
             self.end(place, definer.out);
         }
-        for (_, told) in stale {
-            self.retire(told, definer.out);
+        for (_, sent) in stale {
+            self.retire(sent, definer.out);
         }
         self.send(edits, definer)
     }
@@ -157,15 +157,15 @@ impl Sets {
         let user_table = definer.snapshot.users();
         let mut additions = Vec::new();
         for (part, Edit { list, added, removed }) in edits {
-            self.ledger.edit(list, &[], &convert::ids(&removed, user_table), definer.out);
+            self.table.edit(list, &[], &convert::ids(&removed, user_table), definer.out);
             additions.push((part, list, convert::ids(&added, user_table)));
         }
         let bytes = additions.iter().map(|(_, _, added)| weight(added)).sum();
-        self.make_room(bytes, definer.out)?;
+        self.evict_until_fits(bytes, definer.out)?;
         // Making room may have taken the list itself.
         additions.retain(|(part, ..)| self.parts.contains_key(part));
         for (_, list, added) in additions {
-            self.ledger.edit(list, &added, &[], definer.out);
+            self.table.edit(list, &added, &[], definer.out);
         }
         Ok(())
     }
@@ -173,9 +173,9 @@ impl Sets {
     /// Whether the caller may hear of those who come into a list: they are its own
     /// users, or of concern to somebody whose answer refers to it. A list that is only
     /// kept for the next answer may be of strangers by now.
-    fn concerns(&self, told: Told, edit: &Edit, definer: &Definer<'_>) -> bool {
+    fn concerns(&self, sent: SentSet, edit: &Edit, definer: &Definer<'_>) -> bool {
         let (user_table, caller) = (definer.snapshot.users(), definer.scope.caller());
-        self.ledger.is_referred(told.id)
+        self.table.is_referred(sent.id)
             || edit.added.iter().all(|user| caller.holds(user_table.id(user).parts().1))
     }
 
@@ -183,7 +183,7 @@ impl Sets {
     fn edited(
         &mut self,
         part: &Part,
-        told: Told,
+        sent: SentSet,
         (old, scope): (&Snapshot, &CallerView),
         definer: &Definer<'_>,
     ) -> Option<Option<Edit>> {
@@ -195,13 +195,13 @@ impl Sets {
             return None;
         }
         let [was, is] = [before.listed_besides(), after.listed_besides()];
-        if let Some(told) = self.parts.get_mut(part) {
-            told.empty = is.is_empty() && *after.open() == Open::Nobody;
+        if let Some(sent) = self.parts.get_mut(part) {
+            sent.empty = is.is_empty() && *after.open() == Open::Nobody;
         }
         if was == is {
             return Some(None);
         }
-        let list = told.list?;
+        let list = sent.list?;
         Some(Some(Edit { list, added: &is - &was, removed: &was - &is }))
     }
 

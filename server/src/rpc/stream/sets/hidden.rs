@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::{Definer, OverBudget, Sets, Told};
+use super::{Definer, OverBudget, SentSet, SentSets};
 use presence_router_engine::routing::snapshot::members::Members;
 
 /// The sets of hides that were told.
@@ -20,7 +20,7 @@ pub(super) struct Hidden {
 #[derive(Debug)]
 struct Set {
     members: Members,
-    told: Told,
+    sent: SentSet,
     /// How many answers use it.
     answers: u32,
 }
@@ -39,14 +39,14 @@ impl Hidden {
 
     /// Notes that an answer uses sets no more. Those that none uses, nor the
     /// request under way, are forgotten and given back.
-    pub(super) fn release(&mut self, places: &[usize], request: u64) -> Vec<Told> {
+    pub(super) fn release(&mut self, places: &[usize], request: u64) -> Vec<SentSet> {
         for place in places {
             if let Some(set) = self.at(*place) {
                 set.answers -= 1;
             }
         }
         let unused = |hidden: &mut Self, place| {
-            hidden.at(place).is_some_and(|set| set.answers == 0 && set.told.used < request)
+            hidden.at(place).is_some_and(|set| set.answers == 0 && set.sent.used < request)
         };
         places
             .iter()
@@ -56,16 +56,16 @@ impl Hidden {
 
     /// Forgets and gives back those that no answer came to use, but for those of
     /// a request.
-    pub(super) fn unused(&mut self, request: u64) -> Vec<Told> {
+    pub(super) fn unused(&mut self, request: u64) -> Vec<SentSet> {
         let is_unused = |set: &Option<Set>| {
-            set.as_ref().is_some_and(|set| set.answers == 0 && set.told.used < request)
+            set.as_ref().is_some_and(|set| set.answers == 0 && set.sent.used < request)
         };
         let unused = (0..).zip(&self.sets).filter(|(_, set)| is_unused(set));
         let unused: Vec<usize> = unused.map(|(place, _)| place).collect();
         unused.into_iter().filter_map(|place| self.forget(place)).collect()
     }
 
-    fn forget(&mut self, place: usize) -> Option<Told> {
+    fn forget(&mut self, place: usize) -> Option<SentSet> {
         let set = self.sets.get_mut(place)?.take()?;
         if let Entry::Occupied(mut known) = self.places.entry(quickly(&set.members)) {
             known.get_mut().retain(|other| *other != place);
@@ -74,7 +74,7 @@ impl Hidden {
             }
         }
         self.free.push(place);
-        Some(set.told)
+        Some(set.sent)
     }
 
     fn find(&mut self, members: &Members, request: u64) -> Option<(usize, u64)> {
@@ -85,14 +85,14 @@ impl Hidden {
         };
         let place = places.iter().copied().find(is)?;
         let set = self.at(place)?;
-        set.told.used = request;
-        Some((place, set.told.id))
+        set.sent.used = request;
+        Some((place, set.sent.id))
     }
 
-    fn add(&mut self, members: Members, told: Told) -> usize {
+    fn add(&mut self, members: Members, sent: SentSet) -> usize {
         let place = self.free.pop().unwrap_or(self.sets.len());
         self.places.entry(quickly(&members)).or_default().push(place);
-        let set = Some(Set { members, told, answers: 0 });
+        let set = Some(Set { members, sent, answers: 0 });
         match self.sets.get_mut(place) {
             Some(free) => *free = set,
             None => self.sets.push(set),
@@ -115,9 +115,9 @@ fn quickly(members: &Members) -> (u64, Option<u32>) {
     (members.named().len(), members.named().min())
 }
 
-// === impl Sets ===
+// === impl SentSets ===
 
-impl Sets {
+impl SentSets {
     /// The set of a hide: its place, and its id.
     pub(super) fn hide(
         &mut self,
@@ -127,7 +127,7 @@ impl Sets {
         if let Some(known) = self.hidden.find(&members, self.request) {
             return Ok(known);
         }
-        let told = self.tell(&members, definer)?;
-        Ok((self.hidden.add(members, told), told.id))
+        let sent = self.define_set(&members, definer)?;
+        Ok((self.hidden.add(members, sent), sent.id))
     }
 }

@@ -7,7 +7,7 @@ use tracing::field::display;
 use tracing::{debug, info};
 
 use super::statistics::Outcome;
-use super::{Answered, CALLS, CallRecord, PROBES, REFUSED, Sent, Tally};
+use super::{CALLS, CallRecord, PROBES, REFUSED, Sent, StreamStats, UnaryStats};
 
 /// The most characters of a method's name that a line has. A caller may send any.
 const MAX_NAME: usize = 100;
@@ -62,8 +62,8 @@ fn call(record: &CallRecord, name: &Name<'_>, sent: &Sent, outcome: Outcome) {
     let method = name.method;
     let (peer, micros) = (&record.connection.peer, micros(record));
     let Sent { code, why } = sent;
-    match (outcome, record.answered.get()) {
-        (Outcome::Ok, Some(Answered { asked, answered, revision })) => {
+    match (outcome, record.unary_stats.get()) {
+        (Outcome::Ok, Some(UnaryStats { asked, answered, revision })) => {
             debug!(target: CALLS, method, %peer, ?code, asked, answered, %revision, micros, "call");
         }
         (Outcome::Ok, None) => debug!(target: CALLS, method, %peer, ?code, micros, "call"),
@@ -80,9 +80,9 @@ fn stream_ended(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
         sent.code,
         Code::Ok | Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable
     );
-    let default = Tally::default();
-    let tally = record.tally.get().unwrap_or(&default);
-    let Tally { batches, states, interests, refused: requests_refused, revision } = tally;
+    let default = StreamStats::default();
+    let stats = record.stream_stats.get().unwrap_or(&default);
+    let StreamStats { batches, states, interests, refused: requests_refused, revision } = stats;
     let revision = revision.map(display);
     let method = name.method;
     let (peer, seconds) = (&record.connection.peer, record.since.elapsed().as_secs_f64());

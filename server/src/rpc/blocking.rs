@@ -1,0 +1,44 @@
+//! Runs work that may take long where no other call waits for it.
+
+use super::error::RpcError;
+
+/// Runs a piece of work: at once if `inline`, since handing over costs more than a little
+/// work, and otherwise on a thread of its own.
+///
+/// Fails if the work panics there, with a line in the log. Inline a panic goes on to the
+/// caller: the transport answers it.
+pub(super) async fn run_blocking<T: Send + 'static>(
+    inline: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RpcError> {
+    if inline {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| RpcError::internal(format_args!("an answer was not finished: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::captured::Captured;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_with_a_line_in_the_log() {
+        let captured = Captured::start();
+        let refused = run_blocking(false, || panic!("seven is {}", 8)).await.map(|()| ());
+        assert!(matches!(refused, Err(RpcError::Internal)));
+        let lines = captured.lines("a fault of the daemon, please report it");
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert!(line.contains("ERROR") && line.contains("seven is 8"), "{line}");
+    }
+
+    #[tokio::test]
+    async fn little_work_stays_on_its_thread() {
+        let here = std::thread::current().id();
+        let thread = || std::thread::current().id();
+        assert_eq!(run_blocking(true, thread).await.unwrap(), here);
+        assert_ne!(run_blocking(false, thread).await.unwrap(), here);
+    }
+}
