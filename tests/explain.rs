@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::analyse::explain::explain;
+use presence_router_engine::policy::analyse::verify::{MAX_PAIRS, verify};
 use presence_router_engine::policy::document::Document;
-use presence_router_engine::policy::verify::MAX_PAIRS;
 use presence_router_engine::routing::model::ruleset::{Fields, Hide};
 use presence_router_engine::routing::model::side::Side;
 use presence_router_ids::UserId;
@@ -29,7 +30,7 @@ proptest! {
         let (document, users) = (&policy.document, everybody());
         for (sender, recipient) in users.iter().flat_map(|s| users.iter().map(move |r| (s, r))) {
             let [from, to] = [sender, recipient].map(|user| UserId::parse(user).unwrap());
-            let explained = policy.explain(&policy.snapshot, from, to);
+            let explained = explain(&policy, &policy.snapshot, from, to);
             prop_assert_eq!(explained.visible, visible(document, sender, recipient));
             prop_assert_eq!(explained.own, sender == recipient);
             let mut told = explained.rules.iter().peekable();
@@ -74,7 +75,7 @@ fn without_hides(policy: &str) -> String {
 /// What the answers of another policy are wrong in is found, if anything is.
 fn differences_are_found(policy: &Policy, other: &Policy, seed: u64) -> Result<(), TestCaseError> {
     for pairs in [100, MAX_PAIRS] {
-        let Some(found) = policy.verify(&other.snapshot, pairs, seed).counter_example else {
+        let Some(found) = verify(policy, &other.snapshot, pairs, seed).counter_example else {
             continue;
         };
         let (sender, recipient) = (found.sender.as_str(), found.recipient.as_str());
@@ -89,7 +90,7 @@ fn differences_are_found(policy: &Policy, other: &Policy, seed: u64) -> Result<(
         prop_assert!(found.of == Side::Sender, "both callbacks agree with each other");
     }
     // All that the other policy names are compared, among others.
-    let wrong = policy.verify(&other.snapshot, MAX_PAIRS, seed);
+    let wrong = verify(policy, &other.snapshot, MAX_PAIRS, seed);
     let named =
         everybody().into_iter().filter(|user| other.snapshot.users().number(user).is_some());
     let named: Vec<String> = named.collect();
@@ -111,7 +112,7 @@ proptest! {
         let text = text.replace(r#"{"directory":true}"#, "[]");
         let policy = parse(&text);
         let others = [other.replace(r#"{"directory":true}"#, "[]"), without_hides(&text)];
-        let right = policy.verify(&policy.snapshot, MAX_PAIRS, seed);
+        let right = verify(&policy, &policy.snapshot, MAX_PAIRS, seed);
         prop_assert_eq!(&right.counter_example, &None);
         prop_assert!(right.exhaustive);
         for other in others {

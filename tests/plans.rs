@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use presence_router_engine::policy::analyse::impact::{HiddenPairs, HideImpact, PairSummary, plan};
 use presence_router_engine::policy::document::{Document, Rule};
-use presence_router_engine::policy::preview::{HiddenOn, HideShare, Side};
 use presence_router_engine::policy::{NoFiles, Policy};
 use presence_router_engine::routing::change::difference::Count;
 use presence_router_engine::routing::model::ruleset::{Effect, Hide};
@@ -99,7 +99,7 @@ proptest! {
             Policy::load_over(Some(&engine), FILE, before.as_bytes(), &NoFiles).unwrap();
         let (after, _) =
             Policy::load_candidate(&engine, FILE, after.as_bytes(), &NoFiles).unwrap();
-        let preview = before.preview(&before.snapshot, &after, &after.snapshot, 7).unwrap();
+        let preview = plan(&before, &before.snapshot, &after, &after.snapshot, 7).unwrap();
         let sees = |policy: &Policy| pairs(|sender, other| visible(&policy.document, sender, other));
         let (was, is) = (sees(&before), sees(&after));
         let gained: Pairs = is.difference(&was).cloned().collect();
@@ -107,7 +107,7 @@ proptest! {
         let named = |user: &str| users.contains(user);
         for (side, pairs) in [(&preview.gained, &gained), (&preview.lost, &lost)] {
             counts(side.pairs, pairs, &named);
-            let Side { samples, senders, recipients, .. } = side;
+            let PairSummary { samples, senders, recipients, .. } = side;
             if !side.pairs.open && !side.pairs.bound {
                 let touched = [0, 1].map(|of| {
                     let users = pairs.iter().map(|(sender, other)| [sender, other][of]);
@@ -145,9 +145,9 @@ proptest! {
             let [now, then] = [&before.document, &after.document];
             let [begins, ends] = [hides(then, now, name, &is), hides(now, then, name, &is)];
             match preview.hides.iter().find(|rule| rule.name == name) {
-                Some(HideShare { begins: told_begins, ends: told_ends, .. }) => {
+                Some(HideImpact { begins: told_begins, ends: told_ends, .. }) => {
                     for (told, pairs) in [(told_begins, &begins), (told_ends, &ends)] {
-                        let HiddenOn { pairs: count, samples } = told.as_ref().unwrap();
+                        let HiddenPairs { pairs: count, samples } = told.as_ref().unwrap();
                         prop_assert!(!count.bound);
                         counts(*count, pairs, &named);
                         let pair = |[s, r]: &[String; 2]| (s.clone(), r.clone());

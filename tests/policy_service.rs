@@ -2,6 +2,7 @@
 //! is explained and verified is tested on random worlds in `explain`.
 
 use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::analyse::verify::verify;
 use presence_router_engine::routing::engine::Edit;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::plan_policy_request::Candidate;
@@ -251,7 +252,7 @@ async fn a_plan_and_a_load_name_rules_about_rooms() {
 fn a_hide_that_is_wrong_is_told() {
     let parse = |text: &str| Policy::parse("policy.yaml", text.as_bytes()).unwrap();
     let (policy, other) = (parse(POLICY), parse(&POLICY.replace("busy", "away")));
-    let told = convert::verified(policy.verify(&other.snapshot, 1000, 0), String::new());
+    let told = convert::verified(verify(&policy, &other.snapshot, 1000, 0), String::new());
     let found = told.counter_example.unwrap();
     assert!(found.visible && found.recipient == "@joe:one.org", "{found:?}");
     let hide = |presence: &str| Hide {

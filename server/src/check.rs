@@ -5,8 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use presence_router_engine::policy::problem::{Place, Problem, Problems};
-use presence_router_engine::policy::{Policy, count, synapse};
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::lint::synapse;
+use presence_router_engine::policy::problem::{Position, Problem, Problems};
+use presence_router_engine::policy::wording::count;
 use presence_router_proto::v1::{CheckPolicyRequest, CheckPolicyResponse, PolicyProblem};
 use presence_router_server::files;
 
@@ -76,10 +78,10 @@ fn by_daemon(input: PolicyInput, addr: &Address) -> ExitCode {
 /// What a daemon found, as `check` prints what it finds itself.
 pub(crate) fn lines(file: &str, kind: &str, problems: &[PolicyProblem]) -> String {
     let line = |problem: &PolicyProblem| {
-        let place = Place { line: problem.line, column: problem.column };
+        let position = Position { line: problem.line, column: problem.column };
         let message = format!("{kind}{}", problem.message);
         let file = if problem.file.is_empty() { file } else { &problem.file };
-        format!("{}\n", Problem { file: None, place, message }.line(file))
+        format!("{}\n", Problem { file: None, position, message }.line(file))
     };
     problems.iter().map(line).collect()
 }

@@ -8,7 +8,9 @@ pub(crate) use self::tree::hidden;
 
 use std::process::ExitCode;
 
-use presence_router_engine::policy::problem::{quoted, unescaped};
+use presence_router_engine::policy::analyse::explain::explain as explain_pair;
+use presence_router_engine::policy::parse::unescaped;
+use presence_router_engine::policy::wording::quoted;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::{ExplainPairRequest, ExplainPairResponse, PolicyRule, RuleEffect};
 use presence_router_server::rpc::convert::policy as convert;
@@ -42,7 +44,7 @@ fn ask(sender: &str, recipient: &str, subject: &Subject) -> Result<ExplainPairRe
         });
     };
     let policy = check::load(path, subject.limit)?;
-    let explained = policy.explain(&policy.snapshot, from, to);
+    let explained = explain_pair(&policy, &policy.snapshot, from, to);
     Ok(convert::explanation(&policy, &explained, String::new()))
 }
 

@@ -231,7 +231,7 @@ impl Files for Folder {
             self.rewritten.set(self.rewritten.get() || was_rewritten(&error));
             let path = self.path(name);
             let path = std::path::absolute(&path).unwrap_or(path);
-            let path = policy::problem::quoted(&path.display().to_string());
+            let path = policy::wording::quoted(&path.display().to_string());
             io::Error::new(error.kind(), format!("{error} (tried {path})"))
         })
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use presence_router_engine::policy::count;
-use presence_router_engine::policy::picture::{Arrow, Picture};
+use presence_router_engine::policy::analyse::graph::{Arrow, PolicyGraph, graph as graph_of};
+use presence_router_engine::policy::wording::count;
 
 use crate::cli::{Graph, GraphFormat};
 use crate::{CANNOT_RUN, check, fail, printed};
@@ -14,7 +14,7 @@ pub(crate) fn graph(Graph { policy, limit, format, arrows }: &Graph) -> ExitCode
         Ok(policy) => policy,
         Err(why) => return fail(CANNOT_RUN, why),
     };
-    let picture = Picture::new(&policy, *arrows);
+    let picture = graph_of(&policy, *arrows);
     printed(&match format {
         GraphFormat::Dot => dot(&picture),
         GraphFormat::Mermaid => mermaid(&picture),
@@ -22,7 +22,7 @@ pub(crate) fn graph(Graph { policy, limit, format, arrows }: &Graph) -> ExitCode
 }
 
 /// The sets that an arrow begins or ends at, by place.
-fn drawn(picture: &Picture) -> impl Iterator<Item = (usize, &String)> {
+fn drawn(picture: &PolicyGraph) -> impl Iterator<Item = (usize, &String)> {
     let ends = |place: usize| {
         picture.arrows.iter().any(|arrow| arrow.senders == place || arrow.recipients == place)
     };
@@ -38,12 +38,12 @@ fn label(arrow: &Arrow) -> String {
     }
 }
 
-fn left_out(picture: &Picture) -> String {
+fn left_out(picture: &PolicyGraph) -> String {
     let verb = if picture.left_out == 1 { "is" } else { "are" };
     format!("{} of fewer pairs {verb} left out", count(picture.left_out, "arrow"))
 }
 
-fn dot(picture: &Picture) -> String {
+fn dot(picture: &PolicyGraph) -> String {
     // Beside its own escapes, Graphviz reads those of HTML.
     let quoted = |text: &str| {
         let text = text.replace('&', "&amp;").replace('\\', "\\\\");
@@ -65,7 +65,7 @@ fn dot(picture: &Picture) -> String {
     text
 }
 
-fn mermaid(picture: &Picture) -> String {
+fn mermaid(picture: &PolicyGraph) -> String {
     // In quotes nothing means anything but these. A `\n` is a line break.
     let quoted = |text: &str| {
         let text = text.replace('#', "#35;").replace('&', "#amp;").replace('\\', "#92;");

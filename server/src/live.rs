@@ -27,9 +27,11 @@ use crate::revision::{Epoch, Revision};
 use crate::source::progress::Progress;
 use crate::source::stamp::SeenFile;
 use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::compare::{Differences, compare};
-use presence_router_engine::policy::members_files::{MembersFileChange, members_file_changes};
-use presence_router_engine::policy::preview::Preview;
+use presence_router_engine::policy::analyse::compare::{Differences, compare};
+use presence_router_engine::policy::analyse::impact::{self, Impact};
+use presence_router_engine::policy::analyse::members_files::{
+    MembersFileChange, members_file_changes,
+};
 use presence_router_engine::policy::problem::Problems;
 use presence_router_engine::routing::change::difference::{Difference, TooMuch};
 use presence_router_engine::routing::engine::{Edit, EditError, Engine, Thresholds};
@@ -105,7 +107,7 @@ pub struct Planned {
     /// Members files that list other users by now.
     pub members_files: Vec<MembersFileChange>,
     /// Whom it concerns.
-    pub preview: Result<Preview, TooMuch>,
+    pub preview: Result<Impact, TooMuch>,
 }
 
 /// Why nothing can be told of a candidate.
@@ -282,7 +284,13 @@ impl Live {
             revision: current.revision,
             differences: compare(&applied.policy, &policy),
             members_files: members_file_changes(&applied.policy.document, &policy.document),
-            preview: applied.policy.preview(&current.snapshot, &policy, &policy.snapshot, samples),
+            preview: impact::plan(
+                &applied.policy,
+                &current.snapshot,
+                &policy,
+                &policy.snapshot,
+                samples,
+            ),
         })
     }
 

@@ -5,9 +5,11 @@ mod text;
 
 use std::process::ExitCode;
 
-use presence_router_engine::policy::compare::compare;
-use presence_router_engine::policy::members_files::members_file_changes;
-use presence_router_engine::policy::{Policy, count};
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::analyse::compare::compare;
+use presence_router_engine::policy::analyse::impact;
+use presence_router_engine::policy::analyse::members_files::members_file_changes;
+use presence_router_engine::policy::wording::count;
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::{PlanPolicyRequest, PlanPolicyResponse};
 use presence_router_server::rpc::convert::policy as convert;
@@ -75,7 +77,7 @@ fn ask(
         }
     };
     let samples = usize::try_from(*samples).unwrap_or(usize::MAX);
-    let preview = before.preview(&before.snapshot, &after, &after.snapshot, samples);
+    let preview = impact::plan(&before, &before.snapshot, &after, &after.snapshot, samples);
     let preview = preview.map_err(|why| format!("{why}; plan parts of it"))?;
     let members_files = members_file_changes(&before.document, &after.document);
     let differences = compare(&before, &after).to_string();

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use presence_router_engine::policy::count;
+use presence_router_engine::policy::wording::count;
 use presence_router_proto::v1::{ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse};
 
 use crate::cli::Reload;

@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use presence_router_engine::policy::count;
-use presence_router_engine::policy::problem::quoted;
+use presence_router_engine::policy::wording::{count, quoted};
 use presence_router_proto::v1::{FailedPolicyLoad, GetPolicyRequest, GetPolicyResponse};
 
 use crate::cli::Show;

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use presence_router_engine::policy::problem::quoted;
+use presence_router_engine::policy::analyse::verify::verify as verify_policy;
+use presence_router_engine::policy::wording::quoted;
 use presence_router_proto::v1::{
     ComparedHides, CounterExample, Hide, VerifiedCallback, VerifyPolicyRequest,
     VerifyPolicyResponse,
@@ -40,7 +41,7 @@ fn ask(Verify { subject, pairs, seed }: &Verify) -> Result<VerifyPolicyResponse,
         Some(seed) => *seed,
         None => Epoch::random().map_err(|error| format!("cannot draw a seed: {error}"))?.as_u64(),
     };
-    let verified = policy.verify(&policy.snapshot, *pairs, seed);
+    let verified = verify_policy(&policy, &policy.snapshot, *pairs, seed);
     Ok(convert::verified(verified, String::new()))
 }
 

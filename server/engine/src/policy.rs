@@ -1,55 +1,47 @@
 //! The policy: the text that an operator writes, checked as a whole, and turned
 //! into the [`Ruleset`] that routing decides by.
 //!
-//! To read in this order: [`document`] is what can be written, [`problem`] what
-//! is said when it is wrong; `yaml` keeps the place of everything in the text,
-//! `read` turns that into a document, and `resolve` a document into a ruleset.
-//! `standings` reads a document naively, for some users; by that [`explain`] says
-//! why a pair is visible or not, and [`verify`] checks what routing decides.
-//! [`rooms`] decides about new rooms. `trial` runs the policy's own tests;
-//! [`compare`] says in what two policies differ, [`preview`] what that would change,
-//! and [`picture`] who sees whom at a glance; `warn` and [`synapse`] say what is
-//! valid and yet probably not meant, by what `reach` knows of sets, and [`members_files`]
-//! which files lost their users. `schema` says to
-//! editors what `read` takes. `docs/policy.md`
-//! is the reference for authors.
+//! By stage, and to be read in this order: [`document`] is what can be written, and
+//! [`problem`] what is wrong with it; [`parse`] makes a document of a text, and
+//! `resolve` a ruleset of a document; `lint` finds what is valid and probably not meant;
+//! `run_tests` runs the policy's own tests; [`load`] does all of that in turn.
+//! [`rooms`] decides about new rooms. [`analyse`] answers questions about policies that
+//! are loaded: why a pair is visible, whether routing decides as the document says, what
+//! another policy would change, who sees whom at a glance.
+//!
+//! `wording` and `nearest` help with messages. `schema` says to editors what `parse`
+//! takes. `docs/policy.md` is the reference for authors.
 
-pub mod compare;
+pub mod analyse;
 pub mod document;
-pub mod explain;
-mod few;
-pub mod members_files;
-pub mod picture;
-pub mod preview;
+mod files;
+pub mod lint;
+mod load;
+mod nearest;
+pub mod parse;
 pub mod problem;
-mod reach;
-mod read;
 mod resolve;
 pub mod rooms;
+mod run_tests;
 #[cfg(test)]
 mod schema;
-mod standings;
-pub mod synapse;
 #[cfg(test)]
 mod tests;
-mod trial;
-pub mod verify;
-mod warn;
-mod yaml;
+pub mod wording;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashSet};
-use std::io;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::routing::engine::{Engine, TooDeep, Whose};
+use self::document::Document;
+pub use self::files::{Files, NoFiles};
+pub use self::load::named_files;
+pub use self::parse::MAX_BYTES;
+use self::problem::Problem;
+use self::wording::count;
 use crate::routing::model::ruleset::Ruleset;
 use crate::routing::snapshot::Snapshot;
-use document::Document;
-use problem::{Problem, Problems};
-use resolve::Resolved;
-use rooms::RoomSets;
-pub use yaml::MAX_BYTES;
+use crate::routing::snapshot::sets::SetId;
 
 /// The example policy, which shows most of what can be written.
 pub const EXAMPLE: &str = include_str!("../policies/example.yaml");
@@ -60,20 +52,17 @@ pub const SCHEMA: &str = include_str!("../policies/policy.schema.json");
 /// Servers of each kind that a summary names.
 const MAX_SERVERS: usize = 10;
 
-/// Why a key of a later version is not valid.
-const LATER: &str = "not supported by this version";
-
 /// A policy without problems.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// As it was written.
     pub document: Document,
 
-    /// What routing decides by. Its rules are those of the document, place by
-    /// place.
+    /// What routing decides by. Its rules are those of the document, index by
+    /// index.
     pub ruleset: Ruleset,
 
-    /// For each group of the ruleset, its place among the document's groups. Those
+    /// For each group of the ruleset, its index among the document's groups. Those
     /// beyond are sets of rules about rooms.
     pub groups: Vec<usize>,
 
@@ -87,139 +76,19 @@ pub struct Policy {
     pub warnings: Vec<Problem>,
 }
 
-/// The other files that a policy names. Given by the caller, since a policy may
-/// come from elsewhere than a disk.
-pub trait Files {
-    /// The whole of a file, by its name as the policy has it.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read.
-    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
-}
+/// The sets of a rule's conditions, by their numbers in the snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomSets {
+    /// Who creates the room.
+    pub requester: Option<SetId>,
 
-/// For a policy that does not come from a disk.
-#[derive(Clone, Copy, Debug)]
-pub struct NoFiles;
+    /// Who is invited.
+    pub invites: Option<SetId>,
+}
 
 // === impl Policy ===
 
 impl Policy {
-    /// Reads and checks a policy that names no other files. `file` only names
-    /// it in messages.
-    ///
-    /// # Errors
-    ///
-    /// As [`Policy::load`].
-    pub fn parse(file: &str, text: &[u8]) -> Result<Self, Problems> {
-        Self::load(file, text, &NoFiles)
-    }
-
-    /// Reads and checks a policy, and runs its tests.
-    ///
-    /// # Errors
-    ///
-    /// All problems of the text, each with its place. A text that is not YAML
-    /// has one problem, since nothing can be told about what follows it. Tests
-    /// run only if there is no other problem.
-    pub fn load(file: &str, text: &[u8], files: &dyn Files) -> Result<Self, Problems> {
-        Self::load_over(None, file, text, files).map(|(policy, _)| policy)
-    }
-
-    /// The same over the directory of an engine, for a policy that takes the place of
-    /// the active one. The engine that is given back may give all users new numbers,
-    /// as [`Engine::replace_ruleset`] has it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Policy::load`].
-    pub fn load_over(
-        before: Option<&Engine>,
-        file: &str,
-        text: &[u8],
-        files: &dyn Files,
-    ) -> Result<(Self, Engine), Problems> {
-        Self::load_by(file, text, files, |ruleset| match before {
-            Some(engine) => engine.replace_ruleset(ruleset),
-            None => Engine::new(ruleset),
-        })
-    }
-
-    /// The same over the directory of an engine, for a policy that is only compared
-    /// with the active one: its users have the numbers that the engine gave them.
-    ///
-    /// # Errors
-    ///
-    /// As [`Policy::load`].
-    pub fn load_candidate(
-        active: &Engine,
-        file: &str,
-        text: &[u8],
-        files: &dyn Files,
-    ) -> Result<(Self, Engine), Problems> {
-        Self::load_by(file, text, files, |ruleset| active.with_ruleset(ruleset))
-    }
-
-    fn load_by(
-        file: &str,
-        text: &[u8],
-        files: &dyn Files,
-        evaluate: impl FnOnce(&Ruleset) -> Result<Engine, TooDeep>,
-    ) -> Result<(Self, Engine), Problems> {
-        let mut problems = Vec::new();
-        let document = read::document(text, files, &mut problems);
-        // Also of a document with problems: whoever mends it wants to know all.
-        let resolved = document.as_ref().map(|document| resolve::ruleset(document, &mut problems));
-        if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
-            match evaluate(&resolved.ruleset) {
-                Ok(engine) => {
-                    let (Resolved { ruleset, groups, rooms }, snapshot) =
-                        (resolved, engine.snapshot());
-                    let warnings = warn::warnings(&document, &ruleset, &groups, &rooms, &snapshot);
-                    let policy = Self { document, ruleset, groups, rooms, snapshot, warnings };
-                    let Document { tests, room_tests, .. } = &policy.document;
-                    trial::run(&policy, tests, room_tests, "", &mut problems);
-                    if problems.is_empty() {
-                        return Ok((policy, engine));
-                    }
-                }
-                Err(error) => problems.push(too_deep(error, &document, &resolved)),
-            }
-        }
-        Err(Problems::new(file, problems))
-    }
-
-    /// This policy with a rule that is in shadow taking part, over the directory of
-    /// an engine. `None`: there is no such rule.
-    pub fn with_live_rule(&self, rule: &str, engine: &Engine) -> Option<(Self, Engine)> {
-        let mut policy = self.clone();
-        let named = |rule_: &document::Rule| rule_.name == rule && rule_.shadow;
-        let place = policy.document.rules.iter().position(named)?;
-        policy.document.rules.get_mut(place)?.shadow = false;
-        policy.ruleset.rules.get_mut(place)?.shadow = false;
-        let engine = engine.with_ruleset(&policy.ruleset).ok()?;
-        policy.snapshot = engine.snapshot();
-        Some((policy, engine))
-    }
-
-    /// Runs the tests of another file. How many there are.
-    ///
-    /// # Errors
-    ///
-    /// All problems of the text, or all tests that fail.
-    pub fn test(&self, file: &str, text: &[u8]) -> Result<usize, Problems> {
-        let mut problems = Vec::new();
-        let (tests, rooms) = read::tests(text, &mut problems);
-        trial::check(&self.document, &self.groups, &tests, &rooms, &mut problems);
-        if problems.is_empty() {
-            trial::run(self, &tests, &rooms, " of the policy", &mut problems);
-        }
-        match problems.as_slice() {
-            [] => Ok(tests.len() + rooms.len()),
-            _ => Err(Problems::new(file, problems)),
-        }
-    }
-
     /// A summary of the policy, in a line. It names servers, so that a misspelt one is
     /// noticed: those with the most listed users, and those without any.
     pub fn summary(&self) -> String {
@@ -256,18 +125,6 @@ impl Policy {
     }
 }
 
-impl Files for NoFiles {
-    fn read(&self, _: &str) -> io::Result<Vec<u8>> {
-        Err(io::Error::other("only a policy that is a file itself can name others"))
-    }
-}
-
-/// Names of the files that a policy names, also one with problems, as far as it is
-/// YAML.
-pub fn named_files(text: &[u8]) -> BTreeSet<String> {
-    read::named_files(text)
-}
-
 /// The first of some servers, with commas, and how many more there are.
 fn first_servers(all: impl Iterator<Item = String>) -> String {
     let mut all: Vec<String> = all.collect();
@@ -275,25 +132,4 @@ fn first_servers(all: impl Iterator<Item = String>) -> String {
     all.truncate(MAX_SERVERS);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", all.join(", "))
-}
-
-/// A number of things.
-pub fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-fn too_deep(error: TooDeep, document: &Document, resolved: &Resolved) -> Problem {
-    let place = match error.whose {
-        Whose::Group(number) => {
-            let group = resolved.groups.get(number).and_then(|place| document.groups.get(*place));
-            let of_rooms = |sets: &&RoomSets| {
-                let sets = [sets.requester, sets.invites];
-                sets.into_iter().flatten().any(|set| usize::try_from(set) == Ok(number))
-            };
-            let room = || document.rooms.get(resolved.rooms.iter().position(|s| of_rooms(&s))?);
-            group.map(|group| group.place).or_else(|| Some(room()?.place))
-        }
-        Whose::Rule(number) => document.rules.get(number).map(|rule| rule.place),
-    };
-    Problem::new(place.unwrap_or_default(), error.to_string())
 }

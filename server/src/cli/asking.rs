@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
-use presence_router_engine::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
+use presence_router_engine::policy::analyse::verify::{DEFAULT_PAIRS, MAX_PAIRS};
 use presence_router_server::files::MAX_MEMBERS_BYTES;
 
 use crate::remote::Address;

@@ -50,11 +50,11 @@ impl LoadError {
     }
 }
 
-fn problem_as_json(Problem { file, place, message }: &Problem, policy: &str) -> Value {
+fn problem_as_json(Problem { file, position, message }: &Problem, policy: &str) -> Value {
     json!({
         "file": file.as_deref().unwrap_or(policy),
-        "line": place.line,
-        "column": place.column,
+        "line": position.line,
+        "column": position.column,
         "message": message,
     })
 }

@@ -11,7 +11,7 @@ use super::{Applied, LoadError};
 use crate::files::{self, Digest, Folder, MAX_MEMBERS_BYTES};
 use crate::source::progress::Progress;
 use crate::source::stamp::{SeenFile, Stamp};
-use presence_router_engine::policy::members_files::members_file_changes;
+use presence_router_engine::policy::analyse::members_files::members_file_changes;
 use presence_router_engine::policy::problem::Problems;
 use presence_router_engine::policy::{self, Files, NoFiles, Policy};
 use presence_router_engine::routing::engine::Engine;
@@ -173,7 +173,7 @@ impl Loader {
                 }
             }
             policy.warnings.extend(changes.iter().filter_map(|change| change.warning()));
-            policy.warnings.sort_by_key(|warning| warning.place);
+            policy.warnings.sort_by_key(|warning| warning.position);
         }
         for warning in &policy.warnings {
             warn!("{}", warning.line(&name));

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use self::naive::Set;
 
-/// Any text is a policy, or has problems whose places are in it and whose messages
+/// Any text is a policy, or has problems whose positions are in it and whose messages
 /// fit a terminal.
 pub fn policy(data: &[u8]) {
     named_files(data);
@@ -25,7 +25,11 @@ pub fn policy(data: &[u8]) {
     let lines = u64::try_from(breaks + 1).unwrap();
     assert!(!problems.list.is_empty());
     for problem in &problems.list {
-        assert!(problem.place.line <= lines, "line {} of {lines}: {problem:?}", problem.place.line);
+        assert!(
+            problem.position.line <= lines,
+            "line {} of {lines}: {problem:?}",
+            problem.position.line
+        );
         assert!(!problem.message.contains(char::is_control), "{problem:?}");
     }
 }

@@ -7,7 +7,7 @@ pub mod room;
 use presence_router_ids::{Glob, UserGlob};
 
 use self::room::{RoomRule, RoomTest};
-use super::problem::Place;
+use super::problem::Position;
 use crate::routing::model::ruleset::{Effect, Hide, Ids};
 use crate::routing::model::side::Side;
 use presence_router_ids::ServerName;
@@ -26,8 +26,8 @@ pub struct Document {
     /// file, without repeats.
     pub ours: Vec<ServerName>,
 
-    /// The place of `ours`, if the policy has it.
-    pub ours_place: Place,
+    /// The position of `ours`, if the policy has it.
+    pub ours_position: Position,
 
     /// Rules about rooms, in the order of the file: that of the events they add.
     pub rooms: Vec<RoomRule>,
@@ -46,7 +46,7 @@ pub struct Group {
     pub name: String,
 
     /// Where the name stands.
-    pub place: Place,
+    pub position: Position,
 
     /// Who is in. Nobody, for a group of the directory.
     pub members: SetExpr,
@@ -62,7 +62,7 @@ pub struct Rule {
     pub name: String,
 
     /// Where the rule begins, or the switch that stands for it.
-    pub place: Place,
+    pub position: Position,
 
     /// What the rule does.
     pub effect: Effect,
@@ -95,7 +95,7 @@ pub enum Pairs {
         /// A glob over group names. `*` crosses `/`.
         groups: Glob,
         /// Where it stands.
-        place: Place,
+        position: Position,
     },
 }
 
@@ -121,7 +121,7 @@ pub enum SetExpr {
         /// Name of the file, as written.
         file: String,
         /// Where it stands.
-        place: Place,
+        position: Position,
     },
 
     /// `group`: the members of a group.
@@ -129,7 +129,7 @@ pub enum SetExpr {
         /// Its name.
         name: String,
         /// Where the name stands.
-        place: Place,
+        position: Position,
     },
 
     /// A list: the union. Empty: nobody.
@@ -151,7 +151,7 @@ pub enum SetExpr {
 #[derive(Clone, Debug)]
 pub struct Test {
     /// Where the test begins.
-    pub place: Place,
+    pub position: Position,
 
     /// Members for groups of the directory, which are empty otherwise.
     pub given: Vec<Given>,
@@ -162,8 +162,8 @@ pub struct Test {
     /// The users asked about: every member of a finite set.
     pub subject: SetExpr,
 
-    /// The place of the subject.
-    pub subject_place: Place,
+    /// The position of the subject.
+    pub subject_position: Position,
 
     /// `reaches` or `sees`: counterparts.
     pub yes: Vec<Named>,
@@ -181,8 +181,8 @@ pub struct Test {
 /// All listed counterparts of a test's subject.
 #[derive(Clone, Debug)]
 pub struct Only {
-    /// The place of the list.
-    pub place: Place,
+    /// The position of the list.
+    pub position: Position,
 
     /// The users. None: nobody.
     pub users: Vec<Named>,
@@ -191,8 +191,8 @@ pub struct Only {
 /// The fields that are hidden on every pair of a test, no less and no more.
 #[derive(Clone, Debug)]
 pub struct TestHides {
-    /// The place of the value.
-    pub place: Place,
+    /// The position of the value.
+    pub position: Position,
 
     /// They add up, as those of several rules do. Unlike a rule's, one may hide no
     /// field.
@@ -206,7 +206,7 @@ pub struct Given {
     pub group: String,
 
     /// Where the name stands.
-    pub place: Place,
+    pub position: Position,
 
     /// Who is in.
     pub members: Vec<String>,
@@ -218,8 +218,8 @@ pub struct Named {
     /// The id.
     pub id: String,
 
-    /// The place.
-    pub place: Place,
+    /// The position.
+    pub position: Position,
 }
 
 // === impl Document ===
@@ -230,20 +230,20 @@ impl Document {
         self.each_part_of(&mut |_, part| found(part));
     }
 
-    /// The same, with the place of the group or rule that a set belongs to.
-    pub(super) fn each_part_of<'s>(&'s self, found: &mut impl FnMut(Place, &'s SetExpr)) {
+    /// The same, with the position of the group or rule that a set belongs to.
+    pub(super) fn each_part_of<'s>(&'s self, found: &mut impl FnMut(Position, &'s SetExpr)) {
         for group in &self.groups {
-            group.members.each_part(&mut |part| found(group.place, part));
+            group.members.each_part(&mut |part| found(group.position, part));
         }
         for rule in &self.rules {
             if let Pairs::Product { from, to } = &rule.pairs {
-                from.each_part(&mut |part| found(rule.place, part));
-                to.each_part(&mut |part| found(rule.place, part));
+                from.each_part(&mut |part| found(rule.position, part));
+                to.each_part(&mut |part| found(rule.position, part));
             }
         }
         for rule in &self.rooms {
             for set in rule.when.sets() {
-                set.each_part(&mut |part| found(rule.place, part));
+                set.each_part(&mut |part| found(rule.position, part));
             }
         }
     }
@@ -293,5 +293,13 @@ impl SetExpr {
             | Self::Match(_)
             | Self::Group { .. } => {}
         }
+    }
+}
+
+/// The key of a test that names the subject on a side.
+pub(super) fn side_key(side: Side) -> &'static str {
+    match side {
+        Side::Sender => "sender",
+        Side::Recipient => "recipient",
     }
 }

@@ -2,18 +2,23 @@
 //! numbers, and every `within` becomes the groups that it means.
 //!
 //! What needs more than one place of the file is checked here: that groups are
-//! declared, that none contains itself, and that tests can fill those they fill.
+//! declared, that none contains itself, and that tests can fill those they fill; which
+//! `check_tests` does for a file of tests alone, too.
 
+mod check_tests;
+pub(super) mod open_groups;
 mod order;
 
 use std::collections::HashMap;
 
 use presence_router_ids::Glob;
 
+pub(super) use self::check_tests::check_tests;
+use super::RoomSets;
 use super::document::{Document, Pairs, SetExpr};
-use super::problem::{Nearest, Place, Problem, quoted};
-use super::rooms::RoomSets;
-use super::trial;
+use super::nearest::Nearest;
+use super::problem::{Position, Problem};
+use super::wording::quoted;
 use crate::routing::model::ruleset::{Ids, Product, Rule, Ruleset, Set};
 use crate::routing::snapshot::sets::SetId;
 
@@ -21,8 +26,8 @@ use crate::routing::snapshot::sets::SetId;
 struct Groups<'d> {
     document: &'d Document,
 
-    /// Places in the document.
-    places: HashMap<&'d str, usize>,
+    /// Indices in the document.
+    indices: HashMap<&'d str, usize>,
 }
 
 /// A ruleset, and what its numbers stand for.
@@ -30,7 +35,7 @@ pub(super) struct Resolved {
     /// The ruleset. Its rules are in the document's order.
     pub(super) ruleset: Ruleset,
 
-    /// For each group of the ruleset, its place among the document's groups. Those
+    /// For each group of the ruleset, its index among the document's groups. Those
     /// beyond are sets of rules about rooms.
     pub(super) groups: Vec<usize>,
 
@@ -47,18 +52,19 @@ pub(super) fn ruleset(document: &Document, problems: &mut Vec<Problem>) -> Resol
         document.groups.iter().map(|group| groups.references(&group.members)).collect();
     let order = order::order(&references);
     problems.extend(order.cycles.iter().map(|cycle| groups.contains_itself(cycle)));
-    trial::check(document, &order.groups, &document.tests, &document.room_tests, problems);
+    let (tests, room_tests) = (&document.tests, &document.room_tests);
+    check_tests(document, &order.groups, tests, room_tests, problems);
 
     let mut numbers = vec![0; document.groups.len()];
-    for (number, place) in order.groups.iter().enumerate() {
-        if let Some(entry) = numbers.get_mut(*place) {
+    for (number, index) in order.groups.iter().enumerate() {
+        if let Some(entry) = numbers.get_mut(*index) {
             *entry = number;
         }
     }
     let number =
-        |name: &str| groups.places.get(name).and_then(|place| numbers.get(*place)).copied();
+        |name: &str| groups.indices.get(name).and_then(|index| numbers.get(*index)).copied();
 
-    let members = order.groups.iter().filter_map(|place| document.groups.get(*place));
+    let members = order.groups.iter().filter_map(|index| document.groups.get(*index));
     let members = members.map(|group| match group.directory {
         true => Set::Directory(group.name.as_str().into()),
         false => set(&group.members, &number),
@@ -72,10 +78,10 @@ pub(super) fn ruleset(document: &Document, problems: &mut Vec<Problem>) -> Resol
             Pairs::Product { from, to } => {
                 vec![Product { senders: set(from, &number), recipients: set(to, &number) }]
             }
-            Pairs::Within { groups: glob, place } => {
+            Pairs::Within { groups: glob, position } => {
                 let names = groups.within(glob);
                 if names.is_empty() {
-                    problems.push(groups.none_within(glob, *place, &mut nearest));
+                    problems.push(groups.none_within(glob, *position, &mut nearest));
                 }
                 let all = names.into_iter().filter_map(&number);
                 all.map(|n| Product { senders: Set::Group(n), recipients: Set::Group(n) }).collect()
@@ -92,32 +98,32 @@ pub(super) fn ruleset(document: &Document, problems: &mut Vec<Problem>) -> Resol
 impl<'d> Groups<'d> {
     fn new(document: &'d Document) -> Self {
         let names = document.groups.iter().map(|group| group.name.as_str());
-        Self { document, places: names.zip(0..).collect() }
+        Self { document, indices: names.zip(0..).collect() }
     }
 
     /// Notes every reference to a group that is not declared.
     fn check_declared(&self, problems: &mut Vec<Problem>) {
         let mut nearest = Nearest::default();
-        let mut check = |name: &str, place: Place| {
-            if !self.places.contains_key(name) {
+        let mut check = |name: &str, position: Position| {
+            if !self.indices.contains_key(name) {
                 let hint = self.hint(name, &mut nearest);
                 let message = format!("group {} is not declared{hint}", quoted(name));
-                problems.push(Problem::new(place, message));
+                problems.push(Problem::new(position, message));
             }
         };
         self.document.each_part(&mut |part| {
-            if let SetExpr::Group { name, place } = part {
-                check(name, *place);
+            if let SetExpr::Group { name, position } = part {
+                check(name, *position);
             }
         });
     }
 
-    /// Places of the groups that a set refers to, each once.
+    /// Indices of the groups that a set refers to, each once.
     fn references(&self, set: &SetExpr) -> Vec<usize> {
         let mut found = Vec::new();
         set.each_part(&mut |part| {
             if let SetExpr::Group { name, .. } = part {
-                found.extend(self.places.get(name.as_str()));
+                found.extend(self.indices.get(name.as_str()));
             }
         });
         found.sort_unstable();
@@ -128,22 +134,22 @@ impl<'d> Groups<'d> {
     fn contains_itself(&self, cycle: &[usize]) -> Problem {
         /// A cycle may be as long as there are groups.
         const MOST: usize = 20;
-        let groups = || cycle.iter().filter_map(|place| self.document.groups.get(*place));
-        let (name, place) =
-            groups().next().map(|group| (quoted(&group.name), group.place)).unwrap_or_default();
+        let groups = || cycle.iter().filter_map(|index| self.document.groups.get(*index));
+        let (name, position) =
+            groups().next().map(|group| (quoted(&group.name), group.position)).unwrap_or_default();
         let mut names: Vec<_> = groups().take(MOST).map(|group| quoted(&group.name)).collect();
         if let Some(more) = cycle.len().checked_sub(MOST).filter(|more| *more > 0) {
             names.push(format!("({more} more)"));
         }
         let path = names.join(" -> ");
-        Problem::new(place, format!("group {name} contains itself: {path} -> {name}"))
+        Problem::new(position, format!("group {name} contains itself: {path} -> {name}"))
     }
 
     /// Names of the groups that a glob means, in the order of the document.
     fn within(&self, glob: &Glob) -> Vec<&'d str> {
         if glob.is_literal() {
             return self
-                .places
+                .indices
                 .get_key_value(glob.as_str())
                 .map(|(name, _)| *name)
                 .into_iter()
@@ -153,21 +159,21 @@ impl<'d> Groups<'d> {
         names.filter(|name| glob.matches(name)).collect()
     }
 
-    fn none_within(&self, glob: &Glob, place: Place, nearest: &mut Nearest) -> Problem {
-        let hint = if glob.is_literal() || self.places.is_empty() {
+    fn none_within(&self, glob: &Glob, position: Position, nearest: &mut Nearest) -> Problem {
+        let hint = if glob.is_literal() || self.indices.is_empty() {
             self.hint(glob.as_str(), nearest)
         } else {
             String::new()
         };
         Problem::new(
-            place,
+            position,
             format!("no group has a name that matches {}{hint}", quoted(glob.as_str())),
         )
     }
 
     /// What may help with a name that no group has.
     fn hint(&self, name: &str, nearest: &mut Nearest) -> String {
-        if self.places.is_empty() {
+        if self.indices.is_empty() {
             return "; no groups are declared".to_owned();
         }
         let names = self.document.groups.iter().map(|group| group.name.as_str());
@@ -186,19 +192,19 @@ fn rooms(
     groups: &mut Vec<Set>,
 ) -> Vec<RoomSets> {
     let mut added: HashMap<Set, usize> = HashMap::new();
-    let mut place = |written: &SetExpr| -> SetId {
-        let place = match set(written, number) {
+    let mut id_of = |written: &SetExpr| -> SetId {
+        let index = match set(written, number) {
             Set::Group(group) => group,
             other => *added.entry(other).or_insert_with_key(|set| {
                 groups.push(set.clone());
                 groups.len() - 1
             }),
         };
-        SetId::try_from(place).unwrap_or(SetId::MAX)
+        SetId::try_from(index).unwrap_or(SetId::MAX)
     };
     let rules = document.rooms.iter().map(|rule| RoomSets {
-        requester: rule.when.requester.as_ref().map(&mut place),
-        invites: rule.when.invites.as_ref().map(&mut place),
+        requester: rule.when.requester.as_ref().map(&mut id_of),
+        invites: rule.when.invites.as_ref().map(&mut id_of),
     });
     rules.collect()
 }

@@ -8,8 +8,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Policy;
 use super::document::room::{Denial, RoomEffect, RoomRule, StateEvent, When};
+use super::{Policy, RoomSets};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::sets::SetId;
 use crate::routing::snapshot::user_table::UserRef;
@@ -54,16 +54,6 @@ pub enum Verdict<'p> {
     /// It is created, with these events beside its own: each with the name of its
     /// rule, in the order of the policy.
     Created(Vec<(&'p str, &'p StateEvent)>),
-}
-
-/// The sets of a rule's conditions, by their numbers in the snapshot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoomSets {
-    /// Who creates the room.
-    pub requester: Option<SetId>,
-
-    /// Who is invited.
-    pub invites: Option<SetId>,
 }
 
 /// A room, and where its people stand.

@@ -4,14 +4,13 @@ mod compare;
 mod explain;
 mod members;
 mod messages;
+mod policy_tests;
+mod policy_tests_of_sets;
 mod positions;
 mod rooms;
 mod schema;
-
-mod scope;
 mod servers;
-mod trial_sets;
-mod trials;
+mod switches;
 mod verify;
 mod warnings;
 

@@ -14,13 +14,15 @@ use super::{fields, hide_of_pair};
 use crate::files::Digest;
 use crate::live::{FailedLoad, LoadError};
 use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::compare::RoomChange;
+use presence_router_engine::policy::analyse::compare::RoomChange;
+use presence_router_engine::policy::analyse::explain::{
+    Explanation, PathStep, RuleMatch, StepKind,
+};
+use presence_router_engine::policy::analyse::impact::{self, Impact};
+use presence_router_engine::policy::analyse::members_files::MembersFileChange;
+use presence_router_engine::policy::analyse::verify::{self, Verified};
 use presence_router_engine::policy::document::Rule;
-use presence_router_engine::policy::explain::{Explanation, Matched, Step, What};
-use presence_router_engine::policy::members_files::MembersFileChange;
-use presence_router_engine::policy::preview::{self, HideShare, Preview, RuleShare};
 use presence_router_engine::policy::problem::Problem;
-use presence_router_engine::policy::verify::{self, Verified};
 use presence_router_engine::routing::change::difference::Count;
 use presence_router_engine::routing::model::ruleset::{self, Effect};
 use presence_router_engine::routing::model::side::Side;
@@ -32,8 +34,8 @@ const MAX_FAILED_PROBLEMS: usize = 100;
 pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
     let problem = |problem: &Problem| PolicyProblem {
         file: problem.file.as_deref().unwrap_or_default().to_owned(),
-        line: problem.place.line,
-        column: problem.place.column,
+        line: problem.position.line,
+        column: problem.position.column,
         message: problem.message.clone(),
     };
     problems.iter().map(problem).collect()
@@ -78,7 +80,7 @@ pub fn explanation(
     explanation: &Explanation,
     revision: String,
 ) -> ExplainPairResponse {
-    let explained = |matched: &Matched| ExplainedRule {
+    let explained = |matched: &RuleMatch| ExplainedRule {
         rule: policy.document.rules.get(matched.rule).map(rule),
         matches: matched.pair,
         sender_membership: matched.sender.iter().map(step).collect(),
@@ -97,26 +99,26 @@ pub fn planned(
     revision: String,
     differences: String,
     members_files: &[MembersFileChange],
-    preview: Preview,
+    impact: Impact,
 ) -> PlanPolicyResponse {
     let count =
         |Count { named, open, bound }| PairCount { listed: named, open, upper_bound: bound };
     let samples = |pairs: Vec<[String; 2]>| {
         pairs.into_iter().map(|[sender, recipient]| ChangedPair { sender, recipient }).collect()
     };
-    let pairs = |side: preview::Side| ChangedPairs {
+    let pairs = |side: impact::PairSummary| ChangedPairs {
         pairs: Some(count(side.pairs)),
         senders: side.senders,
         recipients: side.recipients,
         destinations: side.destinations,
         samples: samples(side.samples),
     };
-    let rule = |RuleShare { name, gained, lost }| RuleImpact {
+    let rule = |impact::RuleImpact { name, gained, lost }| RuleImpact {
         name,
         gained: gained.map(count),
         lost: lost.map(count),
     };
-    let hide = |HideShare { name, begins, ends }| {
+    let hide = |impact::HideImpact { name, begins, ends }| {
         let [begins_samples, ends_samples] = [&begins, &ends]
             .map(|on| on.as_ref().map_or_else(Vec::new, |on| samples(on.samples.clone())));
         let [begins, ends] = [begins, ends].map(|on| on.map(|on| count(on.pairs)));
@@ -126,11 +128,11 @@ pub fn planned(
         revision,
         problems: Vec::new(),
         differences,
-        gained: Some(pairs(preview.gained)),
-        lost: Some(pairs(preview.lost)),
-        rules: preview.rules.into_iter().map(rule).collect(),
-        room_rules: preview.rooms.into_iter().map(room_rule).collect(),
-        hides: preview.hides.into_iter().map(hide).collect(),
+        gained: Some(pairs(impact.gained)),
+        lost: Some(pairs(impact.lost)),
+        rules: impact.rules.into_iter().map(rule).collect(),
+        room_rules: impact.rooms.into_iter().map(room_rule).collect(),
+        hides: impact.hides.into_iter().map(hide).collect(),
         members_files: members_files.iter().map(members_file).collect(),
     }
 }
@@ -150,13 +152,13 @@ fn room_rule(RoomChange { name, before, after }: RoomChange) -> RoomRuleChange {
         (Some(_), None) => RuleChange::Removed,
         (Some(_), Some(_)) => RuleChange::Changed,
     };
-    let [active_line, line] = [before, after].map(|place| place.unwrap_or_default().line);
+    let [active_line, line] = [before, after].map(|position| position.unwrap_or_default().line);
     RoomRuleChange { name, change: change.into(), line, active_line }
 }
 
 /// What was verified. `revision` is empty without a daemon.
 pub fn verified(verified: Verified, revision: String) -> VerifyPolicyResponse {
-    let Verified { pairs, exhaustive, seed, named, counter_example } = verified;
+    let Verified { pairs, exhaustive, seed, listed, counter_example } = verified;
     let counter_example = counter_example.map(|found| {
         let verify::CounterExample { sender, recipient, of, visible, hides } = found;
         let callback = match of {
@@ -170,7 +172,14 @@ pub fn verified(verified: Verified, revision: String) -> VerifyPolicyResponse {
         });
         CounterExample { sender, recipient, callback: callback.into(), visible, hides }
     });
-    VerifyPolicyResponse { revision, pairs, exhaustive, seed, listed_users: named, counter_example }
+    VerifyPolicyResponse {
+        revision,
+        pairs,
+        exhaustive,
+        seed,
+        listed_users: listed,
+        counter_example,
+    }
 }
 
 /// A rule.
@@ -185,7 +194,7 @@ pub(in crate::rpc) fn rule(rule: &Rule) -> PolicyRule {
     };
     PolicyRule {
         name: rule.name.clone(),
-        line: rule.place.line,
+        line: rule.position.line,
         effect: effect.into(),
         shadow: rule.shadow,
         hidden_fields,
@@ -198,17 +207,21 @@ pub(in crate::rpc) fn file(name: &str, digest: &Digest) -> PolicyFile {
     PolicyFile { name: name.to_owned(), digest: digest.to_string() }
 }
 
-fn step(Step { depth, what }: &Step) -> MembershipStep {
+fn step(PathStep { depth, kind: what }: &PathStep) -> MembershipStep {
     let (kind, value, line) = match what {
-        What::Everyone => (MembershipKind::Everyone, "", 0),
-        What::User(place) => (MembershipKind::User, "", place.line),
-        What::MembersFile(file, place) => (MembershipKind::MembersFile, file.as_str(), place.line),
-        What::Server(glob) => (MembershipKind::Server, glob.as_str(), 0),
-        What::Match(pattern) => (MembershipKind::Match, pattern.as_str(), 0),
-        What::Group(name, place) => (MembershipKind::Group, name.as_str(), place.line),
-        What::Directory(name, place) => (MembershipKind::Directory, name.as_str(), place.line),
-        What::AllOf => (MembershipKind::AllOf, "", 0),
-        What::NotExcepted => (MembershipKind::NotExcepted, "", 0),
+        StepKind::Everyone => (MembershipKind::Everyone, "", 0),
+        StepKind::User(position) => (MembershipKind::User, "", position.line),
+        StepKind::MembersFile(file, position) => {
+            (MembershipKind::MembersFile, file.as_str(), position.line)
+        }
+        StepKind::Server(glob) => (MembershipKind::Server, glob.as_str(), 0),
+        StepKind::Match(pattern) => (MembershipKind::Match, pattern.as_str(), 0),
+        StepKind::Group(name, position) => (MembershipKind::Group, name.as_str(), position.line),
+        StepKind::Directory(name, position) => {
+            (MembershipKind::Directory, name.as_str(), position.line)
+        }
+        StepKind::AllOf => (MembershipKind::AllOf, "", 0),
+        StepKind::NotExcepted => (MembershipKind::NotExcepted, "", 0),
     };
     MembershipStep {
         depth: u32::try_from(*depth).unwrap_or(u32::MAX),

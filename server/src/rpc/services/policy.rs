@@ -26,7 +26,8 @@ use crate::rpc::error::RpcError;
 use crate::rpc::limits::Limits;
 use crate::rpc::transport::access_log::UnaryStats;
 use crate::rpc::{unary, validate};
-use presence_router_engine::policy::verify::{DEFAULT_PAIRS, MAX_PAIRS};
+use presence_router_engine::policy::analyse::explain::explain;
+use presence_router_engine::policy::analyse::verify::{DEFAULT_PAIRS, MAX_PAIRS, verify};
 
 /// Most pairs that a plan names of a kind.
 const MAX_SAMPLES: usize = 1000;
@@ -188,7 +189,7 @@ impl PolicyService for PolicyAdmin {
         let answer = run_blocking(false, move || {
             let sender = validate::user("sender", &pair.sender)?;
             let recipient = validate::user("recipient", &pair.recipient)?;
-            let explained = applied.policy.explain(&current.snapshot, sender, recipient);
+            let explained = explain(&applied.policy, &current.snapshot, sender, recipient);
             if current.snapshot.visible(sender, recipient) != explained.visible {
                 error!(
                     "the answers are not what the policy says; `presence-router verify` tells more"
@@ -216,7 +217,7 @@ impl PolicyService for PolicyAdmin {
             .run_in_turn(move |live| {
                 let in_force = live.in_force();
                 let snapshot = &in_force.current.snapshot;
-                let verified = in_force.applied.policy.verify(snapshot, pairs, seed);
+                let verified = verify(&in_force.applied.policy, snapshot, pairs, seed);
                 (in_force, verified)
             })
             .await?;

@@ -3,7 +3,7 @@
 use presence_router_ids::Glob;
 
 use super::{Given, Named, SetExpr};
-use crate::policy::problem::Place;
+use crate::policy::problem::Position;
 
 /// The presets of the Matrix specification (`POST /createRoom`).
 pub const PRESETS: &[&str] = &["private_chat", "public_chat", "trusted_private_chat"];
@@ -18,7 +18,7 @@ pub struct RoomRule {
     pub name: String,
 
     /// Where the rule begins.
-    pub place: Place,
+    pub position: Position,
 
     /// Which rooms it matches.
     pub when: When,
@@ -90,7 +90,7 @@ pub struct Denial {
 #[derive(Clone, Debug)]
 pub struct RoomTest {
     /// Where the test begins.
-    pub place: Place,
+    pub position: Position,
 
     /// Members for groups of the directory, which are empty otherwise.
     pub given: Vec<Given>,
@@ -105,7 +105,7 @@ pub struct RoomTest {
     pub not: Vec<Named>,
 
     /// The errcode that the room must be denied with, or that it must not be.
-    pub denied: Option<(Option<String>, Place)>,
+    pub denied: Option<(Option<String>, Position)>,
 }
 
 /// A room that a test creates.

@@ -20,7 +20,7 @@ pub(super) struct Order {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
-    /// On the path, at this place.
+    /// On the path, at this index.
     On(usize),
     Done,
 }
@@ -53,8 +53,8 @@ pub(super) fn order(references: &[Vec<usize>]) -> Order {
                     set(&mut states, next, State::On(path.len()));
                     path.extend(follow(next));
                 }
-                Some(State::On(place)) => {
-                    let cycle = path.iter().skip(*place).map(|(group, _)| *group);
+                Some(State::On(index)) => {
+                    let cycle = path.iter().skip(*index).map(|(group, _)| *group);
                     order.cycles.push(cycle.collect());
                 }
                 Some(State::Done) | None => {}

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use crate::policy::compare::{RoomChange, compare, room_changes};
+use crate::policy::analyse::compare::{RoomChange, compare, room_changes};
 use crate::policy::{Files, NoFiles, Policy};
 
 struct List(&'static str);
@@ -123,7 +123,7 @@ fn says_where_rules_about_rooms_are() {
     let changes = room_changes(&before, &after).into_iter();
     let changes: Vec<_> = changes
         .map(|RoomChange { name, before, after }| {
-            (name, before.map(|place| place.line), after.map(|place| place.line))
+            (name, before.map(|position| position.line), after.map(|position| position.line))
         })
         .collect();
     let want = [("gone", Some(4), None), ("new", None, Some(4)), ("other", Some(5), Some(3))];

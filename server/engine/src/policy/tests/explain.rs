@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::policy::Policy;
-use crate::policy::explain::{Explanation, Step, What};
+use crate::policy::analyse::explain::{Explanation, PathStep, StepKind, explain as explain_pair};
 use crate::routing::engine::{Edit, Engine};
 use crate::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
@@ -35,7 +35,7 @@ fn policy() -> Policy {
 
 fn explain(policy: &Policy, snapshot: &Snapshot, pair: [&str; 2]) -> Explanation {
     let [sender, recipient] = pair.map(|user| UserId::parse(user).unwrap());
-    policy.explain(snapshot, sender, recipient)
+    explain_pair(policy, snapshot, sender, recipient)
 }
 
 /// The explanation in short: a line for each rule.
@@ -50,18 +50,18 @@ fn said(policy: &Policy, explanation: &Explanation) -> String {
     said
 }
 
-fn short(way: &[Step]) -> String {
-    let steps = way.iter().map(|Step { depth, what }| {
-        let what = match what {
-            What::Everyone => "everyone".to_owned(),
-            What::User(place) => format!("line {}:{}", place.line, place.column),
-            What::MembersFile(file, place) => format!("file {file} of {}", place.line),
-            What::Server(glob) => format!("server {glob}"),
-            What::Match(pattern) => format!("match {pattern}"),
-            What::Group(name, place) => format!("{name} of {}", place.line),
-            What::Directory(name, place) => format!("directory {name} of {}", place.line),
-            What::AllOf => "all".to_owned(),
-            What::NotExcepted => "no exception".to_owned(),
+fn short(way: &[PathStep]) -> String {
+    let steps = way.iter().map(|PathStep { depth, kind }| {
+        let what = match kind {
+            StepKind::Everyone => "everyone".to_owned(),
+            StepKind::User(position) => format!("line {}:{}", position.line, position.column),
+            StepKind::MembersFile(file, position) => format!("file {file} of {}", position.line),
+            StepKind::Server(glob) => format!("server {glob}"),
+            StepKind::Match(pattern) => format!("match {pattern}"),
+            StepKind::Group(name, position) => format!("{name} of {}", position.line),
+            StepKind::Directory(name, position) => format!("directory {name} of {}", position.line),
+            StepKind::AllOf => "all".to_owned(),
+            StepKind::NotExcepted => "no exception".to_owned(),
         };
         format!("{depth} {what}")
     });

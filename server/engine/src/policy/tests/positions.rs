@@ -1,6 +1,6 @@
 //! Every value of a policy with every construct, replaced by what is valid
 //! nowhere; and a key that nobody knows in every map: each is answered at its
-//! place.
+//! position.
 
 use serde_json::{Value, json};
 
@@ -108,8 +108,9 @@ fn refused(policy: &Value, at: &str, instead: &str) -> String {
     let Err(problems) = Policy::parse("policy.yaml", text.as_bytes()) else {
         panic!("{at}: {instead} is valid\n{text}")
     };
-    let there =
-        |problem: &Problem| problem.place.line == line && columns.contains(&problem.place.column);
+    let there = |problem: &Problem| {
+        problem.position.line == line && columns.contains(&problem.position.column)
+    };
     assert!(problems.list.iter().any(there), "{at}: {instead} in line {line}\n{problems}\n{text}");
     problems.to_string()
 }

@@ -255,7 +255,7 @@ fn warns_of_rules_that_never_match() {
         ("c", "{ requester: { group: sales } }"),
     ]);
     let warnings: Vec<_> =
-        policy.warnings.iter().map(|w| (w.place.line, w.message.as_str())).collect();
+        policy.warnings.iter().map(|w| (w.position.line, w.message.as_str())).collect();
     assert_eq!(
         warnings,
         [

@@ -21,7 +21,7 @@ fn load(text: &str) -> Policy {
 /// The warnings about servers, without those of other kinds.
 fn warnings(text: &str) -> Vec<String> {
     let all = load(text).warnings.into_iter();
-    let all = all.map(|w| format!("{}:{}: {}", w.place.line, w.place.column, w.message));
+    let all = all.map(|w| format!("{}:{}: {}", w.position.line, w.position.column, w.message));
     let of_servers = ["with a port", "capital letters", "is nearly"];
     all.filter(|warning| of_servers.iter().any(|words| warning.contains(words))).collect()
 }

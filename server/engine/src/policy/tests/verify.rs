@@ -1,6 +1,6 @@
 //! Verifying: what is compared, and that what does not agree is found.
 
-use crate::policy::verify::{CounterExample, Hides, MAX_PAIRS, Verified};
+use crate::policy::analyse::verify::{CounterExample, Hides, MAX_PAIRS, Verified, verify};
 use crate::policy::{NoFiles, Policy};
 use crate::routing::engine::{Edit, Engine};
 use crate::routing::model::ruleset::{Fields, Hide};
@@ -23,9 +23,9 @@ rules:
 fn the_example_agrees_with_itself() {
     let policy = policy(crate::policy::EXAMPLE);
     let named = policy.snapshot.users().count() as u64;
-    let verified = policy.verify(&policy.snapshot, MAX_PAIRS, 7);
+    let verified = verify(&policy, &policy.snapshot, MAX_PAIRS, 7);
     assert_eq!(verified.counter_example, None);
-    assert!(verified.exhaustive && verified.named == named, "{verified:?}");
+    assert!(verified.exhaustive && verified.listed == named, "{verified:?}");
     assert!(verified.pairs > named * (named - 1), "some users are made up: {verified:?}");
 }
 
@@ -40,14 +40,14 @@ fn users_of_an_earlier_policy_are_not_listed() {
     let after = "groups: { one: '@c:one.org' }\nrules: []";
     let (policy, _) = load(Some(&engine), after);
     assert_eq!(policy.snapshot.users().count(), 3);
-    let Verified { pairs, exhaustive, named, counter_example, .. } =
-        policy.verify(&policy.snapshot, MAX_PAIRS, 7);
+    let Verified { pairs, exhaustive, listed: named, counter_example, .. } =
+        verify(&policy, &policy.snapshot, MAX_PAIRS, 7);
     assert_eq!((exhaustive, named, counter_example), (true, 1, None));
     // With one user of each of two servers made up.
     assert_eq!(pairs, 5 * 4);
     // They are looked at: the earlier policy shows one of them to another.
     let (earlier, _) = load(None, ALLOW);
-    let found = earlier.verify(&policy.snapshot, MAX_PAIRS, 7).counter_example.unwrap();
+    let found = verify(&earlier, &policy.snapshot, MAX_PAIRS, 7).counter_example.unwrap();
     assert_eq!((found.sender.as_str(), found.recipient.as_str()), ("@a:one.org", "@b:one.org"));
 }
 
@@ -56,8 +56,9 @@ fn makes_users_up_whom_patterns_fit() {
     let bots =
         policy("rules: [{ name: x, allow: { from: { match: '@*-bot:o?e.org' }, to: everyone } }]");
     let nobody = policy("rules: []");
-    let verified = bots.verify(&nobody.snapshot, MAX_PAIRS, 0);
-    let Verified { exhaustive: true, named: 0, counter_example: Some(found), .. } = verified else {
+    let verified = verify(&bots, &nobody.snapshot, MAX_PAIRS, 0);
+    let Verified { exhaustive: true, listed: 0, counter_example: Some(found), .. } = verified
+    else {
         panic!("{verified:?}")
     };
     assert_eq!((found.visible, found.sender.as_str()), (true, "@made-up-bot:oxe.org"));
@@ -72,9 +73,9 @@ fn says_which_callback_and_which_way() {
         let (sender, recipient) = (sender.clone(), recipient.clone());
         Some(CounterExample { sender, recipient, of, visible, hides: None })
     };
-    let verified = denies.verify(&allows.snapshot, MAX_PAIRS, 0);
+    let verified = verify(&denies, &allows.snapshot, MAX_PAIRS, 0);
     assert_eq!(verified.counter_example, found(Side::Sender, false));
-    let verified = allows.verify(&denies.snapshot, MAX_PAIRS, 0);
+    let verified = verify(&allows, &denies.snapshot, MAX_PAIRS, 0);
     assert_eq!(verified.counter_example, found(Side::Sender, true));
 }
 
@@ -114,7 +115,7 @@ fn finds_what_is_hidden_otherwise() {
         (shadow, hiding("x, shadow: true", busy), None),
     ] {
         let [defined, answered] = [defined, answered].map(|rules| open(&rules));
-        let verified = defined.verify(&answered.snapshot, MAX_PAIRS, 3);
+        let verified = verify(&defined, &answered.snapshot, MAX_PAIRS, 3);
         let found = verified.counter_example.map(|found| {
             assert!(found.of == Side::Sender && found.visible, "{found:?}");
             assert_eq!(found.sender, "@a:one.org");
@@ -131,7 +132,7 @@ fn nothing_is_hidden_of_what_is_not_visible() {
     let policy = policy(&format!(
         "rules:\n{hide}  - {{ name: y, allow: {{ from: everyone, to: '@b:one.org' }} }}\n"
     ));
-    let verified = policy.verify(&policy.snapshot, MAX_PAIRS, 0);
+    let verified = verify(&policy, &policy.snapshot, MAX_PAIRS, 0);
     assert_eq!(verified.counter_example, None);
 }
 
@@ -143,8 +144,8 @@ fn knows_the_directory() {
     let join = |user| Edit::Join { group: "team", user: UserId::parse(user).unwrap() };
     engine.edit(&[join("@b:one.org"), join("@new:two.org")]).unwrap();
     for (snapshot, named) in [(empty, 2), (engine.snapshot(), 3)] {
-        let verified = policy.verify(&snapshot, MAX_PAIRS, 0);
-        assert_eq!((verified.counter_example, verified.named), (None, named));
+        let verified = verify(&policy, &snapshot, MAX_PAIRS, 0);
+        assert_eq!((verified.counter_example, verified.listed), (None, named));
     }
 }
 
@@ -158,16 +159,16 @@ fn draws_by_the_seed_what_is_too_much() {
         )
     };
     let all = policy(&text(&users));
-    let verified = all.verify(&all.snapshot, 400, 1);
+    let verified = verify(&all, &all.snapshot, 400, 1);
     assert!(!verified.exhaustive && verified.counter_example.is_none(), "{verified:?}");
     assert!((370..=400).contains(&verified.pairs), "{verified:?}");
 
     // Half of the users are in, and most draws see it.
     let half = policy(&text(&users[..100]));
-    let first = half.verify(&all.snapshot, 400, 1);
+    let first = verify(&half, &all.snapshot, 400, 1);
     assert!(first.counter_example.is_some(), "{first:?}");
-    assert_eq!(half.verify(&all.snapshot, 400, 1), first, "the same seed");
-    let others = (2..20).map(|seed| half.verify(&all.snapshot, 400, seed).counter_example);
+    assert_eq!(verify(&half, &all.snapshot, 400, 1), first, "the same seed");
+    let others = (2..20).map(|seed| verify(&half, &all.snapshot, 400, seed).counter_example);
     assert!(others.into_iter().any(|other| other != first.counter_example), "another seed");
 
     // What is hidden is compared in a draw, too.
@@ -176,6 +177,6 @@ fn draws_by_the_seed_what_is_too_much() {
         users[..100].join(",")
     );
     let hides = policy(&text(&users).replace("within: a } }]", &hide));
-    let found = hides.verify(&all.snapshot, 400, 1).counter_example.unwrap();
+    let found = verify(&hides, &all.snapshot, 400, 1).counter_example.unwrap();
     assert!(found.visible && found.hides.is_some(), "{found:?}");
 }

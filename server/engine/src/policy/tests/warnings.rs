@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::io;
 
+use crate::policy::lint::synapse;
 use crate::policy::problem::Problem;
-use crate::policy::{Files, Policy, synapse};
+use crate::policy::{Files, Policy};
 
 /// `empty.txt` has nobody.
 struct Empty;
@@ -20,7 +21,10 @@ fn policy(text: &str) -> Policy {
 }
 
 fn lines(warnings: &[Problem]) -> Vec<String> {
-    warnings.iter().map(|w| format!("{}:{}: {}", w.place.line, w.place.column, w.message)).collect()
+    warnings
+        .iter()
+        .map(|w| format!("{}:{}: {}", w.position.line, w.position.column, w.message))
+        .collect()
 }
 
 #[test]

@@ -1,0 +1,237 @@
+//! What is different between two policies, by name: for the log of a reload, and
+//! for whoever asked for one, or for a plan.
+//!
+//! Where something stands in the text is no difference, nor is a comment. What a
+//! change does to pairs is not told here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::policy::Policy;
+use crate::policy::document::room::{RoomRule, When};
+use crate::policy::document::{Document, Group, Pairs, Rule, SetExpr};
+use crate::policy::problem::Position;
+use crate::policy::wording::{count, quoted};
+
+/// The words for policies that say the same, whatever their texts are.
+pub const NO_DIFFERENCE: &str = "no difference";
+
+/// Most names of a kind that are written out.
+const MAX_NAMES: usize = 5;
+
+/// What is different. Displayed in one line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Rules that somebody wrote.
+    pub rules: Names,
+    /// Groups. One whose members file has changed is changed.
+    pub groups: Names,
+    /// Rules about rooms.
+    pub rooms: Names,
+    /// Switches at the top, by their words, such as `local: false`; `ours` is one.
+    pub switches: Names,
+    /// How many tests passed.
+    pub tests: usize,
+}
+
+/// Names, each list sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Those that are new.
+    pub added: Vec<String>,
+    /// Those that are gone.
+    pub removed: Vec<String>,
+    /// Those that say something else.
+    pub changed: Vec<String>,
+}
+
+/// A rule about rooms that is not the same in two policies: one that is new, gone,
+/// or says something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomChange {
+    /// Its name.
+    pub name: String,
+    /// Where it begins in the earlier policy. `None`: it is new.
+    pub before: Option<Position>,
+    /// Where it begins in the later policy. `None`: it is gone.
+    pub after: Option<Position>,
+}
+
+/// Compares two policies.
+pub fn compare(before: &Policy, after: &Policy) -> Differences {
+    let (before, after) = (&before.document, &after.document);
+    let mut switches = Names::between(&rules(before, true), &rules(after, true), same_rule);
+    if before.ours != after.ours {
+        let list = match (before.ours.is_empty(), after.ours.is_empty()) {
+            (true, _) => &mut switches.added,
+            (_, true) => &mut switches.removed,
+            _ => &mut switches.changed,
+        };
+        list.push("ours".to_owned());
+        list.sort_unstable();
+    }
+    Differences {
+        rules: Names::between(&rules(before, false), &rules(after, false), same_rule),
+        groups: Names::between(&groups(before), &groups(after), |a, b| {
+            a.directory == b.directory && same_set(&a.members, &b.members)
+        }),
+        rooms: Names::between(&rooms(before), &rooms(after), same_room_rule),
+        switches,
+        tests: after.tests.len() + after.room_tests.len(),
+    }
+}
+
+/// Compares the rules about rooms of two policies. By name.
+pub fn room_changes(before: &Policy, after: &Policy) -> Vec<RoomChange> {
+    let [before, after] = [before, after].map(|policy| rooms(&policy.document));
+    let Names { added, removed, changed } = Names::between(&before, &after, same_room_rule);
+    let mut names = [added, removed, changed].concat();
+    names.sort_unstable();
+    let position = |rules: &BTreeMap<&str, &RoomRule>, name: &str| Some(rules.get(name)?.position);
+    let change = |name: String| RoomChange {
+        before: position(&before, &name),
+        after: position(&after, &name),
+        name,
+    };
+    names.into_iter().map(change).collect()
+}
+
+fn rules(policy: &Document, switch: bool) -> BTreeMap<&str, &Rule> {
+    let rules = policy.rules.iter().filter(|rule| rule.switch == switch);
+    rules.map(|rule| (rule.name.as_str(), rule)).collect()
+}
+
+fn same_rule(a: &Rule, b: &Rule) -> bool {
+    let same_pairs = match (&a.pairs, &b.pairs) {
+        (Pairs::Product { from, to }, Pairs::Product { from: other_from, to: other_to }) => {
+            same_set(from, other_from) && same_set(to, other_to)
+        }
+        (Pairs::Within { groups, .. }, Pairs::Within { groups: others, .. }) => groups == others,
+        (Pairs::Product { .. }, Pairs::Within { .. })
+        | (Pairs::Within { .. }, Pairs::Product { .. }) => false,
+    };
+    a.effect == b.effect && a.shadow == b.shadow && same_pairs
+}
+
+fn rooms(policy: &Document) -> BTreeMap<&str, &RoomRule> {
+    policy.rooms.iter().map(|rule| (rule.name.as_str(), rule)).collect()
+}
+
+fn same_room_rule(a: &RoomRule, b: &RoomRule) -> bool {
+    fn same(a: Option<&SetExpr>, b: Option<&SetExpr>) -> bool {
+        match (a, b) {
+            (Some(a), Some(b)) => same_set(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        }
+    }
+    let When { requester, presets, visibility, invites, names, admin } = &a.when;
+    same(requester.as_ref(), b.when.requester.as_ref())
+        && same(invites.as_ref(), b.when.invites.as_ref())
+        && (presets, visibility, names, admin)
+            == (&b.when.presets, &b.when.visibility, &b.when.names, &b.when.admin)
+        && a.effect == b.effect
+}
+
+fn groups(policy: &Document) -> BTreeMap<&str, &Group> {
+    policy.groups.iter().map(|group| (group.name.as_str(), group)).collect()
+}
+
+/// Whether two sets are written alike. Recurses no deeper than reading lets sets
+/// be.
+fn same_set(a: &SetExpr, b: &SetExpr) -> bool {
+    match (a, b) {
+        (SetExpr::User(a), SetExpr::User(b)) => a.id == b.id,
+        (SetExpr::Everyone, SetExpr::Everyone) => true,
+        (SetExpr::Server(a), SetExpr::Server(b)) => a == b,
+        (SetExpr::Match(a), SetExpr::Match(b)) => a == b,
+        (SetExpr::Members { ids: a, .. }, SetExpr::Members { ids: b, .. }) => a == b,
+        (SetExpr::Group { name: a, .. }, SetExpr::Group { name: b, .. }) => a == b,
+        (SetExpr::Union(a), SetExpr::Union(b)) | (SetExpr::AllOf(a), SetExpr::AllOf(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_set(a, b))
+        }
+        (
+            SetExpr::Difference { any: a, except: not_a },
+            SetExpr::Difference { any: b, except: not_b },
+        ) => same_set(a, b) && same_set(not_a, not_b),
+        _ => false,
+    }
+}
+
+// === impl Differences ===
+
+impl Differences {
+    /// Whether both say the same, their tests aside.
+    pub fn is_empty(&self) -> bool {
+        let Self { rules, groups, rooms, switches, tests: _ } = self;
+        [rules, groups, rooms, switches].into_iter().all(Names::is_empty)
+    }
+}
+
+impl fmt::Display for Differences {
+    /// `rules added: 2 (`a`, `b`), changed: 1 (`c`); groups removed: 1 (`d`); 3 tests
+    /// passed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            f.write_str(NO_DIFFERENCE)?;
+        }
+        let kinds = [
+            ("rules", &self.rules),
+            ("groups", &self.groups),
+            ("rooms", &self.rooms),
+            ("switches", &self.switches),
+        ];
+        let kinds = kinds.into_iter().filter(|(_, names)| !names.is_empty());
+        for (i, (kind, names)) in kinds.enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}{kind} {names}")?;
+        }
+        if self.tests > 0 {
+            write!(f, "; {} passed", count(self.tests, "test"))?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    fn between<T>(
+        before: &BTreeMap<&str, &T>,
+        after: &BTreeMap<&str, &T>,
+        same: impl Fn(&T, &T) -> bool,
+    ) -> Self {
+        let mut names = Self::default();
+        for (name, new) in after {
+            match before.get(name) {
+                None => names.added.push((*name).to_owned()),
+                Some(old) if !same(old, new) => names.changed.push((*name).to_owned()),
+                Some(_) => {}
+            }
+        }
+        let gone = before.keys().filter(|name| !after.contains_key(*name));
+        names.removed.extend(gone.map(|name| (*name).to_owned()));
+        names
+    }
+
+    fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+}
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lists =
+            [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)];
+        let lists = lists.into_iter().filter(|(_, names)| !names.is_empty());
+        for (i, (what, names)) in lists.enumerate() {
+            let shown: Vec<_> = names.iter().take(MAX_NAMES).map(|name| quoted(name)).collect();
+            let separator = if i == 0 { "" } else { ", " };
+            write!(f, "{separator}{what}: {} ({}", names.len(), shown.join(", "))?;
+            if let Some(more @ 1..) = names.len().checked_sub(MAX_NAMES) {
+                write!(f, " and {more} more")?;
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! The path by which a user comes to be in a set: through which groups, to what
+//! line, glob or pattern. Of several paths the first in the text.
+
+use crate::policy::analyse::reference::{ReferenceEvaluation, server_of};
+use crate::policy::document::SetExpr;
+use crate::policy::problem::Position;
+
+/// A step of a path. The steps are a tree in one list: below each stand those
+/// that follow it and are deeper, and all that stand below one are needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathStep {
+    /// How many steps it stands below.
+    pub depth: usize,
+
+    /// What the user is in.
+    pub kind: StepKind,
+}
+
+/// What a user is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// `everyone`.
+    Everyone,
+
+    /// The user's id, which stands here in the policy.
+    User(Position),
+
+    /// A members file, by its name as written, and where that stands.
+    MembersFile(String, Position),
+
+    /// A server glob.
+    Server(String),
+
+    /// A pattern.
+    Match(String),
+
+    /// A group, by its name, and where it is declared; below it, why.
+    Group(String, Position),
+
+    /// A group that the directory fills.
+    Directory(String, Position),
+
+    /// Several sets at once; below it, each of them.
+    AllOf,
+
+    /// A set with exceptions, of which the user is none; below it, why it is in
+    /// the set.
+    NotExcepted,
+}
+
+/// Looks for a path from set to set, for one user.
+struct Walk<'e> {
+    evaluation: &'e ReferenceEvaluation<'e, 'e>,
+    user: u32,
+    path: Vec<PathStep>,
+    /// Sets that are still to be followed, with the depth of each; the next one last.
+    todo: Vec<(usize, &'e SetExpr)>,
+}
+
+/// How a user who is in a set comes to be in it.
+pub(super) fn into_set(
+    evaluation: &ReferenceEvaluation<'_, '_>,
+    set: &SetExpr,
+    user: u32,
+) -> Vec<PathStep> {
+    Walk { evaluation, user, path: Vec::new(), todo: vec![(0, set)] }.finish()
+}
+
+/// How a user who is in a group comes to be in it.
+pub(super) fn into_group(
+    evaluation: &ReferenceEvaluation<'_, '_>,
+    name: &str,
+    user: u32,
+) -> Vec<PathStep> {
+    let mut walk = Walk { evaluation, user, path: Vec::new(), todo: Vec::new() };
+    walk.enter_group(name, 0);
+    walk.finish()
+}
+
+// === impl Walk ===
+
+impl Walk<'_> {
+    /// Does not recurse: a chain of groups may be as long as there are groups.
+    fn finish(mut self) -> Vec<PathStep> {
+        while let Some((depth, set)) = self.todo.pop() {
+            self.follow(depth, set);
+        }
+        self.path
+    }
+}
+
+impl<'e> Walk<'e> {
+    fn follow(&mut self, depth: usize, set: &'e SetExpr) {
+        let id = self.evaluation.user(self.user);
+        let mut step = |kind| self.path.push(PathStep { depth, kind });
+        match set {
+            SetExpr::Everyone => step(StepKind::Everyone),
+            SetExpr::User(named) => step(StepKind::User(named.position)),
+            SetExpr::Members { file, position, .. } => {
+                step(StepKind::MembersFile(file.clone(), *position));
+            }
+            SetExpr::Server(globs) => {
+                let glob = globs.iter().find(|glob| glob.matches(server_of(id)));
+                step(StepKind::Server(glob.map_or("", |glob| glob.as_str()).to_owned()));
+            }
+            SetExpr::Match(patterns) => {
+                let pattern = patterns.iter().find(|pattern| pattern.matches(id));
+                step(StepKind::Match(pattern.map(|p| p.to_pattern()).unwrap_or_default()));
+            }
+            SetExpr::Group { name, .. } => self.enter_group(name, depth),
+            SetExpr::Union(any) => {
+                let holds = |set: &&SetExpr| self.evaluation.members(set).contains(self.user);
+                let first = any.iter().find(holds);
+                self.todo.extend(first.map(|set| (depth, set)));
+            }
+            SetExpr::AllOf(all) => {
+                step(StepKind::AllOf);
+                self.todo.extend(all.iter().rev().map(|set| (depth + 1, set)));
+            }
+            SetExpr::Difference { any, .. } => {
+                step(StepKind::NotExcepted);
+                self.todo.push((depth + 1, any));
+            }
+        }
+    }
+
+    /// The step into a group; what is in it is followed next.
+    fn enter_group(&mut self, name: &str, depth: usize) {
+        let Some(group) = self.evaluation.group(name) else { return };
+        let (name, position) = (group.name.clone(), group.position);
+        if group.directory {
+            self.path.push(PathStep { depth, kind: StepKind::Directory(name, position) });
+        } else {
+            self.path.push(PathStep { depth, kind: StepKind::Group(name, position) });
+            self.todo.push((depth + 1, &group.members));
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What a policy would change if it took the place of the active one, for the command
+//! `plan`: pairs that become visible and pairs that are visible no more, in total and
+//! rule by rule; what is hidden; and rules about rooms that are not the same.
+//!
+//! A rule accounts for a pair that becomes visible if it allows the pair and did
+//! not before, or denied it and does not any more; and for one that is lost the
+//! other way round. So several rules may account for one pair.
+
+mod hides;
+mod samples;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use self::hides::{HiddenPairs, HideImpact};
+
+use roaring::RoaringBitmap;
+
+use self::samples::sample_pairs;
+use super::compare::{RoomChange, room_changes};
+use crate::policy::Policy;
+use crate::policy::document::Rule;
+use crate::routing::change::difference::share::{Product, is_open};
+use crate::routing::change::difference::{Budget, Count, Difference, Pairs, TooMuch};
+use crate::routing::model::ruleset::Effect;
+use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::members::Members;
+
+/// Comparisons of products that all rules together may take.
+const MAX_STEPS: u64 = 20_000_000;
+
+/// As [`MAX_STEPS`], for finding out what of the bounds does not change.
+const MAX_STEPS_OF_BOUNDS: u64 = 5_000;
+
+/// What would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impact {
+    /// Pairs that become visible.
+    pub gained: PairSummary,
+    /// Pairs that are visible no more.
+    pub lost: PairSummary,
+    /// What rules account for, those that account for nothing left away; by name.
+    pub rules: Vec<RuleImpact>,
+    /// What rules that hide account for, those that account for nothing left away; by
+    /// name.
+    pub hides: Vec<HideImpact>,
+    /// Rules about rooms that are not the same, by name.
+    pub rooms: Vec<RoomChange>,
+}
+
+/// The pairs that are gained, or those that are lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairSummary {
+    /// How many.
+    pub pairs: Count,
+    /// How many named users are senders of them.
+    pub senders: u64,
+    /// How many named users are recipients of them.
+    pub recipients: u64,
+    /// Servers on which recipients of them live, sorted: named users', and those
+    /// in full of open sets.
+    pub destinations: Vec<String>,
+    /// Some of the pairs, senders and recipients: of those that surely change.
+    pub samples: Vec<[String; 2]>,
+}
+
+/// What one rule accounts for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleImpact {
+    /// The rule, of either policy or of both.
+    pub name: String,
+    /// Pairs that become visible; `None` if it is too much to tell.
+    pub gained: Option<Count>,
+    /// Pairs that are visible no more; `None` if it is too much to tell.
+    pub lost: Option<Count>,
+}
+
+/// The rules of one policy, by name, with the pairs that each matches.
+struct ProductsByRule<'p> {
+    rules: BTreeMap<&'p str, (&'p Rule, Vec<Product>)>,
+}
+
+/// The products of a rule that have one effect, before and after.
+type BeforeAndAfter<'o> = [&'o [Product]; 2];
+
+/// Finds what would change if `candidate` took the place of `active`.
+///
+/// The snapshots `now` and `then` are those of the two policies, the later one made over
+/// the engine of the earlier. Of each kind at most `samples` pairs are named.
+///
+/// # Errors
+///
+/// It is too much to tell.
+pub fn plan(
+    active: &Policy,
+    now: &Snapshot,
+    candidate: &Policy,
+    then: &Snapshot,
+    samples: usize,
+) -> Result<Impact, TooMuch> {
+    let mut difference = Difference::between(now, then, Budget::PLAN)?;
+    let before = ProductsByRule::lifted(active, now, then)?;
+    let after = ProductsByRule::new(candidate, then);
+    difference.narrow(&before.all(), &after.all(), MAX_STEPS_OF_BOUNDS);
+    // Others may still have a number from when they were listed.
+    let listed = now.listed_users() | then.listed_users();
+    difference.keep_numbered(&listed);
+    let summary = |pairs| PairSummary::new(&difference, pairs, then, samples);
+    Ok(Impact {
+        gained: summary(&difference.gained),
+        lost: summary(&difference.lost),
+        rules: rule_impacts(&difference, &before, &after),
+        hides: hides::hide_impacts(&before, &after, (then, &listed), samples),
+        rooms: room_changes(active, candidate),
+    })
+}
+
+/// What rules account for, those that account for nothing left away; by name.
+fn rule_impacts(
+    difference: &Difference,
+    before: &ProductsByRule<'_>,
+    after: &ProductsByRule<'_>,
+) -> Vec<RuleImpact> {
+    let mut steps = MAX_STEPS;
+    let names: BTreeSet<&str> = before.rules.keys().chain(after.rules.keys()).copied().collect();
+    let rules = names.into_iter().map(|name| {
+        let [allowed, denied] = [Effect::Allow, Effect::Deny].map(|effect| {
+            [before, after].map(|rules| rules.products(name, &effect).unwrap_or_default())
+        });
+        // Where it says the same, sets that are open need not tell that.
+        if [allowed, denied].iter().all(|[before, after]| before == after) {
+            let none = Some(Count::default());
+            return RuleImpact { name: name.to_owned(), gained: none, lost: none };
+        }
+        // A pair is gained if the rule stops denying it or starts to allow it, and lost
+        // the other way round.
+        let gained = attribute(difference, &difference.gained, denied, allowed, &mut steps).ok();
+        let lost = attribute(difference, &difference.lost, allowed, denied, &mut steps).ok();
+        RuleImpact { name: name.to_owned(), gained, lost }
+    });
+    let accounts = |rule: &RuleImpact| {
+        [rule.gained, rule.lost].iter().any(|count| *count != Some(Count::default()))
+    };
+    rules.filter(accounts).collect()
+}
+
+/// The number of the pairs that a rule accounts for: those that it `stops` to match with
+/// one effect, and those that it `starts` to match with the other.
+fn attribute(
+    difference: &Difference,
+    pairs: &[Pairs],
+    [stops_before, stops_after]: BeforeAndAfter<'_>,
+    [starts_before, starts_after]: BeforeAndAfter<'_>,
+    steps: &mut u64,
+) -> Result<Count, TooMuch> {
+    let mut count = Count::default();
+    // Of a rule that allowed and denies now, a pair may be in both.
+    let others = [stops_after, starts_after].concat();
+    for (within, without) in [(starts_after, starts_before), (stops_before, others.as_slice())] {
+        if !within.is_empty() {
+            let more = difference.share(pairs, within, without, steps)?;
+            count.named += more.named;
+            count.open |= more.open;
+            count.bound |= more.bound;
+        }
+    }
+    Ok(count)
+}
+
+// === impl ProductsByRule ===
+
+impl<'p> ProductsByRule<'p> {
+    fn new(policy: &'p Policy, snapshot: &Snapshot) -> Self {
+        let products = snapshot.products(&policy.ruleset);
+        let rules = policy.document.rules.iter().zip(products);
+        Self { rules: rules.map(|(rule, all)| (rule.name.as_str(), (rule, all))).collect() }
+    }
+
+    /// The same, with the users numbered as a later snapshot has them.
+    fn lifted(policy: &'p Policy, snapshot: &Snapshot, later: &Snapshot) -> Result<Self, TooMuch> {
+        let mut this = Self::new(policy, snapshot);
+        for (_, products) in this.rules.values_mut() {
+            *products = snapshot.lift(later, products)?;
+        }
+        Ok(this)
+    }
+
+    /// The products of all rules that allow, and of all that deny.
+    fn all(&self) -> [Vec<Product>; 2] {
+        [Effect::Allow, Effect::Deny].map(|effect| {
+            let names = self.rules.keys().filter_map(|name| self.products(name, &effect));
+            names.flatten().cloned().collect()
+        })
+    }
+
+    /// The products of a rule that takes part and has an effect.
+    fn products(&self, name: &str, effect: &Effect) -> Option<&[Product]> {
+        let (rule, products) = self.rules.get(name)?;
+        (!rule.shadow && rule.effect == *effect).then_some(products.as_slice())
+    }
+}
+
+// === impl PairSummary ===
+
+impl PairSummary {
+    fn new(difference: &Difference, all: &[Pairs], then: &Snapshot, samples: usize) -> Self {
+        let user_table = then.users();
+        let (mut senders, mut recipients) = (RoaringBitmap::new(), RoaringBitmap::new());
+        let mut destinations = BTreeSet::new();
+        for pairs in all {
+            add_paired_users(&mut senders, &pairs.senders, &pairs.recipients);
+            add_paired_users(&mut recipients, &pairs.recipients, &pairs.senders);
+            destinations.extend(then.destinations(pairs.recipients.open()));
+        }
+        let on_server = user_table.servers().filter(|server| {
+            user_table.on_server(server).is_some_and(|users| !users.is_disjoint(&recipients))
+        });
+        destinations.extend(on_server);
+        Self {
+            pairs: difference.count(all),
+            senders: senders.len(),
+            recipients: recipients.len(),
+            destinations: destinations.into_iter().map(str::to_owned).collect(),
+            samples: sample_pairs(then, all, samples),
+        }
+    }
+}
+
+/// Adds the named users of a set who make a pair with somebody across. Nobody does
+/// with themselves.
+fn add_paired_users(users: &mut RoaringBitmap, set: &Members, across: &Members) {
+    match across.named().len() {
+        0 if !is_open(across) => {}
+        1 if !is_open(across) => *users |= set.named() - across.named(),
+        _ => *users |= set.named(),
+    }
+}

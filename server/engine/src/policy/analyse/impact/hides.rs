@@ -1,0 +1,109 @@
+//! What a policy would change of what is hidden, rule by rule.
+//!
+//! A rule accounts for a pair that will be visible if it hides something of it that
+//! nothing hides now, or hides now what nothing would hide any more. What is hidden is
+//! taken as a whole: with another field, or another `unless`, it is something else.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringBitmap;
+
+use super::samples::sample_pairs;
+use super::{MAX_STEPS, ProductsByRule};
+use crate::routing::change::difference::share::{Product, total};
+use crate::routing::change::difference::{Count, Difference, Found, Pairs, TooMuch};
+use crate::routing::model::ruleset::{Effect, Hide};
+use crate::routing::model::side::Side;
+use crate::routing::snapshot::Snapshot;
+
+/// What one rule accounts for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HideImpact {
+    /// The rule, of either policy or of both.
+    pub name: String,
+    /// Pairs on which it begins to hide something; `None`: too much to tell.
+    pub begins: Option<HiddenPairs>,
+    /// Pairs on which it ends to; `None`: too much to tell.
+    pub ends: Option<HiddenPairs>,
+}
+
+/// Pairs of which something is hidden.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HiddenPairs {
+    /// How many.
+    pub pairs: Count,
+    /// Some of them, senders and recipients.
+    pub samples: Vec<[String; 2]>,
+}
+
+/// What the rules of one policy hide, by rule and by what it is.
+struct HidesByRule<'o> {
+    by_rule: BTreeMap<&'o str, (&'o Hide, &'o [Product])>,
+    by_hide: BTreeMap<&'o Hide, Vec<Product>>,
+}
+
+/// What rules account for, those that account for nothing left away; by name. Users
+/// with a number count only if they are `listed`.
+pub(super) fn hide_impacts(
+    before: &ProductsByRule<'_>,
+    after: &ProductsByRule<'_>,
+    (then, listed): (&Snapshot, &RoaringBitmap),
+    samples: usize,
+) -> Vec<HideImpact> {
+    let visible = after.all();
+    let [now, later] = [before, after].map(HidesByRule::new);
+    let mut steps = MAX_STEPS;
+    let mut hidden_by = |one: &HidesByRule<'_>, other: &HidesByRule<'_>, name: &str| {
+        let Some((hide, products)) = one.by_rule.get(name) else {
+            return Some(HiddenPairs::default());
+        };
+        let same = other.by_hide.get(hide).map_or(&[][..], Vec::as_slice);
+        let mut pairs = visible_pairs(products, same, &visible, &mut steps).ok()?;
+        pairs.iter_mut().for_each(|pairs| pairs.keep_numbered(listed));
+        pairs.retain(|pairs| !pairs.is_empty());
+        Some(HiddenPairs { pairs: total(&pairs), samples: sample_pairs(then, &pairs, samples) })
+    };
+    let mut names: Vec<&str> = now.by_rule.keys().chain(later.by_rule.keys()).copied().collect();
+    names.sort_unstable();
+    names.dedup();
+    let impacts = names.into_iter().map(|name| HideImpact {
+        name: name.to_owned(),
+        begins: hidden_by(&later, &now, name),
+        ends: hidden_by(&now, &later, name),
+    });
+    let nothing = Some(HiddenPairs::default());
+    impacts.filter(|impact| impact.begins != nothing || impact.ends != nothing).collect()
+}
+
+/// Visible pairs of some products, each once, that are in none of others.
+fn visible_pairs(
+    products: &[Product],
+    others: &[Product],
+    [allowed, denied]: &[Vec<Product>; 2],
+    steps: &mut u64,
+) -> Result<Vec<Pairs>, TooMuch> {
+    let mut without = [others, denied.as_slice()].concat();
+    let mut all = Vec::new();
+    for product in products {
+        let [senders, recipients] = product.each_ref().map(|set| set.as_ref().clone());
+        let pairs = Pairs { senders, recipients, found: Found::For(Side::Sender) };
+        all.extend(Difference::default().shared(&[pairs], allowed, &without, steps)?);
+        without.push(product.clone());
+    }
+    Ok(all)
+}
+
+// === impl HidesByRule ===
+
+impl<'o> HidesByRule<'o> {
+    fn new(policy: &'o ProductsByRule<'_>) -> Self {
+        let mut hides = Self { by_rule: BTreeMap::new(), by_hide: BTreeMap::new() };
+        for (name, (rule, products)) in &policy.rules {
+            if let (Effect::Hide(hide), false) = (&rule.effect, rule.shadow) {
+                hides.by_rule.insert(name, (hide, products));
+                hides.by_hide.entry(hide).or_default().extend(products.iter().cloned());
+            }
+        }
+        hides
+    }
+}

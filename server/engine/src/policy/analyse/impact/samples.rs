@@ -1,0 +1,22 @@
+//! A few pairs of many, to be named.
+
+use std::collections::BTreeSet;
+
+use crate::routing::change::difference::{Found, Pairs};
+use crate::routing::snapshot::Snapshot;
+
+/// At most `max` pairs of named users, senders and recipients, of each product a few. Of
+/// a bound none: they may not change.
+pub(super) fn sample_pairs(snapshot: &Snapshot, all: &[Pairs], max: usize) -> Vec<[String; 2]> {
+    let all: Vec<&Pairs> = all.iter().filter(|pairs| pairs.found != Found::Bound).collect();
+    let each = max.div_ceil(all.len().max(1));
+    let mut samples: BTreeSet<[u32; 2]> = BTreeSet::new();
+    for Pairs { senders, recipients, .. } in all {
+        let pairs = senders.named().iter().take(each + 1).flat_map(|sender| {
+            recipients.named().iter().take(each + 1).map(move |recipient| [sender, recipient])
+        });
+        samples.extend(pairs.filter(|[sender, recipient]| sender != recipient).take(each));
+    }
+    let id = |user: u32| String::from(snapshot.users().id(user));
+    samples.into_iter().take(max).map(|pair| pair.map(id)).collect()
+}

@@ -1,0 +1,152 @@
+//! Members files that list other users than they did in an earlier policy.
+//!
+//! An export that goes wrong leaves an empty file behind, and a group of users whom a
+//! rule protects is then empty as well: nobody is protected. So a file that listed
+//! users and lists none is a problem, and one that lost most of them a warning.
+
+use std::collections::BTreeMap;
+
+use crate::policy::document::{Document, SetExpr};
+use crate::policy::problem::{Position, Problem};
+use crate::policy::wording::{count, quoted};
+use crate::routing::model::ruleset::Ids;
+
+/// A members file of two policies that does not list the same users in both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembersFileChange {
+    /// Its name, as both policies have it.
+    pub file: String,
+    /// Where the later policy names it first.
+    pub position: Position,
+    /// Lines with users in the earlier policy.
+    pub before: usize,
+    /// Lines with users in the later policy.
+    pub after: usize,
+}
+
+/// Compares the members files that two policies name alike, by name. A file that only
+/// one of them names is left out.
+pub fn members_file_changes(before: &Document, after: &Document) -> Vec<MembersFileChange> {
+    let (before, after) = (members_files(before), members_files(after));
+    let changes = after.into_iter().filter_map(|(file, (ids, position))| {
+        let (earlier, _) = before.get(file)?;
+        (*earlier != ids).then(|| MembersFileChange {
+            file: file.to_owned(),
+            position,
+            before: earlier.iter().count(),
+            after: ids.iter().count(),
+        })
+    });
+    changes.collect()
+}
+
+fn members_files(document: &Document) -> BTreeMap<&str, (&Ids, Position)> {
+    let mut files = BTreeMap::new();
+    document.each_part(&mut |part| {
+        if let SetExpr::Members { ids, file, position } = part {
+            files.entry(file.as_str()).or_insert((ids, *position));
+        }
+    });
+    files
+}
+
+// === impl MembersFileChange ===
+
+impl MembersFileChange {
+    /// Whether the file listed users and lists none.
+    pub fn is_emptied(&self) -> bool {
+        self.before > 0 && self.after == 0
+    }
+
+    /// The problem of a file that was emptied.
+    pub fn problem(&self) -> Option<Problem> {
+        let Self { file, position, before, .. } = self;
+        self.is_emptied().then(|| {
+            let message = format!(
+                "the members file {} lists nobody, and listed {} in the active policy; if that is \
+                 meant, load it by `presence-router reload --force`, or set \
+                 `allow_empty_members_files: true`",
+                quoted(file),
+                count(*before, "user")
+            );
+            Problem::new(*position, message)
+        })
+    }
+
+    /// The warning of a file that lost more than half of its users.
+    pub fn warning(&self) -> Option<Problem> {
+        let Self { file, position, before, after } = self;
+        (*after < before.div_ceil(2)).then(|| {
+            let message = format!(
+                "the members file {} lists {}, and listed {before} in the policy before it",
+                quoted(file),
+                count(*after, "user")
+            );
+            Problem::new(*position, message)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::policy::{Files, Policy};
+
+    /// Every file lists as many users as its name says.
+    struct Numbered;
+
+    impl Files for Numbered {
+        fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+            let (_, number) = name.split_once('-').unwrap();
+            let number: u32 = number.parse().unwrap();
+            let lines = (0..number).map(|i| format!("@u{i}:a.org\n"));
+            Ok(lines.collect::<String>().into_bytes())
+        }
+    }
+
+    fn document(files: &[&str]) -> Document {
+        let groups: String =
+            files.iter().map(|file| format!("  {file}: {{ members_file: {file} }}\n")).collect();
+        let text = format!("groups:\n{groups}rules: []\n");
+        Policy::load("policy", text.as_bytes(), &Numbered).unwrap().document
+    }
+
+    /// The changes of one file from one number of users to another.
+    fn change(before: usize, after: usize) -> MembersFileChange {
+        MembersFileChange { file: "list".to_owned(), position: Position::default(), before, after }
+    }
+
+    #[test]
+    fn files_that_both_name_are_compared() {
+        let mut before = document(&["a-3", "b-4"]);
+        let after = document(&["a-3", "c-0"]);
+        assert_eq!(members_file_changes(&before, &after), []);
+        // The same name, with fewer users.
+        let SetExpr::Members { file, .. } = &mut before.groups[1].members else { panic!() };
+        "c-0".clone_into(file);
+        let [change] = members_file_changes(&before, &after).try_into().unwrap();
+        assert_eq!((change.before, change.after, change.position.line), (4, 0, 3));
+        assert!(change.problem().unwrap().message.contains("listed 4 users in the active policy"));
+    }
+
+    #[test]
+    fn an_emptied_file_is_a_problem_and_half_a_file_a_warning() {
+        for (before, after, problem, warning) in [
+            (1, 0, true, true),
+            (2, 1, false, false),
+            (3, 1, false, true),
+            (1000, 499, false, true),
+            (1000, 500, false, false),
+            (0, 5, false, false),
+            (5, 5, false, false),
+        ] {
+            let change = change(before, after);
+            assert_eq!(change.problem().is_some(), problem, "{before} to {after}");
+            assert_eq!(change.warning().is_some(), warning, "{before} to {after}");
+        }
+        let warning = change(1000, 1).warning().unwrap().message;
+        assert!(warning.contains("lists 1 user, and listed 1000"), "{warning}");
+    }
+}

@@ -1,0 +1,314 @@
+//! Server names without a port, where a port makes more visible than is meant: a rule
+//! that denies `evil.org` does not deny `evil.org:8448`, which is another server name.
+//!
+//! Compares how much a set holds of a server with and without a port. Knows nothing
+//! of listed users, and looks only as far as its budget goes.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use presence_router_ids::{Coverage, Glob, UserGlob};
+
+use crate::policy::document::room::RoomEffect;
+use crate::policy::document::{Document, Pairs, Rule, SetExpr};
+use crate::policy::problem::{Position, Problem};
+use crate::policy::wording::{quoted, quoted_list};
+use crate::routing::model::ruleset::Effect;
+use crate::routing::model::side::Side;
+
+/// Parts of sets and globs that are looked at in all.
+const MAX_STEPS: usize = 2_000_000;
+
+/// Groups and sets inside each other that are looked into.
+const MAX_DEPTH: usize = 200;
+
+/// Names that are written out for a rule.
+const MAX_NAMES: usize = 3;
+
+/// Ports that stand for all: the usual one, the shortest and the longest.
+const PORTS: [&str; 3] = ["8448", "1", "65535"];
+
+/// A set, ready for many questions about servers.
+enum Node<'d> {
+    Everyone,
+    /// Users one by one.
+    Users,
+    /// All users of these.
+    Servers(Servers<'d>),
+    /// Some users of these.
+    Some(Servers<'d>),
+    Group(&'d str),
+    Union(Vec<Node<'d>>),
+    AllOf(Vec<Node<'d>>),
+    Difference(Box<[Node<'d>; 2]>),
+}
+
+/// Globs over server names. Most are names, or names with every port, and those are
+/// found without a comparison for each.
+#[derive(Default)]
+struct Servers<'d> {
+    names: HashSet<&'d str>,
+    /// Hosts whose every port is in, written `host:*`.
+    with_any_port: HashSet<&'d str>,
+    others: Vec<&'d Glob>,
+}
+
+/// The groups of a document, and what is left of the budget.
+struct Looker<'d> {
+    document: &'d Document,
+    groups: HashMap<&'d str, (&'d SetExpr, Node<'d>)>,
+    steps: Cell<usize>,
+}
+
+/// The effect of a rule on those whom its sets hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Takes,
+    Lets,
+}
+
+/// The servers that a set names without a port, each with the glob or pattern that it
+/// is named in.
+type Names<'d> = BTreeMap<&'d str, String>;
+
+/// A warning for each rule that names servers without a port, where that makes more
+/// visible. The names of `ours` are left out: another port of them is on our own hosts.
+pub(super) fn warnings(document: &Document) -> Vec<Problem> {
+    let looker = Looker::new(document);
+    let allows = document.rules.iter().filter(|rule| rule.effect == Effect::Allow);
+    let allowed: Vec<[Vec<Node<'_>>; 2]> = allows
+        .map(|rule| {
+            [Side::Sender, Side::Recipient]
+                .map(|side| looker.sides(rule, side).map(Node::new).collect())
+        })
+        .collect();
+    let is_allowed = |side: Side, server: &str| {
+        let mut sets = allowed.iter().flat_map(|sides| side.of(sides));
+        sets.any(|set| looker.covered_by(set, server) > Coverage::Nobody)
+    };
+    let mut warnings = Vec::new();
+    for rule in &document.rules {
+        // Both directions of a switch say the same.
+        if rule.switch && rule.name != "servers.deny, inbound" {
+            continue;
+        }
+        let (meaning, does) = match rule.effect {
+            Effect::Deny => (Meaning::Takes, "denies"),
+            Effect::Hide(_) => (Meaning::Takes, "hides something for"),
+            Effect::Allow => (Meaning::Lets, "leaves out"),
+        };
+        let mut names = Names::new();
+        for side in [Side::Sender, Side::Recipient] {
+            // A server that no rule allows needs no rule that denies it.
+            let matters = |server: &str| meaning == Meaning::Lets || is_allowed(side, server);
+            for set in looker.sides(rule, side) {
+                names.extend(looker.names_with_gaps(set, meaning, matters));
+            }
+        }
+        let what = match rule.switch {
+            true => "`servers.deny` names".to_owned(),
+            false => format!("rule {} {does}", quoted(&rule.name)),
+        };
+        warnings.extend(warning(rule.position, &what, &names));
+    }
+    for rule in &document.rooms {
+        let RoomEffect::Deny(_) = &rule.effect else { continue };
+        // Requesters are users of the homeserver that asks.
+        let sets = rule.when.invites.iter();
+        let names =
+            sets.flat_map(|set| looker.names_with_gaps(set, Meaning::Takes, |_| true)).collect();
+        let what = format!("rule {} about rooms denies", quoted(&rule.name));
+        warnings.extend(warning(rule.position, &what, &names));
+    }
+    warnings
+}
+
+fn warning(position: Position, what: &str, names: &Names<'_>) -> Option<Problem> {
+    let (name, written) = names.first_key_value()?;
+    let mut list = quoted_list(names.keys().take(MAX_NAMES).copied());
+    if let Some(more @ 1..) = names.len().checked_sub(MAX_NAMES) {
+        list.push_str(&format!(" and {more} more"));
+    }
+    let message = format!(
+        "{what} {list}, but not with a port: `{name}:8448` is another server name; write `[\"{written}\", \"{written}:*\"]`"
+    );
+    Some(Problem::new(position, message))
+}
+
+/// The name that a glob is, if it is one without a port.
+fn without_port(glob: &Glob) -> Option<&str> {
+    let name = glob.as_str();
+    let in_brackets = name.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let has_port = in_brackets.map_or(name.contains(':'), |(_, port)| !port.is_empty());
+    (glob.is_literal() && !has_port).then_some(name)
+}
+
+// === impl Looker ===
+
+impl<'d> Looker<'d> {
+    fn new(document: &'d Document) -> Self {
+        let groups = document.groups.iter().map(|group| {
+            let members = &group.members;
+            (group.name.as_str(), (members, Node::new(members)))
+        });
+        let groups = groups.collect();
+        Self { document, groups, steps: Cell::new(MAX_STEPS) }
+    }
+
+    /// The sets on a side of a rule.
+    fn sides(&self, rule: &'d Rule, side: Side) -> impl Iterator<Item = &'d SetExpr> + use<'d> {
+        let (product, within) = match &rule.pairs {
+            Pairs::Product { from, to } => (Some(*side.of(&[from, to])), None),
+            Pairs::Within { groups, .. } => (None, Some(groups)),
+        };
+        let groups = self
+            .document
+            .groups
+            .iter()
+            .filter(move |group| within.is_some_and(|within| within.matches(&group.name)));
+        product.into_iter().chain(groups.map(|group| &group.members))
+    }
+
+    /// The servers that a set names without a port, where that makes more visible.
+    fn names_with_gaps(
+        &self,
+        set: &'d SetExpr,
+        meaning: Meaning,
+        matters: impl Fn(&str) -> bool,
+    ) -> Names<'d> {
+        let mut names = self.names_without_port(set);
+        if names.is_empty() {
+            return names;
+        }
+        let node = Node::new(set);
+        names.retain(|name, _| {
+            let with_ports = PORTS.map(|port| format!("{name}:{port}"));
+            let alone = self.covered_by(&node, name);
+            let is_worse = |server: &String| {
+                let share = self.covered_by(&node, server);
+                match meaning {
+                    Meaning::Takes => share < alone,
+                    Meaning::Lets => share > alone,
+                }
+            };
+            with_ports.iter().any(|server| is_worse(server) && matters(server))
+        });
+        // Beyond the budget nothing is certain.
+        if self.steps.get() == 0 { Names::new() } else { names }
+    }
+
+    /// All servers that a set and its groups name without a port.
+    fn names_without_port(&self, set: &'d SetExpr) -> Names<'d> {
+        let mut names = Names::new();
+        let mut met: HashSet<&str> = HashSet::new();
+        // A chain of groups may be as long as there are groups.
+        let mut rest = vec![set];
+        while let Some(set) = rest.pop() {
+            set.each_part(&mut |part: &'d SetExpr| match part {
+                SetExpr::Server(globs) => {
+                    let literal = globs.iter().filter_map(without_port);
+                    names.extend(literal.map(|name| (name, name.to_owned())));
+                }
+                SetExpr::Match(patterns) => {
+                    for pattern in patterns {
+                        if let Some(name) = without_port(pattern.server()) {
+                            names.entry(name).or_insert_with(|| pattern.to_pattern());
+                        }
+                    }
+                }
+                SetExpr::Group { name, .. } if met.insert(name) => {
+                    rest.extend(self.groups.get(name.as_str()).map(|(members, _)| *members));
+                }
+                _ => {}
+            });
+        }
+        let is_ours = |name: &str| self.document.ours.iter().any(|one| one.as_str() == name);
+        names.retain(|name, _| !is_ours(name));
+        names
+    }
+
+    /// The coverage of a server by a set.
+    fn covered_by(&self, set: &Node<'d>, server: &str) -> Coverage {
+        self.coverage_at(set, server, 0)
+    }
+
+    fn coverage_at(&self, set: &Node<'d>, server: &str, depth: usize) -> Coverage {
+        // An unknown coverage is the same for every server, so it causes no warning.
+        let Some(left) = self.steps.get().checked_sub(1).filter(|_| depth < MAX_DEPTH) else {
+            return Coverage::Some;
+        };
+        self.steps.set(left);
+        let coverage = |set: &Node<'d>| self.coverage_at(set, server, depth + 1);
+        match set {
+            Node::Everyone => Coverage::Everybody,
+            Node::Users => Coverage::Nobody,
+            Node::Servers(servers) if self.matches(servers, server) => Coverage::Everybody,
+            Node::Servers(_) => Coverage::Nobody,
+            Node::Some(servers) if self.matches(servers, server) => Coverage::Some,
+            Node::Some(_) => Coverage::Nobody,
+            Node::Group(name) => {
+                self.groups.get(name).map_or(Coverage::Nobody, |(_, members)| coverage(members))
+            }
+            Node::Union(sets) => Coverage::of_union(sets.iter().map(coverage)),
+            Node::AllOf(sets) => Coverage::of_intersection(sets.iter().map(coverage)),
+            Node::Difference(both) => {
+                let [any, except] = both.each_ref().map(coverage);
+                any.without(except)
+            }
+        }
+    }
+
+    fn matches(&self, servers: &Servers<'_>, server: &str) -> bool {
+        self.steps.set(self.steps.get().saturating_sub(servers.others.len()));
+        let host = server.rsplit_once(':').map(|(host, _)| host);
+        servers.names.contains(server)
+            || host.is_some_and(|host| servers.with_any_port.contains(host))
+            || servers.others.iter().any(|glob| glob.matches(server))
+    }
+}
+
+// === impl Node ===
+
+impl<'d> Node<'d> {
+    fn new(set: &'d SetExpr) -> Self {
+        match set {
+            SetExpr::User(_) | SetExpr::Members { .. } => Self::Users,
+            SetExpr::Everyone => Self::Everyone,
+            SetExpr::Server(globs) => Self::Servers(globs.iter().collect()),
+            SetExpr::Match(patterns) => {
+                let is_whole = |pattern: &&UserGlob| matches!(pattern.user().as_str(), "*" | "@*");
+                let (whole, some): (Vec<_>, Vec<_>) = patterns.iter().partition(is_whole);
+                let servers = |all: Vec<&'d UserGlob>| all.into_iter().map(UserGlob::server);
+                Self::Union(vec![
+                    Self::Servers(servers(whole).collect()),
+                    Self::Some(servers(some).collect()),
+                ])
+            }
+            SetExpr::Group { name, .. } => Self::Group(name),
+            SetExpr::Union(sets) => Self::Union(sets.iter().map(Self::new).collect()),
+            SetExpr::AllOf(sets) => Self::AllOf(sets.iter().map(Self::new).collect()),
+            SetExpr::Difference { any, except } => {
+                Self::Difference(Box::new([Self::new(any), Self::new(except)]))
+            }
+        }
+    }
+}
+
+// === impl Servers ===
+
+impl<'d> FromIterator<&'d Glob> for Servers<'d> {
+    fn from_iter<I: IntoIterator<Item = &'d Glob>>(globs: I) -> Self {
+        let mut servers = Self::default();
+        for glob in globs {
+            let text = glob.as_str();
+            match text.strip_suffix(":*") {
+                _ if glob.is_literal() => drop(servers.names.insert(text)),
+                Some(host) if !host.contains(['*', '?']) => {
+                    servers.with_any_port.insert(host);
+                }
+                _ => servers.others.push(glob),
+            }
+        }
+        servers
+    }
+}

@@ -1,0 +1,202 @@
+//! Server names that are probably misspelt: with capital letters, since names are
+//! compared byte by byte, and names that are nearly one of `ours`.
+//!
+//! Knows names only, and not what rules make of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::policy::document::{Document, SetExpr, Test};
+use crate::policy::problem::{Position, Problem};
+use crate::policy::wording::quoted;
+use crate::routing::snapshot::Snapshot;
+use presence_router_ids::UserId;
+
+/// Pairs of a name and one of `ours` that are compared in all.
+const MAX_COMPARISONS: usize = 1_000_000;
+
+/// The first position of a name.
+struct Found<'d> {
+    position: Position,
+    /// The members file that it stands in, and a user there.
+    file: Option<(&'d str, &'d str)>,
+}
+
+/// Warnings about server names: those of capital letters, and those of near names.
+pub(super) fn warnings(document: &Document, snapshot: &Snapshot) -> [Vec<Problem>; 2] {
+    let names = names(document, snapshot);
+    let has_capitals = |name: &&str| name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let capitals: BTreeSet<&str> = names.iter().copied().filter(has_capitals).collect();
+    let near = near_ours(document, &names);
+    if capitals.is_empty() && near.is_empty() {
+        // It may spare a walk over ten million users.
+        return Default::default();
+    }
+    let found = find_first(document, |name| near.contains_key(name) || capitals.contains(name));
+    let capitals = found.iter().filter(|(name, _)| capitals.contains(*name)).map(|(name, at)| {
+        let lower = quoted(&name.to_ascii_lowercase());
+        at.warning(name, &format!(
+            "has capital letters, and does not match {lower}: server names are compared byte by byte"
+        ))
+    });
+    let near = found.iter().filter_map(|(name, at)| {
+        let near = quoted(near.get(name)?);
+        Some(at.warning(
+            name,
+            &format!("is nearly {near}, which is one of `ours`; did you mean that?"),
+        ))
+    });
+    [capitals.collect(), near.collect()]
+}
+
+/// All server names and globs over them, of listed users, sets and tests.
+fn names<'d>(document: &'d Document, snapshot: &'d Snapshot) -> BTreeSet<&'d str> {
+    let mut names: BTreeSet<&str> = snapshot.listed_by_server().map(|(name, _)| name).collect();
+    names.extend(document.ours.iter().map(|name| name.as_str()));
+    document.each_part(&mut |part| match part {
+        SetExpr::Server(globs) => names.extend(globs.iter().map(|glob| glob.as_str())),
+        SetExpr::Match(patterns) => {
+            names.extend(patterns.iter().map(|pattern| pattern.server().as_str()));
+        }
+        _ => {}
+    });
+    names.extend(document.tests.iter().flat_map(users_of).map(|(server, _)| server));
+    names
+}
+
+/// The names that are nearly one of `ours`, each with that one.
+fn near_ours<'d>(document: &'d Document, names: &BTreeSet<&'d str>) -> BTreeMap<&'d str, &'d str> {
+    let ours: Vec<&str> = document.ours.iter().map(|name| name.as_str()).collect();
+    let mut comparisons_left = MAX_COMPARISONS;
+    let mut near = BTreeMap::new();
+    for name in names {
+        // A glob over a domain can be misspelt like the domain.
+        let domain = name.strip_prefix("*.").unwrap_or(name);
+        if domain.contains(['*', '?']) || ours.contains(&domain) {
+            continue;
+        }
+        for one in &ours {
+            let Some(left) = comparisons_left.checked_sub(1) else { return near };
+            comparisons_left = left;
+            if is_near(domain, one) {
+                near.insert(*name, *one);
+                break;
+            }
+        }
+    }
+    near
+}
+
+/// Finds the first position of each name that is wanted.
+fn find_first<'d>(
+    document: &'d Document,
+    is_wanted: impl Fn(&str) -> bool,
+) -> BTreeMap<&'d str, Found<'d>> {
+    let mut found: BTreeMap<&str, Found<'_>> = BTreeMap::new();
+    let mut note = |name: &'d str, position: Position, file: Option<(&'d str, &'d str)>| {
+        if is_wanted(name) && found.get(name).is_none_or(|known| position < known.position) {
+            found.insert(name, Found { position, file });
+        }
+    };
+    for name in &document.ours {
+        note(name.as_str(), document.ours_position, None);
+    }
+    document.each_part_of(&mut |position, part| match part {
+        SetExpr::Server(globs) => globs.iter().for_each(|glob| note(glob.as_str(), position, None)),
+        SetExpr::Match(patterns) => {
+            patterns.iter().for_each(|pattern| note(pattern.server().as_str(), position, None));
+        }
+        SetExpr::User(user) => note(server_of(&user.id), user.position, None),
+        SetExpr::Members { ids, file, position } => {
+            ids.iter().for_each(|id| note(server_of(id), *position, Some((file, id))));
+        }
+        _ => {}
+    });
+    for (server, position) in document.tests.iter().flat_map(users_of) {
+        note(server, position, None);
+    }
+    found
+}
+
+fn users_of(test: &Test) -> impl Iterator<Item = (&str, Position)> {
+    test.users().into_iter().map(|user| (server_of(&user.id), user.position))
+}
+
+fn server_of(user: &str) -> &str {
+    UserId::parse(user).map_or("", UserId::server)
+}
+
+/// True if a server name is probably a slip of the fingers for another one: at most two
+/// letters are added, left out, changed or swapped, and servers of one operator do not
+/// usually differ by that.
+///
+/// Compared label by label, since two names of one domain have most letters in common.
+/// A short label may be another word with every letter: in one of fewer than five letters
+/// only a swap counts, and one of fewer than eight may differ in one letter. The domain of
+/// one country is not that of another. Numbers count servers: `hs1` is not `hs2`.
+fn is_near(name: &str, other: &str) -> bool {
+    let parts = |name: &str| -> Option<(String, String)> {
+        // IPv6 addresses are not typed by hand letter by letter.
+        (!name.starts_with('[')).then(|| {
+            let (host, port) = name.split_once(':').unwrap_or((name, ""));
+            (host.to_ascii_lowercase(), port.to_owned())
+        })
+    };
+    let (Some((name, port)), Some((other, other_port))) = (parts(name), parts(other)) else {
+        return false;
+    };
+    if name == other || port != other_port {
+        return false;
+    }
+    let [one, two]: [Vec<&str>; 2] = [&name, &other].map(|host| host.split('.').collect());
+    let letters = |host: &str| host.replace(|c: char| c.is_ascii_digit(), "");
+    if letters(&name) == letters(&other) {
+        return false;
+    }
+    if one.len() != two.len() {
+        // A dot too many or one too few.
+        return strsim::osa_distance(&name, &other) == 1;
+    }
+    let last = one.len() - 1;
+    let mut edits = 0;
+    for (at, (one, two)) in one.iter().zip(&two).enumerate().filter(|(_, (one, two))| one != two) {
+        let length = one.len().max(two.len());
+        let most = match length {
+            ..=2 => 0,
+            // A top-level domain such as `org` is one of few.
+            3..=4 if at == last || is_swapped(one, two) => 1,
+            3..=4 => 0,
+            5..=7 => 1,
+            _ => 2,
+        };
+        let distance = strsim::osa_distance(one, two);
+        if distance > most {
+            return false;
+        }
+        edits += distance;
+    }
+    edits <= 2
+}
+
+/// True if the letters are the same, in another order.
+fn is_swapped(one: &str, two: &str) -> bool {
+    let [one, two] = [one, two].map(|label| {
+        let mut letters: Vec<u8> = label.bytes().collect();
+        letters.sort_unstable();
+        letters
+    });
+    one == two
+}
+
+// === impl Found ===
+
+impl Found<'_> {
+    fn warning(&self, name: &str, why: &str) -> Problem {
+        let kind = if name.contains(['*', '?']) { "server glob" } else { "server name" };
+        let mut message = format!("{kind} {} {why}", quoted(name));
+        if let Some((file, user)) = self.file {
+            let (file, user) = (quoted(file), quoted(user));
+            message.push_str(&format!(" (in the members file {file}, as in {user})"));
+        }
+        Problem::new(self.position, message)
+    }
+}

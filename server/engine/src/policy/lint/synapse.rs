@@ -1,0 +1,127 @@
+//! What stock Synapse cannot enforce of a policy. A presence router adds to
+//! what shared rooms show, and can take nothing away there; `docs/policy.md`
+//! has the table that this follows.
+
+use presence_router_ids::{Coverage, Region, UserGlob, UserId};
+
+use crate::policy::Policy;
+use crate::policy::document::Rule;
+use crate::policy::lint::coverage::RegionCoverage;
+use crate::policy::problem::Problem;
+use crate::policy::wording::quoted;
+use crate::routing::model::ruleset::{self, Effect, Ruleset, Set};
+
+/// Where recipients may be.
+struct RecipientRegions<'p> {
+    policy: &'p Policy,
+    /// Our servers, if the policy says which.
+    local: Vec<RegionCoverage<'p>>,
+    /// All others; without `ours`, all.
+    others: RegionCoverage<'p>,
+    /// All servers but ours.
+    away: Region<'p>,
+}
+
+/// A warning for each rule that Synapse enforces in part only, in the order of
+/// the rules. Without `ours` in the policy, recipients are taken to be anywhere.
+pub fn warnings(policy: &Policy) -> Vec<Problem> {
+    let is_ours = |server: &str| policy.document.ours.iter().any(|ours| ours.as_str() == server);
+    let regions = RecipientRegions::new(policy, Region::Outside(&is_ours));
+    let rules = policy.document.rules.iter().zip(&policy.ruleset.rules);
+    // A shadow rule is not to be enforced by anybody.
+    let rules = rules.filter(|(rule, _)| !rule.shadow);
+    rules.filter_map(|(rule, planned)| regions.warning(rule, planned)).collect()
+}
+
+// === impl RecipientRegions ===
+
+impl<'p> RecipientRegions<'p> {
+    fn new(policy: &'p Policy, away: Region<'p>) -> Self {
+        let Policy { document, ruleset, groups, .. } = policy;
+        let coverage = |region| RegionCoverage::new(document, ruleset, groups, region);
+        let ours = document.ours.iter().map(|name| Region::Server(name.as_str()));
+        Self { policy, local: ours.map(coverage).collect(), others: coverage(away), away }
+    }
+
+    fn warning(&self, rule: &Rule, planned: &ruleset::Rule) -> Option<Problem> {
+        let some =
+            |region: &RegionCoverage<'_>, set: &Set| region.covered_by(set) != Coverage::Nobody;
+        let anybody =
+            |set: &Set| some(&self.others, set) || self.local.iter().any(|reach| some(reach, set));
+        let recipients = || {
+            let matching = planned.products.iter().filter(|product| anybody(&product.senders));
+            matching.map(|product| &product.recipients)
+        };
+        let away = recipients().any(|set| some(&self.others, set));
+        let here = if self.local.is_empty() {
+            away
+        } else {
+            recipients().any(|set| self.local.iter().any(|reach| some(reach, set)))
+        };
+        let (kind, limits) = match &rule.effect {
+            Effect::Deny => (
+                "deny",
+                [
+                    here.then_some("on the local `/sync`, recipients who share a room with the sender see the presence all the same"),
+                    away.then_some("federation and its pings tell every server that shares a room with the sender all the same"),
+                ],
+            ),
+            Effect::Hide(_) => (
+                "hide",
+                [
+                    here.then_some("on the local `/sync`, recipients who share a room with the sender see all fields, and the module shows others nothing of the sender at all, unless they may see everyone and `all_users` is `auto`"),
+                    away.then_some("federation may bring all fields to servers that share a room with the sender, and so may its pings to any server if a worker sends them; others get one copy for all of their users, without what is hidden from any recipient there"),
+                ],
+            ),
+            Effect::Allow => {
+                let by_name = !self.local.is_empty()
+                    && recipients().any(|set| self.names_users_away(set));
+                (
+                    "allow",
+                    [by_name.then_some("recipients on other servers are reached by server, which decides by itself whom it shows the presence to"), None],
+                )
+            }
+        };
+        let limits: Vec<_> = limits.into_iter().flatten().collect();
+        if limits.is_empty() {
+            return None;
+        }
+        let name = quoted(&rule.name);
+        let message = format!("Synapse enforces {kind} rule {name} in part: {}", limits.join("; "));
+        Some(Problem::new(rule.position, message))
+    }
+
+    /// Whether a set picks out users of other servers, and not servers whole.
+    fn names_users_away(&self, set: &Set) -> bool {
+        let away = |pattern: &UserGlob| {
+            !matches!(pattern.user().as_str(), "*" | "@*")
+                && self.away.covered_by(pattern.server()) != Coverage::Nobody
+        };
+        let is_away = |id: &str| UserId::parse(id).is_ok_and(|user| self.away.holds(user.server()));
+        let mut met = vec![false; self.policy.ruleset.groups.len()];
+        let mut rest = vec![set];
+        while let Some(set) = rest.pop() {
+            match set {
+                Set::Users(ids) if ids.iter().any(is_away) => return true,
+                Set::Match(pattern) if away(pattern) => return true,
+                Set::Group(number) => {
+                    rest.extend(new_group(&self.policy.ruleset, &mut met, *number))
+                }
+                Set::Union(sets) | Set::Intersection(sets) => rest.extend(sets),
+                // Who is left out is no recipient.
+                Set::Difference(any, _) => rest.push(any),
+                Set::Users(_)
+                | Set::Match(_)
+                | Set::Everyone
+                | Set::Server(_)
+                | Set::Directory(_) => {}
+            }
+        }
+        false
+    }
+}
+
+fn new_group<'p>(ruleset: &'p Ruleset, met: &mut [bool], number: usize) -> Option<&'p Set> {
+    let new = met.get_mut(number).is_some_and(|met| !std::mem::replace(met, true));
+    ruleset.groups.get(number).filter(|_| new)
+}

@@ -1,0 +1,155 @@
+//! From a text to a policy: parse it, resolve it, evaluate it, look for what is
+//! probably not meant, and run its tests.
+//!
+//! Knows no disk: other files come in through [`Files`].
+
+use std::collections::BTreeSet;
+
+use super::document::{Document, Rule};
+use super::files::{Files, NoFiles};
+use super::problem::{Problem, Problems};
+use super::resolve::{self, Resolved};
+use super::{Policy, RoomSets, lint, parse, run_tests};
+use crate::routing::engine::{Engine, TooDeep, Whose};
+use crate::routing::model::ruleset::Ruleset;
+
+// === impl Policy ===
+
+impl Policy {
+    /// Reads and checks a policy that names no other files. `file` only names
+    /// it in messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::load`].
+    pub fn parse(file: &str, text: &[u8]) -> Result<Self, Problems> {
+        Self::load(file, text, &NoFiles)
+    }
+
+    /// Reads and checks a policy, and runs its tests.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the text, each with its position. A text that is not YAML
+    /// has one problem, since nothing can be told about what follows it. Tests
+    /// run only if there is no other problem.
+    pub fn load(file: &str, text: &[u8], files: &dyn Files) -> Result<Self, Problems> {
+        Self::load_over(None, file, text, files).map(|(policy, _)| policy)
+    }
+
+    /// The same over the directory of an engine, for a policy that takes the place of
+    /// the active one. The engine that is given back may give all users new numbers,
+    /// as [`Engine::replace_ruleset`] has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::load`].
+    pub fn load_over(
+        before: Option<&Engine>,
+        file: &str,
+        text: &[u8],
+        files: &dyn Files,
+    ) -> Result<(Self, Engine), Problems> {
+        Self::load_by(file, text, files, |ruleset| match before {
+            Some(engine) => engine.replace_ruleset(ruleset),
+            None => Engine::new(ruleset),
+        })
+    }
+
+    /// The same over the directory of an engine, for a policy that is only compared
+    /// with the active one: its users have the numbers that the engine gave them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::load`].
+    pub fn load_candidate(
+        active: &Engine,
+        file: &str,
+        text: &[u8],
+        files: &dyn Files,
+    ) -> Result<(Self, Engine), Problems> {
+        Self::load_by(file, text, files, |ruleset| active.with_ruleset(ruleset))
+    }
+
+    fn load_by(
+        file: &str,
+        text: &[u8],
+        files: &dyn Files,
+        evaluate: impl FnOnce(&Ruleset) -> Result<Engine, TooDeep>,
+    ) -> Result<(Self, Engine), Problems> {
+        let mut problems = Vec::new();
+        let document = parse::document(text, files, &mut problems);
+        // Also of a document with problems: whoever mends it wants to know all.
+        let resolved = document.as_ref().map(|document| resolve::ruleset(document, &mut problems));
+        if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
+            match evaluate(&resolved.ruleset) {
+                Ok(engine) => {
+                    let (Resolved { ruleset, groups, rooms }, snapshot) =
+                        (resolved, engine.snapshot());
+                    let warnings = lint::warnings(&document, &ruleset, &groups, &rooms, &snapshot);
+                    let policy = Self { document, ruleset, groups, rooms, snapshot, warnings };
+                    let Document { tests, room_tests, .. } = &policy.document;
+                    run_tests::run(&policy, tests, room_tests, "", &mut problems);
+                    if problems.is_empty() {
+                        return Ok((policy, engine));
+                    }
+                }
+                Err(error) => problems.push(too_deep(error, &document, &resolved)),
+            }
+        }
+        Err(Problems::new(file, problems))
+    }
+
+    /// This policy with a rule that is in shadow taking part, over the directory of
+    /// an engine. `None`: there is no such rule.
+    pub fn with_live_rule(&self, rule: &str, engine: &Engine) -> Option<(Self, Engine)> {
+        let mut policy = self.clone();
+        let named = |rule_: &Rule| rule_.name == rule && rule_.shadow;
+        let index = policy.document.rules.iter().position(named)?;
+        policy.document.rules.get_mut(index)?.shadow = false;
+        policy.ruleset.rules.get_mut(index)?.shadow = false;
+        let engine = engine.with_ruleset(&policy.ruleset).ok()?;
+        policy.snapshot = engine.snapshot();
+        Some((policy, engine))
+    }
+
+    /// Runs the tests of another file. How many there are.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the text, or all tests that fail.
+    pub fn test(&self, file: &str, text: &[u8]) -> Result<usize, Problems> {
+        let mut problems = Vec::new();
+        let (tests, rooms) = parse::tests(text, &mut problems);
+        resolve::check_tests(&self.document, &self.groups, &tests, &rooms, &mut problems);
+        if problems.is_empty() {
+            run_tests::run(self, &tests, &rooms, " of the policy", &mut problems);
+        }
+        match problems.as_slice() {
+            [] => Ok(tests.len() + rooms.len()),
+            _ => Err(Problems::new(file, problems)),
+        }
+    }
+}
+
+/// Names of the files that a policy names, also one with problems, as far as it is
+/// YAML.
+pub fn named_files(text: &[u8]) -> BTreeSet<String> {
+    parse::named_files(text)
+}
+
+fn too_deep(error: TooDeep, document: &Document, resolved: &Resolved) -> Problem {
+    let position = match error.whose {
+        Whose::Group(number) => {
+            let group = resolved.groups.get(number).and_then(|index| document.groups.get(*index));
+            let of_rooms = |sets: &&RoomSets| {
+                let sets = [sets.requester, sets.invites];
+                sets.into_iter().flatten().any(|set| usize::try_from(set) == Ok(number))
+            };
+            let room = || document.rooms.get(resolved.rooms.iter().position(|s| of_rooms(&s))?);
+            group.map(|group| group.position).or_else(|| Some(room()?.position))
+        }
+        Whose::Rule(number) => document.rules.get(number).map(|rule| rule.position),
+    };
+    Problem::new(position.unwrap_or_default(), error.to_string())
+}

@@ -1,0 +1,71 @@
+//! Contents of events: YAML to JSON, as Matrix has it.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value as Json};
+
+use super::Reader;
+use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::wording::quoted;
+
+/// The largest whole number that every JSON reader keeps, and its negative the
+/// smallest: Matrix takes no others in events (specification, appendix "Canonical
+/// JSON").
+const MAX_NUMBER: u64 = (1 << 53) - 1;
+
+impl Reader<'_> {
+    /// A JSON object, as text.
+    pub(super) fn content(&mut self, node: &Node<'_>) -> Option<String> {
+        if !matches!(node.value, Value::Map(_)) {
+            let message = format!("expected the content of an event, a map, found {}", node.kind());
+            self.problem(node.position, message);
+            return None;
+        }
+        Some(self.json(node)?.to_string())
+    }
+
+    /// Recurses no deeper than YAML may nest.
+    fn json(&mut self, node: &Node<'_>) -> Option<Json> {
+        match &node.value {
+            Value::Null => Some(Json::Null),
+            Value::Bool(value) => Some(Json::Bool(*value)),
+            Value::Text(text) => Some(Json::String(text.to_string())),
+            Value::Number(Some(number)) if number.unsigned_abs() <= MAX_NUMBER => {
+                Some(Json::from(*number))
+            }
+            Value::Number(_) => {
+                let message = format!(
+                    "events hold whole numbers from -{MAX_NUMBER} to {MAX_NUMBER} only; put another in quotes"
+                );
+                self.problem(node.position, message);
+                None
+            }
+            Value::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| self.json(item)).collect();
+                items.into_iter().collect::<Option<Vec<_>>>().map(Json::Array)
+            }
+            Value::Map(entries) => {
+                let mut object = Map::new();
+                let mut lines: HashMap<&str, u64> = HashMap::new();
+                let mut complete = true;
+                for (key, value) in entries {
+                    let value = self.json(value);
+                    let name = self.text(key, "a key");
+                    if let Some(line) = name.and_then(|name| lines.insert(name, key.position.line))
+                    {
+                        let name = quoted(name.unwrap_or_default());
+                        let message = format!("key {name} is already given in line {line}");
+                        self.problem(key.position, message);
+                    }
+                    match (name, value) {
+                        (Some(name), Some(value)) => {
+                            object.insert(name.to_owned(), value);
+                        }
+                        _ => complete = false,
+                    }
+                }
+                complete.then_some(Json::Object(object))
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Maps with fixed keys: unknown and repeated keys are problems, and a key that
+//! looks like a slip of a valid one is read as that, so that what is under it
+//! is checked in the same go.
+
+use super::Reader;
+use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::problem::Position;
+use crate::policy::wording::{quoted, quoted_list};
+
+/// The keys of a map that are known, each once.
+pub(super) struct Fields<'n, 'a> {
+    known: Vec<(&'static str, Field<'n, 'a>)>,
+    unknown: bool,
+}
+
+/// A value under a known key.
+#[derive(Clone, Copy)]
+pub(super) struct Field<'n, 'a> {
+    /// Where the key stands.
+    pub(super) position: Position,
+    pub(super) value: &'n Node<'a>,
+}
+
+impl<'n, 'a> Fields<'n, 'a> {
+    pub(super) fn get(&self, key: &str) -> Option<Field<'n, 'a>> {
+        self.known.iter().find(|(known, _)| *known == key).map(|(_, field)| *field)
+    }
+
+    /// Whether there are keys of which nobody knows what they are for. That
+    /// something is missing then follows from it, and is not to be said again.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.unknown
+    }
+
+    /// Whether there is any key that is known.
+    pub(super) fn has_known(&self) -> bool {
+        !self.known.is_empty()
+    }
+}
+
+impl Reader<'_> {
+    /// Looks up the keys of a map. `elsewhere` are keys that somebody may well
+    /// try here, and why they are not valid.
+    pub(super) fn fields<'n, 'a>(
+        &mut self,
+        entries: &'n [(Node<'a>, Node<'a>)],
+        valid: &'static [&'static str],
+        elsewhere: &[(&str, &str)],
+    ) -> Fields<'n, 'a> {
+        let mut fields = Fields { known: Vec::new(), unknown: false };
+        let mut slips = Vec::new();
+        for (key, value) in entries {
+            let field = Field { position: key.position, value };
+            let Value::Text(text) = &key.value else {
+                let message = format!(
+                    "expected a key, found {}; valid here are {}",
+                    key.kind(),
+                    quoted_list(valid.iter().copied())
+                );
+                self.problem(key.position, message);
+                fields.unknown = true;
+                continue;
+            };
+            if let Some(known) = valid.iter().find(|valid| *valid == text) {
+                match fields.get(known) {
+                    Some(first) => {
+                        let message = format!(
+                            "key `{known}` is already given in line {}",
+                            first.position.line
+                        );
+                        self.problem(key.position, message);
+                    }
+                    None => fields.known.push((*known, field)),
+                }
+                continue;
+            }
+            let mut message = format!("unknown key {}", quoted(text));
+            let why = elsewhere.iter().find(|(key, _)| key == text).map(|(_, why)| why);
+            if let Some(why) = why {
+                message.push_str(&format!(": {why}"));
+            }
+            message.push_str("; valid here are ");
+            message.push_str(&quoted_list(valid.iter().copied()));
+            let near = match why {
+                Some(_) => None,
+                None => self.nearest.of(text, valid.iter().copied()),
+            };
+            match near {
+                Some(near) => {
+                    message.push_str(&format!("; did you mean `{near}`?"));
+                    slips.push((near, field));
+                }
+                None => fields.unknown = true,
+            }
+            self.problem(key.position, message);
+        }
+        for (near, field) in slips {
+            if fields.get(near).is_none() {
+                fields.known.push((near, field));
+            }
+        }
+        fields
+    }
+}

@@ -1,0 +1,195 @@
+//! Tests: what somebody's audience or interest is to hold.
+
+use super::{Reader, UNSUPPORTED};
+use crate::policy::document::room::RoomTest;
+use crate::policy::document::{Given, Named, Only, SetExpr, Test, TestHides, side_key};
+use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::wording::quoted;
+use crate::routing::model::side::Side;
+use presence_router_ids::UserId;
+
+const TEST_KEYS: &[&str] =
+    &["given", "hides", "not", "only", "reaches", "recipient", "room", "sees", "sender"];
+const GIVEN_KEYS: &[&str] = &["groups"];
+const GIVEN_KEYS_ELSEWHERE: &[(&str, &str)] =
+    &[("blocks", UNSUPPORTED), ("subscriptions", UNSUPPORTED)];
+
+impl Reader<'_> {
+    pub(super) fn tests(&mut self, node: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
+        let Value::List(items) = &node.value else {
+            let message = format!("expected a list of tests, found {}", node.kind());
+            self.problem(node.position, message);
+            return Default::default();
+        };
+        let (mut tests, mut rooms) = (Vec::new(), Vec::new());
+        for item in items {
+            if is_about_a_room(item) {
+                rooms.extend(self.room_test(item));
+            } else {
+                tests.extend(self.test(item));
+            }
+        }
+        (tests, rooms)
+    }
+
+    fn test(&mut self, node: &Node<'_>) -> Option<Test> {
+        const VALID: &str = "either `sender` with `reaches`, `only` or `not`, or `recipient` with `sees`, `only` or `not`, or `room`";
+        let Value::Map(entries) = &node.value else {
+            let message = format!("expected a test, a map with {VALID}, found {}", node.kind());
+            self.problem(node.position, message);
+            return None;
+        };
+        let keys = self.fields(entries, TEST_KEYS, &[]);
+        let given = keys.get("given").map_or_else(Vec::new, |field| self.given(field.value));
+        let [sender, recipient] = ["sender", "recipient"].map(|key| keys.get(key));
+        let (side, subject, verb, wrong) = match (sender, recipient) {
+            (Some(sender), Some(recipient)) => {
+                let position = sender.position.max(recipient.position);
+                let message =
+                    "a test has either `sender` or `recipient`, not both; make two tests of it";
+                self.problem(position, message);
+                (Side::Sender, sender, "reaches", None)
+            }
+            (Some(sender), None) => (Side::Sender, sender, "reaches", Some("sees")),
+            (None, Some(recipient)) => (Side::Recipient, recipient, "sees", Some("reaches")),
+            (None, None) => {
+                if !keys.has_unknown() {
+                    self.problem(node.position, format!("a test needs {VALID}"));
+                }
+                for key in ["reaches", "sees", "not"] {
+                    keys.get(key).map(|field| self.users(field.value));
+                }
+                keys.get("only").map(|field| self.users_or_none(field.value));
+                keys.get("hides").map(|field| self.test_hides(field.value));
+                return None;
+            }
+        };
+        let key = side_key(side);
+        if let Some(room) = keys.get("room") {
+            let message =
+                format!("a test has either `{key}` or `room`, not both; make two tests of it");
+            self.problem(room.position, message);
+        }
+        let subject_position = subject.value.position;
+        let subject = self.subject(subject.value);
+        let [yes, only, not, hides] = [verb, "only", "not", "hides"].map(|key| keys.get(key));
+        if let Some(wrong) = wrong.and_then(|key| keys.get(key)) {
+            let message = format!("a `{key}` has `{verb}`, `only`, `not` and `hides` beside it");
+            self.problem(wrong.position, message);
+        } else if yes.or(only).or(not).is_none() && !keys.has_unknown() {
+            let message = format!("a `{key}` needs `{verb}`, `only` or `not` beside it");
+            self.problem(node.position, message);
+        }
+        if let (Some(_), Some(only)) = (yes, only) {
+            let message = format!("`only` stands in place of `{verb}`: it names all of them");
+            self.problem(only.position, message);
+        }
+        if let (None, Some(hides), false) = (yes.or(only), hides, keys.has_unknown()) {
+            let message =
+                format!("`hides` needs `{verb}` or `only` beside it, the pairs that it is about");
+            self.problem(hides.position, message);
+        }
+        let [yes, not] =
+            [yes, not].map(|field| field.map_or_else(Vec::new, |field| self.users(field.value)));
+        let only = only.map(|field| {
+            let users = self.users_or_none(field.value);
+            Only { position: field.value.position, users }
+        });
+        let hides = hides.map(|field| {
+            let hides = self.test_hides(field.value);
+            TestHides { position: field.value.position, hides }
+        });
+        let subject = subject?;
+        Some(Test {
+            position: node.position,
+            given,
+            side,
+            subject,
+            subject_position,
+            yes,
+            not,
+            only,
+            hides,
+        })
+    }
+
+    /// The users that a test is about. Unlike a set elsewhere, a user may have an id
+    /// that looks like a pattern.
+    fn subject(&mut self, node: &Node<'_>) -> Option<SetExpr> {
+        match &node.value {
+            Value::Text(text) if text.starts_with('@') => self.user(node).map(SetExpr::User),
+            _ => self.valid_set(node),
+        }
+    }
+
+    pub(super) fn given(&mut self, node: &Node<'_>) -> Vec<Given> {
+        let Value::Map(entries) = &node.value else {
+            self.problem(
+                node.position,
+                format!("expected a map with `groups`, found {}", node.kind()),
+            );
+            return Vec::new();
+        };
+        let keys = self.fields(entries, GIVEN_KEYS, GIVEN_KEYS_ELSEWHERE);
+        let Some(field) = keys.get("groups") else {
+            if !keys.has_unknown() {
+                self.problem(node.position, "`given` needs `groups`");
+            }
+            return Vec::new();
+        };
+        let Value::Map(groups) = &field.value.value else {
+            let message =
+                format!("expected a map of group names and user ids, found {}", field.value.kind());
+            self.problem(field.value.position, message);
+            return Vec::new();
+        };
+        let mut given: Vec<Given> = Vec::with_capacity(groups.len());
+        for (key, value) in groups {
+            let members = self.users_or_none(value).into_iter().map(|user| user.id).collect();
+            let Some(group) = self.group_name(key) else { continue };
+            if given.iter().any(|given| given.group == group) {
+                self.problem(key.position, format!("group {} is given twice", quoted(group)));
+                continue;
+            }
+            given.push(Given { group: group.to_owned(), position: key.position, members });
+        }
+        given
+    }
+
+    /// One user or a list of them, which may be empty: somebody says so.
+    fn users_or_none(&mut self, node: &Node<'_>) -> Vec<Named> {
+        match &node.value {
+            Value::List(items) if items.is_empty() => Vec::new(),
+            _ => self.users(node),
+        }
+    }
+
+    /// One user or a list of them.
+    pub(super) fn users(&mut self, node: &Node<'_>) -> Vec<Named> {
+        let nodes = match &node.value {
+            Value::Text(_) => std::slice::from_ref(node),
+            _ => self.list(node, "user ids"),
+        };
+        nodes.iter().filter_map(|node| self.user(node)).collect()
+    }
+
+    pub(super) fn user(&mut self, node: &Node<'_>) -> Option<Named> {
+        let text = self.text(node, "a user id")?;
+        match UserId::parse(text) {
+            Ok(_) => Some(Named { id: text.to_owned(), position: node.position }),
+            Err(error) => {
+                self.problem(node.position, format!("{} is not a user id: {error}", quoted(text)));
+                None
+            }
+        }
+    }
+}
+
+/// Whether a test is about a room, and about nobody's presence.
+fn is_about_a_room(node: &Node<'_>) -> bool {
+    let Value::Map(entries) = &node.value else { return false };
+    let has = |wanted: &str| {
+        entries.iter().any(|(key, _)| matches!(&key.value, Value::Text(key) if key == wanted))
+    };
+    has("room") && !has("sender") && !has("recipient")
+}

@@ -1,0 +1,155 @@
+//! Rules: what each does, and to which pairs.
+
+use std::collections::HashMap;
+
+use presence_router_ids::Glob;
+
+use super::fields::Fields;
+use super::{Reader, UNSUPPORTED};
+use crate::policy::document::{Pairs, Rule, SetExpr};
+use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::problem::{Position, Problem};
+use crate::policy::wording::quoted;
+use crate::routing::model::ruleset::Effect;
+
+const RULE_KEYS: &[&str] = &["allow", "deny", "hide", "name", "shadow"];
+const RULE_KEYS_ELSEWHERE: &[(&str, &str)] = &[("subscriptions", UNSUPPORTED)];
+const PAIRS_KEYS: &[&str] = &["from", "to", "within"];
+const PAIRS_KEYS_ELSEWHERE: &[(&str, &str)] = &[
+    ("fields", "it belongs to `hide`"),
+    ("mutual", UNSUPPORTED),
+    ("subscriptions", UNSUPPORTED),
+    ("unless", "it belongs to `hide`"),
+];
+
+impl Reader<'_> {
+    pub(super) fn rules(&mut self, node: &Node<'_>) -> Vec<Rule> {
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            Value::Null => {
+                let message = "expected a list of rules, found nothing; write `rules: []` to show nobody to anybody";
+                self.problem(node.position, message);
+                &[]
+            }
+            _ => {
+                let message = format!("expected a list of rules, found {}", node.kind());
+                self.problem(node.position, message);
+                &[]
+            }
+        };
+        let mut rules = Vec::with_capacity(items.len());
+        let mut seen = HashMap::with_capacity(items.len());
+        for item in items {
+            rules.extend(self.rule(item, &mut seen));
+        }
+        rules
+    }
+
+    fn rule<'n>(&mut self, node: &'n Node<'_>, seen: &mut HashMap<&'n str, u64>) -> Option<Rule> {
+        let Value::Map(entries) = &node.value else {
+            let message = format!(
+                "expected a rule, a map with `name` and `allow`, `deny` or `hide`, found {}",
+                node.kind()
+            );
+            self.problem(node.position, message);
+            return None;
+        };
+        let fields = self.fields(entries, RULE_KEYS, RULE_KEYS_ELSEWHERE);
+        let name = match fields.get("name") {
+            Some(field) => self.name(field.value, "the name of a rule").inspect(|name| {
+                if let Some(line) = seen.get(name) {
+                    let message =
+                        format!("there is already a rule {} in line {line}", quoted(name));
+                    self.problems.push(Problem::new(field.value.position, message));
+                } else {
+                    seen.insert(name, field.value.position.line);
+                }
+            }),
+            None => {
+                self.problem(node.position, "a rule needs a `name`");
+                None
+            }
+        };
+        let effects = ["allow", "deny", "hide"].map(|key| fields.get(key));
+        let mut positions: Vec<_> = effects.iter().flatten().map(|field| field.position).collect();
+        positions.sort_unstable();
+        match positions.as_slice() {
+            [] if !fields.has_unknown() => {
+                self.problem(node.position, "a rule needs one of `allow`, `deny` and `hide`");
+            }
+            [_, more @ ..] => {
+                for position in more {
+                    let message = "a rule has one of `allow`, `deny` and `hide`, not several; make a rule of each";
+                    self.problem(*position, message);
+                }
+            }
+            [] => {}
+        }
+        let shadow = fields.get("shadow").and_then(|field| self.flag(field.value));
+        let [allow, deny, hide] = effects;
+        let allow = allow.and_then(|field| self.pairs(field.value, "allow"));
+        let deny = deny.and_then(|field| self.pairs(field.value, "deny"));
+        let hide = hide.and_then(|field| self.hide(field.value));
+        let (effect, pairs) = match (allow, deny, hide) {
+            (Some(pairs), ..) => (Effect::Allow, pairs),
+            (_, Some(pairs), _) => (Effect::Deny, pairs),
+            (_, _, Some((hide, pairs))) => (Effect::Hide(hide), pairs),
+            (None, None, None) => return None,
+        };
+        // Without its name, which is noted, it is still good for finding
+        // groups that are not declared.
+        let (name, shadow) = (name.unwrap_or_default().to_owned(), shadow.unwrap_or(false));
+        Some(Rule { name, position: node.position, effect, shadow, switch: false, pairs })
+    }
+
+    fn pairs(&mut self, node: &Node<'_>, key: &str) -> Option<Pairs> {
+        const VALID: &str = "either `from` and `to`, or `within`";
+        let Value::Map(entries) = &node.value else {
+            self.problem(
+                node.position,
+                format!("expected a map with {VALID}, found {}", node.kind()),
+            );
+            return None;
+        };
+        let fields = self.fields(entries, PAIRS_KEYS, PAIRS_KEYS_ELSEWHERE);
+        self.pairs_of(node.position, &fields, key, VALID)
+    }
+
+    pub(super) fn pairs_of(
+        &mut self,
+        position: Position,
+        keys: &Fields<'_, '_>,
+        key: &str,
+        valid: &str,
+    ) -> Option<Pairs> {
+        let (from, to) = (keys.get("from"), keys.get("to"));
+        if let Some(within) = keys.get("within") {
+            for other in [from, to].into_iter().flatten() {
+                let message =
+                    "`within` stands alone, without `from` and `to`; make two rules of it";
+                self.problem(other.position, message);
+                self.set(other.value);
+            }
+            let groups = self.name(within.value, "a glob over the names of groups")?;
+            return Some(Pairs::Within {
+                groups: Glob::new(groups),
+                position: within.value.position,
+            });
+        }
+        match (from, to) {
+            (None, None) if !keys.has_unknown() => {
+                self.problem(position, format!("`{key}` needs {valid}"));
+            }
+            (Some(from), None) => self.problem(from.position, "`from` needs a `to` beside it"),
+            (None, Some(to)) => self.problem(to.position, "`to` needs a `from` beside it"),
+            _ => {}
+        }
+        let from = from.map(|field| self.set(field.value));
+        let to = to.map(|field| self.set(field.value));
+        if from.is_none() && to.is_none() {
+            return None;
+        }
+        let or_nobody = |set: Option<SetExpr>| set.unwrap_or_else(SetExpr::nobody);
+        Some(Pairs::Product { from: or_nobody(from), to: or_nobody(to) })
+    }
+}
