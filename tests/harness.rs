@@ -98,7 +98,7 @@ impl Daemon {
 
     /// The revision in force, as answers carry it.
     pub(crate) fn revision(&self) -> String {
-        self.live.now().revision.to_string()
+        self.live.current().revision.to_string()
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {

@@ -40,7 +40,7 @@ impl World {
 
     /// How many users the policy in force names.
     fn named(&self) -> usize {
-        self.live.now().snapshot.users().count()
+        self.live.current().snapshot.users().count()
     }
 
     fn reload(&self, file: &str, text: impl AsRef<[u8]>) -> Result<Loaded, Arc<LoadError>> {
@@ -51,9 +51,9 @@ impl World {
     /// The refusal of a load, without the name of the folder; nothing else has
     /// changed.
     fn refused(&self) -> String {
-        let (revision, named) = (self.live.now().revision, self.named());
+        let (revision, named) = (self.live.current().revision, self.named());
         let error = self.live.reload(LoadOptions::AT_ONCE).unwrap_err().to_string();
-        assert_eq!((self.live.now().revision, self.named()), (revision, named));
+        assert_eq!((self.live.current().revision, self.named()), (revision, named));
         let error = error.strip_prefix("the policy has problems:\n").unwrap_or(&error);
         error.replace(&format!("{}/", self.folder.path().display()), "")
     }
@@ -66,7 +66,7 @@ fn write(folder: &Path, file: &str, text: impl AsRef<[u8]>) {
 #[test]
 fn a_changed_members_file_is_a_changed_policy() {
     let world = World::new();
-    let first = world.live.now().revision;
+    let first = world.live.current().revision;
     assert_eq!(world.named(), 2);
     assert_eq!(world.live.reload(LoadOptions::AT_ONCE).unwrap(), Loaded::Unchanged(first));
 
@@ -74,7 +74,7 @@ fn a_changed_members_file_is_a_changed_policy() {
     let Loaded::Replaced(second, different) = world.reload("lists/staff.txt", more).unwrap() else {
         panic!("a change was missed");
     };
-    assert_eq!((world.named(), world.live.now().revision), (3, second));
+    assert_eq!((world.named(), world.live.current().revision), (3, second));
     assert_eq!(different.to_string(), "groups changed: 1 (`staff`); 1 test passed");
     assert_eq!(world.live.reload(LoadOptions::AT_ONCE).unwrap(), Loaded::Unchanged(second));
 

@@ -69,9 +69,9 @@ rules:
 ";
 
 fn counts(daemon: &Daemon) -> BTreeMap<String, u64> {
-    let in_force = daemon.live.in_force();
-    let name = |place: usize| in_force.applied.policy.document.rules[place].name.clone();
-    in_force.current.shadows.counts().map(|(place, count)| (name(place), count)).collect()
+    let active = daemon.live.active();
+    let name = |place: usize| active.applied.policy.document.rules[place].name.clone();
+    active.current.shadows.counts().map(|(place, count)| (name(place), count)).collect()
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ impl DescriptorLimit {
     /// The number of connections that there is room for, of those that are wanted.
     /// Warns if they are fewer.
     pub fn connections(self, wanted: usize) -> usize {
-        let connections = self.room().min(wanted);
+        let connections = self.max_connections().min(wanted);
         if connections < wanted {
             warn!(
                 wanted,
@@ -54,10 +54,10 @@ impl DescriptorLimit {
         connections
     }
 
-    fn room(self) -> usize {
+    fn max_connections(self) -> usize {
         let Some(limit) = self.0 else { return usize::MAX };
-        let room = limit - RESERVE.min(limit / 2);
-        usize::try_from(room).unwrap_or(usize::MAX).max(1)
+        let connections = limit - RESERVE.min(limit / 2);
+        usize::try_from(connections).unwrap_or(usize::MAX).max(1)
     }
 }
 

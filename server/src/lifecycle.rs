@@ -1,16 +1,15 @@
-//! A daemon's life: start, signals, reloads, end.
+//! A daemon's life: start, signals, end.
 
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, Listen, LogFormat};
+use crate::config::{Config, Listen};
 use crate::descriptors::DescriptorLimit;
 use crate::live::{Live, LoadError, Source};
-use crate::logging;
+use crate::logging::{self, LogFormat};
 use crate::reloader::Reloader;
 use crate::revision::Epoch;
 use crate::rpc::limits::Limits;
@@ -52,6 +51,12 @@ pub struct Daemon {
 #[derive(Debug)]
 struct Signals {
     hangup: Signal,
+    end: EndSignals,
+}
+
+/// The signals that end the daemon.
+#[derive(Debug)]
+struct EndSignals {
     terminate: Signal,
     interrupt: Signal,
 }
@@ -68,8 +73,10 @@ impl Daemon {
         // First, so that no signal takes a daemon that is half started.
         let mut signals = Signals {
             hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            end: EndSignals {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            },
         };
         // Caught once, it ends the process no more: a log that has reached the size
         // that the system allows for a file is lost, and nothing else.
@@ -85,8 +92,7 @@ impl Daemon {
             tokio::task::spawn_blocking(move || Live::start_with(source, settings, of_load, epoch));
         let live = tokio::select! {
             loaded = progress.log_during(load) => loaded.map_err(std::io::Error::other)??,
-            _ = signals.terminate.recv() => return Err(StartError::Stopped("SIGTERM")),
-            _ = signals.interrupt.recv() => return Err(StartError::Stopped("SIGINT")),
+            signal = signals.end.next() => return Err(StartError::Stopped(signal)),
         };
         let live = Arc::new(live);
         let mut listeners = Vec::new();
@@ -119,37 +125,41 @@ impl Daemon {
     ///
     /// Serving failed, or the end was not in order.
     pub async fn run(self) -> Result<(), ServeError> {
-        let Self { live, watch_policy, log_format, limits, listeners, mut signals } = self;
-        let revision = live.now().revision;
+        let Self { live, watch_policy, log_format, limits, listeners, signals } = self;
+        let revision = live.current().revision;
         for listener in &listeners {
             info!(address = listener.address(), policy = %live.source(), %revision, "serving");
         }
         let shutdown = CancellationToken::new();
-        let reload = Arc::new(Notify::new());
+        let Signals { hangup, end } = signals;
         let reloader = Reloader::new(Arc::clone(&live), watch_policy, log_format);
-        tokio::spawn(reloader.run(Arc::clone(&reload)));
-        let end = shutdown.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = signals.hangup.recv() => reload.notify_one(),
-                    _ = signals.terminate.recv() => stop(&end, "SIGTERM"),
-                    _ = signals.interrupt.recv() => stop(&end, "SIGINT"),
-                }
-            }
-        });
+        tokio::spawn(reloader.run(hangup));
+        tokio::spawn(stop_on_signals(end, shutdown.clone()));
         server::serve(live, limits, listeners, shutdown).await?;
         info!("shut down");
         Ok(())
     }
 }
 
-fn stop(shutdown: &CancellationToken, signal: &str) {
-    if shutdown.is_cancelled() {
-        warn!(signal, "second signal: ending at once");
-        logging::flush_at_once();
-        std::process::exit(1);
-    }
+/// Shuts down in order at the first signal, and ends the process at the second.
+async fn stop_on_signals(mut signals: EndSignals, shutdown: CancellationToken) {
+    let signal = signals.next().await;
     info!(signal, "shutting down");
     shutdown.cancel();
+    let signal = signals.next().await;
+    warn!(signal, "second signal: ending at once");
+    logging::flush_at_once();
+    std::process::exit(1);
+}
+
+// === impl EndSignals ===
+
+impl EndSignals {
+    /// Waits for one of them, and returns its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

@@ -1,71 +1,72 @@
-//! What is in force: a policy, loaded at start and again on request, and the
-//! directory. A policy is checked as a whole before it takes the place of the one
-//! before it, which stays if anything is wrong.
+//! The live state of a daemon: the active policy with the directory, and how another one
+//! takes its place.
 //!
-//! Every change makes the next revision. The latest ones are kept, so that it can
-//! be told what has changed since.
+//! ```text
+//! source ──> loader ──> Live ──> publisher ──> rpc
+//!            checks     counts   history,
+//!            a policy   revi-    watchers,
+//!            as a whole sions    failed load
+//! ```
+//!
+//! To read in this order: the `loader` turns a source into a policy that was checked as a
+//! whole, with members files as `active_files` allows them where a caller asks; the
+//! `publisher` makes it the active one at the revision that it is given, keeps the latest
+//! revisions in a `history`, and remembers a load that failed. [`Live`] joins the two, one
+//! change at a time, and gives out the revisions. `candidate` checks and plans a policy that
+//! does not become active.
 
-mod failure;
+mod active;
+mod active_files;
+mod candidate;
+mod failed_load;
 mod history;
-mod in_force;
+mod load_error;
 mod loader;
-mod tallies;
+mod publisher;
+mod shadow_counts;
 
-use std::path::PathBuf;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{fmt, io};
 
-use tokio::sync::watch;
-
-pub use self::failure::FailedLoad;
-use self::history::History;
-pub use self::in_force::{Applied, InForce};
-use self::loader::{ActiveFiles, Attempt, Before, Checked, Inputs, Loader};
-pub use self::loader::{LoadSettings, Source};
-pub use self::tallies::Tallies;
-use crate::revision::{Epoch, Revision};
-use crate::source::progress::Progress;
-use crate::source::stamp::SeenFile;
 use presence_router_engine::policy::Policy;
 use presence_router_engine::policy::analyse::compare::{Differences, compare};
-use presence_router_engine::policy::analyse::impact::{self, Impact};
-use presence_router_engine::policy::analyse::members_files::{
-    MembersFileChange, members_file_changes,
-};
 use presence_router_engine::policy::problem::Problems;
 use presence_router_engine::routing::change::difference::{Difference, TooMuch};
 use presence_router_engine::routing::engine::{Edit, EditError, Engine, Thresholds};
-use presence_router_engine::routing::snapshot::Snapshot;
+use tokio::sync::watch;
 
-/// What answers are computed from at one revision.
-#[derive(Debug)]
-pub struct Current {
-    /// The revision.
-    pub revision: Revision,
-    /// The policy, ready to answer.
-    pub snapshot: Arc<Snapshot>,
-    /// What rules in shadow would have changed.
-    pub shadows: Tallies,
-}
+use self::active::Inputs;
+pub use self::active::{ActivePolicy, Applied, Current};
+pub use self::candidate::{Candidate, PlanError, Planned};
+pub use self::failed_load::FailedLoad;
+pub use self::load_error::LoadError;
+use self::loader::{Attempt, Before, Checked, Found, Loader};
+pub use self::loader::{LoadSettings, Source};
+use self::publisher::Publisher;
+pub use self::shadow_counts::ShadowCounters;
+use crate::revision::{Epoch, Revision};
+use crate::source::progress::Progress;
+use crate::source::stamp::SeenFile;
 
-/// The policy in force, and how to replace it.
+/// What is live in this process. All services share one.
+///
+/// Readers take what is active without waiting for a load; whatever changes it, a load or an
+/// edit of the directory, does so one after another.
 #[derive(Debug)]
 pub struct Live {
     loader: Loader,
-    current: watch::Sender<Arc<Current>>,
-    history: History,
-    in_force: Mutex<InForce>,
-    /// Held while loading, so that changes come one by one.
+    publisher: Publisher,
+    /// Held during a change, so that changes come one by one.
     writer: Mutex<Writer>,
-    files: watch::Sender<Vec<SeenFile>>,
-    failed: watch::Sender<Option<FailedLoad>>,
 }
 
-/// What makes the next revision.
+/// What the next revision is made from.
 #[derive(Debug)]
 struct Writer {
     inputs: Inputs,
     engine: Engine,
+    /// The latest revision that was given out.
+    revision: Revision,
 }
 
 /// How to load.
@@ -82,64 +83,10 @@ pub struct LoadOptions<'a> {
 /// What a load did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
-    /// A new policy is in force, at this revision, and what is different in it.
+    /// A new policy is active, at this revision, and what is different in it.
     Replaced(Revision, Box<Differences>),
-    /// The text, and every file that it names, is the one in force already.
+    /// The text, and every file that it names, is the active one already.
     Unchanged(Revision),
-}
-
-/// What may take the place of the policy in force.
-#[derive(Clone, Copy, Debug)]
-pub enum Candidate<'a> {
-    /// This text, with those members files that the policy in force names too.
-    Text(&'a str),
-    /// The policy in force with a rule that is in shadow taking part.
-    LiveRule(&'a str),
-}
-
-/// What a candidate would change.
-#[derive(Debug)]
-pub struct Planned {
-    /// The revision of the policy in force.
-    pub revision: Revision,
-    /// What is different in the text.
-    pub differences: Differences,
-    /// Members files that list other users by now.
-    pub members_files: Vec<MembersFileChange>,
-    /// Whom it concerns.
-    pub preview: Result<Impact, TooMuch>,
-}
-
-/// Why nothing can be told of a candidate.
-#[derive(Debug, thiserror::Error)]
-pub enum NoPreview {
-    /// It has problems.
-    #[error(transparent)]
-    Problems(#[from] Problems),
-    /// There is no such rule in shadow.
-    #[error("the policy in force has no such rule in shadow")]
-    NoSuchRule,
-}
-
-/// Why a policy was not loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The file cannot be read.
-    #[error("cannot read the policy `{}`: {error}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-
-    /// The text has problems.
-    #[error("the policy has problems:\n{0}")]
-    Problems(#[from] Problems),
-
-    /// Somebody was writing to a file meanwhile. This is no failure of the policy.
-    #[error("the policy's files were being written while they were read; try again")]
-    Incomplete,
 }
 
 // === impl LoadOptions ===
@@ -181,22 +128,16 @@ impl Live {
         epoch: Epoch,
     ) -> Result<Self, LoadError> {
         let loader = Loader { source, settings, progress };
-        let Attempt { found, files, .. } = loader.attempt(None, false);
+        let Attempt { found, files, .. } = loader.load(None, false);
         // Without a policy before it none is unchanged.
-        let Some(Checked { policy, engine, inputs, text }) = found? else {
-            return Err(LoadError::Incomplete);
-        };
+        let Found::Checked(checked) = found? else { return Err(LoadError::Incomplete) };
+        let Checked { policy, engine, inputs, text } = *checked;
+        let (snapshot, shadows) = (Arc::clone(&policy.snapshot), ShadowCounters::new(&policy));
         let revision = Revision::first(epoch);
-        let shadows = Tallies::new(&policy);
-        let current =
-            Arc::new(Current { revision, snapshot: Arc::clone(&policy.snapshot), shadows });
-        let history = History::new(Arc::clone(&current));
+        let current = Arc::new(Current { revision, snapshot, shadows });
         let applied = Arc::new(Applied::new(policy, &text, &inputs));
-        let in_force = Mutex::new(InForce { current: Arc::clone(&current), applied });
-        let writer = Mutex::new(Writer { inputs, engine });
-        let (current, files) = (watch::Sender::new(current), watch::Sender::new(files));
-        let failed = watch::Sender::new(None);
-        Ok(Self { loader, current, history, in_force, writer, files, failed })
+        let publisher = Publisher::new(ActivePolicy { current, applied }, files);
+        Ok(Self { loader, publisher, writer: Mutex::new(Writer { inputs, engine, revision }) })
     }
 
     /// Loads the policy again. Takes long for a large one: not for a thread
@@ -204,98 +145,55 @@ impl Live {
     ///
     /// # Errors
     ///
-    /// The policy cannot be loaded. The one in force stays.
+    /// The policy cannot be loaded. The active one stays.
     pub fn reload(&self, options: LoadOptions<'_>) -> Result<Loaded, Arc<LoadError>> {
         let mut writer = self.writer();
-        let InForce { current, applied } = self.in_force();
+        let ActivePolicy { current, applied } = self.active();
         let before = Before { inputs: &writer.inputs, engine: &writer.engine, applied: &applied };
-        let Attempt { found, files, may_pass } = self.loader.attempt(Some(before), options.force);
-        let found = match found {
-            Ok(Some(_)) if !(options.were_complete)(&files) => Err(LoadError::Incomplete),
-            found => found,
-        };
-        // No failure of the policy, and nothing of it was looked at.
-        if matches!(found, Err(LoadError::Incomplete)) {
-            return Err(Arc::new(LoadError::Incomplete));
-        }
-        let loaded = found.map(|found| match found {
-            None => Loaded::Unchanged(current.revision),
-            Some(Checked { policy, engine, inputs, text }) => {
-                let differences = compare(&applied.policy, &policy);
-                let shadows = current.shadows.carried(&applied.policy, &policy, &differences);
-                let snapshot = Arc::clone(&policy.snapshot);
-                let applied = Arc::new(Applied::new(policy, &text, &inputs));
-                *writer = Writer { inputs, engine };
-                let revision = self.publish(snapshot, applied, shadows);
-                Loaded::Replaced(revision, Box::new(differences))
+        let Attempt { found, files, may_pass } = self.loader.load(Some(before), options.force);
+        let loaded = match found {
+            // No failure of the policy, and nothing of it was looked at.
+            Err(LoadError::Incomplete) => return Err(Arc::new(LoadError::Incomplete)),
+            Ok(Found::Checked(_)) if !(options.were_complete)(&files) => {
+                return Err(Arc::new(LoadError::Incomplete));
             }
-        });
-        let loaded = loaded.map_err(Arc::new);
-        self.failed.send_modify(|failed| {
-            *failed = loaded
-                .as_ref()
-                .err()
-                .map(|error| FailedLoad::after(failed.as_ref(), Arc::clone(error), may_pass));
-        });
-        // Last: who hears of it finds everything else done.
-        self.files.send_replace(files);
+            Ok(Found::Checked(checked)) => Ok(self.replace(&mut writer, *checked)),
+            Ok(Found::Unchanged) => Ok(Loaded::Unchanged(current.revision)),
+            Err(error) => Err(Arc::new(error)),
+        };
+        match &loaded {
+            Ok(_) => self.publisher.record_success(files),
+            Err(error) => self.publisher.record_failure(Arc::clone(error), may_pass, files),
+        }
         loaded
     }
 
     /// Checks a text as a load would, and changes nothing. It may name those members
-    /// files that the policy in force names too.
+    /// files that the active policy names too.
     ///
     /// # Errors
     ///
     /// All problems for which it would be rejected.
     pub fn check(&self, text: &str) -> Result<Policy, Problems> {
-        let InForce { applied, .. } = self.in_force();
-        let files = ActiveFiles::new(&self.loader, &applied);
-        let policy = Policy::load("policy", text.as_bytes(), &files)?;
-        let changes = members_file_changes(&applied.policy.document, &policy.document);
-        let problems: Vec<_> = changes.iter().filter_map(MembersFileChange::problem).collect();
-        if problems.is_empty() || self.loader.settings.allow_empty_members_files {
-            Ok(policy)
-        } else {
-            Err(Problems::new("policy", problems))
-        }
+        candidate::check(&self.loader, &self.active().applied, text)
     }
 
-    /// What would change if another policy took the place of the one in force. Takes
+    /// Tells what would change if another policy took the place of the active one. Takes
     /// long for large ones, and loads wait meanwhile.
     ///
     /// # Errors
     ///
     /// The candidate has problems.
-    pub fn preview(&self, candidate: Candidate<'_>, samples: usize) -> Result<Planned, NoPreview> {
+    pub fn plan(&self, candidate: Candidate<'_>, samples: usize) -> Result<Planned, PlanError> {
         let writer = self.writer();
-        let InForce { current, applied } = self.in_force();
-        let (policy, _) = match candidate {
-            Candidate::Text(text) => {
-                let files = ActiveFiles::new(&self.loader, &applied);
-                Policy::load_candidate(&writer.engine, "policy", text.as_bytes(), &files)?
-            }
-            Candidate::LiveRule(rule) => {
-                applied.policy.with_live_rule(rule, &writer.engine).ok_or(NoPreview::NoSuchRule)?
-            }
-        };
+        let active = self.active();
+        let policy = candidate.load(&self.loader, &active.applied, &writer.engine)?;
         drop(writer);
-        Ok(Planned {
-            revision: current.revision,
-            differences: compare(&applied.policy, &policy),
-            members_files: members_file_changes(&applied.policy.document, &policy.document),
-            preview: impact::plan(
-                &applied.policy,
-                &current.snapshot,
-                &policy,
-                &policy.snapshot,
-                samples,
-            ),
-        })
+        Ok(Planned::new(&active, &policy, samples))
     }
 
     /// Changes who is in the groups that the directory fills, all of it or
-    /// nothing, and says at which revision it holds.
+    /// nothing, and returns the revision at which it holds.
     ///
     /// # Errors
     ///
@@ -303,8 +201,12 @@ impl Live {
     pub fn edit(&self, edits: &[Edit<'_>]) -> Result<Revision, EditError> {
         let mut writer = self.writer();
         writer.engine.edit(edits)?;
-        let InForce { current, applied } = self.in_force();
-        Ok(self.publish(writer.engine.snapshot(), applied, current.shadows.clone()))
+        let ActivePolicy { current, applied } = self.active();
+        let (snapshot, shadows) = (writer.engine.snapshot(), current.shadows.clone());
+        let revision = writer.next_revision();
+        let current = Arc::new(Current { revision, snapshot, shadows });
+        self.publisher.publish(ActivePolicy { current, applied });
+        Ok(revision)
     }
 
     /// Sets the thresholds of the engine, so that tests reach with a few users what
@@ -313,39 +215,37 @@ impl Live {
         self.writer().engine.set_thresholds(thresholds);
     }
 
-    /// Only for whoever holds the writer.
-    fn publish(
-        &self,
-        snapshot: Arc<Snapshot>,
-        applied: Arc<Applied>,
-        shadows: Tallies,
-    ) -> Revision {
-        let revision = self.now().revision.next();
+    /// Publishes a policy that was loaded.
+    fn replace(&self, writer: &mut Writer, checked: Checked) -> Loaded {
+        let Checked { policy, engine, inputs, text } = checked;
+        let ActivePolicy { current, applied } = self.active();
+        let differences = compare(&applied.policy, &policy);
+        let shadows = current.shadows.carry_over(&applied.policy, &policy, &differences);
+        let snapshot = Arc::clone(&policy.snapshot);
+        let applied = Arc::new(Applied::new(policy, &text, &inputs));
+        (writer.inputs, writer.engine) = (inputs, engine);
+        let revision = writer.next_revision();
         let current = Arc::new(Current { revision, snapshot, shadows });
-        // First: whoever hears of a revision can ask for it.
-        self.history.add(Arc::clone(&current));
-        *self.in_force.lock().unwrap_or_else(PoisonError::into_inner) =
-            InForce { current: Arc::clone(&current), applied };
-        self.current.send_replace(current);
-        revision
+        self.publisher.publish(ActivePolicy { current, applied });
+        Loaded::Replaced(revision, Box::new(differences))
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        // Poison is no harm: what is in force is replaced in one piece.
+        // Poison is no harm: what is active is replaced in one piece.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The files to look at for a change, the policy's own first, as they were when they
-    /// were read, and word of every load, whoever asked for it: those that the policy in
-    /// force is made of, and if the latest load was rejected, those that its text names.
-    /// None for the example.
+    /// were read, and word of every load, whoever asked for it: those that the active policy
+    /// is made of, and if the latest load was rejected, those that its text names. None for
+    /// the example.
     pub fn files(&self) -> watch::Receiver<Vec<SeenFile>> {
-        self.files.subscribe()
+        self.publisher.files()
     }
 
     /// The latest load, if it failed, and word when that changes.
-    pub fn failed(&self) -> watch::Receiver<Option<FailedLoad>> {
-        self.failed.subscribe()
+    pub fn failed_load(&self) -> watch::Receiver<Option<FailedLoad>> {
+        self.publisher.failed_load()
     }
 
     /// How far the load is that is under way.
@@ -358,24 +258,24 @@ impl Live {
         &self.loader.source
     }
 
-    /// What is in force now.
-    pub fn now(&self) -> Arc<Current> {
-        Arc::clone(&self.current.borrow())
+    /// What answers are computed from now.
+    pub fn current(&self) -> Arc<Current> {
+        self.publisher.current()
     }
 
-    /// The policy in force, along with what it decides.
-    pub fn in_force(&self) -> InForce {
-        self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The active policy, along with what it decides.
+    pub fn active(&self) -> ActivePolicy {
+        self.publisher.active()
     }
 
-    /// What is in force, and word when that changes.
+    /// What answers are computed from, and word when that changes.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Current>> {
-        self.current.subscribe()
+        self.publisher.subscribe()
     }
 
-    /// What was in force at a revision of this history, if it is kept.
-    pub fn at(&self, revision: Revision) -> Option<Arc<Current>> {
-        self.history.at(revision)
+    /// What answers were computed from at a revision of this history, if it is kept.
+    pub fn at_revision(&self, revision: Revision) -> Option<Arc<Current>> {
+        self.publisher.at_revision(revision)
     }
 
     /// Who gained and who lost sight of whom from one revision to a later one.
@@ -389,6 +289,16 @@ impl Live {
         from: &Arc<Current>,
         to: &Arc<Current>,
     ) -> Result<Arc<Difference>, TooMuch> {
-        self.history.difference(from, to).await
+        self.publisher.difference(from, to).await
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// Gives out a revision. Without a store, nobody else does.
+    fn next_revision(&mut self) -> Revision {
+        self.revision = self.revision.next();
+        self.revision
     }
 }

@@ -25,6 +25,7 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use clap::ValueEnum;
 use tracing::error;
 use tracing::field::display;
 use tracing_subscriber::fmt::format::JsonFields;
@@ -32,7 +33,6 @@ use tracing_subscriber::fmt::format::JsonFields;
 use self::json::JsonLines;
 use self::queue::{Importance, Queue};
 use self::writer::LineWriters;
-use crate::config::{Log, LogFormat};
 
 /// The filter that holds when nobody sets one.
 pub const DEFAULT_FILTER: &str = "info,h2=error";
@@ -52,6 +52,17 @@ const FLUSH_AT_ONCE: Duration = Duration::from_millis(500);
 
 /// The log of this process, once it was started.
 static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Plain,
+
+    /// One JSON object a line.
+    Json,
+}
 
 /// Why the log cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +85,7 @@ pub enum LogError {
 /// # Errors
 ///
 /// The filter is not valid, or the system gives no descriptor or thread.
-pub fn start(Log { format, filter }: &Log) -> Result<(), LogError> {
+pub fn start(format: LogFormat, filter: &str) -> Result<(), LogError> {
     let filter = filter::parse(filter).map_err(LogError::Filter)?;
     // A descriptor of its own: whoever holds the lock of `io::stderr` while it is
     // full would stop all others that write to it.

@@ -2,50 +2,59 @@
 //! that failed for a reason that may pass.
 //!
 //! A change is loaded once the files are complete, see [`settling`](crate::source::settling).
-//! Where the system announces nothing, a look at the files every [`LOOK_EVERY`] finds it.
+//! Where the system announces nothing, a look at the files now and then finds it.
 //! A signal does not wait: whoever sends one says that the files are as they are to be.
 
+mod file_watch;
+mod look;
 mod report;
+mod retry;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
-use tracing::{debug, error, info, warn};
+use tokio::signal::unix::Signal;
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tracing::{debug, error, warn};
 
-use self::report::Reporter;
-use crate::config::LogFormat;
+use self::file_watch::FileWatch;
+use self::look::{LOOK_EVERY, Look, changed_files};
+use self::report::{LoadReason, LoadReport, Reporter};
+use self::retry::Retry;
 use crate::live::{Live, LoadError, LoadOptions};
+use crate::logging::LogFormat;
 use crate::source::inbox::{Changes, Inbox};
 use crate::source::settling::{STABLE, Settling, Step};
 use crate::source::stamp::{Fingerprint, SeenFile, Stamp};
-use crate::source::watcher::{Watcher, deciding_entries};
-
-/// How often the files are looked at for changes that the system does not announce.
-pub const LOOK_EVERY: Duration = Duration::from_secs(5);
+use crate::source::watcher::deciding_entries;
 
 /// How long an announcement may be on its way while a load asks whether somebody writes
 /// to a file that it has read.
 const ANNOUNCEMENT: Duration = Duration::from_millis(50);
 
-/// The first pause after a load that failed for a reason that may pass, and the longest:
-/// each is twice the one before it.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-
 /// Some change, nobody knows which.
 const ANYTHING: Changes = Changes { by_path: BTreeMap::new(), unknown: true };
 
-/// Why the policy is loaded again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the reloader waits for.
+#[derive(Debug)]
 enum Trigger {
-    /// Somebody asked for it.
+    /// Somebody asks for a load by SIGHUP.
     Signal,
-    /// The files have changed, or the load before failed for a reason that may pass.
-    Files,
+    /// The system announces changes of the files.
+    FilesChanged(Changes),
+    /// A call of `ReloadPolicy` has loaded the policy.
+    LoadedElsewhere,
+    /// It is time to look at the files.
+    LookDue,
+    /// A look has found these files changed.
+    LookFinished(Vec<PathBuf>),
+    /// It is time to see whether the files are complete.
+    StepDue,
+    /// It is time to try again.
+    RetryDue,
 }
 
 /// The task that loads the policy again.
@@ -54,18 +63,12 @@ pub struct Reloader {
     live: Arc<Live>,
     reporter: Reporter,
     inbox: Inbox,
-    /// `None`: the files are not watched.
-    watcher: Option<Arc<Mutex<Watcher>>>,
+    file_watch: FileWatch,
     settling: Settling,
-    /// What the log last said about watching.
-    watched: Option<Result<(), String>>,
+    /// The files of the latest load, whoever asked for it.
     loads: watch::Receiver<Vec<SeenFile>>,
-    /// When to load again after a load that failed for a reason that may pass.
-    retry: Option<Instant>,
-    /// The pause before that, or before the latest such load.
-    pause: Duration,
-    /// A look at the files that is under way. On a network file system it may hang.
-    look: Option<JoinHandle<Vec<PathBuf>>>,
+    retry: Retry,
+    look: Look,
 }
 
 // === impl Reloader ===
@@ -76,37 +79,60 @@ impl Reloader {
     pub fn new(live: Arc<Live>, watch: bool, format: LogFormat) -> Self {
         let loads = live.files();
         let inbox = Inbox::default();
-        let watched = watch && !loads.borrow().is_empty();
-        let watcher = watched.then(|| Arc::new(Mutex::new(Watcher::new(inbox.clone()))));
+        let file_watch = if watch && !loads.borrow().is_empty() {
+            FileWatch::start(inbox.clone())
+        } else {
+            FileWatch::none()
+        };
         Self {
             live,
             reporter: Reporter::new(format),
             inbox,
-            watcher,
+            file_watch,
             settling: Settling::default(),
-            watched: None,
             loads,
-            retry: None,
-            pause: Duration::ZERO,
-            look: None,
+            retry: Retry::default(),
+            look: Look::default(),
         }
     }
 
-    /// Serves until it is dropped. `asked` is notified by whoever wants a load now;
-    /// however often that is during a load, one more load follows it.
-    pub async fn run(mut self, asked: Arc<Notify>) {
+    /// Serves until it is dropped. `hangup` asks for a load now; however often it comes
+    /// during a load, one more load follows.
+    pub async fn run(mut self, mut hangup: Signal) {
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.watch_files().await;
         loop {
-            let due = match self.settling.next_step(Instant::now()) {
-                Step::Idle => None,
-                Step::Wait(until) => Some(until),
+            let due = self.take_due_steps().await;
+            match self.next_trigger(&mut hangup, &mut looks, due).await {
+                Trigger::Signal => self.load(LoadReason::Signal).await,
+                Trigger::FilesChanged(changes) => self.note_changes(changes),
+                Trigger::LoadedElsewhere => {
+                    self.watch_files().await;
+                    self.schedule_retry();
+                }
+                Trigger::LookDue => self.look.begin(self.files()),
+                Trigger::LookFinished(different) => self.note_differences(different),
+                Trigger::StepDue => {}
+                Trigger::RetryDue => {
+                    self.retry.begin();
+                    self.settling.note(ANYTHING, Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Takes the steps that are due until changed files are complete, and loads them then.
+    /// Returns when the next step is due, if one is.
+    async fn take_due_steps(&mut self) -> Option<Instant> {
+        loop {
+            match self.settling.next_step(Instant::now()) {
+                Step::Idle => return None,
+                Step::Wait(until) => return Some(until),
                 Step::Compare => {
                     let contents = self.read_contents().await;
                     self.settling.note(self.inbox.take(), Instant::now());
                     self.settling.compare(contents, Instant::now());
-                    continue;
                 }
                 Step::Report(files) => {
                     warn!(
@@ -114,34 +140,32 @@ impl Reloader {
                         "the policy's files are still being written; the active policy stays \
                          until they are closed, or stay the same for {STABLE:?}"
                     );
-                    continue;
                 }
-                Step::Load(unclosed) => {
-                    self.load_changed_files(&unclosed).await;
-                    continue;
-                }
-            };
-            tokio::select! {
-                () = asked.notified() => self.load(Trigger::Signal).await,
-                changes = self.inbox.changed() => self.note(changes),
-                Ok(()) = self.loads.changed() => {
-                    self.watch_files().await;
-                    self.schedule_retry();
-                }
-                _ = looks.tick(), if self.watcher.is_some() && self.look.is_none() => {
-                    self.begin_look();
-                }
-                different = finished(&mut self.look) => self.note_differences(different),
-                () = at(due) => {}
-                () = at(self.retry) => {
-                    self.retry = None;
-                    self.settling.note(ANYTHING, Instant::now());
-                }
+                Step::Load(unclosed) => self.load_changed_files(&unclosed).await,
             }
         }
     }
 
-    fn note(&mut self, changes: Changes) {
+    async fn next_trigger(
+        &mut self,
+        hangup: &mut Signal,
+        looks: &mut Interval,
+        due: Option<Instant>,
+    ) -> Trigger {
+        tokio::select! {
+            Some(()) = hangup.recv() => Trigger::Signal,
+            changes = self.inbox.changed() => Trigger::FilesChanged(changes),
+            Ok(()) = self.loads.changed() => Trigger::LoadedElsewhere,
+            _ = looks.tick(), if self.file_watch.is_on() && !self.look.is_under_way() => {
+                Trigger::LookDue
+            }
+            different = self.look.finished() => Trigger::LookFinished(different),
+            () = wait_until(due) => Trigger::StepDue,
+            () = wait_until(self.retry.due()) => Trigger::RetryDue,
+        }
+    }
+
+    fn note_changes(&mut self, changes: Changes) {
         debug!(?changes, "the policy's files change");
         self.settling.note(changes, Instant::now());
         if self.settling.is_unfinished() {
@@ -149,12 +173,19 @@ impl Reloader {
         }
     }
 
+    fn note_differences(&mut self, different: Vec<PathBuf>) {
+        for file in different {
+            let entries = deciding_entries(&file);
+            self.settling.note_difference(&file, entries, Instant::now());
+        }
+    }
+
     /// Loads files that are complete, unless another look says that some are not.
     async fn load_changed_files(&mut self, unclosed: &[PathBuf]) {
-        let different = self.different_files();
-        let different = tokio::task::spawn_blocking(different).await.unwrap_or_default();
+        let files = if self.file_watch.is_on() { self.files() } else { Vec::new() };
+        let different = tokio::task::spawn_blocking(|| changed_files(files)).await;
         self.settling.note(self.inbox.take(), Instant::now());
-        self.note_differences(different);
+        self.note_differences(different.unwrap_or_default());
         if !matches!(self.settling.next_step(Instant::now()), Step::Load(_)) {
             return;
         }
@@ -165,18 +196,18 @@ impl Reloader {
                  {STABLE:?} and count as complete"
             );
         }
-        self.load(Trigger::Files).await;
+        self.load(LoadReason::Files).await;
     }
 
     /// Loads, and says in the log what came of it.
-    async fn load(&mut self, trigger: Trigger) {
+    async fn load(&mut self, reason: LoadReason) {
         // First, so that no change is missed that is made while it loads.
         self.watch_files().await;
         self.settling.clear();
         let (live, inbox) = (Arc::clone(&self.live), self.inbox.clone());
-        let load = tokio::task::spawn_blocking(move || match trigger {
-            Trigger::Signal => live.reload(LoadOptions::AT_ONCE),
-            Trigger::Files => live.reload(LoadOptions {
+        let load = tokio::task::spawn_blocking(move || match reason {
+            LoadReason::Signal => live.reload(LoadOptions::AT_ONCE),
+            LoadReason::Files => live.reload(LoadOptions {
                 were_complete: &|files| were_complete(files, &inbox),
                 ..LoadOptions::AT_ONCE
             }),
@@ -187,7 +218,7 @@ impl Reloader {
                 debug!("the policy's files were being written while they were read");
                 self.settling.note(ANYTHING, Instant::now());
             }
-            Ok(loaded) => self.reporter.report(&self.live, trigger == Trigger::Signal, &loaded),
+            Ok(loaded) => self.reporter.report(&self.live, &LoadReport { reason, loaded }),
             Err(panic) => {
                 error!(%panic, "loading the policy failed; the previous one stays active")
             }
@@ -199,73 +230,30 @@ impl Reloader {
 
     /// Plans another load after one that failed for a reason that may pass.
     fn schedule_retry(&mut self) {
-        let may_pass = self.live.failed().borrow().as_ref().is_some_and(|failed| failed.may_pass);
-        if !may_pass {
-            (self.retry, self.pause) = (None, Duration::ZERO);
-            return;
-        }
-        let (first, longest) = RETRY;
-        if self.pause.is_zero() {
-            info!(
-                "the policy will be loaded again and again until that succeeds or says something else"
-            );
-        }
-        self.pause = (self.pause * 2).clamp(first, longest);
-        self.retry = Some(Instant::now() + self.pause);
+        let failed = self.live.failed_load();
+        let may_pass = failed.borrow().as_ref().is_some_and(|failed| failed.may_pass);
+        self.retry.schedule(may_pass);
     }
 
     /// Watches the files of the latest load, whoever asked for it.
     async fn watch_files(&mut self) {
-        let Some(watcher) = &self.watcher else { return };
-        let files: Vec<PathBuf> =
-            self.loads.borrow().iter().map(|file| file.path.clone()).collect();
-        let (watcher, count) = (Arc::clone(watcher), files.len());
-        let followed = tokio::task::spawn_blocking(move || {
-            // Poison is no harm: a watch that was not replaced is still one.
-            watcher.lock().unwrap_or_else(PoisonError::into_inner).follow(&files)
-        });
-        let watched = followed.await.unwrap_or_else(|panic| Err(panic.to_string()));
-        if self.watched.as_ref() != Some(&watched) {
-            match &watched {
-                Ok(()) => info!(files = count, "watching the policy for changes"),
-                Err(reason) => warn!(
-                    reason,
-                    files = count,
-                    "looking at the policy every {LOOK_EVERY:?} for changes, since not all of \
-                     them are announced"
-                ),
-            }
-            self.watched = Some(watched);
-        }
-    }
-
-    fn begin_look(&mut self) {
-        self.look = Some(tokio::task::spawn_blocking(self.different_files()));
-    }
-
-    /// A look at the files: finds those that are not as they were last read.
-    fn different_files(&self) -> impl FnOnce() -> Vec<PathBuf> + Send + 'static {
-        let files = self.loads.borrow().clone();
-        let watched = self.watcher.is_some();
-        move || {
-            let changed = files.into_iter().filter(|file| watched && file.has_changed());
-            changed.map(|file| file.path).collect()
-        }
-    }
-
-    fn note_differences(&mut self, different: Vec<PathBuf>) {
-        for file in different {
-            let entries = deciding_entries(&file);
-            self.settling.note_difference(&file, entries, Instant::now());
-        }
+        let paths = self.paths();
+        self.file_watch.follow(paths).await;
     }
 
     async fn read_contents(&self) -> Fingerprint {
-        let files: Vec<PathBuf> =
-            self.loads.borrow().iter().map(|file| file.path.clone()).collect();
+        let files = self.paths();
         debug!("comparing the policy's files with what they were");
         let read = tokio::task::spawn_blocking(|| Fingerprint::read(files));
         read.await.unwrap_or_else(|_| Fingerprint::read([]))
+    }
+
+    fn files(&self) -> Vec<SeenFile> {
+        self.loads.borrow().clone()
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.loads.borrow().iter().map(|file| file.path.clone()).collect()
     }
 }
 
@@ -276,21 +264,9 @@ fn were_complete(files: &[SeenFile], inbox: &Inbox) -> bool {
 }
 
 /// Waits until a time; for ever without one.
-async fn at(time: Option<Instant>) {
+async fn wait_until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Waits for a look at the files, and takes it out; for ever without one.
-async fn finished(look: &mut Option<JoinHandle<Vec<PathBuf>>>) -> Vec<PathBuf> {
-    match look {
-        Some(handle) => {
-            let different = handle.await.unwrap_or_default();
-            *look = None;
-            different
-        }
         None => std::future::pending().await,
     }
 }

@@ -10,9 +10,6 @@ mod harness;
 /// Addresses of a daemon, in the verbs and in the log.
 #[cfg(test)]
 mod addresses;
-/// `explain`, `verify`, `show`, `reload` and `check --addr`.
-#[cfg(test)]
-mod asking;
 /// What the callers of calls and streams are sent at the end, and the lines of it.
 #[cfg(test)]
 mod call_ends;
@@ -20,7 +17,7 @@ mod call_ends;
 #[cfg(test)]
 mod check;
 /// `conformance`: what a server that speaks the contract passes.
-#[cfg(test)]
+#[cfg(all(test, feature = "conformance"))]
 mod conformance;
 /// Limits of open files.
 #[cfg(test)]
@@ -34,15 +31,15 @@ mod examples;
 /// A load that failed: the log, `show --about`, and another try.
 #[cfg(test)]
 mod failed_load;
+/// `graph`.
+#[cfg(test)]
+mod graph;
 /// Files that are half written.
 #[cfg(test)]
 mod half_written;
 /// `--help`.
 #[cfg(test)]
 mod help;
-/// What the hint prints, and that nobody has to read it.
-#[cfg(test)]
-mod hint;
 /// Policies larger than other messages may be.
 #[cfg(test)]
 mod large;
@@ -58,15 +55,15 @@ mod log_reader;
 /// Members files that lost their users, are too long, or cannot be found.
 #[cfg(test)]
 mod members_files;
-/// `graph`.
-#[cfg(test)]
-mod picture;
 /// `plan`, of a daemon and of two files.
 #[cfg(test)]
-mod planning;
+mod plan;
 /// `check` with warnings, tests of a folder, and what Synapse cannot do; `schema`.
 #[cfg(test)]
 mod policies;
+/// `explain`, `verify`, `show`, `reload` and `check --addr`.
+#[cfg(test)]
+mod policy_commands;
 /// Flags over environment over file over defaults.
 #[cfg(test)]
 mod precedence;
@@ -88,6 +85,9 @@ mod transport;
 /// A change of the policy's files, and every way of making one.
 #[cfg(test)]
 mod watch;
+/// What a first start prints, and that nobody has to read it.
+#[cfg(test)]
+mod welcome;
 /// `verify` of a server that is wrong, and verbs that it does not know.
 #[cfg(test)]
 mod wrong_answers;

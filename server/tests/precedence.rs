@@ -10,7 +10,7 @@ struct Case {
 }
 
 /// Which policy a daemon serves, and whether its log is JSON.
-async fn in_force(daemon: &Daemon) -> (String, bool) {
+async fn active(daemon: &Daemon) -> (String, bool) {
     let line = daemon.logged("serving").await;
     let names = ["flag.yaml", "env.yaml", "file.yaml", "example.yaml"];
     let policy = names.into_iter().find(|name| line.contains(name)).unwrap();
@@ -65,7 +65,7 @@ const ENV: [(&str, &str); 4] = [
 async fn the_file_over_defaults() {
     let case = Case::new();
     let daemon = case.start(&[CONFIG], &[]).await;
-    assert_eq!(in_force(&daemon).await, ("file.yaml".to_owned(), true));
+    assert_eq!(active(&daemon).await, ("file.yaml".to_owned(), true));
     assert_eq!(case.sockets(), ["file.sock"]);
 }
 
@@ -73,7 +73,7 @@ async fn the_file_over_defaults() {
 async fn the_environment_over_the_file() {
     let case = Case::new();
     let daemon = case.start(&[], &ENV).await;
-    assert_eq!(in_force(&daemon).await, ("env.yaml".to_owned(), false));
+    assert_eq!(active(&daemon).await, ("env.yaml".to_owned(), false));
     assert_eq!(case.sockets(), ["env.sock"]);
 }
 
@@ -83,7 +83,7 @@ async fn flags_over_the_environment() {
     let flags =
         [("policy", "DIR/flag.yaml"), ("listen-unix", "DIR/flag.sock"), ("log-format", "json")];
     let daemon = case.start(&flags, &ENV).await;
-    assert_eq!(in_force(&daemon).await, ("flag.yaml".to_owned(), true));
+    assert_eq!(active(&daemon).await, ("flag.yaml".to_owned(), true));
     assert_eq!(case.sockets(), ["flag.sock"]);
 }
 
@@ -101,5 +101,5 @@ async fn where_to_listen_is_replaced_as_a_whole() {
 async fn defaults() {
     let case = Case::new();
     let daemon = case.start(&[("listen-tcp", "127.0.0.1:0")], &[]).await;
-    assert_eq!(in_force(&daemon).await, ("example.yaml".to_owned(), false));
+    assert_eq!(active(&daemon).await, ("example.yaml".to_owned(), false));
 }

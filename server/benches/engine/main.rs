@@ -26,7 +26,7 @@ use presence_router_engine::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::{PresenceState, StateBatch};
 use presence_router_proto::wire;
-use presence_router_server::live::{Current, Tallies};
+use presence_router_server::live::{Current, ShadowCounters};
 use presence_router_server::revision::{Epoch, Revision};
 use presence_router_server::rpc::stream::route::Route;
 use prost::Message;
@@ -97,7 +97,7 @@ fn current(world: &World) -> Current {
 
 fn current_of(snapshot: Arc<Snapshot>) -> Current {
     let revision = Revision::first(Epoch::random().unwrap());
-    Current { revision, snapshot, shadows: Tallies::default() }
+    Current { revision, snapshot, shadows: ShadowCounters::default() }
 }
 
 fn batches(users: &[String]) -> Vec<Vec<u8>> {

@@ -56,6 +56,7 @@ Exit codes:
   0  printed
   2  cannot run: bad arguments, or standard output cannot be written";
 
+#[cfg(feature = "conformance")]
 pub(super) const CONFORMANCE: &str = r#"Every scenario needs its policy to be active. COMMANDs are for `sh`, with
   $POLICY    file with the policy of the scenario
   $SCENARIO  name of the scenario, for servers with policies of their own language

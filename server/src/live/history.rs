@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use super::Current;
+use super::active::Current;
 use crate::revision::Revision;
 use presence_router_engine::routing::change::difference::{Budget, Difference, TooMuch};
 
@@ -49,7 +49,7 @@ impl History {
         kept.push_back(current);
     }
 
-    pub(super) fn at(&self, revision: Revision) -> Option<Arc<Current>> {
+    pub(super) fn at_revision(&self, revision: Revision) -> Option<Arc<Current>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|current| current.revision == revision).cloned()
     }

@@ -2,19 +2,20 @@
 //! Publishes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use tracing::warn;
-
-use super::{Applied, LoadError};
-use crate::files::{self, Digest, Folder, MAX_MEMBERS_BYTES};
-use crate::source::progress::Progress;
-use crate::source::stamp::{SeenFile, Stamp};
 use presence_router_engine::policy::analyse::members_files::members_file_changes;
 use presence_router_engine::policy::problem::Problems;
 use presence_router_engine::policy::{self, Files, NoFiles, Policy};
 use presence_router_engine::routing::engine::Engine;
+use tracing::warn;
+
+use super::active::{Applied, Inputs};
+use super::load_error::LoadError;
+use crate::source::files::{self, Digest, Folder, MAX_MEMBERS_BYTES};
+use crate::source::progress::Progress;
+use crate::source::stamp::SeenFile;
 
 /// Where the policy comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +43,6 @@ pub(super) struct Loader {
     pub(super) progress: Progress,
 }
 
-/// All that a policy was made from: another load of the same gives the same.
-#[derive(Clone, Debug)]
-pub(super) struct Inputs {
-    pub(super) text: Digest,
-    pub(super) files: BTreeMap<String, Digest>,
-}
-
 /// A policy that may be published.
 #[derive(Debug)]
 pub(super) struct Checked {
@@ -66,11 +60,19 @@ pub(super) struct Before<'a> {
     pub(super) applied: &'a Applied,
 }
 
+/// What a load found in the source.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Another policy than the active one.
+    Checked(Box<Checked>),
+    /// The active policy.
+    Unchanged,
+}
+
 /// A try to load.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    /// The policy; `None`: it is the active one.
-    pub(super) found: Result<Option<Checked>, LoadError>,
+    pub(super) found: Result<Found, LoadError>,
     /// The policy's files, its own first: those that it is made of, and if it was
     /// rejected, also those that the active one is made of. None for the example.
     pub(super) files: Vec<SeenFile>,
@@ -102,40 +104,39 @@ impl fmt::Display for Source {
 impl Loader {
     /// Reads the policy and checks it. With `force`, a members file may have become
     /// empty.
-    pub(super) fn attempt(&self, before: Option<Before<'_>>, force: bool) -> Attempt {
+    pub(super) fn load(&self, before: Option<Before<'_>>, force: bool) -> Attempt {
         self.progress.begin();
-        let Source::File(path) = &self.source else {
-            let found = match before {
-                Some(_) => Ok(None),
-                None => self
-                    .check(policy::EXAMPLE.into(), None, &NoFiles, &BTreeMap::new, force)
-                    .map(Some),
-            };
-            return Attempt { found, files: Vec::new(), may_pass: false };
-        };
+        match &self.source {
+            Source::File(path) => self.load_file(path, before, force),
+            Source::Example => {
+                let found = match before {
+                    Some(_) => Ok(Found::Unchanged),
+                    None => {
+                        self.check(policy::EXAMPLE.into(), None, &NoFiles, BTreeMap::new, force)
+                    }
+                };
+                Attempt { found, files: Vec::new(), may_pass: false }
+            }
+        }
+    }
+
+    fn load_file(&self, path: &Path, before: Option<Before<'_>>, force: bool) -> Attempt {
         let folder =
             Folder::with_limit(path, self.settings.members_file_bytes, self.progress.clone());
         let (text, stamp) = match files::regular(path) {
             Ok(read) => read,
-            Err(error) => {
-                let may_pass = files::may_pass(&error);
-                let files = self.seen(Stamp::of_path(path), &folder, before, BTreeSet::new());
-                let error = match files::was_rewritten(&error) {
-                    true => LoadError::Incomplete,
-                    false => LoadError::Unreadable { path: path.clone(), error },
-                };
-                return Attempt { found: Err(error), files, may_pass };
-            }
+            Err(error) => return unreadable(path, error, &folder, before),
         };
-        if let Some(Before { inputs, .. }) = before
-            && Digest::of(&text) == inputs.text
-            && folder.has(&inputs.files)
-        {
-            let files = self.seen(stamp, &folder, before, BTreeSet::new());
-            return Attempt { found: Ok(None), files, may_pass: false };
+        if before.is_some_and(|before| before.inputs.are(&text, &folder)) {
+            let policy = SeenFile { path: path.to_owned(), stamp };
+            let files = files_to_watch(policy, &folder, before, BTreeSet::new());
+            return Attempt { found: Ok(Found::Unchanged), files, may_pass: false };
         }
-        let digests = || folder.read_files().into_iter().map(|(name, read)| (name, read.digest));
-        let found = self.check(text.clone(), before, &folder, &|| digests().collect(), force);
+        let digests = || {
+            let read = folder.read_files().into_iter();
+            read.map(|(name, read)| (name, read.digest)).collect()
+        };
+        let found = self.check(text.clone(), before, &folder, digests, force);
         let found = match found {
             Err(_) if folder.was_rewritten() => Err(LoadError::Incomplete),
             found => found,
@@ -146,20 +147,22 @@ impl Loader {
             Ok(_) => (BTreeSet::new(), None),
             Err(_) => (policy::named_files(&text), before),
         };
-        let files = self.seen(stamp, &folder, before, named);
+        let policy = SeenFile { path: path.to_owned(), stamp };
+        let files = files_to_watch(policy, &folder, before, named);
         let may_pass = found.is_err() && folder.may_pass();
-        Attempt { found: found.map(Some), files, may_pass }
+        Attempt { found, files, may_pass }
     }
 
-    /// Checks a text, and says in the log what is probably not meant.
+    /// Checks a text, and writes into the log what is probably not meant. `digests` are
+    /// those of the files that were read.
     fn check(
         &self,
         text: Vec<u8>,
         before: Option<Before<'_>>,
         files: &dyn Files,
-        read: &dyn Fn() -> BTreeMap<String, Digest>,
+        digests: impl FnOnce() -> BTreeMap<String, Digest>,
         force: bool,
-    ) -> Result<Checked, LoadError> {
+    ) -> Result<Found, LoadError> {
         let name = self.source.to_string();
         let engine = before.map(|before| before.engine);
         let (mut policy, engine) = Policy::load_over(engine, &name, &text, files)?;
@@ -178,65 +181,46 @@ impl Loader {
         for warning in &policy.warnings {
             warn!("{}", warning.line(&name));
         }
-        let inputs = Inputs { text: Digest::of(&text), files: read() };
-        Ok(Checked { policy, engine, inputs, text })
-    }
-
-    /// The files to look at for a change: the policy's own, those that were read, those
-    /// of the active policy, and some more.
-    fn seen(
-        &self,
-        policy: Stamp,
-        folder: &Folder,
-        before: Option<Before<'_>>,
-        more: BTreeSet<String>,
-    ) -> Vec<SeenFile> {
-        let Source::File(path) = &self.source else { return Vec::new() };
-        let read = folder.read_files();
-        let mut names = more;
-        names.extend(read.keys().cloned());
-        names.extend(before.into_iter().flat_map(|before| before.inputs.files.keys()).cloned());
-        let others = names.into_iter().map(|name| {
-            let path = folder.path(&name);
-            match read.get(&name) {
-                Some(read) => SeenFile { path, stamp: read.stamp },
-                None => SeenFile::look_at(path),
-            }
-        });
-        std::iter::once(SeenFile { path: path.clone(), stamp: policy }).chain(others).collect()
+        let inputs = Inputs { text: Digest::of(&text), files: digests() };
+        Ok(Found::Checked(Box::new(Checked { policy, engine, inputs, text })))
     }
 }
 
-/// The members files of a policy that is active, and no others: who may ask is not
-/// who may read every file of the daemon's.
-pub(super) struct ActiveFiles<'a> {
-    folder: Option<Folder>,
-    applied: &'a Applied,
+/// A load that ended at the policy's own file.
+fn unreadable(
+    path: &Path,
+    error: io::Error,
+    folder: &Folder,
+    before: Option<Before<'_>>,
+) -> Attempt {
+    let may_pass = files::may_pass(&error);
+    let error = match files::was_rewritten(&error) {
+        true => LoadError::Incomplete,
+        false => LoadError::Unreadable { path: path.to_owned(), error },
+    };
+    let policy = SeenFile::look_at(path.to_owned());
+    let files = files_to_watch(policy, folder, before, BTreeSet::new());
+    Attempt { found: Err(error), files, may_pass }
 }
 
-// === impl ActiveFiles ===
-
-impl<'a> ActiveFiles<'a> {
-    pub(super) fn new(loader: &Loader, applied: &'a Applied) -> Self {
-        let folder = match &loader.source {
-            Source::File(path) => {
-                let limit = loader.settings.members_file_bytes;
-                Some(Folder::with_limit(path, limit, Progress::default()))
-            }
-            Source::Example => None,
-        };
-        Self { folder, applied }
-    }
-}
-
-impl Files for ActiveFiles<'_> {
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        match &self.folder {
-            Some(folder) if self.applied.files.contains_key(name) => folder.read(name),
-            _ => Err(io::Error::other(
-                "the active policy does not name it; check the policy where the file is, by \
-                 `presence-router check`",
-            )),
+/// The files to look at for a change: the policy's own, those that were read, those
+/// of the active policy, and some more.
+fn files_to_watch(
+    policy: SeenFile,
+    folder: &Folder,
+    before: Option<Before<'_>>,
+    more: BTreeSet<String>,
+) -> Vec<SeenFile> {
+    let read = folder.read_files();
+    let mut names = more;
+    names.extend(read.keys().cloned());
+    names.extend(before.into_iter().flat_map(|before| before.inputs.files.keys()).cloned());
+    let others = names.into_iter().map(|name| {
+        let path = folder.path(&name);
+        match read.get(&name) {
+            Some(read) => SeenFile { path, stamp: read.stamp },
+            None => SeenFile::look_at(path),
         }
-    }
+    });
+    std::iter::once(policy).chain(others).collect()
 }

@@ -5,9 +5,25 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
-use crate::config::LogFormat;
-use crate::files::{self, Digest};
 use crate::live::{Live, LoadError, Loaded, Source};
+use crate::logging::LogFormat;
+use crate::source::files::{self, Digest};
+
+/// Why the policy is loaded again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LoadReason {
+    /// Somebody asked for it.
+    Signal,
+    /// The files have changed, or the load before failed for a reason that may pass.
+    Files,
+}
+
+/// What came of a load.
+#[derive(Debug)]
+pub(super) struct LoadReport {
+    pub(super) reason: LoadReason,
+    pub(super) loaded: Result<Loaded, Arc<LoadError>>,
+}
 
 /// What the log last said.
 #[derive(Debug)]
@@ -31,15 +47,11 @@ impl Reporter {
         Self { format, failure: None }
     }
 
-    /// Reports a load. `asked`: somebody waits for the line.
-    pub(super) fn report(
-        &mut self,
-        live: &Live,
-        asked: bool,
-        loaded: &Result<Loaded, Arc<LoadError>>,
-    ) {
+    /// Reports a load.
+    pub(super) fn report(&mut self, live: &Live, LoadReport { reason, loaded }: &LoadReport) {
         let failure = loaded.as_ref().err().map(|error| Failure::new(live, error));
-        let is_news = asked || failure != self.failure;
+        // Whoever sends a signal waits for the line.
+        let is_news = *reason == LoadReason::Signal || failure != self.failure;
         self.failure = failure;
         let policy = live.source();
         match loaded {
@@ -55,7 +67,7 @@ impl Reporter {
     }
 
     fn report_rejected(&self, live: &Live, problem: &LoadError) {
-        let (policy, revision) = (live.source(), live.now().revision);
+        let (policy, revision) = (live.source(), live.current().revision);
         match self.format {
             LogFormat::Json => {
                 let problems = problem.problems_as_json(&policy.to_string());

@@ -115,7 +115,7 @@ pub(super) async fn wait_for_revision(
     match tokio::time::timeout(longest, reaching).await {
         Ok(checked) => checked,
         Err(_) => {
-            let current = live.now();
+            let current = live.current();
             check_revision(field, text, current.revision).map(|()| current)
         }
     }

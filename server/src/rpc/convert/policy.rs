@@ -11,8 +11,8 @@ use presence_router_proto::v1::{
 };
 
 use super::{fields, hide_of_pair};
-use crate::files::Digest;
 use crate::live::{FailedLoad, LoadError};
+use crate::source::files::Digest;
 use presence_router_engine::policy::Policy;
 use presence_router_engine::policy::analyse::compare::RoomChange;
 use presence_router_engine::policy::analyse::explain::{

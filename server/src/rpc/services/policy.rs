@@ -18,7 +18,9 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 use tracing::{error, info};
 
-use crate::live::{Applied, Candidate, InForce, Live, LoadOptions, Loaded, NoPreview, Planned};
+use crate::live::{
+    ActivePolicy, Applied, Candidate, Live, LoadOptions, Loaded, PlanError, Planned,
+};
 use crate::revision::Epoch;
 use crate::rpc::blocking::run_blocking;
 use crate::rpc::convert::policy as convert;
@@ -66,13 +68,13 @@ impl PolicyAdmin {
 
     fn respond<T: Message>(
         &self,
-        in_force: &InForce,
+        active: &ActivePolicy,
         answered: usize,
         answer: T,
         instead: &'static str,
     ) -> Result<Response<T>, Status> {
         let answer = unary::check_size(answer, self.limits.response_bytes, instead)?;
-        let revision = in_force.current.revision;
+        let revision = active.current.revision;
         Ok(UnaryStats { asked: 1, answered, revision }.attach_to(answer))
     }
 }
@@ -84,10 +86,10 @@ impl PolicyService for PolicyAdmin {
         request: Request<GetPolicyRequest>,
     ) -> Result<Response<GetPolicyResponse>, Status> {
         let GetPolicyRequest { omit_text } = request.into_inner();
-        let in_force = self.live.in_force();
-        let Applied { policy, text, digest, files, loaded } = &*in_force.applied;
+        let active = self.live.active();
+        let Applied { policy, text, digest, files, loaded } = &*active.applied;
         let answer = GetPolicyResponse {
-            revision: in_force.current.revision.to_string(),
+            revision: active.current.revision.to_string(),
             file: self.live.source().to_string(),
             text: String::new(),
             digest: digest.to_string(),
@@ -95,7 +97,7 @@ impl PolicyService for PolicyAdmin {
             load_time: Some(convert::timestamp(*loaded)),
             warnings: convert::problems(&policy.warnings),
             rules: policy.document.rules.iter().map(convert::rule).collect(),
-            shadow_counts: in_force
+            shadow_counts: active
                 .current
                 .shadows
                 .counts()
@@ -104,9 +106,9 @@ impl PolicyService for PolicyAdmin {
                     Some(ShadowCount { name, states })
                 })
                 .collect(),
-            failed_load: self.live.failed().borrow().as_ref().map(convert::failed_load),
+            failed_load: self.live.failed_load().borrow().as_ref().map(convert::failed_load),
         };
-        let mut answer = self.respond(&in_force, answer.rules.len(), answer, "raise the limit")?;
+        let mut answer = self.respond(&active, answer.rules.len(), answer, "raise the limit")?;
         // Beside the limit: the operator has chosen how large the policy is.
         if !omit_text {
             answer.get_mut().text.clone_from(text);
@@ -119,7 +121,7 @@ impl PolicyService for PolicyAdmin {
         request: Request<CheckPolicyRequest>,
     ) -> Result<Response<CheckPolicyResponse>, Status> {
         let CheckPolicyRequest { text } = request.into_inner();
-        let in_force = self.live.in_force();
+        let active = self.live.active();
         let answer = self.run_in_turn(move |live| match live.check(&text) {
             Ok(policy) => CheckPolicyResponse {
                 problems: Vec::new(),
@@ -133,7 +135,7 @@ impl PolicyService for PolicyAdmin {
         });
         let answer = answer.await?;
         let found = answer.problems.len() + answer.warnings.len();
-        self.respond(&in_force, found, answer, "mend some of the problems, or raise the limit")
+        self.respond(&active, found, answer, "mend some of the problems, or raise the limit")
     }
 
     async fn plan_policy(
@@ -143,26 +145,26 @@ impl PolicyService for PolicyAdmin {
         let PlanPolicyRequest { candidate, max_samples } = request.into_inner();
         let candidate = candidate.ok_or(RpcError::MessageEmpty)?;
         let samples = usize::try_from(max_samples).unwrap_or(usize::MAX).min(MAX_SAMPLES);
-        let in_force = self.live.in_force();
+        let active = self.live.active();
         let planned = self.run_in_turn(move |live| {
             let candidate = match &candidate {
                 RequestedCandidate::Text(text) => Candidate::Text(text),
                 RequestedCandidate::LiveRule(rule) => Candidate::LiveRule(rule),
             };
-            live.preview(candidate, samples)
+            live.plan(candidate, samples)
         });
         let answer = match planned.await? {
-            Ok(Planned { revision, differences, members_files, preview }) => {
-                let preview = preview.map_err(|_| RpcError::ChangeTooLarge)?;
+            Ok(Planned { revision, differences, members_files, impact }) => {
+                let impact = impact.map_err(|_| RpcError::ChangeTooLarge)?;
                 let revision = revision.to_string();
-                convert::planned(revision, differences.to_string(), &members_files, preview)
+                convert::planned(revision, differences.to_string(), &members_files, impact)
             }
-            Err(NoPreview::Problems(problems)) => PlanPolicyResponse {
-                revision: in_force.current.revision.to_string(),
+            Err(PlanError::Problems(problems)) => PlanPolicyResponse {
+                revision: active.current.revision.to_string(),
                 problems: convert::problems(&problems.list),
                 ..PlanPolicyResponse::default()
             },
-            Err(NoPreview::NoSuchRule) => {
+            Err(PlanError::NoSuchRule) => {
                 let violations = vec![FieldViolation {
                     field: "live_rule".to_owned(),
                     description: "is not a rule in shadow of the policy in force".to_owned(),
@@ -174,7 +176,7 @@ impl PolicyService for PolicyAdmin {
         };
         let rules = answer.rules.len() + answer.hides.len() + answer.room_rules.len();
         let found = answer.problems.len() + rules;
-        self.respond(&in_force, found, answer, "ask for fewer samples, or raise the limit")
+        self.respond(&active, found, answer, "ask for fewer samples, or raise the limit")
     }
 
     async fn explain_pair(
@@ -184,8 +186,8 @@ impl PolicyService for PolicyAdmin {
         let pair = request.into_inner();
         validate::user("sender", &pair.sender)?;
         validate::user("recipient", &pair.recipient)?;
-        let in_force = self.live.in_force();
-        let InForce { current, applied } = in_force.clone();
+        let active = self.live.active();
+        let ActivePolicy { current, applied } = active.clone();
         let answer = run_blocking(false, move || {
             let sender = validate::user("sender", &pair.sender)?;
             let recipient = validate::user("recipient", &pair.recipient)?;
@@ -199,7 +201,7 @@ impl PolicyService for PolicyAdmin {
             Ok(convert::explanation(&applied.policy, &explained, current.revision.to_string()))
         });
         let answer = answer.await??;
-        self.respond(&in_force, answer.rules.len(), answer, "raise the limit")
+        self.respond(&active, answer.rules.len(), answer, "raise the limit")
     }
 
     async fn verify_policy(
@@ -213,23 +215,23 @@ impl PolicyService for PolicyAdmin {
             None => Epoch::random().map_err(RpcError::internal)?.as_u64(),
         };
         // When its turn has come: not of a policy that was replaced meanwhile.
-        let (in_force, verified) = self
+        let (active, verified) = self
             .run_in_turn(move |live| {
-                let in_force = live.in_force();
-                let snapshot = &in_force.current.snapshot;
-                let verified = verify(&in_force.applied.policy, snapshot, pairs, seed);
-                (in_force, verified)
+                let active = live.active();
+                let snapshot = &active.current.snapshot;
+                let verified = verify(&active.applied.policy, snapshot, pairs, seed);
+                (active, verified)
             })
             .await?;
         if verified.counter_example.is_some() {
             error!(
-                revision = %in_force.current.revision,
+                revision = %active.current.revision,
                 seed,
                 "the answers are not what the policy says: a fault of the daemon, please report it"
             );
         }
-        let answer = convert::verified(verified, in_force.current.revision.to_string());
-        self.respond(&in_force, 1, answer, "raise the limit")
+        let answer = convert::verified(verified, active.current.revision.to_string());
+        self.respond(&active, 1, answer, "raise the limit")
     }
 
     async fn reload_policy(
@@ -237,10 +239,10 @@ impl PolicyService for PolicyAdmin {
         request: Request<ReloadPolicyRequest>,
     ) -> Result<Response<ReloadPolicyResponse>, Status> {
         let ReloadPolicyRequest { force } = request.into_inner();
-        let (in_force, loaded) = self
+        let (active, loaded) = self
             .run_in_turn(move |live| {
                 let loaded = live.reload(LoadOptions { force, ..LoadOptions::AT_ONCE });
-                (live.in_force(), loaded)
+                (live.active(), loaded)
             })
             .await?;
         let policy = self.live.source();
@@ -253,14 +255,14 @@ impl PolicyService for PolicyAdmin {
             }
             Ok(Loaded::Unchanged(revision)) => (ReloadOutcome::Unchanged, revision, Vec::new()),
             Err(refused) => {
-                let revision = in_force.current.revision;
+                let revision = active.current.revision;
                 // The caller gets the problems.
                 error!(%policy, %revision, "policy rejected that a call asked for; the previous one stays active");
                 (ReloadOutcome::Refused, revision, convert::load_problems(&refused))
             }
         };
         let warnings = match outcome {
-            ReloadOutcome::Replaced => convert::problems(&in_force.applied.policy.warnings),
+            ReloadOutcome::Replaced => convert::problems(&active.applied.policy.warnings),
             _ => Vec::new(),
         };
         let answer = ReloadPolicyResponse {
@@ -272,6 +274,6 @@ impl PolicyService for PolicyAdmin {
             differences: different,
         };
         let found = answer.problems.len() + answer.warnings.len();
-        self.respond(&in_force, found, answer, "the load is done; raise the limit to be told")
+        self.respond(&active, found, answer, "the load is done; raise the limit to be told")
     }
 }

@@ -9,7 +9,7 @@ use presence_router_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::live::{InForce, Live};
+use crate::live::{ActivePolicy, Live};
 use crate::rpc::blocking::run_blocking;
 use crate::rpc::error::RpcError;
 use crate::rpc::limits::Limits;
@@ -57,12 +57,12 @@ impl RoomService for Rooms {
         let longest = self.limits.at_least;
         validate::wait_for_revision(&self.live, "at_least", &request.at_least, longest).await?;
         // Of that revision, or a later one.
-        let in_force = self.live.in_force();
-        let (revision, limit) = (in_force.current.revision, self.limits.response_bytes);
+        let active = self.live.active();
+        let (revision, limit) = (active.current.revision, self.limits.response_bytes);
         // Globs over a long name take their time too.
         let name = request.name.as_ref().map_or(0, String::len);
         let is_small = request.invites.len() <= INLINE_INVITES && name <= INLINE_NAME_BYTES;
-        let answer = move || decide_room(&in_force, &caller, &request, limit);
+        let answer = move || decide_room(&active, &caller, &request, limit);
         let answer = run_blocking(is_small, answer).await??;
         let answered = answer.added_events.len() + usize::from(answer.denial.is_some());
         Ok(UnaryStats { asked: 1, answered, revision }.attach_to(answer))
@@ -85,7 +85,7 @@ fn check_room_size(request: &OnCreateRoomRequest) -> Result<(), RpcError> {
 }
 
 fn decide_room(
-    in_force: &InForce,
+    active: &ActivePolicy,
     caller: &Caller,
     request: &OnCreateRoomRequest,
     limit: usize,
@@ -100,7 +100,7 @@ fn decide_room(
         name: request.name.as_deref(),
         initial_state: initial_state.map(|key| (&*key.r#type, &*key.state_key)).collect(),
     };
-    let InForce { current, applied } = in_force;
+    let ActivePolicy { current, applied } = active;
     let revision = current.revision.to_string();
     let mut answer = OnCreateRoomResponse { revision, ..OnCreateRoomResponse::default() };
     match decide(&applied.policy, &current.snapshot, &room) {

@@ -38,13 +38,13 @@ pub(super) async fn resume(
     let current = match validate::wait_for_revision(live, field, resume_revision, longest).await {
         // After a restart nothing that it remembers holds; it may stay.
         Err(RpcError::RevisionOfOtherHistory { .. }) => {
-            return Ok(Resumed { current: live.now(), missed: Some(Missed::Unknown) });
+            return Ok(Resumed { current: live.current(), missed: Some(Missed::Unknown) });
         }
         current => current?,
     };
     // Empty: it remembers nothing, and has missed nothing.
     let missed = resume_revision.parse().ok().filter(|kept: &Revision| *kept != current.revision);
-    let missed = missed.map(|kept| live.at(kept).map_or(Missed::Unknown, Missed::Since));
+    let missed = missed.map(|kept| live.at_revision(kept).map_or(Missed::Unknown, Missed::Since));
     Ok(Resumed { current, missed })
 }
 

@@ -1,0 +1,154 @@
+//! `presence-router check`: problems and warnings of a policy, for a person, an
+//! editor or a pipeline to read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::lint::synapse;
+use presence_router_engine::policy::problem::{Problem, Problems};
+use presence_router_engine::policy::wording::count;
+use presence_router_proto::v1::{CheckPolicyRequest, CheckPolicyResponse};
+use presence_router_server::source::files;
+
+use super::args::MembersLimit;
+use super::daemon_client::{self, Address};
+use super::output::{Failure, Outcome, print};
+use super::policy_input::PolicyInput;
+use super::words::problem_lines;
+
+/// What to check.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The policy file; `-` reads standard input, with members files relative to the current
+    /// directory
+    pub(crate) policy: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) limit: MembersLimit,
+
+    /// Warn of every rule that this homeserver cannot enforce in full
+    #[arg(long = "for", value_enum, value_name = "HOMESERVER")]
+    pub(crate) homeserver: Option<Homeserver>,
+
+    /// Run the tests of every `*.yaml` and `*.yml` in a directory as well
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tests: Option<PathBuf>,
+
+    /// Let the daemon at `host:port` or `unix:/path/to/socket` check it, which changes nothing.
+    /// Of members files, the daemon reads those of its active policy only
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["homeserver", "tests"])]
+    pub(crate) addr: Option<Address>,
+}
+
+/// Homeservers of which it is known what they enforce.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Homeserver {
+    /// Synapse, without changes to it
+    Synapse,
+}
+
+enum TestsError {
+    Folder(String),
+    Problems(Vec<Problems>),
+}
+
+pub(super) fn check(
+    CheckArgs { policy: path, limit, homeserver, tests, addr }: &CheckArgs,
+) -> Outcome {
+    let input = PolicyInput::read(path, *limit).map_err(Failure::cannot_run)?;
+    if let Some(addr) = addr {
+        return check_by_daemon(input, addr);
+    }
+    let policy = match input.parse() {
+        Ok(policy) => policy,
+        Err(problems) => return reject(&[problems]),
+    };
+    let file = input.name;
+    let mut warnings = warning_lines(&file, &policy.warnings);
+    if let Some(Homeserver::Synapse) = homeserver {
+        warnings.push_str(&warning_lines(&file, &synapse::warnings(&policy)));
+    }
+    let mut summary = format!("{file}: {}", policy.summary());
+    if let Some(folder) = tests {
+        match run_tests(&policy, folder) {
+            Ok(passed) => {
+                let folder = folder.display();
+                summary.push_str(&format!("; {} passed in {folder}", count(passed, "test")));
+            }
+            Err(TestsError::Folder(why)) => return Err(Failure::cannot_run(why)),
+            Err(TestsError::Problems(problems)) => return reject(&problems),
+        }
+    }
+    print(&format!("{warnings}{summary}\n"))
+}
+
+/// Prints what a daemon says of a policy.
+fn check_by_daemon(input: PolicyInput, addr: &Address) -> Outcome {
+    let file = input.name.clone();
+    let text = input.into_utf8();
+    let text =
+        text.map_err(|why| Failure::cannot_run(format!("{why}; check it without `--addr`")))?;
+    let request = CheckPolicyRequest { text };
+    let answer =
+        daemon_client::ask(Some(addr), async |mut client| client.check_policy(request).await);
+    let CheckPolicyResponse { problems, warnings, summary } =
+        answer.map_err(Failure::cannot_run)?;
+    if problems.is_empty() {
+        let warnings = problem_lines(&file, "warning: ", &warnings);
+        return print(&format!("{warnings}{file}: {summary}\n"));
+    }
+    print(&problem_lines(&file, "", &problems))?;
+    Err(Failure::failed(count(problems.len(), "problem")))
+}
+
+fn warning_lines(file: &str, warnings: &[Problem]) -> String {
+    let line = |warning: &Problem| {
+        let message = format!("warning: {}", warning.message);
+        format!("{}\n", Problem { message, ..warning.clone() }.line(file))
+    };
+    warnings.iter().map(line).collect()
+}
+
+/// True if a file holds tests, by its name. Hidden files do not: editors leave some beside
+/// a file that is being edited. Those that end in `.yml` do, or their tests would seem to
+/// pass.
+fn is_test_file(file: &Path) -> bool {
+    let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && file.extension().is_some_and(|end| end == "yaml" || end == "yml")
+}
+
+/// Runs every file of tests in a folder, and returns the number of tests.
+fn run_tests(policy: &Policy, folder: &Path) -> Result<usize, TestsError> {
+    let unreadable = |path: &Path, error: io::Error| {
+        TestsError::Folder(format!("cannot read the tests `{}`: {error}", path.display()))
+    };
+    let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
+    let files = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut files: Vec<PathBuf> =
+        files.collect::<io::Result<_>>().map_err(|error| unreadable(folder, error))?;
+    files.retain(|file| is_test_file(file));
+    files.sort();
+    // A path with a slip of the fingers must not pass for tests that pass.
+    if files.is_empty() {
+        let message = format!("there are no tests, `*.yaml` or `*.yml`, in `{}`", folder.display());
+        return Err(TestsError::Folder(message));
+    }
+    let (mut passed, mut problems) = (0, Vec::new());
+    for file in files {
+        let (text, _) = files::regular(&file).map_err(|error| unreadable(&file, error))?;
+        match policy.test(&file.display().to_string(), &text) {
+            Ok(tests) => passed += tests,
+            Err(found) => problems.push(found),
+        }
+    }
+    if problems.is_empty() { Ok(passed) } else { Err(TestsError::Problems(problems)) }
+}
+
+/// Prints the problems of a policy, or of its tests.
+fn reject(problems: &[Problems]) -> Outcome {
+    print(&problems.iter().map(|problems| format!("{problems}\n")).collect::<String>())?;
+    let number = problems.iter().map(|problems| problems.list.len()).sum();
+    Err(Failure::failed(count(number, "problem")))
+}

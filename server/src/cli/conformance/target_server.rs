@@ -1,0 +1,188 @@
+//! The server under test, with the policy of a scenario active: started for
+//! it, or running already.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use presence_router_proto::v1::GetInterestedUsersRequest;
+use presence_router_proto::v1::presence_router_service_client::PresenceRouterServiceClient;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use super::args::ConformanceArgs;
+use super::difference::{CannotRun, PATIENCE};
+use super::scenario::Scenario;
+use crate::cli::daemon_client::{self, Address};
+
+/// Time between two looks at whether a server is there.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Time that a server has to end by itself, and one that runs already to put a
+/// policy active after it was told to.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A server that answers.
+pub(super) struct TargetServer {
+    channel: Channel,
+    process: Option<Process>,
+    /// The policy and the socket.
+    _folder: TempDir,
+}
+
+/// A command with all that it has started. Killed when dropped.
+struct Process(Child);
+
+// === impl TargetServer ===
+
+impl TargetServer {
+    pub(super) async fn with_policy_of(
+        scenario: &Scenario,
+        arguments: &ConformanceArgs,
+    ) -> Result<Self, CannotRun> {
+        let folder = tempfile::tempdir()
+            .map_err(|error| CannotRun(format!("cannot make a temporary folder: {error}")))?;
+        let policy = folder.path().join("policy.yaml");
+        std::fs::write(&policy, &scenario.policy)
+            .map_err(|error| CannotRun(format!("cannot write `{}`: {error}", policy.display())))?;
+        let socket = folder.path().join("router.sock");
+        let address = match &arguments.addr {
+            Some(address) => address.clone(),
+            None => format!("unix:{}", socket.display())
+                .parse()
+                .map_err(|why| CannotRun(format!("`{}`: {why}", socket.display())))?,
+        };
+        let shell = |command: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", command]).stdin(Stdio::null()).env("SCENARIO", &scenario.name);
+            shell.env("POLICY", &policy).env("SOCKET", &socket);
+            // Standard output is for the table.
+            shell.stdout(std::io::stderr()).process_group(0);
+            shell
+        };
+        let mut process = match &arguments.serve {
+            Some(command) => Some(Process::start(command, shell(command))?),
+            None => None,
+        };
+        let channel = connect(&address, process.as_mut()).await?;
+        let server = Self { channel, process, _folder: folder };
+        let revision = server.revision().await?;
+        if let Some(command) = &arguments.apply {
+            Process::start(command, shell(command))?.succeeds(command).await?;
+            server.wait_for_another_revision(&revision).await?;
+        }
+        Ok(server)
+    }
+
+    pub(super) fn client(&self) -> PresenceRouterServiceClient<Channel> {
+        PresenceRouterServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) async fn end(self) {
+        drop(self.channel);
+        if let Some(process) = self.process {
+            process.end().await;
+        }
+    }
+
+    /// The current revision. Waits until the server answers at all.
+    async fn revision(&self) -> Result<String, CannotRun> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let request = GetInterestedUsersRequest {
+                server_names: vec!["example.org".into()],
+                user_id: "@nobody:example.org".into(),
+                at_least: String::new(),
+            };
+            let mut client = self.client();
+            let answer = timeout(PATIENCE, client.get_interested_users(request)).await;
+            match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer comes"))) {
+                Ok(answer) => return Ok(answer.into_inner().revision),
+                Err(status) if status.code() != Code::Unavailable || Instant::now() > until => {
+                    let (code, why) = (status.code(), status.message());
+                    return Err(CannotRun(format!(
+                        "the server does not answer GetInterestedUsers: {code:?}: {why}"
+                    )));
+                }
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Waits until another policy is active. For a bounded time: the server may
+    /// have had this one before.
+    async fn wait_for_another_revision(&self, revision: &str) -> Result<(), CannotRun> {
+        let until = Instant::now() + GRACE;
+        while self.revision().await? == revision && Instant::now() < until {
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+/// Connects as soon as somebody listens, unless the process has ended.
+async fn connect(
+    address: &Address,
+    mut process: Option<&mut Process>,
+) -> Result<Channel, CannotRun> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let error = match timeout(PATIENCE, address.endpoint.connect()).await {
+            Ok(Ok(channel)) => return Ok(channel),
+            Ok(Err(error)) => daemon_client::cause(&error),
+            Err(_) => "it does not answer".to_owned(),
+        };
+        if let Some(Process(child)) = process.as_mut()
+            && let Ok(Some(status)) = child.try_wait()
+        {
+            return Err(CannotRun(format!("the server ended before it listened: {status}")));
+        }
+        // What runs already either listens or does not.
+        if process.is_none() || Instant::now() > until {
+            return Err(CannotRun(format!("cannot connect to `{address}`: {error}")));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    fn start(command: &str, mut shell: Command) -> Result<Self, CannotRun> {
+        let started = shell.spawn();
+        started.map(Self).map_err(|error| CannotRun(format!("cannot run `{command}`: {error}")))
+    }
+
+    /// Waits for the end of a command that must succeed.
+    async fn succeeds(mut self, command: &str) -> Result<(), CannotRun> {
+        match timeout(PATIENCE, self.0.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(CannotRun(format!("`{command}` failed: {status}"))),
+            Ok(Err(error)) => Err(CannotRun(format!("cannot wait for `{command}`: {error}"))),
+            Err(_) => Err(CannotRun(format!("`{command}` does not end"))),
+        }
+    }
+
+    async fn end(mut self) {
+        self.signal(Signal::TERM);
+        // Who does not end in time is killed when dropped.
+        let _ = timeout(GRACE, self.0.wait()).await;
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(group) = id {
+            // It may have ended by itself.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}

@@ -1,0 +1,121 @@
+//! The scenarios by the unary calls.
+
+use presence_router_proto::v1::{
+    GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
+    GetUsersForStatesResponse,
+};
+use tonic::{Response, Status};
+
+use super::batch::{PerState, by_user, named, note, states};
+use super::difference::{Difference, within};
+use super::scenario::{Answers, Expectation, Lists, Scenario};
+use super::sets::DefinedSets;
+use super::target_server::TargetServer;
+
+/// What a server says to a caller about the users of a scenario.
+pub(super) async fn ask(
+    server: &TargetServer,
+    Scenario { users, .. }: &Scenario,
+    Expectation { server_names, .. }: &Expectation,
+) -> Result<Answers, Difference> {
+    let mut client = server.client();
+    let request = GetUsersForStatesRequest {
+        server_names: server_names.clone(),
+        states: states(users),
+        at_least: String::new(),
+    };
+    let call = client.get_users_for_states(request);
+    let answer = answered("GetUsersForStates", within("GetUsersForStates", call).await?)?;
+    let at_least = answer.revision.clone();
+    if at_least.is_empty() {
+        return Err(Difference("an answer is without a revision".into()));
+    }
+    let mut answers = audiences(users, answer)?;
+    for user in users {
+        let request = GetInterestedUsersRequest {
+            server_names: server_names.clone(),
+            user_id: user.clone(),
+            at_least: at_least.clone(),
+        };
+        let call = client.get_interested_users(request);
+        let answer = answered("GetInterestedUsers", within("GetInterestedUsers", call).await?)?;
+        if answer.revision != at_least {
+            return Err(Difference("the revision changes, and the policy does not".into()));
+        }
+        interest(users, user, answer, &mut answers.interests)?;
+    }
+    Ok(answers)
+}
+
+fn answered<T>(call: &str, answer: Result<Response<T>, Status>) -> Result<T, Difference> {
+    match answer {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(status) => {
+            Err(Difference(format!("{call} ends with {:?}: {}", status.code(), status.message())))
+        }
+    }
+}
+
+fn audiences(users: &[String], answer: GetUsersForStatesResponse) -> Result<Answers, Difference> {
+    if !answer.recipients.is_sorted_by(|one, next| one.user_id < next.user_id) {
+        return Err(Difference("recipients are not sorted, or one comes twice".into()));
+    }
+    if !answer.hides.is_empty() {
+        return Err(Difference("something is hidden that the policy does not hide".into()));
+    }
+    let mut recipients: PerState = vec![Default::default(); 2 * users.len()];
+    let mut destinations = recipients.clone();
+    for entry in &answer.recipients {
+        for (state, sender) in named(users, &entry.state_indexes)? {
+            if entry.user_id == *sender {
+                return Err(Difference(format!("{sender} is spelled out as its own recipient")));
+            }
+            note(&mut recipients, state, users.iter().filter(|user| **user == entry.user_id));
+        }
+    }
+    for open in &answer.open_recipients {
+        let set = open.recipients.clone().unwrap_or_default();
+        DefinedSets::default().check(&set)?;
+        if !open.destinations.is_sorted_by(|one, next| one < next) {
+            return Err(Difference("destinations are not sorted, or one comes twice".into()));
+        }
+        for (state, sender) in named(users, &open.state_indexes)? {
+            let is_in =
+                |user: &&String| *user != sender && DefinedSets::default().evaluate(&set, user);
+            note(&mut recipients, state, users.iter().filter(is_in));
+            note(&mut destinations, state, &open.destinations);
+        }
+    }
+    Ok(Answers {
+        audiences: by_user(users, recipients)?,
+        destinations: Some(by_user(users, destinations)?),
+        interests: Lists::new(),
+    })
+}
+
+fn interest(
+    users: &[String],
+    recipient: &String,
+    answer: GetInterestedUsersResponse,
+    interests: &mut Lists,
+) -> Result<(), Difference> {
+    let GetInterestedUsersResponse { user_ids, open_senders, hides, .. } = answer;
+    if !user_ids.is_sorted_by(|one, next| one < next) {
+        return Err(Difference("senders are not sorted, or one comes twice".into()));
+    }
+    if user_ids.contains(recipient) {
+        return Err(Difference(format!("{recipient} is spelled out as its own sender")));
+    }
+    if !hides.is_empty() {
+        return Err(Difference("something is hidden that the policy does not hide".into()));
+    }
+    let senders = interests.entry(recipient.clone()).or_default();
+    senders.extend(user_ids.into_iter().filter(|user| users.contains(user)));
+    if let Some(set) = open_senders {
+        DefinedSets::default().check(&set)?;
+        let is_in =
+            |user: &&String| *user != recipient && DefinedSets::default().evaluate(&set, user);
+        senders.extend(users.iter().filter(is_in).cloned());
+    }
+    Ok(())
+}

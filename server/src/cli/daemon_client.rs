@@ -1,0 +1,118 @@
+//! Asks a running daemon, by the contract's own client.
+
+mod address;
+
+use std::error::Error;
+
+use presence_router_proto::v1::policy_service_client::PolicyServiceClient;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+
+pub(crate) use self::address::Address;
+use self::address::Candidates;
+use super::environment;
+use super::output::print_error;
+
+/// The client of the service for operators.
+pub(crate) type Client = PolicyServiceClient<Channel>;
+
+/// Asks the daemon at an address, or without one at the default addresses. The error names
+/// each address that was tried with its origin, and says what to do.
+pub(crate) fn ask<T>(
+    address: Option<&Address>,
+    call: impl AsyncFnOnce(Client) -> Result<Response<T>, Status>,
+) -> Result<T, String> {
+    let candidates = Candidates::for_flag(address)?;
+    if let Candidates::Default { .. } = candidates {
+        for warning in environment::misspelt_variables(&[environment::ADDR]) {
+            print_error(&format!("warning: {warning}"));
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(async {
+        let (channel, address) = connect_to_first(&candidates).await?;
+        let daemon = format!("the daemon at `{address}`{}", candidates.origin());
+        // What a policy is has no bound that is known here; the daemon has one.
+        let client = Client::new(channel).max_decoding_message_size(usize::MAX);
+        call(client).await.map(Response::into_inner).map_err(|status| match status.code() {
+            Code::Unimplemented => format!(
+                "{daemon} does not know this call: it is of another version, or no presence-router"
+            ),
+            _ if status.source().is_some() => {
+                format!("{daemon} did not answer: {}", cause(&status))
+            }
+            _ => format!("{daemon} refuses: {}", status.message()),
+        })
+    })
+}
+
+/// Connects to the first of these addresses at which something listens.
+async fn connect_to_first<'a>(
+    candidates: &'a Candidates<'_>,
+) -> Result<(Channel, &'a Address), String> {
+    let mut failures = Vec::new();
+    for address in candidates.addresses() {
+        match address.endpoint.connect().await {
+            Ok(channel) => return Ok((channel, address)),
+            Err(error) => {
+                failures.push(format!("`{address}`{}: {}", candidates.origin(), cause(&error)));
+            }
+        }
+    }
+    failures.extend(candidates.left_out().map(str::to_owned));
+    Err(format!(
+        "cannot reach a daemon at {}; start one by `presence-router serve`, or say by `--addr` \
+         where it listens",
+        failures.join("; ")
+    ))
+}
+
+/// What an error comes from. What stands around it says less.
+pub(crate) fn cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Two addresses that hold by default: nobody listens at the first.
+    fn defaults(second: &str) -> Candidates<'static> {
+        let addresses = ["unix:/nowhere/socket", second].map(|address| address.parse().unwrap());
+        Candidates::Default { addresses: addresses.into(), left_out: None }
+    }
+
+    #[tokio::test]
+    async fn the_second_default_is_asked_where_nobody_listens_at_the_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let second = listener.local_addr().unwrap().to_string();
+        let candidates = defaults(&second);
+        let (_, address) = connect_to_first(&candidates).await.unwrap();
+        assert_eq!(address.to_string(), second);
+    }
+
+    #[tokio::test]
+    async fn all_that_was_tried_is_named_with_where_it_comes_from() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let second = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let error = connect_to_first(&defaults(&second)).await.unwrap_err();
+        let want = format!(
+            "cannot reach a daemon at `unix:/nowhere/socket`, a default: No such file or directory \
+             (os error 2); `{second}`, a default: Connection refused (os error 111); start one by "
+        );
+        assert!(error.starts_with(&want), "{error}");
+
+        let left_out = Some("`unix:/x` was not tried: why".to_owned());
+        let candidates = Candidates::Default { addresses: Vec::new(), left_out };
+        let error = connect_to_first(&candidates).await.unwrap_err();
+        assert!(error.contains(" at `unix:/x` was not tried: why; start one by "), "{error}");
+    }
+}

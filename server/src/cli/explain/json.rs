@@ -1,0 +1,95 @@
+//! An explanation for machines. Its form is stable: `docs/policy.md` has it. What
+//! it may get is more keys, and more words where words are.
+
+use presence_router_proto::v1::{ExplainPairResponse, ExplainedRule, MembershipStep, PolicyRule};
+use serde::Serialize;
+
+use super::hides::hides;
+use crate::cli::words::{effect_word, enum_word, field_words};
+
+#[derive(Serialize)]
+struct Explanation<'a> {
+    sender: &'a str,
+    recipient: &'a str,
+    /// Null without a daemon.
+    revision: Option<&'a str>,
+    visible: bool,
+    reason: &'a str,
+    /// What is hidden of a visible presence.
+    hidden: Vec<Hidden<'a>>,
+    rules: Vec<Rule<'a>>,
+}
+
+#[derive(Serialize)]
+struct Hidden<'a> {
+    rule: &'a str,
+    fields: Vec<String>,
+    unless: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Rule<'a> {
+    name: &'a str,
+    line: u64,
+    effect: String,
+    shadow: bool,
+    matches: bool,
+    sender: Vec<Step<'a>>,
+    recipient: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    depth: u32,
+    kind: String,
+    /// Null where the kind has none; so is the line.
+    value: Option<&'a str>,
+    line: Option<u64>,
+}
+
+/// The explanation as a JSON object, on lines.
+pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) -> String {
+    let ExplainPairResponse { revision, visible, reason, rules } = answer;
+    let explanation = Explanation {
+        sender,
+        recipient,
+        revision: Some(revision.as_str()).filter(|revision| !revision.is_empty()),
+        visible: *visible,
+        reason,
+        hidden: hides(answer).map(hidden).collect(),
+        rules: rules.iter().filter_map(rule).collect(),
+    };
+    // Texts and numbers are always JSON.
+    serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"
+}
+
+fn hidden(rule: &PolicyRule) -> Hidden<'_> {
+    Hidden {
+        rule: &rule.name,
+        fields: field_words(&rule.hidden_fields),
+        unless: &rule.unless_presence,
+    }
+}
+
+fn rule(explained: &ExplainedRule) -> Option<Rule<'_>> {
+    let rule = explained.rule.as_ref()?;
+    Some(Rule {
+        name: &rule.name,
+        line: rule.line,
+        effect: effect_word(rule),
+        shadow: rule.shadow,
+        matches: explained.matches,
+        sender: explained.sender_membership.iter().map(step).collect(),
+        recipient: explained.recipient_membership.iter().map(step).collect(),
+    })
+}
+
+fn step(step: &MembershipStep) -> Step<'_> {
+    let kind = step.kind();
+    Step {
+        depth: step.depth,
+        kind: enum_word(kind.as_str_name(), "MEMBERSHIP_KIND_UNSPECIFIED"),
+        value: Some(step.value.as_str()).filter(|value| !value.is_empty()),
+        line: Some(step.line).filter(|line| *line > 0),
+    }
+}

@@ -1,0 +1,111 @@
+//! An explanation for people: the verdict, then a tree of rules.
+
+use std::fmt::Write as _;
+
+use presence_router_engine::policy::wording::{escaped, quoted};
+use presence_router_proto::v1::{
+    ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep,
+};
+
+use super::hides::hides;
+use crate::cli::words::{effect_word, hidden_fields};
+
+/// The explanation, on lines.
+pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) -> String {
+    let mut text = String::new();
+    let verb = if answer.visible { "is visible" } else { "is not visible" };
+    let (from, to) = (escaped(sender), escaped(recipient));
+    // Writing to a string never fails.
+    let _ = writeln!(text, "{from} {verb} to {to}: {}", answer.reason);
+    for rule in hides(answer) {
+        let name = quoted(&rule.name);
+        let hidden = hidden_fields(&rule.hidden_fields, &rule.unless_presence);
+        let _ = writeln!(text, "hidden by rule {name} (line {}): {}", rule.line, hidden);
+    }
+    type Wanted = fn(&ExplainedRule) -> bool;
+    let kinds: [(&str, Wanted); 4] = [
+        ("rules that match the pair", |rule| rule.matches),
+        ("rules that match both, but not together", |rule| {
+            !rule.matches
+                && !rule.sender_membership.is_empty()
+                && !rule.recipient_membership.is_empty()
+        }),
+        ("rules that match the sender, not the recipient", |rule| {
+            !rule.matches && rule.recipient_membership.is_empty()
+        }),
+        ("rules that match the recipient, not the sender", |rule| {
+            !rule.matches && rule.sender_membership.is_empty()
+        }),
+    ];
+    for (title, wanted) in kinds {
+        let mut rules = answer.rules.iter().filter(|rule| wanted(rule)).peekable();
+        if rules.peek().is_some() {
+            let _ = writeln!(text, "\n{title}:");
+        }
+        for explained in rules {
+            write_rule(explained, (&from, &to), &mut text);
+        }
+    }
+    if !answer.revision.is_empty() {
+        let _ = writeln!(text, "\nrevision {}", answer.revision);
+    }
+    text
+}
+
+fn write_rule(explained: &ExplainedRule, (sender, recipient): (&str, &str), text: &mut String) {
+    let Some(rule) = &explained.rule else { return };
+    let shadow = if rule.shadow { " (shadow)" } else { "" };
+    let _ = writeln!(
+        text,
+        "  {}{shadow} {}, line {}",
+        effect_word(rule),
+        quoted(&rule.name),
+        rule.line
+    );
+    for (side, user, steps) in [
+        ("sender: ", sender, &explained.sender_membership),
+        ("recipient: ", recipient, &explained.recipient_membership),
+    ] {
+        if !steps.is_empty() {
+            write_path(side, user, steps, text);
+        }
+    }
+}
+
+/// One line, with `>` between the steps; where several sets are needed, a line
+/// below it for each.
+fn write_path(side: &str, user: &str, steps: &[MembershipStep], text: &mut String) {
+    let mut line = format!("    {side}");
+    // The kinds of the steps that the next one may stand below.
+    let mut above: Vec<MembershipKind> = Vec::new();
+    for (i, step) in steps.iter().enumerate() {
+        above.truncate(usize::try_from(step.depth).unwrap_or(usize::MAX));
+        if above.last() == Some(&MembershipKind::AllOf) {
+            let branches = above.iter().filter(|kind| **kind == MembershipKind::AllOf).count();
+            let _ = writeln!(text, "{line}");
+            line = format!("    {}- ", "  ".repeat(branches));
+        } else if i > 0 {
+            line.push_str(" > ");
+        }
+        line.push_str(&describe(step, user));
+        above.push(step.kind());
+    }
+    let _ = writeln!(text, "{line}");
+}
+
+fn describe(step: &MembershipStep, user: &str) -> String {
+    let value = escaped(&step.value);
+    let glob = if value.contains(['*', '?']) { "server glob" } else { "server" };
+    match step.kind() {
+        MembershipKind::Unspecified => "something that this version does not know".to_owned(),
+        MembershipKind::Everyone => "everyone".to_owned(),
+        MembershipKind::User => format!("line {} lists {user}", step.line),
+        MembershipKind::MembersFile => format!("members file {value} lists {user}"),
+        MembershipKind::Server => format!("{glob} {value}"),
+        MembershipKind::Match => format!("pattern {value}"),
+        MembershipKind::Group => value.into_owned(),
+        MembershipKind::Directory => format!("directory group {value}"),
+        MembershipKind::AllOf => "all of".to_owned(),
+        MembershipKind::NotExcepted => "not excepted".to_owned(),
+    }
+}

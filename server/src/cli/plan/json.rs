@@ -1,0 +1,91 @@
+//! A plan for machines. Its form is stable: `docs/policy.md` has it. What it may
+//! get is more keys.
+
+use presence_router_proto::v1::{
+    ChangedPair, ChangedPairs, PairCount, PlanPolicyResponse, RuleChange,
+};
+use serde_json::{Value, json};
+
+use crate::cli::words::enum_word;
+
+pub(super) fn text(plan: &PlanPolicyResponse) -> String {
+    let rules: Vec<Value> = plan
+        .rules
+        .iter()
+        .map(|rule| {
+            json!({
+                "name": rule.name,
+                "gained": rule.gained.as_ref().map(count),
+                "lost": rule.lost.as_ref().map(count),
+            })
+        })
+        .collect();
+    let hides: Vec<Value> = plan
+        .hides
+        .iter()
+        .map(|rule| {
+            json!({
+                "name": rule.name,
+                "begins": rule.begins.as_ref().map(count),
+                "ends": rule.ends.as_ref().map(count),
+                "begins_samples": samples(&rule.begins_samples),
+                "ends_samples": samples(&rule.ends_samples),
+            })
+        })
+        .collect();
+    let line = |line| Some(line).filter(|line| *line > 0);
+    let rooms: Vec<Value> = plan
+        .room_rules
+        .iter()
+        .map(|rule| {
+            let change = rule.change();
+            json!({
+                "name": rule.name,
+                "change": enum_word(change.as_str_name(), RuleChange::default().as_str_name()),
+                "line": line(rule.line),
+                "active_line": line(rule.active_line),
+            })
+        })
+        .collect();
+    let members_files: Vec<Value> = plan
+        .members_files
+        .iter()
+        .map(|file| {
+            json!({
+                "name": file.name,
+                "active_users": file.active_users,
+                "users": file.users,
+            })
+        })
+        .collect();
+    let plan = json!({
+        "revision": Some(&plan.revision).filter(|revision| !revision.is_empty()),
+        "differences": plan.differences,
+        "gained": pairs(&plan.gained.clone().unwrap_or_default()),
+        "lost": pairs(&plan.lost.clone().unwrap_or_default()),
+        "rules": rules,
+        "hides": hides,
+        "rooms": rooms,
+        "members_files": members_files,
+    });
+    format!("{plan:#}\n")
+}
+
+fn pairs(pairs: &ChangedPairs) -> Value {
+    json!({
+        "pairs": count(&pairs.pairs.unwrap_or_default()),
+        "senders": pairs.senders,
+        "recipients": pairs.recipients,
+        "destinations": pairs.destinations,
+        "samples": samples(&pairs.samples),
+    })
+}
+
+fn samples(pairs: &[ChangedPair]) -> Vec<Value> {
+    let sample = |pair: &ChangedPair| json!({ "sender": pair.sender, "recipient": pair.recipient });
+    pairs.iter().map(sample).collect()
+}
+
+fn count(PairCount { listed, open, upper_bound }: &PairCount) -> Value {
+    json!({ "listed": listed, "open": open, "upper_bound": upper_bound })
+}

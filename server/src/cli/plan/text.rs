@@ -1,0 +1,124 @@
+//! A plan for people.
+
+use std::fmt::Write as _;
+
+use presence_router_engine::policy::analyse::compare::NO_DIFFERENCE;
+use presence_router_engine::policy::wording::{count, escaped, quoted};
+use presence_router_proto::v1::{
+    ChangedPair, ChangedPairs, MembersFileChange, PairCount, PlanPolicyResponse, RoomRuleChange,
+    RuleChange,
+};
+
+/// Most servers to name of those where users gain or lose.
+const MAX_SERVERS: usize = 5;
+
+pub(super) fn text(plan: &PlanPolicyResponse) -> String {
+    if changes_nothing(plan) {
+        return format!("{}\n", plan.differences);
+    }
+    let mut text = String::new();
+    // Writing to a string never fails.
+    let _ = writeln!(text, "different: {}", plan.differences);
+    for (what, pairs) in [("gained", &plan.gained), ("lost", &plan.lost)] {
+        let pairs = pairs.clone().unwrap_or_default();
+        let _ = writeln!(text, "{what}: {}", describe_pairs(&pairs));
+        for sample in &pairs.samples {
+            let _ = writeln!(text, "  {}", describe_pair(sample));
+        }
+    }
+    for file in &plan.members_files {
+        let _ = writeln!(text, "{}", describe_members_file(file));
+    }
+    for rule in &plan.rules {
+        let [gained, lost] = [&rule.gained, &rule.lost].map(describe_or_too_much);
+        let _ = writeln!(text, "rule {}: gained {gained}; lost {lost}", quoted(&rule.name));
+    }
+    for rule in &plan.hides {
+        let [begins, ends] = [&rule.begins, &rule.ends].map(describe_or_too_much);
+        let _ =
+            writeln!(text, "hide rule {}: begins on {begins}; ends on {ends}", quoted(&rule.name));
+        for (what, samples) in [("begins", &rule.begins_samples), ("ends", &rule.ends_samples)] {
+            for sample in samples {
+                let _ = writeln!(text, "  {what}: {}", describe_pair(sample));
+            }
+        }
+    }
+    for rule in &plan.room_rules {
+        let RoomRuleChange { name, line, active_line, .. } = rule;
+        let becomes = match rule.change() {
+            RuleChange::Added => format!("new, in line {line}"),
+            RuleChange::Removed => format!("gone, from line {active_line}"),
+            RuleChange::Changed => format!("changed, in line {line}"),
+            RuleChange::Unspecified => "something that this version does not know".to_owned(),
+        };
+        let _ = writeln!(text, "room rule {}: {becomes}", quoted(name));
+    }
+    text
+}
+
+fn describe_members_file(
+    MembersFileChange { name, active_users, users }: &MembersFileChange,
+) -> String {
+    let number = usize::try_from(*users).unwrap_or(usize::MAX);
+    let mut line =
+        format!("members file {}: {}, now {active_users}", quoted(name), count(number, "user"));
+    if *users == 0 {
+        line.push_str("; it would be rejected: load it by `presence-router reload --force`");
+    }
+    line
+}
+
+/// True if the candidate says the same, so that nobody gains or loses anything.
+fn changes_nothing(plan: &PlanPolicyResponse) -> bool {
+    let nobody = |pairs: &Option<ChangedPairs>| {
+        pairs.as_ref().is_none_or(|pairs| pairs.pairs.unwrap_or_default() == PairCount::default())
+    };
+    plan.differences.starts_with(NO_DIFFERENCE)
+        && nobody(&plan.gained)
+        && nobody(&plan.lost)
+        && plan.rules.is_empty()
+        && plan.hides.is_empty()
+        && plan.room_rules.is_empty()
+        && plan.members_files.is_empty()
+}
+
+fn describe_pair(ChangedPair { sender, recipient }: &ChangedPair) -> String {
+    format!("{} to {}", escaped(sender), escaped(recipient))
+}
+
+fn describe_pairs(pairs: &ChangedPairs) -> String {
+    let ChangedPairs { pairs: count, senders, recipients, destinations, .. } = pairs;
+    let count = count.unwrap_or_default();
+    if count == PairCount::default() {
+        return describe_count(&count);
+    }
+    let mut text = format!(
+        "{}, of {senders} named senders and {recipients} named recipients",
+        describe_count(&count)
+    );
+    if !destinations.is_empty() {
+        let some: Vec<&str> = destinations.iter().take(MAX_SERVERS).map(String::as_str).collect();
+        let more = destinations.len() - some.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = write!(text, ", on {}{more}", some.join(", "));
+    }
+    text
+}
+
+fn describe_or_too_much(count: &Option<PairCount>) -> String {
+    count.as_ref().map_or_else(|| "too much to tell".to_owned(), describe_count)
+}
+
+fn describe_count(PairCount { listed, open, upper_bound }: &PairCount) -> String {
+    const UNNAMED: &str = "with users whom nobody names";
+    if *listed == 0 && *open {
+        return format!("pairs {UNNAMED}");
+    }
+    let most = if *upper_bound { "at most " } else { "" };
+    let open = if *open { format!(" and more {UNNAMED}") } else { String::new() };
+    format!("{most}{}{open}", number_of_pairs(*listed))
+}
+
+fn number_of_pairs(named: u64) -> String {
+    format!("{named} pair{}", if named == 1 { "" } else { "s" })
+}

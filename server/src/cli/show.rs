@@ -1,0 +1,89 @@
+//! `presence-router show`: the active policy of a daemon.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use presence_router_engine::policy::wording::count;
+use presence_router_engine::policy::wording::quoted;
+use presence_router_proto::v1::{FailedPolicyLoad, GetPolicyRequest, GetPolicyResponse};
+
+use super::args::DaemonAddr;
+use super::daemon_client;
+use super::output::{Failure, Outcome, print};
+use super::words::{effect_word, problem_lines};
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) daemon: DaemonAddr,
+
+    /// Print where the policy comes from, its rules and its warnings instead of its text
+    #[arg(long)]
+    pub(crate) about: bool,
+}
+
+pub(super) fn show(ShowArgs { daemon, about }: &ShowArgs) -> Outcome {
+    let request = GetPolicyRequest { omit_text: *about };
+    let get = async |mut client: daemon_client::Client| client.get_policy(request).await;
+    let policy = daemon_client::ask(daemon.addr.as_ref(), get).map_err(Failure::cannot_run)?;
+    if *about { print(&about_text(&policy)) } else { print(&policy.text) }
+}
+
+/// Lines for the latest load, which failed: the active policy is not what the file holds.
+fn failed_load_lines(file: &str, failed: &FailedPolicyLoad) -> String {
+    let FailedPolicyLoad { since_time, latest_time: _, problem_count, problems } = failed;
+    let since = since_time.map(|time| format!(" since {time}")).unwrap_or_default();
+    let number = usize::try_from(*problem_count).unwrap_or(usize::MAX);
+    let more = number.saturating_sub(problems.len());
+    let mut text = problem_lines(file, "", problems);
+    if more > 0 {
+        text.push_str(&format!("{file}: and {}\n", count(more, "more problem")));
+    }
+    format!(
+        "{text}{file}: it has {}{since}; an earlier policy stays active, as follows\n",
+        count(number, "problem")
+    )
+}
+
+fn about_text(policy: &GetPolicyResponse) -> String {
+    let GetPolicyResponse {
+        revision,
+        file,
+        digest,
+        files,
+        load_time,
+        warnings,
+        rules,
+        shadow_counts,
+        failed_load,
+        ..
+    } = policy;
+    let mut text = problem_lines(file, "warning: ", warnings);
+    if let Some(failed) = failed_load {
+        text.push_str(&failed_load_lines(file, failed));
+    }
+    // Writing to a string never fails.
+    let _ = writeln!(text, "file      {file}\nrevision  {revision}\nsha256    {digest}");
+    for file in files {
+        let _ = writeln!(text, "members   {}  {}", file.digest, quoted(&file.name));
+    }
+    if let Some(time) = load_time {
+        let _ = writeln!(text, "loaded    {time}");
+    }
+    for rule in rules {
+        let shadow = if rule.shadow { " (shadow)" } else { "" };
+        let _ = writeln!(
+            text,
+            "rule      line {}: {}{shadow} {}",
+            rule.line,
+            effect_word(rule),
+            quoted(&rule.name)
+        );
+    }
+    for shadow in shadow_counts {
+        let states = count(usize::try_from(shadow.states).unwrap_or(usize::MAX), "state");
+        let _ = writeln!(text, "shadow    {} would have changed {states}", quoted(&shadow.name));
+    }
+    text
+}

@@ -1,0 +1,90 @@
+//! The text for a newcomer, when the daemon serves its example policy. Every command in
+//! it works in a shell as it is printed, whatever the path of the socket.
+
+use std::fmt::Write;
+
+/// Where the daemon listens, and two calls to type next.
+pub(crate) fn text(addresses: &[&str]) -> String {
+    let mut text =
+        format!("presence-router {} serves its example policy.\n\n", env!("CARGO_PKG_VERSION"));
+    for address in addresses {
+        let _ = writeln!(text, "  listening on {address}");
+    }
+    // grpcurl takes either form, but a port is shorter to type.
+    if let Some(address) = addresses.iter().min_by_key(|address| address.starts_with("unix:")) {
+        let target = shell_quoted(&grpcurl_target(address));
+        let _ = write!(
+            text,
+            "
+Type next, in another terminal:
+
+  who gets Ann's presence?
+    grpcurl -plaintext -d '{{\"server_names\": [\"example.org\"], \"states\": [{{\"user_id\": \"@ann:example.org\"}}]}}' \\
+      {target} presence_router.v1.PresenceRouterService/GetUsersForStates
+
+  whose presence may Joe see?
+    grpcurl -plaintext -d '{{\"server_names\": [\"example.org\"], \"user_id\": \"@joe:example.org\"}}' \\
+      {target} presence_router.v1.PresenceRouterService/GetInterestedUsers
+
+A policy of your own: presence-router serve --policy FILE. Ctrl-C ends.
+"
+        );
+    }
+    text
+}
+
+/// An address in the form that grpcurl takes. For a socket that is a URL with an empty
+/// host: of `unix:/path`, grpcurl makes an `:authority` that HTTP/2 does not allow.
+fn grpcurl_target(address: &str) -> String {
+    let Some(path) = address.strip_prefix("unix:") else { return address.to_owned() };
+    let mut target = "unix://".to_owned();
+    for c in path.chars() {
+        // These end a path, or are no part of any URL.
+        if c.is_ascii_control() || matches!(c, '%' | '?' | '#') {
+            let _ = write!(target, "%{:02X}", u32::from(c));
+        } else {
+            target.push(c);
+        }
+    }
+    target
+}
+
+/// One word of a shell's command line.
+fn shell_quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/:._-+,@%=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text as welcome;
+
+    #[test]
+    fn names_all_addresses_and_types_the_shortest() {
+        let text = welcome(&["unix:/run/x.sock", "127.0.0.1:9470"]);
+        assert!(text.contains("listening on unix:/run/x.sock\n"), "{text}");
+        assert!(text.contains("listening on 127.0.0.1:9470\n"), "{text}");
+        assert_eq!(text.matches("grpcurl -plaintext -d ").count(), 2, "{text}");
+        assert_eq!(text.matches("\n      127.0.0.1:9470 presence_router.v1.").count(), 2, "{text}");
+        assert!(text.contains("--policy FILE"), "{text}");
+    }
+
+    #[test]
+    fn types_an_address_as_grpcurl_and_the_shell_take_it() {
+        for (address, typed) in [
+            ("unix:/run/x.sock", "unix:///run/x.sock"),
+            ("unix:/run/a b.sock", "'unix:///run/a b.sock'"),
+            ("unix:/run/it's.sock", r"'unix:///run/it'\''s.sock'"),
+            ("unix:/run/$x`y.sock", "'unix:///run/$x`y.sock'"),
+            ("unix:/run/50%?#\n.sock", "unix:///run/50%25%3F%23%0A.sock"),
+            ("[::1]:9470", "'[::1]:9470'"),
+        ] {
+            let text = welcome(&[address]);
+            let call = format!("\n      {typed} presence_router.v1.");
+            assert_eq!(text.matches(&call).count(), 2, "{text}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The contract's values in the words of policies, as several commands print them.
+
+use std::fmt::Write as _;
+
+use presence_router_engine::policy::problem::{Position, Problem};
+use presence_router_engine::policy::wording::escaped;
+use presence_router_proto::v1::{PolicyProblem, PolicyRule, PresenceField, RuleEffect};
+
+/// Lines for the problems that a daemon found, as `check` prints those that it finds
+/// itself. `file` is the policy's; `prefix` begins each message.
+pub(crate) fn problem_lines(file: &str, prefix: &str, problems: &[PolicyProblem]) -> String {
+    let line = |problem: &PolicyProblem| {
+        let position = Position { line: problem.line, column: problem.column };
+        let message = format!("{prefix}{}", problem.message);
+        let file = if problem.file.is_empty() { file } else { &problem.file };
+        format!("{}\n", Problem { file: None, position, message }.line(file))
+    };
+    problems.iter().map(line).collect()
+}
+
+/// The word for a value of a contract's enum: its name without the prefix that all of them
+/// share. `unspecified` is the name of the value 0.
+pub(crate) fn enum_word(name: &str, unspecified: &str) -> String {
+    let prefix = unspecified.strip_suffix("UNSPECIFIED").unwrap_or_default();
+    name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
+}
+
+/// The effect of a rule, such as `allow`.
+pub(crate) fn effect_word(rule: &PolicyRule) -> String {
+    enum_word(rule.effect().as_str_name(), RuleEffect::Unspecified.as_str_name())
+}
+
+/// The names of fields that are hidden.
+pub(crate) fn field_words(hidden: &[i32]) -> Vec<String> {
+    let word = |field: &i32| match PresenceField::try_from(*field) {
+        Ok(field) => enum_word(field.as_str_name(), PresenceField::default().as_str_name()),
+        // The iterator that prost has for lists of them leaves these out.
+        Err(_) => "something that this version does not know".to_owned(),
+    };
+    hidden.iter().map(word).collect()
+}
+
+/// The fields that are hidden, and the presence values with which they are not.
+pub(crate) fn hidden_fields(fields: &[i32], unless: &[String]) -> String {
+    let mut hidden = field_words(fields).join(", ");
+    if !unless.is_empty() {
+        let unless: Vec<_> = unless.iter().map(|value| escaped(value)).collect();
+        let _ = write!(hidden, " (unless {})", unless.join(", "));
+    }
+    hidden
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_a_later_version_is_told_of() {
+        let words = field_words(&[PresenceField::StatusMsg as i32, 77]);
+        assert_eq!(words, ["status_msg", "something that this version does not know"]);
+    }
+}

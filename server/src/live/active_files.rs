@@ -1,0 +1,44 @@
+//! The members files that a policy may name which a caller sends: those of the active
+//! policy, and no others. Who may ask is not who may read every file of the daemon's.
+
+use std::io;
+
+use presence_router_engine::policy::Files;
+
+use super::active::Applied;
+use super::loader::{Loader, Source};
+use crate::source::files::Folder;
+use crate::source::progress::Progress;
+
+/// The members files of the active policy.
+pub(super) struct ActiveFiles<'a> {
+    folder: Option<Folder>,
+    applied: &'a Applied,
+}
+
+// === impl ActiveFiles ===
+
+impl<'a> ActiveFiles<'a> {
+    pub(super) fn new(loader: &Loader, applied: &'a Applied) -> Self {
+        let folder = match &loader.source {
+            Source::File(path) => {
+                let limit = loader.settings.members_file_bytes;
+                Some(Folder::with_limit(path, limit, Progress::default()))
+            }
+            Source::Example => None,
+        };
+        Self { folder, applied }
+    }
+}
+
+impl Files for ActiveFiles<'_> {
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        match &self.folder {
+            Some(folder) if self.applied.files.contains_key(name) => folder.read(name),
+            _ => Err(io::Error::other(
+                "the active policy does not name it; check the policy where the file is, by \
+                 `presence-router check`",
+            )),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Policies that do not become active: checked as a load would, or compared with the
+//! active one.
+
+use presence_router_engine::policy::Policy;
+use presence_router_engine::policy::analyse::compare::{Differences, compare};
+use presence_router_engine::policy::analyse::impact::{self, Impact};
+use presence_router_engine::policy::analyse::members_files::{
+    MembersFileChange, members_file_changes,
+};
+use presence_router_engine::policy::problem::Problems;
+use presence_router_engine::routing::change::difference::TooMuch;
+use presence_router_engine::routing::engine::Engine;
+
+use super::active::{ActivePolicy, Applied};
+use super::active_files::ActiveFiles;
+use super::loader::Loader;
+use crate::revision::Revision;
+
+/// What may take the place of the active policy.
+#[derive(Clone, Copy, Debug)]
+pub enum Candidate<'a> {
+    /// This text, with those members files that the active policy names too.
+    Text(&'a str),
+    /// The active policy with a rule that is in shadow taking part.
+    LiveRule(&'a str),
+}
+
+/// What a candidate would change.
+#[derive(Debug)]
+pub struct Planned {
+    /// The revision of the active policy.
+    pub revision: Revision,
+    /// What is different in the text.
+    pub differences: Differences,
+    /// Members files that list other users by now.
+    pub members_files: Vec<MembersFileChange>,
+    /// Whom it concerns.
+    pub impact: Result<Impact, TooMuch>,
+}
+
+/// Why nothing can be told of a candidate.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// It has problems.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// There is no such rule in shadow.
+    #[error("the active policy has no such rule in shadow")]
+    NoSuchRule,
+}
+
+/// Checks a text as `loader` would, by the members files of the active policy.
+pub(super) fn check(loader: &Loader, applied: &Applied, text: &str) -> Result<Policy, Problems> {
+    let files = ActiveFiles::new(loader, applied);
+    let policy = Policy::load("policy", text.as_bytes(), &files)?;
+    let changes = members_file_changes(&applied.policy.document, &policy.document);
+    let problems: Vec<_> = changes.iter().filter_map(MembersFileChange::problem).collect();
+    if problems.is_empty() || loader.settings.allow_empty_members_files {
+        Ok(policy)
+    } else {
+        Err(Problems::new("policy", problems))
+    }
+}
+
+// === impl Candidate ===
+
+impl Candidate<'_> {
+    /// The candidate as a policy that could be published, with the directory of `engine`.
+    pub(super) fn load(
+        self,
+        loader: &Loader,
+        applied: &Applied,
+        engine: &Engine,
+    ) -> Result<Policy, PlanError> {
+        match self {
+            Self::Text(text) => {
+                let files = ActiveFiles::new(loader, applied);
+                let loaded = Policy::load_candidate(engine, "policy", text.as_bytes(), &files);
+                Ok(loaded.map(|(policy, _)| policy)?)
+            }
+            Self::LiveRule(rule) => {
+                let live = applied.policy.with_live_rule(rule, engine);
+                live.map(|(policy, _)| policy).ok_or(PlanError::NoSuchRule)
+            }
+        }
+    }
+}
+
+// === impl Planned ===
+
+impl Planned {
+    /// Compares a policy with the active one.
+    pub(super) fn new(
+        ActivePolicy { current, applied }: &ActivePolicy,
+        policy: &Policy,
+        samples: usize,
+    ) -> Self {
+        Self {
+            revision: current.revision,
+            differences: compare(&applied.policy, policy),
+            members_files: members_file_changes(&applied.policy.document, &policy.document),
+            impact: impact::plan(
+                &applied.policy,
+                &current.snapshot,
+                policy,
+                &policy.snapshot,
+                samples,
+            ),
+        }
+    }
+}
