@@ -141,8 +141,8 @@ async fn a_daemon_that_ends_and_another_in_its_place() {
     let switch = Switch(Arc::new(Mutex::new(first.channel())));
     let mut options = Options::new(["example.org"]);
     options.deadline = LONG;
-    options.backoff.first = Duration::from_millis(1);
-    options.backoff.most = Duration::from_millis(5);
+    options.backoff.initial_delay = Duration::from_millis(1);
+    options.backoff.max_delay = Duration::from_millis(5);
     let client = Client::from_channel(switch.clone(), options);
     assert_eq!(client.address(), None);
     let router = client.route_states();

@@ -104,7 +104,7 @@ impl Address {
     pub(crate) fn channel(&self, connect_timeout: Duration) -> Result<Channel, AddressError> {
         let endpoint = Endpoint::from_shared(self.to_string()).map_err(|_| AddressError {
             found: self.to_string(),
-            problem: "it is not a URI",
+            problem: "not a URI",
             instead: VALID.to_owned(),
         })?;
         Ok(endpoint

@@ -10,7 +10,7 @@ use presence_router_proto::v1::{
     self, GetInterestedUsersResponse, GetUsersForStatesResponse, PresenceField,
 };
 
-use crate::{Breach, Error, Set, SetError, list::List, sets::Kind};
+use crate::{Error, ProtocolViolation, Set, SetError, list::List, sets::Kind};
 
 /// Who must receive each of some states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,14 +100,14 @@ impl Routed {
         revision: String,
         senders: Arc<[String]>,
         deliveries: Vec<Delivery>,
-    ) -> Result<Self, Breach> {
+    ) -> Result<Self, ProtocolViolation> {
         let mut places: Box<[u32]> = vec![NOBODY; senders.len()].into();
         for (place, delivery) in (0..NOBODY).zip(&deliveries) {
             for index in &delivery.state_indexes {
                 let of = usize::try_from(*index).ok().and_then(|index| places.get_mut(index));
                 match of {
                     Some(of) if *of == NOBODY => *of = place,
-                    _ => return Err(Breach::StateIndex),
+                    _ => return Err(ProtocolViolation::StateIndex),
                 }
             }
         }
@@ -163,7 +163,7 @@ impl Routed {
             for index in indexes {
                 let index = usize::try_from(*index).ok();
                 let of = index.and_then(|index| named.get_mut(index)?.get_mut(list));
-                of.ok_or(Breach::StateIndex)?.push(place);
+                of.ok_or(ProtocolViolation::StateIndex)?.push(place);
             }
             Ok::<_, Error>(())
         };

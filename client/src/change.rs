@@ -47,15 +47,15 @@ pub struct Changed {
     /// The revision that is current from here on. Opaque.
     pub revision: String,
     /// Pairs that became visible.
-    pub gained: Vec<Product>,
+    pub gained: Vec<PairProduct>,
     /// Pairs that are visible no more.
-    pub lost: Vec<Product>,
+    pub lost: Vec<PairProduct>,
 }
 
 /// Every pair of one of some senders with one of some recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Product {
+pub struct PairProduct {
     /// The senders. Modulo self.
     pub senders: Set,
     /// The recipients. Modulo self.
@@ -68,9 +68,9 @@ pub struct Product {
 /// coalesced change afterwards.
 pub struct Changes(Pin<Box<dyn Stream<Item = ChangeEvent> + Send>>);
 
-// === impl Product ===
+// === impl PairProduct ===
 
-impl Product {
+impl PairProduct {
     /// Whether a pair is in it. Nobody gains or loses sight of themselves.
     pub fn contains(&self, sender: &str, recipient: &str) -> bool {
         sender != recipient && self.senders.contains(sender) && self.recipients.contains(recipient)

@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
     GetUsersForStatesResponse, PresenceState,
-    presence_router_service_client::PresenceRouterServiceClient,
 };
 use tonic::{
     Request, Response, Status,
@@ -15,33 +14,11 @@ use tonic::{
 use tower::Service;
 
 use crate::{
-    Address, AddressError, Backoff, Changes, Error, RouteStates,
-    gate::{Gate, full_jitter},
+    Address, AddressError, Changes, Error, Options, RouteStates,
+    shared::Shared,
     stream::{route, watch},
     transport::{Transport, erase},
 };
-
-/// An answer may be much longer than tonic's default of 4 MiB, and the daemon
-/// has a limit of its own.
-const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-
-/// How a client calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Options {
-    /// Server names that are the caller's own, as in user ids, port included if
-    /// they have one. The daemon takes 1 to 100.
-    pub server_names: Vec<String>,
-    /// Longest time that a call takes, connecting included. Default 200 ms.
-    pub deadline: Duration,
-    /// What happens while the daemon is away.
-    pub backoff: Backoff,
-    /// Most bytes of user ids and expressions that are kept for the sets of one
-    /// stream; what they take in memory is a few times as much. 0: no bound.
-    /// Default 256 MiB. The daemon keeps below it, and a stream on which it does
-    /// not is ended.
-    pub set_budget_bytes: u64,
-}
 
 /// A client of one daemon. Clones share the connection and what is known about
 /// whether the daemon is there.
@@ -49,33 +26,6 @@ pub struct Options {
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
     deadline: Duration,
-}
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    /// `None`: over a channel that the caller made.
-    address: Option<Address>,
-    pub(crate) server_names: Vec<String>,
-    pub(crate) service: PresenceRouterServiceClient<Transport>,
-    /// The same, for the other services.
-    pub(crate) transport: Transport,
-    pub(crate) gate: Gate,
-    pub(crate) backoff: Backoff,
-    pub(crate) set_budget_bytes: u64,
-}
-
-// === impl Options ===
-
-impl Options {
-    /// The defaults, for a caller that answers for these server names.
-    pub fn new(server_names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self {
-            server_names: server_names.into_iter().map(Into::into).collect(),
-            deadline: Duration::from_millis(200),
-            backoff: Backoff::default(),
-            set_budget_bytes: 256 * 1024 * 1024,
-        }
-    }
 }
 
 // === impl Client ===
@@ -128,13 +78,8 @@ impl Client {
     }
 
     fn new(address: Option<Address>, transport: Transport, options: Options) -> Self {
-        let Options { server_names, deadline, backoff, set_budget_bytes } = options;
-        let service = PresenceRouterServiceClient::new(transport.clone())
-            .max_decoding_message_size(MAX_ANSWER_BYTES);
-        let gate = Gate::new(backoff, full_jitter);
-        let shared =
-            Shared { address, server_names, service, transport, gate, backoff, set_budget_bytes };
-        Self { shared: Arc::new(shared), deadline }
+        let deadline = options.deadline;
+        Self { shared: Arc::new(Shared::new(address, transport, options)), deadline }
     }
 
     /// The same client with another deadline, for example with what is left of
@@ -214,22 +159,22 @@ impl Client {
             // about the daemon.
             return Err(Error::Deadline(self.deadline));
         }
-        let pass = self.shared.gate.enter().map_err(Error::from_shut)?;
+        let permit = self.shared.breaker.try_acquire().map_err(Error::from_open_circuit)?;
         let mut request = Request::new(request);
         // Tells the daemon, and whatever is between, how long anybody waits. An
         // answer that is being computed by then is finished all the same.
         request.set_timeout(self.deadline);
         let (error, status) = match tokio::time::timeout(self.deadline, call(request)).await {
             Ok(Ok(answer)) => {
-                pass.answered();
+                permit.record_answer();
                 return Ok(answer.into_inner());
             }
             Ok(Err(status)) => (Error::from_status(&status, self.deadline), Some(status)),
             Err(_elapsed) => (Error::Deadline(self.deadline), None),
         };
         match error.failure(status.as_ref()) {
-            Some(failure) => pass.failed(failure, &error.gist()),
-            None => pass.answered(),
+            Some(failure) => permit.record_failure(failure, &error.summary()),
+            None => permit.record_answer(),
         }
         Err(error)
     }

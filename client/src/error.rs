@@ -7,8 +7,8 @@ use tonic::{Code, ConnectError, Status};
 use tonic_types::StatusExt;
 
 use crate::{
-    Breach, SetError,
-    gate::{Failure, Shut},
+    ProtocolViolation, SetError,
+    circuit_breaker::{CircuitOpen, Failure},
 };
 
 /// Why there is no verdict. Whatever it is: the homeserver must show presence
@@ -18,7 +18,7 @@ use crate::{
 pub enum Error {
     /// Nobody listens, the connection broke, the daemon is shutting down, or
     /// calls fail without being tried for a while because of that.
-    #[error("it cannot be reached: {reason}")]
+    #[error("cannot be reached: {reason}")]
     Unreachable {
         /// What happened, for people. Not stable.
         reason: String,
@@ -27,23 +27,23 @@ pub enum Error {
         retry_in: Option<Duration>,
     },
     /// No answer came in time.
-    #[error("it did not answer within {} ms", .0.as_millis())]
+    #[error("no answer within {} ms", .0.as_millis())]
     Deadline(Duration),
     /// The daemon answered that it will not serve this request.
     #[error(transparent)]
     Refused(Box<Refusal>),
     /// The daemon does not have the call, or not all of it.
-    #[error("it does not do `{0}`: it is older than this client")]
+    #[error("`{0}` is not supported: the daemon is older than this client")]
     Unsupported(&'static str),
     /// The daemon said something that the contract does not allow, or that a
     /// later version of it does.
-    #[error("it broke the contract: {0}")]
-    Protocol(#[from] Breach),
+    #[error("contract violated: {0}")]
+    Protocol(#[from] ProtocolViolation),
 }
 
 /// A daemon's answer that it will not serve a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it refused the request ({}): {message}", reason.as_deref().unwrap_or(code.description()))]
+#[error("request refused ({}): {message}", reason.as_deref().unwrap_or(code.description()))]
 pub struct Refusal {
     /// Whether repeating can help is said by the code.
     pub code: Code,
@@ -68,8 +68,8 @@ pub struct Violation {
 // === impl Error ===
 
 impl Error {
-    pub(crate) fn from_shut(shut: Shut) -> Self {
-        Self::Unreachable { reason: shut.reason.to_string(), retry_in: Some(shut.retry_in) }
+    pub(crate) fn from_open_circuit(open: CircuitOpen) -> Self {
+        Self::Unreachable { reason: open.reason.to_string(), retry_in: Some(open.retry_in) }
     }
 
     pub(crate) fn from_status(status: &Status, deadline: Duration) -> Self {
@@ -104,7 +104,7 @@ impl Error {
         }
     }
 
-    /// What the gate must know: `None` if the daemon answered.
+    /// The failure that the circuit breaker counts; `None` if the daemon answered.
     pub(crate) fn failure(&self, status: Option<&Status>) -> Option<Failure> {
         match self {
             Self::Refused(_) | Self::Unsupported(_) => None,
@@ -118,12 +118,12 @@ impl Error {
         }
     }
 
-    /// The error as the reason of later ones: without "it cannot be reached",
-    /// which is said around it, and without its own deadline, which differs.
-    pub(crate) fn gist(&self) -> String {
+    /// The error as the reason of later ones: without "cannot be reached",
+    /// which stands around it, and without its own deadline, which differs.
+    pub(crate) fn summary(&self) -> String {
         match self {
             Self::Unreachable { reason, .. } => reason.clone(),
-            Self::Deadline(_) => "it did not answer in time".to_owned(),
+            Self::Deadline(_) => "no answer in time".to_owned(),
             other => other.to_string(),
         }
     }
@@ -211,7 +211,7 @@ mod tests {
         };
         assert_eq!(refusal.reason.as_deref(), Some("USER_ID_INVALID"));
         assert_eq!(refusal.violations[0].field, "states[3].user_id");
-        assert_eq!(refusal.to_string(), "it refused the request (USER_ID_INVALID): bad");
+        assert_eq!(refusal.to_string(), "request refused (USER_ID_INVALID): bad");
 
         let foreign = ErrorDetails::with_error_info("X", "elsewhere", []);
         let Error::Refused(refusal) =

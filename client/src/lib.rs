@@ -56,10 +56,11 @@
 //! # let _ = example;
 //! ```
 //!
-//! Reading order: [`client`](Client) makes the calls, `room` that about new rooms,
-//! `transport` is what they go over, `address` says where to, `error` what an unanswered call means and
-//! `breach` what a daemon must not do, `gate` keeps a dead daemon from costing a
-//! deadline on every call. `sets` evaluates sets, of which each `list` of users
+//! Reading order: [`client`](Client) makes the calls, as its `options` say, and `room`
+//! the one about new rooms; `shared` is what clones and streams share, `transport` the
+//! channel, `address` where it leads; `error` says what an unanswered call means,
+//! `protocol_violation` what a daemon must not do, and `circuit_breaker` keeps a dead
+//! daemon from costing a deadline on every call. `sets` evaluates sets, of which each `list` of users
 //! is shared; `answer` and `change` are made of them. `stream` keeps streams
 //! open, and `router` is the trait over all of it, with `in_process` as the
 //! implementation that needs no daemon. The messages are those of the contract,
@@ -69,33 +70,36 @@
 
 mod address;
 mod answer;
-mod breach;
 mod change;
+mod circuit_breaker;
 mod client;
 mod error;
-mod gate;
 #[cfg(feature = "in-process")]
 mod in_process;
 mod list;
+mod options;
+mod protocol_violation;
 mod room;
 mod router;
 mod sets;
+mod shared;
 mod stream;
 mod transport;
 
 pub use address::{Address, AddressError};
 pub use answer::{Counterparts, Delivery, Fields, Hide, Interest, Routed};
-pub use breach::Breach;
-pub use change::{ChangeEvent, Changed, Changes, Product};
-pub use client::{Client, Options};
+pub use change::{ChangeEvent, Changed, Changes, PairProduct};
+pub use circuit_breaker::Backoff;
+pub use client::Client;
 pub use error::{Error, Refusal, Violation};
-pub use gate::Backoff;
 #[cfg(feature = "in-process")]
 pub use in_process::{InProcess, InProcessError};
+pub use options::Options;
 /// What a set says about a server, and ids as they are checked.
 pub use presence_router_proto::ids::{Coverage, ServerName, UserId};
 /// The messages of the contract.
 pub use presence_router_proto::v1;
+pub use protocol_violation::ProtocolViolation;
 pub use router::{Answer, PresenceRouter};
 pub use sets::{Set, SetError};
 pub use stream::route::RouteStates;

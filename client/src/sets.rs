@@ -23,7 +23,7 @@ pub struct Set(pub(crate) Kind);
 #[non_exhaustive]
 pub enum SetError {
     /// A set id that stands for nothing: only streams define sets.
-    #[error("it refers to set {0}, which is not defined")]
+    #[error("set {0} is not defined")]
     SetId(u64),
     /// A pattern without `:`.
     #[error("a pattern has no `:`")]

@@ -2,8 +2,8 @@
 //! in common.
 //!
 //! A task opens its stream, reads it to its end, and opens the next one, at the
-//! pace of the client's [`Backoff`]. The gate is for requests: whoever passes it
-//! makes a waiting task try at once, and a stream that opens opens the gate.
+//! pace of the client's [`Backoff`]. The circuit breaker is for requests: one that it
+//! permits makes a waiting task try at once, and a stream that opens closes it.
 
 pub(crate) mod route;
 mod store;
@@ -19,52 +19,53 @@ use tokio::{
 use tonic::{Code, Status};
 
 use crate::{
-    Backoff, Breach, Error,
-    client::Shared,
+    Backoff, Error, ProtocolViolation,
+    circuit_breaker::{Failure, full_jitter},
     error::has_source,
-    gate::{Failure, full_jitter},
+    shared::Shared,
 };
 
 /// Longest wait for `Opened`. Longer than a request waits, so that a slow start
 /// costs requests but not the stream.
 const OPENING: Duration = Duration::from_secs(5);
 
-/// Why a stream is not there.
+/// The reason why there is no stream.
 #[derive(Clone, Debug)]
-struct Failed {
+struct StreamError {
     error: Error,
     /// `None`: the daemon answered.
     failure: Option<Failure>,
 }
 
-/// When to try again.
+/// The delays between streams.
 #[derive(Debug)]
-struct Pace {
-    backoff: Backoff,
+struct ReconnectBackoff {
+    settings: Backoff,
+    /// Of the last delay. `None`: the next one is the first.
     bound: Option<Duration>,
 }
 
-/// What the daemon does not do, and whether to ask for less of it.
+/// The parts of the contract that the daemon is asked for.
 #[derive(Debug)]
-struct Demands {
+struct Capabilities {
     call: &'static str,
     set_budget_bytes: u64,
     /// Whether the daemon is asked to keep the budget. One that is older does
-    /// not know how; then it is kept by ending the stream.
-    budgeted: bool,
+    /// not know how; then the client keeps it by ending the stream.
+    set_budget: bool,
 }
 
-/// When a daemon that says nothing counts as gone.
+/// Tells a silent daemon from one that is gone, by its heartbeats.
 #[derive(Debug)]
-struct Silence {
+struct Liveness {
     /// `None`: never.
     longest: Option<Duration>,
     last: Instant,
 }
 
-// === impl Failed ===
+// === impl StreamError ===
 
-impl Failed {
+impl StreamError {
     fn of_status(call: &'static str, status: &Status) -> Self {
         let error = Error::from_status_of(call, status, OPENING);
         // Not a refusal, but what tonic makes of bytes that are no message, or
@@ -76,7 +77,7 @@ impl Failed {
                 if has_source(status) {
                     Error::Unreachable { reason: status.message().to_owned(), retry_in: None }
                 } else {
-                    Breach::Undecodable.into()
+                    ProtocolViolation::Undecodable.into()
                 }
             }
             _ => error,
@@ -86,29 +87,29 @@ impl Failed {
     }
 
     /// The stream ended without a status, or nothing came for too long.
-    fn gone(reason: impl Into<String>) -> Self {
+    fn unreachable(reason: impl Into<String>) -> Self {
         Error::Unreachable { reason: reason.into(), retry_in: None }.into()
     }
 }
 
-impl From<Error> for Failed {
+impl From<Error> for StreamError {
     fn from(error: Error) -> Self {
         let failure = error.failure(None);
         Self { error, failure }
     }
 }
 
-impl From<Breach> for Failed {
-    fn from(breach: Breach) -> Self {
-        Error::from(breach).into()
+impl From<ProtocolViolation> for StreamError {
+    fn from(violation: ProtocolViolation) -> Self {
+        Error::from(violation).into()
     }
 }
 
-// === impl Pace ===
+// === impl ReconnectBackoff ===
 
-impl Pace {
-    fn new(backoff: Backoff) -> Self {
-        Self { backoff, bound: None }
+impl ReconnectBackoff {
+    fn new(settings: Backoff) -> Self {
+        Self { settings, bound: None }
     }
 
     /// The stream was of use.
@@ -116,49 +117,51 @@ impl Pace {
         self.bound = None;
     }
 
-    /// When to try again after another failure.
-    fn next(&mut self) -> Instant {
-        let Backoff { first, most, .. } = self.backoff;
-        let bound = self.bound.map_or(first, |bound| bound.saturating_mul(2).min(most));
+    /// The time of the next try, after another failure.
+    fn next_try(&mut self) -> Instant {
+        let Backoff { initial_delay, max_delay, .. } = self.settings;
+        let bound =
+            self.bound.map_or(initial_delay, |bound| bound.saturating_mul(2).min(max_delay));
         self.bound = Some(bound);
         Instant::now() + full_jitter(bound)
     }
 }
 
-// === impl Demands ===
+// === impl Capabilities ===
 
-impl Demands {
+impl Capabilities {
     fn new(call: &'static str, shared: &Shared) -> Self {
-        Self { call, set_budget_bytes: shared.set_budget_bytes, budgeted: true }
+        Self { call, set_budget_bytes: shared.set_budget_bytes, set_budget: true }
     }
 
     fn set_budget_bytes(&self) -> u64 {
-        if self.budgeted { self.set_budget_bytes } else { 0 }
+        if self.set_budget { self.set_budget_bytes } else { 0 }
     }
 
-    /// Whether to try again at once, with less.
-    fn lower(&mut self, failed: &mut Failed) -> bool {
-        let Error::Refused(refusal) = &failed.error else { return false };
+    /// Asks for less from here on. Says whether to try again at once; if there is
+    /// nothing less to ask for, the error becomes [`Error::Unsupported`].
+    fn downgrade(&mut self, error: &mut StreamError) -> bool {
+        let Error::Refused(refusal) = &error.error else { return false };
         if refusal.code != Code::Unimplemented {
             return false;
         }
         if self.set_budget_bytes() != 0 {
-            self.budgeted = false;
+            self.set_budget = false;
             return true;
         }
-        *failed = Error::Unsupported(self.call).into();
+        *error = Error::Unsupported(self.call).into();
         false
     }
 
     /// The daemon may be a newer one by the next time.
-    fn restore(&mut self) {
-        self.budgeted = true;
+    fn reset(&mut self) {
+        self.set_budget = true;
     }
 }
 
-// === impl Silence ===
+// === impl Liveness ===
 
-impl Silence {
+impl Liveness {
     fn new(opened: &Opened) -> Self {
         let interval = opened.heartbeat_interval.and_then(|one| Duration::try_from(one).ok());
         let longest = interval.filter(|interval| !interval.is_zero());
@@ -166,31 +169,32 @@ impl Silence {
         Self { longest: longest.map(|one| one.saturating_mul(2)), last: Instant::now() }
     }
 
-    fn heard(&mut self) {
+    /// A message came.
+    fn message_came(&mut self) {
         self.last = Instant::now();
     }
 
-    /// Ends when the daemon was silent for too long.
-    async fn too_long(&self) -> Failed {
+    /// Ends when the daemon was silent for two intervals.
+    async fn expired(&self) -> StreamError {
         match self.longest.and_then(|longest| self.last.checked_add(longest)) {
             Some(until) => sleep_until(until).await,
             None => std::future::pending().await,
         }
         let longest = self.longest.unwrap_or_default();
-        Failed::gone(format!("no message came within {} ms", longest.as_millis()))
+        StreamError::unreachable(format!("no message came within {} ms", longest.as_millis()))
     }
 }
 
-/// Runs a task that keeps a stream. Without a tokio runtime it is dropped, and
-/// whoever waits for it finds that out: better than a panic in a constructor.
-fn drive(task: impl Future<Output = ()> + Send + 'static) {
+/// Runs a task that keeps a stream. Without a tokio runtime the task is dropped, and
+/// those who wait for it get an error: better than a panic in a constructor.
+fn spawn_in_runtime(task: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(task);
     }
 }
 
-/// Whether a refusal is about the revision to resume from, which then is of no
+/// Whether a refusal concerns the revision to resume from, which then is of no
 /// more use.
-fn is_about_resuming(error: &Error) -> bool {
+fn refuses_revision(error: &Error) -> bool {
     matches!(error.reason(), Some("REVISION_MALFORMED" | "REVISION_OF_OTHER_HISTORY"))
 }

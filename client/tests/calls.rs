@@ -116,9 +116,9 @@ fn serve_unix(path: &Path, permits: usize) -> Running {
 fn client(address: &str, deadline: Duration) -> Client {
     let mut options = Options::new(["example.org"]);
     options.deadline = deadline;
-    // Pauses too short to wait for in a test, yet each call still asks the gate.
+    // Pauses too short to wait for in a test, yet each call still asks the circuit breaker.
     let (first, most) = (Duration::from_millis(1), Duration::from_millis(2));
-    options.backoff = Backoff { failures: 5, first, most };
+    options.backoff = Backoff { failure_threshold: 5, initial_delay: first, max_delay: most };
     Client::connect(address, options).unwrap()
 }
 
@@ -177,8 +177,8 @@ async fn a_daemon_that_hangs_costs_five_deadlines_and_then_one_for_each_probe() 
     let deadline = Duration::from_millis(50);
     let mut options = Options::new(["example.org"]);
     options.deadline = deadline;
-    options.backoff.first = LONG;
-    options.backoff.most = LONG;
+    options.backoff.initial_delay = LONG;
+    options.backoff.max_delay = LONG;
     let client = Client::connect(&format!("unix:{}", path.display()), options).unwrap();
     for _ in 0..5 {
         assert_eq!(ask(&client).await, Err(Error::Deadline(deadline)));
@@ -191,7 +191,7 @@ async fn a_daemon_that_hangs_costs_five_deadlines_and_then_one_for_each_probe() 
     for _ in 0..1000 {
         match ask(&client).await {
             Err(Error::Unreachable { reason, retry_in: Some(_) }) => {
-                assert_eq!(reason, "it did not answer in time");
+                assert_eq!(reason, "no answer in time");
             }
             other => {
                 assert_eq!(other, Err(Error::Deadline(deadline)));

@@ -30,7 +30,8 @@ fn hides_of_nobody_knows_whom_are_no_verdict() {
     let fields = vec![PresenceField::StatusMsg as i32];
     for users in [None, Some(SetExpression::default())] {
         let hide = v1::Hide { users, fields: fields.clone(), ..Default::default() };
-        let refused = |error| matches!(error, Error::Protocol(Breach::Set(SetError::UnknownKind)));
+        let refused =
+            |error| matches!(error, Error::Protocol(ProtocolViolation::Set(SetError::UnknownKind)));
         assert!(interest(hide.clone()).is_err_and(refused));
         let hides = vec![StatesHide { hide: Some(hide), state_indexes: vec![0] }];
         let answer = GetUsersForStatesResponse { hides, ..Default::default() };

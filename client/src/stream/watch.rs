@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use presence_router_proto::v1::{
-    self, PairProduct, WatchChangesRequest, WatchChangesResponse,
-    watch_changes_response::Message as Told,
+    self, WatchChangesRequest, WatchChangesResponse,
+    watch_changes_response::Message as ResponseMessage,
 };
 use tokio::{
     sync::mpsc,
@@ -13,33 +13,36 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::{Demands, Failed, OPENING, Pace, Silence, drive, is_about_resuming, store::Store};
-use crate::{Breach, ChangeEvent, Changed, Changes, Error, Product, client::Shared};
+use super::{
+    Capabilities, Liveness, OPENING, ReconnectBackoff, StreamError, refuses_revision,
+    spawn_in_runtime, store::Store,
+};
+use crate::{ChangeEvent, Changed, Changes, Error, PairProduct, ProtocolViolation, shared::Shared};
 
 /// Events that wait for whoever follows. More would only let a slow one lag
 /// further behind: what the daemon keeps for it is one coalesced change.
 const EVENTS_WAITING: usize = 4;
 
-/// What keeps the stream.
+/// Keeps the stream.
 struct Task {
     shared: Arc<Shared>,
     events: mpsc::Sender<ChangeEvent>,
-    /// The revision up to which changes were told. Empty: none was.
+    /// The revision up to which changes were delivered. Empty: none was.
     resume_revision: String,
     /// Changes since `resume_revision` cannot be asked for any more.
     lost: bool,
-    demands: Demands,
-    pace: Pace,
+    capabilities: Capabilities,
+    backoff: ReconnectBackoff,
 }
 
 /// How a stream ended.
-enum End {
+enum StreamEnd {
     /// Nobody follows any more.
     Unused,
     /// It did not open.
-    NotOpened(Failed),
+    NotOpened(StreamError),
     /// It opened, and broke. `useful`: after it was of use.
-    Broken { failed: Failed, useful: bool },
+    Broken { failed: StreamError, useful: bool },
 }
 
 /// Starts to follow.
@@ -49,11 +52,11 @@ pub(crate) fn start(shared: Arc<Shared>) -> Changes {
         events,
         resume_revision: String::new(),
         lost: false,
-        demands: Demands::new("WatchChanges", &shared),
-        pace: Pace::new(shared.backoff),
+        capabilities: Capabilities::new("WatchChanges", &shared),
+        backoff: ReconnectBackoff::new(shared.backoff),
         shared,
     };
-    drive(task.run());
+    spawn_in_runtime(task.run());
     Changes::new(ReceiverStream::new(receiver))
 }
 
@@ -61,38 +64,39 @@ pub(crate) fn start(shared: Arc<Shared>) -> Changes {
 
 impl Task {
     async fn run(mut self) {
-        let mut told = false;
+        let mut reported = false;
         loop {
             let events = self.events.clone();
             let end = tokio::select! {
-                end = self.stream() => end,
-                () = events.closed() => End::Unused,
+                end = self.run_stream() => end,
+                () = events.closed() => StreamEnd::Unused,
             };
             let (failed, at) = match end {
-                End::Unused => return,
-                End::NotOpened(mut failed) => {
-                    if is_about_resuming(&failed.error) {
+                StreamEnd::Unused => return,
+                StreamEnd::NotOpened(mut failed) => {
+                    if refuses_revision(&failed.error) {
                         self.lost |= !self.resume_revision.is_empty();
                         self.resume_revision.clear();
                     }
-                    if self.demands.lower(&mut failed) {
+                    if self.capabilities.downgrade(&mut failed) {
                         continue;
                     }
-                    (failed, self.pace.next())
+                    (failed, self.backoff.next_try())
                 }
-                End::Broken { failed, useful } => {
-                    told = false;
-                    self.demands.restore();
+                StreamEnd::Broken { failed, useful } => {
+                    reported = false;
+                    self.capabilities.reset();
                     if useful {
-                        self.pace.reset();
+                        self.backoff.reset();
                     }
-                    (failed, if useful { Instant::now() } else { self.pace.next() })
+                    (failed, if useful { Instant::now() } else { self.backoff.next_try() })
                 }
             };
-            if !told && self.events.send(ChangeEvent::Disconnected(failed.error)).await.is_err() {
+            if !reported && self.events.send(ChangeEvent::Disconnected(failed.error)).await.is_err()
+            {
                 return;
             }
-            told = true;
+            reported = true;
             tokio::select! {
                 () = sleep_until(at) => {}
                 () = self.events.closed() => return,
@@ -101,14 +105,14 @@ impl Task {
     }
 
     /// One stream, from beginning to end.
-    async fn stream(&mut self) -> End {
+    async fn run_stream(&mut self) -> StreamEnd {
         let opened = timeout(OPENING, self.open()).await;
         let opened = opened.unwrap_or_else(|_| Err(Error::Deadline(OPENING).into()));
-        let (mut inbound, silence, revision) = match opened {
+        let (mut inbound, liveness, revision) = match opened {
             Ok(opened) => opened,
-            Err(failed) => return End::NotOpened(failed),
+            Err(failed) => return StreamEnd::NotOpened(failed),
         };
-        self.shared.gate.heard();
+        self.shared.breaker.close();
         let since = Instant::now();
         let mut events = vec![ChangeEvent::Connected { revision: revision.clone() }];
         if std::mem::take(&mut self.lost) {
@@ -116,38 +120,43 @@ impl Task {
         }
         for event in events {
             if self.events.send(event).await.is_err() {
-                return End::Unused;
+                return StreamEnd::Unused;
             }
         }
         // If it was resumed, changes up to this revision are still to come.
         if self.resume_revision.is_empty() {
             self.resume_revision = revision;
         }
-        match self.follow(&mut inbound, silence).await {
-            Ok(()) => End::Unused,
-            Err(failed) => End::Broken { failed, useful: since.elapsed() > self.pace.backoff.most },
+        match self.follow(&mut inbound, liveness).await {
+            Ok(()) => StreamEnd::Unused,
+            Err(failed) => StreamEnd::Broken {
+                failed,
+                useful: since.elapsed() > self.backoff.settings.max_delay,
+            },
         }
     }
 
-    async fn open(&self) -> Result<(Streaming<WatchChangesResponse>, Silence, String), Failed> {
-        let call = self.demands.call;
+    async fn open(
+        &self,
+    ) -> Result<(Streaming<WatchChangesResponse>, Liveness, String), StreamError> {
+        let call = self.capabilities.call;
         let request = WatchChangesRequest {
             server_names: self.shared.server_names.clone(),
             resume_revision: self.resume_revision.clone(),
-            set_budget_bytes: self.demands.set_budget_bytes(),
+            set_budget_bytes: self.capabilities.set_budget_bytes(),
         };
         let mut service = self.shared.service.clone();
-        let of_status = |status: Status| Failed::of_status(call, &status);
+        let of_status = |status: Status| StreamError::of_status(call, &status);
         let inbound = service.watch_changes(request).await.map_err(of_status)?;
         let mut inbound = inbound.into_inner();
         match inbound.message().await.map_err(of_status)?.map(|first| first.message) {
-            Some(Some(Told::Opened(opened))) => {
-                let silence = Silence::new(&opened);
-                Ok((inbound, silence, opened.revision))
+            Some(Some(ResponseMessage::Opened(opened))) => {
+                let liveness = Liveness::new(&opened);
+                Ok((inbound, liveness, opened.revision))
             }
-            Some(Some(_)) => Err(Breach::NotOpened.into()),
-            Some(None) => Err(Breach::UnknownMessage.into()),
-            None => Err(Failed::gone("the daemon ended the stream")),
+            Some(Some(_)) => Err(ProtocolViolation::NotOpened.into()),
+            Some(None) => Err(ProtocolViolation::UnknownMessage.into()),
+            None => Err(StreamError::unreachable("the daemon ended the stream")),
         }
     }
 
@@ -155,42 +164,47 @@ impl Task {
     async fn follow(
         &mut self,
         inbound: &mut Streaming<WatchChangesResponse>,
-        mut silence: Silence,
-    ) -> Result<(), Failed> {
-        let mut store = Store::new(self.demands.set_budget_bytes);
+        mut liveness: Liveness,
+    ) -> Result<(), StreamError> {
+        let mut store = Store::new(self.capabilities.set_budget_bytes);
         loop {
             let message = tokio::select! {
                 message = inbound.message() => message,
-                failed = silence.too_long() => return Err(failed),
+                failed = liveness.expired() => return Err(failed),
             };
             let message = match message {
                 Ok(Some(WatchChangesResponse { message })) => message,
-                Ok(None) => return Err(Failed::gone("the daemon ended the stream")),
-                Err(status) => return Err(Failed::of_status(self.demands.call, &status)),
+                Ok(None) => return Err(StreamError::unreachable("the daemon ended the stream")),
+                Err(status) => return Err(StreamError::of_status(self.capabilities.call, &status)),
             };
-            if let Some(event) = self.hear(message.ok_or(Breach::UnknownMessage)?, &mut store)?
+            if let Some(event) =
+                self.handle_message(message.ok_or(ProtocolViolation::UnknownMessage)?, &mut store)?
                 && self.events.send(event).await.is_err()
             {
                 return Ok(());
             }
             // After the event was taken: the time until then is not the daemon's.
-            silence.heard();
+            liveness.message_came();
         }
     }
 
-    fn hear(&mut self, message: Told, store: &mut Store) -> Result<Option<ChangeEvent>, Breach> {
+    fn handle_message(
+        &mut self,
+        message: ResponseMessage,
+        store: &mut Store,
+    ) -> Result<Option<ChangeEvent>, ProtocolViolation> {
         let (revision, event) = match message {
-            Told::Opened(_) => return Err(Breach::OpenedTwice),
-            Told::SetPart(part) => return store.define(part).map(|()| None),
-            Told::SetEdit(edit) => return store.edit(edit).map(|()| None),
-            Told::SetRetired(retired) => return store.retire(retired).map(|()| None),
-            Told::Heartbeat(heartbeat) => (heartbeat.revision, None),
-            Told::Reset(v1::Reset { revision }) => {
+            ResponseMessage::Opened(_) => return Err(ProtocolViolation::OpenedTwice),
+            ResponseMessage::SetPart(part) => return store.define(part).map(|()| None),
+            ResponseMessage::SetEdit(edit) => return store.edit(edit).map(|()| None),
+            ResponseMessage::SetRetired(retired) => return store.retire(retired).map(|()| None),
+            ResponseMessage::Heartbeat(heartbeat) => (heartbeat.revision, None),
+            ResponseMessage::Reset(v1::Reset { revision }) => {
                 store.reset();
                 (revision.clone(), Some(ChangeEvent::Reset { revision }))
             }
-            Told::Changed(v1::Changed { revision, gained, lost }) => {
-                store.changed()?;
+            ResponseMessage::Changed(v1::Changed { revision, gained, lost }) => {
+                store.apply_pending()?;
                 let gained = products(&gained, store)?;
                 let lost = products(&lost, store)?;
                 let changed = Changed { revision: revision.clone(), gained, lost };
@@ -202,11 +216,14 @@ impl Task {
     }
 }
 
-fn products(products: &[PairProduct], store: &mut Store) -> Result<Vec<Product>, Breach> {
-    let product = |one: &PairProduct| {
+fn products(
+    products: &[v1::PairProduct],
+    store: &mut Store,
+) -> Result<Vec<PairProduct>, ProtocolViolation> {
+    let product = |one: &v1::PairProduct| {
         let senders = store.resolve_expression(one.senders.as_ref())?;
         let recipients = store.resolve_expression(one.recipients.as_ref())?;
-        Ok(Product { senders, recipients })
+        Ok(PairProduct { senders, recipients })
     };
     products.iter().map(product).collect()
 }

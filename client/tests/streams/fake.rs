@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use presence_router_client::{Client, Code, Options, v1};
 use presence_router_proto::v1::{
-    presence_router_service_server as server, route_states_request::Message as Asked,
-    route_states_response::Message as Told, set_expression::Expression, set_part::Content,
-    watch_changes_response::Message as WatchTold,
+    presence_router_service_server as server, route_states_request::Message as RequestMessage,
+    route_states_response::Message as ResponseMessage, set_expression::Expression,
+    set_part::Content, watch_changes_response::Message as WatchResponseMessage,
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -106,8 +106,8 @@ impl Fake {
     pub(crate) fn options() -> Options {
         let mut options = Options::new(["example.org"]);
         options.deadline = LONG;
-        options.backoff.first = Duration::from_millis(1);
-        options.backoff.most = Duration::from_millis(2);
+        options.backoff.initial_delay = Duration::from_millis(1);
+        options.backoff.max_delay = Duration::from_millis(2);
         options
     }
 
@@ -124,7 +124,7 @@ impl Fake {
     pub(crate) async fn opened(&mut self, revision: &str) -> (Route, v1::Open) {
         let mut route = self.route().await;
         let open = route.open().await;
-        route.tell(Told::Opened(opened(revision, None))).await;
+        route.tell(ResponseMessage::Opened(opened(revision, None))).await;
         (route, open)
     }
 
@@ -138,13 +138,13 @@ impl Fake {
 impl Route {
     pub(crate) async fn open(&mut self) -> v1::Open {
         match self.next().await {
-            Some(Asked::Open(open)) => open,
+            Some(RequestMessage::Open(open)) => open,
             other => panic!("not `Open`: {other:?}"),
         }
     }
 
     /// The next message; `None` when the client is gone.
-    pub(crate) async fn next(&mut self) -> Option<Asked> {
+    pub(crate) async fn next(&mut self) -> Option<RequestMessage> {
         let next = timeout(LONG, self.requests.message()).await.expect("something comes");
         // A client that ends a stream may reset it.
         next.ok().flatten().map(|request| request.message.unwrap())
@@ -153,12 +153,12 @@ impl Route {
     /// The id of the next request, which is a batch.
     pub(crate) async fn batch(&mut self) -> u64 {
         match self.next().await {
-            Some(Asked::Batch(batch)) => batch.batch_id,
+            Some(RequestMessage::Batch(batch)) => batch.batch_id,
             other => panic!("not a batch: {other:?}"),
         }
     }
 
-    pub(crate) async fn tell(&self, message: Told) {
+    pub(crate) async fn tell(&self, message: ResponseMessage) {
         self.tell_raw(v1::RouteStatesResponse { message: Some(message) }).await;
     }
 
@@ -181,7 +181,7 @@ impl Route {
 // === impl Watch ===
 
 impl Watch {
-    pub(crate) async fn tell(&self, message: WatchTold) {
+    pub(crate) async fn tell(&self, message: WatchResponseMessage) {
         let response = v1::WatchChangesResponse { message: Some(message) };
         self.out.send(Ok(response)).await.unwrap();
     }
@@ -203,10 +203,15 @@ pub(crate) fn opened(revision: &str, heartbeat: Option<Duration>) -> v1::Opened 
     }
 }
 
-pub(crate) fn deliveries(batch_id: u64, revision: &str, set: u64, indexes: &[u32]) -> Told {
+pub(crate) fn deliveries(
+    batch_id: u64,
+    revision: &str,
+    set: u64,
+    indexes: &[u32],
+) -> ResponseMessage {
     let delivery =
         v1::Delivery { recipients_set_id: set, state_indexes: indexes.into(), hides: Vec::new() };
-    Told::Deliveries(v1::Deliveries {
+    ResponseMessage::Deliveries(v1::Deliveries {
         batch_id,
         revision: revision.into(),
         deliveries: vec![delivery],

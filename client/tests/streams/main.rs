@@ -6,7 +6,7 @@ mod fake;
 
 /// What a daemon must not do, and that it costs no more than a stream.
 #[cfg(test)]
-mod breaches;
+mod protocol_violations;
 /// Requests over `RouteStates`.
 #[cfg(test)]
 mod route;

@@ -7,7 +7,8 @@ use presence_router_client::{
     Client, Code, Error, Interest, Options, PresenceRouter, RouteStates, Routed, v1,
 };
 use presence_router_proto::v1::{
-    route_states_request::Message as Asked, route_states_response::Message as Told,
+    route_states_request::Message as RequestMessage,
+    route_states_response::Message as ResponseMessage,
 };
 use tokio::task::JoinHandle;
 use tonic::{Status, codegen::http};
@@ -60,9 +61,9 @@ async fn many_requests_share_a_stream_and_each_gets_its_own_answer() {
     for _ in &asked {
         ids.push(stream.batch().await);
     }
-    stream.tell(Told::SetPart(list(1, &[ANN], false))).await;
-    stream.tell(Told::SetPart(list(1, &[JOE, SUE], true))).await;
-    stream.tell(Told::SetPart(list(2, &[SUE], true))).await;
+    stream.tell(ResponseMessage::SetPart(list(1, &[ANN], false))).await;
+    stream.tell(ResponseMessage::SetPart(list(1, &[JOE, SUE], true))).await;
+    stream.tell(ResponseMessage::SetPart(list(2, &[SUE], true))).await;
     for (place, id) in ids.iter().enumerate() {
         stream.deliver(*id, &format!("r{place}"), 1 + place as u64 % 2, &[0, 1]).await;
     }
@@ -93,9 +94,9 @@ async fn interest_and_refusals_travel_beside_batches() {
     let (mut stream, _) = fake.opened("r1").await;
 
     let asked = ask_interest(&router, "nonsense");
-    let Some(Asked::Interest(query)) = stream.next().await else { panic!("a question") };
+    let Some(RequestMessage::Interest(query)) = stream.next().await else { panic!("a question") };
     stream
-        .tell(Told::RequestError(v1::RequestError {
+        .tell(ResponseMessage::RequestError(v1::RequestError {
             request: Some(v1::request_error::Request::QueryId(query.query_id)),
             code: Code::InvalidArgument.into(),
             reason: v1::ErrorReason::UserIdInvalid.into(),
@@ -113,9 +114,11 @@ async fn interest_and_refusals_travel_beside_batches() {
 
     for set_id in [0, 1] {
         let asked = ask_interest(&router, ANN);
-        let Some(Asked::Interest(query)) = stream.next().await else { panic!("a question") };
+        let Some(RequestMessage::Interest(query)) = stream.next().await else {
+            panic!("a question")
+        };
         if set_id == 1 {
-            stream.tell(Told::SetPart(list(1, &[ANN, JOE, SUE], true))).await;
+            stream.tell(ResponseMessage::SetPart(list(1, &[ANN, JOE, SUE], true))).await;
         }
         let hide = v1::Hide {
             users: Some(set(set_id)),
@@ -123,7 +126,7 @@ async fn interest_and_refusals_travel_beside_batches() {
             unless_presence: vec!["offline".into()],
         };
         stream
-            .tell(Told::InterestAnswer(v1::InterestAnswer {
+            .tell(ResponseMessage::InterestAnswer(v1::InterestAnswer {
                 query_id: query.query_id,
                 revision: "r1".into(),
                 senders_set_id: set_id,
@@ -146,17 +149,17 @@ async fn edits_follow_the_contract_and_answers_stay_what_they_were() {
     let mut fake = Fake::start().await;
     let router = fake.client(Fake::options()).route_states();
     let (mut stream, _) = fake.opened("r1").await;
-    stream.tell(Told::SetPart(list(1, &[ANN, JOE], true))).await;
-    stream.tell(Told::SetPart(expression(2, union(&[set(1)])))).await;
-    stream.tell(Told::SetPart(expression(3, union(&[set(2), set(1)])))).await;
+    stream.tell(ResponseMessage::SetPart(list(1, &[ANN, JOE], true))).await;
+    stream.tell(ResponseMessage::SetPart(expression(2, union(&[set(1)])))).await;
+    stream.tell(ResponseMessage::SetPart(expression(3, union(&[set(2), set(1)])))).await;
     let mut answers = Vec::new();
     for step in 0..4 {
         match step {
-            1 => stream.tell(Told::SetEdit(edit(1, &[SUE], &[ANN]))).await,
-            2 => stream.tell(Told::Changed(changed("r2"))).await,
+            1 => stream.tell(ResponseMessage::SetEdit(edit(1, &[SUE], &[ANN]))).await,
+            2 => stream.tell(ResponseMessage::Changed(changed("r2"))).await,
             3 => {
-                stream.tell(Told::Reset(v1::Reset { revision: "r3".into() })).await;
-                stream.tell(Told::SetPart(list(4, &["@x:y"], true))).await;
+                stream.tell(ResponseMessage::Reset(v1::Reset { revision: "r3".into() })).await;
+                stream.tell(ResponseMessage::SetPart(list(4, &["@x:y"], true))).await;
             }
             _ => {}
         }
@@ -180,7 +183,7 @@ async fn what_was_under_way_when_a_stream_broke_is_asked_once_more() {
     // Useful once, so that the next stream comes at once.
     let asked = ask(&router, &[ANN]);
     let id = stream.batch().await;
-    stream.tell(Told::SetPart(list(1, &[JOE], true))).await;
+    stream.tell(ResponseMessage::SetPart(list(1, &[JOE], true))).await;
     stream.deliver(id, "r7", 1, &[0]).await;
     asked.await.unwrap().unwrap();
 
@@ -196,7 +199,7 @@ async fn what_was_under_way_when_a_stream_broke_is_asked_once_more() {
 
     let (mut stream, _) = fake.opened("r8").await;
     let id = stream.batch().await;
-    stream.tell(Told::SetPart(list(1, &[SUE], true))).await;
+    stream.tell(ResponseMessage::SetPart(list(1, &[SUE], true))).await;
     stream.deliver(id, "r8", 1, &[0]).await;
     let answers = [first.await.unwrap(), second.await.unwrap()];
     let failed = answers.iter().filter_map(|answer| answer.as_ref().err()).collect::<Vec<_>>();
@@ -217,7 +220,7 @@ async fn an_answer_that_is_late_costs_its_request_only() {
     let _ = given_up.await;
     let asked = ask(&router, &[JOE]);
     let next = stream.batch().await;
-    stream.tell(Told::SetPart(list(1, &[SUE], true))).await;
+    stream.tell(ResponseMessage::SetPart(list(1, &[SUE], true))).await;
     stream.deliver(id, "r1", 1, &[0]).await;
     stream.deliver(next, "r2", 1, &[0]).await;
     assert_eq!(asked.await.unwrap().unwrap().revision, "r2");
@@ -234,7 +237,7 @@ async fn two_missed_heartbeats_mean_unreachable() {
     let router = fake.client(Fake::options()).route_states();
     let mut silent = fake.route().await;
     silent.open().await;
-    silent.tell(Told::Opened(opened("r1", Some(Duration::from_millis(20))))).await;
+    silent.tell(ResponseMessage::Opened(opened("r1", Some(Duration::from_millis(20))))).await;
     let asked = ask(&router, &[ANN]);
     silent.batch().await;
     // The client lets go of it, and asks once more.
@@ -242,7 +245,7 @@ async fn two_missed_heartbeats_mean_unreachable() {
     let (mut stream, _) = fake.opened("r1").await;
     stream.batch().await;
     let heartbeat = v1::Heartbeat { revision: "r2".into() };
-    stream.tell(Told::Heartbeat(heartbeat)).await;
+    stream.tell(ResponseMessage::Heartbeat(heartbeat)).await;
     drop(stream);
     let error = asked.await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
@@ -286,7 +289,7 @@ async fn a_daemon_without_budgets_is_asked_without_one() {
     let (mut stream, open) = fake.opened("r1").await;
     assert_eq!(open.set_budget_bytes, 0);
     let id = stream.batch().await;
-    stream.tell(Told::SetPart(list(1, &[SUE], true))).await;
+    stream.tell(ResponseMessage::SetPart(list(1, &[SUE], true))).await;
     stream.deliver(id, "r1", 1, &[0]).await;
     asked.await.unwrap().unwrap();
 }
@@ -358,20 +361,20 @@ async fn breaks_now_and_then(mut fake: Fake) {
     loop {
         let (mut stream, _) = fake.opened("r").await;
         let mut set = 0;
-        while let Some(Asked::Batch(batch)) = stream.next().await {
+        while let Some(RequestMessage::Batch(batch)) = stream.next().await {
             since += 1;
             if since % 17 == 0 {
                 break;
             }
             set += 1;
             let recipient = format!("@for-{}", &batch.states[0].user_id[1..]);
-            stream.tell(Told::SetPart(list(set, &[&recipient], true))).await;
+            stream.tell(ResponseMessage::SetPart(list(set, &[&recipient], true))).await;
             if since % 29 == 0 {
                 break;
             }
             stream.deliver(batch.batch_id, "r", set, &[0]).await;
             if since % 5 == 0 {
-                stream.tell(Told::SetRetired(v1::SetRetired { id: set })).await;
+                stream.tell(ResponseMessage::SetRetired(v1::SetRetired { id: set })).await;
             }
         }
     }
@@ -381,7 +384,7 @@ async fn breaks_now_and_then(mut fake: Fake) {
 async fn whatever_breaks_each_request_gets_its_own_answer_or_an_error() {
     let fake = Fake::start().await;
     let mut options = Fake::options();
-    options.backoff.failures = u32::MAX;
+    options.backoff.failure_threshold = u32::MAX;
     let router = fake.client(options).route_states();
     let playing = tokio::spawn(breaks_now_and_then(fake));
     let (mut right, mut failed) = (0, 0);

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use presence_router_client::{Breach, ChangeEvent, Changed, Changes, Code, Error, v1};
+use presence_router_client::{ChangeEvent, Changed, Changes, Code, Error, ProtocolViolation, v1};
 use presence_router_proto::v1::{
-    set_expression::Expression, watch_changes_response::Message as Told,
+    set_expression::Expression, watch_changes_response::Message as ResponseMessage,
 };
 use tokio::time::timeout;
 use tonic::Status;
@@ -29,7 +29,7 @@ async fn change(changes: &mut Changes) -> Changed {
 
 async fn open(fake: &mut Fake, revision: &str) -> Watch {
     let watch = fake.watch().await;
-    watch.tell(Told::Opened(opened(revision, None))).await;
+    watch.tell(ResponseMessage::Opened(opened(revision, None))).await;
     watch
 }
 
@@ -46,24 +46,26 @@ async fn changes_are_products_of_sets_as_they_are_then() {
     assert_eq!(watch.request.resume_revision, "");
     assert_eq!(next(&mut changes).await, connected("r1"));
 
-    watch.tell(Told::SetPart(list(1, &["@a:x", "@b:x"], true))).await;
+    watch.tell(ResponseMessage::SetPart(list(1, &["@a:x", "@b:x"], true))).await;
     let server = of(Expression::Server("y".into()));
     let gained = vec![product(set(1), set(1)), product(set(1), server)];
-    watch.tell(Told::Changed(v1::Changed { gained: gained.clone(), ..changed("r2") })).await;
+    watch
+        .tell(ResponseMessage::Changed(v1::Changed { gained: gained.clone(), ..changed("r2") }))
+        .await;
     let first = change(&mut changes).await;
     assert_eq!((first.revision.as_str(), first.gained.len(), first.lost.len()), ("r2", 2, 0));
     assert!(first.gained[0].contains("@a:x", "@b:x"));
     assert!(!first.gained[0].contains("@a:x", "@a:x"), "modulo self");
     assert!(first.gained[1].contains("@a:x", "@anybody:y"));
 
-    watch.tell(Told::SetEdit(edit(1, &["@c:x"], &["@a:x"]))).await;
-    watch.tell(Told::Changed(v1::Changed { lost: gained, ..changed("r3") })).await;
+    watch.tell(ResponseMessage::SetEdit(edit(1, &["@c:x"], &["@a:x"]))).await;
+    watch.tell(ResponseMessage::Changed(v1::Changed { lost: gained, ..changed("r3") })).await;
     let second = change(&mut changes).await;
     assert_eq!(second.lost[0].senders.listed(), ["@b:x", "@c:x"]);
     assert_eq!(first.gained[0].senders.listed(), ["@a:x", "@b:x"], "stays what it was");
 
-    watch.tell(Told::SetRetired(v1::SetRetired { id: 1 })).await;
-    watch.tell(Told::Reset(v1::Reset { revision: "r4".into() })).await;
+    watch.tell(ResponseMessage::SetRetired(v1::SetRetired { id: 1 })).await;
+    watch.tell(ResponseMessage::Reset(v1::Reset { revision: "r4".into() })).await;
     assert_eq!(next(&mut changes).await, ChangeEvent::Reset { revision: "r4".into() });
     drop(changes);
     watch.abandoned().await;
@@ -75,7 +77,7 @@ async fn an_outage_is_told_once_and_what_was_missed_is_asked_for() {
     let mut changes = fake.client(Fake::options()).watch_changes();
     let watch = open(&mut fake, "r1").await;
     assert_eq!(next(&mut changes).await, connected("r1"));
-    watch.tell(Told::Heartbeat(v1::Heartbeat { revision: "r2".into() })).await;
+    watch.tell(ResponseMessage::Heartbeat(v1::Heartbeat { revision: "r2".into() })).await;
     watch.end(Status::unavailable("away")).await;
     for _ in 0..3 {
         let refused = fake.watch().await;
@@ -92,8 +94,8 @@ async fn an_outage_is_told_once_and_what_was_missed_is_asked_for() {
     assert!(matches!(lost, ChangeEvent::Disconnected(Error::Unreachable { .. })), "{lost:?}");
     let watch = fake.watch().await;
     assert_eq!(watch.request.resume_revision, "r2", "nothing since then was told");
-    watch.tell(Told::Opened(opened("r9", None))).await;
-    watch.tell(Told::Changed(changed("r9"))).await;
+    watch.tell(ResponseMessage::Opened(opened("r9", None))).await;
+    watch.tell(ResponseMessage::Changed(changed("r9"))).await;
     assert_eq!(next(&mut changes).await, connected("r9"));
     assert_eq!(change(&mut changes).await.revision, "r9");
     drop(watch);
@@ -113,7 +115,7 @@ async fn a_history_that_is_gone_counts_as_a_reset() {
     watch.end(refusal(Code::FailedPrecondition, "REVISION_OF_OTHER_HISTORY")).await;
     let watch = fake.watch().await;
     assert_eq!(watch.request.resume_revision, "");
-    watch.tell(Told::Opened(opened("s1", None))).await;
+    watch.tell(ResponseMessage::Opened(opened("s1", None))).await;
     assert_eq!(next(&mut changes).await, connected("s1"));
     assert_eq!(next(&mut changes).await, ChangeEvent::Reset { revision: "s1".into() });
 }
@@ -139,7 +141,7 @@ async fn silence_and_breaches_end_a_stream() {
     let mut fake = Fake::start().await;
     let mut changes = fake.client(Fake::options()).watch_changes();
     let watch = fake.watch().await;
-    watch.tell(Told::Opened(opened("r1", Some(Duration::from_millis(20))))).await;
+    watch.tell(ResponseMessage::Opened(opened("r1", Some(Duration::from_millis(20))))).await;
     assert_eq!(next(&mut changes).await, connected("r1"));
     let silent = next(&mut changes).await;
     assert!(matches!(silent, ChangeEvent::Disconnected(Error::Unreachable { .. })), "{silent:?}");
@@ -147,9 +149,12 @@ async fn silence_and_breaches_end_a_stream() {
 
     let lost = vec![product(set(4), set(4))];
     for (breach, message) in [
-        (Breach::OpenedTwice, Told::Opened(opened("r1", None))),
-        (Breach::EditOfNoList(4), Told::SetEdit(edit(4, &[], &[]))),
-        (Breach::SetUndefined(4), Told::Changed(v1::Changed { lost, ..changed("r2") })),
+        (ProtocolViolation::OpenedTwice, ResponseMessage::Opened(opened("r1", None))),
+        (ProtocolViolation::EditOfNoList(4), ResponseMessage::SetEdit(edit(4, &[], &[]))),
+        (
+            ProtocolViolation::SetUndefined(4),
+            ResponseMessage::Changed(v1::Changed { lost, ..changed("r2") }),
+        ),
     ] {
         let watch = open(&mut fake, "r1").await;
         assert_eq!(next(&mut changes).await, connected("r1"));

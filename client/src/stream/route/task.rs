@@ -1,30 +1,35 @@
-//! What keeps a `RouteStates` stream open, sends requests over it, and hands out
-//! their answers.
+//! The task that keeps a `RouteStates` stream open and sends requests over it; its
+//! `answers` hand out what comes back.
+
+mod answers;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use presence_router_proto::v1::{
-    self, ErrorReason, Open, RequestError, RouteStatesRequest, RouteStatesResponse, request_error,
-    route_states_request::Message as Ask, route_states_response::Message as Told,
+    Open, RouteStatesRequest, RouteStatesResponse, route_states_request::Message as RequestMessage,
+    route_states_response::Message as ResponseMessage,
 };
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
-use super::{MAX_WAITING, Request, What};
+use super::request::{MAX_WAITING, Request};
 use crate::{
-    Breach, Delivery, Error, Hide, Interest, Refusal, Routed, Set, Violation,
-    client::Shared,
-    stream::{Demands, Failed, OPENING, Pace, Silence, is_about_resuming, store::Store},
+    Error, ProtocolViolation,
+    shared::Shared,
+    stream::{
+        Capabilities, Liveness, OPENING, ReconnectBackoff, StreamError, refuses_revision,
+        store::Store,
+    },
 };
 
 /// Requests that the daemon has not answered yet. More would not be faster.
 const MAX_IN_FLIGHT: usize = 256;
 
-/// What keeps the stream.
+/// Keeps the stream.
 pub(super) struct Task {
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
@@ -35,18 +40,18 @@ pub(super) struct Task {
     last_id: u64,
     /// The revision of the last message.
     resume_revision: String,
-    demands: Demands,
-    pace: Pace,
+    capabilities: Capabilities,
+    backoff: ReconnectBackoff,
 }
 
 /// How a stream ended.
-enum End {
+enum StreamEnd {
     /// All handles are gone.
     Unused,
     /// It did not open.
-    NotOpened(Failed),
+    NotOpened(StreamError),
     /// It opened, and broke. `useful`: after it was of use.
-    Broken { failed: Failed, useful: bool },
+    Broken { failed: StreamError, useful: bool },
 }
 
 // === impl Task ===
@@ -59,47 +64,47 @@ impl Task {
             in_flight: VecDeque::new(),
             last_id: 0,
             resume_revision: String::new(),
-            demands: Demands::new("RouteStates", &shared),
-            pace: Pace::new(shared.backoff),
+            capabilities: Capabilities::new("RouteStates", &shared),
+            backoff: ReconnectBackoff::new(shared.backoff),
             shared,
         }
     }
 
     pub(super) async fn run(mut self) {
         loop {
-            let at = match self.stream().await {
-                End::Unused => return,
-                End::NotOpened(mut failed) => {
-                    if is_about_resuming(&failed.error) {
+            let at = match self.run_stream().await {
+                StreamEnd::Unused => return,
+                StreamEnd::NotOpened(mut failed) => {
+                    if refuses_revision(&failed.error) {
                         self.resume_revision.clear();
                     }
-                    if self.demands.lower(&mut failed) {
+                    if self.capabilities.downgrade(&mut failed) {
                         continue;
                     }
                     for request in self.waiting.drain(..) {
                         request.fail(failed.clone());
                     }
-                    self.pace.next()
+                    self.backoff.next_try()
                 }
-                End::Broken { failed, useful } => {
-                    self.take_back(&failed);
-                    self.demands.restore();
+                StreamEnd::Broken { failed, useful } => {
+                    self.requeue_in_flight(&failed);
+                    self.capabilities.reset();
                     if useful {
-                        self.pace.reset();
+                        self.backoff.reset();
                         Instant::now()
                     } else {
-                        self.pace.next()
+                        self.backoff.next_try()
                     }
                 }
             };
-            if !self.pause(at).await {
+            if !self.wait_until(at).await {
                 return;
             }
         }
     }
 
-    /// Takes back what was under way, once.
-    fn take_back(&mut self, failed: &Failed) {
+    /// Puts requests under way back into the queue, each once.
+    fn requeue_in_flight(&mut self, failed: &StreamError) {
         let now = Instant::now();
         while let Some((_, mut request)) = self.in_flight.pop_back() {
             if request.retried || request.deadline <= now {
@@ -111,14 +116,14 @@ impl Task {
         }
     }
 
-    /// Waits, unless a request comes: that it passed the gate means that it is
-    /// to be tried. Says whether there are handles.
-    async fn pause(&mut self, until: Instant) -> bool {
+    /// Waits, unless a request comes: the circuit breaker permitted it, so it is to be
+    /// tried. Says whether there are handles.
+    async fn wait_until(&mut self, until: Instant) -> bool {
         let idle = self.waiting.is_empty();
         loop {
             tokio::select! {
                 () = sleep_until(until) => return true,
-                more = self.take(), if self.waiting.len() < MAX_WAITING => {
+                more = self.receive_request(), if self.waiting.len() < MAX_WAITING => {
                     if !more || idle {
                         return more;
                     }
@@ -128,7 +133,7 @@ impl Task {
     }
 
     /// Takes the next request from a handle. Says whether there are handles.
-    async fn take(&mut self) -> bool {
+    async fn receive_request(&mut self) -> bool {
         let request = self.requests.recv().await;
         let more = request.is_some();
         self.waiting.extend(request);
@@ -136,52 +141,53 @@ impl Task {
     }
 
     /// One stream, from beginning to end.
-    async fn stream(&mut self) -> End {
+    async fn run_stream(&mut self) -> StreamEnd {
         let (outgoing, receiver) = mpsc::channel(MAX_IN_FLIGHT);
-        let opening = self.opening(&outgoing, receiver);
+        let opening = self.open_stream(&outgoing, receiver);
         tokio::pin!(opening);
         let opened = loop {
             tokio::select! {
                 opened = &mut opening => break opened,
-                more = self.take(), if self.waiting.len() < MAX_WAITING => {
+                more = self.receive_request(), if self.waiting.len() < MAX_WAITING => {
                     if !more {
-                        return End::Unused;
+                        return StreamEnd::Unused;
                     }
                 }
             }
         };
-        let (mut inbound, silence) = match opened {
+        let (mut inbound, liveness) = match opened {
             Ok(opened) => opened,
-            Err(failed) => return End::NotOpened(failed),
+            Err(failed) => return StreamEnd::NotOpened(failed),
         };
-        self.shared.gate.heard();
+        self.shared.breaker.close();
         let since = Instant::now();
         let answered = self.last_id;
-        let failed = match self.serve(&outgoing, &mut inbound, silence).await {
-            Ok(()) => return End::Unused,
+        let failed = match self.serve(&outgoing, &mut inbound, liveness).await {
+            Ok(()) => return StreamEnd::Unused,
             Err(failed) => failed,
         };
         let pending = u64::try_from(self.in_flight.len()).unwrap_or(u64::MAX);
-        let useful = self.last_id - answered > pending || since.elapsed() > self.pace.backoff.most;
-        End::Broken { failed, useful }
+        let useful =
+            self.last_id - answered > pending || since.elapsed() > self.backoff.settings.max_delay;
+        StreamEnd::Broken { failed, useful }
     }
 
     /// The future borrows nothing, so that requests can come meanwhile.
-    fn opening(
+    fn open_stream(
         &self,
         outgoing: &mpsc::Sender<RouteStatesRequest>,
         receiver: mpsc::Receiver<RouteStatesRequest>,
-    ) -> impl Future<Output = Result<(Streaming<RouteStatesResponse>, Silence), Failed>> + use<>
+    ) -> impl Future<Output = Result<(Streaming<RouteStatesResponse>, Liveness), StreamError>> + use<>
     {
         let open = Open {
             server_names: self.shared.server_names.clone(),
             resume_revision: self.resume_revision.clone(),
-            set_budget_bytes: self.demands.set_budget_bytes(),
+            set_budget_bytes: self.capabilities.set_budget_bytes(),
         };
         // There is room: nothing was sent yet.
-        let _ = outgoing.try_send(RouteStatesRequest { message: Some(Ask::Open(open)) });
+        let _ = outgoing.try_send(RouteStatesRequest { message: Some(RequestMessage::Open(open)) });
         let mut service = self.shared.service.clone();
-        let call = self.demands.call;
+        let call = self.capabilities.call;
         let opening = async move {
             let inbound = service.route_states(ReceiverStream::new(receiver)).await?;
             let mut inbound = inbound.into_inner();
@@ -190,12 +196,15 @@ impl Task {
         };
         async move {
             let opened = timeout(OPENING, opening).await.map_err(|_| Error::Deadline(OPENING))?;
-            let (inbound, first) = opened.map_err(|status| Failed::of_status(call, &status))?;
+            let (inbound, first) =
+                opened.map_err(|status| StreamError::of_status(call, &status))?;
             match first.map(|first| first.message) {
-                Some(Some(Told::Opened(opened))) => Ok((inbound, Silence::new(&opened))),
-                Some(Some(_)) => Err(Breach::NotOpened.into()),
-                Some(None) => Err(Breach::UnknownMessage.into()),
-                None => Err(Failed::gone("the daemon ended the stream")),
+                Some(Some(ResponseMessage::Opened(opened))) => {
+                    Ok((inbound, Liveness::new(&opened)))
+                }
+                Some(Some(_)) => Err(ProtocolViolation::NotOpened.into()),
+                Some(None) => Err(ProtocolViolation::UnknownMessage.into()),
+                None => Err(StreamError::unreachable("the daemon ended the stream")),
             }
         }
     }
@@ -205,26 +214,26 @@ impl Task {
         &mut self,
         outgoing: &mpsc::Sender<RouteStatesRequest>,
         inbound: &mut Streaming<RouteStatesResponse>,
-        mut silence: Silence,
-    ) -> Result<(), Failed> {
-        let mut store = Store::new(self.demands.set_budget_bytes);
+        mut liveness: Liveness,
+    ) -> Result<(), StreamError> {
+        let mut store = Store::new(self.capabilities.set_budget_bytes);
         let mut sending = true;
         loop {
             let may_send = sending && self.may_send();
             tokio::select! {
                 message = inbound.message() => match message {
                     Ok(Some(RouteStatesResponse { message })) => {
-                        silence.heard();
-                        self.hear(message.ok_or(Breach::UnknownMessage)?, &mut store)?;
+                        liveness.message_came();
+                        self.handle_message(message.ok_or(ProtocolViolation::UnknownMessage)?, &mut store)?;
                     }
-                    Ok(None) => return Err(Failed::gone("the daemon ended the stream")),
-                    Err(status) => return Err(Failed::of_status(self.demands.call, &status)),
+                    Ok(None) => return Err(StreamError::unreachable("the daemon ended the stream")),
+                    Err(status) => return Err(StreamError::of_status(self.capabilities.call, &status)),
                 },
-                failed = silence.too_long() => return Err(failed),
+                failed = liveness.expired() => return Err(failed),
                 room = outgoing.reserve(), if may_send => match (room, self.waiting.pop_front()) {
-                    (Ok(room), Some(request)) if !request.is_void() => {
+                    (Ok(room), Some(request)) if !request.is_abandoned() => {
                         self.last_id += 1;
-                        room.send(request.message(self.last_id));
+                        room.send(request.to_message(self.last_id));
                         self.in_flight.push_back((self.last_id, request));
                     }
                     (Ok(_), _) => {}
@@ -234,7 +243,7 @@ impl Task {
                         self.waiting.extend(request);
                     }
                 },
-                more = self.take(), if self.waiting.len() < MAX_WAITING => {
+                more = self.receive_request(), if self.waiting.len() < MAX_WAITING => {
                     if !more {
                         return Ok(());
                     }
@@ -254,100 +263,4 @@ impl Task {
             }
         }
     }
-
-    fn hear(&mut self, message: Told, store: &mut Store) -> Result<(), Breach> {
-        let revision = match message {
-            Told::Opened(_) => return Err(Breach::OpenedTwice),
-            Told::SetPart(part) => return store.define(part),
-            Told::SetEdit(edit) => return store.edit(edit),
-            Told::SetRetired(retired) => return store.retire(retired),
-            Told::Changed(changed) => {
-                store.changed()?;
-                changed.revision
-            }
-            Told::Reset(reset) => {
-                store.reset();
-                reset.revision
-            }
-            Told::Heartbeat(heartbeat) => heartbeat.revision,
-            Told::Deliveries(answer) => {
-                let What::Route(senders, _) = &self.first(answer.batch_id)?.what else {
-                    return Err(Breach::AnswerToNothing);
-                };
-                let senders = Arc::clone(senders);
-                let mut deliveries = Vec::with_capacity(answer.deliveries.len());
-                for delivery in answer.deliveries {
-                    deliveries.push(Delivery {
-                        recipients: store.resolve(delivery.recipients_set_id)?,
-                        state_indexes: delivery.state_indexes,
-                        hides: hides(&delivery.hides, store)?,
-                    });
-                }
-                let routed = Routed::new(answer.revision.clone(), senders, deliveries)?;
-                if let Some((_, Request { what: What::Route(_, reply), .. })) =
-                    self.in_flight.pop_front()
-                {
-                    // Whoever gave up needs no answer.
-                    let _ = reply.send(Ok(routed));
-                }
-                answer.revision
-            }
-            Told::InterestAnswer(answer) => {
-                let What::Interest(..) = &self.first(answer.query_id)?.what else {
-                    return Err(Breach::AnswerToNothing);
-                };
-                let senders = match answer.senders_set_id {
-                    0 => Set::nobody(),
-                    id => store.resolve(id)?,
-                };
-                let hides = hides(&answer.hides, store)?;
-                let revision = answer.revision;
-                if let Some((_, Request { what: What::Interest(user_id, reply), .. })) =
-                    self.in_flight.pop_front()
-                {
-                    let revision = revision.clone();
-                    let _ = reply.send(Ok(Interest { revision, user_id, senders, hides }));
-                }
-                revision
-            }
-            Told::RequestError(error) => {
-                let (request_error::Request::BatchId(id) | request_error::Request::QueryId(id)) =
-                    error.request.ok_or(Breach::AnswerToNothing)?;
-                self.first(id)?;
-                if let Some((_, request)) = self.in_flight.pop_front() {
-                    request.fail(refused(error).into());
-                }
-                return Ok(());
-            }
-        };
-        self.resume_revision = revision;
-        Ok(())
-    }
-
-    /// The request that is answered: the first one under way. It stays there
-    /// until its answer is known to be good, so that it can be tried again.
-    fn first(&self, id: u64) -> Result<&Request, Breach> {
-        match self.in_flight.front() {
-            Some((first, request)) if *first == id => Ok(request),
-            _ => Err(Breach::AnswerToNothing),
-        }
-    }
-}
-
-fn hides(hides: &[v1::Hide], store: &mut Store) -> Result<Vec<Hide>, Breach> {
-    hides.iter().map(|hide| Hide::new(hide, |users| store.resolve_expression(users))).collect()
-}
-
-fn refused(error: RequestError) -> Error {
-    let name = ErrorReason::try_from(error.reason).ok().filter(|r| *r != ErrorReason::Unspecified);
-    let name = name.map(|reason| reason.as_str_name());
-    let violations = error.violations.into_iter();
-    Error::Refused(Box::new(Refusal {
-        code: Code::from(error.code),
-        reason: name.map(|name| name.strip_prefix("ERROR_REASON_").unwrap_or(name).to_owned()),
-        message: error.message,
-        violations: violations
-            .map(|one| Violation { field: one.field, description: one.description })
-            .collect(),
-    }))
 }

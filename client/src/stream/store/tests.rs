@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use presence_router_proto::v1::{SetDifference, SetList, UserList};
+use presence_router_proto::v1::{SetDifference, SetList, UserList, set_expression::Expression};
 
 use super::*;
+use crate::Set;
 
 fn of(expression: Expression) -> SetExpression {
     SetExpression { expression: Some(expression) }
@@ -109,7 +110,7 @@ fn agrees_with_a_model_that_copies_everything() {
                 4 => {
                     // As if many had been edited.
                     store.edited += MAX_EDITED * usize::from(random.below(2) == 0);
-                    store.changed().unwrap();
+                    store.apply_pending().unwrap();
                     for (id, user) in pending.drain(..) {
                         if let Some(Model::List(users)) = model.get_mut(&id) {
                             users.insert(user);
@@ -129,7 +130,7 @@ fn agrees_with_a_model_that_copies_everything() {
                         |one: &Model| matches!(one, Model::Of(_, both) if both.contains(&id));
                     let retired = store.retire(SetRetired { id });
                     if model.values().any(used) {
-                        assert_eq!(retired, Err(Breach::RetiredInUse(id)));
+                        assert_eq!(retired, Err(ProtocolViolation::RetiredInUse(id)));
                     } else {
                         retired.unwrap();
                         model.remove(&id);
@@ -143,7 +144,7 @@ fn agrees_with_a_model_that_copies_everything() {
             assert!(set.listed().iter().eq(expected.iter()), "a set stays what it was");
         }
         // What is left is what is counted.
-        store.changed().unwrap();
+        store.apply_pending().unwrap();
         let left: u64 = store.live.values().map(|entry| entry.bytes).sum();
         assert_eq!(store.budget.used, left, "seed {seed}");
         for (id, entry) in &store.live {
@@ -166,7 +167,7 @@ fn sets_come_and_go_within_a_budget_for_ever() {
             store.retire(SetRetired { id: id - 2 }).unwrap();
         }
         store.edit(SetEdit { id, added: users.clone(), removed: users.clone() }).unwrap();
-        store.changed().unwrap();
+        store.apply_pending().unwrap();
     }
     store.reset();
     assert_eq!(store.budget.used, 0);
@@ -186,7 +187,7 @@ fn what_lists_were_is_forgotten() {
         store.define(SetPart { id, content, last: true }).unwrap();
         let one = vec![user(id % 2000)];
         store.edit(SetEdit { id: 1, added: one.clone(), removed: one }).unwrap();
-        store.changed().unwrap();
+        store.apply_pending().unwrap();
     }
     // Each hundredth user is enough to tell.
     let mut places = HashSet::new();
@@ -210,13 +211,15 @@ fn a_budget_holds_for_users_that_are_still_to_come() {
     let over = (0..1000).find_map(|_| {
         store.edit(SetEdit { id: 1, added: added.clone(), removed: Vec::new() }).err()
     });
-    assert_eq!(over, Some(Breach::OverBudget(budget)));
+    assert_eq!(over, Some(ProtocolViolation::OverBudget(budget)));
 }
 
 /// Bytes that begin as messages, with some of them replaced.
 #[test]
 fn no_bytes_make_it_panic_or_lose_count() {
-    use presence_router_proto::v1::{RouteStatesResponse, route_states_response::Message as Told};
+    use presence_router_proto::v1::{
+        RouteStatesResponse, route_states_response::Message as ResponseMessage,
+    };
 
     let mut random = Random(7);
     let expression = |id, other| {
@@ -232,12 +235,20 @@ fn no_bytes_make_it_panic_or_lose_count() {
             let users = [user(random.below(9)), user(random.below(9))];
             // First there must be something.
             let message = match random.below(if id < 2 { 1 } else { 6 }) {
-                0 => Told::SetPart(list(id, &users)),
-                1 => Told::SetPart(expression(id, other)),
-                2 => Told::SetEdit(SetEdit { id: some, added: users.into(), removed: vec![] }),
-                3 => Told::SetEdit(SetEdit { id: some, added: vec![], removed: users.into() }),
-                4 => Told::Changed(Default::default()),
-                _ => Told::SetRetired(SetRetired { id: some }),
+                0 => ResponseMessage::SetPart(list(id, &users)),
+                1 => ResponseMessage::SetPart(expression(id, other)),
+                2 => ResponseMessage::SetEdit(SetEdit {
+                    id: some,
+                    added: users.into(),
+                    removed: vec![],
+                }),
+                3 => ResponseMessage::SetEdit(SetEdit {
+                    id: some,
+                    added: vec![],
+                    removed: users.into(),
+                }),
+                4 => ResponseMessage::Changed(Default::default()),
+                _ => ResponseMessage::SetRetired(SetRetired { id: some }),
             };
             let mut bytes = RouteStatesResponse { message: Some(message) }.encode_to_vec();
             if random.below(3) == 0 {
@@ -250,10 +261,10 @@ fn no_bytes_make_it_panic_or_lose_count() {
                 break;
             };
             let heard = match message {
-                Told::SetPart(part) => store.define(part),
-                Told::SetEdit(edit) => store.edit(edit),
-                Told::SetRetired(retired) => store.retire(retired),
-                Told::Changed(_) => store.changed(),
+                ResponseMessage::SetPart(part) => store.define(part),
+                ResponseMessage::SetEdit(edit) => store.edit(edit),
+                ResponseMessage::SetRetired(retired) => store.retire(retired),
+                ResponseMessage::Changed(_) => store.apply_pending(),
                 _ => Ok(()),
             };
             // What is wrong ends the stream, and the store with it.

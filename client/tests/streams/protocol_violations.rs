@@ -2,9 +2,9 @@
 //! it was, after the request was tried once more; nothing panics, and the next
 //! stream works.
 
-use presence_router_client::{Breach, Client, Error, SetError, v1};
+use presence_router_client::{Client, Error, ProtocolViolation, SetError, v1};
 use presence_router_proto::v1::{
-    route_states_response::Message as Told, set_expression::Expression,
+    route_states_response::Message as ResponseMessage, set_expression::Expression,
 };
 use tonic::codegen::http;
 
@@ -13,16 +13,16 @@ use crate::fake::{Fake, deliveries, edit, expression, list, of, opened, set, uni
 /// More bytes of user ids than the budget of these tests.
 const BUDGET: u64 = 100_000;
 
-fn messages(messages: Vec<Told>) -> Vec<Option<Told>> {
+fn messages(messages: Vec<ResponseMessage>) -> Vec<Option<ResponseMessage>> {
     messages.into_iter().map(Some).collect()
 }
 
-fn part(part: v1::SetPart) -> Told {
-    Told::SetPart(part)
+fn part(part: v1::SetPart) -> ResponseMessage {
+    ResponseMessage::SetPart(part)
 }
 
 /// What is sent in answer to a batch of two states, and what that breaks.
-fn scripts() -> Vec<(Breach, Vec<Option<Told>>)> {
+fn scripts() -> Vec<(ProtocolViolation, Vec<Option<ResponseMessage>>)> {
     let a = ["@a:x"];
     let unset = v1::SetExpression::default();
     let except = |any, except| {
@@ -43,97 +43,124 @@ fn scripts() -> Vec<(Breach, Vec<Option<Told>>)> {
     let many: Vec<String> = (0..1000).map(|n| format!("@user{n}:example.org")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     vec![
-        (Breach::UnknownMessage, vec![None]),
-        (Breach::OpenedTwice, messages(vec![Told::Opened(opened("r1", None))])),
-        (Breach::IdReused(0), messages(vec![part(list(0, &a, true))])),
-        (Breach::IdReused(2), messages(vec![part(list(2, &a, true)), part(list(2, &a, true))])),
-        (Breach::IdReused(1), messages(vec![part(list(2, &a, true)), part(list(1, &a, true))])),
+        (ProtocolViolation::UnknownMessage, vec![None]),
         (
-            Breach::IdReused(1),
+            ProtocolViolation::OpenedTwice,
+            messages(vec![ResponseMessage::Opened(opened("r1", None))]),
+        ),
+        (ProtocolViolation::IdReused(0), messages(vec![part(list(0, &a, true))])),
+        (
+            ProtocolViolation::IdReused(2),
+            messages(vec![part(list(2, &a, true)), part(list(2, &a, true))]),
+        ),
+        (
+            ProtocolViolation::IdReused(1),
+            messages(vec![part(list(2, &a, true)), part(list(1, &a, true))]),
+        ),
+        (
+            ProtocolViolation::IdReused(1),
             messages(vec![
                 part(list(1, &a, true)),
-                Told::Reset(v1::Reset::default()),
+                ResponseMessage::Reset(v1::Reset::default()),
                 part(list(1, &a, true)),
             ]),
         ),
         (
-            Breach::SetIncomplete(1),
+            ProtocolViolation::SetIncomplete(1),
             messages(vec![part(list(1, &a, false)), part(list(2, &a, true))]),
         ),
         (
-            Breach::SetIncomplete(1),
+            ProtocolViolation::SetIncomplete(1),
             messages(vec![part(list(1, &a, false)), part(expression(1, union(&[])))]),
         ),
         (
-            Breach::SetIncomplete(1),
-            messages(vec![part(list(1, &a, false)), Told::Changed(v1::Changed::default())]),
+            ProtocolViolation::SetIncomplete(1),
+            messages(vec![
+                part(list(1, &a, false)),
+                ResponseMessage::Changed(v1::Changed::default()),
+            ]),
         ),
         (
-            Breach::SetIncomplete(1),
+            ProtocolViolation::SetIncomplete(1),
             messages(vec![part(v1::SetPart { last: false, ..expression(1, union(&[])) })]),
         ),
         (
-            Breach::SetEmpty(1),
+            ProtocolViolation::SetEmpty(1),
             messages(vec![part(v1::SetPart { id: 1, content: None, last: true })]),
         ),
-        (Breach::SetUndefined(7), messages(vec![part(expression(1, union(&[set(7)])))])),
-        (Breach::SetUndefined(1), messages(vec![part(expression(1, union(&[set(1)])))])),
-        (Breach::EditOfNoList(9), messages(vec![Told::SetEdit(edit(9, &a, &[]))])),
+        (ProtocolViolation::SetUndefined(7), messages(vec![part(expression(1, union(&[set(7)])))])),
+        (ProtocolViolation::SetUndefined(1), messages(vec![part(expression(1, union(&[set(1)])))])),
         (
-            Breach::EditOfNoList(1),
-            messages(vec![part(expression(1, union(&[]))), Told::SetEdit(edit(1, &a, &[]))]),
+            ProtocolViolation::EditOfNoList(9),
+            messages(vec![ResponseMessage::SetEdit(edit(9, &a, &[]))]),
         ),
-        (Breach::RetiredUnknown(3), messages(vec![Told::SetRetired(v1::SetRetired { id: 3 })])),
         (
-            Breach::RetiredInUse(1),
+            ProtocolViolation::EditOfNoList(1),
+            messages(vec![
+                part(expression(1, union(&[]))),
+                ResponseMessage::SetEdit(edit(1, &a, &[])),
+            ]),
+        ),
+        (
+            ProtocolViolation::RetiredUnknown(3),
+            messages(vec![ResponseMessage::SetRetired(v1::SetRetired { id: 3 })]),
+        ),
+        (
+            ProtocolViolation::RetiredInUse(1),
             messages(vec![
                 part(list(1, &a, true)),
                 part(expression(2, union(&[set(1)]))),
-                Told::SetRetired(v1::SetRetired { id: 1 }),
+                ResponseMessage::SetRetired(v1::SetRetired { id: 1 }),
             ]),
         ),
-        (Breach::UserId(1), messages(vec![part(list(1, &["nonsense"], true))])),
-        (Breach::UserId(1), messages(vec![part(list(1, &[""], false))])),
+        (ProtocolViolation::UserId(1), messages(vec![part(list(1, &["nonsense"], true))])),
+        (ProtocolViolation::UserId(1), messages(vec![part(list(1, &[""], false))])),
         (
-            Breach::UserId(1),
-            messages(vec![part(list(1, &a, true)), Told::SetEdit(edit(1, &["x"], &[]))]),
+            ProtocolViolation::UserId(1),
+            messages(vec![part(list(1, &a, true)), ResponseMessage::SetEdit(edit(1, &["x"], &[]))]),
         ),
-        (Breach::SetTooDeep(130), nested(300)),
-        (Breach::SetTooDeep(22), doubling(40)),
-        (Breach::OverBudget(BUDGET), vec![Some(part(list(1, &many, false))); 50]),
+        (ProtocolViolation::SetTooDeep(130), nested(300)),
+        (ProtocolViolation::SetTooDeep(22), doubling(40)),
+        (ProtocolViolation::OverBudget(BUDGET), vec![Some(part(list(1, &many, false))); 50]),
         (
-            Breach::OverBudget(BUDGET),
+            ProtocolViolation::OverBudget(BUDGET),
             messages((1..50).map(|id| part(list(id, &many, true))).collect()),
         ),
         (
             // Sets without a byte are not free either.
-            Breach::OverBudget(BUDGET),
+            ProtocolViolation::OverBudget(BUDGET),
             messages((1..20_000).map(|id| part(list(id, &[], true))).collect()),
         ),
-        (Breach::AnswerToNothing, messages(vec![deliveries(999, "r1", 1, &[])])),
+        (ProtocolViolation::AnswerToNothing, messages(vec![deliveries(999, "r1", 1, &[])])),
         (
-            Breach::AnswerToNothing,
-            messages(vec![Told::InterestAnswer(v1::InterestAnswer::default())]),
+            ProtocolViolation::AnswerToNothing,
+            messages(vec![ResponseMessage::InterestAnswer(v1::InterestAnswer::default())]),
         ),
-        (Breach::AnswerToNothing, messages(vec![Told::RequestError(v1::RequestError::default())])),
-        (Breach::Set(SetError::UnknownKind), messages(vec![part(expression(1, unset.clone()))])),
         (
-            Breach::Set(SetError::UnknownKind),
+            ProtocolViolation::AnswerToNothing,
+            messages(vec![ResponseMessage::RequestError(v1::RequestError::default())]),
+        ),
+        (
+            ProtocolViolation::Set(SetError::UnknownKind),
+            messages(vec![part(expression(1, unset.clone()))]),
+        ),
+        (
+            ProtocolViolation::Set(SetError::UnknownKind),
             messages(vec![part(expression(1, union(std::slice::from_ref(&unset))))]),
         ),
         (
-            Breach::Set(SetError::UnknownException),
+            ProtocolViolation::Set(SetError::UnknownException),
             messages(vec![part(expression(
                 1,
                 except(of(Expression::Everyone(v1::Everyone {})), unset),
             ))]),
         ),
         (
-            Breach::Set(SetError::Pattern),
+            ProtocolViolation::Set(SetError::Pattern),
             messages(vec![part(expression(1, of(Expression::Match("nocolon".into()))))]),
         ),
         (
-            Breach::Set(SetError::EmptyIntersection),
+            ProtocolViolation::Set(SetError::EmptyIntersection),
             messages(vec![part(expression(1, of(Expression::AllOf(v1::SetList::default()))))]),
         ),
     ]
@@ -169,12 +196,12 @@ async fn each_ends_the_stream_and_fails_the_request_with_its_name() {
 async fn bad_answers_are_no_answers() {
     let mut fake = Fake::start().await;
     for (breach, set_id, indexes, retire) in [
-        (Breach::SetUndefined(5), 5, &[0u32][..], None),
-        (Breach::SetUndefined(0), 0, &[0], None),
-        (Breach::SetUndefined(1), 1, &[0], Some(1)),
-        (Breach::StateIndex, 1, &[2], None),
-        (Breach::StateIndex, 1, &[0, 0], None),
-        (Breach::StateIndex, 1, &[u32::MAX], None),
+        (ProtocolViolation::SetUndefined(5), 5, &[0u32][..], None),
+        (ProtocolViolation::SetUndefined(0), 0, &[0], None),
+        (ProtocolViolation::SetUndefined(1), 1, &[0], Some(1)),
+        (ProtocolViolation::StateIndex, 1, &[2], None),
+        (ProtocolViolation::StateIndex, 1, &[0, 0], None),
+        (ProtocolViolation::StateIndex, 1, &[u32::MAX], None),
     ] {
         let router = fake.client(Fake::options()).route_states();
         let asked = tokio::spawn({
@@ -186,7 +213,7 @@ async fn bad_answers_are_no_answers() {
             let id = stream.batch().await;
             stream.tell(part(list(1, &["@c:x"], true))).await;
             if let Some(id) = retire {
-                stream.tell(Told::SetRetired(v1::SetRetired { id })).await;
+                stream.tell(ResponseMessage::SetRetired(v1::SetRetired { id })).await;
             }
             stream.deliver(id, "r1", set_id, indexes).await;
             assert_eq!(stream.next().await, None, "{breach}: the client ends the stream");
@@ -200,8 +227,8 @@ async fn bad_answers_are_no_answers() {
 async fn a_stream_that_begins_with_something_else_is_none() {
     let mut fake = Fake::start().await;
     for (breach, first) in [
-        (Breach::NotOpened, Some(Told::Heartbeat(v1::Heartbeat::default()))),
-        (Breach::UnknownMessage, None),
+        (ProtocolViolation::NotOpened, Some(ResponseMessage::Heartbeat(v1::Heartbeat::default()))),
+        (ProtocolViolation::UnknownMessage, None),
     ] {
         let router = fake.client(Fake::options()).route_states();
         let asked = tokio::spawn(async move { router.interest("@a:x").await });
@@ -230,7 +257,7 @@ async fn bytes_that_are_no_message_are_undecodable() {
     });
     let router = Client::from_channel(garbage, Fake::options()).route_states();
     let error = router.interest("@a:x").await.unwrap_err();
-    assert_eq!(error, Error::Protocol(Breach::Undecodable));
+    assert_eq!(error, Error::Protocol(ProtocolViolation::Undecodable));
 }
 
 /// The next stream serves the handle.

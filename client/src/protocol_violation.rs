@@ -1,12 +1,12 @@
-//! What a daemon must not do on a stream. After any of these nobody can tell
-//! what is current: the stream ends, and another one is started.
+//! Violations of the contract by a daemon on a stream. After any of these nobody can
+//! tell what is current: the stream ends, and another one is started.
 
 use crate::SetError;
 
-/// How a daemon broke the contract.
+/// A violation of the contract by the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Breach {
+pub enum ProtocolViolation {
     /// A message of a kind that this client does not know, or none at all: the
     /// decoder cannot tell these apart.
     #[error("a message of an unknown kind came: is the daemon newer than this client?")]
@@ -51,7 +51,7 @@ pub enum Breach {
     #[error("set {0} is nested too deeply")]
     SetTooDeep(u64),
     /// More than the client said that it will keep.
-    #[error("its sets exceed the budget of {0} bytes")]
+    #[error("sets exceed the budget of {0} bytes")]
     OverBudget(u64),
     /// An answer to no request, or not in the order of the requests.
     #[error("an answer came that belongs to no request")]
