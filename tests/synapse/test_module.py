@@ -11,7 +11,7 @@ from daemon import SERVER, Daemon
 from fake_api import NEVER, Loaded, in_reactor, state
 from policies import allow
 from presence_router._native import is_server_name
-from presence_router.condition import Condition
+from presence_router.health import DaemonHealth
 from presence_router.synapse import PresenceRouterModule
 from prometheus_client import REGISTRY
 from synapse.module_api import ModuleApi
@@ -263,14 +263,14 @@ def test_a_cancelled_call_says_so_and_its_late_answer_harms_nobody(daemon: Daemo
     assert count("get_interested_users", "ok") == before + 5
 
 
-def test_the_log_tells_changes_of_condition_only(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_tells_changes_of_health_only(caplog: pytest.LogCaptureFixture) -> None:
     now = [100.0]
-    condition = Condition("unix:/s", lambda: now[0])
+    health = DaemonHealth("unix:/s", lambda: now[0])
 
     def report(*outcomes: str) -> list[str]:
         caplog.clear()
         for outcome in outcomes:
-            condition.report(outcome, "because")
+            health.report(outcome, "because")
         return [record.getMessage() for record in caplog.records]
 
     with caplog.at_level(logging.DEBUG, "presence_router"):
@@ -297,13 +297,13 @@ def test_a_trouble_with_some_questions_is_no_absence_and_said_now_and_then(
     outcome: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [100.0]
-    condition = Condition("unix:/s", lambda: now[0])
+    health = DaemonHealth("unix:/s", lambda: now[0])
 
     def alternate() -> list[str]:
         caplog.clear()
         for _ in range(50):
-            condition.report(outcome, "because")
-            condition.report("ok", "")
+            health.report(outcome, "because")
+            health.report("ok", "")
         return [record.getMessage() for record in caplog.records]
 
     (line,) = alternate()
@@ -315,8 +315,8 @@ def test_a_trouble_with_some_questions_is_no_absence_and_said_now_and_then(
     (line,) = alternate()
     assert "99 times more" in line
     # Neither hides the other.
-    condition.report("unreachable", "gone")
-    condition.report(outcome, "because")
+    health.report("unreachable", "gone")
+    health.report(outcome, "because")
     assert "does not answer: gone" in caplog.messages[-1]
 
 
@@ -324,11 +324,11 @@ def test_a_daemon_that_comes_and_goes_is_not_said_each_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now = [100.0]
-    condition = Condition("unix:/s", lambda: now[0])
+    health = DaemonHealth("unix:/s", lambda: now[0])
     for _ in range(500):
         now[0] += 1
-        condition.report("deadline", "slow")
-        condition.report("ok", "")
+        health.report("deadline", "slow")
+        health.report("ok", "")
     assert ["does not answer" in line for line in caplog.messages] == [True, False]
 
 

@@ -11,10 +11,10 @@ use presence_router_client::{
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    error::AnswerError,
     hides::{Hide, State},
-    keys::{self, Collector, Home, Keys},
-    memory::Memory,
-    usable::Unusable,
+    known_users::KnownUsers,
+    synapse_answer::{self, AnswerCollector, Home, SynapseAnswer},
 };
 
 /// Synapse may hand in any number of states at once, for example of everybody
@@ -26,12 +26,12 @@ const PART: usize = 1000;
 /// slow.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What calls need.
+/// Everything that a call needs besides its question.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller {
+pub(crate) struct CallContext {
     pub(crate) client: Client,
     pub(crate) home: Arc<Home>,
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) known_users: Arc<KnownUsers>,
     /// Of a whole call from Synapse, all its parts included.
     pub(crate) deadline: Duration,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Caller {
 /// What is known of some states: not of all of them, if something failed.
 #[derive(Debug)]
 pub(crate) struct Routed {
-    pub(crate) keys: Keys,
+    pub(crate) answer: SynapseAnswer,
     /// What failed last.
     pub(crate) failure: Option<Failure>,
 }
@@ -58,8 +58,8 @@ pub(crate) enum Interest {
 pub(crate) enum Failure {
     #[error(transparent)]
     Call(#[from] Error),
-    #[error("its answer cannot be used: {0}")]
-    Unusable(#[from] Unusable),
+    #[error("answer cannot be used: {0}")]
+    Unusable(#[from] AnswerError),
 }
 
 // === impl Failure ===
@@ -77,9 +77,9 @@ impl Failure {
     }
 }
 
-// === impl Caller ===
+// === impl CallContext ===
 
-impl Caller {
+impl CallContext {
     /// Who must get what of these states, by position.
     ///
     /// A part that fails takes nothing from the others. Each state is routed by
@@ -89,8 +89,8 @@ impl Caller {
         let start = Instant::now();
         // Before anything is awaited: whoever hears of one of these states must
         // find its sender known when it asks.
-        self.memory.know(states.iter().filter_map(|state| state.user_id.as_deref()));
-        let mut collector = Collector::new(&self.home, &self.memory, &states);
+        self.known_users.know(states.iter().filter_map(|state| state.user_id.as_deref()));
+        let mut collector = AnswerCollector::new(&self.home, &self.known_users, &states);
         let valid: Vec<_> = states
             .iter()
             .enumerate()
@@ -110,7 +110,7 @@ impl Caller {
                 Err(Error::Refused(refusal)) if is_about_a_user_id(&refusal) => {
                     // Again and again: one refusal lists only so many.
                     if !drop_malformed(&mut part, &refusal) {
-                        failure = Some(Unusable::Index.into());
+                        failure = Some(AnswerError::Index.into());
                     } else if !part.is_empty() {
                         parts.push(part);
                     }
@@ -127,7 +127,7 @@ impl Caller {
                 }
             }
         }
-        Routed { keys: collector.finish(), failure }
+        Routed { answer: collector.finish(), failure }
     }
 
     /// Checks that the daemon answers this homeserver at all, by a question about no states.
@@ -148,11 +148,11 @@ impl Caller {
         let start = Instant::now();
         let local = self.home.is_local(&user_id);
         if local {
-            self.memory.ask(&user_id);
+            self.known_users.ask(&user_id);
         }
         let interest = self.interest(&user_id, may_be_everyone && local, start).await;
         if local {
-            self.memory.answer(&user_id, matches!(interest, Ok(Interest::Everyone(_))));
+            self.known_users.answer(&user_id, matches!(interest, Ok(Interest::Everyone(_))));
         }
         interest
     }
@@ -165,14 +165,14 @@ impl Caller {
     ) -> Result<Interest, Failure> {
         let client = self.client.with_deadline(self.deadline);
         let answer = client.get_interested_users(user_id).await?;
-        if may_be_everyone && let Some(hides) = keys::everyone(&answer)? {
+        if may_be_everyone && let Some(hides) = synapse_answer::everyone(&answer)? {
             return Ok(Interest::Everyone(hides));
         }
         if answer.open_senders.is_some() {
             // Just after the start. If it takes too long, those known so far.
-            let _ = timeout(self.left(start), self.memory.seeded()).await;
+            let _ = timeout(self.left(start), self.known_users.seeded()).await;
         }
-        Ok(Interest::Senders(keys::interest(answer, user_id, &self.memory)?))
+        Ok(Interest::Senders(synapse_answer::interest(answer, user_id, &self.known_users)?))
     }
 
     async fn ask(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use presence_router_client::{ChangeEvent, Changes, Client, Coverage, Set};
 use tokio::sync::Mutex;
 
-use crate::{keys::Home, memory::Memory};
+use crate::{known_users::KnownUsers, synapse_answer::Home};
 
 /// The changes of one process. Begun when the first is taken.
 #[derive(Debug, Default)]
@@ -40,7 +40,12 @@ pub(crate) struct Gain {
 
 impl Follow {
     /// Waits for the next event.
-    pub(crate) async fn next(&self, client: &Client, home: &Home, memory: &Arc<Memory>) -> Event {
+    pub(crate) async fn next(
+        &self,
+        client: &Client,
+        home: &Home,
+        known_users: &Arc<KnownUsers>,
+    ) -> Event {
         let mut changes = self.0.lock().await;
         let changes = changes.get_or_insert_with(|| client.watch_changes());
         loop {
@@ -50,7 +55,7 @@ impl Follow {
                 Some(ChangeEvent::Disconnected(why)) => Event::Disconnected(why.to_string()),
                 Some(ChangeEvent::Changed(changed)) => {
                     let gains = changed.gained.iter().map(|product| {
-                        Gain::new(&product.senders, &product.recipients, home, memory)
+                        Gain::new(&product.senders, &product.recipients, home, known_users)
                     });
                     Event::Gained(gains.filter(|gain| !gain.senders.is_empty()).collect())
                 }
@@ -66,7 +71,7 @@ impl Follow {
 // === impl Gain ===
 
 impl Gain {
-    fn new(senders: &Set, recipients: &Set, home: &Home, memory: &Memory) -> Self {
+    fn new(senders: &Set, recipients: &Set, home: &Home, known_users: &KnownUsers) -> Self {
         let local = |user: &&str| home.is_local(user);
         let listed = recipients.listed().into_iter().filter(local).map(String::from);
         // Of an open set nobody but a homeserver's clients can be listed, and those
@@ -74,7 +79,7 @@ impl Gain {
         let is_list =
             !recipients.is_open() || recipients.on_server(&home.server) == Coverage::Nobody;
         Self {
-            senders: memory.known_in(senders),
+            senders: known_users.known_in(senders),
             recipients: is_list.then(|| listed.collect()),
             remote: recipients.outside(|server| server == home.server) != Coverage::Nobody,
         }

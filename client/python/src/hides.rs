@@ -9,7 +9,7 @@ use std::{
 
 use presence_router_client::{Coverage, Set, v1};
 
-use crate::usable::Unusable;
+use crate::error::AnswerError;
 
 /// As much of a state as decides who gets what of it. `None`: not valid Unicode,
 /// which is no user and no presence that anybody could name.
@@ -88,7 +88,7 @@ impl BitOrAssign for Fields {
 // === impl Hide ===
 
 impl Hide {
-    pub(crate) fn new(hide: &v1::Hide) -> Result<Self, Unusable> {
+    pub(crate) fn new(hide: &v1::Hide) -> Result<Self, AnswerError> {
         let hide = presence_router_client::Hide::read(hide)?;
         Ok(Self { users: hide.users, fields: hide.fields.into(), unless: hide.unless_presence })
     }

@@ -2,23 +2,22 @@
 //! and evaluates their answers in threads of its own, off Twisted's reactor.
 //!
 //! Reading order: `router` is what Python sees; `calls` makes one call with
-//! all that belongs to it; `keys`, `hides`, `usable` and `memory`, which know no
-//! Python, turn answers into what Synapse takes; `everyone` is an answer that is
-//! kept; `follow` waits for changes; `room` asks about new rooms; `ids` says what
-//! an id is; `process` owns the threads; `completion` brings a result into the
-//! reactor's thread.
+//! all that belongs to it; `synapse_answer`, `hides`, `known_users` and `error`,
+//! which know no Python, turn answers into what Synapse takes; `everyone` is an
+//! answer that is kept; `follow` waits for changes; `room` asks about new rooms;
+//! `runtime` owns the threads; `completion` brings a result into the reactor's thread.
 
 mod calls;
 mod completion;
+mod error;
 mod everyone;
 mod follow;
 mod hides;
-mod keys;
-mod memory;
-mod process;
+mod known_users;
 mod room;
 mod router;
-mod usable;
+mod runtime;
+mod synapse_answer;
 
 /// The extension module `presence_router._native`.
 #[pyo3::pymodule]

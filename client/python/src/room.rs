@@ -10,7 +10,7 @@ use pyo3::{
     types::{PyDict, PyList},
 };
 
-use crate::calls::{Caller, Failure};
+use crate::calls::{CallContext, Failure};
 
 /// A denial: HTTP status, errcode, message, and the rule that says so.
 pub(crate) type Denial = (u32, String, String, String);
@@ -41,9 +41,9 @@ pub(crate) fn question(room: &Bound<'_, PyDict>) -> PyResult<OnCreateRoomRequest
     })
 }
 
-// === impl Caller ===
+// === impl CallContext ===
 
-impl Caller {
+impl CallContext {
     /// What is to become of a room.
     pub(crate) async fn on_create_room(
         &self,

@@ -13,13 +13,13 @@ use pyo3::{
 };
 
 use crate::{
-    calls::{Caller, Interest, Routed},
+    calls::{CallContext, Interest, Routed},
     completion::Completion,
     everyone::{Everyone, read_states},
     follow::{Event, Gain},
-    keys::{Home, Keys, Shown},
-    process::{Process, Slot},
     room,
+    runtime::{ForkSafe, ProcessRuntime},
+    synapse_answer::{Home, Shown, SynapseAnswer},
 };
 
 /// Raises `ValueError` unless an address is one.
@@ -46,7 +46,7 @@ pub(crate) struct Router {
     home: Arc<Home>,
     deadline: Duration,
     /// Locked for moments only, and only by threads that hold the GIL.
-    process: Mutex<Slot>,
+    process: Mutex<ForkSafe>,
 }
 
 #[pymethods]
@@ -75,14 +75,14 @@ impl Router {
     ) -> PyResult<()> {
         let states = read_states(states);
         let completion = Completion::new(call_from_thread, done);
-        self.spawn(async move |caller| {
-            let Routed { keys, failure } = caller.users_for_states(states).await;
+        self.spawn(async move |context| {
+            let Routed { answer, failure } = context.users_for_states(states).await;
             let (outcome, detail) = match failure {
                 None => ("ok", String::new()),
                 Some(why) => (why.outcome(), why.to_string()),
             };
             completion.finish(outcome, &detail, |py| {
-                let Keys { groups, unsent } = keys;
+                let SynapseAnswer { groups, unsent } = answer;
                 let group = |(keys, Shown { whole, less }): (Vec<String>, Shown)| {
                     let less: Vec<_> =
                         less.into_iter().map(|(at, hidden)| (at, hidden.0)).collect();
@@ -106,8 +106,8 @@ impl Router {
             completion.fail("malformed", "the user id is not valid Unicode");
             return Ok(());
         };
-        self.spawn(async move |caller| {
-            match caller.interested_users(user_id.clone(), may_be_everyone).await {
+        self.spawn(async move |context| {
+            match context.interested_users(user_id.clone(), may_be_everyone).await {
                 Ok(Interest::Everyone(hides)) => {
                     let everyone = Everyone::new(user_id, hides);
                     completion.finish("ok", "", |py| Ok(Bound::new(py, everyone)?.into_any()));
@@ -122,7 +122,7 @@ impl Router {
 
     fn check_daemon(&self, call_from_thread: Py<PyAny>, done: Py<PyAny>) -> PyResult<()> {
         let completion = Completion::new(call_from_thread, done);
-        self.spawn(async move |caller| match caller.check_daemon().await {
+        self.spawn(async move |context| match context.check_daemon().await {
             Ok(()) => completion.finish("ok", "", |py| Ok(py.None().into_bound(py))),
             Err(why) => completion.fail(why.outcome(), &why.to_string()),
         })
@@ -131,9 +131,9 @@ impl Router {
     fn next_change(&self, call_from_thread: Py<PyAny>, done: Py<PyAny>) -> PyResult<()> {
         let completion = Completion::new(call_from_thread, done);
         self.with(|process| {
-            let (follow, caller) = (process.follow(), process.caller().clone());
+            let (follow, context) = (process.follow(), process.context().clone());
             process.spawn(async move {
-                let event = follow.next(&caller.client, &caller.home, &caller.memory).await;
+                let event = follow.next(&context.client, &context.home, &context.known_users).await;
                 let (kind, why, gains) = match event {
                     Event::Connected => ("connected", String::new(), Vec::new()),
                     Event::Disconnected(why) => ("disconnected", why, Vec::new()),
@@ -157,7 +157,7 @@ impl Router {
     ) -> PyResult<()> {
         let room = room::question(room)?;
         let completion = Completion::new(call_from_thread, done);
-        self.spawn(async move |caller| match caller.on_create_room(room).await {
+        self.spawn(async move |context| match context.on_create_room(room).await {
             Ok(verdict) => {
                 completion.finish("ok", "", |py| verdict.into_pyobject(py).map(Bound::into_any));
             }
@@ -166,13 +166,13 @@ impl Router {
     }
 
     fn know(&self, py: Python<'_>, user_ids: Vec<String>) -> PyResult<()> {
-        let memory = self.with(|process| process.caller().memory.clone())?;
-        py.detach(|| memory.know(user_ids.iter().map(String::as_str)));
+        let known_users = self.with(|process| process.context().known_users.clone())?;
+        py.detach(|| known_users.know(user_ids.iter().map(String::as_str)));
         Ok(())
     }
 
     fn seeded(&self) -> PyResult<()> {
-        self.with(|process| process.caller().memory.set_seeded())
+        self.with(|process| process.context().known_users.set_seeded())
     }
 
     fn close(&self, py: Python<'_>) {
@@ -186,16 +186,18 @@ impl Router {
 impl Router {
     fn spawn<F, R>(&self, call: F) -> PyResult<()>
     where
-        F: FnOnce(Caller) -> R,
+        F: FnOnce(CallContext) -> R,
         R: Future<Output = ()> + Send + 'static,
     {
-        self.with(|process| process.spawn(call(process.caller().clone())))
+        self.with(|process| process.spawn(call(process.context().clone())))
     }
 
     /// Starts the threads where there are none yet, in this process.
-    fn with<T>(&self, then: impl FnOnce(&Process) -> T) -> PyResult<T> {
+    fn with<T>(&self, then: impl FnOnce(&ProcessRuntime) -> T) -> PyResult<T> {
         let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.get_or_start(|before| Process::start(&self.address, &self.home, self.deadline, before))
-            .map(then)
+        slot.get_or_start(|before| {
+            ProcessRuntime::start(&self.address, &self.home, self.deadline, before)
+        })
+        .map(then)
     }
 }

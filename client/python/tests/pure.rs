@@ -1,15 +1,15 @@
-//! What the native half does without Python: keys for Synapse, and memory.
+//! What the native half does without Python: keys for Synapse, and known users.
 
-#[path = "pure/hidden.rs"]
-mod hidden;
+#[path = "../src/error.rs"]
+mod error;
 #[path = "../src/hides.rs"]
 mod hides;
-#[path = "../src/keys.rs"]
-mod keys;
-#[path = "../src/memory.rs"]
-mod memory;
-#[path = "../src/usable.rs"]
-mod usable;
+#[path = "../src/known_users.rs"]
+mod known_users;
+#[path = "pure/redact.rs"]
+mod redact;
+#[path = "../src/synapse_answer.rs"]
+mod synapse_answer;
 
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ use presence_router_client::{
     },
 };
 
+use error::AnswerError;
 use hides::State;
-use keys::{Collector, Home, Keys, everyone, interest};
-use memory::Memory;
-use usable::Unusable;
+use known_users::KnownUsers;
+use synapse_answer::{AnswerCollector, Home, SynapseAnswer, everyone, interest};
 
 fn of(expression: Expression) -> SetExpression {
     SetExpression { expression: Some(expression) }
@@ -63,15 +63,15 @@ type Less = (String, Vec<usize>, Vec<(usize, u8)>);
 
 /// The keys of one answer, sorted. The homeserver is `x`, with destination `d`.
 fn shown(
-    memory: &Memory,
+    known_users: &KnownUsers,
     states: &[State],
     answer: GetUsersForStatesResponse,
-) -> Result<(Vec<Less>, usize), Unusable> {
+) -> Result<(Vec<Less>, usize), AnswerError> {
     let home = Home { server: "x".into(), destinations: vec!["d".into(), "x".into()] };
-    let mut collector = Collector::new(&home, memory, states);
+    let mut collector = AnswerCollector::new(&home, known_users, states);
     let all: Vec<_> = (0..states.len()).collect();
     collector.add(answer, &all)?;
-    let Keys { groups, unsent } = collector.finish();
+    let SynapseAnswer { groups, unsent } = collector.finish();
     let mut keys = Vec::new();
     for (of_group, shown) in groups {
         let less: Vec<_> = shown.less.iter().map(|(at, hidden)| (*at, hidden.0)).collect();
@@ -83,12 +83,12 @@ fn shown(
 
 /// The same, where nothing is hidden of what is shown.
 fn keys(
-    memory: &Memory,
+    known_users: &KnownUsers,
     senders: &[&str],
     answer: GetUsersForStatesResponse,
-) -> Result<(Vec<Key>, usize), Unusable> {
+) -> Result<(Vec<Key>, usize), AnswerError> {
     let states: Vec<_> = senders.iter().map(|id| state(id, "online")).collect();
-    let (keys, unsent) = shown(memory, &states, answer)?;
+    let (keys, unsent) = shown(known_users, &states, answer)?;
     assert!(keys.iter().all(|(_, _, less)| less.is_empty()), "{keys:?}");
     Ok((keys.into_iter().map(|(key, whole, _)| (key, whole)).collect(), unsent))
 }
@@ -107,12 +107,12 @@ fn answer(
 
 #[tokio::test(start_paused = true)]
 async fn listed_and_open_recipients_add_up_without_self() {
-    let memory = Memory::new();
-    ["@a:x", "@c:x", "@gone:x"].iter().for_each(|id| memory.ask(id));
+    let known_users = KnownUsers::new();
+    ["@a:x", "@c:x", "@gone:x"].iter().for_each(|id| known_users.ask(id));
     let expression = everyone_but(users(&["@gone:x"]));
     let answer =
         answer(&[listed("@c:x", &[0]), listed("@r:y", &[1])], &[open(expression, &[1, 2], &["n"])]);
-    let found = keys(&memory, &["@a:x", "@b:x", "@a:x"], answer).unwrap();
+    let found = keys(&known_users, &["@a:x", "@b:x", "@a:x"], answer).unwrap();
     let expected = vec![
         key("@a:x", &[1]),
         key("@c:x", &[0, 1, 2]),
@@ -125,14 +125,17 @@ async fn listed_and_open_recipients_add_up_without_self() {
 
 #[tokio::test(start_paused = true)]
 async fn only_servers_that_may_hold_members_are_sent_to_and_only_local_states() {
-    let memory = Memory::new();
+    let known_users = KnownUsers::new();
     let expression = everyone_but(Expression::Server("d".into()));
-    let found =
-        keys(&memory, &["@a:x", "@r:y"], answer(&[], &[open(expression, &[0, 1], &["n", "d"])]));
+    let found = keys(
+        &known_users,
+        &["@a:x", "@r:y"],
+        answer(&[], &[open(expression, &[0, 1], &["n", "d"])]),
+    );
     assert_eq!(found.unwrap(), (vec![key("@presence-router:n", &[0])], 1));
     // Nothing is left out where everything is named.
     let expression = of(Expression::Server("d".into()));
-    let found = keys(&memory, &["@a:x"], answer(&[], &[open(expression, &[0], &[])]));
+    let found = keys(&known_users, &["@a:x"], answer(&[], &[open(expression, &[0], &[])]));
     assert_eq!(found.unwrap(), (vec![key("@presence-router:d", &[0])], 0));
 }
 
@@ -143,7 +146,7 @@ fn of_one_sender_a_server_gets_the_last_state_only() {
     let recipients = [listed("@r:x", &all), listed("@r:y", &all), listed("@s:y", &[0, 1])];
     let everyone = open(of(Expression::Everyone(Everyone {})), &all, &[]);
     let senders = ["@a:x", "@b:x", "@a:x", "@a:x"];
-    let found = keys(&Memory::new(), &senders, answer(&recipients, &[everyone])).unwrap();
+    let found = keys(&KnownUsers::new(), &senders, answer(&recipients, &[everyone])).unwrap();
     let expected = [
         key("@presence-router:d", &[1, 3]),
         key("@r:x", &[0, 1, 2, 3]),
@@ -155,29 +158,29 @@ fn of_one_sender_a_server_gets_the_last_state_only() {
 
 #[tokio::test(start_paused = true)]
 async fn who_asked_over_an_hour_ago_is_not_woken() {
-    let memory = Memory::new();
+    let known_users = KnownUsers::new();
     let all = Set::new(Some(&of(Expression::Everyone(Everyone {})))).unwrap();
-    memory.ask("@a:x");
+    known_users.ask("@a:x");
     tokio::time::advance(Duration::from_secs(1800)).await;
-    memory.ask("@b:x");
+    known_users.ask("@b:x");
     tokio::time::advance(Duration::from_secs(1800)).await;
-    let mut both = memory.recent_in(&all);
+    let mut both = known_users.recent_in(&all);
     both.sort();
     assert_eq!(both, ["@a:x", "@b:x"]);
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert_eq!(memory.recent_in(&all), ["@b:x"]);
+    assert_eq!(known_users.recent_in(&all), ["@b:x"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_interest_is_spelled_out_over_the_known_senders() {
-    let memory = Memory::new();
-    memory.know(["@me:x", "@a:x", "@b:y", "@hidden:x"].into_iter());
+    let known_users = KnownUsers::new();
+    known_users.know(["@me:x", "@a:x", "@b:y", "@hidden:x"].into_iter());
     let answer = GetInterestedUsersResponse {
         user_ids: vec!["@listed:z".into(), "@a:x".into()],
         open_senders: Some(everyone_but(users(&["@hidden:x"]))),
         ..Default::default()
     };
-    let mut senders = interest(answer, "@me:x", &memory).unwrap();
+    let mut senders = interest(answer, "@me:x", &known_users).unwrap();
     senders.sort();
     senders.dedup();
     assert_eq!(senders, ["@a:x", "@b:y", "@listed:z"]);
@@ -185,18 +188,18 @@ async fn an_interest_is_spelled_out_over_the_known_senders() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_carried_out_is_no_verdict() {
-    let memory = Memory::new();
+    let known_users = KnownUsers::new();
     // Users that are not said may be anybody.
     let hide = GetUsersForStatesResponse {
         hides: vec![StatesHide::default()],
         ..answer(&[listed("@a:x", &[0])], &[])
     };
-    assert_eq!(keys(&memory, &["@b:x"], hide), Err(Unusable::Hides));
+    assert_eq!(keys(&known_users, &["@b:x"], hide), Err(AnswerError::Hides));
     let index = answer(&[listed("@a:x", &[1])], &[]);
-    assert_eq!(keys(&memory, &["@b:x"], index), Err(Unusable::Index));
+    assert_eq!(keys(&known_users, &["@b:x"], index), Err(AnswerError::Index));
     let hidden = GetInterestedUsersResponse { hides: vec![Hide::default()], ..Default::default() };
-    let nobody_knows_whom = Unusable::Set(SetError::UnknownKind);
-    assert_eq!(interest(hidden, "@a:x", &memory), Err(nobody_knows_whom));
+    let nobody_knows_whom = AnswerError::Set(SetError::UnknownKind);
+    assert_eq!(interest(hidden, "@a:x", &known_users), Err(nobody_knows_whom));
     // Sets of a later contract, wherever they are.
     let unknown = || SetExpression::default();
     let list = || SetList { sets: vec![of(users(&["@a:x"])), unknown()] };
@@ -209,47 +212,48 @@ async fn what_cannot_be_carried_out_is_no_verdict() {
         everyone_but(Expression::AnyOf(list())),
     ] {
         let states = answer(&[listed("@a:x", &[0])], &[open(set.clone(), &[0], &[])]);
-        let unknown = |why: &Unusable| {
-            matches!(why, Unusable::Set(SetError::UnknownKind | SetError::UnknownException))
+        let unknown = |why: &AnswerError| {
+            matches!(why, AnswerError::Set(SetError::UnknownKind | SetError::UnknownException))
         };
-        assert!(keys(&memory, &["@b:x"], states).is_err_and(|why| unknown(&why)), "{set:?}");
+        assert!(keys(&known_users, &["@b:x"], states).is_err_and(|why| unknown(&why)), "{set:?}");
         let senders = GetInterestedUsersResponse {
             user_ids: vec!["@b:x".into()],
             open_senders: Some(set),
             ..Default::default()
         };
-        assert!(interest(senders, "@a:x", &memory).is_err_and(|why| unknown(&why)));
+        assert!(interest(senders, "@a:x", &known_users).is_err_and(|why| unknown(&why)));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_cannot_be_carried_out_leaves_no_keys() {
-    let memory = Memory::new();
+    let known_users = KnownUsers::new();
     let home = Home { server: "x".into(), destinations: Vec::new() };
     let states = [state("@b:x", "online")];
-    let mut collector = Collector::new(&home, &memory, &states);
+    let mut collector = AnswerCollector::new(&home, &known_users, &states);
     let half_right = answer(&[listed("@a:x", &[0])], &[open(SetExpression::default(), &[7], &[])]);
     assert!(collector.add(half_right, &[0]).is_err());
-    assert_eq!(collector.finish(), Keys::default());
+    assert_eq!(collector.finish(), SynapseAnswer::default());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_user_id_is_never_known() {
-    let memory = Memory::new();
+    let known_users = KnownUsers::new();
     let all = Set::new(Some(&of(Expression::Everyone(Everyone {})))).unwrap();
     let long = format!("@{}:x", "a".repeat(253));
-    memory.know(["@a:x", "", "a", "@a", "@a:", "@a\0:x", "@a:x y", "@a:[x]", &long].into_iter());
-    assert_eq!(memory.known_in(&all), ["@a:x"]);
+    known_users
+        .know(["@a:x", "", "a", "@a", "@a:", "@a\0:x", "@a:x y", "@a:[x]", &long].into_iter());
+    assert_eq!(known_users.known_in(&all), ["@a:x"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_learns_that_the_known_senders_are_complete() {
-    let memory = Memory::new();
-    let wait = tokio::time::timeout(Duration::from_secs(9), memory.seeded());
+    let known_users = KnownUsers::new();
+    let wait = tokio::time::timeout(Duration::from_secs(9), known_users.seeded());
     assert!(wait.await.is_err());
-    let ((), ()) = tokio::join!(memory.seeded(), async { memory.set_seeded() });
-    memory.seeded().await;
-    memory.copy_in_child().seeded().await;
+    let ((), ()) = tokio::join!(known_users.seeded(), async { known_users.set_seeded() });
+    known_users.seeded().await;
+    known_users.copy_in_child().seeded().await;
 }
 
 #[test]

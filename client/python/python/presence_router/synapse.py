@@ -32,9 +32,9 @@ except ImportError as why:
 from . import config, metrics
 from ._native import VERSION, Router
 from .all_users import Promises, asking_context
-from .condition import Condition
+from .health import DaemonHealth
 from .follow import Follower
-from .hidden import without
+from .redact import redact
 from .rooms import Rooms
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class PresenceRouterModule:
 
         self._reactor: Any = reactor
         self._api = module_api
-        self._condition = Condition(config.address, time.monotonic)
+        self._health = DaemonHealth(config.address, time.monotonic)
         self._warned_of_unsent = False
         self._promises = Promises(time.monotonic)
         self._may_promise = config.all_users == "auto"
@@ -109,7 +109,7 @@ class PresenceRouterModule:
             # decided a moment ago, whatever became of the daemon since.
             metrics.ALL_USERS.labels("kept").inc()
             for position, hidden in promise.everyone.hidden_of(states):
-                states[position] = without(states[position], hidden)
+                states[position] = redact(states[position], hidden)
             return {promise.user_id: _as_set(states)}
         users_to_states = await self._routed(states)
         for user_id in self._promises.open():
@@ -142,7 +142,7 @@ class PresenceRouterModule:
             for one in less:
                 if one not in versions:
                     position, hidden = one
-                    versions[one] = without(states[position], hidden)
+                    versions[one] = redact(states[position], hidden)
                 shown.append(versions[one])
             # Shared by all these keys: Synapse copies what it keeps.
             users_to_states.update(dict.fromkeys(keys, _as_set(shown)))
@@ -184,7 +184,7 @@ class PresenceRouterModule:
         metrics.SECONDS.labels(callback).observe(time.perf_counter() - began)
         if outcome == "malformed":
             logger.debug("%s: %s", callback, detail)
-        self._condition.report(outcome, detail)
+        self._health.report(outcome, detail)
         return value
 
     async def _call(
@@ -229,7 +229,7 @@ class PresenceRouterModule:
             "check_daemon",
             lambda done: self._router.check_daemon(self._reactor.callFromThread, done),
         )
-        self._condition.report(outcome, detail)
+        self._health.report(outcome, detail)
 
     def _start_following(self) -> None:
         self._api.run_as_background_process("presence_router_changes", self._follower.run)

@@ -8,7 +8,7 @@ import pytest
 from daemon import SERVER, Daemon
 from fake_api import Loaded, context, state
 from policies import allow, deny, hide
-from presence_router.hidden import without
+from presence_router.redact import redact
 from synapse.handlers.presence import format_user_presence_state
 from synapse.module_api import PRESENCE_ALL_USERS, UserPresenceState
 
@@ -48,9 +48,9 @@ def test_of_what_is_hidden_synapse_says_nothing_or_the_least() -> None:
         (15, {*whole} - {"presence"}, {"presence": "offline"}),
     ):
         expected = {key: value for key, value in whole.items() if key not in missing}
-        assert sent(without(one, hidden)) == expected | changed, hidden
-        assert without(one, hidden).user_id == ANN
-    assert sent(without(state(ANN, "bye", "offline"), 15)) == {"presence": "offline"}
+        assert sent(redact(one, hidden)) == expected | changed, hidden
+        assert redact(one, hidden).user_id == ANN
+    assert sent(redact(state(ANN, "bye", "offline"), 15)) == {"presence": "offline"}
 
 
 def test_a_server_gets_one_version_and_everybody_else_the_very_object(daemon: Daemon) -> None:
@@ -116,7 +116,7 @@ def test_who_may_see_everyone_gets_all_without_what_is_hidden(daemon: Daemon) ->
         states[0].copy_and_replace(status_msg=None, last_active_ts=0),
         states[1],
         states[2].copy_and_replace(last_active_ts=0),
-        without(states[3], 15),
+        redact(states[3], 15),
         states[4].copy_and_replace(last_active_ts=0),
     }
     sync = context()

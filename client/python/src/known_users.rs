@@ -21,7 +21,7 @@ const RECENT: Duration = Duration::from_secs(3600);
 /// Known senders, and local users who asked lately. Nothing else happens while
 /// its locks are held, so a poisoned one is good.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct KnownUsers {
     known: RwLock<HashSet<Box<str>>>,
     asked: Mutex<Asked>,
     seeded: AtomicBool,
@@ -44,7 +44,7 @@ struct Question {
     everyone: bool,
 }
 
-impl Memory {
+impl KnownUsers {
     pub(crate) fn new() -> Self {
         Self {
             known: RwLock::default(),

@@ -1,4 +1,4 @@
-"""What is left of a presence of which something is hidden."""
+"""Redacts a presence: takes out the fields that are hidden."""
 
 from synapse.module_api import UserPresenceState
 
@@ -18,6 +18,6 @@ _CHANGES = [
 ]
 
 
-def without(state: UserPresenceState, hidden: int) -> UserPresenceState:
-    """A state without what is hidden of it."""
+def redact(state: UserPresenceState, hidden: int) -> UserPresenceState:
+    """Returns a copy of a state without the hidden fields."""
     return state.copy_and_replace(**_CHANGES[hidden])

@@ -10,13 +10,13 @@ use presence_router_client::v1::{
 };
 
 use crate::{
-    Less, SetList, answer, everyone_but,
+    Less, SetList, answer,
+    error::AnswerError,
+    everyone_but,
     hides::{Fields, State, hidden_of_sender},
-    keys::{everyone, interest},
-    listed,
-    memory::Memory,
-    of, open, shown, state,
-    usable::Unusable,
+    known_users::KnownUsers,
+    listed, of, open, shown, state,
+    synapse_answer::{everyone, interest},
     users,
 };
 
@@ -48,7 +48,7 @@ fn hiding(
 
 /// The keys where nobody local asked. Senders are of `x`.
 fn sent(states: &[State], answer: GetUsersForStatesResponse) -> Vec<Less> {
-    shown(&Memory::new(), states, answer).unwrap_or_else(|why| panic!("{why}")).0
+    shown(&KnownUsers::new(), states, answer).unwrap_or_else(|why| panic!("{why}")).0
 }
 
 fn less(key: &str, whole: &[usize], less: &[(usize, u8)]) -> Less {
@@ -233,14 +233,14 @@ fn a_field_that_is_not_known_hides_everything() {
 /// one must see all that follow.
 #[test]
 fn a_local_recipient_gets_nothing_of_a_sender_of_whom_anything_is_hidden() {
-    let memory = Memory::new();
-    memory.ask("@open:x");
+    let known_users = KnownUsers::new();
+    known_users.ask("@open:x");
     let recipients = [listed("@a:x", &[0, 1]), listed("@c:x", &[0]), listed("@d:y", &[0])];
     let open = [open(everyone_but(Expression::Server("d".into())), &[0, 1], &[])];
     for unless in [&["online"][..], &["busy"], &[]] {
         let hidden = hide(users(&["@a:x", "@open:x"]), &[STATUS], unless);
         let hides: [(Hide, &[u32]); 1] = [(hidden, &[0])];
-        let (found, _) = shown(&memory, &two(), hiding(&recipients, &open, &hides)).unwrap();
+        let (found, _) = shown(&known_users, &two(), hiding(&recipients, &open, &hides)).unwrap();
         let expected = [
             less("@a:x", &[1], &[]),
             less("@c:x", &[0], &[]),
@@ -256,36 +256,36 @@ fn a_local_recipient_gets_nothing_of_a_sender_of_whom_anything_is_hidden() {
         ..Default::default()
     };
     for unless in [&["online"][..], &[]] {
-        assert_eq!(interest(hidden(unless), "@a:x", &memory).unwrap(), ["@t:x"]);
+        assert_eq!(interest(hidden(unless), "@a:x", &known_users).unwrap(), ["@t:x"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_sees_everyone_is_woken_by_what_they_may_see() {
-    let memory = Memory::new();
+    let known_users = KnownUsers::new();
     let found = || {
         let hides: [(Hide, &[u32]); 2] = [
             (hide(users(&["@all:x", "@a:x"]), &[STATUS], &["online"]), &[0]),
             (hide(users(&["@all:x"]), &[ACTIVE], &[]), &[1]),
         ];
         let recipients = [listed("@a:x", &[0]), listed("@all:x", &[0, 1])];
-        shown(&memory, &two(), hiding(&recipients, &[], &hides)).unwrap().0
+        shown(&known_users, &two(), hiding(&recipients, &[], &hides)).unwrap().0
     };
     assert_eq!(found(), []);
     // An answer to nobody's question.
-    memory.answer("@all:x", true);
+    known_users.answer("@all:x", true);
     assert_eq!(found(), []);
-    memory.ask("@all:x");
-    memory.answer("@all:x", true);
+    known_users.ask("@all:x");
+    known_users.answer("@all:x", true);
     let seen = [less("@all:x", &[0], &[(1, 8)])];
     assert_eq!(found(), seen);
     // While the next question is answered, too.
-    memory.ask("@all:x");
+    known_users.ask("@all:x");
     assert_eq!(found(), seen);
     tokio::time::advance(Duration::from_secs(3601)).await;
     assert_eq!(found(), []);
-    memory.ask("@all:x");
-    memory.answer("@all:x", false);
+    known_users.ask("@all:x");
+    known_users.answer("@all:x", false);
     assert_eq!(found(), []);
 }
 
@@ -317,7 +317,7 @@ fn everyone_with_hides_is_everyone_and_says_what_is_hidden_of_whom() {
         [Hide::default(), Hide { users: Some(SetExpression::default()), ..hides_of(&answer) }]
     {
         let answer = GetInterestedUsersResponse { hides: vec![unknown], ..answer.clone() };
-        assert_eq!(everyone(&answer).unwrap_err(), Unusable::Set(SetError::UnknownKind));
+        assert_eq!(everyone(&answer).unwrap_err(), AnswerError::Set(SetError::UnknownKind));
     }
 }
 

@@ -1,15 +1,15 @@
-//! What of an answer cannot be used: what this version cannot be sure to understand
+//! Errors of answers that cannot be used: an answer that this version may misunderstand
 //! is no verdict.
 
 use presence_router_client::SetError;
 
 /// An answer that cannot be carried out. It is no verdict.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unusable {
+pub(crate) enum AnswerError {
     #[error(transparent)]
     Set(#[from] SetError),
-    #[error("it hides something of a state without saying what")]
+    #[error("something of a state is hidden without saying what")]
     Hides,
-    #[error("it names a state that was not asked about")]
+    #[error("names a state that was not asked about")]
     Index,
 }

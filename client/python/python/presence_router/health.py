@@ -36,8 +36,8 @@ class _Trouble:
     unsaid: int = 0
 
 
-class Condition:
-    """What the outcomes of calls say about the daemon.
+class DaemonHealth:
+    """The health of the daemon, as the outcomes of calls show it.
 
     It is away from a call without an answer until one with; both are said once.
     One that comes and goes all the time is said to be away at most once per

@@ -11,9 +11,9 @@ use presence_router_client::{
 };
 
 use crate::{
+    error::AnswerError,
     hides::{Fields, Hide, Hides, OnServer, State},
-    memory::Memory,
-    usable::Unusable,
+    known_users::KnownUsers,
 };
 
 /// Localpart of the key that stands for a whole remote server. Of a remote key,
@@ -31,7 +31,7 @@ pub(crate) struct Home {
 
 /// The keys of one answer to Synapse.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Keys {
+pub(crate) struct SynapseAnswer {
     /// Keys and what each of them gets. No key and no `Shown` occurs twice.
     pub(crate) groups: Vec<(Vec<String>, Shown)>,
     /// How many states have an audience on servers that nobody named.
@@ -49,9 +49,9 @@ pub(crate) struct Shown {
 
 /// Collects keys over the answers to several parts of a batch.
 #[derive(Debug)]
-pub(crate) struct Collector<'a> {
+pub(crate) struct AnswerCollector<'a> {
     home: &'a Home,
-    memory: &'a Memory,
+    known_users: &'a KnownUsers,
     states: &'a [State],
     positions: HashMap<String, Vec<usize>>,
     /// Open sets of recipients, for what is hidden from somebody in them.
@@ -74,13 +74,13 @@ impl Home {
     }
 }
 
-// === impl Collector ===
+// === impl AnswerCollector ===
 
-impl<'a> Collector<'a> {
-    pub(crate) fn new(home: &'a Home, memory: &'a Memory, states: &'a [State]) -> Self {
+impl<'a> AnswerCollector<'a> {
+    pub(crate) fn new(home: &'a Home, known_users: &'a KnownUsers, states: &'a [State]) -> Self {
         Self {
             home,
-            memory,
+            known_users,
             states,
             positions: HashMap::new(),
             open: Vec::new(),
@@ -95,12 +95,12 @@ impl<'a> Collector<'a> {
         &mut self,
         answer: v1::GetUsersForStatesResponse,
         asked: &[usize],
-    ) -> Result<(), Unusable> {
+    ) -> Result<(), AnswerError> {
         let hides = answer.hides.iter().map(|one| {
-            let hide = one.hide.as_ref().ok_or(Unusable::Hides)?;
+            let hide = one.hide.as_ref().ok_or(AnswerError::Hides)?;
             Ok((Hide::new(hide)?, positions(&one.state_indexes, asked)?))
         });
-        let hides = hides.collect::<Result<Vec<_>, Unusable>>()?;
+        let hides = hides.collect::<Result<Vec<_>, AnswerError>>()?;
         let listed = answer
             .recipients
             .into_iter()
@@ -109,8 +109,8 @@ impl<'a> Collector<'a> {
             let set = Set::known(one.recipients.as_ref())?;
             Ok((set, one.destinations, positions(&one.state_indexes, asked)?))
         });
-        let listed = listed.collect::<Result<Vec<_>, Unusable>>()?;
-        let open = open.collect::<Result<Vec<_>, Unusable>>()?;
+        let listed = listed.collect::<Result<Vec<_>, AnswerError>>()?;
+        let open = open.collect::<Result<Vec<_>, AnswerError>>()?;
         for (hide, positions) in hides {
             self.hides.add(hide, &positions);
         }
@@ -132,7 +132,7 @@ impl<'a> Collector<'a> {
             self.add_key(user.into(), positions);
         }
         // Only they need waking: whoever else is in the set gets it by asking.
-        for user in self.memory.recent_in(set) {
+        for user in self.known_users.recent_in(set) {
             self.add_key(user, positions);
         }
         // A server gets the presence of our own users only, from us.
@@ -174,7 +174,7 @@ impl<'a> Collector<'a> {
     }
 
     /// The keys, those that get the same together, so that they can share one set.
-    pub(crate) fn finish(mut self) -> Keys {
+    pub(crate) fn finish(mut self) -> SynapseAnswer {
         let on_servers = self.hidden_on_servers();
         let last_on = self.last_on_servers();
         let mut groups: HashMap<Shown, Vec<String>> = HashMap::new();
@@ -196,7 +196,7 @@ impl<'a> Collector<'a> {
             }
         }
         let groups = groups.into_iter().map(|(shown, keys)| (keys, shown)).collect();
-        Keys { groups, unsent: self.unsent.len() }
+        SynapseAnswer { groups, unsent: self.unsent.len() }
     }
 
     /// Where a sender has several states, the position of the last that goes to each
@@ -229,7 +229,7 @@ impl<'a> Collector<'a> {
         let mut shown = Shown::default();
         let server = self.home.other_server(key);
         let on_server = server.and_then(|server| on_servers.get(server));
-        let gets_hidden = server.is_some() || self.memory.sees_everyone(key);
+        let gets_hidden = server.is_some() || self.known_users.sees_everyone(key);
         for position in positions {
             let hidden = match server {
                 Some(_) => on_server.and_then(|on| on.get(&position)).copied(),
@@ -272,7 +272,7 @@ impl<'a> Collector<'a> {
 /// anything excepted, denied or blocked would make another expression of it.
 pub(crate) fn everyone(
     answer: &v1::GetInterestedUsersResponse,
-) -> Result<Option<Vec<Hide>>, Unusable> {
+) -> Result<Option<Vec<Hide>>, AnswerError> {
     let open = answer.open_senders.as_ref().and_then(|set| set.expression.as_ref());
     if !matches!(open, Some(Expression::Everyone(_))) {
         return Ok(None);
@@ -284,21 +284,21 @@ pub(crate) fn everyone(
 pub(crate) fn interest(
     answer: v1::GetInterestedUsersResponse,
     user_id: &str,
-    memory: &Memory,
-) -> Result<Vec<String>, Unusable> {
+    known_users: &KnownUsers,
+) -> Result<Vec<String>, AnswerError> {
     let hides = answer.hides.iter().map(Hide::new).collect::<Result<Vec<_>, _>>()?;
     let mut senders = answer.user_ids;
     if let Some(open) = &answer.open_senders {
         let set = Set::known(Some(open))?;
         senders.extend(set.listed().into_iter().map(String::from));
-        senders.extend(memory.known_in(&set));
+        senders.extend(known_users.known_in(&set));
     }
     let hidden = |sender: &String| hides.iter().any(|hide| hide.users.contains(sender));
     senders.retain(|sender| sender != user_id && !hidden(sender));
     Ok(senders)
 }
 
-fn positions(indexes: &[u32], asked: &[usize]) -> Result<Vec<usize>, Unusable> {
+fn positions(indexes: &[u32], asked: &[usize]) -> Result<Vec<usize>, AnswerError> {
     let position = |index: &u32| usize::try_from(*index).ok().and_then(|i| asked.get(i)).copied();
-    indexes.iter().map(|index| position(index).ok_or(Unusable::Index)).collect()
+    indexes.iter().map(|index| position(index).ok_or(AnswerError::Index)).collect()
 }

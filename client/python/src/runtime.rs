@@ -7,36 +7,36 @@ use presence_router_client::{Client, Options};
 use pyo3::{PyResult, Python, exceptions::PyRuntimeError};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{calls::Caller, follow::Follow, keys::Home, memory::Memory};
+use crate::{calls::CallContext, follow::Follow, known_users::KnownUsers, synapse_answer::Home};
 
 /// How long the end of the interpreter waits for calls under way.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// The place of what lives in this process. What a fork brought along is never
-/// dropped, only forgotten: its locks may be held by threads that are not here,
-/// and to wake its threads would wake those of the parent.
+/// Holds the threads of this process, over forks: what a fork brought along is never
+/// dropped, only forgotten. Its locks may be held by threads that are not here, and
+/// to wake its threads would wake those of the parent.
 #[derive(Debug, Default)]
-pub(crate) struct Slot(Option<Process>);
+pub(crate) struct ForkSafe(Option<ProcessRuntime>);
 
 /// Threads, and what lives in them.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct ProcessRuntime {
     pid: u32,
     /// Always there until dropped.
     runtime: Option<Runtime>,
-    caller: Caller,
+    context: CallContext,
     follow: Arc<Follow>,
 }
 
-// === impl Slot ===
+// === impl ForkSafe ===
 
-impl Slot {
+impl ForkSafe {
     /// What there is in this process, started if need be; `start` is given what
     /// there was before, perhaps in the process that this one was forked from.
     pub(crate) fn get_or_start(
         &mut self,
-        start: impl FnOnce(Option<&Process>) -> PyResult<Process>,
-    ) -> PyResult<&Process> {
+        start: impl FnOnce(Option<&ProcessRuntime>) -> PyResult<ProcessRuntime>,
+    ) -> PyResult<&ProcessRuntime> {
         let here = match self.0.take() {
             Some(here) if here.is_here() => here,
             foreign => {
@@ -49,7 +49,7 @@ impl Slot {
     }
 
     /// Empties it, and answers what is of this process.
-    pub(crate) fn take(&mut self) -> Option<Process> {
+    pub(crate) fn take(&mut self) -> Option<ProcessRuntime> {
         match self.0.take() {
             Some(here) if here.is_here() => Some(here),
             foreign => {
@@ -60,15 +60,15 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for ForkSafe {
     fn drop(&mut self) {
         drop(self.take());
     }
 }
 
-// === impl Process ===
+// === impl ProcessRuntime ===
 
-impl Process {
+impl ProcessRuntime {
     /// Starts threads in this process. `before`: what there was before, perhaps
     /// in the process that this one was forked from.
     pub(crate) fn start(
@@ -91,12 +91,17 @@ impl Process {
             options.deadline = deadline;
             Client::connect(address, options).map_err(|why| error(why.to_string()))?
         };
-        let memory = Arc::new(match before {
-            Some(before) => before.caller.memory.copy_in_child(),
-            None => Memory::new(),
+        let known_users = Arc::new(match before {
+            Some(before) => before.context.known_users.copy_in_child(),
+            None => KnownUsers::new(),
         });
-        let caller = Caller { client, home: home.clone(), memory, deadline };
-        Ok(Self { pid: std::process::id(), runtime: Some(runtime), caller, follow: Arc::default() })
+        let context = CallContext { client, home: home.clone(), known_users, deadline };
+        Ok(Self {
+            pid: std::process::id(),
+            runtime: Some(runtime),
+            context,
+            follow: Arc::default(),
+        })
     }
 
     /// Whether its threads are in this process.
@@ -104,8 +109,8 @@ impl Process {
         self.pid == std::process::id()
     }
 
-    pub(crate) fn caller(&self) -> &Caller {
-        &self.caller
+    pub(crate) fn context(&self) -> &CallContext {
+        &self.context
     }
 
     /// The changes.
@@ -129,7 +134,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ProcessRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
