@@ -133,12 +133,12 @@ impl<'d> Groups<'d> {
 
     fn contains_itself(&self, cycle: &[usize]) -> Problem {
         /// A cycle may be as long as there are groups.
-        const MOST: usize = 20;
+        const MAX_NAMES: usize = 20;
         let groups = || cycle.iter().filter_map(|index| self.document.groups.get(*index));
         let (name, position) =
             groups().next().map(|group| (quoted(&group.name), group.position)).unwrap_or_default();
-        let mut names: Vec<_> = groups().take(MOST).map(|group| quoted(&group.name)).collect();
-        if let Some(more) = cycle.len().checked_sub(MOST).filter(|more| *more > 0) {
+        let mut names: Vec<_> = groups().take(MAX_NAMES).map(|group| quoted(&group.name)).collect();
+        if let Some(more) = cycle.len().checked_sub(MAX_NAMES).filter(|more| *more > 0) {
             names.push(format!("({more} more)"));
         }
         let path = names.join(" -> ");

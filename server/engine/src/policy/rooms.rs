@@ -56,8 +56,8 @@ pub enum Verdict<'p> {
     Created(Vec<(&'p str, &'p StateEvent)>),
 }
 
-/// A room, and where its people stand.
-struct Asked<'a> {
+/// A room, with its people as a snapshot has them.
+struct RoomQuery<'a> {
     room: &'a Room<'a>,
     snapshot: &'a Snapshot,
     requester: UserRef<'a>,
@@ -67,10 +67,12 @@ struct Asked<'a> {
 /// Decides about a room. The snapshot is of the policy's ruleset, whatever is in the
 /// directory by now.
 pub fn decide<'p>(policy: &'p Policy, snapshot: &Snapshot, room: &Room<'_>) -> Verdict<'p> {
-    let asked = Asked::new(snapshot, room);
+    let query = RoomQuery::new(snapshot, room);
     let rules = policy.document.rooms.iter().zip(&policy.rooms);
-    let matching: Vec<&RoomRule> =
-        rules.filter(|(rule, sets)| asked.is(&rule.when, **sets)).map(|(rule, _)| rule).collect();
+    let matching: Vec<&RoomRule> = rules
+        .filter(|(rule, sets)| query.matches(&rule.when, **sets))
+        .map(|(rule, _)| rule)
+        .collect();
     let denials = matching.iter().filter_map(|rule| match &rule.effect {
         RoomEffect::Deny(denial) => Some((rule.name.as_str(), denial)),
         RoomEffect::Add(_) => None,
@@ -78,10 +80,10 @@ pub fn decide<'p>(policy: &'p Policy, snapshot: &Snapshot, room: &Room<'_>) -> V
     if let Some((rule, denial)) = denials.min_by_key(|(rule, _)| *rule) {
         return Verdict::Denied { rule, denial };
     }
-    Verdict::Created(additions(&matching, room))
+    Verdict::Created(added_events(&matching, room))
 }
 
-fn additions<'p>(matching: &[&'p RoomRule], room: &Room<'_>) -> Vec<(&'p str, &'p StateEvent)> {
+fn added_events<'p>(matching: &[&'p RoomRule], room: &Room<'_>) -> Vec<(&'p str, &'p StateEvent)> {
     let events = matching.iter().flat_map(|rule| {
         let events = match &rule.effect {
             RoomEffect::Add(events) => events.as_slice(),
@@ -118,16 +120,16 @@ impl Room<'_> {
     }
 }
 
-// === impl Asked ===
+// === impl RoomQuery ===
 
-impl<'a> Asked<'a> {
+impl<'a> RoomQuery<'a> {
     fn new(snapshot: &'a Snapshot, room: &'a Room<'a>) -> Self {
         let user_table = snapshot.users();
         let invites = room.invites.iter().map(|user| user_table.who(*user)).collect();
         Self { room, snapshot, requester: user_table.who(room.requester), invites }
     }
 
-    fn is(&self, when: &When, sets: RoomSets) -> bool {
+    fn matches(&self, when: &When, sets: RoomSets) -> bool {
         let When { requester: _, presets, visibility, invites: _, names, admin } = when;
         let room = self.room;
         admin.is_none_or(|admin| admin == room.is_admin)
@@ -136,12 +138,12 @@ impl<'a> Asked<'a> {
             && names.as_ref().is_none_or(|globs| {
                 room.name.is_some_and(|name| globs.iter().any(|glob| glob.matches(name)))
             })
-            && sets.requester.is_none_or(|set| self.holds(set, &[self.requester]))
-            && sets.invites.is_none_or(|set| self.holds(set, &self.invites))
+            && sets.requester.is_none_or(|set| self.holds_any(set, &[self.requester]))
+            && sets.invites.is_none_or(|set| self.holds_any(set, &self.invites))
     }
 
     /// Whether a set holds any of some users.
-    fn holds(&self, set: SetId, users: &[UserRef<'_>]) -> bool {
+    fn holds_any(&self, set: SetId, users: &[UserRef<'_>]) -> bool {
         let set = self.snapshot.set(set);
         set.is_some_and(|set| users.iter().any(|who| set.contains(*who)))
     }

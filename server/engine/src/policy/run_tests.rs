@@ -11,14 +11,14 @@ use self::pairs::PairTests;
 use super::Policy;
 use super::document::room::RoomTest;
 use super::document::{Given, Test};
-use super::problem::Problem;
+use super::problem::{Position, Problem};
 use crate::routing::engine::Engine;
 use crate::routing::model::ruleset::{Ids, Ruleset, Set};
 use crate::routing::snapshot::Snapshot;
 
 /// Most failures of which the reason is looked for: it is looked for without
 /// haste, and who breaks a thousand tests at once has one reason.
-const MOST_REASONS: usize = 100;
+const MAX_REASONS: usize = 100;
 
 /// Members for groups, by their number.
 type Filling<'t> = BTreeMap<usize, &'t [String]>;
@@ -30,74 +30,77 @@ struct Tests<'t> {
     rooms: Vec<&'t RoomTest>,
 }
 
-/// Notes each test that fails. `whose` follows the number of a line.
+/// Runs tests, and notes each that fails. `origin` follows the number of a line, such as
+/// ` of the policy`; it may be empty.
 pub(super) fn run(
     policy: &Policy,
     tests: &[Test],
     rooms: &[RoomTest],
-    whose: &str,
+    origin: &str,
     problems: &mut Vec<Problem>,
 ) {
+    let has_directory = policy.ruleset.groups.iter().any(|set| matches!(set, Set::Directory(_)));
+    let reasons_left = Cell::new(MAX_REASONS);
     // What tests are given makes another ruleset, and that a snapshot of its own:
     // one at a time, however many there are.
-    let mut by_filling: BTreeMap<Filling<'_>, Tests<'_>> = BTreeMap::new();
-    let numbers: HashMap<&str, usize> = (0..)
-        .zip(&policy.groups)
-        .filter_map(|(number, index)| {
-            Some((policy.document.groups.get(*index)?.name.as_str(), number))
-        })
-        .collect();
-    fn filling<'t>(given: &'t [Given], numbers: &HashMap<&str, usize>) -> Filling<'t> {
-        let given = given.iter().filter(|given| !given.members.is_empty());
-        let filling = given.filter_map(|given| {
-            Some((*numbers.get(given.group.as_str())?, given.members.as_slice()))
-        });
-        filling.collect()
-    }
-    for test in tests {
-        by_filling.entry(filling(&test.given, &numbers)).or_default().pairs.push(test);
-    }
-    for test in rooms {
-        by_filling.entry(filling(&test.given, &numbers)).or_default().rooms.push(test);
-    }
-    let has_directory = policy.ruleset.groups.iter().any(|set| matches!(set, Set::Directory(_)));
-    let reasons_left = Cell::new(MOST_REASONS);
-    for (filling, tests) in by_filling {
+    for (filling, tests) in group_by_filling(policy, tests, rooms) {
         let given = |index: usize, user: &str| {
             filling.iter().any(|(number, members)| {
                 policy.groups.get(*number) == Some(&index) && members.iter().any(|id| id == user)
             })
         };
-        let mut run_all = |snapshot: &Snapshot, tests: &Tests<'_>| {
-            let pairs = PairTests::new(policy, snapshot, &given, whose, &reasons_left);
+        let mut run_all = |snapshot: &Snapshot| {
+            let pairs = PairTests::new(policy, snapshot, &given, origin, &reasons_left);
             tests.pairs.iter().for_each(|test| pairs.run(test, problems));
             for test in &tests.rooms {
-                rooms::run(policy, snapshot, test, whose, problems);
+                rooms::run(policy, snapshot, test, origin, problems);
             }
         };
         // Tests see no directory but what they give, whatever is in it now.
         if filling.is_empty() && !has_directory {
-            run_all(&policy.snapshot, &tests);
+            run_all(&policy.snapshot);
             continue;
         }
-        let ruleset = filled(&policy.ruleset, &filling);
-        match Engine::new(&ruleset) {
-            Ok(engine) => {
-                run_all(&engine.snapshot(), &tests);
-            }
+        match Engine::new(&filled(&policy.ruleset, &filling)) {
+            Ok(engine) => run_all(&engine.snapshot()),
             // A list of users adds no depth, so this is not reached.
-            Err(error) => {
-                let positions = tests.pairs.iter().map(|test| test.position);
-                let positions = positions.chain(tests.rooms.iter().map(|test| test.position));
-                problems.extend(
-                    positions
-                        .map(|position| Problem::new(position, format!("cannot run: {error}"))),
-                );
-            }
+            Err(error) => problems.extend(
+                tests
+                    .positions()
+                    .map(|position| Problem::new(position, format!("cannot run: {error}"))),
+            ),
         }
     }
 }
 
+/// Puts tests together that are given the same.
+fn group_by_filling<'t>(
+    policy: &Policy,
+    tests: &'t [Test],
+    rooms: &'t [RoomTest],
+) -> BTreeMap<Filling<'t>, Tests<'t>> {
+    let groups = (0..).zip(&policy.groups).filter_map(|(number, index)| {
+        Some((policy.document.groups.get(*index)?.name.as_str(), number))
+    });
+    let numbers: HashMap<&str, usize> = groups.collect();
+    let filling = |given: &'t [Given]| -> Filling<'t> {
+        let given = given.iter().filter(|given| !given.members.is_empty());
+        let filling = given.filter_map(|given| {
+            Some((*numbers.get(given.group.as_str())?, given.members.as_slice()))
+        });
+        filling.collect()
+    };
+    let mut by_filling: BTreeMap<Filling<'_>, Tests<'_>> = BTreeMap::new();
+    for test in tests {
+        by_filling.entry(filling(&test.given)).or_default().pairs.push(test);
+    }
+    for test in rooms {
+        by_filling.entry(filling(&test.given)).or_default().rooms.push(test);
+    }
+    by_filling
+}
+
+/// The ruleset with members for groups of the directory.
 fn filled(ruleset: &Ruleset, filling: &Filling<'_>) -> Ruleset {
     let mut ruleset = ruleset.clone();
     for (number, members) in filling {
@@ -108,4 +111,13 @@ fn filled(ruleset: &Ruleset, filling: &Filling<'_>) -> Ruleset {
         }
     }
     ruleset
+}
+
+// === impl Tests ===
+
+impl Tests<'_> {
+    fn positions(&self) -> impl Iterator<Item = Position> {
+        let pairs = self.pairs.iter().map(|test| test.position);
+        pairs.chain(self.rooms.iter().map(|test| test.position))
+    }
 }

@@ -13,8 +13,8 @@ pub fn count(n: usize, what: &str) -> String {
 /// What somebody wrote, in backticks, fit for a terminal and for one line.
 pub fn quoted(text: &str) -> String {
     /// More says nothing that the position does not.
-    const MOST: usize = 255;
-    match text.char_indices().nth(MOST) {
+    const MAX_CHARACTERS: usize = 255;
+    match text.char_indices().nth(MAX_CHARACTERS) {
         Some((end, _)) => format!("`{}`...", escaped(text.get(..end).unwrap_or_default())),
         None => format!("`{}`", escaped(text)),
     }

@@ -104,8 +104,28 @@ pub struct RoomTest {
     /// Types of events that must not be.
     pub not: Vec<Named>,
 
-    /// The errcode that the room must be denied with, or that it must not be.
-    pub denied: Option<(Option<String>, Position)>,
+    /// Whether the room must be denied, if the test says so.
+    pub denied: Option<WantedDenial>,
+}
+
+/// Whether a test's room must be denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedDenial {
+    /// Where the value stands.
+    pub position: Position,
+
+    /// What the test wants.
+    pub outcome: WantedOutcome,
+}
+
+/// What a test wants to become of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedOutcome {
+    /// It is created, whatever is added to it.
+    Created,
+
+    /// It is denied with this errcode.
+    DeniedWith(String),
 }
 
 /// A room that a test creates.

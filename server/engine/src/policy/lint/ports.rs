@@ -54,7 +54,7 @@ struct Servers<'d> {
 }
 
 /// The groups of a document, and what is left of the budget.
-struct Looker<'d> {
+struct PortGaps<'d> {
     document: &'d Document,
     groups: HashMap<&'d str, (&'d SetExpr, Node<'d>)>,
     steps: Cell<usize>,
@@ -62,9 +62,9 @@ struct Looker<'d> {
 
 /// The effect of a rule on those whom its sets hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    Takes,
-    Lets,
+enum Sense {
+    Restricts,
+    Permits,
 }
 
 /// The servers that a set names without a port, each with the glob or pattern that it
@@ -74,17 +74,17 @@ type Names<'d> = BTreeMap<&'d str, String>;
 /// A warning for each rule that names servers without a port, where that makes more
 /// visible. The names of `ours` are left out: another port of them is on our own hosts.
 pub(super) fn warnings(document: &Document) -> Vec<Problem> {
-    let looker = Looker::new(document);
+    let gaps = PortGaps::new(document);
     let allows = document.rules.iter().filter(|rule| rule.effect == Effect::Allow);
     let allowed: Vec<[Vec<Node<'_>>; 2]> = allows
         .map(|rule| {
             [Side::Sender, Side::Recipient]
-                .map(|side| looker.sides(rule, side).map(Node::new).collect())
+                .map(|side| gaps.sides(rule, side).map(Node::new).collect())
         })
         .collect();
     let is_allowed = |side: Side, server: &str| {
         let mut sets = allowed.iter().flat_map(|sides| side.of(sides));
-        sets.any(|set| looker.covered_by(set, server) > Coverage::Nobody)
+        sets.any(|set| gaps.covered_by(set, server) > Coverage::Nobody)
     };
     let mut warnings = Vec::new();
     for rule in &document.rules {
@@ -93,16 +93,16 @@ pub(super) fn warnings(document: &Document) -> Vec<Problem> {
             continue;
         }
         let (meaning, does) = match rule.effect {
-            Effect::Deny => (Meaning::Takes, "denies"),
-            Effect::Hide(_) => (Meaning::Takes, "hides something for"),
-            Effect::Allow => (Meaning::Lets, "leaves out"),
+            Effect::Deny => (Sense::Restricts, "denies"),
+            Effect::Hide(_) => (Sense::Restricts, "hides something for"),
+            Effect::Allow => (Sense::Permits, "leaves out"),
         };
         let mut names = Names::new();
         for side in [Side::Sender, Side::Recipient] {
             // A server that no rule allows needs no rule that denies it.
-            let matters = |server: &str| meaning == Meaning::Lets || is_allowed(side, server);
-            for set in looker.sides(rule, side) {
-                names.extend(looker.names_with_gaps(set, meaning, matters));
+            let matters = |server: &str| meaning == Sense::Permits || is_allowed(side, server);
+            for set in gaps.sides(rule, side) {
+                names.extend(gaps.names_with_gaps(set, meaning, matters));
             }
         }
         let what = match rule.switch {
@@ -116,7 +116,7 @@ pub(super) fn warnings(document: &Document) -> Vec<Problem> {
         // Requesters are users of the homeserver that asks.
         let sets = rule.when.invites.iter();
         let names =
-            sets.flat_map(|set| looker.names_with_gaps(set, Meaning::Takes, |_| true)).collect();
+            sets.flat_map(|set| gaps.names_with_gaps(set, Sense::Restricts, |_| true)).collect();
         let what = format!("rule {} about rooms denies", quoted(&rule.name));
         warnings.extend(warning(rule.position, &what, &names));
     }
@@ -143,9 +143,9 @@ fn without_port(glob: &Glob) -> Option<&str> {
     (glob.is_literal() && !has_port).then_some(name)
 }
 
-// === impl Looker ===
+// === impl PortGaps ===
 
-impl<'d> Looker<'d> {
+impl<'d> PortGaps<'d> {
     fn new(document: &'d Document) -> Self {
         let groups = document.groups.iter().map(|group| {
             let members = &group.members;
@@ -173,7 +173,7 @@ impl<'d> Looker<'d> {
     fn names_with_gaps(
         &self,
         set: &'d SetExpr,
-        meaning: Meaning,
+        meaning: Sense,
         matters: impl Fn(&str) -> bool,
     ) -> Names<'d> {
         let mut names = self.names_without_port(set);
@@ -187,8 +187,8 @@ impl<'d> Looker<'d> {
             let is_worse = |server: &String| {
                 let share = self.covered_by(&node, server);
                 match meaning {
-                    Meaning::Takes => share < alone,
-                    Meaning::Lets => share > alone,
+                    Sense::Restricts => share < alone,
+                    Sense::Permits => share > alone,
                 }
             };
             with_ports.iter().any(|server| is_worse(server) && matters(server))

@@ -28,7 +28,7 @@ pub(super) struct PairTests<'p> {
     /// True if tests give a user to a group of the directory, which has this index.
     given: &'p dyn Fn(usize, &str) -> bool,
     /// Follows the number of a line.
-    whose: &'p str,
+    origin: &'p str,
     reasons_left: &'p Cell<usize>,
     subjects: Subjects<'p>,
     listed: OnceCell<RoaringBitmap>,
@@ -63,11 +63,11 @@ impl<'p> PairTests<'p> {
         policy: &'p Policy,
         snapshot: &'p Snapshot,
         given: &'p dyn Fn(usize, &str) -> bool,
-        whose: &'p str,
+        origin: &'p str,
         reasons_left: &'p Cell<usize>,
     ) -> Self {
         let (subjects, listed) = (Subjects::new(policy, snapshot), OnceCell::new());
-        Self { policy, snapshot, given, whose, reasons_left, subjects, listed }
+        Self { policy, snapshot, given, origin, reasons_left, subjects, listed }
     }
 
     /// Notes what of a test does not hold.
@@ -204,7 +204,7 @@ impl<'p> PairTests<'p> {
             let Policy { document, groups, .. } = self.policy;
             let explained = explain_document(document, groups, &self.given, sender, recipient);
             message.push_str(": ");
-            message.push_str(&reason(&explained, document, self.whose));
+            message.push_str(&reason(&explained, document, self.origin));
         }
         Problem::new(position, message)
     }

@@ -3,88 +3,118 @@
 use std::collections::HashSet;
 
 use crate::policy::Policy;
-use crate::policy::document::room::{RoomRule, RoomTest};
-use crate::policy::problem::Problem;
+use crate::policy::document::room::{RoomTest, StateEvent, TestRoom, WantedDenial, WantedOutcome};
+use crate::policy::problem::{Position, Problem};
 use crate::policy::rooms::{Room, Verdict, decide};
 use crate::policy::wording::quoted;
 use crate::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
 
-/// Notes what of a test does not hold. `whose` follows the number of a line.
+/// What became of a test's room.
+struct Outcome<'p> {
+    policy: &'p Policy,
+    /// Follows the number of a line.
+    origin: &'p str,
+    /// The rule that denies the room, and the errcode.
+    denied: Option<(&'p str, &'p str)>,
+    /// The events that are added, each with its rule.
+    added: Vec<(&'p str, &'p StateEvent)>,
+}
+
+/// Notes what of a test does not hold. `origin` follows the number of a line.
 pub(super) fn run(
     policy: &Policy,
     snapshot: &Snapshot,
     test: &RoomTest,
-    whose: &str,
+    origin: &str,
     problems: &mut Vec<Problem>,
 ) {
     // Not reached without one: reading checks ids.
-    let Ok(requester) = UserId::parse(&test.room.requester) else { return };
-    let invites = test.room.invites.iter();
-    let room = Room {
-        requester,
-        is_admin: test.room.admin,
-        preset: test.room.preset,
-        visibility: test.room.visibility,
-        invites: invites.filter_map(|user| UserId::parse(&user.id).ok()).collect(),
-        name: test.room.name.as_deref(),
-        initial_state: HashSet::new(),
+    let Some(room) = room_of(&test.room) else { return };
+    let outcome = Outcome::new(policy, origin, decide(policy, snapshot, &room));
+    let mut fail = |position: Position, message: String| {
+        problems.push(Problem::new(position, format!("test fails: {message}")));
     };
-    let rule = |name: &str| {
-        let rules = &policy.document.rooms;
-        let line = rules.iter().find(|rule| rule.name == name).map(line).unwrap_or_default();
-        format!("rule {} (line {line}{whose})", quoted(name))
-    };
-    let mut fail = |position, what: String| {
-        problems.push(Problem::new(position, format!("test fails: {what}")));
-    };
-    let verdict = decide(policy, snapshot, &room);
-    let (denied, added) = match &verdict {
-        Verdict::Denied { rule: name, denial } => (Some((*name, denial.errcode.as_str())), &[][..]),
-        Verdict::Created(added) => (None, added.as_slice()),
-    };
-    if let Some((wanted, position)) = &test.denied {
-        match (wanted, denied) {
-            (Some(wanted), None) => {
-                let wanted = quoted(wanted);
-                fail(*position, format!("the room is not denied with {wanted}: no rule denies it"));
-            }
-            (Some(wanted), Some((name, errcode))) if wanted != errcode => {
-                let (wanted, errcode) = (quoted(wanted), quoted(errcode));
-                let by = rule(name);
-                fail(
-                    *position,
-                    format!("the room is denied with {errcode} by {by}, not with {wanted}"),
-                );
-            }
-            (None, Some((name, errcode))) => {
-                let by = rule(name);
-                fail(*position, format!("the room is denied with {} by {by}", quoted(errcode)));
-            }
-            _ => {}
-        }
+    if let Some(WantedDenial { position, outcome: wanted }) = &test.denied
+        && let Some(message) = outcome.other_than(wanted)
+    {
+        fail(*position, message);
     }
-    let by = |event_type: &str| added.iter().find(|(_, event)| event.event_type == event_type);
-    for wanted in test.adds.iter().filter(|wanted| by(&wanted.id).is_none()) {
-        let why = match denied {
-            Some((name, errcode)) => {
-                format!("it is denied with {} by {}", quoted(errcode), rule(name))
-            }
-            None => "no rule that matches adds it".to_owned(),
-        };
-        fail(wanted.position, format!("{} is not added to the room: {why}", quoted(&wanted.id)));
+    for wanted in test.adds.iter().filter(|wanted| outcome.rule_that_adds(&wanted.id).is_none()) {
+        let (event, why) = (quoted(&wanted.id), outcome.why_nothing_is_added());
+        fail(wanted.position, format!("{event} is not added to the room: {why}"));
     }
     for unwanted in &test.not {
-        if let Some((name, _)) = by(&unwanted.id) {
-            let by = rule(name);
-            fail(
-                unwanted.position,
-                format!("{} is added to the room by {by}", quoted(&unwanted.id)),
-            );
+        if let Some(rule) = outcome.rule_that_adds(&unwanted.id) {
+            let (event, rule) = (quoted(&unwanted.id), outcome.describe_rule(rule));
+            fail(unwanted.position, format!("{event} is added to the room by {rule}"));
         }
     }
 }
 
-fn line(rule: &RoomRule) -> u64 {
-    rule.position.line
+/// The room that a test creates. `None`: the requester is no user id.
+fn room_of(room: &TestRoom) -> Option<Room<'_>> {
+    let invites = room.invites.iter();
+    Some(Room {
+        requester: UserId::parse(&room.requester).ok()?,
+        is_admin: room.admin,
+        preset: room.preset,
+        visibility: room.visibility,
+        invites: invites.filter_map(|user| UserId::parse(&user.id).ok()).collect(),
+        name: room.name.as_deref(),
+        initial_state: HashSet::new(),
+    })
+}
+
+// === impl Outcome ===
+
+impl<'p> Outcome<'p> {
+    fn new(policy: &'p Policy, origin: &'p str, verdict: Verdict<'p>) -> Self {
+        let (denied, added) = match verdict {
+            Verdict::Denied { rule, denial } => (Some((rule, denial.errcode.as_str())), Vec::new()),
+            Verdict::Created(added) => (None, added),
+        };
+        Self { policy, origin, denied, added }
+    }
+
+    /// Says in what this is not what a test wants of it, if in anything.
+    fn other_than(&self, wanted: &WantedOutcome) -> Option<String> {
+        match (wanted, self.denied) {
+            (WantedOutcome::DeniedWith(wanted), None) => {
+                let wanted = quoted(wanted);
+                Some(format!("the room is not denied with {wanted}: no rule denies it"))
+            }
+            (WantedOutcome::DeniedWith(wanted), Some((rule, errcode))) if wanted != errcode => {
+                let (wanted, errcode) = (quoted(wanted), quoted(errcode));
+                let rule = self.describe_rule(rule);
+                Some(format!("the room is denied with {errcode} by {rule}, not with {wanted}"))
+            }
+            (WantedOutcome::Created, Some((rule, errcode))) => {
+                let rule = self.describe_rule(rule);
+                Some(format!("the room is denied with {} by {rule}", quoted(errcode)))
+            }
+            (WantedOutcome::DeniedWith(_), Some(_)) | (WantedOutcome::Created, None) => None,
+        }
+    }
+
+    /// The rule that adds an event of a type.
+    fn rule_that_adds(&self, event_type: &str) -> Option<&'p str> {
+        let added = self.added.iter().find(|(_, event)| event.event_type == event_type);
+        added.map(|(rule, _)| *rule)
+    }
+
+    fn why_nothing_is_added(&self) -> String {
+        match self.denied {
+            Some((rule, errcode)) => {
+                format!("it is denied with {} by {}", quoted(errcode), self.describe_rule(rule))
+            }
+            None => "no rule that matches adds it".to_owned(),
+        }
+    }
+
+    fn describe_rule(&self, name: &str) -> String {
+        let rule = self.policy.document.rooms.iter().find(|rule| rule.name == name);
+        let line = rule.map(|rule| rule.position.line).unwrap_or_default();
+        format!("rule {} (line {line}{})", quoted(name), self.origin)
+    }
 }

@@ -74,25 +74,10 @@ impl Reader<'_> {
                 }
                 continue;
             }
-            let mut message = format!("unknown key {}", quoted(text));
-            let why = elsewhere.iter().find(|(key, _)| key == text).map(|(_, why)| why);
-            if let Some(why) = why {
-                message.push_str(&format!(": {why}"));
-            }
-            message.push_str("; valid here are ");
-            message.push_str(&quoted_list(valid.iter().copied()));
-            let near = match why {
-                Some(_) => None,
-                None => self.nearest.of(text, valid.iter().copied()),
-            };
-            match near {
-                Some(near) => {
-                    message.push_str(&format!("; did you mean `{near}`?"));
-                    slips.push((near, field));
-                }
+            match self.unknown_key(key.position, text, valid, elsewhere) {
+                Some(near) => slips.push((near, field)),
                 None => fields.unknown = true,
             }
-            self.problem(key.position, message);
         }
         for (near, field) in slips {
             if fields.get(near).is_none() {
@@ -100,5 +85,31 @@ impl Reader<'_> {
             }
         }
         fields
+    }
+
+    /// Notes a key that is not valid. The valid one that it looks like a slip of, if any.
+    fn unknown_key(
+        &mut self,
+        position: Position,
+        text: &str,
+        valid: &'static [&'static str],
+        elsewhere: &[(&str, &str)],
+    ) -> Option<&'static str> {
+        let mut message = format!("unknown key {}", quoted(text));
+        let why = elsewhere.iter().find(|(key, _)| *key == text).map(|(_, why)| why);
+        if let Some(why) = why {
+            message.push_str(&format!(": {why}"));
+        }
+        message.push_str("; valid here are ");
+        message.push_str(&quoted_list(valid.iter().copied()));
+        let near = match why {
+            Some(_) => None,
+            None => self.nearest.of(text, valid.iter().copied()),
+        };
+        if let Some(near) = near {
+            message.push_str(&format!("; did you mean `{near}`?"));
+        }
+        self.problem(position, message);
+        near
     }
 }

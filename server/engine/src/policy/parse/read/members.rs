@@ -15,7 +15,7 @@ use crate::routing::model::ruleset::Ids;
 use presence_router_ids::UserId;
 
 /// Most lines of one file that are complained about.
-const MOST_PROBLEMS: usize = 20;
+const MAX_PROBLEMS: usize = 20;
 
 impl Reader<'_> {
     pub(super) fn members_file(&mut self, node: &Node<'_>) -> Option<SetExpr> {
@@ -63,15 +63,15 @@ fn members(file: &Arc<str>, text: &[u8], problems: &mut Vec<Problem>) -> Ids {
         bad += 1;
         let position = Position { line: number, column: column(line, id) };
         // Words for ten million of them would take longer than all the rest.
-        if bad <= MOST_PROBLEMS {
+        if bad <= MAX_PROBLEMS {
             problems.push(Problem::within(file, position, why_no_member(id)));
-        } else if bad == MOST_PROBLEMS + 1 {
+        } else if bad == MAX_PROBLEMS + 1 {
             first_left_out = position;
         }
         None
     }));
-    if bad > MOST_PROBLEMS {
-        let more = bad - MOST_PROBLEMS;
+    if bad > MAX_PROBLEMS {
+        let more = bad - MAX_PROBLEMS;
         let lines = if more == 1 { "line is" } else { "lines are" };
         let message = format!("from here on, {more} more {lines} not valid");
         problems.push(Problem::within(file, first_left_out, message));

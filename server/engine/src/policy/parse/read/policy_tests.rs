@@ -1,5 +1,6 @@
 //! Tests: what somebody's audience or interest is to hold.
 
+use super::fields::{Field, Fields};
 use super::{Reader, UNSUPPORTED};
 use crate::policy::document::room::RoomTest;
 use crate::policy::document::{Given, Named, Only, SetExpr, Test, TestHides, side_key};
@@ -13,6 +14,17 @@ const TEST_KEYS: &[&str] =
 const GIVEN_KEYS: &[&str] = &["groups"];
 const GIVEN_KEYS_ELSEWHERE: &[(&str, &str)] =
     &[("blocks", UNSUPPORTED), ("subscriptions", UNSUPPORTED)];
+
+/// What can stand in a test.
+const FORMS: &str = "either `sender` with `reaches`, `only` or `not`, or `recipient` with `sees`, `only` or `not`, or `room`";
+
+/// What a test says of its pairs.
+struct Claims {
+    yes: Vec<Named>,
+    not: Vec<Named>,
+    only: Option<Only>,
+    hides: Option<TestHides>,
+}
 
 impl Reader<'_> {
     pub(super) fn tests(&mut self, node: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
@@ -33,47 +45,64 @@ impl Reader<'_> {
     }
 
     fn test(&mut self, node: &Node<'_>) -> Option<Test> {
-        const VALID: &str = "either `sender` with `reaches`, `only` or `not`, or `recipient` with `sees`, `only` or `not`, or `room`";
         let Value::Map(entries) = &node.value else {
-            let message = format!("expected a test, a map with {VALID}, found {}", node.kind());
+            let message = format!("expected a test, a map with {FORMS}, found {}", node.kind());
             self.problem(node.position, message);
             return None;
         };
         let keys = self.fields(entries, TEST_KEYS, &[]);
         let given = keys.get("given").map_or_else(Vec::new, |field| self.given(field.value));
-        let [sender, recipient] = ["sender", "recipient"].map(|key| keys.get(key));
-        let (side, subject, verb, wrong) = match (sender, recipient) {
+        let Some((side, subject)) = self.test_side(node, &keys) else {
+            self.claims(&keys, ["reaches", "sees"]);
+            return None;
+        };
+        self.check_test_keys(node, &keys, side);
+        let subject_position = subject.value.position;
+        let subject = self.subject(subject.value);
+        let Claims { yes, not, only, hides } = self.claims(&keys, [verb(side)]);
+        let (position, subject) = (node.position, subject?);
+        Some(Test { position, given, side, subject, subject_position, yes, not, only, hides })
+    }
+
+    /// The side that a test is about, and its subject. `None`: it has none.
+    fn test_side<'n, 'a>(
+        &mut self,
+        node: &Node<'_>,
+        keys: &Fields<'n, 'a>,
+    ) -> Option<(Side, Field<'n, 'a>)> {
+        match (keys.get("sender"), keys.get("recipient")) {
             (Some(sender), Some(recipient)) => {
                 let position = sender.position.max(recipient.position);
                 let message =
                     "a test has either `sender` or `recipient`, not both; make two tests of it";
                 self.problem(position, message);
-                (Side::Sender, sender, "reaches", None)
+                Some((Side::Sender, sender))
             }
-            (Some(sender), None) => (Side::Sender, sender, "reaches", Some("sees")),
-            (None, Some(recipient)) => (Side::Recipient, recipient, "sees", Some("reaches")),
+            (Some(sender), None) => Some((Side::Sender, sender)),
+            (None, Some(recipient)) => Some((Side::Recipient, recipient)),
             (None, None) => {
                 if !keys.has_unknown() {
-                    self.problem(node.position, format!("a test needs {VALID}"));
+                    self.problem(node.position, format!("a test needs {FORMS}"));
                 }
-                for key in ["reaches", "sees", "not"] {
-                    keys.get(key).map(|field| self.users(field.value));
-                }
-                keys.get("only").map(|field| self.users_or_none(field.value));
-                keys.get("hides").map(|field| self.test_hides(field.value));
-                return None;
+                None
             }
-        };
-        let key = side_key(side);
+        }
+    }
+
+    /// Notes keys that do not go with a test's side or with each other, and those that
+    /// are missing.
+    fn check_test_keys(&mut self, node: &Node<'_>, keys: &Fields<'_, '_>, side: Side) {
+        let (key, verb) = (side_key(side), verb(side));
         if let Some(room) = keys.get("room") {
             let message =
                 format!("a test has either `{key}` or `room`, not both; make two tests of it");
             self.problem(room.position, message);
         }
-        let subject_position = subject.value.position;
-        let subject = self.subject(subject.value);
         let [yes, only, not, hides] = [verb, "only", "not", "hides"].map(|key| keys.get(key));
-        if let Some(wrong) = wrong.and_then(|key| keys.get(key)) {
+        // Of a test of both sides, which is a problem already, either verb is right.
+        let has_both_sides = keys.get("sender").is_some() && keys.get("recipient").is_some();
+        let wrong = keys.get(other_verb(side)).filter(|_| !has_both_sides);
+        if let Some(wrong) = wrong {
             let message = format!("a `{key}` has `{verb}`, `only`, `not` and `hides` beside it");
             self.problem(wrong.position, message);
         } else if yes.or(only).or(not).is_none() && !keys.has_unknown() {
@@ -89,28 +118,26 @@ impl Reader<'_> {
                 format!("`hides` needs `{verb}` or `only` beside it, the pairs that it is about");
             self.problem(hides.position, message);
         }
-        let [yes, not] =
-            [yes, not].map(|field| field.map_or_else(Vec::new, |field| self.users(field.value)));
-        let only = only.map(|field| {
+    }
+
+    /// Reads what a test says of its pairs: those of the verbs, and all else.
+    fn claims<const N: usize>(
+        &mut self,
+        keys: &Fields<'_, '_>,
+        verbs: [&'static str; N],
+    ) -> Claims {
+        let mut users = |key| keys.get(key).map_or_else(Vec::new, |field| self.users(field.value));
+        let yes = verbs.into_iter().flat_map(&mut users).collect();
+        let not = users("not");
+        let only = keys.get("only").map(|field| {
             let users = self.users_or_none(field.value);
             Only { position: field.value.position, users }
         });
-        let hides = hides.map(|field| {
+        let hides = keys.get("hides").map(|field| {
             let hides = self.test_hides(field.value);
             TestHides { position: field.value.position, hides }
         });
-        let subject = subject?;
-        Some(Test {
-            position: node.position,
-            given,
-            side,
-            subject,
-            subject_position,
-            yes,
-            not,
-            only,
-            hides,
-        })
+        Claims { yes, not, only, hides }
     }
 
     /// The users that a test is about. Unlike a set elsewhere, a user may have an id
@@ -192,4 +219,19 @@ fn is_about_a_room(node: &Node<'_>) -> bool {
         entries.iter().any(|(key, _)| matches!(&key.value, Value::Text(key) if key == wanted))
     };
     has("room") && !has("sender") && !has("recipient")
+}
+
+/// The key for those whom a subject on a side makes a visible pair with.
+fn verb(side: Side) -> &'static str {
+    match side {
+        Side::Sender => "reaches",
+        Side::Recipient => "sees",
+    }
+}
+
+fn other_verb(side: Side) -> &'static str {
+    match side {
+        Side::Sender => verb(Side::Recipient),
+        Side::Recipient => verb(Side::Sender),
+    }
 }

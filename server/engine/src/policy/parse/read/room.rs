@@ -54,21 +54,7 @@ impl Reader<'_> {
             return None;
         };
         let keys = self.fields(entries, ROOM_KEYS, ROOM_KEYS_ELSEWHERE);
-        let name = match keys.get("name") {
-            Some(field) => self.name(field.value, "the name of a rule").inspect(|name| {
-                if let Some(line) = seen.get(name) {
-                    let message =
-                        format!("there is already a rule {} in line {line}", quoted(name));
-                    self.problems.push(Problem::new(field.value.position, message));
-                } else {
-                    seen.insert(name, field.value.position.line);
-                }
-            }),
-            None => {
-                self.problem(node.position, "a rule about rooms needs a `name`");
-                None
-            }
-        };
+        let name = self.rule_name(node, &keys, "a rule about rooms", seen);
         let when = keys.get("when").map(|field| self.when(field.value)).unwrap_or_default();
         let (add, deny) = (keys.get("add"), keys.get("deny"));
         match (add, deny) {

@@ -3,7 +3,9 @@
 use super::Reader;
 use super::fields::Fields;
 use crate::policy::document::Named;
-use crate::policy::document::room::{PRESETS, RoomTest, TestRoom, VISIBILITIES};
+use crate::policy::document::room::{
+    PRESETS, RoomTest, TestRoom, VISIBILITIES, WantedDenial, WantedOutcome,
+};
 use crate::policy::parse::yaml::{Node, Value};
 
 const ROOM_TEST_KEYS: &[&str] = &["adds", "denied", "given", "not", "room"];
@@ -22,19 +24,22 @@ impl Reader<'_> {
             self.problem(node.position, message);
         }
         let [adds, not] = ["adds", "not"].map(|key| self.event_types(&keys, key));
-        let denied = keys.get("denied").and_then(|field| {
-            let position = field.value.position;
-            match field.value.value {
-                Value::Bool(false) => Some((None, position)),
-                Value::Bool(true) => {
-                    let message = "expected the errcode that the room is denied with, or `false`, found `true`";
-                    self.problem(position, message);
-                    None
-                }
-                _ => Some((Some(self.errcode(field.value)?.to_owned()), position)),
-            }
-        });
+        let denied = keys.get("denied").and_then(|field| self.wanted_denial(field.value));
         Some(RoomTest { position: node.position, given, room: room?, adds, not, denied })
+    }
+
+    fn wanted_denial(&mut self, node: &Node<'_>) -> Option<WantedDenial> {
+        let outcome = match node.value {
+            Value::Bool(false) => WantedOutcome::Created,
+            Value::Bool(true) => {
+                let message =
+                    "expected the errcode that the room is denied with, or `false`, found `true`";
+                self.problem(node.position, message);
+                return None;
+            }
+            _ => WantedOutcome::DeniedWith(self.errcode(node)?.to_owned()),
+        };
+        Some(WantedDenial { position: node.position, outcome })
     }
 
     fn event_types(&mut self, keys: &Fields<'_, '_>, key: &str) -> Vec<Named> {

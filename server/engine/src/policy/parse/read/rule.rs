@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use presence_router_ids::Glob;
 
-use super::fields::Fields;
+use super::fields::{Field, Fields};
 use super::{Reader, UNSUPPORTED};
 use crate::policy::document::{Pairs, Rule, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::Position;
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::Effect;
 
@@ -55,36 +55,9 @@ impl Reader<'_> {
             return None;
         };
         let fields = self.fields(entries, RULE_KEYS, RULE_KEYS_ELSEWHERE);
-        let name = match fields.get("name") {
-            Some(field) => self.name(field.value, "the name of a rule").inspect(|name| {
-                if let Some(line) = seen.get(name) {
-                    let message =
-                        format!("there is already a rule {} in line {line}", quoted(name));
-                    self.problems.push(Problem::new(field.value.position, message));
-                } else {
-                    seen.insert(name, field.value.position.line);
-                }
-            }),
-            None => {
-                self.problem(node.position, "a rule needs a `name`");
-                None
-            }
-        };
+        let name = self.rule_name(node, &fields, "a rule", seen);
         let effects = ["allow", "deny", "hide"].map(|key| fields.get(key));
-        let mut positions: Vec<_> = effects.iter().flatten().map(|field| field.position).collect();
-        positions.sort_unstable();
-        match positions.as_slice() {
-            [] if !fields.has_unknown() => {
-                self.problem(node.position, "a rule needs one of `allow`, `deny` and `hide`");
-            }
-            [_, more @ ..] => {
-                for position in more {
-                    let message = "a rule has one of `allow`, `deny` and `hide`, not several; make a rule of each";
-                    self.problem(*position, message);
-                }
-            }
-            [] => {}
-        }
+        self.check_one_effect(node, &fields, &effects);
         let shadow = fields.get("shadow").and_then(|field| self.flag(field.value));
         let [allow, deny, hide] = effects;
         let allow = allow.and_then(|field| self.pairs(field.value, "allow"));
@@ -100,6 +73,52 @@ impl Reader<'_> {
         // groups that are not declared.
         let (name, shadow) = (name.unwrap_or_default().to_owned(), shadow.unwrap_or(false));
         Some(Rule { name, position: node.position, effect, shadow, switch: false, pairs })
+    }
+
+    /// Reads the name of a rule; `kind` is what messages call such a rule. `seen` has the
+    /// names of those before it, each with its line.
+    pub(super) fn rule_name<'n>(
+        &mut self,
+        node: &Node<'_>,
+        keys: &Fields<'n, '_>,
+        kind: &str,
+        seen: &mut HashMap<&'n str, u64>,
+    ) -> Option<&'n str> {
+        let Some(field) = keys.get("name") else {
+            self.problem(node.position, format!("{kind} needs a `name`"));
+            return None;
+        };
+        let name = self.name(field.value, "the name of a rule")?;
+        if let Some(line) = seen.get(name) {
+            let message = format!("there is already a rule {} in line {line}", quoted(name));
+            self.problem(field.value.position, message);
+        } else {
+            seen.insert(name, field.value.position.line);
+        }
+        Some(name)
+    }
+
+    /// Notes that a rule has no effect, or several.
+    fn check_one_effect(
+        &mut self,
+        node: &Node<'_>,
+        keys: &Fields<'_, '_>,
+        effects: &[Option<Field<'_, '_>>],
+    ) {
+        let mut positions: Vec<_> = effects.iter().flatten().map(|field| field.position).collect();
+        positions.sort_unstable();
+        match positions.as_slice() {
+            [] if !keys.has_unknown() => {
+                self.problem(node.position, "a rule needs one of `allow`, `deny` and `hide`");
+            }
+            [_, more @ ..] => {
+                for position in more {
+                    let message = "a rule has one of `allow`, `deny` and `hide`, not several; make a rule of each";
+                    self.problem(*position, message);
+                }
+            }
+            [] => {}
+        }
     }
 
     fn pairs(&mut self, node: &Node<'_>, key: &str) -> Option<Pairs> {

@@ -3,7 +3,7 @@
 use presence_router_ids::{Glob, UserGlob};
 
 use super::Reader;
-use super::fields::Fields;
+use super::fields::{Field, Fields};
 use crate::policy::document::{Named, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::Position;
@@ -107,21 +107,35 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads a set that is a map. `None`: nothing of it is valid.
     fn set_form(
         &mut self,
         node: &Node<'_>,
         fields: &Fields<'_, '_>,
         depth: usize,
     ) -> Option<SetExpr> {
-        let (any, except) = (fields.get("any"), fields.get("except"));
+        let forms = self.set_forms(fields, depth);
+        if forms.len() > 1 {
+            let message = format!("a set has one form only, {FORMS}; make a list of several");
+            self.problem(node.position, message);
+        } else if !fields.has_known() && !fields.has_unknown() {
+            self.problem(node.position, format!("a set needs one of {FORMS}"));
+        }
+        let mut valid: Vec<_> = forms.into_iter().flatten().collect();
+        if valid.len() > 1 { Some(SetExpr::Union(valid)) } else { valid.pop() }
+    }
+
+    /// Reads every form that a set has, which should be one. `None`: nothing of it is
+    /// valid.
+    fn set_forms(&mut self, fields: &Fields<'_, '_>, depth: usize) -> Vec<Option<SetExpr>> {
         let mut forms = Vec::new();
         if let Some(field) = fields.get("server") {
-            forms.push(
-                self.globs(field.value, "a server glob", Self::server_glob).map(SetExpr::Server),
-            );
+            let globs = self.globs(field.value, "a server glob", Self::server_glob);
+            forms.push(globs.map(SetExpr::Server));
         }
         if let Some(field) = fields.get("match") {
-            forms.push(self.globs(field.value, "a pattern", Self::user_glob).map(SetExpr::Match));
+            let patterns = self.globs(field.value, "a pattern", Self::user_glob);
+            forms.push(patterns.map(SetExpr::Match));
         }
         if let Some(field) = fields.get("group") {
             let position = field.value.position;
@@ -134,40 +148,35 @@ impl Reader<'_> {
         if let Some(field) = fields.get("all_of") {
             forms.push(self.all_of(field.value, depth));
         }
+        let (any, except) = (fields.get("any"), fields.get("except"));
         if any.is_some() || except.is_some() {
-            match (any, except) {
-                (Some(any), None) => {
-                    self.problem(any.position, "`any` needs an `except` beside it")
-                }
-                (None, Some(except)) => {
-                    self.problem(except.position, "`except` needs an `any` beside it")
-                }
-                _ => {}
+            forms.push(self.difference(any, except, depth));
+        }
+        forms
+    }
+
+    fn difference(
+        &mut self,
+        any: Option<Field<'_, '_>>,
+        except: Option<Field<'_, '_>>,
+        depth: usize,
+    ) -> Option<SetExpr> {
+        match (any, except) {
+            (Some(any), None) => self.problem(any.position, "`any` needs an `except` beside it"),
+            (None, Some(except)) => {
+                self.problem(except.position, "`except` needs an `any` beside it");
             }
-            let any = any.and_then(|field| self.set_at(field.value, depth + 1));
-            let except = except.and_then(|field| self.set_at(field.value, depth + 1));
-            // One of them alone still leads to groups that are not declared.
-            forms.push(match (any, except) {
-                (Some(any), Some(except)) => {
-                    Some(SetExpr::Difference { any: Box::new(any), except: Box::new(except) })
-                }
-                (any, except) => any.or(except),
-            });
+            _ => {}
         }
-        if forms.len() > 1 {
-            let message = format!("a set has one form only, {FORMS}; make a list of several");
-            self.problem(node.position, message);
-        } else if !fields.has_known() && !fields.has_unknown() {
-            self.problem(node.position, format!("a set needs one of {FORMS}"));
+        let any = any.and_then(|field| self.set_at(field.value, depth + 1));
+        let except = except.and_then(|field| self.set_at(field.value, depth + 1));
+        // One of them alone still leads to groups that are not declared.
+        match (any, except) {
+            (Some(any), Some(except)) => {
+                Some(SetExpr::Difference { any: Box::new(any), except: Box::new(except) })
+            }
+            (any, except) => any.or(except),
         }
-        let mut read = forms.into_iter().flatten();
-        let first = read.next()?;
-        let rest: Vec<_> = read.collect();
-        Some(if rest.is_empty() {
-            first
-        } else {
-            SetExpr::Union(std::iter::once(first).chain(rest).collect())
-        })
     }
 
     fn all_of(&mut self, node: &Node<'_>, depth: usize) -> Option<SetExpr> {

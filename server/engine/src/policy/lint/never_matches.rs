@@ -1,0 +1,98 @@
+//! Rules that can match nobody: with nobody on one side, or the same one user on both.
+//! A group of the directory may have somebody.
+
+use super::coverage::RegionCoverage;
+use super::small_sets::SmallSets;
+use crate::policy::RoomSets;
+use crate::policy::document::{Document, Pairs, Rule};
+use crate::policy::problem::Problem;
+use crate::policy::wording::quoted;
+use crate::routing::model::ruleset::{Product, Ruleset, Set};
+use crate::routing::snapshot::sets::SetId;
+use presence_router_ids::{Coverage, Region};
+
+/// What is known for certain of the sets of a ruleset.
+struct Emptiness<'p> {
+    ruleset: &'p Ruleset,
+    world: RegionCoverage<'static>,
+    small_sets: SmallSets<'p>,
+}
+
+/// Warnings about rules, then about rules about rooms.
+pub(super) fn warnings(
+    document: &Document,
+    ruleset: &Ruleset,
+    numbers: &[usize],
+    rooms: &[RoomSets],
+) -> Vec<Problem> {
+    let world = RegionCoverage::new(document, ruleset, numbers, Region::WORLD);
+    let emptiness = Emptiness { ruleset, world, small_sets: SmallSets::new(ruleset) };
+    let rules = document.rules.iter().zip(&ruleset.rules).filter_map(|(rule, resolved)| {
+        let why = emptiness.why_never(rule, &resolved.products)?;
+        let message = format!("rule {} can never match: {why}", quoted(&rule.name));
+        Some(Problem::new(rule.position, message))
+    });
+    let rooms = document.rooms.iter().zip(rooms).filter_map(|(rule, sets)| {
+        let why = emptiness.why_no_room(*sets)?;
+        let name = quoted(&rule.name);
+        let message = format!("rule {name} about rooms can never match: {why} holds nobody");
+        Some(Problem::new(rule.position, message))
+    });
+    rules.chain(rooms).collect()
+}
+
+// === impl Emptiness ===
+
+impl<'p> Emptiness<'p> {
+    fn why_never(&self, rule: &Rule, products: &'p [Product]) -> Option<&'static str> {
+        let is_never = |product: &'p Product| {
+            self.is_empty(&product.senders)
+                || self.is_empty(&product.recipients)
+                || self.is_alone(product)
+        };
+        // What a switch stands for may well be empty, and is as it should be.
+        if rule.switch || !products.iter().all(is_never) {
+            return None;
+        }
+        Some(match (&rule.pairs, products) {
+            (Pairs::Product { .. }, [product]) => {
+                match (self.is_empty(&product.senders), self.is_empty(&product.recipients)) {
+                    (true, true) => "`from` and `to` hold nobody",
+                    (true, false) => "`from` holds nobody",
+                    (false, true) => "`to` holds nobody",
+                    (false, false) => "`from` and `to` hold one user, the same",
+                }
+            }
+            _ if products.iter().any(|product| self.is_alone(product)) => {
+                "its groups hold one user at most"
+            }
+            _ => "its groups hold nobody",
+        })
+    }
+
+    /// The condition that no room meets.
+    fn why_no_room(&self, sets: RoomSets) -> Option<&'static str> {
+        let is_empty = |set: Option<SetId>| {
+            let set = set.and_then(|set| usize::try_from(set).ok());
+            let set = set.and_then(|set| self.ruleset.groups.get(set));
+            set.is_some_and(|set| self.is_empty(set))
+        };
+        match (is_empty(sets.requester), is_empty(sets.invites)) {
+            (true, _) => Some("`requester`"),
+            (false, true) => Some("`invites`"),
+            (false, false) => None,
+        }
+    }
+
+    fn is_empty(&self, set: &'p Set) -> bool {
+        self.world.covered_by(set) == Coverage::Nobody
+            || self.small_sets.users_of(set).is_some_and(|users| users.is_empty())
+    }
+
+    /// True if both sides hold one user, the same.
+    fn is_alone(&self, product: &'p Product) -> bool {
+        let [senders, recipients] =
+            [&product.senders, &product.recipients].map(|set| self.small_sets.users_of(set));
+        senders.is_some_and(|users| users.len() == 1 && Some(users) == recipients)
+    }
+}
