@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use presence_router_client::InProcess;
-use presence_router_engine::policy::Policy;
-use presence_router_engine::routing::model::ruleset::Fields;
+use presence_router_engine::{Fields, Policy};
 use presence_router_ids::UserId;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -1,5 +1,6 @@
 //! Bad input: a clear refusal with a stable reason, and nothing else disturbed.
 
+use presence_router_engine::MAX_POLICY_BYTES;
 use presence_router_proto::ERROR_DOMAIN;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
@@ -250,7 +251,7 @@ async fn a_message_over_the_limit_says_what_helps_with_its_call() {
         assert!(refused.message().contains(instead), "{path}: {refused:?}");
     }
     // A policy has a bound of its own. Nothing as large as the frame says is ever sent.
-    let length = u32::try_from(presence_router_engine::policy::MAX_BYTES + 5000).unwrap();
+    let length = u32::try_from(MAX_POLICY_BYTES + 5000).unwrap();
     let [a, b, c, d] = length.to_be_bytes();
     let frame = [0, a, b, c, d];
     for method in ["CheckPolicy", "PlanPolicy"] {

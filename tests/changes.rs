@@ -7,9 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_client::{ChangeEvent, Changes, RouteStates};
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::document::Document;
-use presence_router_engine::routing::engine::Edit;
+use presence_router_engine::unstable::policy::document::Document;
+use presence_router_engine::{Edit, Policy};
 use presence_router_ids::UserId;
 use presence_router_proto::v1::StateBatch;
 use presence_router_proto::v1::route_states_request::Message as Ask;

@@ -5,12 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use presence_router_engine::policy::Policy;
-use presence_router_engine::routing::change::difference::{Budget, Difference, Found, Pairs};
-use presence_router_engine::routing::engine::{Edit, Engine};
-use presence_router_engine::routing::model::ruleset::{Ids, Ruleset, Set};
-use presence_router_engine::routing::snapshot::Snapshot;
-use presence_router_engine::routing::snapshot::members::Open;
+use presence_router_engine::unstable::routing::change::difference::Budget;
+use presence_router_engine::unstable::routing::engine::Engine;
+use presence_router_engine::unstable::routing::model::ruleset::{Ids, Ruleset, Set};
+use presence_router_engine::unstable::routing::snapshot::members::Open;
+use presence_router_engine::{Difference, Edit, Found, Pairs, Policy, Snapshot};
 use presence_router_ids::UserId;
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -3,12 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::analyse::explain::explain;
-use presence_router_engine::policy::analyse::verify::{MAX_PAIRS, verify};
-use presence_router_engine::policy::document::Document;
-use presence_router_engine::routing::model::ruleset::{Fields, Hide};
-use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::unstable::policy::analyse::explain::explain;
+use presence_router_engine::unstable::policy::analyse::verify::{MAX_PAIRS, verify};
+use presence_router_engine::unstable::policy::document::Document;
+use presence_router_engine::{Fields, Hide, Policy, Side};
 use presence_router_ids::UserId;
 use proptest::prelude::*;
 use serde_json::Value;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use presence_router_engine::policy::document::{Document, Pairs, Rule, SetExpr};
-use presence_router_engine::routing::model::ruleset::{Effect, Fields, Hide};
+use presence_router_engine::unstable::policy::document::{Document, Pairs, Rule, SetExpr};
+use presence_router_engine::{Effect, Fields, Hide};
 
 /// Whether the sender's presence may be seen by the recipient.
 pub(crate) fn visible(policy: &Document, sender: &str, recipient: &str) -> bool {

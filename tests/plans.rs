@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use presence_router_engine::policy::analyse::impact::{HiddenPairs, HideImpact, PairSummary, plan};
-use presence_router_engine::policy::document::{Document, Rule};
-use presence_router_engine::policy::{NoFiles, Policy};
-use presence_router_engine::routing::change::difference::Count;
-use presence_router_engine::routing::model::ruleset::{Effect, Hide};
+use presence_router_engine::unstable::policy::analyse::impact::plan;
+use presence_router_engine::unstable::policy::document::{Document, Rule};
+use presence_router_engine::{
+    Count, Effect, HiddenPairs, Hide, HideImpact, NoFiles, PairSummary, Policy,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

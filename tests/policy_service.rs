@@ -1,9 +1,8 @@
 //! `PolicyService` through gRPC: what each call answers, changes and refuses. What
 //! is explained and verified is tested on random worlds in `explain`.
 
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::analyse::verify::verify;
-use presence_router_engine::routing::engine::Edit;
+use presence_router_engine::unstable::policy::analyse::verify::verify;
+use presence_router_engine::{Edit, Policy};
 use presence_router_ids::UserId;
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::policy_service_client::PolicyServiceClient;

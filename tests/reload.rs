@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::wording::count;
+use presence_router_engine::Policy;
+use presence_router_engine::unstable::policy::wording::count;
 use presence_router_server::live::{Live, LoadError, LoadOptions, Loaded, Source};
 use presence_router_server::revision::Epoch;
 use tempfile::TempDir;

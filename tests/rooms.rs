@@ -2,7 +2,7 @@
 //! that it follows reloads and the directory.
 
 use presence_router_client::Error;
-use presence_router_engine::routing::engine::Edit;
+use presence_router_engine::Edit;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::room_service_client::RoomServiceClient;
 use presence_router_proto::v1::{OnCreateRoomRequest, OnCreateRoomResponse, StateKey};

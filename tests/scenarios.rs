@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use presence_router_client::{InProcess, PresenceRouter};
-use presence_router_engine::policy::Policy;
+use presence_router_engine::Policy;
 use serde::Deserialize;
 
 use crate::harness::sets::Sets;

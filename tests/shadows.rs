@@ -3,11 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::document::Document;
-use presence_router_engine::routing::model::caller::Caller;
-use presence_router_engine::routing::model::side::Side;
-use presence_router_engine::routing::query::relation::CallerView;
+use presence_router_engine::unstable::policy::document::Document;
+use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::{Caller, Policy, Side};
 use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;

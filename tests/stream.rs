@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use presence_router_engine::routing::engine::Edit;
+use presence_router_engine::Edit;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;

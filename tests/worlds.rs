@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use presence_router_engine::routing::engine::Thresholds;
+use presence_router_engine::unstable::routing::engine::Thresholds;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -106,7 +106,7 @@ pub(crate) const LOW: Thresholds =
 /// Users who have a number, as the definition of [`Engine::replace_ruleset`] has it with
 /// the thresholds [`LOW`].
 ///
-/// [`Engine::replace_ruleset`]: presence_router_engine::routing::engine::Engine::replace_ruleset
+/// [`Engine::replace_ruleset`]: presence_router_engine::unstable::routing::engine::Engine::replace_ruleset
 pub(crate) struct Numbered(pub(crate) BTreeSet<String>);
 
 impl Numbered {

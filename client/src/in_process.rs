@@ -12,18 +12,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use presence_router_engine::{
-    policy::{Files, Policy, problem::Problems},
-    routing::{
-        model::{caller::Caller, ruleset, side::Side},
-        query::relation::{CallerView, Part, Signature},
-        snapshot::{
-            Snapshot,
-            members::{Members, Open},
-            user_table::UserTable,
-        },
-    },
-};
+use presence_router_engine::unstable::routing::model::ruleset;
+use presence_router_engine::unstable::routing::query::relation::{CallerView, Part, Signature};
+use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
+use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
+use presence_router_engine::{Caller, Files, Policy, Problems, Side, Snapshot};
 use presence_router_proto::ids::UserId;
 use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::WatchStream};

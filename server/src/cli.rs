@@ -26,10 +26,10 @@ mod verify;
 mod welcome;
 mod words;
 
+use presence_router_engine::POLICY_SCHEMA;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use presence_router_engine::policy;
 
 use self::settings::Settings;
 
@@ -119,7 +119,7 @@ pub(crate) fn run(Cli { command, serve: settings }: Cli) -> ExitCode {
         Some(Command::Graph(arguments)) => graph::graph(&arguments),
         Some(Command::Show(arguments)) => show::show(&arguments),
         Some(Command::Reload(arguments)) => reload::reload(&arguments),
-        Some(Command::Schema) => output::print(policy::SCHEMA),
+        Some(Command::Schema) => output::print(POLICY_SCHEMA),
         Some(Command::Sample(arguments)) => sample::sample(&arguments),
         #[cfg(feature = "conformance")]
         Some(Command::Conformance(arguments)) => conformance::conformance(&arguments),

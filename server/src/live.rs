@@ -28,11 +28,10 @@ mod shadow_counts;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::analyse::compare::{Differences, compare};
-use presence_router_engine::policy::problem::Problems;
-use presence_router_engine::routing::change::difference::{Difference, TooMuch};
-use presence_router_engine::routing::engine::{Edit, EditError, Engine, Thresholds};
+use presence_router_engine::unstable::routing::engine::{Engine, Thresholds};
+use presence_router_engine::{
+    Difference, Differences, Edit, EditError, Policy, Problems, TooMuch, compare,
+};
 use tokio::sync::watch;
 
 use self::active::Inputs;

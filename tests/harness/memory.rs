@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::Side;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;
 use presence_router_proto::v1::set_expression::Expression;

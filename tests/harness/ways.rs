@@ -4,12 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_client::{self as client, Counterparts, PresenceRouter};
-use presence_router_engine::policy::document::Document;
-use presence_router_engine::routing::model::caller::Caller;
-use presence_router_engine::routing::model::ruleset::{self, Fields};
-use presence_router_engine::routing::model::side::Side;
-use presence_router_engine::routing::query::relation::CallerView;
-use presence_router_engine::routing::snapshot::Snapshot;
+use presence_router_engine::unstable::policy::document::Document;
+use presence_router_engine::unstable::routing::model::ruleset;
+use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::{Caller, Fields, Side, Snapshot};
 use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Ask;
 use presence_router_proto::v1::route_states_response::Message as Told;

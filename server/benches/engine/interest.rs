@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use presence_router_engine::routing::model::caller::Caller;
-use presence_router_engine::routing::model::ruleset::{Effect, Ids, Product, Rule, Set};
-use presence_router_engine::routing::query::relation::CallerView;
+use presence_router_engine::unstable::routing::model::ruleset::{Ids, Product, Rule, Set};
+use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::{Caller, Effect};
 use presence_router_ids::UserId;
 use presence_router_proto::server::{
     RouteStatesResponse, route_states_response::Message as Response,

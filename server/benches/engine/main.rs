@@ -20,9 +20,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use presence_router_engine::routing::engine::Edit;
-use presence_router_engine::routing::model::caller::Caller;
-use presence_router_engine::routing::snapshot::Snapshot;
+use presence_router_engine::{Caller, Edit, Snapshot};
 use presence_router_ids::UserId;
 use presence_router_proto::v1::{PresenceState, StateBatch};
 use presence_router_proto::wire;

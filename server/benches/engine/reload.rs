@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use presence_router_engine::routing::engine::Engine;
-use presence_router_engine::routing::model::caller::Caller;
-use presence_router_engine::routing::model::ruleset::{Effect, Product, Rule, Ruleset, Set};
+use presence_router_engine::unstable::routing::engine::Engine;
+use presence_router_engine::unstable::routing::model::ruleset::{Product, Rule, Ruleset, Set};
+use presence_router_engine::{Caller, Effect};
 use presence_router_proto::wire;
 use presence_router_server::live::Current;
 use presence_router_server::rpc::stream::route::Route;

@@ -1,7 +1,8 @@
 //! The two worlds of every benchmark, because one alone flatters.
 
-use presence_router_engine::routing::engine::Engine;
-use presence_router_engine::routing::model::ruleset::{Effect, Product, Rule, Ruleset, Set};
+use presence_router_engine::Effect;
+use presence_router_engine::unstable::routing::engine::Engine;
+use presence_router_engine::unstable::routing::model::ruleset::{Product, Rule, Ruleset, Set};
 use presence_router_ids::UserId;
 
 /// A world: users, and what decides about them.

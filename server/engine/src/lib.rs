@@ -1,5 +1,45 @@
-//! Who may see whose Matrix presence.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-pub mod policy;
-pub mod routing;
+mod policy;
+mod router;
+mod routing;
+
+pub use presence_router_ids::{ServerName, ServerNameError, UserId, UserIdError};
+
+pub use self::policy::analyse::compare::{Differences, Names, RoomChange, compare};
+pub use self::policy::analyse::explain::{Explanation, PathStep, RuleMatch, StepKind};
+pub use self::policy::analyse::impact::{HiddenPairs, HideImpact, Impact, PairSummary, RuleImpact};
+pub use self::policy::analyse::verify::{CounterExample, Hides, Verified};
+pub use self::policy::problem::{Position, Problem, Problems};
+pub use self::policy::{
+    EXAMPLE_POLICY, Files, MAX_POLICY_BYTES, NoFiles, POLICY_SCHEMA, Policy, named_files,
+};
+pub use self::router::{Counterparts, Router};
+pub use self::routing::change::difference::{Count, Difference, Found, Pairs, TooMuch};
+pub use self::routing::engine::{Edit, EditError};
+pub use self::routing::model::caller::Caller;
+pub use self::routing::model::ruleset::{Effect, Fields, Hide};
+pub use self::routing::model::side::Side;
+pub use self::routing::snapshot::Snapshot;
+
+/// What the daemon needs beyond the facade: the document of a policy, sets as they are
+/// stored, what a change does to sets that a client holds. **It may change in any
+/// version**, also in one that keeps everything else.
+pub mod unstable {
+    /// The policy: from its text to a ruleset, and questions about it.
+    pub mod policy {
+        pub use crate::policy::RoomSets;
+        pub use crate::policy::analyse;
+        pub use crate::policy::document;
+        pub use crate::policy::lint;
+        pub use crate::policy::parse;
+        pub use crate::policy::rooms;
+        pub use crate::policy::wording;
+    }
+
+    /// Routing: a ruleset, evaluated, and who sees whom by it.
+    pub mod routing {
+        pub use crate::routing::{change, engine, model, query, snapshot};
+    }
+}

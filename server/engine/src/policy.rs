@@ -19,7 +19,7 @@ pub mod lint;
 mod load;
 mod nearest;
 pub mod parse;
-pub mod problem;
+pub(crate) mod problem;
 mod resolve;
 pub mod rooms;
 mod run_tests;
@@ -36,7 +36,7 @@ use std::sync::Arc;
 use self::document::Document;
 pub use self::files::{Files, NoFiles};
 pub use self::load::named_files;
-pub use self::parse::MAX_BYTES;
+pub use self::parse::MAX_POLICY_BYTES;
 use self::problem::Problem;
 use self::wording::count;
 use crate::routing::model::ruleset::Ruleset;
@@ -44,10 +44,10 @@ use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::sets::SetId;
 
 /// The example policy, which shows most of what can be written.
-pub const EXAMPLE: &str = include_str!("../policies/example.yaml");
+pub const EXAMPLE_POLICY: &str = include_str!("../policies/example.yaml");
 
 /// JSON Schema of a policy, for editors.
-pub const SCHEMA: &str = include_str!("../policies/policy.schema.json");
+pub const POLICY_SCHEMA: &str = include_str!("../policies/policy.schema.json");
 
 /// Servers of each kind that a summary names.
 const MAX_SERVERS: usize = 10;

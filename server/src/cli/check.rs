@@ -5,10 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::lint::synapse;
-use presence_router_engine::policy::problem::{Problem, Problems};
-use presence_router_engine::policy::wording::count;
+use presence_router_engine::unstable::policy::lint::synapse;
+use presence_router_engine::unstable::policy::wording::count;
+use presence_router_engine::{Policy, Problem, Problems};
 use presence_router_proto::v1::{CheckPolicyRequest, CheckPolicyResponse};
 use presence_router_server::source::files;
 

@@ -5,9 +5,9 @@ mod json;
 mod tree;
 
 use clap::Args;
-use presence_router_engine::policy::analyse::explain;
-use presence_router_engine::policy::parse::unescaped;
-use presence_router_engine::policy::wording::quoted;
+use presence_router_engine::unstable::policy::analyse::explain;
+use presence_router_engine::unstable::policy::parse::unescaped;
+use presence_router_engine::unstable::policy::wording::quoted;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::{ExplainPairRequest, ExplainPairResponse};
 use presence_router_server::rpc::convert::policy as convert;

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use presence_router_engine::policy::analyse::graph::{self, Arrow, PolicyGraph};
-use presence_router_engine::policy::wording::count;
+use presence_router_engine::unstable::policy::analyse::graph::{self, Arrow, PolicyGraph};
+use presence_router_engine::unstable::policy::wording::count;
 
 use super::args::MembersLimit;
 use super::output::{Failure, Outcome, print};

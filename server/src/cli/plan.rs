@@ -6,11 +6,10 @@ mod text;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, value_parser};
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::analyse::compare::compare;
-use presence_router_engine::policy::analyse::impact;
-use presence_router_engine::policy::analyse::members_files::members_file_changes;
-use presence_router_engine::policy::wording::count;
+use presence_router_engine::unstable::policy::analyse::impact;
+use presence_router_engine::unstable::policy::analyse::members_files::members_file_changes;
+use presence_router_engine::unstable::policy::wording::count;
+use presence_router_engine::{Policy, compare};
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::{PlanPolicyRequest, PlanPolicyResponse};
 use presence_router_server::rpc::convert::policy as convert;

@@ -4,8 +4,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use presence_router_engine::policy::problem::Problems;
-use presence_router_engine::policy::{self, Policy};
+use presence_router_engine::{MAX_POLICY_BYTES, Policy, Problems};
 use presence_router_server::source::files::{self, Folder};
 use presence_router_server::source::progress::Progress;
 
@@ -75,6 +74,6 @@ pub(crate) fn is_standard_input(path: &Path) -> bool {
 
 fn read_standard_input() -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    io::stdin().lock().take(policy::MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
+    io::stdin().lock().take(MAX_POLICY_BYTES as u64 + 1).read_to_end(&mut text)?;
     Ok(text)
 }

@@ -2,7 +2,7 @@
 //! came of it.
 
 use clap::Args;
-use presence_router_engine::policy::wording::count;
+use presence_router_engine::unstable::policy::wording::count;
 use presence_router_proto::v1::{ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse};
 
 use super::args::DaemonAddr;

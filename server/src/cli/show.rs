@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use presence_router_engine::policy::wording::count;
-use presence_router_engine::policy::wording::quoted;
+use presence_router_engine::unstable::policy::wording::{count, quoted};
 use presence_router_proto::v1::{FailedPolicyLoad, GetPolicyRequest, GetPolicyResponse};
 
 use super::args::DaemonAddr;

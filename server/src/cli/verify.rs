@@ -1,8 +1,8 @@
 //! `presence-router verify`: whether the answers are what the policy says.
 
 use clap::{Args, value_parser};
-use presence_router_engine::policy::analyse::verify::{self, DEFAULT_PAIRS, MAX_PAIRS};
-use presence_router_engine::policy::wording::quoted;
+use presence_router_engine::unstable::policy::analyse::verify::{self, DEFAULT_PAIRS, MAX_PAIRS};
+use presence_router_engine::unstable::policy::wording::quoted;
 use presence_router_proto::v1::{
     ComparedHides, CounterExample, Hide, VerifiedCallback, VerifyPolicyRequest,
     VerifyPolicyResponse,

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use presence_router_engine::policy::problem::{Position, Problem};
-use presence_router_engine::policy::wording::escaped;
+use presence_router_engine::unstable::policy::wording::escaped;
+use presence_router_engine::{Position, Problem};
 use presence_router_proto::v1::{PolicyProblem, PolicyRule, PresenceField, RuleEffect};
 
 /// Lines for the problems that a daemon found, as `check` prints those that it finds

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use presence_router_engine::policy::Policy;
-use presence_router_engine::routing::snapshot::Snapshot;
+use presence_router_engine::{Policy, Snapshot};
 
 use super::failed_load::wall_clock;
 use super::shadow_counts::ShadowCounters;

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use presence_router_engine::policy::Files;
+use presence_router_engine::Files;
 
 use super::active::Applied;
 use super::loader::{Loader, Source};

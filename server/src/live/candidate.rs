@@ -1,15 +1,12 @@
 //! Policies that do not become active: checked as a load would, or compared with the
 //! active one.
 
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::analyse::compare::{Differences, compare};
-use presence_router_engine::policy::analyse::impact::{self, Impact};
-use presence_router_engine::policy::analyse::members_files::{
+use presence_router_engine::unstable::policy::analyse::impact;
+use presence_router_engine::unstable::policy::analyse::members_files::{
     MembersFileChange, members_file_changes,
 };
-use presence_router_engine::policy::problem::Problems;
-use presence_router_engine::routing::change::difference::TooMuch;
-use presence_router_engine::routing::engine::Engine;
+use presence_router_engine::unstable::routing::engine::Engine;
+use presence_router_engine::{Differences, Impact, Policy, Problems, TooMuch, compare};
 
 use super::active::{ActivePolicy, Applied};
 use super::active_files::ActiveFiles;

@@ -7,7 +7,8 @@ use tokio::sync::OnceCell;
 
 use super::active::Current;
 use crate::revision::Revision;
-use presence_router_engine::routing::change::difference::{Budget, Difference, TooMuch};
+use presence_router_engine::unstable::routing::change::difference::Budget;
+use presence_router_engine::{Difference, TooMuch};
 
 /// Revisions that are kept, the current one included. A client that comes back
 /// from an earlier one starts afresh. An edit of the directory costs little

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use presence_router_engine::policy::problem::{Problem, Problems};
+use presence_router_engine::{Problem, Problems};
 use serde_json::{Value, json};
 
 /// Why a policy was not loaded.

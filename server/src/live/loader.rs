@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use presence_router_engine::policy::analyse::members_files::members_file_changes;
-use presence_router_engine::policy::problem::Problems;
-use presence_router_engine::policy::{self, Files, NoFiles, Policy};
-use presence_router_engine::routing::engine::Engine;
+use presence_router_engine::unstable::policy::analyse::members_files::members_file_changes;
+use presence_router_engine::unstable::routing::engine::Engine;
+use presence_router_engine::{EXAMPLE_POLICY, Files, NoFiles, Policy, Problems, named_files};
 use tracing::warn;
 
 use super::active::{Applied, Inputs};
@@ -22,7 +21,7 @@ use crate::source::stamp::SeenFile;
 pub enum Source {
     /// A file, read at every load.
     File(PathBuf),
-    /// [`policy::EXAMPLE`], for a first start without any settings.
+    /// [`EXAMPLE_POLICY`], for a first start without any settings.
     Example,
 }
 
@@ -111,9 +110,7 @@ impl Loader {
             Source::Example => {
                 let found = match before {
                     Some(_) => Ok(Found::Unchanged),
-                    None => {
-                        self.check(policy::EXAMPLE.into(), None, &NoFiles, BTreeMap::new, force)
-                    }
+                    None => self.check(EXAMPLE_POLICY.into(), None, &NoFiles, BTreeMap::new, force),
                 };
                 Attempt { found, files: Vec::new(), may_pass: false }
             }
@@ -145,7 +142,7 @@ impl Loader {
         // right there.
         let (named, before) = match &found {
             Ok(_) => (BTreeSet::new(), None),
-            Err(_) => (policy::named_files(&text), before),
+            Err(_) => (named_files(&text), before),
         };
         let policy = SeenFile { path: path.to_owned(), stamp };
         let files = files_to_watch(policy, &folder, before, named);

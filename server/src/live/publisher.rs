@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use presence_router_engine::routing::change::difference::{Difference, TooMuch};
+use presence_router_engine::{Difference, TooMuch};
 use tokio::sync::watch;
 
 use super::active::{ActivePolicy, Current};

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::analyse::compare::Differences;
+use presence_router_engine::{Differences, Policy};
 
 /// By the index of a rule: how many states were routed whose audience or hides it
 /// alone would have changed. None for rules that take part.

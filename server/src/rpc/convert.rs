@@ -8,9 +8,10 @@ use presence_router_proto::v1::{
 };
 use roaring::RoaringBitmap;
 
-use presence_router_engine::routing::model::ruleset::{self, Fields};
-use presence_router_engine::routing::snapshot::members::{Members, Open};
-use presence_router_engine::routing::snapshot::user_table::{NamedId, UserTable};
+use presence_router_engine::Fields;
+use presence_router_engine::unstable::routing::model::ruleset;
+use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
+use presence_router_engine::unstable::routing::snapshot::user_table::{NamedId, UserTable};
 
 /// The open part of a set with its exceptions; `None` if there is none.
 /// `exceptions` says a list of users.

@@ -1,12 +1,11 @@
 //! The bounds that services and transport keep. Knows nothing of where they are set.
 
+use presence_router_engine::MAX_POLICY_BYTES;
 use std::time::Duration;
-
-use presence_router_engine::policy;
 
 /// Most bytes of a request of `PolicyService`: a policy of the largest size that is read, and
 /// the fields around it.
-pub(super) const MAX_POLICY_REQUEST_BYTES: usize = policy::MAX_BYTES + 4096;
+pub(super) const MAX_POLICY_REQUEST_BYTES: usize = MAX_POLICY_BYTES + 4096;
 
 /// Bounds on what one caller may ask and get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

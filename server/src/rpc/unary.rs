@@ -13,10 +13,10 @@ use roaring::RoaringBitmap;
 use crate::live::Current;
 use crate::rpc::convert;
 use crate::rpc::error::RpcError;
-use presence_router_engine::routing::model::side::Side;
-use presence_router_engine::routing::query::relation::{CallerView, Signature};
-use presence_router_engine::routing::query::shadow::Shadowed;
-use presence_router_engine::routing::snapshot::members::{Members, Open};
+use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::query::relation::{CallerView, Signature};
+use presence_router_engine::unstable::routing::query::shadow::Shadowed;
+use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
 use presence_router_ids::UserId;
 
 /// Advice to a caller of `GetUsersForStates` whose answer is over the limit.

@@ -8,7 +8,7 @@ use presence_router_proto::v1::{ErrorReason, FieldViolation, PresenceState};
 use crate::live::{Current, Live};
 use crate::revision::Revision;
 use crate::rpc::error::{MAX_VIOLATIONS, RpcError};
-use presence_router_engine::routing::model::caller::Caller;
+use presence_router_engine::Caller;
 use presence_router_ids::{UserId, UserIdError};
 
 /// Most server names that a caller may hold.

@@ -11,11 +11,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::source::progress::Progress;
 use crate::source::stamp::Stamp;
-use presence_router_engine::policy::{self, Files};
+use presence_router_engine::{Files, MAX_POLICY_BYTES};
 
 /// Longest members file unless a setting says otherwise, in bytes: as long as a policy
 /// may be.
-pub const MAX_MEMBERS_BYTES: u64 = policy::MAX_BYTES as u64;
+pub const MAX_MEMBERS_BYTES: u64 = MAX_POLICY_BYTES as u64;
 
 /// Bytes that are read between two looks at how far it is.
 const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
@@ -57,7 +57,7 @@ pub struct ReadFile {
 /// It cannot be read.
 pub fn policy(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    let most = policy::MAX_BYTES as u64 + 1;
+    let most = MAX_POLICY_BYTES as u64 + 1;
     std::fs::File::open(path)?.take(most).read_to_end(&mut text)?;
     Ok(text)
 }
@@ -70,7 +70,7 @@ pub fn policy(path: &Path) -> io::Result<Vec<u8>> {
 /// It cannot be read, is something else, or changes while it is read.
 pub fn regular(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
     // One byte more shows that it is too long.
-    read_regular(path, policy::MAX_BYTES as u64 + 1, &mut |_, _| {})
+    read_regular(path, MAX_POLICY_BYTES as u64 + 1, &mut |_, _| {})
 }
 
 /// Whether reading again may succeed though nobody changes anything about the file: the
@@ -231,7 +231,9 @@ impl Files for Folder {
             self.rewritten.set(self.rewritten.get() || was_rewritten(&error));
             let path = self.path(name);
             let path = std::path::absolute(&path).unwrap_or(path);
-            let path = policy::wording::quoted(&path.display().to_string());
+            let path = presence_router_engine::unstable::policy::wording::quoted(
+                &path.display().to_string(),
+            );
             io::Error::new(error.kind(), format!("{error} (tried {path})"))
         })
     }

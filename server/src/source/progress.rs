@@ -75,7 +75,7 @@ impl fmt::Display for Progress {
             Stage::Reading { file, read, of, .. } if read < of => write!(
                 f,
                 "reading the members file {}, {} of {} MiB",
-                presence_router_engine::policy::wording::quoted(file),
+                presence_router_engine::unstable::policy::wording::quoted(file),
                 read / MEBIBYTE,
                 of / MEBIBYTE
             ),

@@ -7,7 +7,7 @@ mod naive;
 use std::collections::BTreeSet;
 
 use arbitrary::Unstructured;
-use presence_router_engine::policy::{Policy, named_files};
+use presence_router_engine::{Policy, named_files};
 use presence_router_ids::{ServerName, UserId};
 use serde_json::json;
 

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use self::read::Reader;
-pub use self::yaml::MAX_BYTES;
+pub use self::yaml::MAX_POLICY_BYTES;
 use self::yaml::{Node, Value};
 use super::document::room::RoomTest;
 use super::document::{Document, Test};

@@ -19,7 +19,7 @@ use std::io;
 
 use presence_router_ids::{Glob, UserGlob};
 
-use super::{EXAMPLE, Files, Policy};
+use super::{EXAMPLE_POLICY, Files, Policy};
 use crate::routing::model::ruleset::{Effect, Fields, Hide, Ids, Product, Rule, Ruleset, Set};
 
 fn ruleset(text: &str) -> Ruleset {
@@ -172,7 +172,7 @@ fn an_alias_is_what_it_stands_for() {
 
 #[test]
 fn the_example_is_valid() {
-    ruleset(EXAMPLE);
+    ruleset(EXAMPLE_POLICY);
 }
 
 /// A page of the repository. The package of the crate is without it.
@@ -224,7 +224,7 @@ impl Files for Export {
 
 #[test]
 fn a_text_cut_anywhere_is_answered_in_plain_lines() {
-    let text = EXAMPLE;
+    let text = EXAMPLE_POLICY;
     for end in (0..text.len()).step_by(7) {
         let cut = text.get(..end).expect("it is ASCII");
         let Err(found) = Policy::parse("policy.yaml", cut.as_bytes()) else { continue };

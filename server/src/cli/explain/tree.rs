@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use presence_router_engine::policy::wording::{escaped, quoted};
+use presence_router_engine::unstable::policy::wording::{escaped, quoted};
 use presence_router_proto::v1::{
     ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep,
 };

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use presence_router_engine::policy::analyse::compare::NO_DIFFERENCE;
-use presence_router_engine::policy::wording::{count, escaped, quoted};
+use presence_router_engine::unstable::policy::analyse::compare::NO_DIFFERENCE;
+use presence_router_engine::unstable::policy::wording::{count, escaped, quoted};
 use presence_router_proto::v1::{
     ChangedPair, ChangedPairs, MembersFileChange, PairCount, PlanPolicyResponse, RoomRuleChange,
     RuleChange,

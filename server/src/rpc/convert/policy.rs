@@ -13,19 +13,15 @@ use presence_router_proto::v1::{
 use super::{fields, hide_of_pair};
 use crate::live::{FailedLoad, LoadError};
 use crate::source::files::Digest;
-use presence_router_engine::policy::Policy;
-use presence_router_engine::policy::analyse::compare::RoomChange;
-use presence_router_engine::policy::analyse::explain::{
-    Explanation, PathStep, RuleMatch, StepKind,
+use presence_router_engine::unstable::policy::analyse::impact;
+use presence_router_engine::unstable::policy::analyse::members_files::MembersFileChange;
+use presence_router_engine::unstable::policy::analyse::verify;
+use presence_router_engine::unstable::policy::document::Rule;
+use presence_router_engine::unstable::routing::model::ruleset;
+use presence_router_engine::{
+    Count, Effect, Explanation, Impact, PathStep, Policy, Problem, RoomChange, RuleMatch, Side,
+    StepKind, Verified,
 };
-use presence_router_engine::policy::analyse::impact::{self, Impact};
-use presence_router_engine::policy::analyse::members_files::MembersFileChange;
-use presence_router_engine::policy::analyse::verify::{self, Verified};
-use presence_router_engine::policy::document::Rule;
-use presence_router_engine::policy::problem::Problem;
-use presence_router_engine::routing::change::difference::Count;
-use presence_router_engine::routing::model::ruleset::{self, Effect};
-use presence_router_engine::routing::model::side::Side;
 
 /// Most problems of a failed load that are given to whoever asks about the active policy.
 const MAX_FAILED_PROBLEMS: usize = 100;

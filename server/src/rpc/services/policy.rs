@@ -28,8 +28,8 @@ use crate::rpc::error::RpcError;
 use crate::rpc::limits::Limits;
 use crate::rpc::transport::access_log::UnaryStats;
 use crate::rpc::{unary, validate};
-use presence_router_engine::policy::analyse::explain::explain;
-use presence_router_engine::policy::analyse::verify::{DEFAULT_PAIRS, MAX_PAIRS, verify};
+use presence_router_engine::unstable::policy::analyse::explain::explain;
+use presence_router_engine::unstable::policy::analyse::verify::{DEFAULT_PAIRS, MAX_PAIRS, verify};
 
 /// Most pairs that a plan names of a kind.
 const MAX_SAMPLES: usize = 1000;

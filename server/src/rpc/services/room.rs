@@ -15,8 +15,8 @@ use crate::rpc::error::RpcError;
 use crate::rpc::limits::Limits;
 use crate::rpc::transport::access_log::UnaryStats;
 use crate::rpc::{unary, validate};
-use presence_router_engine::policy::rooms::{Room, Verdict, decide};
-use presence_router_engine::routing::model::caller::Caller;
+use presence_router_engine::Caller;
+use presence_router_engine::unstable::policy::rooms::{Room, Verdict, decide};
 use presence_router_ids::UserId;
 
 /// Most people who are invited, and most events of the initial state.

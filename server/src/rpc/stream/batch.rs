@@ -9,8 +9,8 @@ use presence_router_proto::wire::{Deliveries, Users};
 use super::sets::{Definer, NOBODY, OverBudget, SentSets};
 use crate::rpc::error::RpcError;
 use crate::rpc::validate::Violations;
-use presence_router_engine::routing::model::side::Side;
-use presence_router_engine::routing::snapshot::user_table::UserTable;
+use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
 /// Where the work of a batch is done; kept for the next one.

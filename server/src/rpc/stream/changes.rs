@@ -6,9 +6,8 @@ use prost::Message;
 use super::set_table::SetUpdate;
 use super::sets::{Definer, SentSets};
 use crate::live::Current;
-use presence_router_engine::routing::change::difference::{Difference, Pairs, TooMuch};
-use presence_router_engine::routing::model::caller::Caller;
-use presence_router_engine::routing::query::relation::CallerView;
+use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::{Caller, Difference, Pairs, TooMuch};
 
 /// Most bytes of a `Changed` by itself, well below what clients take, and most
 /// bytes of user ids in lists that come with it. With more, a client that starts

@@ -12,9 +12,7 @@ use super::shadow_counts::ShadowCounts;
 use crate::live::Current;
 use crate::rpc::error::RpcError;
 use crate::rpc::validate;
-use presence_router_engine::routing::change::difference::{Difference, TooMuch};
-use presence_router_engine::routing::model::caller::Caller;
-use presence_router_engine::routing::model::side::Side;
+use presence_router_engine::{Caller, Difference, Side, TooMuch};
 
 /// States that are looked at before others get their turn.
 const STEP: usize = 1000;

@@ -11,7 +11,7 @@ use presence_router_proto::v1::{SetEdit, SetExpression, SetRetired};
 use presence_router_proto::wire::SetPart;
 use prost::Message;
 
-use presence_router_engine::routing::snapshot::user_table::NamedId;
+use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
 
 /// Most bytes of user ids in one message: well below what clients take.
 const MAX_PART_BYTES: usize = 128 * 1024;

@@ -18,11 +18,10 @@ use self::answers::{Answer, ByClass, Key, MadeOf};
 use self::hidden::Hidden;
 use super::set_table::{SetTable, SetUpdate, size, weight};
 use crate::rpc::convert;
-use presence_router_engine::routing::model::side::Side;
-use presence_router_engine::routing::query::relation::{CallerView, Part, Signature};
-use presence_router_engine::routing::snapshot::Snapshot;
-use presence_router_engine::routing::snapshot::members::{Members, Open};
-use presence_router_engine::routing::snapshot::user_table::NamedId;
+use presence_router_engine::unstable::routing::query::relation::{CallerView, Part, Signature};
+use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
+use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
+use presence_router_engine::{Side, Snapshot};
 
 /// The id that stands for nobody.
 pub(super) const NOBODY: u64 = 0;

@@ -8,9 +8,9 @@ use presence_router_proto::wire::Users;
 
 use super::batch::Batcher;
 use crate::live::Current;
-use presence_router_engine::routing::model::side::Side;
-use presence_router_engine::routing::query::relation::CallerView;
-use presence_router_engine::routing::query::shadow::Shadowed;
+use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::unstable::routing::query::shadow::Shadowed;
 use presence_router_ids::UserId;
 
 /// What rules in shadow would change, by class. For one snapshot only.

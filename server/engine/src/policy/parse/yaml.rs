@@ -19,7 +19,7 @@ use crate::policy::problem::{Position, Problem};
 use crate::policy::wording::is_printable;
 
 /// Most bytes of a policy: a million user ids of the longest kind.
-pub const MAX_BYTES: usize = 256 << 20;
+pub const MAX_POLICY_BYTES: usize = 256 << 20;
 
 /// Most values in a policy: some million user ids, each in a list of its own.
 const MAX_VALUES: usize = 16_000_000;
@@ -154,8 +154,8 @@ impl<'de> Visitor<'de> for AnyValue {
 ///
 /// The first thing that keeps it from being one YAML document.
 pub(super) fn parse(text: &[u8]) -> Result<Node<'_>, Problem> {
-    if text.len() > MAX_BYTES {
-        let message = format!("more than {MAX_BYTES} bytes, which is the most that is read");
+    if text.len() > MAX_POLICY_BYTES {
+        let message = format!("more than {MAX_POLICY_BYTES} bytes, which is the most that is read");
         return Err(Problem::new(Position::default(), message));
     }
     let text = std::str::from_utf8(text).map_err(|error| not_utf8(text, error.valid_up_to()))?;
@@ -184,7 +184,7 @@ fn options() -> Options {
         budget: serde_saphyr::budget! {
             max_events: 2 * MAX_VALUES,
             max_nodes: MAX_VALUES,
-            max_total_scalar_bytes: MAX_BYTES,
+            max_total_scalar_bytes: MAX_POLICY_BYTES,
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH,
             // Many uses of few anchors are what anchors are for; what they
@@ -264,7 +264,7 @@ fn over_budget(breach: &BudgetBreach) -> String {
         BudgetBreach::RecordedAnchorEvents { .. } | BudgetBreach::RecordedAnchorBytes { .. } => {
             "what the anchors mark is too large; declare a group and refer to it".to_owned()
         }
-        BudgetBreach::ScalarBytes { .. } => format!("more than {MAX_BYTES} bytes of text"),
+        BudgetBreach::ScalarBytes { .. } => format!("more than {MAX_POLICY_BYTES} bytes of text"),
         _ => format!("more than {MAX_VALUES} values"),
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Export;
-use crate::policy::{EXAMPLE, Policy, SCHEMA, schema};
+use crate::policy::{EXAMPLE_POLICY, POLICY_SCHEMA, Policy, schema};
 
 /// Set, the test writes the file that it compares with.
 const WRITE: &str = "PRESENCE_ROUTER_WRITE_SCHEMA";
@@ -16,7 +16,7 @@ fn the_committed_schema_is_that_of_the_types() {
         std::fs::write(file, schema).expect("it can be written");
     } else {
         assert!(
-            schema == SCHEMA,
+            schema == POLICY_SCHEMA,
             "the schema has changed; write it by {WRITE}=1 cargo test -p presence-router-engine --lib schema"
         );
     }
@@ -53,7 +53,7 @@ fn corpus() -> Vec<Value> {
     let page = super::page("../docs/policy.md");
     let shown = page.split("```yaml\n").skip(1);
     let shown = shown.map(|rest| rest.split_once("```").expect("a fence that ends").0);
-    let all = shown.chain([EXAMPLE]).map(|text| serde_saphyr::from_str(text).expect(text));
+    let all = shown.chain([EXAMPLE_POLICY]).map(|text| serde_saphyr::from_str(text).expect(text));
     all.collect()
 }
 

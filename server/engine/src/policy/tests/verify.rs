@@ -21,7 +21,7 @@ rules:
 
 #[test]
 fn the_example_agrees_with_itself() {
-    let policy = policy(crate::policy::EXAMPLE);
+    let policy = policy(crate::policy::EXAMPLE_POLICY);
     let named = policy.snapshot.users().count() as u64;
     let verified = verify(&policy, &policy.snapshot, MAX_PAIRS, 7);
     assert_eq!(verified.counter_example, None);

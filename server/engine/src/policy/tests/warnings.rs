@@ -115,7 +115,7 @@ fn counts_warnings_after_twenty() {
 
 #[test]
 fn the_example_gives_no_warning() {
-    let policy = policy(crate::policy::EXAMPLE);
+    let policy = policy(crate::policy::EXAMPLE_POLICY);
     assert_eq!(lines(&policy.warnings), [""; 0]);
 }
 

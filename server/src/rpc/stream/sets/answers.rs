@@ -2,8 +2,8 @@
 //! answer it is.
 
 use super::{NOBODY, SentSets};
-use presence_router_engine::routing::model::side::Side;
-use presence_router_engine::routing::query::relation::Signature;
+use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::query::relation::Signature;
 
 /// Counterparts, as the stream has told them. 32 bytes, since a batch may use
 /// another for each state.

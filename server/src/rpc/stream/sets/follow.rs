@@ -16,11 +16,10 @@ use roaring::RoaringBitmap;
 use super::{Answer, Definer, OverBudget, SentSet, SentSets};
 use crate::rpc::convert;
 use crate::rpc::stream::set_table::weight;
-use presence_router_engine::routing::change::membership_delta::MembershipDelta;
-use presence_router_engine::routing::model::side::Side;
-use presence_router_engine::routing::query::relation::{CallerView, Part};
-use presence_router_engine::routing::snapshot::Snapshot;
-use presence_router_engine::routing::snapshot::members::Open;
+use presence_router_engine::unstable::routing::change::membership_delta::MembershipDelta;
+use presence_router_engine::unstable::routing::query::relation::{CallerView, Part};
+use presence_router_engine::unstable::routing::snapshot::members::Open;
+use presence_router_engine::{Side, Snapshot};
 
 /// Who came into a list and who left it.
 struct Edit {

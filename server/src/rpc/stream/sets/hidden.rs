@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::{Definer, OverBudget, SentSet, SentSets};
-use presence_router_engine::routing::snapshot::members::Members;
+use presence_router_engine::unstable::routing::snapshot::members::Members;
 
 /// The sets of hides that were told.
 #[derive(Debug, Default)]
