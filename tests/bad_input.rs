@@ -2,8 +2,8 @@
 
 use presence_router_engine::MAX_POLICY_BYTES;
 use presence_router_proto::ERROR_DOMAIN;
-use presence_router_proto::v1::route_states_request::Message as Ask;
-use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::route_states_request::Message as Request;
+use presence_router_proto::v1::route_states_response::Message as Response;
 use presence_router_proto::v1::{
     ErrorReason, GetInterestedUsersRequest, GetUsersForStatesRequest, GetUsersForStatesResponse,
     InterestQuery, Open, PresenceState, RequestError, RouteStatesRequest, StateBatch,
@@ -49,10 +49,10 @@ async fn ask(
 }
 
 /// The next answer of a stream, past the sets that it needs.
-async fn answer(stream: &mut Stream) -> Told {
+async fn answer(stream: &mut Stream) -> Response {
     loop {
         match stream.next().await.unwrap().expect("the stream goes on") {
-            Told::SetPart(_) => {}
+            Response::SetPart(_) => {}
             told => return told,
         }
     }
@@ -60,8 +60,8 @@ async fn answer(stream: &mut Stream) -> Told {
 
 /// The stream still routes.
 async fn goes_on(stream: &mut Stream) {
-    stream.send(Ask::Batch(StateBatch { states: states(&[ANN]), ..Default::default() }));
-    let Told::Deliveries(answer) = answer(stream).await else { panic!("not routed") };
+    stream.send(Request::Batch(StateBatch { states: states(&[ANN]), ..Default::default() }));
+    let Response::Deliveries(answer) = answer(stream).await else { panic!("not routed") };
     assert_eq!(answer.deliveries.len(), 1);
 }
 
@@ -92,8 +92,14 @@ async fn malformed_user_ids_are_named_and_nothing_is_routed() {
         assert_eq!(fields(&refused), ["states[2].user_id"]);
         assert!(refused.message().contains(want), "{refused:?}");
 
-        stream.send(Ask::Batch(StateBatch { batch_id: 3, states: batch, ..Default::default() }));
-        let Told::RequestError(error) = answer(&mut stream).await else { panic!("not refused") };
+        stream.send(Request::Batch(StateBatch {
+            batch_id: 3,
+            states: batch,
+            ..Default::default()
+        }));
+        let Response::RequestError(error) = answer(&mut stream).await else {
+            panic!("not refused")
+        };
         let RequestError { request, code, reason: why, message, violations } = error;
         assert_eq!(request, Some(request_error::Request::BatchId(3)));
         assert_eq!((code, why), (Code::InvalidArgument.into(), ErrorReason::UserIdInvalid.into()));
@@ -119,8 +125,14 @@ async fn interest_of_a_malformed_id_is_refused() {
         assert_eq!(fields(&refused), ["user_id"]);
         assert!(refused.message().contains(want), "{refused:?}");
 
-        stream.send(Ask::Interest(InterestQuery { query_id: 9, user_id, ..Default::default() }));
-        let Told::RequestError(error) = answer(&mut stream).await else { panic!("not refused") };
+        stream.send(Request::Interest(InterestQuery {
+            query_id: 9,
+            user_id,
+            ..Default::default()
+        }));
+        let Response::RequestError(error) = answer(&mut stream).await else {
+            panic!("not refused")
+        };
         assert_eq!(error.request, Some(request_error::Request::QueryId(9)));
         assert_eq!(error.reason(), ErrorReason::UserIdInvalid);
         goes_on(&mut stream).await;
@@ -152,8 +164,8 @@ async fn an_empty_batch_is_answered() {
     let answer_ = ask(&mut daemon.client(), &["example.org"], vec![], "").await.unwrap();
     assert_eq!(answer_.recipients, []);
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
-    stream.send(Ask::Batch(StateBatch { batch_id: 4, ..Default::default() }));
-    let Told::Deliveries(told) = answer(&mut stream).await else { panic!("not answered") };
+    stream.send(Request::Batch(StateBatch { batch_id: 4, ..Default::default() }));
+    let Response::Deliveries(told) = answer(&mut stream).await else { panic!("not answered") };
     assert_eq!((told.batch_id, told.deliveries.len()), (4, 0));
 }
 
@@ -170,8 +182,8 @@ async fn a_batch_over_the_limit_is_refused_whole() {
     assert!(refused.message().contains("`limits.batch_states` is 3"), "{refused:?}");
 
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
-    stream.send(Ask::Batch(StateBatch { states: states(&[ANN; 4]), ..Default::default() }));
-    let Told::RequestError(error) = answer(&mut stream).await else { panic!("not refused") };
+    stream.send(Request::Batch(StateBatch { states: states(&[ANN; 4]), ..Default::default() }));
+    let Response::RequestError(error) = answer(&mut stream).await else { panic!("not refused") };
     assert_eq!(error.reason(), ErrorReason::BatchTooLarge);
     goes_on(&mut stream).await;
 }
@@ -183,7 +195,7 @@ async fn a_message_over_the_limit_ends_its_stream_and_nothing_else() {
     let client = daemon.client();
     let mut other = Stream::open(client.clone(), &["example.org"]).await;
     let mut stream = Stream::open(client.clone(), &["example.org"]).await;
-    stream.send(Ask::Batch(StateBatch { states: states(&[ANN; 1000]), ..Default::default() }));
+    stream.send(Request::Batch(StateBatch { states: states(&[ANN; 1000]), ..Default::default() }));
     let refused = stream.refusal().await;
     assert_eq!(
         (refused.code(), reason(&refused).as_str()),
@@ -322,8 +334,8 @@ async fn broken_frames_end_their_stream_with_a_reason() {
 async fn a_stream_begins_with_open_and_once() {
     let daemon = Daemon::serving(POLICY).await;
     let open =
-        Ask::Open(Open { server_names: vec!["example.org".to_owned()], ..Default::default() });
-    let batch = Ask::Batch(StateBatch { states: states(&[ANN]), ..Default::default() });
+        Request::Open(Open { server_names: vec!["example.org".to_owned()], ..Default::default() });
+    let batch = Request::Batch(StateBatch { states: states(&[ANN]), ..Default::default() });
     let empty = RouteStatesRequest { message: None };
 
     let mut stream = Stream::start(daemon.client()).await;
@@ -371,7 +383,7 @@ async fn callers_say_who_they_are() {
 
         let mut stream = Stream::start(daemon.client()).await;
         let server_names = names.iter().map(|name| (*name).to_owned()).collect();
-        stream.send(Ask::Open(Open { server_names, ..Default::default() }));
+        stream.send(Request::Open(Open { server_names, ..Default::default() }));
         assert_eq!(reason(&stream.refusal().await), want);
     }
 }
@@ -420,8 +432,8 @@ async fn an_answer_too_large_for_a_unary_call_comes_by_stream() {
     assert!(refused.message().contains(": use the stream `RouteStates`"), "{refused:?}");
 
     let mut stream = Stream::open(client, &["example.org"]).await;
-    stream.send(Ask::Batch(StateBatch { states: states(&users[..1]), ..Default::default() }));
-    assert!(matches!(answer(&mut stream).await, Told::Deliveries(_)));
+    stream.send(Request::Batch(StateBatch { states: states(&users[..1]), ..Default::default() }));
+    assert!(matches!(answer(&mut stream).await, Response::Deliveries(_)));
 }
 
 #[tokio::test]
@@ -443,12 +455,14 @@ async fn revisions_that_cannot_be_served_are_refused_at_once() {
         assert_eq!(format!("ERROR_REASON_{}", reason(&refused)), want.as_str_name());
 
         let at_least = at_least.to_owned();
-        stream.send(Ask::Batch(StateBatch {
+        stream.send(Request::Batch(StateBatch {
             at_least,
             states: states(&[ANN]),
             ..Default::default()
         }));
-        let Told::RequestError(error) = answer(&mut stream).await else { panic!("not refused") };
+        let Response::RequestError(error) = answer(&mut stream).await else {
+            panic!("not refused")
+        };
         assert_eq!((error.code, error.reason()), (code.into(), want));
     }
     ask(&mut client, &["example.org"], states(&[ANN]), &now).await.unwrap();

@@ -11,8 +11,8 @@ use presence_router_engine::unstable::policy::document::Document;
 use presence_router_engine::{Edit, Policy};
 use presence_router_ids::UserId;
 use presence_router_proto::v1::StateBatch;
-use presence_router_proto::v1::route_states_request::Message as Ask;
-use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::route_states_request::Message as Request;
+use presence_router_proto::v1::route_states_response::Message as Response;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -413,19 +413,21 @@ async fn a_load_that_loses_most_users_resets_nobody() {
     };
     let daemon = Daemon::serving(&policy(&many)).await;
     let mut stream = Stream::open(daemon.client(), &["one.org"]).await;
-    stream
-        .send(Ask::Batch(StateBatch { states: states(&["@u0:one.org"]), ..StateBatch::default() }));
-    while !matches!(stream.next().await.unwrap(), Some(Told::Deliveries(_))) {}
+    stream.send(Request::Batch(StateBatch {
+        states: states(&["@u0:one.org"]),
+        ..StateBatch::default()
+    }));
+    while !matches!(stream.next().await.unwrap(), Some(Response::Deliveries(_))) {}
     for text in [policy(""), policy(&many)] {
         daemon.reload(&text).unwrap();
         loop {
             match stream.next().await.unwrap().expect("the stream goes on") {
-                Told::Changed(changed) => {
+                Response::Changed(changed) => {
                     assert_eq!(changed.revision, daemon.revision());
                     assert_eq!(changed.gained.len() + changed.lost.len(), 1, "{changed:?}");
                     break;
                 }
-                Told::Reset(_) => panic!("users keep their numbers"),
+                Response::Reset(_) => panic!("users keep their numbers"),
                 _ => {}
             }
         }
@@ -464,10 +466,10 @@ async fn an_answer_ends_long_after_many_others() {
     let mut stream = Stream::open(daemon.client(), &["one.org"]).await;
     let mut set = 0;
     for users in users.chunks(6_000).chain([&other[..]]) {
-        stream.send(Ask::Batch(StateBatch { states: states(users), ..StateBatch::default() }));
+        stream.send(Request::Batch(StateBatch { states: states(users), ..StateBatch::default() }));
         let deliveries = loop {
             match stream.next().await.unwrap() {
-                Some(Told::Deliveries(answer)) => break answer.deliveries,
+                Some(Response::Deliveries(answer)) => break answer.deliveries,
                 other => assert!(other.is_some(), "the stream goes on"),
             }
         };
@@ -480,9 +482,9 @@ async fn an_answer_ends_long_after_many_others() {
         let mut retired = Vec::new();
         loop {
             match stream.next().await.unwrap().expect("the stream goes on") {
-                Told::SetRetired(set) => retired.push(set.id),
-                Told::Changed(_) => break retired,
-                Told::Reset(_) => panic!("so many are not too much to tell"),
+                Response::SetRetired(set) => retired.push(set.id),
+                Response::Changed(_) => break retired,
+                Response::Reset(_) => panic!("so many are not too much to tell"),
                 _ => {}
             }
         }

@@ -13,7 +13,7 @@ use presence_router_client::Options;
 use presence_router_proto::v1::presence_router_service_client::PresenceRouterServiceClient;
 use presence_router_proto::v1::{
     Open, PresenceState, RouteStatesRequest, RouteStatesResponse, route_states_request,
-    route_states_response::Message as Told,
+    route_states_response::Message as Response,
 };
 use presence_router_server::config::LimitSettings;
 use presence_router_server::live::{Live, LoadError, LoadOptions, Loaded, Source};
@@ -145,7 +145,7 @@ impl Stream {
         let server_names = server_names.iter().map(ToString::to_string).collect();
         stream.send(route_states_request::Message::Open(Open { server_names, ..Open::default() }));
         let opened = stream.next().await.unwrap();
-        assert!(matches!(opened, Some(Told::Opened(_))), "{opened:?}");
+        assert!(matches!(opened, Some(Response::Opened(_))), "{opened:?}");
         stream
     }
 
@@ -159,7 +159,7 @@ impl Stream {
 
     /// The next message, `None` at the end of the stream. Waits in vain for a
     /// long time only if the daemon hangs.
-    pub(crate) async fn next(&mut self) -> Result<Option<Told>, Status> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Response>, Status> {
         let next = tokio::time::timeout(Duration::from_secs(30), self.responses.message());
         let response = next.await.expect("the daemon answers")?;
         Ok(response.map(|response| response.message.expect("a message that this client knows")))

@@ -7,8 +7,8 @@ use presence_router_engine::unstable::policy::document::Document;
 use presence_router_engine::unstable::routing::query::relation::CallerView;
 use presence_router_engine::{Caller, Policy, Side};
 use presence_router_ids::UserId;
-use presence_router_proto::v1::route_states_request::Message as Ask;
-use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::route_states_request::Message as Request;
+use presence_router_proto::v1::route_states_response::Message as Response;
 use presence_router_proto::v1::{GetUsersForStatesRequest, StateBatch};
 use proptest::prelude::*;
 
@@ -98,8 +98,8 @@ async fn states_are_counted_by_call_and_by_stream() {
     assert_eq!(counts(&daemon), expected(1));
     let mut stream = Stream::open(daemon.client(), &server_names).await;
     for _ in 0..2 {
-        stream.send(Ask::Batch(StateBatch { states: states_of(), ..Default::default() }));
-        while !matches!(stream.next().await.unwrap(), Some(Told::Deliveries(_))) {}
+        stream.send(Request::Batch(StateBatch { states: states_of(), ..Default::default() }));
+        while !matches!(stream.next().await.unwrap(), Some(Response::Deliveries(_))) {}
     }
     assert_eq!(counts(&daemon), expected(3));
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use presence_router_engine::Edit;
 use presence_router_ids::UserId;
-use presence_router_proto::v1::route_states_request::Message as Ask;
-use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::route_states_request::Message as Request;
+use presence_router_proto::v1::route_states_response::Message as Response;
 use presence_router_proto::v1::{Changed, InterestQuery, Open, StateBatch};
 use presence_router_server::live::Loaded;
 use presence_router_server::rpc::limits::Limits;
@@ -30,15 +30,15 @@ const NOBODY: &str = "rules: []";
 /// Asks for a batch and takes its answer: how many sets came with it, and the
 /// ids of the audiences.
 async fn route(stream: &mut Stream, sets: &mut Sets, users: &[&str]) -> (usize, Vec<u64>) {
-    stream.send(Ask::Batch(StateBatch { states: states(users), ..Default::default() }));
+    stream.send(Request::Batch(StateBatch { states: states(users), ..Default::default() }));
     let mut parts = 0;
     loop {
         match stream.next().await.unwrap().expect("the stream goes on") {
-            Told::SetPart(part) => {
+            Response::SetPart(part) => {
                 parts += 1;
                 sets.define(part);
             }
-            Told::Deliveries(answer) => {
+            Response::Deliveries(answer) => {
                 return (parts, answer.deliveries.iter().map(|d| d.recipients_set_id).collect());
             }
             other => panic!("not expected: {other:?}"),
@@ -51,10 +51,10 @@ async fn follow(daemon: &Daemon, policy: &str, stream: &mut Stream, sets: &mut S
     daemon.reload(policy).unwrap();
     loop {
         match stream.next().await.unwrap().unwrap() {
-            Told::SetPart(part) => sets.define(part),
+            Response::SetPart(part) => sets.define(part),
             // `Sets` would object to one that another refers to.
-            Told::SetRetired(retired) => sets.retire(retired.id),
-            Told::Changed(changed) => {
+            Response::SetRetired(retired) => sets.retire(retired.id),
+            Response::Changed(changed) => {
                 assert_eq!(changed.revision, daemon.revision());
                 return changed;
             }
@@ -83,9 +83,9 @@ async fn a_set_is_sent_once_and_a_group_is_one_set() {
 
     // A team is one set for interests as well.
     let user_id = "@ola:example.org".to_owned();
-    stream.send(Ask::Interest(InterestQuery { user_id, ..Default::default() }));
+    stream.send(Request::Interest(InterestQuery { user_id, ..Default::default() }));
     let told = stream.next().await.unwrap();
-    assert!(matches!(told, Some(Told::InterestAnswer(_))), "{told:?}");
+    assert!(matches!(told, Some(Response::InterestAnswer(_))), "{told:?}");
 }
 
 /// More exceptions than fit a message that clients take.
@@ -188,14 +188,14 @@ async fn a_list_that_no_answer_refers_to_names_nobody_new() {
         daemon.live.edit(&[edit]).unwrap();
         let mut added = Vec::new();
         while let told = stream.next().await.unwrap().unwrap()
-            && !matches!(told, Told::Changed(_))
+            && !matches!(told, Response::Changed(_))
         {
             match told {
-                Told::SetEdit(edit) => {
+                Response::SetEdit(edit) => {
                     added.extend(edit.added.clone());
                     sets.edit(edit);
                 }
-                Told::SetRetired(retired) => sets.retire(retired.id),
+                Response::SetRetired(retired) => sets.retire(retired.id),
                 other => panic!("not expected: {other:?}"),
             }
         }
@@ -210,15 +210,15 @@ async fn a_list_that_no_answer_refers_to_names_nobody_new() {
 
 /// What a client hears first that comes back with answers of a revision, or else the
 /// answer to an empty batch.
-async fn come_back(daemon: &Daemon, revision: &str) -> Told {
+async fn come_back(daemon: &Daemon, revision: &str) -> Response {
     let mut stream = Stream::start(daemon.client()).await;
-    stream.send(Ask::Open(Open {
+    stream.send(Request::Open(Open {
         server_names: vec!["example.org".to_owned()],
         resume_revision: revision.to_owned(),
         ..Default::default()
     }));
-    stream.send(Ask::Batch(StateBatch::default()));
-    assert!(matches!(stream.next().await, Ok(Some(Told::Opened(_)))));
+    stream.send(Request::Batch(StateBatch::default()));
+    assert!(matches!(stream.next().await, Ok(Some(Response::Opened(_)))));
     stream.next().await.unwrap().unwrap()
 }
 
@@ -227,21 +227,27 @@ async fn a_client_that_comes_back_hears_whether_it_missed_something() {
     let daemon = Daemon::serving(TEAMS).await;
     let first = daemon.revision();
     let resume = async |revision: &str| come_back(&daemon, revision).await;
-    assert!(matches!(resume(&first).await, Told::Deliveries(_)), "nothing was missed");
+    assert!(matches!(resume(&first).await, Response::Deliveries(_)), "nothing was missed");
     daemon.reload(NOBODY).unwrap();
-    let Told::Changed(changed) = resume(&first).await else { panic!("a change was missed") };
+    let Response::Changed(changed) = resume(&first).await else { panic!("a change was missed") };
     assert_eq!(changed.revision, daemon.revision());
     assert!(!changed.lost.is_empty() && changed.gained.is_empty(), "{changed:?}");
-    assert!(matches!(resume(&daemon.revision()).await, Told::Deliveries(_)));
+    assert!(matches!(resume(&daemon.revision()).await, Response::Deliveries(_)));
     for policy in [TEAMS, NOBODY].repeat(10) {
         daemon.reload(policy).unwrap();
     }
-    assert!(matches!(resume(&first).await, Told::Reset(_)), "what was then is not kept for ever");
-    assert!(matches!(resume("0000000000000000:7").await, Told::Reset(_)), "a restart was missed");
+    assert!(
+        matches!(resume(&first).await, Response::Reset(_)),
+        "what was then is not kept for ever"
+    );
+    assert!(
+        matches!(resume("0000000000000000:7").await, Response::Reset(_)),
+        "a restart was missed"
+    );
 
     let mut stream = Stream::start(daemon.client()).await;
     let (server_names, resume_revision) = (vec!["example.org".to_owned()], "what?".to_owned());
-    stream.send(Ask::Open(Open { server_names, resume_revision, ..Default::default() }));
+    stream.send(Request::Open(Open { server_names, resume_revision, ..Default::default() }));
     assert_eq!(stream.refusal().await.code(), Code::InvalidArgument);
 }
 
@@ -258,22 +264,22 @@ async fn a_client_that_comes_back_keeps_no_answer_that_hides_something_else() {
 
     let first = daemon.revision();
     daemon.live.edit(&[join("@ann:example.org")]).unwrap();
-    assert!(matches!(come_back(&daemon, &first).await, Told::Reset(_)), "from others");
+    assert!(matches!(come_back(&daemon, &first).await, Response::Reset(_)), "from others");
 
     let second = daemon.revision();
     daemon.reload(&shy("last_active_ts")).unwrap();
-    assert!(matches!(come_back(&daemon, &second).await, Told::Reset(_)), "other fields");
+    assert!(matches!(come_back(&daemon, &second).await, Response::Reset(_)), "other fields");
 
     let third = daemon.revision();
     let mute = shy("last_active_ts")
         + "  - name: mute\n    deny: { from: \"@ola:example.org\", to: everyone }\n";
     daemon.reload(&mute).unwrap();
     let told = come_back(&daemon, &third).await;
-    assert!(matches!(told, Told::Changed(_)), "the same is hidden: {told:?}");
+    assert!(matches!(told, Response::Changed(_)), "the same is hidden: {told:?}");
 
     let fourth = daemon.revision();
     daemon.reload(TEAMS).unwrap();
-    assert!(matches!(come_back(&daemon, &fourth).await, Told::Reset(_)), "nothing any more");
+    assert!(matches!(come_back(&daemon, &fourth).await, Response::Reset(_)), "nothing any more");
 }
 
 #[tokio::test]
@@ -283,7 +289,9 @@ async fn a_silent_stream_is_kept_alive() {
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
     for _ in 0..3 {
         let told = stream.next().await.unwrap();
-        let Some(Told::Heartbeat(heartbeat)) = told else { panic!("not a heartbeat: {told:?}") };
+        let Some(Response::Heartbeat(heartbeat)) = told else {
+            panic!("not a heartbeat: {told:?}")
+        };
         assert_eq!(heartbeat.revision, daemon.revision());
     }
 }
@@ -297,7 +305,7 @@ async fn a_client_that_does_not_read_slows_only_itself() {
     let mut slow = Stream::open(Client::new(channel), &["example.org"]).await;
     let users = vec!["@joe:example.org"; 1000];
     for batch_id in 0..500 {
-        slow.send(Ask::Batch(StateBatch {
+        slow.send(Request::Batch(StateBatch {
             batch_id,
             states: states(&users),
             ..Default::default()
@@ -312,11 +320,11 @@ async fn a_client_that_does_not_read_slows_only_itself() {
     let mut next = 0;
     while next < 500 {
         match slow.next().await.unwrap().unwrap() {
-            Told::Deliveries(answer) => {
+            Response::Deliveries(answer) => {
                 assert_eq!(answer.batch_id, next);
                 next += 1;
             }
-            Told::SetPart(_) => {}
+            Response::SetPart(_) => {}
             other => panic!("not expected: {other:?}"),
         }
     }

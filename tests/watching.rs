@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use presence_router_engine::Edit;
 use presence_router_ids::UserId;
-use presence_router_proto::v1::route_states_request::Message as Ask;
-use presence_router_proto::v1::route_states_response::Message as Said;
-use presence_router_proto::v1::watch_changes_response::Message as Told;
+use presence_router_proto::v1::route_states_request::Message as Request;
+use presence_router_proto::v1::route_states_response::Message as Response;
+use presence_router_proto::v1::watch_changes_response::Message as WatchResponse;
 use presence_router_proto::v1::{
     Changed, ErrorReason, GetInterestedUsersRequest, Open, StateBatch, WatchChangesRequest,
     WatchChangesResponse,
@@ -45,20 +45,20 @@ impl Watch {
         let responses = daemon.client().watch_changes(request).await.unwrap().into_inner();
         let mut watch = Self { responses, sets: Sets::default() };
         let opened = watch.next().await;
-        let Told::Opened(opened) = opened else { panic!("not opened: {opened:?}") };
+        let WatchResponse::Opened(opened) = opened else { panic!("not opened: {opened:?}") };
         assert_eq!(opened.revision, daemon.revision());
         watch
     }
 
     /// The next message that is not about sets.
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> WatchResponse {
         loop {
             let next = tokio::time::timeout(Duration::from_secs(30), self.responses.message());
             let told =
                 next.await.expect("the daemon says something").unwrap().unwrap().message.unwrap();
             match told {
-                Told::SetPart(part) => self.sets.define(part),
-                Told::SetRetired(retired) => self.sets.retire(retired.id),
+                WatchResponse::SetPart(part) => self.sets.define(part),
+                WatchResponse::SetRetired(retired) => self.sets.retire(retired.id),
                 told => return told,
             }
         }
@@ -66,7 +66,7 @@ impl Watch {
 
     async fn changed(&mut self) -> Changed {
         match self.next().await {
-            Told::Changed(changed) => changed,
+            WatchResponse::Changed(changed) => changed,
             told => panic!("not a change: {told:?}"),
         }
     }
@@ -147,7 +147,7 @@ async fn a_watch_resumes_where_it_was() {
     assert!(watch.holds(&changed.gained, ["@sam:example.org", "@sue:example.org"]));
     let mut watch = Watch::open(&daemon, "example.org", "0000000000000000:1", 0).await;
     assert!(
-        matches!(watch.next().await, Told::Reset(reset) if reset.revision == daemon.revision())
+        matches!(watch.next().await, WatchResponse::Reset(reset) if reset.revision == daemon.revision())
     );
 }
 
@@ -159,7 +159,9 @@ async fn a_change_over_the_budget_is_a_reset() {
     let mut watch = Watch::open(&daemon, "example.org", "", 1000).await;
     let mut rich = Watch::open(&daemon, "example.org", "", 0).await;
     let revision = join(&daemon, &users);
-    assert!(matches!(watch.next().await, Told::Reset(reset) if reset.revision == revision));
+    assert!(
+        matches!(watch.next().await, WatchResponse::Reset(reset) if reset.revision == revision)
+    );
     let changed = rich.changed().await;
     assert!(rich.holds(&changed.gained, [users[0], users[499]]));
     assert_eq!(rich.next_is_quiet().await, 0, "sets that only a change names end with it");
@@ -170,7 +172,9 @@ impl Watch {
     async fn next_is_quiet(&mut self) -> usize {
         while self.sets.bytes() > 0 {
             let message = self.responses.message().await.unwrap().unwrap().message.unwrap();
-            let Told::SetRetired(retired) = message else { panic!("not expected: {message:?}") };
+            let WatchResponse::SetRetired(retired) = message else {
+                panic!("not expected: {message:?}")
+            };
             self.sets.retire(retired.id);
         }
         self.sets.bytes()
@@ -183,7 +187,7 @@ async fn a_silent_watch_is_kept_alive_and_told_of_the_end() {
         Daemon::limited(SALES, Limits { heartbeat: Duration::from_millis(20), ..limits() }).await;
     let mut watch = Watch::open(&daemon, "example.org", "", 0).await;
     assert!(
-        matches!(watch.next().await, Told::Heartbeat(beat) if beat.revision == daemon.revision())
+        matches!(watch.next().await, WatchResponse::Heartbeat(beat) if beat.revision == daemon.revision())
     );
     daemon.shutdown.cancel();
     let end = loop {
@@ -202,7 +206,7 @@ async fn a_request_waits_for_its_revision() {
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
     let next = daemon.revision().replace(":1", ":2");
     let states = states(&["@sam:example.org"]);
-    stream.send(Ask::Batch(StateBatch { batch_id: 1, at_least: next.clone(), states }));
+    stream.send(Request::Batch(StateBatch { batch_id: 1, at_least: next.clone(), states }));
     let asking = tokio::spawn({
         let (mut client, at_least) = (daemon.client(), next.clone());
         let server_names = vec!["example.org".to_owned()];
@@ -231,11 +235,11 @@ async fn a_request_waits_for_its_revision() {
     );
     loop {
         match stream.next().await.unwrap().unwrap() {
-            Said::Deliveries(answer) => {
+            Response::Deliveries(answer) => {
                 assert_eq!((answer.revision, answer.deliveries.len()), (next, 1));
                 break;
             }
-            Said::Changed(_) | Said::SetPart(_) | Said::SetRetired(_) => {}
+            Response::Changed(_) | Response::SetPart(_) | Response::SetRetired(_) => {}
             other => panic!("not expected: {other:?}"),
         }
     }
@@ -247,9 +251,9 @@ async fn a_request_does_not_wait_for_ever() {
         Daemon::limited(SALES, Limits { at_least: Duration::from_millis(20), ..limits() }).await;
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
     let at_least = daemon.revision().replace(":1", ":2");
-    stream.send(Ask::Batch(StateBatch { at_least, ..Default::default() }));
+    stream.send(Request::Batch(StateBatch { at_least, ..Default::default() }));
     let told = stream.next().await.unwrap();
-    let Some(Said::RequestError(error)) = told else { panic!("not refused: {told:?}") };
+    let Some(Response::RequestError(error)) = told else { panic!("not refused: {told:?}") };
     assert_eq!(
         (error.code, error.reason()),
         (Code::FailedPrecondition.into(), ErrorReason::RevisionNotReached)
@@ -269,25 +273,25 @@ rules: [{ name: teams, allow: { within: "?" } }, { name: all, allow: { within: a
     let daemon = Daemon::serving(policy).await;
     let mut stream = Stream::start(daemon.client()).await;
     let server_names = vec!["example.org".to_owned()];
-    stream.send(Ask::Open(Open { server_names, set_budget_bytes: 45, ..Open::default() }));
+    stream.send(Request::Open(Open { server_names, set_budget_bytes: 45, ..Open::default() }));
     let (mut sets, mut retired) = (Sets::default(), 0);
     for (user, fits) in
         [("@ann", true), ("@sam", true), ("@ann", true), ("@u1", false), ("@sam", true)]
     {
         let states = states(&[format!("{user}:example.org")]);
-        stream.send(Ask::Batch(StateBatch { states, ..Default::default() }));
+        stream.send(Request::Batch(StateBatch { states, ..Default::default() }));
         loop {
             match stream.next().await.unwrap().unwrap() {
-                Said::SetPart(part) => sets.define(part),
-                Said::SetRetired(gone) => {
+                Response::SetPart(part) => sets.define(part),
+                Response::SetRetired(gone) => {
                     retired += 1;
                     sets.retire(gone.id);
                 }
-                Said::Deliveries(answer) => {
+                Response::Deliveries(answer) => {
                     assert!(fits && sets.is_live(answer.deliveries[0].recipients_set_id));
                     break;
                 }
-                Said::RequestError(error) => {
+                Response::RequestError(error) => {
                     assert!(!fits, "{error:?}");
                     assert_eq!(
                         (error.code, error.reason()),
@@ -300,7 +304,7 @@ rules: [{ name: teams, allow: { within: "?" } }, { name: all, allow: { within: a
                     );
                     break;
                 }
-                Said::Opened(_) => {}
+                Response::Opened(_) => {}
                 other => panic!("not expected: {other:?}"),
             }
             assert!(sets.bytes() <= 45, "{}", sets.bytes());

@@ -77,7 +77,7 @@ enum Command {
     #[command(after_help = exit_codes::GRAPH)]
     Graph(graph::GraphArgs),
 
-    /// Print the policy that a daemon has in force
+    /// Print the active policy of a daemon
     #[command(after_help = exit_codes::SHOW)]
     Show(show::ShowArgs),
 

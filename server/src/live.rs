@@ -20,24 +20,23 @@ mod active_files;
 mod candidate;
 mod failed_load;
 mod history;
+mod load;
 mod load_error;
 mod loader;
 mod publisher;
 mod shadow_counts;
 
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use presence_router_engine::unstable::routing::engine::{Engine, Thresholds};
-use presence_router_engine::{
-    Difference, Differences, Edit, EditError, Policy, Problems, TooMuch, compare,
-};
+use presence_router_engine::{Difference, Edit, EditError, Policy, Problems, TooMuch, compare};
 use tokio::sync::watch;
 
 use self::active::Inputs;
 pub use self::active::{ActivePolicy, Applied, Current};
 pub use self::candidate::{Candidate, PlanError, Planned};
 pub use self::failed_load::FailedLoad;
+pub use self::load::{LoadOptions, Loaded};
 pub use self::load_error::LoadError;
 use self::loader::{Attempt, Before, Checked, Found, Loader};
 pub use self::loader::{LoadSettings, Source};
@@ -66,40 +65,6 @@ struct Writer {
     engine: Engine,
     /// The latest revision that was given out.
     revision: Revision,
-}
-
-/// How to load.
-#[derive(Clone, Copy)]
-pub struct LoadOptions<'a> {
-    /// Let a members file that listed users list nobody.
-    pub force: bool,
-
-    /// Asked before a policy is published: whether the files that it was read from were
-    /// complete.
-    pub were_complete: &'a dyn Fn(&[SeenFile]) -> bool,
-}
-
-/// What a load did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loaded {
-    /// A new policy is active, at this revision, and what is different in it.
-    Replaced(Revision, Box<Differences>),
-    /// The text, and every file that it names, is the active one already.
-    Unchanged(Revision),
-}
-
-// === impl LoadOptions ===
-
-impl LoadOptions<'_> {
-    /// For who asks for a load now, whatever is under way.
-    pub const AT_ONCE: LoadOptions<'static> =
-        LoadOptions { force: false, were_complete: &|_| true };
-}
-
-impl fmt::Debug for LoadOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoadOptions").field("force", &self.force).finish_non_exhaustive()
-    }
 }
 
 // === impl Live ===

@@ -5,6 +5,7 @@
 //! Where the system announces nothing, a look at the files now and then finds it.
 //! A signal does not wait: whoever sends one says that the files are as they are to be.
 
+mod complete;
 mod file_watch;
 mod look;
 mod report;
@@ -13,13 +14,13 @@ mod retry;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{debug, error, warn};
 
+use self::complete::were_complete;
 use self::file_watch::FileWatch;
 use self::look::{LOOK_EVERY, Look, changed_files};
 use self::report::{LoadReason, LoadReport, Reporter};
@@ -28,12 +29,8 @@ use crate::live::{Live, LoadError, LoadOptions};
 use crate::logging::LogFormat;
 use crate::source::inbox::{Changes, Inbox};
 use crate::source::settling::{STABLE, Settling, Step};
-use crate::source::stamp::{Fingerprint, SeenFile, Stamp};
+use crate::source::stamp::{Fingerprint, SeenFile};
 use crate::source::watcher::deciding_entries;
-
-/// How long an announcement may be on its way while a load asks whether somebody writes
-/// to a file that it has read.
-const ANNOUNCEMENT: Duration = Duration::from_millis(50);
 
 /// Some change, nobody knows which.
 const ANYTHING: Changes = Changes { by_path: BTreeMap::new(), unknown: true };
@@ -257,12 +254,6 @@ impl Reloader {
     }
 }
 
-/// Whether nobody was writing to files while they were read.
-fn were_complete(files: &[SeenFile], inbox: &Inbox) -> bool {
-    !inbox.any_unfinished_within(ANNOUNCEMENT)
-        && !files.iter().any(|file| Stamp::of_path(&file.path).is_rewritten_since(&file.stamp))
-}
-
 /// Waits until a time; for ever without one.
 async fn wait_until(time: Option<Instant>) {
     match time {
@@ -273,37 +264,4 @@ async fn wait_until(time: Option<Instant>) {
 
 fn list(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-    use crate::source::inbox::Change;
-
-    #[test]
-    fn what_somebody_wrote_to_meanwhile_was_not_complete() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("list");
-        std::fs::write(&path, "one").unwrap();
-        let read = [SeenFile::look_at(path.clone())];
-        let inbox = Inbox::default();
-        assert!(were_complete(&read, &inbox));
-
-        // Another file in its place was complete, and so was the one that was read.
-        std::fs::write(dir.path().join("next"), "two").unwrap();
-        std::fs::rename(dir.path().join("next"), &path).unwrap();
-        assert!(were_complete(&read, &inbox));
-
-        let read = [SeenFile::look_at(path.clone())];
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
-        assert!(!were_complete(&read, &inbox), "without a word from the system");
-
-        let read = [SeenFile::look_at(path.clone())];
-        inbox.put(path.clone(), Change::Unfinished);
-        assert!(!were_complete(&read, &inbox));
-        inbox.put(path, Change::Complete);
-        assert!(were_complete(&read, &inbox));
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use h2::RecvStream;
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, Open, RouteStatesRequest, WatchChangesRequest,
-    route_states_request::Message as Asked, route_states_response::Message as Told,
+    route_states_request::Message as Request, route_states_response::Message as Response,
 };
 use rustix::process::Signal;
 
@@ -26,7 +26,7 @@ fn question() -> GetInterestedUsersRequest {
 
 fn open() -> RouteStatesRequest {
     let open = Open { server_names: vec!["example.org".to_owned()], ..Default::default() };
-    RouteStatesRequest { message: Some(Asked::Open(open)) }
+    RouteStatesRequest { message: Some(Request::Open(open)) }
 }
 
 /// Waits until the daemon has taken the calls that this client began.
@@ -247,6 +247,6 @@ async fn what_happened_is_summed_up() {
     assert_eq!(line["target"], "presence_router::calls::summary");
 }
 
-fn answers(told: &Told, query: u64) -> bool {
-    matches!(told, Told::InterestAnswer(answer) if answer.query_id == query)
+fn answers(told: &Response, query: u64) -> bool {
+    matches!(told, Response::InterestAnswer(answer) if answer.query_id == query)
 }

@@ -17,7 +17,8 @@ mod call_ends;
 #[cfg(test)]
 mod check;
 /// `conformance`: what a server that speaks the contract passes.
-#[cfg(all(test, feature = "conformance"))]
+#[cfg(test)]
+#[cfg(feature = "conformance")]
 mod conformance;
 /// Limits of open files.
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::process::Stdio;
 
 use presence_router_proto::v1::{
-    PresenceState, StateBatch, route_states_request::Message as Asked,
-    route_states_response::Message as Told,
+    PresenceState, StateBatch, route_states_request::Message as Request,
+    route_states_response::Message as Response,
 };
 use serde_json::{Value, json};
 
@@ -66,14 +66,14 @@ async fn the_daemon_takes_it() {
     for line in &lines[1..] {
         let batch = batch(line);
         let id = batch.batch_id;
-        stream.send(Asked::Batch(batch));
+        stream.send(Request::Batch(batch));
         let answer = loop {
             match stream.next().await.unwrap() {
-                Some(Told::SetPart(_)) => {}
+                Some(Response::SetPart(_)) => {}
                 other => break other,
             }
         };
-        let Some(Told::Deliveries(deliveries)) = answer else { panic!("{answer:?}") };
+        let Some(Response::Deliveries(deliveries)) = answer else { panic!("{answer:?}") };
         assert_eq!(deliveries.batch_id, id);
         shown += deliveries.deliveries.len();
     }

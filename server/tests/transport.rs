@@ -3,7 +3,7 @@
 
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, InterestQuery, Open, RouteStatesRequest, RouteStatesResponse,
-    route_states_request::Message as Asked, route_states_response::Message as Told,
+    route_states_request::Message as Request, route_states_response::Message as Response,
 };
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -154,11 +154,11 @@ async fn a_client_may_have_many_requests_unread() {
         let request = message(&RouteStatesRequest { message: Some(asked) });
         call.request.send_data(request, is_last).unwrap();
     };
-    send(Asked::Open(open), false);
+    send(Request::Open(open), false);
     for query_id in 1..=QUERIES {
         let user_id = "@a:b".to_owned();
         let query = InterestQuery { query_id, user_id, ..Default::default() };
-        send(Asked::Interest(query), query_id == QUERIES);
+        send(Request::Interest(query), query_id == QUERIES);
     }
     let (_, mut answers) = call.head().await.unwrap();
     let (bytes, trailers) = read_to_end(&mut answers).await.unwrap();
@@ -166,7 +166,7 @@ async fn a_client_may_have_many_requests_unread() {
     let answered: Vec<u64> = messages::<RouteStatesResponse>(&bytes)
         .into_iter()
         .filter_map(|answer| match answer.message? {
-            Told::InterestAnswer(answer) => Some(answer.query_id),
+            Response::InterestAnswer(answer) => Some(answer.query_id),
             _ => None,
         })
         .collect();
@@ -180,9 +180,9 @@ async fn a_client_with_too_many_requests_unread_is_closed_and_named() {
     // It takes no answers, so that the daemon reads no more requests after a few.
     let client = Http2::with_window(&daemon.address(), 0).await;
     let open = Open { server_names: vec!["example.org".to_owned()], ..Default::default() };
-    let open = message(&RouteStatesRequest { message: Some(Asked::Open(open)) });
+    let open = message(&RouteStatesRequest { message: Some(Request::Open(open)) });
     let query = InterestQuery { user_id: "@joe:example.org".to_owned(), ..Default::default() };
-    let query = message(&RouteStatesRequest { message: Some(Asked::Interest(query)) });
+    let query = message(&RouteStatesRequest { message: Some(Request::Interest(query)) });
     let begin = [&open[..], &query.repeat(100)].concat();
     let flood = async {
         let mut calls = Vec::new();
@@ -212,9 +212,9 @@ async fn a_stream_that_is_refused_costs_no_other_one() {
     let daemon = Daemon::start(&[]).await;
     let client = Http2::connect(&daemon.address()).await;
     let open = Open { server_names: vec!["example.org".to_owned()], ..Default::default() };
-    let open = message(&RouteStatesRequest { message: Some(Asked::Open(open)) });
+    let open = message(&RouteStatesRequest { message: Some(Request::Open(open)) });
     let query = InterestQuery { user_id: "@joe:example.org".to_owned(), ..Default::default() };
-    let query = message(&RouteStatesRequest { message: Some(Asked::Interest(query)) });
+    let query = message(&RouteStatesRequest { message: Some(Request::Interest(query)) });
     let mut good = client.call("RouteStates", &[]).await;
     good.request.send_data(open, false).unwrap();
     for _ in 0..40 {

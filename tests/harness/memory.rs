@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_engine::Side;
-use presence_router_proto::v1::route_states_request::Message as Ask;
-use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::route_states_request::Message as Request;
+use presence_router_proto::v1::route_states_response::Message as Response;
 use presence_router_proto::v1::set_expression::Expression;
 use presence_router_proto::v1::set_part::Content;
 use presence_router_proto::v1::{
@@ -58,9 +58,13 @@ impl Memory {
     ) -> Self {
         let mut stream = Stream::start(client).await;
         let server_names = server_names.to_vec();
-        stream.send(Ask::Open(Open { server_names, resume_revision, set_budget_bytes: budget }));
+        stream.send(Request::Open(Open {
+            server_names,
+            resume_revision,
+            set_budget_bytes: budget,
+        }));
         let opened = stream.next().await.unwrap();
-        assert!(matches!(opened, Some(Told::Opened(_))), "{opened:?}");
+        assert!(matches!(opened, Some(Response::Opened(_))), "{opened:?}");
         let (sets, answers, told) = Default::default();
         Self { stream, sets, budget, users, told, answers }
     }
@@ -77,12 +81,12 @@ impl Memory {
         let mut is_reset = false;
         loop {
             let heard = match self.next().await {
-                Told::Changed(changed) => {
+                Response::Changed(changed) => {
                     let pairs = self.changed(&changed);
                     all.iter_mut().zip(pairs).for_each(|(all, pairs)| all.extend(pairs));
                     changed.revision
                 }
-                Told::Reset(reset) => {
+                Response::Reset(reset) => {
                     self.reset();
                     is_reset = true;
                     reset.revision
@@ -108,25 +112,25 @@ impl Memory {
                 self.stream.send(match side {
                     Side::Sender => {
                         let states = states(&[&user]);
-                        Ask::Batch(StateBatch { batch_id: 3, at_least, states })
+                        Request::Batch(StateBatch { batch_id: 3, at_least, states })
                     }
                     Side::Recipient => {
                         let user_id = user.clone();
-                        Ask::Interest(InterestQuery { query_id: 4, at_least, user_id })
+                        Request::Interest(InterestQuery { query_id: 4, at_least, user_id })
                     }
                 });
                 let key = (side, user);
                 let answer = match self.next().await {
-                    Told::Deliveries(answer) => {
+                    Response::Deliveries(answer) => {
                         assert_eq!((answer.batch_id, answer.revision.as_str()), (3, revision));
                         let only = answer.deliveries.into_iter().next();
                         only.map_or((0, Vec::new()), |d| (d.recipients_set_id, d.hides))
                     }
-                    Told::InterestAnswer(answer) => {
+                    Response::InterestAnswer(answer) => {
                         assert_eq!((answer.query_id, answer.revision.as_str()), (4, revision));
                         (answer.senders_set_id, answer.hides)
                     }
-                    Told::RequestError(error) => {
+                    Response::RequestError(error) => {
                         assert_eq!(error.reason(), ErrorReason::SetOverBudget, "{error:?}");
                         assert_ne!(self.budget, 0);
                         continue;
@@ -164,13 +168,13 @@ impl Memory {
     }
 
     /// The next message that is not about sets.
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> Response {
         loop {
             let told = self.stream.next().await.unwrap().expect("the stream goes on");
             match told {
                 // Where the machine stood still for seconds.
-                Told::Heartbeat(_) => {}
-                Told::SetPart(part) => {
+                Response::Heartbeat(_) => {}
+                Response::SetPart(part) => {
                     match &part.content {
                         Some(Content::Users(list)) => self.told.extend(list.user_ids.clone()),
                         Some(Content::Expression(set)) => listed(set, &mut self.told),
@@ -178,11 +182,11 @@ impl Memory {
                     }
                     self.sets.define(part);
                 }
-                Told::SetEdit(edit) => {
+                Response::SetEdit(edit) => {
                     self.told.extend(edit.added.clone());
                     self.sets.edit(edit);
                 }
-                Told::SetRetired(retired) => {
+                Response::SetRetired(retired) => {
                     self.sets.retire(retired.id);
                     let sets = &self.sets;
                     self.answers.retain(|_, (id, hides)| {

@@ -9,8 +9,8 @@ use presence_router_engine::unstable::routing::model::ruleset;
 use presence_router_engine::unstable::routing::query::relation::CallerView;
 use presence_router_engine::{Caller, Fields, Side, Snapshot};
 use presence_router_ids::UserId;
-use presence_router_proto::v1::route_states_request::Message as Ask;
-use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::route_states_request::Message as Request;
+use presence_router_proto::v1::route_states_response::Message as Response;
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetUsersForStatesRequest, Hide, InterestQuery, StateBatch,
 };
@@ -222,17 +222,17 @@ pub(crate) async fn stream(
     revision: &str,
 ) -> Answers {
     let at_least = revision.to_owned();
-    stream.send(Ask::Batch(StateBatch { batch_id: 7, at_least, states: states(users) }));
+    stream.send(Request::Batch(StateBatch { batch_id: 7, at_least, states: states(users) }));
     for (query_id, user_id) in (0..).zip(users.iter().cloned()) {
-        stream.send(Ask::Interest(InterestQuery { query_id, user_id, ..Default::default() }));
+        stream.send(Request::Interest(InterestQuery { query_id, user_id, ..Default::default() }));
     }
     let mut answers = Answers::default();
     let mut asked = users.iter().enumerate();
     let mut delivered = false;
     while !delivered || asked.len() > 0 {
         match stream.next().await.unwrap().expect("the stream goes on") {
-            Told::SetPart(part) => sets.define(part),
-            Told::Deliveries(answer) => {
+            Response::SetPart(part) => sets.define(part),
+            Response::Deliveries(answer) => {
                 assert!(!delivered, "each request is answered once");
                 delivered = true;
                 assert_eq!((answer.batch_id, answer.revision.as_str()), (7, revision));
@@ -250,7 +250,7 @@ pub(crate) async fn stream(
                     });
                 }
             }
-            Told::InterestAnswer(answer) => {
+            Response::InterestAnswer(answer) => {
                 assert!(delivered, "requests are answered in order");
                 let (place, user) = asked.next().unwrap();
                 assert_eq!(usize::try_from(answer.query_id), Ok(place));
@@ -263,9 +263,9 @@ pub(crate) async fn stream(
                     id != 0 && sets.contains(id, other)
                 });
             }
-            Told::SetEdit(edit) => sets.edit(edit),
-            Told::SetRetired(retired) => sets.retire(retired.id),
-            Told::Changed(_) if !delivered => sets.changed(),
+            Response::SetEdit(edit) => sets.edit(edit),
+            Response::SetRetired(retired) => sets.retire(retired.id),
+            Response::Changed(_) if !delivered => sets.changed(),
             other => panic!("not expected: {other:?}"),
         }
     }

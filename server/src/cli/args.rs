@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
-use presence_router_server::source::files::MAX_MEMBERS_BYTES;
+use presence_router_server::source::folder::MAX_MEMBERS_BYTES;
 
 use super::daemon_client::Address;
 

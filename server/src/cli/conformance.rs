@@ -33,8 +33,8 @@ pub(super) fn conformance(arguments: &ConformanceArgs) -> Outcome {
     }
     if arguments.serve.is_none() && arguments.apply.is_none() && scenarios.len() != 1 {
         return Err(Failure::cannot_run(
-            "each scenario needs its policy in force: say how to get it there by `--serve` or \
-             `--apply`, or name the one that is in force by `--only`",
+            "each scenario needs its policy to be active: say how to make it so by `--serve` or \
+             `--apply`, or name the one that is active by `--only`",
         ));
     }
     let runtime = tokio::runtime::Runtime::new()

@@ -1,6 +1,7 @@
 //! Asks a running daemon, by the contract's own client.
 
 mod address;
+mod candidates;
 
 use std::error::Error;
 
@@ -9,7 +10,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 pub(crate) use self::address::Address;
-use self::address::Candidates;
+use self::candidates::Candidates;
 use super::environment;
 use super::output::print_error;
 

@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use presence_router_engine::{MAX_POLICY_BYTES, Policy, Problems};
-use presence_router_server::source::files::{self, Folder};
+use presence_router_server::source::files;
+use presence_router_server::source::folder::Folder;
 use presence_router_server::source::progress::Progress;
 
 use super::args::MembersLimit;
@@ -32,7 +33,7 @@ impl PolicyInput {
     pub(crate) fn read(path: &Path, limit: MembersLimit) -> Result<Self, String> {
         let name = display_name(path);
         let text =
-            if is_standard_input(path) { read_standard_input() } else { files::policy(path) };
+            if is_standard_input(path) { read_standard_input() } else { files::read_any(path) };
         match text {
             // The parent of `-` is the current directory.
             Ok(text) => {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::values;
 use crate::rpc::limits::Limits;
-use crate::source::files::MAX_MEMBERS_BYTES;
+use crate::source::folder::MAX_MEMBERS_BYTES;
 
 /// Bounds on what one caller may ask and get.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -10,7 +10,8 @@ use presence_router_engine::{Policy, Snapshot};
 use super::failed_load::wall_clock;
 use super::shadow_counts::ShadowCounters;
 use crate::revision::Revision;
-use crate::source::files::{Digest, Folder};
+use crate::source::digest::Digest;
+use crate::source::folder::Folder;
 
 /// What answers are computed from at one revision.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ pub struct Applied {
 impl Inputs {
     /// True if these are the text and the files of a policy.
     pub(super) fn are(&self, text: &[u8], folder: &Folder) -> bool {
-        Digest::of(text) == self.text && folder.has(&self.files)
+        Digest::of(text) == self.text && folder.still_has(&self.files)
     }
 }
 

@@ -7,7 +7,7 @@ use presence_router_engine::Files;
 
 use super::active::Applied;
 use super::loader::{Loader, Source};
-use crate::source::files::Folder;
+use crate::source::folder::Folder;
 use crate::source::progress::Progress;
 
 /// The members files of the active policy.

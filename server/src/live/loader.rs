@@ -12,7 +12,9 @@ use tracing::warn;
 
 use super::active::{Applied, Inputs};
 use super::load_error::LoadError;
-use crate::source::files::{self, Digest, Folder, MAX_MEMBERS_BYTES};
+use crate::source::digest::Digest;
+use crate::source::files;
+use crate::source::folder::{Folder, MAX_MEMBERS_BYTES};
 use crate::source::progress::Progress;
 use crate::source::stamp::SeenFile;
 
@@ -120,7 +122,7 @@ impl Loader {
     fn load_file(&self, path: &Path, before: Option<Before<'_>>, force: bool) -> Attempt {
         let folder =
             Folder::with_limit(path, self.settings.members_file_bytes, self.progress.clone());
-        let (text, stamp) = match files::regular(path) {
+        let (text, stamp) = match files::read_regular(path) {
             Ok(read) => read,
             Err(error) => return unreadable(path, error, &folder, before),
         };

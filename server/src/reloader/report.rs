@@ -7,7 +7,8 @@ use tracing::{error, info};
 
 use crate::live::{Live, LoadError, Loaded, Source};
 use crate::logging::LogFormat;
-use crate::source::files::{self, Digest};
+use crate::source::digest::Digest;
+use crate::source::files;
 
 /// Why the policy is loaded again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,9 @@ impl Reporter {
 impl Failure {
     fn new(live: &Live, error: &LoadError) -> Self {
         let text = match live.source() {
-            Source::File(path) => files::regular(path).map(|(text, _)| text).unwrap_or_default(),
+            Source::File(path) => {
+                files::read_regular(path).map(|(text, _)| text).unwrap_or_default()
+            }
             Source::Example => Vec::new(),
         };
         Self { text: Digest::of(&text), message: error.to_string() }

@@ -27,7 +27,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_with_a_line_in_the_log() {
         let captured = Captured::start();
-        let refused = run_blocking(false, || panic!("seven is {}", 8)).await.map(|()| ());
+        let refused = run_blocking(false, || panic!("seven is {}", 8)).await;
         assert!(matches!(refused, Err(RpcError::Internal)));
         let lines = captured.lines("a fault of the daemon, please report it");
         let [line] = lines.as_slice() else { panic!("{lines:?}") };

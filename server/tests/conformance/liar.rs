@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use presence_router_proto::v1::presence_router_service_server::{
     PresenceRouterService, PresenceRouterServiceServer,
 };
-use presence_router_proto::v1::route_states_request::Message as Asked;
-use presence_router_proto::v1::route_states_response::Message as Told;
+use presence_router_proto::v1::route_states_request::Message as RequestMessage;
+use presence_router_proto::v1::route_states_response::Message as ResponseMessage;
 use presence_router_proto::v1::{
     Deliveries, Delivery, GetInterestedUsersRequest, GetInterestedUsersResponse,
     GetUsersForStatesRequest, GetUsersForStatesResponse, Hide, InterestAnswer, InterestQuery,
@@ -105,9 +105,9 @@ impl PresenceRouterService for Liar {
         tokio::spawn(async move {
             while let Ok(Some(request)) = requests.message().await {
                 let told = match request.message.unwrap() {
-                    Asked::Open(_) => opened(lie),
-                    Asked::Batch(batch) => deliveries(lie, batch.batch_id),
-                    Asked::Interest(query) => interest(lie, query),
+                    RequestMessage::Open(_) => opened(lie),
+                    RequestMessage::Batch(batch) => deliveries(lie, batch.batch_id),
+                    RequestMessage::Interest(query) => interest(lie, query),
                 };
                 for message in told {
                     // The kit may have seen enough.
@@ -126,18 +126,18 @@ impl PresenceRouterService for Liar {
     }
 }
 
-fn opened(lie: Lie) -> Vec<Told> {
+fn opened(lie: Lie) -> Vec<ResponseMessage> {
     let heartbeat_interval = (lie != Lie::NoHeartbeatInterval).then(Default::default);
-    let opened = Told::Opened(Opened { revision: "e:1".into(), heartbeat_interval });
+    let opened = ResponseMessage::Opened(Opened { revision: "e:1".into(), heartbeat_interval });
     if lie == Lie::NoOpened { vec![] } else { vec![opened] }
 }
 
-fn set(id: u64, user: &str, last: bool) -> Told {
+fn set(id: u64, user: &str, last: bool) -> ResponseMessage {
     let content = Some(Content::Users(UserList { user_ids: vec![user.into()] }));
-    Told::SetPart(SetPart { id, content, last })
+    ResponseMessage::SetPart(SetPart { id, content, last })
 }
 
-fn deliveries(lie: Lie, batch_id: u64) -> Vec<Told> {
+fn deliveries(lie: Lie, batch_id: u64) -> Vec<ResponseMessage> {
     let delivery = |states: &[u32]| Delivery {
         recipients_set_id: 1,
         state_indexes: states.into(),
@@ -152,14 +152,14 @@ fn deliveries(lie: Lie, batch_id: u64) -> Vec<Told> {
     let revision = if lie == Lie::RevisionWasNotTold { "e:2" } else { "e:1" };
     let answer = Deliveries { batch_id, revision: revision.into(), deliveries };
     match lie {
-        Lie::SetIsMissing => vec![Told::Deliveries(answer)],
-        lie => vec![set(1, JOE, lie != Lie::SetIsIncomplete), Told::Deliveries(answer)],
+        Lie::SetIsMissing => vec![ResponseMessage::Deliveries(answer)],
+        lie => vec![set(1, JOE, lie != Lie::SetIsIncomplete), ResponseMessage::Deliveries(answer)],
     }
 }
 
-fn interest(lie: Lie, query: InterestQuery) -> Vec<Told> {
+fn interest(lie: Lie, query: InterestQuery) -> Vec<ResponseMessage> {
     let joes = query.user_id == JOE;
-    let answer = Told::InterestAnswer(InterestAnswer {
+    let answer = ResponseMessage::InterestAnswer(InterestAnswer {
         query_id: query.query_id + u64::from(lie == Lie::OutOfOrder),
         revision: "e:1".into(),
         senders_set_id: if joes { 2 } else { 0 },

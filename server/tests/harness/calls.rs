@@ -7,8 +7,8 @@ use presence_router_proto::v1::presence_router_service_client::PresenceRouterSer
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
     GetUsersForStatesResponse, InterestQuery, Open, PresenceState, RouteStatesRequest,
-    RouteStatesResponse, route_states_request::Message as Asked,
-    route_states_response::Message as Told,
+    RouteStatesResponse, route_states_request::Message as RequestMessage,
+    route_states_response::Message as ResponseMessage,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -70,28 +70,32 @@ impl Stream {
         let (requests, sent) = mpsc::unbounded_channel();
         let open = Open { server_names: vec!["example.org".to_owned()], ..Default::default() };
         let mut client = PresenceRouterServiceClient::new(channel.clone());
-        let open = RouteStatesRequest { message: Some(Asked::Open(open)) };
+        let open = RouteStatesRequest { message: Some(RequestMessage::Open(open)) };
         requests.send(open).unwrap();
         let started = client.route_states(UnboundedReceiverStream::new(sent));
         let responses = within("a stream", started).await.unwrap().into_inner();
         let mut stream = Self { requests, responses };
         let opened = stream.next().await.unwrap();
-        assert!(matches!(opened, Some(Told::Opened(_))), "{opened:?}");
+        assert!(matches!(opened, Some(ResponseMessage::Opened(_))), "{opened:?}");
         stream
     }
 
-    pub(crate) fn send(&self, message: Asked) {
+    pub(crate) fn send(&self, message: RequestMessage) {
         self.requests.send(RouteStatesRequest { message: Some(message) }).unwrap();
     }
 
     /// Asks whose presence a user may see.
     pub(crate) fn ask(&self, query_id: u64, user: &str) {
         let user_id = user.to_owned();
-        self.send(Asked::Interest(InterestQuery { query_id, user_id, ..Default::default() }));
+        self.send(RequestMessage::Interest(InterestQuery {
+            query_id,
+            user_id,
+            ..Default::default()
+        }));
     }
 
     /// The next message, `None` at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Told>, Status> {
+    pub(crate) async fn next(&mut self) -> Result<Option<ResponseMessage>, Status> {
         let next = within("a message of the stream", self.responses.message()).await?;
         Ok(next.map(|response| response.message.expect("a message that is known")))
     }

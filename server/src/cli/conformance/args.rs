@@ -18,7 +18,7 @@ pub(crate) struct ConformanceArgs {
     pub(crate) serve: Option<String>,
 
     /// Give the running server the policy of each scenario by this. Another revision tells that
-    /// it is in force
+    /// it is active
     #[arg(long, value_name = "COMMAND", requires = "addr")]
     pub(crate) apply: Option<String>,
 

@@ -1,16 +1,10 @@
-//! The address of a daemon, as a person writes it, and the addresses to try when nobody
-//! does. Connects to nothing.
+//! The address of a daemon, as a person writes it. Connects to nothing.
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
-use std::{fmt, io, str::FromStr};
 
-use presence_router_server::config::{DEFAULT_TCP, DEFAULT_UNIX};
-use rustix::process::geteuid;
 use tonic::transport::Endpoint;
-
-use crate::cli::environment;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -27,92 +21,6 @@ const VALID: &str = "valid are `host:port` and `unix:/path/to/socket`";
 pub(crate) struct Address {
     written: String,
     pub(crate) endpoint: Endpoint,
-}
-
-/// The addresses to try, in their order, by origin.
-#[derive(Debug)]
-pub(super) enum Candidates<'a> {
-    /// The one that was given by `--addr`.
-    Flag(&'a Address),
-    /// The one of `PRESENCE_ROUTER_ADDR`.
-    Variable(Box<Address>),
-    /// Those that hold when neither is set.
-    Default {
-        addresses: Vec<Address>,
-        /// The default socket, if it must not be trusted, and why.
-        left_out: Option<String>,
-    },
-}
-
-// === impl Candidates ===
-
-impl<'a> Candidates<'a> {
-    /// The addresses to try for this value of `--addr`.
-    ///
-    /// # Errors
-    ///
-    /// `PRESENCE_ROUTER_ADDR` is not valid.
-    pub(super) fn for_flag(flag: Option<&'a Address>) -> Result<Self, String> {
-        if let Some(address) = flag {
-            return Ok(Self::Flag(address));
-        }
-        if let Some(address) = environment::read_text(environment::ADDR, Address::from_str)? {
-            return Ok(Self::Variable(Box::new(address)));
-        }
-        Ok(Self::by_default(Path::new(DEFAULT_UNIX), &[0, geteuid().as_raw()]))
-    }
-
-    fn by_default(socket: &Path, trusted_users: &[u32]) -> Self {
-        let (mut addresses, mut left_out) = (Vec::new(), None);
-        let written = format!("unix:{}", socket.display());
-        match reason_to_distrust(socket, trusted_users) {
-            None => addresses.extend(written.parse().ok()),
-            Some(why) => left_out = Some(format!("`{written}` was not tried: {why}")),
-        }
-        addresses.extend(DEFAULT_TCP.to_string().parse().ok());
-        Self::Default { addresses, left_out }
-    }
-
-    pub(super) fn addresses(&self) -> &[Address] {
-        match self {
-            Self::Flag(address) => std::slice::from_ref(*address),
-            Self::Variable(address) => std::slice::from_ref(&**address),
-            Self::Default { addresses, .. } => addresses,
-        }
-    }
-
-    /// The default that was left out, with the reason.
-    pub(super) fn left_out(&self) -> Option<&str> {
-        match self {
-            Self::Default { left_out, .. } => left_out.as_deref(),
-            Self::Flag(_) | Self::Variable(_) => None,
-        }
-    }
-
-    /// The origin of these addresses, to stand behind one of them in a message. Empty for an
-    /// address that was just typed.
-    pub(super) fn origin(&self) -> &'static str {
-        match self {
-            Self::Flag(_) => "",
-            Self::Variable(_) => ", set by `PRESENCE_ROUTER_ADDR`",
-            Self::Default { .. } => ", a default",
-        }
-    }
-}
-
-/// The reason not to trust a socket, if there is one: in `/tmp`, anybody may make a socket,
-/// and answer for the daemon. A missing socket is no reason.
-fn reason_to_distrust(socket: &Path, trusted_users: &[u32]) -> Option<String> {
-    // Of the file itself: a link is as easily planted.
-    match std::fs::symlink_metadata(socket) {
-        Ok(file) if !file.file_type().is_socket() => Some("it is not a socket".to_owned()),
-        Ok(file) if !trusted_users.contains(&file.uid()) => {
-            Some(format!("it belongs to the user {}, who is neither root nor you", file.uid()))
-        }
-        Ok(_) => None,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => Some(error.to_string()),
-    }
 }
 
 // === impl Address ===
@@ -185,53 +93,4 @@ impl fmt::Display for Address {
 fn is_path(text: &str) -> bool {
     let begins = ["/", "./", "../", "~"].iter().any(|start| text.starts_with(start));
     begins || text.ends_with(".sock") && !text.contains("://")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    fn defaults(socket: &Path, trusted_users: &[u32]) -> (Vec<String>, Option<String>) {
-        match Candidates::by_default(socket, trusted_users) {
-            Candidates::Default { addresses, left_out } => {
-                (addresses.iter().map(Address::to_string).collect(), left_out)
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_socket_of_root_or_of_the_user_comes_before_the_port() {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("socket");
-        let both = vec![format!("unix:{}", socket.display()), "127.0.0.1:9470".to_owned()];
-        assert_eq!(defaults(&socket, &[0]), (both.clone(), None), "not there yet");
-        let _listener = UnixListener::bind(&socket).unwrap();
-        let owner = socket.metadata().unwrap().uid();
-        assert_eq!(defaults(&socket, &[owner]), (both, None));
-    }
-
-    #[test]
-    fn a_socket_that_somebody_planted_is_not_tried() {
-        let folder = tempfile::tempdir().unwrap();
-        let [socket, link, file] = ["socket", "link", "file"].map(|name| folder.path().join(name));
-        let _listener = UnixListener::bind(&socket).unwrap();
-        symlink(&socket, &link).unwrap();
-        std::fs::write(&file, "").unwrap();
-        let owner = socket.metadata().unwrap().uid();
-        for (path, trusted, why) in [
-            (&socket, owner + 1, format!("it belongs to the user {owner}, who is neither")),
-            (&link, owner, "it is not a socket".to_owned()),
-            (&file, owner, "it is not a socket".to_owned()),
-        ] {
-            let (addresses, left_out) = defaults(path, &[trusted]);
-            assert_eq!(addresses, ["127.0.0.1:9470"]);
-            let left_out = left_out.unwrap();
-            let want = format!("`unix:{}` was not tried: {why}", path.display());
-            assert!(left_out.starts_with(&want), "{left_out}");
-        }
-    }
 }

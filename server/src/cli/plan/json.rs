@@ -2,73 +2,64 @@
 //! get is more keys.
 
 use presence_router_proto::v1::{
-    ChangedPair, ChangedPairs, PairCount, PlanPolicyResponse, RuleChange,
+    ChangedPair, ChangedPairs, HideImpact, MembersFileChange, PairCount, PlanPolicyResponse,
+    RoomRuleChange, RuleChange, RuleImpact,
 };
 use serde_json::{Value, json};
 
 use crate::cli::words::enum_word;
 
+/// The plan as a JSON object, on lines.
 pub(super) fn text(plan: &PlanPolicyResponse) -> String {
-    let rules: Vec<Value> = plan
-        .rules
-        .iter()
-        .map(|rule| {
-            json!({
-                "name": rule.name,
-                "gained": rule.gained.as_ref().map(count),
-                "lost": rule.lost.as_ref().map(count),
-            })
-        })
-        .collect();
-    let hides: Vec<Value> = plan
-        .hides
-        .iter()
-        .map(|rule| {
-            json!({
-                "name": rule.name,
-                "begins": rule.begins.as_ref().map(count),
-                "ends": rule.ends.as_ref().map(count),
-                "begins_samples": samples(&rule.begins_samples),
-                "ends_samples": samples(&rule.ends_samples),
-            })
-        })
-        .collect();
-    let line = |line| Some(line).filter(|line| *line > 0);
-    let rooms: Vec<Value> = plan
-        .room_rules
-        .iter()
-        .map(|rule| {
-            let change = rule.change();
-            json!({
-                "name": rule.name,
-                "change": enum_word(change.as_str_name(), RuleChange::default().as_str_name()),
-                "line": line(rule.line),
-                "active_line": line(rule.active_line),
-            })
-        })
-        .collect();
-    let members_files: Vec<Value> = plan
-        .members_files
-        .iter()
-        .map(|file| {
-            json!({
-                "name": file.name,
-                "active_users": file.active_users,
-                "users": file.users,
-            })
-        })
-        .collect();
     let plan = json!({
         "revision": Some(&plan.revision).filter(|revision| !revision.is_empty()),
         "differences": plan.differences,
         "gained": pairs(&plan.gained.clone().unwrap_or_default()),
         "lost": pairs(&plan.lost.clone().unwrap_or_default()),
-        "rules": rules,
-        "hides": hides,
-        "rooms": rooms,
-        "members_files": members_files,
+        "rules": plan.rules.iter().map(rule).collect::<Vec<_>>(),
+        "hides": plan.hides.iter().map(hide).collect::<Vec<_>>(),
+        "rooms": plan.room_rules.iter().map(room_rule).collect::<Vec<_>>(),
+        "members_files": plan.members_files.iter().map(members_file).collect::<Vec<_>>(),
     });
     format!("{plan:#}\n")
+}
+
+fn rule(rule: &RuleImpact) -> Value {
+    json!({
+        "name": rule.name,
+        "gained": rule.gained.as_ref().map(count),
+        "lost": rule.lost.as_ref().map(count),
+    })
+}
+
+fn hide(rule: &HideImpact) -> Value {
+    json!({
+        "name": rule.name,
+        "begins": rule.begins.as_ref().map(count),
+        "ends": rule.ends.as_ref().map(count),
+        "begins_samples": samples(&rule.begins_samples),
+        "ends_samples": samples(&rule.ends_samples),
+    })
+}
+
+fn room_rule(rule: &RoomRuleChange) -> Value {
+    let change = rule.change();
+    // A rule that only one of the policies has is in no line of the other.
+    let line = |line| Some(line).filter(|line| *line > 0);
+    json!({
+        "name": rule.name,
+        "change": enum_word(change.as_str_name(), RuleChange::default().as_str_name()),
+        "line": line(rule.line),
+        "active_line": line(rule.active_line),
+    })
+}
+
+fn members_file(file: &MembersFileChange) -> Value {
+    json!({
+        "name": file.name,
+        "active_users": file.active_users,
+        "users": file.users,
+    })
 }
 
 fn pairs(pairs: &ChangedPairs) -> Value {

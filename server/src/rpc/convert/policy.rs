@@ -12,7 +12,7 @@ use presence_router_proto::v1::{
 
 use super::{fields, hide_of_pair};
 use crate::live::{FailedLoad, LoadError};
-use crate::source::files::Digest;
+use crate::source::digest::Digest;
 use presence_router_engine::unstable::policy::analyse::impact;
 use presence_router_engine::unstable::policy::analyse::members_files::MembersFileChange;
 use presence_router_engine::unstable::policy::analyse::verify;

@@ -1,0 +1,102 @@
+//! The addresses to try: the one that was given, or those that hold by default. Connects
+//! to nothing.
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::str::FromStr;
+
+use presence_router_server::config::{DEFAULT_TCP, DEFAULT_UNIX};
+use rustix::process::geteuid;
+
+use super::address::Address;
+use crate::cli::environment;
+
+/// The addresses to try, in their order, by origin.
+#[derive(Debug)]
+pub(super) enum Candidates<'a> {
+    /// The one that was given by `--addr`.
+    Flag(&'a Address),
+    /// The one of `PRESENCE_ROUTER_ADDR`.
+    Variable(Box<Address>),
+    /// Those that hold when neither is set.
+    Default {
+        addresses: Vec<Address>,
+        /// The default socket, if it must not be trusted, and why.
+        left_out: Option<String>,
+    },
+}
+
+// === impl Candidates ===
+
+impl<'a> Candidates<'a> {
+    /// The addresses to try for this value of `--addr`.
+    ///
+    /// # Errors
+    ///
+    /// `PRESENCE_ROUTER_ADDR` is not valid.
+    pub(super) fn for_flag(flag: Option<&'a Address>) -> Result<Self, String> {
+        if let Some(address) = flag {
+            return Ok(Self::Flag(address));
+        }
+        if let Some(address) = environment::read_text(environment::ADDR, Address::from_str)? {
+            return Ok(Self::Variable(Box::new(address)));
+        }
+        Ok(Self::by_default(Path::new(DEFAULT_UNIX), &[0, geteuid().as_raw()]))
+    }
+
+    fn by_default(socket: &Path, trusted_users: &[u32]) -> Self {
+        let (mut addresses, mut left_out) = (Vec::new(), None);
+        let written = format!("unix:{}", socket.display());
+        match reason_to_distrust(socket, trusted_users) {
+            None => addresses.extend(written.parse().ok()),
+            Some(why) => left_out = Some(format!("`{written}` was not tried: {why}")),
+        }
+        addresses.extend(DEFAULT_TCP.to_string().parse().ok());
+        Self::Default { addresses, left_out }
+    }
+
+    pub(super) fn addresses(&self) -> &[Address] {
+        match self {
+            Self::Flag(address) => std::slice::from_ref(*address),
+            Self::Variable(address) => std::slice::from_ref(&**address),
+            Self::Default { addresses, .. } => addresses,
+        }
+    }
+
+    /// The default that was left out, with the reason.
+    pub(super) fn left_out(&self) -> Option<&str> {
+        match self {
+            Self::Default { left_out, .. } => left_out.as_deref(),
+            Self::Flag(_) | Self::Variable(_) => None,
+        }
+    }
+
+    /// The origin of these addresses, to stand behind one of them in a message. Empty for an
+    /// address that was just typed.
+    pub(super) fn origin(&self) -> &'static str {
+        match self {
+            Self::Flag(_) => "",
+            Self::Variable(_) => ", set by `PRESENCE_ROUTER_ADDR`",
+            Self::Default { .. } => ", a default",
+        }
+    }
+}
+
+/// The reason not to trust a socket, if there is one: in `/tmp`, anybody may make a socket,
+/// and answer for the daemon. A missing socket is no reason.
+fn reason_to_distrust(socket: &Path, trusted_users: &[u32]) -> Option<String> {
+    // Of the file itself: a link is as easily planted.
+    match std::fs::symlink_metadata(socket) {
+        Ok(file) if !file.file_type().is_socket() => Some("it is not a socket".to_owned()),
+        Ok(file) if !trusted_users.contains(&file.uid()) => {
+            Some(format!("it belongs to the user {}, who is neither root nor you", file.uid()))
+        }
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
