@@ -92,7 +92,7 @@ impl Daemon {
             tokio::task::spawn_blocking(move || Live::start_with(source, settings, of_load, epoch));
         let live = tokio::select! {
             loaded = progress.log_during(load) => loaded.map_err(std::io::Error::other)??,
-            signal = signals.end.next() => return Err(StartError::Stopped(signal)),
+            signal = signals.end.next_signal() => return Err(StartError::Stopped(signal)),
         };
         let live = Arc::new(live);
         let mut listeners = Vec::new();
@@ -143,10 +143,10 @@ impl Daemon {
 
 /// Shuts down in order at the first signal, and ends the process at the second.
 async fn stop_on_signals(mut signals: EndSignals, shutdown: CancellationToken) {
-    let signal = signals.next().await;
+    let signal = signals.next_signal().await;
     info!(signal, "shutting down");
     shutdown.cancel();
-    let signal = signals.next().await;
+    let signal = signals.next_signal().await;
     warn!(signal, "second signal: ending at once");
     logging::flush_at_once();
     std::process::exit(1);
@@ -156,7 +156,7 @@ async fn stop_on_signals(mut signals: EndSignals, shutdown: CancellationToken) {
 
 impl EndSignals {
     /// Waits for one of them, and returns its name.
-    async fn next(&mut self) -> &'static str {
+    async fn next_signal(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

@@ -133,7 +133,7 @@ impl Reloader {
                 }
                 Step::Report(files) => {
                     warn!(
-                        files = list(&files),
+                        files = join_paths(&files),
                         "the policy's files are still being written; the active policy stays \
                          until they are closed, or stay the same for {STABLE:?}"
                     );
@@ -188,7 +188,7 @@ impl Reloader {
         }
         if !unclosed.is_empty() {
             warn!(
-                files = list(unclosed),
+                files = join_paths(unclosed),
                 "files of the policy were written and never closed; they have stayed the same for \
                  {STABLE:?} and count as complete"
             );
@@ -262,6 +262,6 @@ async fn wait_until(time: Option<Instant>) {
     }
 }
 
-fn list(files: &[PathBuf]) -> String {
+fn join_paths(files: &[PathBuf]) -> String {
     files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
 }

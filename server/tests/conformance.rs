@@ -1,11 +1,11 @@
-//! `conformance`: our own daemon passes, by each way to put a policy in force;
+//! `conformance`: our own daemon passes, by each way to make a policy active;
 //! another policy does not, and the table says where.
 
-mod liar;
+mod faulty_server;
 
 use std::process::Output;
 
-use self::liar::Lie;
+use self::faulty_server::Fault;
 use crate::harness::{Daemon, Files, cannot_run, run};
 
 const SERVE: &str = r#""$PRESENCE_ROUTER" serve --policy "$POLICY" --listen-unix "$SOCKET""#;
@@ -47,7 +47,7 @@ async fn our_daemon_passes_when_it_runs_already() {
     assert_eq!(output.status.code(), Some(0), "{table}");
     assert!(table.ends_with(&all_passed()), "{table}");
 
-    // The last one is in force still.
+    // The last one is active still.
     let address = daemon.address();
     let output = run(&["conformance", "--addr", &address, "--only", "wallboard"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
@@ -94,23 +94,23 @@ async fn what_the_contract_promises_is_checked() {
     let files = Files::new();
     files.write("mine.yaml", ONE_PAIR);
     let folder = files.name("");
-    for (lie, by_unary, by_stream) in [
-        (Lie::Nothing, "", ""),
-        (Lie::NoRevision, "without a revision", ""),
-        (Lie::RevisionMoves, "the revision changes, and the policy does not", ""),
-        (Lie::SelfIsSpelledOut, "@joe:x is spelled out as its own recipient", ""),
-        (Lie::RepeatedStateIsDropped, "two states of @ann:x", "two states of @ann:x"),
-        (Lie::NoSuchState, "there is no state 4", "there is no state 4"),
-        (Lie::Hides, "something is hidden", "something is hidden"),
-        (Lie::NoOpened, "", "`Opened` does not come first"),
-        (Lie::NoHeartbeatInterval, "", "lacks a revision or a heartbeat interval"),
-        (Lie::OutOfOrder, "", "requests are not answered in order"),
-        (Lie::SetIsMissing, "", "set 1 is used, and is not there"),
-        (Lie::SetIsIncomplete, "", "set 1 is used before it is complete"),
-        (Lie::StateIsDeliveredTwice, "", "state 2 is in two deliveries"),
-        (Lie::RevisionWasNotTold, "", "an answer is of revision `e:2`"),
+    for (fault, by_unary, by_stream) in [
+        (Fault::Nothing, "", ""),
+        (Fault::NoRevision, "without a revision", ""),
+        (Fault::RevisionMoves, "the revision changes, and the policy does not", ""),
+        (Fault::SelfIsSpelledOut, "@joe:x is spelled out as its own recipient", ""),
+        (Fault::RepeatedStateIsDropped, "two states of @ann:x", "two states of @ann:x"),
+        (Fault::NoSuchState, "there is no state 4", "there is no state 4"),
+        (Fault::Hides, "something is hidden", "something is hidden"),
+        (Fault::NoOpened, "", "`Opened` does not come first"),
+        (Fault::NoHeartbeatInterval, "", "lacks a revision or a heartbeat interval"),
+        (Fault::OutOfOrder, "", "requests are not answered in order"),
+        (Fault::SetIsMissing, "", "set 1 is used, and is not there"),
+        (Fault::SetIsIncomplete, "", "set 1 is used before it is complete"),
+        (Fault::StateIsDeliveredTwice, "", "state 2 is in two deliveries"),
+        (Fault::RevisionWasNotTold, "", "an answer is of revision `e:2`"),
     ] {
-        let address = liar::serve(lie).await.to_string();
+        let address = faulty_server::serve(fault).await.to_string();
         let only = ["--scenarios", &folder, "--only", "mine"];
         let output = run(&[&["conformance", "--addr", &address], &only[..]].concat()).await;
         let table = said(&output);
@@ -120,11 +120,11 @@ async fn what_the_contract_promises_is_checked() {
         };
         for (way, expected) in [("unary", by_unary), ("stream", by_stream)] {
             let found = found(way);
-            assert!(found.contains(expected), "{lie:?} {way}: {table}");
-            assert_eq!(found.is_empty(), expected.is_empty(), "{lie:?} {way}: {table}");
+            assert!(found.contains(expected), "{fault:?} {way}: {table}");
+            assert_eq!(found.is_empty(), expected.is_empty(), "{fault:?} {way}: {table}");
         }
         let passes = by_unary.is_empty() && by_stream.is_empty();
-        assert_eq!(output.status.code(), Some(if passes { 0 } else { 1 }), "{lie:?}: {table}");
+        assert_eq!(output.status.code(), Some(if passes { 0 } else { 1 }), "{fault:?}: {table}");
     }
 }
 
@@ -132,7 +132,7 @@ async fn what_the_contract_promises_is_checked() {
 async fn mistakes_must_be_refused() {
     let files = Files::new();
     files.write("mine.yaml", ONE_PAIR);
-    let address = liar::serve(Lie::Nothing).await.to_string();
+    let address = faulty_server::serve(Fault::Nothing).await.to_string();
     let folder = files.name("");
     let output = run(&["conformance", "--addr", &address, "--scenarios", &folder]).await;
     let table = said(&output);
@@ -175,7 +175,7 @@ async fn what_cannot_be_run_is_said() {
         (vec![], "required arguments were not provided"),
         (vec!["--only", "teams"], "--addr <ADDRESS>"),
         (vec!["--addr", &socket, "--only", "teams"], "cannot connect to `unix:"),
-        (vec!["--addr", &socket], "say how to get it there by `--serve` or `--apply`"),
+        (vec!["--addr", &socket], "say how to make it so by `--serve` or `--apply`"),
         (
             vec!["--addr", "no address", "--only", "teams"],
             "valid are `host:port` and `unix:/path/to/socket`",

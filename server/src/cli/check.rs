@@ -90,8 +90,9 @@ fn check_by_daemon(input: PolicyInput, addr: &Address) -> Outcome {
     let text =
         text.map_err(|why| Failure::cannot_run(format!("{why}; check it without `--addr`")))?;
     let request = CheckPolicyRequest { text };
-    let answer =
-        daemon_client::ask(Some(addr), async |mut client| client.check_policy(request).await);
+    let answer = daemon_client::ask_daemon(Some(addr), async |mut client| {
+        client.check_policy(request).await
+    });
     let CheckPolicyResponse { problems, warnings, summary } =
         answer.map_err(Failure::cannot_run)?;
     if problems.is_empty() {

@@ -27,7 +27,7 @@ use self::target_server::TargetServer;
 use super::output::{Failure, Outcome, print};
 
 pub(super) fn conformance(arguments: &ConformanceArgs) -> Outcome {
-    let scenarios = scenario::read(arguments.scenarios.as_deref(), &arguments.only)?;
+    let scenarios = scenario::read_scenarios(arguments.scenarios.as_deref(), &arguments.only)?;
     if let Some(folder) = &arguments.write_policies {
         return Ok(scenario::write_policies(&scenarios, folder)?);
     }
@@ -45,7 +45,7 @@ pub(super) fn conformance(arguments: &ConformanceArgs) -> Outcome {
             _ = tokio::signal::ctrl_c() => Err(CannotRun("interrupted".into())),
         }
     })?;
-    print(&table::text(&rows))?;
+    print(&table::results_table(&rows))?;
     if rows.iter().all(Row::passed) { Ok(()) } else { Err(Failure::failed_silently()) }
 }
 
@@ -59,10 +59,18 @@ async fn run_scenarios(
         let (mut unary, mut stream) = (Ok(()), Ok(()));
         for caller in &scenario.callers {
             if unary.is_ok() {
-                unary = compare(scenario, caller, unary::ask(&server, scenario, caller).await);
+                unary = compare_answers(
+                    scenario,
+                    caller,
+                    unary::ask_by_calls(&server, scenario, caller).await,
+                );
             }
             if stream.is_ok() {
-                stream = compare(scenario, caller, stream::ask(&server, scenario, caller).await);
+                stream = compare_answers(
+                    scenario,
+                    caller,
+                    stream::ask_by_stream(&server, scenario, caller).await,
+                );
             }
         }
         rows.push(Row { scenario: scenario.name.clone(), unary, stream });
@@ -78,7 +86,7 @@ async fn run_scenarios(
 
 /// The first difference between what was said to a caller and what should have
 /// been.
-fn compare(
+fn compare_answers(
     scenario: &Scenario,
     caller: &Expectation,
     found: Result<Answers, Difference>,

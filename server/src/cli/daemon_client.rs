@@ -19,7 +19,7 @@ pub(crate) type Client = PolicyServiceClient<Channel>;
 
 /// Asks the daemon at an address, or without one at the default addresses. The error names
 /// each address that was tried with its origin, and says what to do.
-pub(crate) fn ask<T>(
+pub(crate) fn ask_daemon<T>(
     address: Option<&Address>,
     call: impl AsyncFnOnce(Client) -> Result<Response<T>, Status>,
 ) -> Result<T, String> {
@@ -41,7 +41,7 @@ pub(crate) fn ask<T>(
                 "{daemon} does not know this call: it is of another version, or no presence-router"
             ),
             _ if status.source().is_some() => {
-                format!("{daemon} did not answer: {}", cause(&status))
+                format!("{daemon} did not answer: {}", root_cause(&status))
             }
             _ => format!("{daemon} refuses: {}", status.message()),
         })
@@ -57,7 +57,11 @@ async fn connect_to_first<'a>(
         match address.endpoint.connect().await {
             Ok(channel) => return Ok((channel, address)),
             Err(error) => {
-                failures.push(format!("`{address}`{}: {}", candidates.origin(), cause(&error)));
+                failures.push(format!(
+                    "`{address}`{}: {}",
+                    candidates.origin(),
+                    root_cause(&error)
+                ));
             }
         }
     }
@@ -69,8 +73,8 @@ async fn connect_to_first<'a>(
     ))
 }
 
-/// What an error comes from. What stands around it says less.
-pub(crate) fn cause(error: &dyn Error) -> String {
+/// The innermost cause of an error. The errors around it say less.
+pub(crate) fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -51,9 +51,9 @@ pub(super) fn explain(
         return if answer.visible { Ok(()) } else { Err(Failure::failed_silently()) };
     }
     print(&if *json {
-        json::text(&sender, &recipient, &answer)
+        json::explanation_json(&sender, &recipient, &answer)
     } else {
-        tree::text(&sender, &recipient, &answer)
+        tree::explanation_tree(&sender, &recipient, &answer)
     })
 }
 
@@ -67,7 +67,7 @@ fn explain_pair(
     let (from, to) = (user(sender)?, user(recipient)?);
     let Some(path) = &source.policy else {
         let pair = ExplainPairRequest { sender: sender.into(), recipient: recipient.into() };
-        return daemon_client::ask(source.daemon.addr.as_ref(), async |mut client| {
+        return daemon_client::ask_daemon(source.daemon.addr.as_ref(), async |mut client| {
             client.explain_pair(pair).await
         });
     };

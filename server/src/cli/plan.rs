@@ -54,7 +54,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> Outcome {
         print(&problem_lines(&file, "", &answer.problems))?;
         return Err(Failure::failed(count(answer.problems.len(), "problem")));
     }
-    print(&if arguments.json { json::text(&answer) } else { text::text(&answer) })
+    print(&if arguments.json { json::plan_json(&answer) } else { text::plan_text(&answer) })
 }
 
 fn plan_by_daemon(
@@ -65,7 +65,7 @@ fn plan_by_daemon(
         (None, rule) => Candidate::LiveRule(rule.clone().unwrap_or_default()),
     };
     let request = PlanPolicyRequest { candidate: Some(candidate), max_samples: *samples };
-    daemon_client::ask(source.daemon.addr.as_ref(), async |mut client| {
+    daemon_client::ask_daemon(source.daemon.addr.as_ref(), async |mut client| {
         client.plan_policy(request).await
     })
 }

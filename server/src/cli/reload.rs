@@ -24,7 +24,8 @@ pub(crate) struct ReloadArgs {
 pub(super) fn reload(ReloadArgs { daemon, force }: &ReloadArgs) -> Outcome {
     let request = ReloadPolicyRequest { force: *force };
     let load = async |mut client: daemon_client::Client| client.reload_policy(request).await;
-    let answer = daemon_client::ask(daemon.addr.as_ref(), load).map_err(Failure::cannot_run)?;
+    let answer =
+        daemon_client::ask_daemon(daemon.addr.as_ref(), load).map_err(Failure::cannot_run)?;
     let outcome = answer.outcome();
     let ReloadPolicyResponse { revision, file, problems, warnings, differences, .. } = answer;
     let done = match outcome {

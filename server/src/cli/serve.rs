@@ -40,7 +40,7 @@ async fn run_daemon(config: Config) -> Outcome {
         }
     };
     if *daemon.source() == Source::Example {
-        let text = welcome::text(&daemon.addresses());
+        let text = welcome::welcome_text(&daemon.addresses());
         // Nobody has to read it, and nothing waits for a full pipe.
         tokio::task::spawn_blocking(move || print(&text));
     }

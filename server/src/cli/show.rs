@@ -25,7 +25,8 @@ pub(crate) struct ShowArgs {
 pub(super) fn show(ShowArgs { daemon, about }: &ShowArgs) -> Outcome {
     let request = GetPolicyRequest { omit_text: *about };
     let get = async |mut client: daemon_client::Client| client.get_policy(request).await;
-    let policy = daemon_client::ask(daemon.addr.as_ref(), get).map_err(Failure::cannot_run)?;
+    let policy =
+        daemon_client::ask_daemon(daemon.addr.as_ref(), get).map_err(Failure::cannot_run)?;
     if *about { print(&about_text(&policy)) } else { print(&policy.text) }
 }
 

@@ -47,7 +47,7 @@ fn verify_policy(
 ) -> Result<VerifyPolicyResponse, String> {
     let Some(path) = &source.policy else {
         let request = VerifyPolicyRequest { max_pairs: *pairs, seed: *seed };
-        return daemon_client::ask(source.daemon.addr.as_ref(), async |mut client| {
+        return daemon_client::ask_daemon(source.daemon.addr.as_ref(), async |mut client| {
             client.verify_policy(request).await
         });
     };

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 /// Where the daemon listens, and two calls to type next.
-pub(crate) fn text(addresses: &[&str]) -> String {
+pub(crate) fn welcome_text(addresses: &[&str]) -> String {
     let mut text =
         format!("presence-router {} serves its example policy.\n\n", env!("CARGO_PKG_VERSION"));
     for address in addresses {
@@ -60,11 +60,11 @@ fn shell_quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::text as welcome;
+    use super::*;
 
     #[test]
     fn names_all_addresses_and_types_the_shortest() {
-        let text = welcome(&["unix:/run/x.sock", "127.0.0.1:9470"]);
+        let text = welcome_text(&["unix:/run/x.sock", "127.0.0.1:9470"]);
         assert!(text.contains("listening on unix:/run/x.sock\n"), "{text}");
         assert!(text.contains("listening on 127.0.0.1:9470\n"), "{text}");
         assert_eq!(text.matches("grpcurl -plaintext -d ").count(), 2, "{text}");
@@ -82,7 +82,7 @@ mod tests {
             ("unix:/run/50%?#\n.sock", "unix:///run/50%25%3F%23%0A.sock"),
             ("[::1]:9470", "'[::1]:9470'"),
         ] {
-            let text = welcome(&[address]);
+            let text = welcome_text(&[address]);
             let call = format!("\n      {typed} presence_router.v1.");
             assert_eq!(text.matches(&call).count(), 2, "{text}");
         }

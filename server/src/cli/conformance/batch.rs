@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use presence_router_proto::v1::PresenceState;
 
 use super::difference::Difference;
-use super::scenario::Lists;
+use super::scenario::UserLists;
 
 /// What is said of each state of a batch: users, or servers.
 pub(super) type PerState = Vec<BTreeSet<String>>;
 
 /// A state for each user, and then the same once more: an update that comes
 /// again is routed again.
-pub(super) fn states(users: &[String]) -> Vec<PresenceState> {
+pub(super) fn batch_states(users: &[String]) -> Vec<PresenceState> {
     let state = |user: &String| PresenceState { user_id: user.clone(), ..PresenceState::default() };
     users.iter().chain(users).map(state).collect()
 }
 
 /// The states of a batch that an answer names, each with its sender.
-pub(super) fn named<'a>(
+pub(super) fn named_states<'a>(
     users: &'a [String],
     indexes: &[u32],
 ) -> Result<Vec<(usize, &'a String)>, Difference> {
@@ -36,7 +36,7 @@ pub(super) fn named<'a>(
 }
 
 /// Adds what is said of a state.
-pub(super) fn note<'a>(
+pub(super) fn add_to_state<'a>(
     states: &mut PerState,
     state: usize,
     found: impl IntoIterator<Item = &'a String>,
@@ -47,8 +47,8 @@ pub(super) fn note<'a>(
 }
 
 /// What is said of each user: the same of both of its states.
-pub(super) fn by_user(users: &[String], states: PerState) -> Result<Lists, Difference> {
-    let mut lists = Lists::new();
+pub(super) fn merge_by_user(users: &[String], states: PerState) -> Result<UserLists, Difference> {
+    let mut lists = UserLists::new();
     for (state, (user, found)) in users.iter().chain(users).zip(states).enumerate() {
         if state < users.len() {
             lists.insert(user.clone(), found);

@@ -17,7 +17,7 @@ pub(super) struct Difference(pub(super) String);
 pub(super) struct CannotRun(pub(super) String);
 
 /// Waits for something that the server under test must do.
-pub(super) async fn within<T>(
+pub(super) async fn wait_for<T>(
     what: &str,
     future: impl Future<Output = T>,
 ) -> Result<T, Difference> {

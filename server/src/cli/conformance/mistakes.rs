@@ -11,7 +11,7 @@ use presence_router_proto::v1::{
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::difference::{Difference, within};
+use super::difference::{Difference, wait_for};
 use super::target_server::TargetServer;
 
 const GOOD: &str = "@ann:example.org";
@@ -30,22 +30,24 @@ pub(super) async fn unary(server: &TargetServer) -> Result<(), Difference> {
         user_id: BAD.into(),
         ..Default::default()
     };
-    let answer = within("GetUsersForStates", client.get_users_for_states(no_names)).await?;
+    let answer = wait_for("GetUsersForStates", client.get_users_for_states(no_names)).await?;
     let what = "GetUsersForStates without server names";
-    refused(what, answer.err(), Code::InvalidArgument, ErrorReason::ServerNamesMissing)?;
+    expect_refusal(what, answer.err(), Code::InvalidArgument, ErrorReason::ServerNamesMissing)?;
 
-    let answer = within("GetUsersForStates", client.get_users_for_states(bad_state)).await?;
+    let answer = wait_for("GetUsersForStates", client.get_users_for_states(bad_state)).await?;
     let what = "GetUsersForStates with a malformed user id";
-    let status = refused(what, answer.err(), Code::InvalidArgument, ErrorReason::UserIdInvalid)?;
+    let status =
+        expect_refusal(what, answer.err(), Code::InvalidArgument, ErrorReason::UserIdInvalid)?;
     let fields = status.get_details_bad_request().map(|bad| bad.field_violations);
     let fields = fields.unwrap_or_default();
     if !fields.iter().map(|bad| bad.field.as_str()).eq(["states[1].user_id"]) {
         return Err(Difference(format!("{what}: no BadRequest that names `states[1].user_id`")));
     }
 
-    let answer = within("GetInterestedUsers", client.get_interested_users(bad_user)).await?;
+    let answer = wait_for("GetInterestedUsers", client.get_interested_users(bad_user)).await?;
     let what = "GetInterestedUsers with a malformed user id";
-    refused(what, answer.err(), Code::InvalidArgument, ErrorReason::UserIdInvalid).map(|_| ())
+    expect_refusal(what, answer.err(), Code::InvalidArgument, ErrorReason::UserIdInvalid)
+        .map(|_| ())
 }
 
 /// By streams.
@@ -61,7 +63,8 @@ pub(super) async fn stream(server: &TargetServer) -> Result<(), Difference> {
     });
 
     let (answers, _) =
-        talk(server, vec![open.clone(), batch, query(2, BAD), query(3, GOOD)], 4).await?;
+        send_and_collect(server, vec![open.clone(), batch, query(2, BAD), query(3, GOOD)], 4)
+            .await?;
     let what = "a malformed user id";
     match answers.as_slice() {
         [
@@ -71,8 +74,8 @@ pub(super) async fn stream(server: &TargetServer) -> Result<(), Difference> {
             Response::InterestAnswer(answer),
         ] if answer.query_id == 3 => {
             use request_error::Request::{BatchId, QueryId};
-            refused_request(what, batch, &BatchId(1), "states[0].user_id")?;
-            refused_request(what, query, &QueryId(2), "user_id")?;
+            expect_request_error(what, batch, &BatchId(1), "states[0].user_id")?;
+            expect_request_error(what, query, &QueryId(2), "user_id")?;
         }
         _ => {
             return Err(Difference(format!(
@@ -81,17 +84,17 @@ pub(super) async fn stream(server: &TargetServer) -> Result<(), Difference> {
         }
     }
 
-    let (_, status) = talk(server, vec![query(1, GOOD)], 1).await?;
+    let (_, status) = send_and_collect(server, vec![query(1, GOOD)], 1).await?;
     let what = "a stream without `Open`";
-    refused(what, status, Code::FailedPrecondition, ErrorReason::OpenMissing)?;
-    let (_, status) = talk(server, vec![open.clone(), open], 2).await?;
+    expect_refusal(what, status, Code::FailedPrecondition, ErrorReason::OpenMissing)?;
+    let (_, status) = send_and_collect(server, vec![open.clone(), open], 2).await?;
     let what = "a second `Open`";
-    refused(what, status, Code::FailedPrecondition, ErrorReason::OpenRepeated).map(|_| ())
+    expect_refusal(what, status, Code::FailedPrecondition, ErrorReason::OpenRepeated).map(|_| ())
 }
 
 /// Says all this on a stream, and takes so many answers, or the end. What else it
 /// tells, of sets and changes, is no answer.
-async fn talk(
+async fn send_and_collect(
     server: &TargetServer,
     requests: Vec<Request>,
     answers: usize,
@@ -103,12 +106,12 @@ async fn talk(
         tokio_stream::StreamExt::chain(tokio_stream::iter(requests), tokio_stream::pending());
     let mut found = Vec::new();
     let mut client = server.client();
-    let mut responses = match within("RouteStates", client.route_states(requests)).await? {
+    let mut responses = match wait_for("RouteStates", client.route_states(requests)).await? {
         Ok(responses) => responses.into_inner(),
         Err(status) => return Ok((found, Some(status))),
     };
     while found.len() < answers {
-        match within("the stream", responses.message()).await? {
+        match wait_for("the stream", responses.message()).await? {
             Ok(Some(response)) => match response.message {
                 Some(
                     answer @ (Response::Opened(_)
@@ -127,7 +130,7 @@ async fn talk(
 }
 
 /// Whether a call was refused as it must be.
-fn refused(
+fn expect_refusal(
     what: &str,
     status: Option<Status>,
     code: Code,
@@ -149,7 +152,7 @@ fn refused(
     )))
 }
 
-fn refused_request(
+fn expect_request_error(
     what: &str,
     error: &RequestError,
     request: &request_error::Request,

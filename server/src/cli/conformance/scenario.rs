@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::difference::{CannotRun, Difference};
 
 /// For each user, others. Who is not mentioned has nobody.
-pub(super) type Lists = BTreeMap<String, BTreeSet<String>>;
+pub(super) type UserLists = BTreeMap<String, BTreeSet<String>>;
 
 /// A scenario, by the name of its file.
 #[derive(Debug)]
@@ -37,22 +37,22 @@ struct File {
 pub(super) struct Expectation {
     pub(super) server_names: Vec<String>,
     #[serde(default)]
-    audiences: Lists,
+    audiences: UserLists,
     #[serde(default)]
-    interests: Lists,
+    interests: UserLists,
     #[serde(default)]
-    destinations: Lists,
+    destinations: UserLists,
 }
 
 /// What a caller was told.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     /// Recipients of each sender.
-    pub(super) audiences: Lists,
+    pub(super) audiences: UserLists,
     /// Senders of each recipient.
-    pub(super) interests: Lists,
+    pub(super) interests: UserLists,
     /// Servers that are named for a sender. Not said by streams.
-    pub(super) destinations: Option<Lists>,
+    pub(super) destinations: Option<UserLists>,
 }
 
 macro_rules! built_in {
@@ -80,7 +80,10 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 
 /// The scenarios of a folder, else those of the binary; `only` these names, if
 /// there are any.
-pub(super) fn read(folder: Option<&Path>, only: &[String]) -> Result<Vec<Scenario>, CannotRun> {
+pub(super) fn read_scenarios(
+    folder: Option<&Path>,
+    only: &[String],
+) -> Result<Vec<Scenario>, CannotRun> {
     let mut scenarios = match folder {
         Some(folder) => read_folder(folder)?,
         None => BUILT_IN
@@ -159,17 +162,22 @@ impl Expectation {
     /// The first difference.
     pub(super) fn expects(&self, users: &[String], found: &Answers) -> Result<(), Difference> {
         for user in users {
-            compare("audience", &self.audiences, &found.audiences, user)?;
+            compare_lists("audience", &self.audiences, &found.audiences, user)?;
             if let Some(destinations) = &found.destinations {
-                compare("destinations", &self.destinations, destinations, user)?;
+                compare_lists("destinations", &self.destinations, destinations, user)?;
             }
-            compare("interest", &self.interests, &found.interests, user)?;
+            compare_lists("interest", &self.interests, &found.interests, user)?;
         }
         Ok(())
     }
 }
 
-fn compare(what: &str, expected: &Lists, found: &Lists, user: &str) -> Result<(), Difference> {
+fn compare_lists(
+    what: &str,
+    expected: &UserLists,
+    found: &UserLists,
+    user: &str,
+) -> Result<(), Difference> {
     let nobody = BTreeSet::new();
     let (expected, found) =
         (expected.get(user).unwrap_or(&nobody), found.get(user).unwrap_or(&nobody));
@@ -196,27 +204,27 @@ mod tests {
         let names = |scenarios: Vec<Scenario>| -> Vec<String> {
             scenarios.into_iter().map(|scenario| scenario.name).collect()
         };
-        assert_eq!(names(read(None, &[]).unwrap()), names(read_folder(&folder).unwrap()));
+        assert_eq!(names(read_scenarios(None, &[]).unwrap()), names(read_folder(&folder).unwrap()));
     }
 
     #[test]
     fn a_difference_says_who_is_missing_and_who_is_too_many() {
         let lists = |others: &[&str]| {
             let others = others.iter().map(|user| (*user).to_owned()).collect::<BTreeSet<_>>();
-            Lists::from([("@a:x".to_owned(), others)])
+            UserLists::from([("@a:x".to_owned(), others)])
         };
         let (expected, users) = (lists(&["@b:x", "@c:x"]), ["@a:x".to_owned()]);
         let caller = Expectation {
             server_names: vec![],
             audiences: expected,
-            interests: Lists::new(),
-            destinations: Lists::new(),
+            interests: UserLists::new(),
+            destinations: UserLists::new(),
         };
         for (found, said) in [
             (lists(&["@b:x"]), "audience of @a:x lacks @c:x"),
             (lists(&["@b:x", "@c:x", "@d:x"]), "audience of @a:x must not have @d:x"),
             (lists(&["@d:x", "@b:x"]), "audience of @a:x lacks @c:x, and must not have @d:x"),
-            (Lists::new(), "audience of @a:x lacks @b:x, @c:x"),
+            (UserLists::new(), "audience of @a:x lacks @b:x, @c:x"),
         ] {
             let found = Answers { audiences: found, ..Answers::default() };
             assert_eq!(caller.expects(&users, &found).unwrap_err().0, said);

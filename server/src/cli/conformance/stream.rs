@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
-use super::batch::{PerState, by_user, named, note, states};
-use super::difference::{Difference, within};
-use super::scenario::{Answers, Expectation, Lists, Scenario};
+use super::batch::{PerState, add_to_state, batch_states, merge_by_user, named_states};
+use super::difference::{Difference, wait_for};
+use super::scenario::{Answers, Expectation, Scenario, UserLists};
 use super::sets::DefinedSets;
 use super::target_server::TargetServer;
 
@@ -27,7 +27,7 @@ struct Stream {
 }
 
 /// What a server says to a caller about the users of a scenario.
-pub(super) async fn ask(
+pub(super) async fn ask_by_stream(
     server: &TargetServer,
     Scenario { users, .. }: &Scenario,
     Expectation { server_names, .. }: &Expectation,
@@ -40,7 +40,7 @@ pub(super) async fn ask(
     send(Request::Open(Open { server_names: server_names.clone(), ..Open::default() }));
     send(Request::Batch(StateBatch {
         batch_id: BATCH,
-        states: states(users),
+        states: batch_states(users),
         ..Default::default()
     }));
     for (query_id, user_id) in (0..).zip(users.iter().cloned()) {
@@ -48,13 +48,13 @@ pub(super) async fn ask(
     }
     let mut client = server.client();
     let call = client.route_states(UnboundedReceiverStream::new(outgoing));
-    let responses = within("RouteStates", call).await?.map_err(|status| ended(&status))?;
+    let responses = wait_for("RouteStates", call).await?.map_err(|status| ended(&status))?;
     let mut stream = Stream::open(responses.into_inner()).await?;
     let Response::Deliveries(answer) = stream.next().await? else {
         return Err(Difference("the first request is not answered first".into()));
     };
     let audiences = stream.audiences(users, &answer)?;
-    let mut interests = Lists::new();
+    let mut interests = UserLists::new();
     for (query, user) in (0..).zip(users) {
         match stream.next().await? {
             Response::InterestAnswer(answer) if answer.query_id == query => {
@@ -82,7 +82,7 @@ impl Stream {
     }
 
     async fn message(&mut self) -> Result<Response, Difference> {
-        match within("the stream", self.responses.message()).await? {
+        match wait_for("the stream", self.responses.message()).await? {
             Ok(Some(RouteStatesResponse { message: Some(message) })) => Ok(message),
             Ok(Some(RouteStatesResponse { message: None })) => {
                 Err(Difference("a message is empty, or of an unknown kind".into()))
@@ -133,7 +133,7 @@ impl Stream {
         )))
     }
 
-    fn audiences(&self, users: &[String], answer: &Deliveries) -> Result<Lists, Difference> {
+    fn audiences(&self, users: &[String], answer: &Deliveries) -> Result<UserLists, Difference> {
         self.check_revision(&answer.revision)?;
         if answer.batch_id != BATCH {
             return Err(Difference(format!("batch {BATCH} is answered as {}", answer.batch_id)));
@@ -144,15 +144,15 @@ impl Stream {
             if !delivery.hides.is_empty() {
                 return Err(Difference("something is hidden that the policy does not hide".into()));
             }
-            for (state, sender) in named(users, &delivery.state_indexes)? {
+            for (state, sender) in named_states(users, &delivery.state_indexes)? {
                 if delivered.get_mut(state).is_some_and(|was| std::mem::replace(was, true)) {
                     return Err(Difference(format!("state {state} is in two deliveries")));
                 }
                 let all = self.among(users, sender, delivery.recipients_set_id)?;
-                note(&mut recipients, state, all);
+                add_to_state(&mut recipients, state, all);
             }
         }
-        by_user(users, recipients)
+        merge_by_user(users, recipients)
     }
 
     fn interest(
@@ -160,7 +160,7 @@ impl Stream {
         users: &[String],
         recipient: &String,
         answer: &InterestAnswer,
-        interests: &mut Lists,
+        interests: &mut UserLists,
     ) -> Result<(), Difference> {
         self.check_revision(&answer.revision)?;
         if !answer.hides.is_empty() {

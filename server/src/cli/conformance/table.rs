@@ -11,7 +11,7 @@ pub(super) struct Row {
     pub(super) stream: Result<(), Difference>,
 }
 
-pub(super) fn text(rows: &[Row]) -> String {
+pub(super) fn results_table(rows: &[Row]) -> String {
     let width = rows.iter().map(|row| row.scenario.len()).max().unwrap_or(0).max("scenario".len());
     let mut table = format!("{:width$}  {:6}  {:6}\n", "scenario", "unary", "stream");
     let mut differences = String::new();

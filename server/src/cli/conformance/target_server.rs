@@ -132,7 +132,7 @@ async fn connect(
     loop {
         let error = match timeout(PATIENCE, address.endpoint.connect()).await {
             Ok(Ok(channel)) => return Ok(channel),
-            Ok(Err(error)) => daemon_client::cause(&error),
+            Ok(Err(error)) => daemon_client::root_cause(&error),
             Err(_) => "it does not answer".to_owned(),
         };
         if let Some(Process(child)) = process.as_mut()

@@ -6,14 +6,14 @@ use presence_router_proto::v1::{
 };
 use tonic::{Response, Status};
 
-use super::batch::{PerState, by_user, named, note, states};
-use super::difference::{Difference, within};
-use super::scenario::{Answers, Expectation, Lists, Scenario};
+use super::batch::{PerState, add_to_state, batch_states, merge_by_user, named_states};
+use super::difference::{Difference, wait_for};
+use super::scenario::{Answers, Expectation, Scenario, UserLists};
 use super::sets::DefinedSets;
 use super::target_server::TargetServer;
 
 /// What a server says to a caller about the users of a scenario.
-pub(super) async fn ask(
+pub(super) async fn ask_by_calls(
     server: &TargetServer,
     Scenario { users, .. }: &Scenario,
     Expectation { server_names, .. }: &Expectation,
@@ -21,11 +21,11 @@ pub(super) async fn ask(
     let mut client = server.client();
     let request = GetUsersForStatesRequest {
         server_names: server_names.clone(),
-        states: states(users),
+        states: batch_states(users),
         at_least: String::new(),
     };
     let call = client.get_users_for_states(request);
-    let answer = answered("GetUsersForStates", within("GetUsersForStates", call).await?)?;
+    let answer = expect_answer("GetUsersForStates", wait_for("GetUsersForStates", call).await?)?;
     let at_least = answer.revision.clone();
     if at_least.is_empty() {
         return Err(Difference("an answer is without a revision".into()));
@@ -38,7 +38,8 @@ pub(super) async fn ask(
             at_least: at_least.clone(),
         };
         let call = client.get_interested_users(request);
-        let answer = answered("GetInterestedUsers", within("GetInterestedUsers", call).await?)?;
+        let answer =
+            expect_answer("GetInterestedUsers", wait_for("GetInterestedUsers", call).await?)?;
         if answer.revision != at_least {
             return Err(Difference("the revision changes, and the policy does not".into()));
         }
@@ -47,7 +48,7 @@ pub(super) async fn ask(
     Ok(answers)
 }
 
-fn answered<T>(call: &str, answer: Result<Response<T>, Status>) -> Result<T, Difference> {
+fn expect_answer<T>(call: &str, answer: Result<Response<T>, Status>) -> Result<T, Difference> {
     match answer {
         Ok(answer) => Ok(answer.into_inner()),
         Err(status) => {
@@ -66,11 +67,15 @@ fn audiences(users: &[String], answer: GetUsersForStatesResponse) -> Result<Answ
     let mut recipients: PerState = vec![Default::default(); 2 * users.len()];
     let mut destinations = recipients.clone();
     for entry in &answer.recipients {
-        for (state, sender) in named(users, &entry.state_indexes)? {
+        for (state, sender) in named_states(users, &entry.state_indexes)? {
             if entry.user_id == *sender {
                 return Err(Difference(format!("{sender} is spelled out as its own recipient")));
             }
-            note(&mut recipients, state, users.iter().filter(|user| **user == entry.user_id));
+            add_to_state(
+                &mut recipients,
+                state,
+                users.iter().filter(|user| **user == entry.user_id),
+            );
         }
     }
     for open in &answer.open_recipients {
@@ -79,17 +84,17 @@ fn audiences(users: &[String], answer: GetUsersForStatesResponse) -> Result<Answ
         if !open.destinations.is_sorted_by(|one, next| one < next) {
             return Err(Difference("destinations are not sorted, or one comes twice".into()));
         }
-        for (state, sender) in named(users, &open.state_indexes)? {
+        for (state, sender) in named_states(users, &open.state_indexes)? {
             let is_in =
                 |user: &&String| *user != sender && DefinedSets::default().evaluate(&set, user);
-            note(&mut recipients, state, users.iter().filter(is_in));
-            note(&mut destinations, state, &open.destinations);
+            add_to_state(&mut recipients, state, users.iter().filter(is_in));
+            add_to_state(&mut destinations, state, &open.destinations);
         }
     }
     Ok(Answers {
-        audiences: by_user(users, recipients)?,
-        destinations: Some(by_user(users, destinations)?),
-        interests: Lists::new(),
+        audiences: merge_by_user(users, recipients)?,
+        destinations: Some(merge_by_user(users, destinations)?),
+        interests: UserLists::new(),
     })
 }
 
@@ -97,7 +102,7 @@ fn interest(
     users: &[String],
     recipient: &String,
     answer: GetInterestedUsersResponse,
-    interests: &mut Lists,
+    interests: &mut UserLists,
 ) -> Result<(), Difference> {
     let GetInterestedUsersResponse { user_ids, open_senders, hides, .. } = answer;
     if !user_ids.is_sorted_by(|one, next| one < next) {

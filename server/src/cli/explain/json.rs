@@ -48,7 +48,11 @@ struct Step<'a> {
 }
 
 /// The explanation as a JSON object, on lines.
-pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) -> String {
+pub(super) fn explanation_json(
+    sender: &str,
+    recipient: &str,
+    answer: &ExplainPairResponse,
+) -> String {
     let ExplainPairResponse { revision, visible, reason, rules } = answer;
     let explanation = Explanation {
         sender,

@@ -11,7 +11,11 @@ use super::hides::hides;
 use crate::cli::words::{effect_word, hidden_fields};
 
 /// The explanation, on lines.
-pub(super) fn text(sender: &str, recipient: &str, answer: &ExplainPairResponse) -> String {
+pub(super) fn explanation_tree(
+    sender: &str,
+    recipient: &str,
+    answer: &ExplainPairResponse,
+) -> String {
     let mut text = String::new();
     let verb = if answer.visible { "is visible" } else { "is not visible" };
     let (from, to) = (escaped(sender), escaped(recipient));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::words::enum_word;
 
 /// The plan as a JSON object, on lines.
-pub(super) fn text(plan: &PlanPolicyResponse) -> String {
+pub(super) fn plan_json(plan: &PlanPolicyResponse) -> String {
     let plan = json!({
         "revision": Some(&plan.revision).filter(|revision| !revision.is_empty()),
         "differences": plan.differences,

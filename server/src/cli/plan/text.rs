@@ -12,7 +12,7 @@ use presence_router_proto::v1::{
 /// Most servers to name of those where users gain or lose.
 const MAX_SERVERS: usize = 5;
 
-pub(super) fn text(plan: &PlanPolicyResponse) -> String {
+pub(super) fn plan_text(plan: &PlanPolicyResponse) -> String {
     if changes_nothing(plan) {
         return format!("{}\n", plan.differences);
     }

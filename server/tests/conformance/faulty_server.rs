@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lie {
+pub(crate) enum Fault {
     Nothing,
     NoRevision,
     RevisionMoves,
@@ -40,23 +40,23 @@ pub(crate) enum Lie {
 }
 
 /// Serves until the test ends.
-pub(crate) async fn serve(lie: Lie) -> SocketAddr {
+pub(crate) async fn serve(fault: Fault) -> SocketAddr {
     let listener = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let server = tonic::transport::Server::builder()
-        .add_service(PresenceRouterServiceServer::new(Liar(lie)))
+        .add_service(PresenceRouterServiceServer::new(FaultyServer(fault)))
         .serve_with_incoming(listener);
     tokio::spawn(server);
     address
 }
 
-struct Liar(Lie);
+struct FaultyServer(Fault);
 
 const ANN: &str = "@ann:x";
 const JOE: &str = "@joe:x";
 
 #[tonic::async_trait]
-impl PresenceRouterService for Liar {
+impl PresenceRouterService for FaultyServer {
     type RouteStatesStream = BoxStream<RouteStatesResponse>;
     type WatchChangesStream = BoxStream<WatchChangesResponse>;
 
@@ -66,14 +66,14 @@ impl PresenceRouterService for Liar {
         _: Request<GetUsersForStatesRequest>,
     ) -> Result<Response<GetUsersForStatesResponse>, Status> {
         let indexes: &[u32] = match self.0 {
-            Lie::RepeatedStateIsDropped => &[0],
+            Fault::RepeatedStateIsDropped => &[0],
             // Joe's own state to Joe.
-            Lie::SelfIsSpelledOut => &[0, 1, 2],
-            Lie::NoSuchState => &[0, 2, 4],
+            Fault::SelfIsSpelledOut => &[0, 1, 2],
+            Fault::NoSuchState => &[0, 2, 4],
             _ => &[0, 2],
         };
-        let hides = if self.0 == Lie::Hides { vec![Default::default()] } else { vec![] };
-        let revision = if self.0 == Lie::NoRevision { "" } else { "e:1" };
+        let hides = if self.0 == Fault::Hides { vec![Default::default()] } else { vec![] };
+        let revision = if self.0 == Fault::NoRevision { "" } else { "e:1" };
         let recipients =
             vec![RecipientStates { user_id: JOE.into(), state_indexes: indexes.into() }];
         Ok(Response::new(GetUsersForStatesResponse {
@@ -90,7 +90,7 @@ impl PresenceRouterService for Liar {
     ) -> Result<Response<GetInterestedUsersResponse>, Status> {
         let user_ids =
             if request.into_inner().user_id == JOE { vec![ANN.into()] } else { Vec::new() };
-        let revision = if self.0 == Lie::RevisionMoves { "e:2" } else { "e:1" };
+        let revision = if self.0 == Fault::RevisionMoves { "e:2" } else { "e:1" };
         let revision = revision.into();
         Ok(Response::new(GetInterestedUsersResponse { revision, user_ids, ..Default::default() }))
     }
@@ -99,15 +99,15 @@ impl PresenceRouterService for Liar {
         &self,
         request: Request<Streaming<RouteStatesRequest>>,
     ) -> Result<Response<Self::RouteStatesStream>, Status> {
-        let lie = self.0;
+        let fault = self.0;
         let mut requests = request.into_inner();
         let (answers, outgoing) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok(Some(request)) = requests.message().await {
                 let told = match request.message.unwrap() {
-                    RequestMessage::Open(_) => opened(lie),
-                    RequestMessage::Batch(batch) => deliveries(lie, batch.batch_id),
-                    RequestMessage::Interest(query) => interest(lie, query),
+                    RequestMessage::Open(_) => opened(fault),
+                    RequestMessage::Batch(batch) => deliveries(fault, batch.batch_id),
+                    RequestMessage::Interest(query) => interest(fault, query),
                 };
                 for message in told {
                     // The kit may have seen enough.
@@ -126,10 +126,10 @@ impl PresenceRouterService for Liar {
     }
 }
 
-fn opened(lie: Lie) -> Vec<ResponseMessage> {
-    let heartbeat_interval = (lie != Lie::NoHeartbeatInterval).then(Default::default);
+fn opened(fault: Fault) -> Vec<ResponseMessage> {
+    let heartbeat_interval = (fault != Fault::NoHeartbeatInterval).then(Default::default);
     let opened = ResponseMessage::Opened(Opened { revision: "e:1".into(), heartbeat_interval });
-    if lie == Lie::NoOpened { vec![] } else { vec![opened] }
+    if fault == Fault::NoOpened { vec![] } else { vec![opened] }
 }
 
 fn set(id: u64, user: &str, last: bool) -> ResponseMessage {
@@ -137,30 +137,32 @@ fn set(id: u64, user: &str, last: bool) -> ResponseMessage {
     ResponseMessage::SetPart(SetPart { id, content, last })
 }
 
-fn deliveries(lie: Lie, batch_id: u64) -> Vec<ResponseMessage> {
+fn deliveries(fault: Fault, batch_id: u64) -> Vec<ResponseMessage> {
     let delivery = |states: &[u32]| Delivery {
         recipients_set_id: 1,
         state_indexes: states.into(),
-        hides: if lie == Lie::Hides { vec![Hide::default()] } else { vec![] },
+        hides: if fault == Fault::Hides { vec![Hide::default()] } else { vec![] },
     };
-    let deliveries = match lie {
-        Lie::StateIsDeliveredTwice => vec![delivery(&[0, 2]), delivery(&[2])],
-        Lie::RepeatedStateIsDropped => vec![delivery(&[0])],
-        Lie::NoSuchState => vec![delivery(&[0, 2, 4])],
+    let deliveries = match fault {
+        Fault::StateIsDeliveredTwice => vec![delivery(&[0, 2]), delivery(&[2])],
+        Fault::RepeatedStateIsDropped => vec![delivery(&[0])],
+        Fault::NoSuchState => vec![delivery(&[0, 2, 4])],
         _ => vec![delivery(&[0, 2])],
     };
-    let revision = if lie == Lie::RevisionWasNotTold { "e:2" } else { "e:1" };
+    let revision = if fault == Fault::RevisionWasNotTold { "e:2" } else { "e:1" };
     let answer = Deliveries { batch_id, revision: revision.into(), deliveries };
-    match lie {
-        Lie::SetIsMissing => vec![ResponseMessage::Deliveries(answer)],
-        lie => vec![set(1, JOE, lie != Lie::SetIsIncomplete), ResponseMessage::Deliveries(answer)],
+    match fault {
+        Fault::SetIsMissing => vec![ResponseMessage::Deliveries(answer)],
+        fault => {
+            vec![set(1, JOE, fault != Fault::SetIsIncomplete), ResponseMessage::Deliveries(answer)]
+        }
     }
 }
 
-fn interest(lie: Lie, query: InterestQuery) -> Vec<ResponseMessage> {
+fn interest(fault: Fault, query: InterestQuery) -> Vec<ResponseMessage> {
     let joes = query.user_id == JOE;
     let answer = ResponseMessage::InterestAnswer(InterestAnswer {
-        query_id: query.query_id + u64::from(lie == Lie::OutOfOrder),
+        query_id: query.query_id + u64::from(fault == Fault::OutOfOrder),
         revision: "e:1".into(),
         senders_set_id: if joes { 2 } else { 0 },
         ..InterestAnswer::default()
