@@ -4,13 +4,13 @@
 //! Sets in answers are modulo self: they may hold the very user that they are
 //! for. [`Counterparts`] leaves that user away, so nobody else has to.
 
-use std::{collections::HashMap, sync::Arc};
+mod from_unary;
 
-use presence_router_proto::v1::{
-    self, GetInterestedUsersResponse, GetUsersForStatesResponse, PresenceField,
-};
+use std::sync::Arc;
 
-use crate::{Error, ProtocolViolation, Set, SetError, list::List, sets::Kind};
+use presence_router_proto::v1::{self, PresenceField};
+
+use crate::{ProtocolViolation, Set, SetError};
 
 /// Who must receive each of some states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +24,11 @@ pub struct Routed {
     /// One entry for each distinct audience with its hides, without order. A
     /// state that nobody may see is in none, any other in exactly one.
     pub deliveries: Vec<Delivery>,
-    /// For each state the place of its delivery, or [`NOBODY`].
-    places: Box<[u32]>,
+    /// For each state the index of its delivery, or [`NO_DELIVERY`].
+    delivery_indexes: Box<[u32]>,
 }
 
-const NOBODY: u32 = u32::MAX;
+const NO_DELIVERY: u32 = u32::MAX;
 
 /// The states that have one audience.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,26 +101,27 @@ impl Routed {
         senders: Arc<[String]>,
         deliveries: Vec<Delivery>,
     ) -> Result<Self, ProtocolViolation> {
-        let mut places: Box<[u32]> = vec![NOBODY; senders.len()].into();
-        for (place, delivery) in (0..NOBODY).zip(&deliveries) {
+        let mut delivery_indexes: Box<[u32]> = vec![NO_DELIVERY; senders.len()].into();
+        for (delivery_index, delivery) in (0..NO_DELIVERY).zip(&deliveries) {
             for index in &delivery.state_indexes {
-                let of = usize::try_from(*index).ok().and_then(|index| places.get_mut(index));
+                let of =
+                    usize::try_from(*index).ok().and_then(|index| delivery_indexes.get_mut(index));
                 match of {
-                    Some(of) if *of == NOBODY => *of = place,
+                    Some(of) if *of == NO_DELIVERY => *of = delivery_index,
                     _ => return Err(ProtocolViolation::StateIndex),
                 }
             }
         }
-        Ok(Self { revision, senders, deliveries, places })
+        Ok(Self { revision, senders, deliveries, delivery_indexes })
     }
 
     /// Who must receive a state, by its index. Of an index that was not asked
     /// about: nobody.
     pub fn audience(&self, index: usize) -> Counterparts<'_> {
         let user_id = self.senders.get(index).map(String::as_str).unwrap_or_default();
-        let place = self.places.get(index).filter(|place| **place != NOBODY);
-        let place = place.and_then(|place| usize::try_from(*place).ok());
-        let delivery = place.and_then(|place| self.deliveries.get(place));
+        let delivery = self.delivery_indexes.get(index).filter(|index| **index != NO_DELIVERY);
+        let delivery = delivery.and_then(|index| usize::try_from(*index).ok());
+        let delivery = delivery.and_then(|index| self.deliveries.get(index));
         Counterparts {
             user_id,
             set: delivery.map(|delivery| &delivery.recipients),
@@ -142,66 +143,6 @@ impl Routed {
         indexes.sort_unstable();
         indexes
     }
-
-    /// The unary call's answer, put together by audience.
-    pub(crate) fn from_unary(
-        senders: Arc<[String]>,
-        answer: GetUsersForStatesResponse,
-    ) -> Result<Self, Error> {
-        let GetUsersForStatesResponse { revision, recipients, open_recipients, hides } = answer;
-        let open = open_recipients.iter().map(|open| Set::new(open.recipients.as_ref()));
-        let open = open.collect::<Result<Vec<_>, _>>()?;
-        let hidden = hides.iter().map(|hide| match &hide.hide {
-            Some(hide) => Hide::read(hide),
-            None => Err(SetError::UnknownKind),
-        });
-        let hidden = hidden.collect::<Result<Vec<_>, _>>()?;
-
-        // For each state the places of what names it, in the answer's lists.
-        let mut named: Vec<[Vec<usize>; 3]> = vec![Default::default(); senders.len()];
-        let mut note = |list: usize, place: usize, indexes: &[u32]| {
-            for index in indexes {
-                let index = usize::try_from(*index).ok();
-                let of = index.and_then(|index| named.get_mut(index)?.get_mut(list));
-                of.ok_or(ProtocolViolation::StateIndex)?.push(place);
-            }
-            Ok::<_, Error>(())
-        };
-        for (place, one) in recipients.iter().enumerate() {
-            note(0, place, &one.state_indexes)?;
-        }
-        for (place, one) in open_recipients.iter().enumerate() {
-            note(1, place, &one.state_indexes)?;
-        }
-        for (place, one) in hides.iter().enumerate() {
-            note(2, place, &one.state_indexes)?;
-        }
-        let mut alike: HashMap<[Vec<usize>; 3], Vec<u32>> = HashMap::new();
-        for (index, named) in (0u32..).zip(named) {
-            alike.entry(named).or_default().push(index);
-        }
-        let delivery = |([listed, opened, hides], state_indexes): ([Vec<usize>; 3], _)| {
-            let users = listed.iter().filter_map(|place| recipients.get(*place));
-            let users = users.map(|recipient| recipient.user_id.as_str().into()).collect();
-            let listed = Kind::Users(List::new(users));
-            let opened = opened.iter().filter_map(|place| open.get(*place));
-            let mut sets: Vec<Kind> = opened.map(|set| set.0.clone()).collect();
-            let recipients = if sets.is_empty() {
-                listed
-            } else {
-                sets.push(listed);
-                Kind::AnyOf(sets.into())
-            };
-            let hides = hides.iter().filter_map(|place| hidden.get(*place).cloned()).collect();
-            Delivery { recipients: Set(recipients), state_indexes, hides }
-        };
-        let seen = alike.into_iter().filter(|([listed, opened, _], _)| {
-            // What nobody may see has no audience, whatever is hidden.
-            !listed.is_empty() || !opened.is_empty()
-        });
-        let deliveries = seen.map(delivery).collect();
-        Ok(Self::new(revision, senders, deliveries)?)
-    }
 }
 
 // === impl Interest ===
@@ -210,21 +151,6 @@ impl Interest {
     /// Whose presence the user may see, without itself.
     pub fn senders(&self) -> Counterparts<'_> {
         Counterparts { user_id: &self.user_id, set: Some(&self.senders), hides: &self.hides }
-    }
-
-    pub(crate) fn from_unary(
-        user_id: String,
-        answer: GetInterestedUsersResponse,
-    ) -> Result<Self, Error> {
-        let GetInterestedUsersResponse { revision, user_ids, open_senders, hides } = answer;
-        let users = user_ids.into_iter().map(String::into_boxed_str).collect();
-        let mut senders = Kind::Users(List::new(users));
-        if open_senders.is_some() {
-            senders = Kind::AnyOf([senders, Set::new(open_senders.as_ref())?.0].into());
-        }
-        let hides = hides.iter().map(Hide::read);
-        let hides = hides.collect::<Result<_, SetError>>()?;
-        Ok(Self { revision, user_id, senders: Set(senders), hides })
     }
 }
 

@@ -3,32 +3,33 @@
 //! For tests of a homeserver. The policy is the daemon's, text and all, and so
 //! is what decides; only the way there is missing.
 
+mod answers;
+mod policy_folder;
+mod revision;
+
 use std::{
     collections::HashMap,
-    fmt,
-    hash::{BuildHasher, RandomState},
-    io,
+    fmt, io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use presence_router_engine::unstable::routing::model::ruleset;
-use presence_router_engine::unstable::routing::query::relation::{CallerView, Part, Signature};
-use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
-use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
-use presence_router_engine::{Caller, Files, Policy, Problems, Side, Snapshot};
+use presence_router_engine::unstable::routing::query::relation::Signature;
+use presence_router_engine::{Caller, Policy, Problems, Side};
 use presence_router_proto::ids::UserId;
 use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::WatchStream};
 use tonic::Code;
 
-use crate::{
-    Answer, ChangeEvent, Changes, Delivery, Error, Fields, Hide, Interest, PresenceRouter, Refusal,
-    Routed, Set, Violation, list::List, sets::Kind,
+use self::{
+    answers::{Answered, State},
+    policy_folder::PolicyFolder,
+    revision::Revision,
 };
-
-/// Answers that are remembered before all are forgotten.
-const MAX_ANSWERS: usize = 100_000;
+use crate::{
+    Answer, ChangeEvent, Changes, Delivery, Error, Interest, PresenceRouter, Refusal, Routed, Set,
+    Violation,
+};
 
 /// Bad user ids that one refusal lists, as the daemon's do.
 const MAX_VIOLATIONS: usize = 16;
@@ -92,32 +93,6 @@ struct Shared {
     revision: watch::Sender<Revision>,
 }
 
-/// A position in the history of one engine: opaque to who asks it, and never that of
-/// another engine.
-#[derive(Clone, Copy)]
-struct Revision {
-    history: u64,
-    number: u64,
-}
-
-/// The files beside a policy's own.
-struct Folder<'p>(&'p Path);
-
-/// What answers are made from at one revision, and what has been made.
-struct State {
-    snapshot: Arc<Snapshot>,
-    scope: CallerView,
-    parts: HashMap<Part, Option<Kind>>,
-    answers: HashMap<Signature, Option<Answered>>,
-}
-
-/// The counterparts of users with one signature.
-#[derive(Clone)]
-struct Answered {
-    set: Set,
-    hides: Vec<Hide>,
-}
-
 // === impl InProcess ===
 
 impl InProcess {
@@ -145,8 +120,7 @@ impl InProcess {
         let file = path.display().to_string();
         let text = std::fs::read(path)
             .map_err(|error| InProcessError::Unreadable { path: file.clone(), error })?;
-        let folder = Folder(path.parent().unwrap_or(Path::new("")));
-        Self::of(Policy::load(&file, &text, &folder)?, server_names)
+        Self::of(Policy::load(&file, &text, &PolicyFolder::of(path))?, server_names)
     }
 
     /// Decides by another policy from here on. Whoever follows changes hears
@@ -157,7 +131,7 @@ impl InProcess {
     pub fn replace(&self, policy: &str) -> Result<(), InProcessError> {
         let policy = Policy::parse("policy", policy.as_bytes())?;
         let mut state = self.lock();
-        *state = State::new(policy.snapshot, state.scope.caller().clone());
+        *state = State::new(policy.snapshot, state.view.caller().clone());
         self.shared.revision.send_modify(|revision| *revision = revision.next());
         Ok(())
     }
@@ -262,128 +236,9 @@ impl fmt::Debug for InProcess {
     }
 }
 
-// === impl Revision ===
-
-impl Revision {
-    /// The first revision of another history.
-    fn first() -> Self {
-        // The keys of the standard library's hash tables are random.
-        Self { history: RandomState::new().hash_one(0), number: 1 }
-    }
-
-    fn next(self) -> Self {
-        Self { number: self.number + 1, ..self }
-    }
-}
-
-impl fmt::Display for Revision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}:{}", self.history, self.number)
-    }
-}
-
-// === impl Folder ===
-
-impl Files for Folder<'_> {
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        std::fs::read(self.0.join(name))
-    }
-}
-
 impl From<Problems> for InProcessError {
     fn from(problems: Problems) -> Self {
         Self::Policy(problems.to_string())
-    }
-}
-
-// === impl State ===
-
-impl State {
-    fn new(snapshot: Arc<Snapshot>, caller: Caller) -> Self {
-        let (parts, answers) = (HashMap::new(), HashMap::new());
-        Self { snapshot, scope: CallerView::new(caller), parts, answers }
-    }
-
-    fn signature(&self, user: UserId<'_>, side: Side) -> Signature {
-        self.snapshot.signature(user, side, self.scope.caller())
-    }
-
-    /// `None`: nobody.
-    fn answer(&mut self, signature: Signature) -> Option<Answered> {
-        if let Some(answered) = self.answers.get(&signature) {
-            return answered.clone();
-        }
-        let answered = self.make(&signature);
-        if self.answers.len() >= MAX_ANSWERS {
-            self.answers.clear();
-        }
-        self.answers.insert(signature, answered.clone());
-        answered
-    }
-
-    fn make(&mut self, signature: &Signature) -> Option<Answered> {
-        let Self { snapshot, scope, parts, .. } = self;
-        let user_table = snapshot.users();
-        // Each part is spelled out once, however many audiences share it.
-        let part = |part: Part| {
-            let known = parts.entry(part).or_insert_with_key(|part| {
-                let members = snapshot.part(part, scope);
-                (!members.is_empty()).then(|| kind(&members, user_table))
-            });
-            known.clone()
-        };
-        let sets: Vec<Kind> = snapshot.parts(signature).into_iter().filter_map(part).collect();
-        if sets.is_empty() {
-            return None;
-        }
-        let mut hides = Vec::new();
-        if snapshot.hides_anything(signature) {
-            let counterparts = snapshot.counterparts(signature, scope);
-            for (users, what) in snapshot.hides(signature, &counterparts) {
-                hides.push(hide(Set(kind(&users, user_table)), what));
-            }
-        }
-        Some(Answered { set: Set(Kind::AnyOf(sets.into())), hides })
-    }
-}
-
-fn hide(users: Set, what: &ruleset::Hide) -> Hide {
-    let ruleset::Fields { presence, status_msg, last_active_ts, currently_active } = what.fields;
-    let fields = Fields { presence, status_msg, last_active_ts, currently_active };
-    let unless_presence = what.unless.iter().map(|presence| presence.to_string()).collect();
-    Hide { users, fields, unless_presence }
-}
-
-fn kind(members: &Members, user_table: &UserTable) -> Kind {
-    let list = |numbers: &mut dyn Iterator<Item = u32>| {
-        Kind::Users(List::new(
-            numbers.map(|number| String::from(user_table.id(number)).into()).collect(),
-        ))
-    };
-    let listed = members.listed_besides();
-    if *members.open() == Open::Nobody {
-        return list(&mut listed.iter());
-    }
-    let mut whole = open(members.open());
-    let exceptions = members.exceptions();
-    if !exceptions.is_empty() {
-        whole = Kind::Difference(Arc::new((whole, list(&mut exceptions.iter()))));
-    }
-    if !listed.is_empty() {
-        whole = Kind::AnyOf([whole, list(&mut listed.iter())].into());
-    }
-    whole
-}
-
-fn open(rule: &Open) -> Kind {
-    match rule {
-        Open::Nobody => Kind::nobody(),
-        Open::Everyone => Kind::Everyone,
-        Open::Server(glob) => Kind::Server(glob.clone().into()),
-        Open::Match(pattern) => Kind::Match(pattern.clone().into()),
-        Open::Union(all) => Kind::AnyOf(all.iter().map(open).collect()),
-        Open::Intersection(all) => Kind::AllOf(all.iter().map(open).collect()),
-        Open::Difference(any, except) => Kind::Difference(Arc::new((open(any), open(except)))),
     }
 }
 
@@ -391,13 +246,13 @@ fn refuse(violations: Vec<Violation>) -> Result<(), Error> {
     if violations.is_empty() { Ok(()) } else { Err(refusal(violations)) }
 }
 
-/// As the daemon says it.
+/// The refusal that the daemon would give.
 fn refusal(violations: Vec<Violation>) -> Error {
-    let said = violations.iter().map(|one| format!("`{}` {}", one.field, one.description));
+    let texts = violations.iter().map(|one| format!("`{}` {}", one.field, one.description));
     Error::Refused(Box::new(Refusal {
         code: Code::InvalidArgument,
         reason: Some("USER_ID_INVALID".to_owned()),
-        message: said.collect::<Vec<_>>().join("; "),
+        message: texts.collect::<Vec<_>>().join("; "),
         violations,
     }))
 }

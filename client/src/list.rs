@@ -36,7 +36,7 @@ impl List {
     }
 
     pub(crate) fn contains(&self, user: &str) -> bool {
-        let chunk = self.chunks.get(self.place(user));
+        let chunk = self.chunks.get(self.chunk_index(user));
         chunk.is_some_and(|chunk| find(chunk, user).is_ok())
     }
 
@@ -47,9 +47,9 @@ impl List {
 
     /// Puts a user in. Says whether it was not in before.
     pub(crate) fn insert(&mut self, user: &str) -> bool {
-        let place = self.place(user).min(self.chunks.len().saturating_sub(1));
+        let index = self.chunk_index(user).min(self.chunks.len().saturating_sub(1));
         let chunks = Arc::make_mut(&mut self.chunks);
-        let Some(chunk) = chunks.get_mut(place) else {
+        let Some(chunk) = chunks.get_mut(index) else {
             chunks.push(Arc::new(vec![user.into()]));
             return true;
         };
@@ -58,29 +58,29 @@ impl List {
         chunk.insert(at, user.into());
         if chunk.len() > 2 * CHUNK {
             let rest = chunk.split_off(CHUNK);
-            chunks.insert(place + 1, Arc::new(rest));
+            chunks.insert(index + 1, Arc::new(rest));
         }
         true
     }
 
     /// Takes a user out. Says whether it was in.
     pub(crate) fn remove(&mut self, user: &str) -> bool {
-        let place = self.place(user);
-        let found = self.chunks.get(place).and_then(|chunk| find(chunk, user).ok());
+        let index = self.chunk_index(user);
+        let found = self.chunks.get(index).and_then(|chunk| find(chunk, user).ok());
         let Some(at) = found else { return false };
         let chunks = Arc::make_mut(&mut self.chunks);
-        if let Some(chunk) = chunks.get_mut(place) {
+        if let Some(chunk) = chunks.get_mut(index) {
             let chunk = Arc::make_mut(chunk);
             chunk.remove(at);
             if chunk.is_empty() {
-                chunks.remove(place);
+                chunks.remove(index);
             }
         }
         true
     }
 
     /// The only chunk that a user can be in.
-    fn place(&self, user: &str) -> usize {
+    fn chunk_index(&self, user: &str) -> usize {
         self.chunks.partition_point(|chunk| chunk.last().is_some_and(|last| **last < *user))
     }
 }

@@ -1,8 +1,12 @@
 //! Answers of unary calls that are not understood in full.
 
-use presence_router_proto::v1::{SetExpression, StatesHide, UserList, set_expression::Expression};
+use presence_router_proto::v1::{
+    GetInterestedUsersResponse, GetUsersForStatesResponse, SetExpression, StatesHide, UserList,
+    set_expression::Expression,
+};
 
 use super::*;
+use crate::Error;
 
 fn users(id: &str) -> SetExpression {
     let list = UserList { user_ids: vec![id.to_owned()] };

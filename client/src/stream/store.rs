@@ -113,49 +113,64 @@ impl Store {
         }
         match content {
             Some(Content::Users(list)) => {
-                let mut partial = partial.unwrap_or_else(|| Partial { id, users: Vec::new() });
-                for user in list.user_ids {
-                    UserId::parse(&user).map_err(|_| ProtocolViolation::UserId(id))?;
-                    self.budget.take(user.len())?;
-                    partial.users.push(user.into());
-                }
-                if last {
-                    let bytes: usize = partial.users.iter().map(|user| user.len()).sum();
-                    let list = List::new(partial.users);
-                    let kept: usize = list.iter().map(str::len).sum();
-                    self.budget.give_back(bytes - kept);
-                    self.keep(id, Stored::List(list), kept, Measure::default());
-                } else {
-                    self.partial = Some(partial);
-                }
-                Ok(())
+                let partial = partial.unwrap_or_else(|| Partial { id, users: Vec::new() });
+                self.add_list_part(partial, list.user_ids, last)
             }
-            Some(Content::Expression(expression)) => {
-                if partial.is_some() || !last {
-                    return Err(ProtocolViolation::SetIncomplete(id));
-                }
-                let bytes = expression.encoded_len();
-                self.budget.take(bytes)?;
-                let mut measure = Measure::default();
-                self.measure(&expression, 1, &mut measure)?;
-                if measure.depth > MAX_DEPTH || measure.steps > MAX_STEPS {
-                    return Err(ProtocolViolation::SetTooDeep(id));
-                }
-                measure.refers_to.sort_unstable();
-                measure.refers_to.dedup();
-                for other in &measure.refers_to {
-                    self.refresh(*other)?;
-                    if let Some(other) = self.live.get_mut(other) {
-                        other.referrers += 1;
-                    }
-                }
-                // Also finds out whether it can be evaluated at all.
-                let kind = self.read(&expression)?;
-                self.keep(id, Stored::Expression(expression, Some(kind)), bytes, measure);
-                Ok(())
+            Some(Content::Expression(_)) if partial.is_some() || !last => {
+                Err(ProtocolViolation::SetIncomplete(id))
             }
+            Some(Content::Expression(expression)) => self.define_expression(id, expression),
             None => Err(ProtocolViolation::SetEmpty(id)),
         }
+    }
+
+    fn add_list_part(
+        &mut self,
+        mut partial: Partial,
+        user_ids: Vec<String>,
+        last: bool,
+    ) -> Result<(), ProtocolViolation> {
+        for user in user_ids {
+            UserId::parse(&user).map_err(|_| ProtocolViolation::UserId(partial.id))?;
+            self.budget.take(user.len())?;
+            partial.users.push(user.into());
+        }
+        if last {
+            let bytes: usize = partial.users.iter().map(|user| user.len()).sum();
+            let list = List::new(partial.users);
+            let kept: usize = list.iter().map(str::len).sum();
+            self.budget.give_back(bytes - kept);
+            self.keep(partial.id, Stored::List(list), kept, Measure::default());
+        } else {
+            self.partial = Some(partial);
+        }
+        Ok(())
+    }
+
+    fn define_expression(
+        &mut self,
+        id: u64,
+        expression: SetExpression,
+    ) -> Result<(), ProtocolViolation> {
+        let bytes = expression.encoded_len();
+        self.budget.take(bytes)?;
+        let mut measure = Measure::default();
+        self.measure(&expression, 1, &mut measure)?;
+        if measure.depth > MAX_DEPTH || measure.steps > MAX_STEPS {
+            return Err(ProtocolViolation::SetTooDeep(id));
+        }
+        measure.refers_to.sort_unstable();
+        measure.refers_to.dedup();
+        for other in &measure.refers_to {
+            self.refresh(*other)?;
+            if let Some(other) = self.live.get_mut(other) {
+                other.referrers += 1;
+            }
+        }
+        // Also finds out whether it can be evaluated at all.
+        let kind = self.read(&expression)?;
+        self.keep(id, Stored::Expression(expression, Some(kind)), bytes, measure);
+        Ok(())
     }
 
     pub(super) fn edit(&mut self, edit: SetEdit) -> Result<(), ProtocolViolation> {

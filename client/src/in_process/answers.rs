@@ -1,0 +1,122 @@
+//! Answers of the engine at one revision, in the form that clients give them: each
+//! part of an audience is spelled out once, and each answer is made once.
+
+use std::{collections::HashMap, sync::Arc};
+
+use presence_router_engine::unstable::routing::model::ruleset;
+use presence_router_engine::unstable::routing::query::relation::{CallerView, Part, Signature};
+use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
+use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
+use presence_router_engine::{Caller, Side, Snapshot};
+use presence_router_proto::ids::UserId;
+
+use crate::{Fields, Hide, Set, list::List, sets::Kind};
+
+/// Answers that are remembered before all are forgotten.
+const MAX_ANSWERS: usize = 100_000;
+
+/// The snapshot of one revision, with the answers made from it so far.
+pub(super) struct State {
+    snapshot: Arc<Snapshot>,
+    pub(super) view: CallerView,
+    parts: HashMap<Part, Option<Kind>>,
+    answers: HashMap<Signature, Option<Answered>>,
+}
+
+/// The counterparts of users with one signature.
+#[derive(Clone)]
+pub(super) struct Answered {
+    pub(super) set: Set,
+    pub(super) hides: Vec<Hide>,
+}
+
+// === impl State ===
+
+impl State {
+    pub(super) fn new(snapshot: Arc<Snapshot>, caller: Caller) -> Self {
+        let (parts, answers) = (HashMap::new(), HashMap::new());
+        Self { snapshot, view: CallerView::new(caller), parts, answers }
+    }
+
+    pub(super) fn signature(&self, user: UserId<'_>, side: Side) -> Signature {
+        self.snapshot.signature(user, side, self.view.caller())
+    }
+
+    /// `None`: nobody.
+    pub(super) fn answer(&mut self, signature: Signature) -> Option<Answered> {
+        if let Some(answered) = self.answers.get(&signature) {
+            return answered.clone();
+        }
+        let answered = self.make(&signature);
+        if self.answers.len() >= MAX_ANSWERS {
+            self.answers.clear();
+        }
+        self.answers.insert(signature, answered.clone());
+        answered
+    }
+
+    fn make(&mut self, signature: &Signature) -> Option<Answered> {
+        let Self { snapshot, view, parts, .. } = self;
+        let user_table = snapshot.users();
+        // Each part is spelled out once, however many audiences share it.
+        let part = |part: Part| {
+            let known = parts.entry(part).or_insert_with_key(|part| {
+                let members = snapshot.part(part, view);
+                (!members.is_empty()).then(|| kind(&members, user_table))
+            });
+            known.clone()
+        };
+        let sets: Vec<Kind> = snapshot.parts(signature).into_iter().filter_map(part).collect();
+        if sets.is_empty() {
+            return None;
+        }
+        let mut hides = Vec::new();
+        if snapshot.hides_anything(signature) {
+            let counterparts = snapshot.counterparts(signature, view);
+            for (users, what) in snapshot.hides(signature, &counterparts) {
+                hides.push(hide(Set(kind(&users, user_table)), what));
+            }
+        }
+        Some(Answered { set: Set(Kind::AnyOf(sets.into())), hides })
+    }
+}
+
+fn hide(users: Set, what: &ruleset::Hide) -> Hide {
+    let ruleset::Fields { presence, status_msg, last_active_ts, currently_active } = what.fields;
+    let fields = Fields { presence, status_msg, last_active_ts, currently_active };
+    let unless_presence = what.unless.iter().map(|presence| presence.to_string()).collect();
+    Hide { users, fields, unless_presence }
+}
+
+fn kind(members: &Members, user_table: &UserTable) -> Kind {
+    let list = |numbers: &mut dyn Iterator<Item = u32>| {
+        Kind::Users(List::new(
+            numbers.map(|number| String::from(user_table.id(number)).into()).collect(),
+        ))
+    };
+    let listed = members.listed_besides();
+    if *members.open() == Open::Nobody {
+        return list(&mut listed.iter());
+    }
+    let mut whole = open(members.open());
+    let exceptions = members.exceptions();
+    if !exceptions.is_empty() {
+        whole = Kind::Difference(Arc::new((whole, list(&mut exceptions.iter()))));
+    }
+    if !listed.is_empty() {
+        whole = Kind::AnyOf([whole, list(&mut listed.iter())].into());
+    }
+    whole
+}
+
+fn open(rule: &Open) -> Kind {
+    match rule {
+        Open::Nobody => Kind::nobody(),
+        Open::Everyone => Kind::Everyone,
+        Open::Server(glob) => Kind::Server(glob.clone().into()),
+        Open::Match(pattern) => Kind::Match(pattern.clone().into()),
+        Open::Union(all) => Kind::AnyOf(all.iter().map(open).collect()),
+        Open::Intersection(all) => Kind::AllOf(all.iter().map(open).collect()),
+        Open::Difference(any, except) => Kind::Difference(Arc::new((open(any), open(except)))),
+    }
+}
