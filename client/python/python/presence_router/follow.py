@@ -54,11 +54,11 @@ class Follower:
         self._senders: dict[str, None] = {}
         self._recipients: dict[str, None] = {}
         self._sending = False
-        self._said_failure = False
+        self._failure_logged = False
         self._was_away = False
 
     def note(self, states: Iterable[UserPresenceState]) -> None:
-        """Takes note of current states."""
+        """Remembers current states."""
         for state in states:
             self._seen[state.user_id] = (state.state, state.status_msg)
 
@@ -71,14 +71,14 @@ class Follower:
             kind, why, gains = await self._next_change()
             if kind == "gained":
                 for gain in gains or ():
-                    self._gained(*gain)
+                    self._queue_gained(*gain)
             elif kind == "reset":
                 # The daemon was started anew, or too much has changed to say what.
-                self._everybody("reset")
+                self._queue_everybody("reset")
             elif kind == "connected":
                 # Whoever asked meanwhile was answered "nobody", in whichever process.
                 if self._was_away:
-                    self._everybody("outage")
+                    self._queue_everybody("outage")
                 self._was_away = False
             elif kind == "disconnected":
                 self._was_away = True
@@ -115,9 +115,9 @@ class Follower:
         for user_id, state in states.items():
             self._seen.setdefault(user_id, state)
 
-    def _gained(self, senders: list[str], recipients: list[str] | None, remote: bool) -> None:
+    def _queue_gained(self, senders: list[str], recipients: list[str] | None, remote: bool) -> None:
         metrics.FOLLOWED.labels("gained").inc()
-        shown = [user_id for user_id in senders if self._shows(user_id)]
+        shown = [user_id for user_id in senders if self._has_presence(user_id)]
         if (
             recipients is not None
             and not remote
@@ -128,11 +128,11 @@ class Follower:
         else:
             self._senders.update(dict.fromkeys(shown))
 
-    def _everybody(self, what: str) -> None:
+    def _queue_everybody(self, what: str) -> None:
         metrics.FOLLOWED.labels(what).inc()
-        self._senders.update(dict.fromkeys(filter(self._shows, self._seen)))
+        self._senders.update(dict.fromkeys(filter(self._has_presence, self._seen)))
 
-    def _shows(self, user_id: str) -> bool:
+    def _has_presence(self, user_id: str) -> bool:
         return self._seen.get(user_id, (_OFFLINE, None))[0] != _OFFLINE
 
     def _may_get_all(self, user_id: str) -> bool:
@@ -151,7 +151,7 @@ class Follower:
             self._api.run_as_background_process("presence_router_follow", self._send_all)
 
     async def _send_all(self) -> None:
-        self._said_failure = False
+        self._failure_logged = False
         try:
             await self._api.sleep(random.random() * _JITTER)
             logger.info(
@@ -161,7 +161,7 @@ class Follower:
                 len(self._recipients),
             )
             while self._senders or self._recipients:
-                count = await self._send_some()
+                count = await self._send_batch()
                 await self._api.sleep(count / self._per_second)
         except Exception as why:
             self._failed(why)
@@ -172,8 +172,8 @@ class Follower:
 
     def _failed(self, why: Exception) -> None:
         metrics.FOLLOWED.labels("failed").inc()
-        if not self._said_failure:
-            self._said_failure = True
+        if not self._failure_logged:
+            self._failure_logged = True
             logger.warning(
                 "Presence could not be sent again to those who may see it now: %r; they see it "
                 "when it changes next",
@@ -195,9 +195,9 @@ class Follower:
             return {user_id: self._seen[user_id] for user_id in user_ids}
         return {user_id: (state.state, state.status_msg) for user_id, state in found.items()}
 
-    async def _send_some(self) -> int:
+    async def _send_batch(self) -> int:
         some = [self._senders.popitem()[0] for _ in range(min(_BATCH, len(self._senders)))]
-        await self._send_states([user_id for user_id in some if self._shows(user_id)])
+        await self._send_states([user_id for user_id in some if self._has_presence(user_id)])
         if self._recipients:
             recipient, _ = self._recipients.popitem()
             if self._may_get_all(recipient):

@@ -27,13 +27,13 @@ _TROUBLES = {
 class _Absence:
     since: float
     unanswered: int = 0
-    said: bool = False
+    logged: bool = False
 
 
 @dataclass
 class _Trouble:
-    said_at: float
-    unsaid: int = 0
+    logged_at: float
+    suppressed: int = 0
 
 
 class DaemonHealth:
@@ -48,7 +48,7 @@ class DaemonHealth:
         self._address = address
         self._clock = clock
         self._absence: _Absence | None = None
-        self._away_said_at: float | None = None
+        self._away_logged_at: float | None = None
         self._troubles: dict[str, _Trouble] = {}
         metrics.REACHABLE.set(1)
 
@@ -65,7 +65,7 @@ class DaemonHealth:
 
     def _answered(self) -> None:
         absence, self._absence = self._absence, None
-        if absence is not None and absence.said:
+        if absence is not None and absence.logged:
             logger.warning(
                 "presence-router at %s is back after %.0f s, %d calls went unanswered",
                 self._address,
@@ -79,10 +79,10 @@ class DaemonHealth:
             self._absence = _Absence(now)
         absence = self._absence
         absence.unanswered += 1
-        lately = self._away_said_at is not None and now - self._away_said_at < _INTERVAL
-        if absence.said or (lately and now - absence.since < _LASTING):
+        lately = self._away_logged_at is not None and now - self._away_logged_at < _INTERVAL
+        if absence.logged or (lately and now - absence.since < _LASTING):
             return
-        absence.said, self._away_said_at = True, now
+        absence.logged, self._away_logged_at = True, now
         logger.warning(
             "presence-router at %s does not answer: %s; extra presence is off until it is back",
             self._address,
@@ -92,10 +92,10 @@ class DaemonHealth:
     def _troubled(self, outcome: str, detail: str) -> None:
         now = self._clock()
         trouble = self._troubles.get(outcome)
-        if trouble is not None and now - trouble.said_at < _INTERVAL:
-            trouble.unsaid += 1
+        if trouble is not None and now - trouble.logged_at < _INTERVAL:
+            trouble.suppressed += 1
             return
-        unsaid = 0 if trouble is None else trouble.unsaid
+        suppressed = 0 if trouble is None else trouble.suppressed
         self._troubles[outcome] = _Trouble(now)
         logger.warning(
             "presence-router at %s %s: %s; whom that concerned got no extra presence by it. "
@@ -104,5 +104,5 @@ class DaemonHealth:
             _TROUBLES.get(outcome, outcome),
             detail,
             _INTERVAL / 60,
-            unsaid,
+            suppressed,
         )

@@ -32,7 +32,7 @@ class Rooms:
     ) -> None:
         self._ask = ask
         self._deny_when_away = deny_when_away
-        self._said_at: float | None = None
+        self._logged_at: float | None = None
 
     async def on_create_room(self, requester: Any, content: Any, is_admin: bool) -> None:
         """Changes the content of the request, or raises a SynapseError."""
@@ -75,8 +75,8 @@ class Rooms:
     def _without_verdict(self, user_id: str) -> None:
         metrics.ROOMS.labels("denied_without_verdict" if self._deny_when_away else "let").inc()
         now = time.monotonic()
-        if self._said_at is None or now - self._said_at >= _INTERVAL:
-            self._said_at = now
+        if self._logged_at is None or now - self._logged_at >= _INTERVAL:
+            self._logged_at = now
             logger.warning(
                 "New rooms go without a verdict of presence-router, and are %s as "
                 "`rooms_when_away` says; the first is of %s. Said at most every %.0f minutes",

@@ -235,13 +235,13 @@ class PresenceRouterModule:
         self._api.run_as_background_process("presence_router_changes", self._follower.run)
 
     async def _next_change(self) -> "tuple[str, str, list[Gain] | None]":
-        told: Deferred[tuple[str, str, list[Gain] | None]] = Deferred()
+        received: Deferred[tuple[str, str, list[Gain] | None]] = Deferred()
 
         def done(kind: str, why: str, gains: "list[Gain] | None", /) -> None:
-            told.callback((kind, why, gains))
+            received.callback((kind, why, gains))
 
         self._router.next_change(self._reactor.callFromThread, done)
-        return await make_deferred_yieldable(told)
+        return await make_deferred_yieldable(received)
 
     def _start_seeding(self) -> None:
         self._api.run_as_background_process("presence_router_seed", self._seed)
