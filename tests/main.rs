@@ -65,7 +65,7 @@ mod shadows;
 mod stream;
 /// `WatchChanges`, and what waits for a revision.
 #[cfg(test)]
-mod watching;
+mod watch_changes;
 /// The server's types for batches, against prost's.
 #[cfg(test)]
 mod wire;
