@@ -103,7 +103,7 @@ fn presences(document: &Document) -> Vec<Problem> {
     for rule in &document.rules {
         let Effect::Hide(hide) = &rule.effect else { continue };
         for value in &hide.unless {
-            let near = nearest.of(value, PRESENCES.iter().copied());
+            let near = nearest.find(value, PRESENCES.iter().copied());
             if let Some(near) = near.filter(|near| *near != &**value) {
                 let (value, rule_name) = (quoted(value), quoted(&rule.name));
                 let message = format!(

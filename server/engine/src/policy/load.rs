@@ -80,7 +80,7 @@ impl Policy {
         let mut problems = Vec::new();
         let document = parse::document(text, files, &mut problems);
         // Also of a document with problems: whoever mends it wants to know all.
-        let resolved = document.as_ref().map(|document| resolve::ruleset(document, &mut problems));
+        let resolved = document.as_ref().map(|document| resolve::resolve(document, &mut problems));
         if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
             match evaluate(&resolved.ruleset) {
                 Ok(engine) => {

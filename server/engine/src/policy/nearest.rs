@@ -21,7 +21,7 @@ impl Default for Nearest {
 impl Nearest {
     /// The nearest of the names, if any is near enough to be a slip of the
     /// fingers.
-    pub(super) fn of<'n>(
+    pub(super) fn find<'n>(
         &mut self,
         wrong: &str,
         names: impl IntoIterator<Item = &'n str>,

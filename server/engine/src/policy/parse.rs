@@ -26,7 +26,7 @@ pub(super) fn document(
     problems: &mut Vec<Problem>,
 ) -> Option<Document> {
     match yaml::parse(text) {
-        Ok(root) => Reader::new(files, problems).document(&root),
+        Ok(root) => Reader::new(files, problems).read_document(&root),
         Err(problem) => {
             problems.push(problem);
             None
@@ -60,7 +60,7 @@ pub(super) fn named_files(text: &[u8]) -> BTreeSet<String> {
 /// Reads a file of tests alone.
 pub(super) fn tests(text: &[u8], problems: &mut Vec<Problem>) -> (Vec<Test>, Vec<RoomTest>) {
     match yaml::parse(text) {
-        Ok(root) => Reader::new(&NoFiles, problems).tests_alone(&root),
+        Ok(root) => Reader::new(&NoFiles, problems).read_tests_file(&root),
         Err(problem) => {
             problems.push(problem);
             Default::default()

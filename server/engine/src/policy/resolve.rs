@@ -44,14 +44,14 @@ pub(super) struct Resolved {
 }
 
 /// Makes a ruleset. It is of use only if no problem is added.
-pub(super) fn ruleset(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
+pub(super) fn resolve(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
     let groups = Groups::new(document);
     groups.check_declared(problems);
 
     let references: Vec<_> =
-        document.groups.iter().map(|group| groups.references(&group.members)).collect();
-    let order = order::order(&references);
-    problems.extend(order.cycles.iter().map(|cycle| groups.contains_itself(cycle)));
+        document.groups.iter().map(|group| groups.references_of(&group.members)).collect();
+    let order = order::order_groups(&references);
+    problems.extend(order.cycles.iter().map(|cycle| groups.cycle_problem(cycle)));
     let (tests, room_tests) = (&document.tests, &document.room_tests);
     check_tests(document, &order.groups, tests, room_tests, problems);
 
@@ -67,21 +67,24 @@ pub(super) fn ruleset(document: &Document, problems: &mut Vec<Problem>) -> Resol
     let members = order.groups.iter().filter_map(|index| document.groups.get(*index));
     let members = members.map(|group| match group.directory {
         true => Set::Directory(group.name.as_str().into()),
-        false => set(&group.members, &number),
+        false => resolve_set(&group.members, &number),
     });
     let mut members: Vec<Set> = members.collect();
-    let rooms = rooms(document, &number, &mut members);
+    let rooms = resolve_room_sets(document, &number, &mut members);
 
     let mut nearest = Nearest::default();
     let rules = document.rules.iter().map(|rule| {
         let products = match &rule.pairs {
             Pairs::Product { from, to } => {
-                vec![Product { senders: set(from, &number), recipients: set(to, &number) }]
+                vec![Product {
+                    senders: resolve_set(from, &number),
+                    recipients: resolve_set(to, &number),
+                }]
             }
             Pairs::Within { groups: glob, position } => {
-                let names = groups.within(glob);
+                let names = groups.matching_groups(glob);
                 if names.is_empty() {
-                    problems.push(groups.none_within(glob, *position, &mut nearest));
+                    problems.push(groups.no_group_matches(glob, *position, &mut nearest));
                 }
                 let all = names.into_iter().filter_map(&number);
                 all.map(|n| Product { senders: Set::Group(n), recipients: Set::Group(n) }).collect()
@@ -106,7 +109,7 @@ impl<'d> Groups<'d> {
         let mut nearest = Nearest::default();
         let mut check = |name: &str, position: Position| {
             if !self.indices.contains_key(name) {
-                let hint = self.hint(name, &mut nearest);
+                let hint = self.did_you_mean(name, &mut nearest);
                 let message = format!("group {} is not declared{hint}", quoted(name));
                 problems.push(Problem::new(position, message));
             }
@@ -119,7 +122,7 @@ impl<'d> Groups<'d> {
     }
 
     /// Indices of the groups that a set refers to, each once.
-    fn references(&self, set: &SetExpr) -> Vec<usize> {
+    fn references_of(&self, set: &SetExpr) -> Vec<usize> {
         let mut found = Vec::new();
         set.each_part(&mut |part| {
             if let SetExpr::Group { name, .. } = part {
@@ -131,7 +134,7 @@ impl<'d> Groups<'d> {
         found
     }
 
-    fn contains_itself(&self, cycle: &[usize]) -> Problem {
+    fn cycle_problem(&self, cycle: &[usize]) -> Problem {
         /// A cycle may be as long as there are groups.
         const MAX_NAMES: usize = 20;
         let groups = || cycle.iter().filter_map(|index| self.document.groups.get(*index));
@@ -146,7 +149,7 @@ impl<'d> Groups<'d> {
     }
 
     /// Names of the groups that a glob means, in the order of the document.
-    fn within(&self, glob: &Glob) -> Vec<&'d str> {
+    fn matching_groups(&self, glob: &Glob) -> Vec<&'d str> {
         if glob.is_literal() {
             return self
                 .indices
@@ -159,9 +162,9 @@ impl<'d> Groups<'d> {
         names.filter(|name| glob.matches(name)).collect()
     }
 
-    fn none_within(&self, glob: &Glob, position: Position, nearest: &mut Nearest) -> Problem {
+    fn no_group_matches(&self, glob: &Glob, position: Position, nearest: &mut Nearest) -> Problem {
         let hint = if glob.is_literal() || self.indices.is_empty() {
-            self.hint(glob.as_str(), nearest)
+            self.did_you_mean(glob.as_str(), nearest)
         } else {
             String::new()
         };
@@ -172,12 +175,12 @@ impl<'d> Groups<'d> {
     }
 
     /// What may help with a name that no group has.
-    fn hint(&self, name: &str, nearest: &mut Nearest) -> String {
+    fn did_you_mean(&self, name: &str, nearest: &mut Nearest) -> String {
         if self.indices.is_empty() {
             return "; no groups are declared".to_owned();
         }
         let names = self.document.groups.iter().map(|group| group.name.as_str());
-        match nearest.of(name, names) {
+        match nearest.find(name, names) {
             Some(near) => format!("; did you mean {}?", quoted(near)),
             None => String::new(),
         }
@@ -186,14 +189,14 @@ impl<'d> Groups<'d> {
 
 /// Numbers for the sets of rules about rooms. Those that are no groups are put
 /// after them: groups without a name, which no rule of presence refers to.
-fn rooms(
+fn resolve_room_sets(
     document: &Document,
     number: &impl Fn(&str) -> Option<usize>,
     groups: &mut Vec<Set>,
 ) -> Vec<RoomSets> {
     let mut added: HashMap<Set, usize> = HashMap::new();
     let mut id_of = |written: &SetExpr| -> SetId {
-        let index = match set(written, number) {
+        let index = match resolve_set(written, number) {
             Set::Group(group) => group,
             other => *added.entry(other).or_insert_with_key(|set| {
                 groups.push(set.clone());
@@ -211,13 +214,13 @@ fn rooms(
 
 /// A set as routing has it. A group without a number is a problem already, and
 /// nobody here.
-fn set(written: &SetExpr, number: &impl Fn(&str) -> Option<usize>) -> Set {
+fn resolve_set(written: &SetExpr, number: &impl Fn(&str) -> Option<usize>) -> Set {
     match written {
-        SetExpr::User(user) => users([user.id.as_str()]),
+        SetExpr::User(user) => users_set([user.id.as_str()]),
         SetExpr::Members { ids, .. } => Set::Users(ids.clone()),
         SetExpr::Everyone => Set::Everyone,
-        SetExpr::Server(globs) => union(globs.iter().cloned().map(Set::Server).collect()),
-        SetExpr::Match(globs) => union(globs.iter().cloned().map(Set::Match).collect()),
+        SetExpr::Server(globs) => union_of(globs.iter().cloned().map(Set::Server).collect()),
+        SetExpr::Match(globs) => union_of(globs.iter().cloned().map(Set::Match).collect()),
         SetExpr::Group { name, .. } => number(name).map_or(Set::Union(Vec::new()), Set::Group),
         SetExpr::Union(sets) => {
             // Users of a list are one set, not a set each.
@@ -228,27 +231,30 @@ fn set(written: &SetExpr, number: &impl Fn(&str) -> Option<usize>) -> Set {
                 }
             }
             let listed = sets.iter().any(|set| user(set).is_some());
-            let listed = listed.then(|| users(sets.iter().filter_map(user)));
+            let listed = listed.then(|| users_set(sets.iter().filter_map(user)));
             let others = sets.iter().filter(|set| user(set).is_none());
-            union(listed.into_iter().chain(others.map(|other| set(other, number))).collect())
+            union_of(
+                listed.into_iter().chain(others.map(|other| resolve_set(other, number))).collect(),
+            )
         }
         SetExpr::AllOf(sets) => {
-            Set::Intersection(sets.iter().map(|each| set(each, number)).collect())
+            Set::Intersection(sets.iter().map(|each| resolve_set(each, number)).collect())
         }
-        SetExpr::Difference { any, except } => {
-            Set::Difference(Box::new(set(any, number)), Box::new(set(except, number)))
-        }
+        SetExpr::Difference { any, except } => Set::Difference(
+            Box::new(resolve_set(any, number)),
+            Box::new(resolve_set(except, number)),
+        ),
     }
 }
 
 /// Ids that stand in the policy's own text, which is much shorter than what a
 /// list can hold.
-fn users<'a>(ids: impl IntoIterator<Item = &'a str>) -> Set {
+fn users_set<'a>(ids: impl IntoIterator<Item = &'a str>) -> Set {
     Set::Users(Ids::new(ids).unwrap_or_default())
 }
 
 /// A union, where there is something to unite.
-fn union(mut sets: Vec<Set>) -> Set {
+fn union_of(mut sets: Vec<Set>) -> Set {
     match sets.pop() {
         Some(only) if sets.is_empty() => only,
         Some(last) => {

@@ -60,7 +60,8 @@ pub struct RoomChange {
 /// Compares two policies.
 pub fn compare(before: &Policy, after: &Policy) -> Differences {
     let (before, after) = (&before.document, &after.document);
-    let mut switches = Names::between(&rules(before, true), &rules(after, true), same_rule);
+    let mut switches =
+        Names::between(&rules_by_name(before, true), &rules_by_name(after, true), same_rule);
     if before.ours != after.ours {
         let list = match (before.ours.is_empty(), after.ours.is_empty()) {
             (true, _) => &mut switches.added,
@@ -71,11 +72,19 @@ pub fn compare(before: &Policy, after: &Policy) -> Differences {
         list.sort_unstable();
     }
     Differences {
-        rules: Names::between(&rules(before, false), &rules(after, false), same_rule),
-        groups: Names::between(&groups(before), &groups(after), |a, b| {
+        rules: Names::between(
+            &rules_by_name(before, false),
+            &rules_by_name(after, false),
+            same_rule,
+        ),
+        groups: Names::between(&groups_by_name(before), &groups_by_name(after), |a, b| {
             a.directory == b.directory && same_set(&a.members, &b.members)
         }),
-        rooms: Names::between(&rooms(before), &rooms(after), same_room_rule),
+        rooms: Names::between(
+            &room_rules_by_name(before),
+            &room_rules_by_name(after),
+            same_room_rule,
+        ),
         switches,
         tests: after.tests.len() + after.room_tests.len(),
     }
@@ -83,7 +92,7 @@ pub fn compare(before: &Policy, after: &Policy) -> Differences {
 
 /// Compares the rules about rooms of two policies. By name.
 pub fn room_changes(before: &Policy, after: &Policy) -> Vec<RoomChange> {
-    let [before, after] = [before, after].map(|policy| rooms(&policy.document));
+    let [before, after] = [before, after].map(|policy| room_rules_by_name(&policy.document));
     let Names { added, removed, changed } = Names::between(&before, &after, same_room_rule);
     let mut names = [added, removed, changed].concat();
     names.sort_unstable();
@@ -96,7 +105,7 @@ pub fn room_changes(before: &Policy, after: &Policy) -> Vec<RoomChange> {
     names.into_iter().map(change).collect()
 }
 
-fn rules(policy: &Document, switch: bool) -> BTreeMap<&str, &Rule> {
+fn rules_by_name(policy: &Document, switch: bool) -> BTreeMap<&str, &Rule> {
     let rules = policy.rules.iter().filter(|rule| rule.switch == switch);
     rules.map(|rule| (rule.name.as_str(), rule)).collect()
 }
@@ -113,7 +122,7 @@ fn same_rule(a: &Rule, b: &Rule) -> bool {
     a.effect == b.effect && a.shadow == b.shadow && same_pairs
 }
 
-fn rooms(policy: &Document) -> BTreeMap<&str, &RoomRule> {
+fn room_rules_by_name(policy: &Document) -> BTreeMap<&str, &RoomRule> {
     policy.rooms.iter().map(|rule| (rule.name.as_str(), rule)).collect()
 }
 
@@ -132,7 +141,7 @@ fn same_room_rule(a: &RoomRule, b: &RoomRule) -> bool {
         && a.effect == b.effect
 }
 
-fn groups(policy: &Document) -> BTreeMap<&str, &Group> {
+fn groups_by_name(policy: &Document) -> BTreeMap<&str, &Group> {
     policy.groups.iter().map(|group| (group.name.as_str(), group)).collect()
 }
 

@@ -6,11 +6,13 @@
 
 mod content;
 mod fields;
+mod globs;
 mod hide;
 mod members;
 mod policy_tests;
 mod room;
 mod room_cases;
+mod room_effects;
 mod rule;
 mod set;
 mod switches;
@@ -47,64 +49,65 @@ impl<'p> Reader<'p> {
         Self { problems, nearest: Nearest::default(), files, members: HashMap::new() }
     }
 
-    fn problem(&mut self, position: Position, message: impl Into<String>) {
+    fn add_problem(&mut self, position: Position, message: impl Into<String>) {
         self.problems.push(Problem::new(position, message));
     }
 
-    pub(super) fn document(&mut self, root: &Node<'_>) -> Option<Document> {
+    pub(super) fn read_document(&mut self, root: &Node<'_>) -> Option<Document> {
         if matches!(root.value, Value::Null) {
             let message = "the policy is empty; write `rules: []` to show nobody to anybody";
-            self.problem(Position::default(), message);
+            self.add_problem(Position::default(), message);
             return None;
         }
         let Value::Map(entries) = &root.value else {
             let message =
                 format!("expected a map with `groups` and `rules`, found {}", root.kind());
-            self.problem(root.position, message);
+            self.add_problem(root.position, message);
             return None;
         };
-        let fields = self.fields(entries, POLICY_KEYS, &[]);
+        let fields = self.read_fields(entries, POLICY_KEYS, &[]);
         let groups = match fields.get("groups") {
-            Some(field) => self.groups(field.value),
+            Some(field) => self.read_groups(field.value),
             // With a key that nobody knows, groups may well be under it.
             None => (!fields.has_unknown()).then(Vec::new),
         };
         let mut rules = match fields.get("rules") {
-            Some(field) => self.rules(field.value),
+            Some(field) => self.read_rules(field.value),
             None => {
                 let message = "a policy needs `rules`; write `rules: []` to show nobody to anybody";
-                self.problem(root.position, message);
+                self.add_problem(root.position, message);
                 Vec::new()
             }
         };
-        let ours = self.scope(&fields, &mut rules);
-        let rooms = fields.get("rooms").map_or_else(Vec::new, |field| self.rooms(field.value));
-        let tests = fields.get("tests").map(|field| self.tests(field.value));
+        let ours = self.read_switches(&fields, &mut rules);
+        let rooms =
+            fields.get("rooms").map_or_else(Vec::new, |field| self.read_room_rules(field.value));
+        let tests = fields.get("tests").map(|field| self.read_tests(field.value));
         let (tests, room_tests) = tests.unwrap_or_default();
         let ours_position =
             fields.get("ours").map(|field| field.value.position).unwrap_or_default();
         Some(Document { groups: groups?, rules, ours, ours_position, rooms, tests, room_tests })
     }
 
-    pub(super) fn tests_alone(&mut self, root: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
+    pub(super) fn read_tests_file(&mut self, root: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
         if matches!(root.value, Value::Null) {
             let message = "the file is empty; write `tests: []` if it is to have no tests";
-            self.problem(Position::default(), message);
+            self.add_problem(Position::default(), message);
             return Default::default();
         }
         let Value::Map(entries) = &root.value else {
-            self.problem(
+            self.add_problem(
                 root.position,
                 format!("expected a map with `tests`, found {}", root.kind()),
             );
             return Default::default();
         };
-        let fields = self.fields(entries, TESTS_KEYS, &[]);
+        let fields = self.read_fields(entries, TESTS_KEYS, &[]);
         match fields.get("tests") {
-            Some(field) => self.tests(field.value),
+            Some(field) => self.read_tests(field.value),
             None => {
                 if !fields.has_unknown() {
-                    self.problem(root.position, "a file of tests needs `tests`");
+                    self.add_problem(root.position, "a file of tests needs `tests`");
                 }
                 Default::default()
             }
@@ -112,28 +115,28 @@ impl<'p> Reader<'p> {
     }
 
     /// `None`: there may be groups more than could be read.
-    fn groups(&mut self, node: &Node<'_>) -> Option<Vec<Group>> {
+    fn read_groups(&mut self, node: &Node<'_>) -> Option<Vec<Group>> {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a map of group names and sets, found {}", node.kind());
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return None;
         };
         let mut groups = Vec::with_capacity(entries.len());
         let mut seen: HashMap<&str, u64> = HashMap::with_capacity(entries.len());
         let mut complete = true;
         for (key, value) in entries {
-            let (members, directory) = match self.group_members(value) {
+            let (members, directory) = match self.read_group_members(value) {
                 Some(members) => (members, false),
                 None => (SetExpr::nobody(), true),
             };
-            let Some(name) = self.group_name(key) else {
+            let Some(name) = self.read_group_name(key) else {
                 // A text that is no name cannot be referred to either.
                 complete &= matches!(key.value, Value::Text(_));
                 continue;
             };
             if let Some(line) = seen.get(name) {
                 let message = format!("group {} is already declared in line {line}", quoted(name));
-                self.problem(key.position, message);
+                self.add_problem(key.position, message);
             } else {
                 seen.insert(name, key.position.line);
             }
@@ -148,81 +151,85 @@ impl<'p> Reader<'p> {
     }
 
     /// A name that a group may have, wherever it stands.
-    fn group_name<'n>(&mut self, node: &'n Node<'_>) -> Option<&'n str> {
-        let name = self.name(node, "the name of a group")?;
+    fn read_group_name<'n>(&mut self, node: &'n Node<'_>) -> Option<&'n str> {
+        let name = self.read_name(node, "the name of a group")?;
         if name.contains(['*', '?']) {
             let message = format!(
                 "{} is not the name of a group: globs are valid in `within` only",
                 quoted(name)
             );
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return None;
         }
         Some(name)
     }
 
     /// A name of anything: some text that fits on a line.
-    fn name<'n>(&mut self, node: &'n Node<'_>, what: &str) -> Option<&'n str> {
-        let name = self.text(node, what)?;
+    fn read_name<'n>(&mut self, node: &'n Node<'_>, what: &str) -> Option<&'n str> {
+        let name = self.read_text(node, what)?;
         if name.trim().is_empty() {
-            self.problem(node.position, format!("{what} is empty"));
+            self.add_problem(node.position, format!("{what} is empty"));
             return None;
         }
         if name.contains(char::is_control) {
             let message = format!("{} is not {what}: it holds a control character", quoted(name));
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return None;
         }
         Some(name)
     }
 
-    fn text<'n>(&mut self, node: &'n Node<'_>, what: &str) -> Option<&'n str> {
+    fn read_text<'n>(&mut self, node: &'n Node<'_>, what: &str) -> Option<&'n str> {
         match &node.value {
             Value::Text(text) => Some(text),
             Value::Number(_) | Value::Bool(_) => {
                 let message = format!("expected {what}, found {}; put it in quotes", node.kind());
-                self.problem(node.position, message);
+                self.add_problem(node.position, message);
                 None
             }
             Value::Null | Value::List(_) | Value::Map(_) => {
-                self.problem(node.position, format!("expected {what}, found {}", node.kind()));
+                self.add_problem(node.position, format!("expected {what}, found {}", node.kind()));
                 None
             }
         }
     }
 
-    fn flag(&mut self, node: &Node<'_>) -> Option<bool> {
+    fn read_bool(&mut self, node: &Node<'_>) -> Option<bool> {
         let Value::Bool(value) = node.value else {
             let message = format!("expected `true` or `false`, found {}", node.kind());
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return None;
         };
         Some(value)
     }
 
     /// A list of at least one. `what` are its items.
-    fn list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> &'n [Node<'a>] {
+    fn read_list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> &'n [Node<'a>] {
         match &node.value {
             Value::List(items) if !items.is_empty() => return items,
             Value::List(_) => {
-                self.problem(
+                self.add_problem(
                     node.position,
                     format!("expected a list of {what}, found an empty one"),
                 );
             }
             _ => {
                 let message = format!("expected a list of {what}, found {}", node.kind());
-                self.problem(node.position, message);
+                self.add_problem(node.position, message);
             }
         }
         &[]
     }
 
     /// One text, or a list of at least one. `what` are its items.
-    pub(super) fn one_or_list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> &'n [Node<'a>] {
+    pub(super) fn read_one_or_list<'n, 'a>(
+        &mut self,
+        node: &'n Node<'a>,
+        what: &str,
+    ) -> &'n [Node<'a>] {
         match &node.value {
             Value::Text(_) => std::slice::from_ref(node),
-            _ => self.list(node, what),
+            _ => self.read_list(node, what),
         }
     }
 }

@@ -35,7 +35,7 @@ pub(in crate::policy) fn check_tests(
             ),
             None => {
                 let directory = document.groups.iter().filter(|group| group.directory);
-                let near = nearest.of(&given.group, directory.map(|group| group.name.as_str()));
+                let near = nearest.find(&given.group, directory.map(|group| group.name.as_str()));
                 let hint = near.map(|near| format!("; did you mean {}?", quoted(near)));
                 format!("group {name} is not declared{}", hint.unwrap_or_default())
             }
@@ -60,7 +60,7 @@ fn check_subjects(
                 && !groups.contains_key(name.as_str())
             {
                 is_declared = false;
-                let hint = match nearest.of(name, groups_in_order(document)) {
+                let hint = match nearest.find(name, groups_in_order(document)) {
                     Some(near) => format!("; did you mean {}?", quoted(near)),
                     None if groups.is_empty() => "; no groups are declared".to_owned(),
                     None => String::new(),

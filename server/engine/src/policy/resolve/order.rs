@@ -26,7 +26,7 @@ enum State {
 }
 
 /// Orders groups by what each refers to.
-pub(super) fn order(references: &[Vec<usize>]) -> Order {
+pub(super) fn order_groups(references: &[Vec<usize>]) -> Order {
     let mut order = Order { groups: Vec::with_capacity(references.len()), cycles: Vec::new() };
     let mut states = vec![State::New; references.len()];
     // The groups from where the search began to where it is, each with those
@@ -39,18 +39,18 @@ pub(super) fn order(references: &[Vec<usize>]) -> Order {
             continue;
         }
         path.extend(follow(start));
-        set(&mut states, start, State::On(0));
+        set_state(&mut states, start, State::On(0));
         while let Some((group, to)) = path.last_mut() {
             let group = *group;
             let Some(&next) = to.next() else {
                 path.pop();
-                set(&mut states, group, State::Done);
+                set_state(&mut states, group, State::Done);
                 order.groups.push(group);
                 continue;
             };
             match states.get(next) {
                 Some(State::New) => {
-                    set(&mut states, next, State::On(path.len()));
+                    set_state(&mut states, next, State::On(path.len()));
                     path.extend(follow(next));
                 }
                 Some(State::On(index)) => {
@@ -64,7 +64,7 @@ pub(super) fn order(references: &[Vec<usize>]) -> Order {
     order
 }
 
-fn set(states: &mut [State], group: usize, state: State) {
+fn set_state(states: &mut [State], group: usize, state: State) {
     if let Some(entry) = states.get_mut(group) {
         *entry = state;
     }
@@ -77,14 +77,14 @@ mod tests {
     #[test]
     fn puts_every_group_after_those_it_refers_to() {
         let references = [vec![2, 1], vec![2], vec![], vec![0, 2]];
-        let order = order(&references);
+        let order = order_groups(&references);
         assert_eq!(order, Order { groups: vec![2, 1, 0, 3], cycles: vec![] });
     }
 
     #[test]
     fn names_the_groups_of_each_cycle() {
         let references = [vec![1, 2], vec![0], vec![2, 0], vec![0]];
-        let order = order(&references);
+        let order = order_groups(&references);
         assert_eq!(order.cycles, [vec![0, 1], vec![2], vec![0, 2]]);
         assert_eq!(order.groups.len(), 4);
     }
@@ -94,6 +94,6 @@ mod tests {
         let length = 1_000_000;
         let mut references: Vec<_> = (1..length).map(|next| vec![next]).collect();
         references.push(vec![]);
-        assert!(order(&references).groups.into_iter().eq((0..length).rev()));
+        assert!(order_groups(&references).groups.into_iter().eq((0..length).rev()));
     }
 }

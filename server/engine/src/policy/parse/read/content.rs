@@ -15,17 +15,17 @@ const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 impl Reader<'_> {
     /// A JSON object, as text.
-    pub(super) fn content(&mut self, node: &Node<'_>) -> Option<String> {
+    pub(super) fn read_content(&mut self, node: &Node<'_>) -> Option<String> {
         if !matches!(node.value, Value::Map(_)) {
             let message = format!("expected the content of an event, a map, found {}", node.kind());
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return None;
         }
-        Some(self.json(node)?.to_string())
+        Some(self.read_json(node)?.to_string())
     }
 
     /// Recurses no deeper than YAML may nest.
-    fn json(&mut self, node: &Node<'_>) -> Option<Json> {
+    fn read_json(&mut self, node: &Node<'_>) -> Option<Json> {
         match &node.value {
             Value::Null => Some(Json::Null),
             Value::Bool(value) => Some(Json::Bool(*value)),
@@ -37,11 +37,11 @@ impl Reader<'_> {
                 let message = format!(
                     "events hold whole numbers from -{MAX_NUMBER} to {MAX_NUMBER} only; put another in quotes"
                 );
-                self.problem(node.position, message);
+                self.add_problem(node.position, message);
                 None
             }
             Value::List(items) => {
-                let items: Vec<_> = items.iter().map(|item| self.json(item)).collect();
+                let items: Vec<_> = items.iter().map(|item| self.read_json(item)).collect();
                 items.into_iter().collect::<Option<Vec<_>>>().map(Json::Array)
             }
             Value::Map(entries) => {
@@ -49,13 +49,13 @@ impl Reader<'_> {
                 let mut lines: HashMap<&str, u64> = HashMap::new();
                 let mut complete = true;
                 for (key, value) in entries {
-                    let value = self.json(value);
-                    let name = self.text(key, "a key");
+                    let value = self.read_json(value);
+                    let name = self.read_text(key, "a key");
                     if let Some(line) = name.and_then(|name| lines.insert(name, key.position.line))
                     {
                         let name = quoted(name.unwrap_or_default());
                         let message = format!("key {name} is already given in line {line}");
-                        self.problem(key.position, message);
+                        self.add_problem(key.position, message);
                     }
                     match (name, value) {
                         (Some(name), Some(value)) => {

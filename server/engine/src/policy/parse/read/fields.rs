@@ -41,7 +41,7 @@ impl<'n, 'a> Fields<'n, 'a> {
 impl Reader<'_> {
     /// Looks up the keys of a map. `elsewhere` are keys that somebody may well
     /// try here, and why they are not valid.
-    pub(super) fn fields<'n, 'a>(
+    pub(super) fn read_fields<'n, 'a>(
         &mut self,
         entries: &'n [(Node<'a>, Node<'a>)],
         valid: &'static [&'static str],
@@ -57,7 +57,7 @@ impl Reader<'_> {
                     key.kind(),
                     quoted_list(valid.iter().copied())
                 );
-                self.problem(key.position, message);
+                self.add_problem(key.position, message);
                 fields.unknown = true;
                 continue;
             };
@@ -68,13 +68,13 @@ impl Reader<'_> {
                             "key `{known}` is already given in line {}",
                             first.position.line
                         );
-                        self.problem(key.position, message);
+                        self.add_problem(key.position, message);
                     }
                     None => fields.known.push((*known, field)),
                 }
                 continue;
             }
-            match self.unknown_key(key.position, text, valid, elsewhere) {
+            match self.add_unknown_key(key.position, text, valid, elsewhere) {
                 Some(near) => slips.push((near, field)),
                 None => fields.unknown = true,
             }
@@ -88,7 +88,7 @@ impl Reader<'_> {
     }
 
     /// Notes a key that is not valid. The valid one that it looks like a slip of, if any.
-    fn unknown_key(
+    fn add_unknown_key(
         &mut self,
         position: Position,
         text: &str,
@@ -104,12 +104,12 @@ impl Reader<'_> {
         message.push_str(&quoted_list(valid.iter().copied()));
         let near = match why {
             Some(_) => None,
-            None => self.nearest.of(text, valid.iter().copied()),
+            None => self.nearest.find(text, valid.iter().copied()),
         };
         if let Some(near) = near {
             message.push_str(&format!("; did you mean `{near}`?"));
         }
-        self.problem(position, message);
+        self.add_problem(position, message);
         near
     }
 }

@@ -15,38 +15,43 @@ const UNLESS_KEYS: &[&str] = &["presence"];
 const FIELDS: &[&str] = &["currently_active", "last_active_ts", "presence", "status_msg"];
 
 impl Reader<'_> {
-    pub(super) fn hide(&mut self, node: &Node<'_>) -> Option<(Hide, Pairs)> {
+    pub(super) fn read_hide(&mut self, node: &Node<'_>) -> Option<(Hide, Pairs)> {
         const VALID: &str = "`fields`, and either `from` and `to`, or `within`";
         let Value::Map(entries) = &node.value else {
-            self.problem(
+            self.add_problem(
                 node.position,
                 format!("expected a map with {VALID}, found {}", node.kind()),
             );
             return None;
         };
-        let keys = self.fields(entries, HIDE_KEYS, HIDE_KEYS_ELSEWHERE);
+        let keys = self.read_fields(entries, HIDE_KEYS, HIDE_KEYS_ELSEWHERE);
         let mut fields = Fields::default();
         match keys.get("fields") {
-            Some(field) => self.hidden(field.value, &mut fields),
+            Some(field) => self.read_hidden_fields(field.value, &mut fields),
             None if !keys.has_unknown() => {
                 let message = format!(
                     "`hide` needs `fields`, some of {}",
                     quoted_list(FIELDS.iter().copied())
                 );
-                self.problem(node.position, message);
+                self.add_problem(node.position, message);
             }
             None => {}
         }
-        let unless = keys.get("unless").map_or_else(Box::default, |field| self.unless(field.value));
+        let unless =
+            keys.get("unless").map_or_else(Box::default, |field| self.read_unless(field.value));
         // What is missing of the pairs is said even where `fields` is missing.
-        let pairs =
-            self.pairs_of(node.position, &keys, "hide", "either `from` and `to`, or `within`")?;
+        let pairs = self.read_pairs_of(
+            node.position,
+            &keys,
+            "hide",
+            "either `from` and `to`, or `within`",
+        )?;
         Some((Hide { fields, unless }, pairs))
     }
 
     /// Reads the value of a test's `hides`: a map, or a list of several. A list of fields
     /// may be empty there.
-    pub(super) fn test_hides(&mut self, node: &Node<'_>) -> Vec<Hide> {
+    pub(super) fn read_test_hides(&mut self, node: &Node<'_>) -> Vec<Hide> {
         const VALID: &str = "`fields`, and `unless` or not";
         let nodes = match &node.value {
             Value::Map(_) => std::slice::from_ref(node),
@@ -56,7 +61,7 @@ impl Reader<'_> {
                     "expected a map with {VALID}, or a list of them, found {}",
                     node.kind()
                 );
-                self.problem(node.position, message);
+                self.add_problem(node.position, message);
                 &[]
             }
         };
@@ -64,34 +69,34 @@ impl Reader<'_> {
         for node in nodes {
             let Value::Map(entries) = &node.value else {
                 let message = format!("expected a map with {VALID}, found {}", node.kind());
-                self.problem(node.position, message);
+                self.add_problem(node.position, message);
                 continue;
             };
-            let keys = self.fields(entries, TEST_HIDES_KEYS, &[]);
+            let keys = self.read_fields(entries, TEST_HIDES_KEYS, &[]);
             let mut fields = Fields::default();
             match keys.get("fields") {
                 Some(field) if matches!(&field.value.value, Value::List(items) if items.is_empty()) =>
                     {}
-                Some(field) => self.hidden(field.value, &mut fields),
+                Some(field) => self.read_hidden_fields(field.value, &mut fields),
                 None if !keys.has_unknown() => {
                     let valid = quoted_list(FIELDS.iter().copied());
                     let message = format!(
                         "`hides` needs `fields`, some of {valid}, or `[]` if nothing is hidden"
                     );
-                    self.problem(node.position, message);
+                    self.add_problem(node.position, message);
                 }
                 None => {}
             }
             let unless =
-                keys.get("unless").map_or_else(Box::default, |field| self.unless(field.value));
+                keys.get("unless").map_or_else(Box::default, |field| self.read_unless(field.value));
             hides.push(Hide { fields, unless });
         }
         hides
     }
 
-    fn hidden(&mut self, node: &Node<'_>, fields: &mut Fields) {
-        for item in self.one_or_list(node, "fields") {
-            let Some(text) = self.text(item, "the name of a field") else { continue };
+    fn read_hidden_fields(&mut self, node: &Node<'_>, fields: &mut Fields) {
+        for item in self.read_one_or_list(node, "fields") {
+            let Some(text) = self.read_text(item, "the name of a field") else { continue };
             let field = match text {
                 "currently_active" => &mut fields.currently_active,
                 "last_active_ts" => &mut fields.last_active_ts,
@@ -103,30 +108,30 @@ impl Reader<'_> {
                         quoted(text),
                         quoted_list(FIELDS.iter().copied())
                     );
-                    if let Some(near) = self.nearest.of(text, FIELDS.iter().copied()) {
+                    if let Some(near) = self.nearest.find(text, FIELDS.iter().copied()) {
                         message.push_str(&format!("; did you mean `{near}`?"));
                     }
-                    self.problem(item.position, message);
+                    self.add_problem(item.position, message);
                     continue;
                 }
             };
             if std::mem::replace(field, true) {
-                self.problem(item.position, format!("field `{text}` is named twice"));
+                self.add_problem(item.position, format!("field `{text}` is named twice"));
             }
         }
     }
 
     /// Presence values, sorted. Any text is one: the specification may add some.
-    fn unless(&mut self, node: &Node<'_>) -> Box<[Box<str>]> {
+    fn read_unless(&mut self, node: &Node<'_>) -> Box<[Box<str>]> {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a map with `presence`, found {}", node.kind());
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return Box::default();
         };
-        let keys = self.fields(entries, UNLESS_KEYS, &[]);
+        let keys = self.read_fields(entries, UNLESS_KEYS, &[]);
         let Some(field) = keys.get("presence") else {
             if !keys.has_unknown() {
-                self.problem(
+                self.add_problem(
                     node.position,
                     "`unless` needs `presence`, one presence value or a list of them",
                 );
@@ -134,12 +139,12 @@ impl Reader<'_> {
             return Box::default();
         };
         let mut values: Vec<Box<str>> = Vec::new();
-        for item in self.one_or_list(field.value, "presence values") {
-            let Some(text) = self.name(item, "a presence value") else { continue };
+        for item in self.read_one_or_list(field.value, "presence values") {
+            let Some(text) = self.read_name(item, "a presence value") else { continue };
             match values.binary_search_by(|value| (**value).cmp(text)) {
                 Ok(_) => {
                     let message = format!("presence value {} is named twice", quoted(text));
-                    self.problem(item.position, message);
+                    self.add_problem(item.position, message);
                 }
                 Err(at) => values.insert(at, text.into()),
             }

@@ -18,8 +18,8 @@ use presence_router_ids::UserId;
 const MAX_PROBLEMS: usize = 20;
 
 impl Reader<'_> {
-    pub(super) fn members_file(&mut self, node: &Node<'_>) -> Option<SetExpr> {
-        let file = self.name(node, "the name of a file")?.to_owned();
+    pub(super) fn read_members_file(&mut self, node: &Node<'_>) -> Option<SetExpr> {
+        let file = self.read_name(node, "the name of a file")?.to_owned();
         let ids = match self.members.entry(file.clone()) {
             // Twice is one file, read and complained about once.
             Entry::Occupied(read) => read.get().clone(),
@@ -31,7 +31,7 @@ impl Reader<'_> {
                 Err(error) => {
                     let message =
                         format!("cannot read the members file {}: {error}", quoted(&file));
-                    self.problem(node.position, message);
+                    self.add_problem(node.position, message);
                     return None;
                 }
             },

@@ -27,45 +27,45 @@ struct Claims {
 }
 
 impl Reader<'_> {
-    pub(super) fn tests(&mut self, node: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
+    pub(super) fn read_tests(&mut self, node: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
         let Value::List(items) = &node.value else {
             let message = format!("expected a list of tests, found {}", node.kind());
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return Default::default();
         };
         let (mut tests, mut rooms) = (Vec::new(), Vec::new());
         for item in items {
             if is_about_a_room(item) {
-                rooms.extend(self.room_test(item));
+                rooms.extend(self.read_room_case(item));
             } else {
-                tests.extend(self.test(item));
+                tests.extend(self.read_test(item));
             }
         }
         (tests, rooms)
     }
 
-    fn test(&mut self, node: &Node<'_>) -> Option<Test> {
+    fn read_test(&mut self, node: &Node<'_>) -> Option<Test> {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a test, a map with {FORMS}, found {}", node.kind());
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return None;
         };
-        let keys = self.fields(entries, TEST_KEYS, &[]);
-        let given = keys.get("given").map_or_else(Vec::new, |field| self.given(field.value));
-        let Some((side, subject)) = self.test_side(node, &keys) else {
-            self.claims(&keys, ["reaches", "sees"]);
+        let keys = self.read_fields(entries, TEST_KEYS, &[]);
+        let given = keys.get("given").map_or_else(Vec::new, |field| self.read_given(field.value));
+        let Some((side, subject)) = self.read_test_side(node, &keys) else {
+            self.read_claims(&keys, ["reaches", "sees"]);
             return None;
         };
         self.check_test_keys(node, &keys, side);
         let subject_position = subject.value.position;
-        let subject = self.subject(subject.value);
-        let Claims { yes, not, only, hides } = self.claims(&keys, [verb(side)]);
+        let subject = self.read_subject(subject.value);
+        let Claims { yes, not, only, hides } = self.read_claims(&keys, [verb(side)]);
         let (position, subject) = (node.position, subject?);
         Some(Test { position, given, side, subject, subject_position, yes, not, only, hides })
     }
 
     /// The side that a test is about, and its subject. `None`: it has none.
-    fn test_side<'n, 'a>(
+    fn read_test_side<'n, 'a>(
         &mut self,
         node: &Node<'_>,
         keys: &Fields<'n, 'a>,
@@ -75,14 +75,14 @@ impl Reader<'_> {
                 let position = sender.position.max(recipient.position);
                 let message =
                     "a test has either `sender` or `recipient`, not both; make two tests of it";
-                self.problem(position, message);
+                self.add_problem(position, message);
                 Some((Side::Sender, sender))
             }
             (Some(sender), None) => Some((Side::Sender, sender)),
             (None, Some(recipient)) => Some((Side::Recipient, recipient)),
             (None, None) => {
                 if !keys.has_unknown() {
-                    self.problem(node.position, format!("a test needs {FORMS}"));
+                    self.add_problem(node.position, format!("a test needs {FORMS}"));
                 }
                 None
             }
@@ -96,7 +96,7 @@ impl Reader<'_> {
         if let Some(room) = keys.get("room") {
             let message =
                 format!("a test has either `{key}` or `room`, not both; make two tests of it");
-            self.problem(room.position, message);
+            self.add_problem(room.position, message);
         }
         let [yes, only, not, hides] = [verb, "only", "not", "hides"].map(|key| keys.get(key));
         // Of a test of both sides, which is a problem already, either verb is right.
@@ -104,37 +104,38 @@ impl Reader<'_> {
         let wrong = keys.get(other_verb(side)).filter(|_| !has_both_sides);
         if let Some(wrong) = wrong {
             let message = format!("a `{key}` has `{verb}`, `only`, `not` and `hides` beside it");
-            self.problem(wrong.position, message);
+            self.add_problem(wrong.position, message);
         } else if yes.or(only).or(not).is_none() && !keys.has_unknown() {
             let message = format!("a `{key}` needs `{verb}`, `only` or `not` beside it");
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
         }
         if let (Some(_), Some(only)) = (yes, only) {
             let message = format!("`only` stands in place of `{verb}`: it names all of them");
-            self.problem(only.position, message);
+            self.add_problem(only.position, message);
         }
         if let (None, Some(hides), false) = (yes.or(only), hides, keys.has_unknown()) {
             let message =
                 format!("`hides` needs `{verb}` or `only` beside it, the pairs that it is about");
-            self.problem(hides.position, message);
+            self.add_problem(hides.position, message);
         }
     }
 
     /// Reads what a test says of its pairs: those of the verbs, and all else.
-    fn claims<const N: usize>(
+    fn read_claims<const N: usize>(
         &mut self,
         keys: &Fields<'_, '_>,
         verbs: [&'static str; N],
     ) -> Claims {
-        let mut users = |key| keys.get(key).map_or_else(Vec::new, |field| self.users(field.value));
+        let mut users =
+            |key| keys.get(key).map_or_else(Vec::new, |field| self.read_users(field.value));
         let yes = verbs.into_iter().flat_map(&mut users).collect();
         let not = users("not");
         let only = keys.get("only").map(|field| {
-            let users = self.users_or_none(field.value);
+            let users = self.read_users_or_none(field.value);
             Only { position: field.value.position, users }
         });
         let hides = keys.get("hides").map(|field| {
-            let hides = self.test_hides(field.value);
+            let hides = self.read_test_hides(field.value);
             TestHides { position: field.value.position, hides }
         });
         Claims { yes, not, only, hides }
@@ -142,40 +143,40 @@ impl Reader<'_> {
 
     /// The users that a test is about. Unlike a set elsewhere, a user may have an id
     /// that looks like a pattern.
-    fn subject(&mut self, node: &Node<'_>) -> Option<SetExpr> {
+    fn read_subject(&mut self, node: &Node<'_>) -> Option<SetExpr> {
         match &node.value {
-            Value::Text(text) if text.starts_with('@') => self.user(node).map(SetExpr::User),
-            _ => self.valid_set(node),
+            Value::Text(text) if text.starts_with('@') => self.read_user(node).map(SetExpr::User),
+            _ => self.read_valid_set(node),
         }
     }
 
-    pub(super) fn given(&mut self, node: &Node<'_>) -> Vec<Given> {
+    pub(super) fn read_given(&mut self, node: &Node<'_>) -> Vec<Given> {
         let Value::Map(entries) = &node.value else {
-            self.problem(
+            self.add_problem(
                 node.position,
                 format!("expected a map with `groups`, found {}", node.kind()),
             );
             return Vec::new();
         };
-        let keys = self.fields(entries, GIVEN_KEYS, GIVEN_KEYS_ELSEWHERE);
+        let keys = self.read_fields(entries, GIVEN_KEYS, GIVEN_KEYS_ELSEWHERE);
         let Some(field) = keys.get("groups") else {
             if !keys.has_unknown() {
-                self.problem(node.position, "`given` needs `groups`");
+                self.add_problem(node.position, "`given` needs `groups`");
             }
             return Vec::new();
         };
         let Value::Map(groups) = &field.value.value else {
             let message =
                 format!("expected a map of group names and user ids, found {}", field.value.kind());
-            self.problem(field.value.position, message);
+            self.add_problem(field.value.position, message);
             return Vec::new();
         };
         let mut given: Vec<Given> = Vec::with_capacity(groups.len());
         for (key, value) in groups {
-            let members = self.users_or_none(value).into_iter().map(|user| user.id).collect();
-            let Some(group) = self.group_name(key) else { continue };
+            let members = self.read_users_or_none(value).into_iter().map(|user| user.id).collect();
+            let Some(group) = self.read_group_name(key) else { continue };
             if given.iter().any(|given| given.group == group) {
-                self.problem(key.position, format!("group {} is given twice", quoted(group)));
+                self.add_problem(key.position, format!("group {} is given twice", quoted(group)));
                 continue;
             }
             given.push(Given { group: group.to_owned(), position: key.position, members });
@@ -184,28 +185,31 @@ impl Reader<'_> {
     }
 
     /// One user or a list of them, which may be empty: somebody says so.
-    fn users_or_none(&mut self, node: &Node<'_>) -> Vec<Named> {
+    fn read_users_or_none(&mut self, node: &Node<'_>) -> Vec<Named> {
         match &node.value {
             Value::List(items) if items.is_empty() => Vec::new(),
-            _ => self.users(node),
+            _ => self.read_users(node),
         }
     }
 
     /// One user or a list of them.
-    pub(super) fn users(&mut self, node: &Node<'_>) -> Vec<Named> {
+    pub(super) fn read_users(&mut self, node: &Node<'_>) -> Vec<Named> {
         let nodes = match &node.value {
             Value::Text(_) => std::slice::from_ref(node),
-            _ => self.list(node, "user ids"),
+            _ => self.read_list(node, "user ids"),
         };
-        nodes.iter().filter_map(|node| self.user(node)).collect()
+        nodes.iter().filter_map(|node| self.read_user(node)).collect()
     }
 
-    pub(super) fn user(&mut self, node: &Node<'_>) -> Option<Named> {
-        let text = self.text(node, "a user id")?;
+    pub(super) fn read_user(&mut self, node: &Node<'_>) -> Option<Named> {
+        let text = self.read_text(node, "a user id")?;
         match UserId::parse(text) {
             Ok(_) => Some(Named { id: text.to_owned(), position: node.position }),
             Err(error) => {
-                self.problem(node.position, format!("{} is not a user id: {error}", quoted(text)));
+                self.add_problem(
+                    node.position,
+                    format!("{} is not a user id: {error}", quoted(text)),
+                );
                 None
             }
         }

@@ -23,46 +23,50 @@ const PAIRS_KEYS_ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 impl Reader<'_> {
-    pub(super) fn rules(&mut self, node: &Node<'_>) -> Vec<Rule> {
+    pub(super) fn read_rules(&mut self, node: &Node<'_>) -> Vec<Rule> {
         let items = match &node.value {
             Value::List(items) => items.as_slice(),
             Value::Null => {
                 let message = "expected a list of rules, found nothing; write `rules: []` to show nobody to anybody";
-                self.problem(node.position, message);
+                self.add_problem(node.position, message);
                 &[]
             }
             _ => {
                 let message = format!("expected a list of rules, found {}", node.kind());
-                self.problem(node.position, message);
+                self.add_problem(node.position, message);
                 &[]
             }
         };
         let mut rules = Vec::with_capacity(items.len());
         let mut seen = HashMap::with_capacity(items.len());
         for item in items {
-            rules.extend(self.rule(item, &mut seen));
+            rules.extend(self.read_rule(item, &mut seen));
         }
         rules
     }
 
-    fn rule<'n>(&mut self, node: &'n Node<'_>, seen: &mut HashMap<&'n str, u64>) -> Option<Rule> {
+    fn read_rule<'n>(
+        &mut self,
+        node: &'n Node<'_>,
+        seen: &mut HashMap<&'n str, u64>,
+    ) -> Option<Rule> {
         let Value::Map(entries) = &node.value else {
             let message = format!(
                 "expected a rule, a map with `name` and `allow`, `deny` or `hide`, found {}",
                 node.kind()
             );
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return None;
         };
-        let fields = self.fields(entries, RULE_KEYS, RULE_KEYS_ELSEWHERE);
-        let name = self.rule_name(node, &fields, "a rule", seen);
+        let fields = self.read_fields(entries, RULE_KEYS, RULE_KEYS_ELSEWHERE);
+        let name = self.read_rule_name(node, &fields, "a rule", seen);
         let effects = ["allow", "deny", "hide"].map(|key| fields.get(key));
         self.check_one_effect(node, &fields, &effects);
-        let shadow = fields.get("shadow").and_then(|field| self.flag(field.value));
+        let shadow = fields.get("shadow").and_then(|field| self.read_bool(field.value));
         let [allow, deny, hide] = effects;
-        let allow = allow.and_then(|field| self.pairs(field.value, "allow"));
-        let deny = deny.and_then(|field| self.pairs(field.value, "deny"));
-        let hide = hide.and_then(|field| self.hide(field.value));
+        let allow = allow.and_then(|field| self.read_pairs(field.value, "allow"));
+        let deny = deny.and_then(|field| self.read_pairs(field.value, "deny"));
+        let hide = hide.and_then(|field| self.read_hide(field.value));
         let (effect, pairs) = match (allow, deny, hide) {
             (Some(pairs), ..) => (Effect::Allow, pairs),
             (_, Some(pairs), _) => (Effect::Deny, pairs),
@@ -77,7 +81,7 @@ impl Reader<'_> {
 
     /// Reads the name of a rule; `kind` is what messages call such a rule. `seen` has the
     /// names of those before it, each with its line.
-    pub(super) fn rule_name<'n>(
+    pub(super) fn read_rule_name<'n>(
         &mut self,
         node: &Node<'_>,
         keys: &Fields<'n, '_>,
@@ -85,13 +89,13 @@ impl Reader<'_> {
         seen: &mut HashMap<&'n str, u64>,
     ) -> Option<&'n str> {
         let Some(field) = keys.get("name") else {
-            self.problem(node.position, format!("{kind} needs a `name`"));
+            self.add_problem(node.position, format!("{kind} needs a `name`"));
             return None;
         };
-        let name = self.name(field.value, "the name of a rule")?;
+        let name = self.read_name(field.value, "the name of a rule")?;
         if let Some(line) = seen.get(name) {
             let message = format!("there is already a rule {} in line {line}", quoted(name));
-            self.problem(field.value.position, message);
+            self.add_problem(field.value.position, message);
         } else {
             seen.insert(name, field.value.position.line);
         }
@@ -109,32 +113,32 @@ impl Reader<'_> {
         positions.sort_unstable();
         match positions.as_slice() {
             [] if !keys.has_unknown() => {
-                self.problem(node.position, "a rule needs one of `allow`, `deny` and `hide`");
+                self.add_problem(node.position, "a rule needs one of `allow`, `deny` and `hide`");
             }
             [_, more @ ..] => {
                 for position in more {
                     let message = "a rule has one of `allow`, `deny` and `hide`, not several; make a rule of each";
-                    self.problem(*position, message);
+                    self.add_problem(*position, message);
                 }
             }
             [] => {}
         }
     }
 
-    fn pairs(&mut self, node: &Node<'_>, key: &str) -> Option<Pairs> {
+    fn read_pairs(&mut self, node: &Node<'_>, key: &str) -> Option<Pairs> {
         const VALID: &str = "either `from` and `to`, or `within`";
         let Value::Map(entries) = &node.value else {
-            self.problem(
+            self.add_problem(
                 node.position,
                 format!("expected a map with {VALID}, found {}", node.kind()),
             );
             return None;
         };
-        let fields = self.fields(entries, PAIRS_KEYS, PAIRS_KEYS_ELSEWHERE);
-        self.pairs_of(node.position, &fields, key, VALID)
+        let fields = self.read_fields(entries, PAIRS_KEYS, PAIRS_KEYS_ELSEWHERE);
+        self.read_pairs_of(node.position, &fields, key, VALID)
     }
 
-    pub(super) fn pairs_of(
+    pub(super) fn read_pairs_of(
         &mut self,
         position: Position,
         keys: &Fields<'_, '_>,
@@ -146,10 +150,10 @@ impl Reader<'_> {
             for other in [from, to].into_iter().flatten() {
                 let message =
                     "`within` stands alone, without `from` and `to`; make two rules of it";
-                self.problem(other.position, message);
-                self.set(other.value);
+                self.add_problem(other.position, message);
+                self.read_set(other.value);
             }
-            let groups = self.name(within.value, "a glob over the names of groups")?;
+            let groups = self.read_name(within.value, "a glob over the names of groups")?;
             return Some(Pairs::Within {
                 groups: Glob::new(groups),
                 position: within.value.position,
@@ -157,14 +161,14 @@ impl Reader<'_> {
         }
         match (from, to) {
             (None, None) if !keys.has_unknown() => {
-                self.problem(position, format!("`{key}` needs {valid}"));
+                self.add_problem(position, format!("`{key}` needs {valid}"));
             }
-            (Some(from), None) => self.problem(from.position, "`from` needs a `to` beside it"),
-            (None, Some(to)) => self.problem(to.position, "`to` needs a `from` beside it"),
+            (Some(from), None) => self.add_problem(from.position, "`from` needs a `to` beside it"),
+            (None, Some(to)) => self.add_problem(to.position, "`to` needs a `from` beside it"),
             _ => {}
         }
-        let from = from.map(|field| self.set(field.value));
-        let to = to.map(|field| self.set(field.value));
+        let from = from.map(|field| self.read_set(field.value));
+        let to = to.map(|field| self.read_set(field.value));
         if from.is_none() && to.is_none() {
             return None;
         }

@@ -1,16 +1,13 @@
-//! Expressions for sets of users, and the globs in them.
-
-use presence_router_ids::{Glob, UserGlob};
+//! Expressions for sets of users.
 
 use super::Reader;
 use super::fields::{Field, Fields};
+use super::globs;
 use crate::policy::document::{Named, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::Position;
 use crate::policy::wording::quoted;
-use presence_router_ids::{
-    MAX_SERVER_NAME_BYTES, MAX_USER_ID_BYTES, ServerName, ServerNameError, UserId,
-};
+use presence_router_ids::UserId;
 
 const SET_KEYS: &[&str] = &["all_of", "any", "except", "group", "match", "members_file", "server"];
 const SET_KEYS_ELSEWHERE: &[(&str, &str)] =
@@ -25,58 +22,58 @@ const MAX_DEPTH: usize = 32;
 
 impl Reader<'_> {
     /// Reads a set; nobody stands in for one with problems.
-    pub(super) fn set(&mut self, node: &Node<'_>) -> SetExpr {
-        self.valid_set(node).unwrap_or_else(SetExpr::nobody)
+    pub(super) fn read_set(&mut self, node: &Node<'_>) -> SetExpr {
+        self.read_valid_set(node).unwrap_or_else(SetExpr::nobody)
     }
 
     /// Reads a set. `None`: nothing of it is valid.
-    pub(super) fn valid_set(&mut self, node: &Node<'_>) -> Option<SetExpr> {
-        self.set_at(node, 1)
+    pub(super) fn read_valid_set(&mut self, node: &Node<'_>) -> Option<SetExpr> {
+        self.read_set_at(node, 1)
     }
 
     /// Reads the members of a group. `None`: the directory fills it.
-    pub(super) fn group_members(&mut self, node: &Node<'_>) -> Option<SetExpr> {
-        let Value::Map(entries) = &node.value else { return Some(self.set(node)) };
-        let fields = self.fields(entries, GROUP_KEYS, &[]);
-        let form = self.set_form(node, &fields, 1);
+    pub(super) fn read_group_members(&mut self, node: &Node<'_>) -> Option<SetExpr> {
+        let Value::Map(entries) = &node.value else { return Some(self.read_set(node)) };
+        let fields = self.read_fields(entries, GROUP_KEYS, &[]);
+        let form = self.read_set_form(node, &fields, 1);
         let Some(directory) = fields.get("directory") else {
             return Some(form.unwrap_or_else(SetExpr::nobody));
         };
         if form.is_some() {
             let message = "the directory fills a group alone; declare another group for the rest, and a third for both";
-            self.problem(directory.position, message);
-        } else if self.flag(directory.value) == Some(false) {
+            self.add_problem(directory.position, message);
+        } else if self.read_bool(directory.value) == Some(false) {
             let message = "`directory: false` says nothing about who is in; write `[]` for nobody";
-            self.problem(directory.position, message);
+            self.add_problem(directory.position, message);
         }
         None
     }
 
-    fn set_at(&mut self, node: &Node<'_>, depth: usize) -> Option<SetExpr> {
+    fn read_set_at(&mut self, node: &Node<'_>, depth: usize) -> Option<SetExpr> {
         if depth > MAX_DEPTH {
             let message = format!(
                 "more than {MAX_DEPTH} sets stand inside each other here; declare a group for a part of it"
             );
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return None;
         }
         match &node.value {
-            Value::Text(text) => self.named_set(text, node.position),
+            Value::Text(text) => self.read_named_set(text, node.position),
             Value::List(items) => Some(SetExpr::Union(
-                items.iter().filter_map(|i| self.set_at(i, depth + 1)).collect(),
+                items.iter().filter_map(|i| self.read_set_at(i, depth + 1)).collect(),
             )),
             Value::Map(entries) => {
-                let fields = self.fields(entries, SET_KEYS, SET_KEYS_ELSEWHERE);
-                self.set_form(node, &fields, depth)
+                let fields = self.read_fields(entries, SET_KEYS, SET_KEYS_ELSEWHERE);
+                self.read_set_form(node, &fields, depth)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {
-                self.problem(node.position, format!("expected a set, found {}", node.kind()));
+                self.add_problem(node.position, format!("expected a set, found {}", node.kind()));
                 None
             }
         }
     }
 
-    fn named_set(&mut self, text: &str, position: Position) -> Option<SetExpr> {
+    fn read_named_set(&mut self, text: &str, position: Position) -> Option<SetExpr> {
         if text == "everyone" {
             return Some(SetExpr::Everyone);
         }
@@ -87,7 +84,7 @@ impl Reader<'_> {
             let message = format!(
                 "{name} is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{{ group: {group} }}`"
             );
-            self.problem(position, message);
+            self.add_problem(position, message);
             return None;
         }
         // Historical user ids may hold these, but who writes one here means a
@@ -95,31 +92,31 @@ impl Reader<'_> {
         if text.contains(['*', '?']) {
             let message =
                 format!("{name} is a pattern, not a user id: write it as `{{ match: .. }}`");
-            self.problem(position, message);
+            self.add_problem(position, message);
             return None;
         }
         match UserId::parse(text) {
             Ok(_) => Some(SetExpr::User(Named { id: text.to_owned(), position })),
             Err(error) => {
-                self.problem(position, format!("{name} is not a user id: {error}"));
+                self.add_problem(position, format!("{name} is not a user id: {error}"));
                 None
             }
         }
     }
 
     /// Reads a set that is a map. `None`: nothing of it is valid.
-    fn set_form(
+    fn read_set_form(
         &mut self,
         node: &Node<'_>,
         fields: &Fields<'_, '_>,
         depth: usize,
     ) -> Option<SetExpr> {
-        let forms = self.set_forms(fields, depth);
+        let forms = self.read_set_forms(fields, depth);
         if forms.len() > 1 {
             let message = format!("a set has one form only, {FORMS}; make a list of several");
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
         } else if !fields.has_known() && !fields.has_unknown() {
-            self.problem(node.position, format!("a set needs one of {FORMS}"));
+            self.add_problem(node.position, format!("a set needs one of {FORMS}"));
         }
         let mut valid: Vec<_> = forms.into_iter().flatten().collect();
         if valid.len() > 1 { Some(SetExpr::Union(valid)) } else { valid.pop() }
@@ -127,49 +124,51 @@ impl Reader<'_> {
 
     /// Reads every form that a set has, which should be one. `None`: nothing of it is
     /// valid.
-    fn set_forms(&mut self, fields: &Fields<'_, '_>, depth: usize) -> Vec<Option<SetExpr>> {
+    fn read_set_forms(&mut self, fields: &Fields<'_, '_>, depth: usize) -> Vec<Option<SetExpr>> {
         let mut forms = Vec::new();
         if let Some(field) = fields.get("server") {
-            let globs = self.globs(field.value, "a server glob", Self::server_glob);
+            let globs = self.read_globs(field.value, "a server glob", globs::server_glob);
             forms.push(globs.map(SetExpr::Server));
         }
         if let Some(field) = fields.get("match") {
-            let patterns = self.globs(field.value, "a pattern", Self::user_glob);
+            let patterns = self.read_globs(field.value, "a pattern", globs::user_glob);
             forms.push(patterns.map(SetExpr::Match));
         }
         if let Some(field) = fields.get("group") {
             let position = field.value.position;
-            let name = self.group_name(field.value);
+            let name = self.read_group_name(field.value);
             forms.push(name.map(|name| SetExpr::Group { name: name.to_owned(), position }));
         }
         if let Some(field) = fields.get("members_file") {
-            forms.push(self.members_file(field.value));
+            forms.push(self.read_members_file(field.value));
         }
         if let Some(field) = fields.get("all_of") {
-            forms.push(self.all_of(field.value, depth));
+            forms.push(self.read_all_of(field.value, depth));
         }
         let (any, except) = (fields.get("any"), fields.get("except"));
         if any.is_some() || except.is_some() {
-            forms.push(self.difference(any, except, depth));
+            forms.push(self.read_difference(any, except, depth));
         }
         forms
     }
 
-    fn difference(
+    fn read_difference(
         &mut self,
         any: Option<Field<'_, '_>>,
         except: Option<Field<'_, '_>>,
         depth: usize,
     ) -> Option<SetExpr> {
         match (any, except) {
-            (Some(any), None) => self.problem(any.position, "`any` needs an `except` beside it"),
+            (Some(any), None) => {
+                self.add_problem(any.position, "`any` needs an `except` beside it")
+            }
             (None, Some(except)) => {
-                self.problem(except.position, "`except` needs an `any` beside it");
+                self.add_problem(except.position, "`except` needs an `any` beside it");
             }
             _ => {}
         }
-        let any = any.and_then(|field| self.set_at(field.value, depth + 1));
-        let except = except.and_then(|field| self.set_at(field.value, depth + 1));
+        let any = any.and_then(|field| self.read_set_at(field.value, depth + 1));
+        let except = except.and_then(|field| self.read_set_at(field.value, depth + 1));
         // One of them alone still leads to groups that are not declared.
         match (any, except) {
             (Some(any), Some(except)) => {
@@ -179,81 +178,21 @@ impl Reader<'_> {
         }
     }
 
-    fn all_of(&mut self, node: &Node<'_>, depth: usize) -> Option<SetExpr> {
+    fn read_all_of(&mut self, node: &Node<'_>, depth: usize) -> Option<SetExpr> {
         match &node.value {
             Value::List(items) if items.is_empty() => {
-                self.problem(node.position, "expected at least one set, found an empty list");
+                self.add_problem(node.position, "expected at least one set, found an empty list");
                 None
             }
             Value::List(items) => Some(SetExpr::AllOf(
-                items.iter().filter_map(|i| self.set_at(i, depth + 1)).collect(),
+                items.iter().filter_map(|i| self.read_set_at(i, depth + 1)).collect(),
             )),
             _ => {
                 let message = format!("expected a list of sets, found {}", node.kind());
-                self.problem(node.position, message);
+                self.add_problem(node.position, message);
                 None
             }
         }
-    }
-
-    /// One glob or a list of them. `None` if none of them is valid.
-    pub(super) fn globs<T>(
-        &mut self,
-        node: &Node<'_>,
-        what: &str,
-        check: fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<T>> {
-        let nodes = match &node.value {
-            Value::List(items) if items.is_empty() => {
-                self.problem(node.position, format!("expected {what}, found an empty list"));
-                return None;
-            }
-            Value::List(items) => items.as_slice(),
-            _ => std::slice::from_ref(node),
-        };
-        let mut globs = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            match self.text(node, what).map(check) {
-                Some(Ok(glob)) => globs.push(glob),
-                Some(Err(message)) => self.problem(node.position, message),
-                None => {}
-            }
-        }
-        (!globs.is_empty()).then_some(globs)
-    }
-
-    pub(super) fn server_glob(text: &str) -> Result<Glob, String> {
-        let glob = Glob::new(text);
-        match why_no_server(&glob) {
-            None => Ok(glob),
-            Some(why) => Err(format!("{} matches no server: {why}", quoted(text))),
-        }
-    }
-
-    fn user_glob(text: &str) -> Result<UserGlob, String> {
-        let name = quoted(text);
-        let Some(glob) = UserGlob::parse(text) else {
-            return Err(format!(
-                "{name} is not a pattern: it has no `:`, as in `@*-bot:example.org`"
-            ));
-        };
-        if !glob.user().as_str().starts_with(['@', '*', '?']) {
-            return Err(format!("{name} matches no user: user ids begin with `@`"));
-        }
-        if glob.user().as_str().contains('\0') {
-            return Err(format!("{name} matches no user: no user id holds a NUL"));
-        }
-        if let Some(why) = why_no_server(glob.server()) {
-            return Err(format!("{name} matches no user: in its part for servers, {why}"));
-        }
-        // The colon between them counts too.
-        let least = least_bytes(glob.user()) + 1 + least_bytes(glob.server());
-        if least > MAX_USER_ID_BYTES {
-            return Err(format!(
-                "{name} matches no user: ids have at most {MAX_USER_ID_BYTES} bytes"
-            ));
-        }
-        Ok(glob)
     }
 }
 
@@ -263,31 +202,4 @@ fn is_plain(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(plain)
-}
-
-/// Why a glob can match no server name, as far as that is easy to see.
-fn why_no_server(glob: &Glob) -> Option<String> {
-    let text = glob.as_str();
-    if text.is_empty() {
-        return Some("it is empty".to_owned());
-    }
-    if glob.is_literal() {
-        return ServerName::parse(text).err().map(|error| error.to_string());
-    }
-    if text.contains("://") {
-        return Some(ServerNameError::Scheme.to_string());
-    }
-    let valid = |c: char| c.is_ascii_alphanumeric() || "-.:[]*?".contains(c);
-    if let Some(bad) = text.chars().find(|c| !valid(*c)) {
-        return Some(format!("no server name holds {}", quoted(bad.encode_utf8(&mut [0; 4]))));
-    }
-    if least_bytes(glob) > MAX_SERVER_NAME_BYTES {
-        return Some(format!("server names have at most {MAX_SERVER_NAME_BYTES} bytes"));
-    }
-    None
-}
-
-/// Length of the shortest text that matches.
-fn least_bytes(glob: &Glob) -> usize {
-    glob.as_str().bytes().filter(|b| *b != b'*').count()
 }

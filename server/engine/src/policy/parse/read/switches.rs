@@ -6,6 +6,7 @@ use presence_router_ids::Glob;
 
 use super::Reader;
 use super::fields::Fields;
+use super::globs::server_glob;
 use crate::policy::document::{Pairs, Rule, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::Position;
@@ -19,18 +20,18 @@ const SERVERS_KEYS: &[&str] = &["allow", "deny"];
 
 impl Reader<'_> {
     /// Reads `ours` and every switch, and adds the rules that they stand for.
-    pub(super) fn scope(
+    pub(super) fn read_switches(
         &mut self,
         keys: &Fields<'_, '_>,
         rules: &mut Vec<Rule>,
     ) -> Vec<ServerName> {
-        let names = keys.get("ours").map_or_else(Vec::new, |field| self.ours(field.value));
+        let names = keys.get("ours").map_or_else(Vec::new, |field| self.read_ours(field.value));
         let ours = server(names.iter().map(|name| Glob::new(name.as_str())));
         let others = || except(SetExpr::Everyone, ours.clone());
         for key in SWITCHES {
             let Some(field) = keys.get(key) else { continue };
-            self.needs_ours(keys, key, field.position);
-            if self.flag(field.value) != Some(false) {
+            self.check_has_ours(keys, key, field.position);
+            if self.read_bool(field.value) != Some(false) {
                 continue;
             }
             let (from, to) = match *key {
@@ -38,18 +39,18 @@ impl Reader<'_> {
                 "outbound" => (ours.clone(), others()),
                 _ => (ours.clone(), ours.clone()),
             };
-            self.switch(rules, format!("{key}: false"), field.position, from, to);
+            self.add_switch(rules, format!("{key}: false"), field.position, from, to);
         }
         let Some(field) = keys.get("servers") else { return names };
-        self.needs_ours(keys, "servers", field.position);
-        for (key, position, globs) in self.servers(field.value) {
+        self.check_has_ours(keys, "servers", field.position);
+        for (key, position, globs) in self.read_servers(field.value) {
             let of_ours = |glob: &&Glob| names.iter().any(|name| name.as_str() == glob.as_str());
             if let Some(glob) = globs.iter().find(of_ours).filter(|_| key == "deny") {
                 let message = format!(
                     "{} is one of `ours`; what passes between users of ours is a matter of `local`",
                     quoted(glob.as_str())
                 );
-                self.problem(position, message);
+                self.add_problem(position, message);
             }
             // Never what passes between users of ours: `local` is about that.
             let away = match key {
@@ -60,28 +61,31 @@ impl Reader<'_> {
                 _ => except(server(globs.into_iter()), ours.clone()),
             };
             let name = |direction: &str| format!("servers.{key}, {direction}");
-            self.switch(rules, name("inbound"), position, away.clone(), ours.clone());
-            self.switch(rules, name("outbound"), position, ours.clone(), away);
+            self.add_switch(rules, name("inbound"), position, away.clone(), ours.clone());
+            self.add_switch(rules, name("outbound"), position, ours.clone(), away);
         }
         names
     }
 
-    fn ours(&mut self, node: &Node<'_>) -> Vec<ServerName> {
+    fn read_ours(&mut self, node: &Node<'_>) -> Vec<ServerName> {
         let mut names: Vec<ServerName> = Vec::new();
-        for item in self.one_or_list(node, "server names") {
-            let Some(text) = self.text(item, "a server name") else { continue };
+        for item in self.read_one_or_list(node, "server names") {
+            let Some(text) = self.read_text(item, "a server name") else { continue };
             let name = quoted(text);
             match ServerName::parse(text) {
                 // Not a glob: whoever registers a name that fits would be ours.
                 Err(_) if text.contains(['*', '?']) => {
                     let message = format!("{name} is a glob; `ours` takes whole server names");
-                    self.problem(item.position, message);
+                    self.add_problem(item.position, message);
                 }
                 Err(error) => {
-                    self.problem(item.position, format!("{name} is not a server name: {error}"));
+                    self.add_problem(
+                        item.position,
+                        format!("{name} is not a server name: {error}"),
+                    );
                 }
                 Ok(known) if names.contains(&known) => {
-                    self.problem(item.position, format!("server name {name} is named twice"));
+                    self.add_problem(item.position, format!("server name {name} is named twice"));
                 }
                 Ok(new) => names.push(new),
             }
@@ -89,24 +93,24 @@ impl Reader<'_> {
         names
     }
 
-    fn needs_ours(&mut self, keys: &Fields<'_, '_>, key: &str, position: Position) {
+    fn check_has_ours(&mut self, keys: &Fields<'_, '_>, key: &str, position: Position) {
         if keys.get("ours").is_none() {
             let message = format!(
                 "`{key}` needs `ours` beside it, the server names that it is about, such as `ours: example.org`"
             );
-            self.problem(position, message);
+            self.add_problem(position, message);
         }
     }
 
-    fn servers(&mut self, node: &Node<'_>) -> Vec<(&'static str, Position, Vec<Glob>)> {
+    fn read_servers(&mut self, node: &Node<'_>) -> Vec<(&'static str, Position, Vec<Glob>)> {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a map with `allow` or `deny`, found {}", node.kind());
-            self.problem(node.position, message);
+            self.add_problem(node.position, message);
             return Vec::new();
         };
-        let keys = self.fields(entries, SERVERS_KEYS, &[]);
+        let keys = self.read_fields(entries, SERVERS_KEYS, &[]);
         if !keys.has_known() && !keys.has_unknown() {
-            self.problem(node.position, "`servers` needs `allow` or `deny`");
+            self.add_problem(node.position, "`servers` needs `allow` or `deny`");
         }
         let mut lists = Vec::new();
         for key in SERVERS_KEYS {
@@ -117,14 +121,14 @@ impl Reader<'_> {
             let globs = if none {
                 Some(Vec::new())
             } else {
-                self.globs(field.value, "a server glob", Self::server_glob)
+                self.read_globs(field.value, "a server glob", server_glob)
             };
             lists.extend(globs.map(|globs| (*key, field.position, globs)));
         }
         lists
     }
 
-    fn switch(
+    fn add_switch(
         &mut self,
         rules: &mut Vec<Rule>,
         name: String,
@@ -135,7 +139,7 @@ impl Reader<'_> {
         if let Some(rule) = rules.iter().find(|rule| rule.name == name) {
             let message =
                 format!("rule `{name}` has the name of a switch at the top; give it another");
-            self.problem(rule.position, message);
+            self.add_problem(rule.position, message);
         }
         let (effect, pairs) = (Effect::Deny, Pairs::Product { from, to });
         rules.push(Rule { name, position, effect, shadow: false, switch: true, pairs });
