@@ -1,6 +1,171 @@
-//! The contract's services, joined to tonic: [`presence_router`] is the one for homeservers,
-//! [`room`] decides about new rooms, and [`policy`] is for operators.
+//! The table of services: [`Services::new`] has a line for each that a server answers.
+//!
+//! [`presence_router`] is the contract's service for homeservers, [`room`] decides about new
+//! rooms, and [`policy`] is for operators. Knows nothing of sockets.
 
-pub(super) mod policy;
-pub(super) mod presence_router;
-pub(super) mod room;
+mod policy;
+mod presence_router;
+mod room;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use presence_router_proto::FILE_DESCRIPTOR_SET;
+use presence_router_proto::server::policy_service_server::PolicyServiceServer;
+use presence_router_proto::server::presence_router_service_server::PresenceRouterServiceServer;
+use presence_router_proto::server::room_service_server::RoomServiceServer;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+use tonic_reflection::pb;
+use tonic_reflection::server::{Builder, Error as ReflectionError};
+use tower::{Layer as _, Service};
+
+use self::policy::PolicyAdmin;
+use self::presence_router::PresenceRouter;
+use self::room::Rooms;
+use super::limits::{Limits, MAX_POLICY_REQUEST_BYTES};
+use super::transport::large_request::LargeRequestLayer;
+use crate::live::Live;
+
+/// The name under which health reports the whole process.
+const PROCESS: &str = "";
+
+/// The services of one server.
+pub(super) struct Services {
+    routes: Routes,
+    health: HealthReporter,
+    /// Those of the contract. Each has a health status, and its calls have lines in the log
+    /// by their package.
+    contract: Vec<&'static str>,
+}
+
+// === impl Services ===
+
+impl Services {
+    /// All services over a daemon's policy. Streams end when `drain` is cancelled.
+    ///
+    /// Fails if a descriptor cannot be read: a fault of the build.
+    pub(super) fn new(
+        live: &Arc<Live>,
+        limits: Limits,
+        drain: &CancellationToken,
+    ) -> Result<Self, ReflectionError> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let mut services = Self { routes: Routes::default(), health, contract: Vec::new() };
+        let (live, bytes) = (|| Arc::clone(live), limits.request_bytes);
+
+        let router = PresenceRouter::new(live(), limits, drain.clone());
+        services.add(PresenceRouterServiceServer::new(router).max_decoding_message_size(bytes));
+
+        let rooms = Rooms::new(live(), limits);
+        services.add(RoomServiceServer::new(rooms).max_decoding_message_size(bytes));
+
+        let policy = PolicyServiceServer::new(PolicyAdmin::new(live(), limits))
+            .max_decoding_message_size(MAX_POLICY_REQUEST_BYTES);
+        services.add(LargeRequestLayer::new(bytes).layer(policy));
+
+        services.add_standard(health_service.max_decoding_message_size(bytes));
+        services.add_standard(reflection().build_v1()?.max_decoding_message_size(bytes));
+        services.add_standard(reflection().build_v1alpha()?.max_decoding_message_size(bytes));
+        Ok(services)
+    }
+
+    /// Adds a service of the contract. Reflection has all of them by their descriptors.
+    fn add<S>(&mut self, service: S)
+    where
+        S: NamedService
+            + Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+    {
+        self.contract.push(S::NAME);
+        self.add_standard(service);
+    }
+
+    /// Adds a service that every gRPC server may have.
+    fn add_standard<S>(&mut self, service: S)
+    where
+        S: NamedService
+            + Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send,
+    {
+        self.routes = std::mem::take(&mut self.routes).add_service(service);
+    }
+
+    /// What answers calls.
+    pub(super) fn routes(&self) -> Routes {
+        self.routes.clone()
+    }
+
+    /// Reports the health of the process and of each service of the contract.
+    pub(super) async fn set_health(&self, status: ServingStatus) {
+        for name in [PROCESS].iter().chain(&self.contract) {
+            self.health.set_service_status(*name, status).await;
+        }
+    }
+}
+
+fn reflection() -> Builder<'static> {
+    Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        // `google.rpc.ErrorInfo` and its like: they come inside an `Any`, of which a client
+        // knows only the name, so that it asks for the descriptor.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // Each version lists itself only; a client that asks one should see both.
+        .include_reflection_service(false)
+        .register_encoded_file_descriptor_set(pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(pb::v1alpha::FILE_DESCRIPTOR_SET)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+    use crate::live::Source;
+    use crate::revision::Epoch;
+    use crate::rpc::transport::access_log::is_of_contract;
+
+    /// What the contract declares is answered, has a health status, and is logged as a call.
+    #[test]
+    fn every_service_of_the_contract_is_in_the_table() {
+        let live = Live::start(Source::Example, Epoch::random().unwrap()).unwrap();
+        let limits = Limits {
+            request_bytes: 1024,
+            response_bytes: 1024,
+            batch_states: 1,
+            connections: 1,
+            at_least: Duration::ZERO,
+            heartbeat: Duration::from_secs(1),
+            shutdown: Duration::from_secs(1),
+        };
+        let drain = CancellationToken::new();
+        let mut added = Services::new(&Arc::new(live), limits, &drain).unwrap().contract;
+        let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file;
+        let mut declared = Vec::new();
+        for file in &files {
+            let names = file.service.iter().map(|service| service.name());
+            declared.extend(names.map(|name| format!("{}.{name}", file.package())));
+        }
+        declared.sort_unstable();
+        added.sort_unstable();
+        assert_eq!(added, declared);
+        assert!(added.iter().all(|name| is_of_contract(name)), "{added:?}");
+    }
+}

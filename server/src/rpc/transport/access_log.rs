@@ -310,6 +310,12 @@ impl CallRecord {
     }
 }
 
+/// Whether a service is one of the contract's, by its package. Calls of others are logged
+/// as probes.
+pub(in crate::rpc) fn is_of_contract(service: &str) -> bool {
+    service.starts_with("presence_router.")
+}
+
 /// What is said of a call that ended by its deadline, to its caller as well.
 pub(in crate::rpc) fn deadline_passed(deadline: Deadline) -> String {
     format!("the call's deadline of {:?} passed before it was answered", deadline.timeout())

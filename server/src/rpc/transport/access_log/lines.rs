@@ -7,7 +7,7 @@ use tracing::field::display;
 use tracing::{debug, info};
 
 use super::statistics::Outcome;
-use super::{CALLS, CallRecord, PROBES, REFUSED, Sent, StreamStats, UnaryStats};
+use super::{CALLS, CallRecord, PROBES, REFUSED, Sent, StreamStats, UnaryStats, is_of_contract};
 
 /// The most characters of a method's name that a line has. A caller may send any.
 const MAX_NAME: usize = 100;
@@ -23,7 +23,7 @@ pub(super) fn write(record: &CallRecord) {
     let name = Name::of(record);
     let not_sent = Sent { code: Code::Cancelled, why: None };
     let sent = record.sent.get().unwrap_or(&not_sent);
-    if !name.is_ours() {
+    if !is_of_contract(name.service) {
         probe(record, &name, sent);
     } else if record.is_stream.load(Relaxed) {
         record.connection.log.statistics.count_stream_ended();
@@ -127,11 +127,6 @@ impl<'p> Name<'p> {
         let (service, method) = path.rsplit_once('/').unwrap_or(("", path));
         let service = service.rsplit('/').next().unwrap_or_default();
         Self { service: shortened(service), method: shortened(method) }
-    }
-
-    /// Whether it is a service of the contract's.
-    fn is_ours(&self) -> bool {
-        self.service.starts_with("presence_router.")
     }
 }
 
