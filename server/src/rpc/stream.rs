@@ -14,6 +14,7 @@
 
 mod batch;
 mod changes;
+mod index;
 mod outbox;
 mod resume;
 pub mod route;

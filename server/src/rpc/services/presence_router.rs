@@ -75,12 +75,12 @@ impl PresenceRouterService for PresenceRouter {
         let GetUsersForStatesRequest { server_names, states, at_least } = request.into_inner();
         let caller = validate::caller(&server_names)?;
         let current = self.wait_for_revision(&at_least).await?;
-        let scope = CallerView::new(caller);
+        let view = CallerView::new(caller);
         let limits = self.limits;
         let (asked, revision) = (states.len(), current.revision);
         let answer = move || {
             let senders = validate::senders(&states, limits.batch_states)?;
-            unary::users_for_states(&current, &scope, &senders, limits.response_bytes)
+            unary::users_for_states(&current, &view, &senders, limits.response_bytes)
         };
         let answer = run_blocking(asked <= INLINE_STATES, answer).await??;
         let answered = answer.recipients.len() + answer.open_recipients.len();

@@ -6,7 +6,9 @@
 
 use presence_router_proto::wire::{Deliveries, Users};
 
-use super::sets::{Definer, NOBODY, OverBudget, SentSets};
+use super::index::Index;
+use super::set_table::SetId;
+use super::sets::{Answer, BatchGroup, Definer, OverBudget, SentSets};
 use crate::rpc::error::RpcError;
 use crate::rpc::validate::Violations;
 use presence_router_engine::Side;
@@ -18,35 +20,37 @@ use presence_router_ids::UserId;
 pub(super) struct Batcher {
     /// For each state, what is known of its sender.
     senders: Vec<Sender>,
-    /// For each answer of the batch: its place in the stream's answers, and how
-    /// many states have it. In the order of first use.
+    /// The groups of states with one answer, in the order of first use. The first group is
+    /// for states that nobody may see.
     groups: Vec<Group>,
-    /// For each state that is looked at in one go, where the answer of its sender
-    /// was found last.
-    known: Vec<Option<u32>>,
-    /// For each state that was looked at, its place in `groups`.
-    group_of_state: Vec<u32>,
+    /// For each state that is looked at in one go, the last answer of its sender.
+    known: Vec<Option<Index<Answer>>>,
+    /// For each state that was looked at, its group.
+    group_of_state: Vec<Index<BatchGroup>>,
     /// State indexes, in the order of their groups.
     indexes: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Sender {
-    /// Of this class of named users.
+    /// Of this class of listed users.
     Class(u32),
-    /// A valid id that nobody names.
-    Unnamed,
+    /// A valid id that is not listed.
+    Unlisted,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Group {
-    answer: u32,
+    /// `None` for the states that nobody may see.
+    answer: Option<Index<Answer>>,
     /// How many states, and in the end where its indexes end.
     end: usize,
 }
 
-/// A group for states that nobody may see.
-const NO_GROUP: u32 = u32::MAX - 1;
+/// The group of the states that nobody may see.
+const NOBODY: Index<BatchGroup> = Index::FIRST;
+
+// === impl Batcher ===
 
 impl Batcher {
     /// Begins a batch: finds all senders, before anything is made of one.
@@ -55,19 +59,20 @@ impl Batcher {
     pub(super) fn begin(&mut self, users: &Users, user_table: &UserTable) -> Result<(), RpcError> {
         self.senders.clear();
         self.groups.clear();
+        self.groups.push(Group::default());
         self.group_of_state.clear();
         let mut violations = Violations::default();
         let mut refused = Ok(());
         let senders = &mut self.senders;
         user_table.classes_of(users.bytes(), |class| {
-            // A named user's text needs no check.
+            // A listed user's text needs no check.
             if class.is_none()
                 && refused.is_ok()
                 && let Err(error) = UserId::parse(users.get(senders.len()))
             {
                 refused = violations.add_state(senders.len(), error);
             }
-            senders.push(class.map_or(Sender::Unnamed, Sender::Class));
+            senders.push(class.map_or(Sender::Unlisted, Sender::Class));
         });
         refused?;
         violations.into_result()
@@ -85,53 +90,27 @@ impl Batcher {
         sets: &mut SentSets,
         definer: &mut Definer<'_>,
     ) -> Result<bool, OverBudget> {
-        let next = self.group_of_state.len();
+        let first = self.group_of_state.len();
         // First of all of them, so that the processor can wait for many at once.
         self.known.clear();
-        self.known.extend(self.senders.iter().skip(next).take(most).map(|sender| match sender {
-            Sender::Class(class) => sets.known(*class, Side::Sender),
-            Sender::Unnamed => None,
+        self.known.extend(self.senders.iter().skip(first).take(most).map(|sender| match sender {
+            Sender::Class(class) => sets.last_of_class(*class, Side::Sender),
+            Sender::Unlisted => None,
         }));
-        let states = (next..).zip(self.senders.iter().skip(next));
+        let states = (first..).zip(self.senders.iter().skip(first));
         for ((state, sender), known) in states.zip(&self.known) {
-            // What was used in this batch holds; of all else it must be asked.
-            let group = match known.and_then(|answer| sets.noted(answer)) {
+            // An answer that was used in this batch holds; others may be void.
+            let group = match known.and_then(|answer| sets.group(answer)) {
                 Some(group) => group,
-                None => {
-                    let answer = match (sender, known.filter(|answer| sets.uses(*answer))) {
-                        (_, Some(answer)) => Ok(answer),
-                        (Sender::Class(class), None) => {
-                            sets.of_class(*class, Side::Sender, definer)
-                        }
-                        (Sender::Unnamed, None) => match UserId::parse(users.get(state)) {
-                            Ok(user) => {
-                                let Definer { snapshot, scope, .. } = *definer;
-                                let signature =
-                                    snapshot.signature(user, Side::Sender, scope.caller());
-                                sets.of_signature(signature, definer)
-                            }
-                            // Not reached: `begin` has refused the batch.
-                            Err(_) => {
-                                self.group_of_state.push(NO_GROUP);
-                                continue;
-                            }
-                        },
-                    }?;
-                    // Another user may have led to the same answer.
-                    sets.noted(answer).unwrap_or_else(|| {
-                        let group = if sets.answer(answer).0 == NOBODY {
-                            NO_GROUP
-                        } else {
-                            self.groups.push(Group { answer, end: 0 });
-                            u32::try_from(self.groups.len() - 1).unwrap_or(NO_GROUP)
-                        };
-                        sets.note(answer, group);
-                        group
-                    })
-                }
+                None => match known.filter(|answer| sets.mark_used(*answer)) {
+                    Some(answer) => group_of(answer, &mut self.groups, sets),
+                    None => match find_answer(*sender, (users, state), sets, definer)? {
+                        Some(answer) => group_of(answer, &mut self.groups, sets),
+                        None => NOBODY,
+                    },
+                },
             };
-            let groups = &mut self.groups;
-            if let Some(group) = usize::try_from(group).ok().and_then(|at| groups.get_mut(at)) {
+            if let Some(group) = self.groups.get_mut(group.get()) {
                 group.end += 1;
             }
             self.group_of_state.push(group);
@@ -142,11 +121,11 @@ impl Batcher {
         Ok(self.group_of_state.len() < self.senders.len())
     }
 
-    /// For each state the class of its sender; `None` if nobody names it.
+    /// For each state the class of its sender; `None` for an unlisted one.
     pub(super) fn classes(&self) -> impl Iterator<Item = Option<u32>> {
         self.senders.iter().map(|sender| match sender {
             Sender::Class(class) => Some(*class),
-            Sender::Unnamed => None,
+            Sender::Unlisted => None,
         })
     }
 
@@ -162,21 +141,64 @@ impl Batcher {
         self.indexes.clear();
         self.indexes.resize(sum, 0);
         for (index, group) in (0u32..).zip(&self.group_of_state) {
-            let group = usize::try_from(*group).ok().and_then(|at| self.groups.get_mut(at));
-            let Some(group) = group else { continue };
+            let Some(group) = self.groups.get_mut(group.get()) else { continue };
             if let Some(slot) = self.indexes.get_mut(group.end) {
                 *slot = index;
             }
             group.end += 1;
         }
-        deliveries.reserve(self.groups.len(), sum);
+        let unseen = self.groups.first().map_or(0, |nobody| nobody.end);
+        deliveries.reserve(self.groups.len().saturating_sub(1), sum - unseen);
         let mut start = 0;
-        for group in &self.groups {
-            let indexes = self.indexes.get(start..group.end).unwrap_or_default();
-            start = group.end;
-            let (set_id, hides) = sets.answer(group.answer);
-            deliveries.push(set_id, indexes, hides);
+        for Group { answer, end } in &self.groups {
+            let indexes = self.indexes.get(start..*end).unwrap_or_default();
+            start = *end;
+            if let Some(answer) = answer {
+                let (set_id, hides) = sets.answer(*answer);
+                deliveries.push(SetId::or_nobody(set_id), indexes, hides);
+            }
         }
         deliveries
     }
+}
+
+/// The answer for a sender that has none yet, or a void one. `None` is not reached: `begin`
+/// has refused ids that are not valid.
+fn find_answer(
+    sender: Sender,
+    (users, state): (&Users, usize),
+    sets: &mut SentSets,
+    definer: &mut Definer<'_>,
+) -> Result<Option<Index<Answer>>, OverBudget> {
+    match sender {
+        Sender::Class(class) => sets.of_class(class, Side::Sender, definer).map(Some),
+        Sender::Unlisted => {
+            let Ok(user) = UserId::parse(users.get(state)) else { return Ok(None) };
+            let Definer { snapshot, view, .. } = *definer;
+            let signature = snapshot.signature(user, Side::Sender, view.caller());
+            sets.of_signature(signature, definer).map(Some)
+        }
+    }
+}
+
+/// The group of an answer, a new one at its first use in the batch.
+fn group_of(
+    answer: Index<Answer>,
+    groups: &mut Vec<Group>,
+    sets: &mut SentSets,
+) -> Index<BatchGroup> {
+    // Another user may have led to the same answer.
+    if let Some(group) = sets.group(answer) {
+        return group;
+    }
+    let (set_id, _) = sets.answer(answer);
+    let group = match set_id {
+        None => NOBODY,
+        Some(_) => {
+            groups.push(Group { answer: Some(answer), end: 0 });
+            Index::new(groups.len() - 1)
+        }
+    };
+    sets.set_group(answer, group);
+    group
 }

@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::batch::Batcher;
 use super::changes::{Change, StreamState};
-use super::set_table::SetUpdate;
+use super::set_table::{SetId, SetUpdate};
 use super::sets::Definer;
 use super::shadow_counts::ShadowCounts;
 use crate::live::Current;
@@ -30,7 +30,7 @@ pub struct Route {
 // === impl Route ===
 
 impl Route {
-    /// Nothing is told yet.
+    /// Nothing was sent yet.
     pub fn new(caller: Caller, budget: u64) -> Self {
         Self {
             state: StreamState::new(caller, budget),
@@ -40,7 +40,7 @@ impl Route {
         }
     }
 
-    /// What was told.
+    /// What the stream remembers.
     pub(super) fn state(&mut self) -> &mut StreamState {
         &mut self.state
     }
@@ -56,8 +56,8 @@ impl Route {
         self.state.follow(old, new, difference)
     }
 
-    /// How many answers are remembered for users whom nobody names: what a
-    /// caller could fill the memory with.
+    /// How many answers are remembered for unlisted users: what a caller could fill the
+    /// memory with.
     pub fn unlisted_answers(&self) -> usize {
         self.state.sets.unlisted_answers()
     }
@@ -80,7 +80,7 @@ impl Route {
         self.batcher.begin(&batch.users, current.snapshot.users())
     }
 
-    /// Goes on with a batch. Adds what must be told of sets before its answer to
+    /// Goes on with a batch. Adds what must be sent of sets before its answer to
     /// `updates`, which must be empty, and says whether to call again.
     ///
     /// # Errors
@@ -92,23 +92,23 @@ impl Route {
         batch: &StateBatch,
         updates: &mut Vec<SetUpdate>,
     ) -> Result<bool, RpcError> {
-        let Self { state: StreamState { scope, sets }, batcher, budget, .. } = self;
-        let mut definer = Definer { snapshot: &current.snapshot, scope, out: updates };
+        let Self { state: StreamState { view, sets }, batcher, budget, .. } = self;
+        let mut definer = Definer { snapshot: &current.snapshot, view, out: updates };
         let more = batcher.advance(&batch.users, STEP, sets, &mut definer);
         let instead = "send smaller batches, or raise the budget";
         more.map_err(|_| RpcError::SetOverBudget { budget: *budget, instead })
     }
 
-    /// Who must receive each state of a batch that was gone through.
+    /// The recipients of each state of a batch, once [`Self::advance`] is done with it.
     pub fn finish(&mut self, current: &Current, batch: &StateBatch) -> Deliveries {
         if current.snapshot.has_shadows() {
-            self.shadows.count(current, &self.state.scope, &self.batcher, &batch.users);
+            self.shadows.count(current, &self.state.view, &self.batcher, &batch.users);
         }
         let deliveries = Deliveries::new(batch.batch_id, &current.revision.to_string());
         self.batcher.finish(deliveries, &self.state.sets)
     }
 
-    /// Whose presence a user may see. What must be told of sets before is added
+    /// The senders whose presence a user may see. What must be sent of sets before is added
     /// to `updates`.
     ///
     /// # Errors
@@ -123,26 +123,26 @@ impl Route {
     ) -> Result<InterestAnswer, RpcError> {
         let InterestQuery { query_id, at_least, user_id } = query;
         validate::check_revision("at_least", at_least, current.revision)?;
-        let Self { state: StreamState { scope, sets }, budget, .. } = self;
+        let Self { state: StreamState { view, sets }, budget, .. } = self;
         let snapshot = &current.snapshot;
         sets.begin();
-        let mut definer = Definer { snapshot, scope, out: updates };
-        let place = match snapshot.users().class_of(user_id) {
+        let mut definer = Definer { snapshot, view, out: updates };
+        let answer = match snapshot.users().class_of(user_id) {
             Some(class) => sets.of_class(class, Side::Recipient, &mut definer),
             None => {
                 let recipient = validate::recipient(user_id)?;
-                let signature = snapshot.signature(recipient, Side::Recipient, scope.caller());
+                let signature = snapshot.signature(recipient, Side::Recipient, view.caller());
                 sets.of_signature(signature, &mut definer)
             }
         };
         let instead = "raise the budget, or ask by `GetInterestedUsers`";
-        let place = place.map_err(|_| RpcError::SetOverBudget { budget: *budget, instead })?;
-        let (senders_set_id, hides) = sets.answer(place);
+        let answer = answer.map_err(|_| RpcError::SetOverBudget { budget: *budget, instead })?;
+        let (set_id, hides) = sets.answer(answer);
         let hides = hides.iter().map(|hide| Hide::decode(hide.as_slice()));
         Ok(InterestAnswer {
             query_id: *query_id,
             revision: current.revision.to_string(),
-            senders_set_id,
+            senders_set_id: SetId::or_nobody(set_id),
             hides: hides.collect::<Result<_, _>>().map_err(RpcError::internal)?,
         })
     }

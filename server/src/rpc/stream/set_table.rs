@@ -1,10 +1,11 @@
 //! The sets that are live on a stream, as the client has them: their ids, what
 //! they refer to, and what they weigh. Knows nothing of who is in them.
 //!
-//! Whoever defines sets here keeps within the client's budget: it asks whether
-//! there is room, and retires until there is.
+//! `SentSets`, which defines sets here, keeps within the client's budget: it asks for the
+//! excess, and retires sets until there is none.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 
 use foldhash::fast::RandomState;
 use presence_router_proto::v1::{SetEdit, SetExpression, SetRetired};
@@ -16,7 +17,7 @@ use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
 /// Most bytes of user ids in one message: well below what clients take.
 const MAX_PART_BYTES: usize = 128 * 1024;
 
-/// What is told of sets.
+/// A message about a set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SetUpdate {
     /// One begins, or goes on.
@@ -27,12 +28,16 @@ pub enum SetUpdate {
     Retired(SetRetired),
 }
 
+/// The id of a set that a stream defined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct SetId(NonZeroU64);
+
 /// The sets that are live on a stream.
 #[derive(Debug)]
 pub(super) struct SetTable {
-    /// Never reset: ids are never used again.
-    last_id: u64,
-    live: HashMap<u64, LiveSet, RandomState>,
+    /// The number of sets that were ever defined. Never reset: ids are never used again.
+    defined: u64,
+    live: HashMap<SetId, LiveSet, RandomState>,
     /// Most bytes, and how many there are.
     budget: u64,
     used: u64,
@@ -42,9 +47,23 @@ pub(super) struct SetTable {
 struct LiveSet {
     bytes: u64,
     /// The sets it refers to.
-    refers_to: Vec<u64>,
+    refers_to: Vec<SetId>,
     /// How many sets refer to it.
     referred: u32,
+}
+
+// === impl SetId ===
+
+impl SetId {
+    /// The id in the contract's messages.
+    pub(super) fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// An id where the contract has 0 for nobody.
+    pub(super) fn or_nobody(id: Option<Self>) -> u64 {
+        id.map_or(0, Self::get)
+    }
 }
 
 // === impl SetTable ===
@@ -53,7 +72,7 @@ impl SetTable {
     /// Without sets. A budget of 0: no bound.
     pub(super) fn new(budget: u64) -> Self {
         let budget = if budget == 0 { u64::MAX } else { budget };
-        Self { last_id: 0, live: HashMap::default(), budget, used: 0 }
+        Self { defined: 0, live: HashMap::default(), budget, used: 0 }
     }
 
     /// Forgets all sets, as the client does on `Reset`.
@@ -68,15 +87,15 @@ impl SetTable {
     }
 
     /// What some sets weigh, each once.
-    pub(super) fn bytes_of(&self, ids: impl IntoIterator<Item = Option<u64>>) -> u64 {
-        let mut ids: Vec<u64> = ids.into_iter().flatten().collect();
+    pub(super) fn bytes_of(&self, ids: impl IntoIterator<Item = Option<SetId>>) -> u64 {
+        let mut ids: Vec<SetId> = ids.into_iter().flatten().collect();
         ids.sort_unstable();
         ids.dedup();
         ids.iter().filter_map(|id| self.live.get(id)).map(|set| set.bytes).sum()
     }
 
     /// Whether some live set refers to one.
-    pub(super) fn is_referred(&self, id: u64) -> bool {
+    pub(super) fn is_referred(&self, id: SetId) -> bool {
         self.live.get(&id).is_some_and(|set| set.referred > 0)
     }
 
@@ -84,26 +103,27 @@ impl SetTable {
     pub(super) fn define(
         &mut self,
         expression: &SetExpression,
-        refers_to: Vec<u64>,
+        refers_to: Vec<SetId>,
         out: &mut Vec<SetUpdate>,
-    ) -> u64 {
+    ) -> SetId {
         for other in &refers_to {
             if let Some(other) = self.live.get_mut(other) {
                 other.referred += 1;
             }
         }
         let id = self.add(size(expression), refers_to);
-        out.push(SetUpdate::Part(SetPart::expression(id, expression)));
+        out.push(SetUpdate::Part(SetPart::expression(id.get(), expression)));
         id
     }
 
     /// Defines a list of users.
-    pub(super) fn list(&mut self, users: &[NamedId<'_>], out: &mut Vec<SetUpdate>) -> u64 {
+    pub(super) fn list(&mut self, users: &[NamedId<'_>], out: &mut Vec<SetUpdate>) -> SetId {
         let id = self.add(weight(users), Vec::new());
         let parts = in_parts(users);
         let last = parts.len();
         for (number, users) in (1..).zip(parts) {
-            let part = SetPart::users(id, users.iter().map(|user| user.parts()), number == last);
+            let part =
+                SetPart::users(id.get(), users.iter().map(|user| user.parts()), number == last);
             out.push(SetUpdate::Part(part));
         }
         id
@@ -112,7 +132,7 @@ impl SetTable {
     /// Edits a list.
     pub(super) fn edit(
         &mut self,
-        id: u64,
+        id: SetId,
         added: &[NamedId<'_>],
         removed: &[NamedId<'_>],
         out: &mut Vec<SetUpdate>,
@@ -125,7 +145,7 @@ impl SetTable {
         let owned = |users: &[NamedId<'_>]| users.iter().map(|user| (*user).into()).collect();
         let mut edit = |added: &[NamedId<'_>], removed: &[NamedId<'_>]| {
             let (added, removed) = (owned(added), owned(removed));
-            out.push(SetUpdate::Edit(SetEdit { id, added, removed }));
+            out.push(SetUpdate::Edit(SetEdit { id: id.get(), added, removed }));
         };
         for removed in in_parts(removed).into_iter().filter(|part| !part.is_empty()) {
             edit(&[], removed);
@@ -136,23 +156,24 @@ impl SetTable {
     }
 
     /// Ends the life of a set that no live set refers to.
-    pub(super) fn retire(&mut self, id: u64, out: &mut Vec<SetUpdate>) {
+    pub(super) fn retire(&mut self, id: SetId, out: &mut Vec<SetUpdate>) {
         let Some(set) = self.live.remove(&id) else { return };
-        debug_assert_eq!(set.referred, 0, "a live set refers to {id}");
+        debug_assert_eq!(set.referred, 0, "a live set refers to {id:?}");
         self.used = self.used.saturating_sub(set.bytes);
         for other in set.refers_to {
             if let Some(other) = self.live.get_mut(&other) {
                 other.referred -= 1;
             }
         }
-        out.push(SetUpdate::Retired(SetRetired { id }));
+        out.push(SetUpdate::Retired(SetRetired { id: id.get() }));
     }
 
-    fn add(&mut self, bytes: u64, refers_to: Vec<u64>) -> u64 {
-        self.last_id += 1;
+    fn add(&mut self, bytes: u64, refers_to: Vec<SetId>) -> SetId {
+        let id = SetId(NonZeroU64::MIN.saturating_add(self.defined));
+        self.defined += 1;
         self.used += bytes;
-        self.live.insert(self.last_id, LiveSet { bytes, refers_to, referred: 0 });
-        self.last_id
+        self.live.insert(id, LiveSet { bytes, refers_to, referred: 0 });
+        id
     }
 }
 
@@ -193,18 +214,18 @@ mod tests {
     use presence_router_ids::UserId;
 
     #[test]
-    fn a_set_is_referred_to_until_whoever_refers_is_retired() {
+    fn a_set_is_referred_to_until_the_referring_set_is_retired() {
         let (mut table, mut out) = (SetTable::new(0), Vec::new());
         let id = |text| NamedId::from(UserId::parse(text).unwrap());
         let (a, b) = (table.list(&[id("@a:x")], &mut out), table.list(&[id("@b:x")], &mut out));
-        let both = table.define(&convert::union_of([a, b]), vec![a, b], &mut out);
+        let both = table.define(&convert::union_of([a, b].map(SetId::get)), vec![a, b], &mut out);
         assert!(table.is_referred(a) && table.is_referred(b) && !table.is_referred(both));
         out.clear();
         table.retire(both, &mut out);
         assert!(!table.is_referred(a) && !table.is_referred(b));
         [a, b].into_iter().for_each(|id| table.retire(id, &mut out));
-        assert_eq!(out, [both, a, b].map(|id| SetUpdate::Retired(SetRetired { id })));
+        assert_eq!(out, [both, a, b].map(|id| SetUpdate::Retired(SetRetired { id: id.get() })));
         assert_eq!(table.used, 0);
-        assert_eq!(table.list(&[id("@a:x")], &mut out), 4, "ids are never used again");
+        assert_eq!(table.list(&[id("@a:x")], &mut out).get(), 4, "ids are never used again");
     }
 }

@@ -1,9 +1,13 @@
-//! What a stream has told of sets: each part of an audience or interest once,
-//! each composition of parts once, referred to by id from then on. What was found
-//! out for a class of users is remembered, so that in the steady state a user
-//! costs one lookup.
+//! The sets that a stream has sent: each part of an audience or interest once,
+//! each composition of parts once, referred to by id from then on. The answer of a class
+//! of users is remembered, so that in the steady state a user costs one lookup.
+//!
+//! To read in this order: `answers` are the remembered answers, `define` sends sets and
+//! `hidden` those of hides; `evict` ends what is void or does not fit, and `follow` goes on
+//! to another snapshot.
 
 mod answers;
+mod define;
 mod evict;
 mod follow;
 mod hidden;
@@ -11,33 +15,26 @@ mod hidden;
 use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
-use presence_router_proto::v1::{Hide, SetExpression, UserList};
+use presence_router_proto::v1::Hide;
 use prost::Message;
 
-use self::answers::{Answer, ByClass, Key, MadeOf};
-use self::hidden::Hidden;
-use super::set_table::{SetTable, SetUpdate, size, weight};
+pub(super) use self::answers::{Answer, BatchGroup};
+use self::answers::{ByClass, Key, MadeOf};
+use self::hidden::{HiddenSet, HiddenSets};
+use super::index::Index;
+use super::set_table::{SetId, SetTable, SetUpdate, size};
 use crate::rpc::convert;
+use presence_router_engine::Side;
+use presence_router_engine::Snapshot;
 use presence_router_engine::unstable::routing::query::relation::{CallerView, Part, Signature};
-use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
-use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
-use presence_router_engine::{Side, Snapshot};
+use presence_router_engine::unstable::routing::snapshot::members::Members;
 
-/// The id that stands for nobody.
-pub(super) const NOBODY: u64 = 0;
-
-/// Most users that an expression lists itself.
-const MAX_INLINE: u64 = 100;
-
-/// Most bytes that references add to an expression.
-const SLACK: u64 = 64;
-
-/// Answers that are void and still remembered to be, beside as many that hold.
+/// Compact once this many void answers, plus one per answer that holds, have piled up.
 const MAX_VOID: usize = 10_000;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
-/// What a stream has told of sets.
+/// The sets that a stream has sent, and the answers made of them.
 #[derive(Debug)]
 pub(super) struct SentSets {
     table: SetTable,
@@ -45,30 +42,30 @@ pub(super) struct SentSets {
     request: u64,
     parts: Map<Part, SentSet>,
     /// The other way round.
-    part_of: Map<u64, Part>,
-    hidden: Hidden,
+    part_of: Map<SetId, Part>,
+    hidden: HiddenSets,
     answers: Vec<Answer>,
-    /// Places of answers that hold.
-    places: Map<Key, u32>,
-    /// How many hold no more.
+    /// The answers that hold.
+    by_key: Map<Key, Index<Answer>>,
+    /// How many are void.
     voided: usize,
-    /// The answer of those who have no counterparts.
-    nobody: Option<u32>,
-    /// By class, for senders and for recipients: places in `answers`.
+    /// The answer of users without counterparts.
+    nobody: Option<Index<Answer>>,
+    /// The last answer of each class, for senders and for recipients.
     by_class: [ByClass; 2],
-    /// The same for users whom nobody names.
-    by_signature: Map<Signature, u32>,
+    /// The same for unlisted users.
+    by_signature: Map<Signature, Index<Answer>>,
 }
 
-/// A set of users, as it was told.
+/// A set of users, as it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentSet {
     /// The set.
-    id: u64,
+    id: SetId,
     /// Its list of users, if it has one: itself, or a set that it refers to.
-    list: Option<u64>,
+    list: Option<SetId>,
     /// The list of its exceptions, if that is a set.
-    except: Option<u64>,
+    except: Option<SetId>,
     /// Whether nobody is in it.
     empty: bool,
     /// The last request that used it.
@@ -79,26 +76,34 @@ pub(super) struct SentSet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OverBudget;
 
-/// Defines sets for a caller, and notes what is to be told of them.
+/// Where sets are defined for: a snapshot and a caller, and the updates for the client.
 pub(super) struct Definer<'a> {
     pub(super) snapshot: &'a Snapshot,
-    pub(super) scope: &'a CallerView,
+    pub(super) view: &'a CallerView,
     pub(super) out: &'a mut Vec<SetUpdate>,
+}
+
+/// A part of an answer that is about to be made.
+enum AnswerPart {
+    /// The client has its set.
+    Sent(SentSet),
+    /// It was not sent yet.
+    New(Part, Members),
 }
 
 // === impl SentSets ===
 
 impl SentSets {
-    /// Nothing is told yet. A budget of 0: no bound.
+    /// No sets yet. `budget` is in bytes; 0: no bound.
     pub(super) fn new(budget: u64) -> Self {
         Self {
             table: SetTable::new(budget),
             request: 0,
             parts: Map::default(),
             part_of: Map::default(),
-            hidden: Hidden::default(),
+            hidden: HiddenSets::default(),
             answers: Vec::new(),
-            places: Map::default(),
+            by_key: Map::default(),
             voided: 0,
             nobody: None,
             by_class: Default::default(),
@@ -115,9 +120,9 @@ impl SentSets {
     fn forget(&mut self) {
         self.parts = Map::default();
         self.part_of = Map::default();
-        self.hidden = Hidden::default();
+        self.hidden = HiddenSets::default();
         self.answers = Vec::new();
-        self.places = Map::default();
+        self.by_key = Map::default();
         self.voided = 0;
         self.nobody = None;
         self.by_class = Default::default();
@@ -127,187 +132,148 @@ impl SentSets {
     /// Another request: what it uses stays until the next one.
     pub(super) fn begin(&mut self) {
         self.request += 1;
-        // Not only where something changed: to make room voids answers as well, and a
+        // Not only where something changed: an eviction voids answers as well, and a
         // client with a small budget can ask for ever.
-        if self.voided > MAX_VOID + self.places.len() {
+        if self.voided > MAX_VOID + self.by_key.len() {
             self.compact();
         }
     }
 
-    /// How many answers are remembered for users whom nobody names. All else is
-    /// bounded by policy and directory; these a caller can make up.
+    /// How many answers are remembered for unlisted users. All else is bounded by policy and
+    /// directory; these a caller can make up.
     pub(super) fn unlisted_answers(&self) -> usize {
         self.by_signature.len()
     }
 
-    /// The counterparts of the users of a class.
+    /// The answer for the users of a class.
     pub(super) fn of_class(
         &mut self,
         class: u32,
         side: Side,
         definer: &mut Definer<'_>,
-    ) -> Result<u32, OverBudget> {
-        if let Some(place) = self.known(class, side).filter(|place| self.uses(*place)) {
-            return Ok(place);
+    ) -> Result<Index<Answer>, OverBudget> {
+        if let Some(known) = self.last_of_class(class, side)
+            && self.mark_used(known)
+        {
+            return Ok(known);
         }
-        let signature = definer.snapshot.signature_of_class(class, side, definer.scope.caller());
-        let place = self.define_answer(&signature, definer)?;
-        side.of_mut(&mut self.by_class).insert(class, place);
-        Ok(place)
+        let signature = definer.snapshot.signature_of_class(class, side, definer.view.caller());
+        let answer = self.make_answer(&signature, definer)?;
+        side.of_mut(&mut self.by_class).insert(class, answer);
+        Ok(answer)
     }
 
-    /// The counterparts of the users with a signature.
+    /// The answer for the users with a signature.
     pub(super) fn of_signature(
         &mut self,
         signature: Signature,
         definer: &mut Definer<'_>,
-    ) -> Result<u32, OverBudget> {
-        if let Some(place) = self.by_signature.get(&signature).copied()
-            && self.uses(place)
+    ) -> Result<Index<Answer>, OverBudget> {
+        if let Some(known) = self.by_signature.get(&signature).copied()
+            && self.mark_used(known)
         {
-            return Ok(place);
+            return Ok(known);
         }
-        let place = self.define_answer(&signature, definer)?;
-        self.by_signature.insert(signature, place);
-        Ok(place)
+        let answer = self.make_answer(&signature, definer)?;
+        self.by_signature.insert(signature, answer);
+        Ok(answer)
     }
 
-    fn define_answer(
+    /// Makes the answer for a signature of the sets of its parts. Parts that the client does
+    /// not have yet are defined.
+    fn make_answer(
         &mut self,
         signature: &Signature,
         definer: &mut Definer<'_>,
-    ) -> Result<u32, OverBudget> {
-        let mut sent = Vec::new();
-        for part in definer.snapshot.parts(signature) {
-            match self.parts.get_mut(&part) {
-                Some(part) => {
-                    part.used = self.request;
-                    sent.push((*part, None));
-                }
-                None => {
-                    let members = definer.snapshot.part(&part, definer.scope);
-                    let empty = members.is_empty();
-                    let unknown = SentSet { id: 0, list: None, except: None, empty, used: 0 };
-                    sent.push((unknown, Some((part, members))));
-                }
-            }
-        }
-        if sent.iter().all(|(sent, _)| sent.empty) {
-            return Ok(match self.nobody.filter(|place| self.uses(*place)) {
-                Some(place) => place,
-                None => {
-                    let place = self.add(Key::default(), NOBODY, Vec::new());
-                    self.nobody = Some(place);
-                    place
-                }
-            });
+    ) -> Result<Index<Answer>, OverBudget> {
+        let parts = self.parts_of(signature, definer);
+        if parts.iter().all(AnswerPart::is_empty) {
+            return Ok(self.empty_answer());
         }
         // A part without members may get some: those whose answer it is a part
         // of must hear of them.
-        let mut parts = Vec::with_capacity(sent.len());
-        for (sent, new) in sent {
-            parts.push(match new {
-                None => sent.id,
-                Some((part, members)) => self.send_part(part, &members, definer)?,
+        let mut ids = Vec::with_capacity(parts.len());
+        for part in parts {
+            ids.push(match part {
+                AnswerPart::Sent(sent) => sent.id,
+                AnswerPart::New(part, members) => self.define_part(part, &members, definer)?,
             });
         }
         let hides_anything = definer.snapshot.hides_anything(signature);
-        let (mut hidden, mut hides) = (Vec::new(), Vec::new());
+        let mut key = Key { parts: ids, hides: Vec::new(), hides_anything };
+        let mut hidden = Vec::new();
         if hides_anything {
-            let counterparts = definer.snapshot.counterparts(signature, definer.scope);
-            for (users, hide) in definer.snapshot.hides(signature, &counterparts) {
-                let (place, id) = self.hide(users, definer)?;
-                let hide: Hide = convert::hide(convert::set(id), hide);
-                hides.push(hide.encode_to_vec());
-                hidden.push(place);
-            }
+            self.define_hides(signature, &mut key, &mut hidden, definer)?;
         }
-        let key = Key { parts, hides, hides_anything };
-        if let Some(place) = self.places.get(&key).copied()
-            && self.uses(place)
+        if let Some(known) = self.by_key.get(&key).copied()
+            && self.mark_used(known)
         {
-            return Ok(place);
+            return Ok(known);
         }
         // A set of its own even of one part: it can end, and its parts stay.
-        let expression = convert::union_of(key.parts.iter().copied());
+        let expression = convert::union_of(key.parts.iter().map(|id| id.get()));
         self.evict_until_fits(size(&expression), definer.out)?;
         let set_id = self.table.define(&expression, key.parts.clone(), definer.out);
-        Ok(self.add(key, set_id, hidden))
+        Ok(self.add_answer(key, Some(set_id), hidden))
     }
 
-    fn send_part(
-        &mut self,
-        part: Part,
-        members: &Members,
-        definer: &mut Definer<'_>,
-    ) -> Result<u64, OverBudget> {
-        let sent = self.define_set(members, definer)?;
-        self.part_of.insert(sent.id, part.clone());
-        self.parts.insert(part, sent);
-        Ok(sent.id)
-    }
-
-    /// Defines a set. Nobody refers to it yet.
-    fn define_set(
-        &mut self,
-        members: &Members,
-        definer: &mut Definer<'_>,
-    ) -> Result<SentSet, OverBudget> {
-        let Definer { snapshot, out, .. } = definer;
-        let user_table = snapshot.users();
-        let (empty, used) = (members.is_empty(), self.request);
-        let listed = convert::ids(&members.listed_besides(), user_table);
-        if *members.open() == Open::Nobody {
-            self.evict_until_fits(weight(&listed), out)?;
-            let id = self.table.list(&listed, out);
-            return Ok(SentSet { id, list: Some(id), except: None, empty, used });
+    /// The parts of an answer. Those that the client has are used by the request under way
+    /// from now on.
+    fn parts_of(&mut self, signature: &Signature, definer: &Definer<'_>) -> Vec<AnswerPart> {
+        let mut parts = Vec::new();
+        for part in definer.snapshot.parts(signature) {
+            parts.push(match self.parts.get_mut(&part) {
+                Some(sent) => {
+                    sent.used = self.request;
+                    AnswerPart::Sent(*sent)
+                }
+                None => {
+                    let members = definer.snapshot.part(&part, definer.view);
+                    AnswerPart::New(part, members)
+                }
+            });
         }
-        // Few exceptions stand in the expression; many come in parts as all lists
-        // do.
-        let exceptions = members.exceptions();
-        let (inline, apart) = if exceptions.len() > MAX_INLINE {
-            (UserList::default(), convert::ids(&exceptions, user_table))
-        } else {
-            (convert::users(&exceptions, user_table), Vec::new())
-        };
-        let say = |except: Option<u64>, inline| {
-            let except = except.map_or_else(|| convert::listed(inline), convert::set);
-            convert::open_part(members, |_| except).unwrap_or_default()
-        };
-        // At once, so that no list is left without what it is for. Ids weigh more
-        // or less.
-        let open = size(&say(None, inline.clone()));
-        self.evict_until_fits(weight(&listed) + weight(&apart) + open + SLACK, out)?;
-        let mut define =
-            |users: &[NamedId<'_>]| (!users.is_empty()).then(|| self.table.list(users, out));
-        let (except, list) = (define(&apart), define(&listed));
-        let open = say(except, inline);
-        let expression = match list {
-            Some(list) => convert::any_of(vec![convert::set(list), open]),
-            None => open,
-        };
-        let refers_to = list.into_iter().chain(except).collect();
-        let id = self.table.define(&expression, refers_to, out);
-        Ok(SentSet { id, list, except, empty, used })
+        parts
     }
 
-    /// Says a set that nothing will refer to again. What is defined for that is
-    /// added to `passing`, to be retired when all is said, and the bytes of its
-    /// lists to `listed`.
-    pub(super) fn mention(
-        &mut self,
-        members: &Members,
-        passing: &mut Vec<SentSet>,
-        listed: &mut u64,
-        definer: &mut Definer<'_>,
-    ) -> Result<SetExpression, OverBudget> {
-        if members.listed_besides().len() <= MAX_INLINE && members.exceptions().len() <= MAX_INLINE
+    /// The answer of users without counterparts. It has no set.
+    fn empty_answer(&mut self) -> Index<Answer> {
+        if let Some(known) = self.nobody
+            && self.mark_used(known)
         {
-            return Ok(convert::whole(members, definer.snapshot.users()));
+            return known;
         }
-        let sent = self.define_set(members, definer)?;
-        passing.push(sent);
-        *listed += self.table.bytes_of([Some(sent.id), sent.list, sent.except]);
-        Ok(convert::set(sent.id))
+        let answer = self.add_answer(Key::default(), None, Vec::new());
+        self.nobody = Some(answer);
+        answer
+    }
+
+    /// Adds the hides of an answer to its key, and their sets to `hidden`.
+    fn define_hides(
+        &mut self,
+        signature: &Signature,
+        key: &mut Key,
+        hidden: &mut Vec<Index<HiddenSet>>,
+        definer: &mut Definer<'_>,
+    ) -> Result<(), OverBudget> {
+        let counterparts = definer.snapshot.counterparts(signature, definer.view);
+        for (users, hide) in definer.snapshot.hides(signature, &counterparts) {
+            let (index, id) = self.hidden_set(users, definer)?;
+            let hide: Hide = convert::hide(convert::set(id.get()), hide);
+            key.hides.push(hide.encode_to_vec());
+            hidden.push(index);
+        }
+        Ok(())
+    }
+}
+
+// === impl AnswerPart ===
+
+impl AnswerPart {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Sent(sent) => sent.empty,
+            Self::New(_, members) => members.is_empty(),
+        }
     }
 }

@@ -26,25 +26,25 @@ impl ShadowCounts {
     pub(super) fn count(
         &mut self,
         current: &Current,
-        scope: &CallerView,
+        view: &CallerView,
         batch: &Batcher,
         users: &Users,
     ) {
         let snapshot = &current.snapshot;
         let mut counts: HashMap<usize, u64> = HashMap::new();
         for (class, user) in batch.classes().zip(users.iter()) {
-            let unnamed;
+            let of_unlisted;
             let shadowed = match class {
                 Some(class) => self.by_class.entry(class).or_insert_with(|| {
-                    let caller = scope.caller();
+                    let caller = view.caller();
                     let signature = snapshot.signature_of_class(class, Side::Sender, caller);
-                    snapshot.shadowed(&signature, scope).into()
+                    snapshot.shadowed(&signature, view).into()
                 }),
                 None => {
                     let Ok(user) = UserId::parse(user) else { continue };
-                    let signature = snapshot.signature(user, Side::Sender, scope.caller());
-                    unnamed = snapshot.shadowed(&signature, scope).into_boxed_slice();
-                    &unnamed
+                    let signature = snapshot.signature(user, Side::Sender, view.caller());
+                    of_unlisted = snapshot.shadowed(&signature, view).into_boxed_slice();
+                    &of_unlisted
                 }
             };
             for Shadowed { rule, except } in shadowed {

@@ -1,85 +1,89 @@
-//! What is remembered of answers: the sets of each, when it was last used, and whose
+//! The answers that a stream remembers: the sets of each, when it was last used, and whose
 //! answer it is.
 
-use super::{NOBODY, SentSets};
+use super::SentSets;
+use super::hidden::HiddenSet;
+use crate::rpc::stream::index::Index;
+use crate::rpc::stream::set_table::SetId;
 use presence_router_engine::Side;
 use presence_router_engine::unstable::routing::query::relation::Signature;
 
-/// Counterparts, as the stream has told them. 32 bytes, since a batch may use
-/// another for each state.
+/// Counterparts, as the client has them. 32 bytes, since a batch may use another for each
+/// state.
 #[derive(Debug)]
-pub(super) struct Answer {
-    /// The set of them.
-    pub(super) set_id: u64,
-    /// The last request that used it, and what it noted of it.
+pub(in crate::rpc::stream) struct Answer {
+    /// The set of them. `None`: there are none.
+    pub(super) set_id: Option<SetId>,
+    /// The last request that used it, and the group of states that it made of it.
     pub(super) used: u64,
-    pub(super) note: u32,
-    /// Whether it holds no more.
+    pub(super) group: Option<Index<BatchGroup>>,
+    /// Whether it was invalidated.
     pub(super) void: bool,
     pub(super) hides: bool,
     pub(super) made_of: Box<MadeOf>,
 }
 
-/// What is of interest when something changes.
+/// The sets and hides of an answer. Needed when something changes, not for a batch.
 #[derive(Debug, Default)]
 pub(super) struct MadeOf {
     pub(super) key: Key,
-    /// Sets of its hides: places in `hidden`.
-    pub(super) hidden: Vec<usize>,
+    /// The sets of its hides.
+    pub(super) hidden: Vec<Index<HiddenSet>>,
 }
 
-/// What makes an answer.
+/// Answers with the same key are the same one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     /// Sets of its parts.
-    pub(super) parts: Vec<u64>,
-    /// What is hidden: encoded `Hide` messages.
+    pub(super) parts: Vec<SetId>,
+    /// Encoded `Hide` messages.
     pub(super) hides: Vec<Vec<u8>>,
-    /// Whether hides concern those whose answer it is.
+    /// Whether hides concern the users whose answer it is.
     pub(super) hides_anything: bool,
 }
 
-/// Numbers by class. In pages, since a class is used or not together with those
+/// Marks indexes into the groups of a batch.
+pub(in crate::rpc::stream) enum BatchGroup {}
+
+/// Answers by class. In pages, since a class is used or not together with those
 /// that were made with it, and the oldest may be gone for good.
 #[derive(Debug, Default)]
-pub(super) struct ByClass(Vec<Option<Box<[u32; PAGE]>>>);
+pub(super) struct ByClass(Vec<Option<Box<Page>>>);
+
+type Page = [Option<Index<Answer>>; PAGE];
 
 const PAGE: usize = 1024;
-/// In place of a note, where there is none.
-const UNNOTED: u32 = u32::MAX;
-/// What is not known of a class.
-const UNKNOWN: u32 = u32::MAX;
 
 // === impl ByClass ===
 
 impl ByClass {
-    pub(super) fn get(&self, class: u32) -> Option<u32> {
+    pub(super) fn get(&self, class: u32) -> Option<Index<Answer>> {
         let class = usize::try_from(class).ok()?;
         let page = self.0.get(class / PAGE)?.as_ref()?;
-        page.get(class % PAGE).copied().filter(|number| *number != UNKNOWN)
+        page.get(class % PAGE).copied().flatten()
     }
 
-    pub(super) fn insert(&mut self, class: u32, number: u32) {
+    pub(super) fn insert(&mut self, class: u32, answer: Index<Answer>) {
         let Ok(class) = usize::try_from(class) else { return };
         if self.0.len() <= class / PAGE {
             self.0.resize_with(class / PAGE + 1, || None);
         }
         let Some(page) = self.0.get_mut(class / PAGE) else { return };
-        let page = page.get_or_insert_with(|| Box::new([UNKNOWN; PAGE]));
+        let page = page.get_or_insert_with(|| Box::new([None; PAGE]));
         if let Some(entry) = page.get_mut(class % PAGE) {
-            *entry = number;
+            *entry = Some(answer);
         }
     }
 
-    /// Puts another number in place of each, or none.
-    pub(super) fn renumber(&mut self, now: impl Fn(u32) -> Option<u32>) {
+    /// Puts another answer in place of each, or none.
+    pub(super) fn replace(&mut self, now: impl Fn(Index<Answer>) -> Option<Index<Answer>>) {
         for page in &mut self.0 {
             let Some(entries) = page else { continue };
-            for entry in entries.iter_mut().filter(|entry| **entry != UNKNOWN) {
-                *entry = now(*entry).unwrap_or(UNKNOWN);
+            for entry in entries.iter_mut() {
+                *entry = entry.and_then(&now);
             }
             // Numbers of classes only grow, so pages of old ones must go.
-            if entries.iter().all(|entry| *entry == UNKNOWN) {
+            if entries.iter().all(Option::is_none) {
                 *page = None;
             }
         }
@@ -90,66 +94,91 @@ impl ByClass {
 
 impl SentSets {
     /// The set of an answer, and its hides.
-    pub(in crate::rpc::stream) fn answer(&self, place: u32) -> (u64, &[Vec<u8>]) {
-        let answer = usize::try_from(place).ok().and_then(|at| self.answers.get(at));
-        match answer {
+    pub(in crate::rpc::stream) fn answer(
+        &self,
+        index: Index<Answer>,
+    ) -> (Option<SetId>, &[Vec<u8>]) {
+        match self.answers.get(index.get()) {
             Some(Answer { set_id, hides: true, made_of, .. }) => (*set_id, &made_of.key.hides),
             Some(Answer { set_id, .. }) => (*set_id, &[]),
-            None => (NOBODY, &[]),
+            None => (None, &[]),
         }
     }
 
-    /// What the request under way noted of an answer. `None`: nothing, and it may
-    /// hold no more.
-    pub(in crate::rpc::stream) fn noted(&self, place: u32) -> Option<u32> {
-        let answer = self.answers.get(usize::try_from(place).ok()?)?;
-        let holds = answer.used == self.request && !answer.void && answer.note != UNNOTED;
-        holds.then_some(answer.note)
+    /// The group that the request under way made of an answer. `None`: none yet, and the
+    /// answer may be void.
+    pub(in crate::rpc::stream) fn group(&self, index: Index<Answer>) -> Option<Index<BatchGroup>> {
+        let answer = self.answers.get(index.get())?;
+        answer.group.filter(|_| answer.used == self.request && !answer.void)
     }
 
-    /// Notes something of an answer that the request under way uses; not
-    /// `u32::MAX`.
-    pub(in crate::rpc::stream) fn note(&mut self, place: u32, note: u32) {
-        let answer = usize::try_from(place).ok().and_then(|at| self.answers.get_mut(at));
-        if let Some(answer) = answer {
-            answer.note = note;
+    /// Notes the group of an answer that the request under way uses.
+    pub(in crate::rpc::stream) fn set_group(
+        &mut self,
+        index: Index<Answer>,
+        group: Index<BatchGroup>,
+    ) {
+        if let Some(answer) = self.answers.get_mut(index.get()) {
+            answer.group = Some(group);
         }
     }
 
-    /// Where the answer of a signature was found last. It may hold no more.
-    pub(super) fn known_signature(&self, signature: &Signature, side: Side) -> Option<u32> {
+    /// The answer that a signature had last. It may be void.
+    pub(super) fn last_of_signature(
+        &self,
+        signature: &Signature,
+        side: Side,
+    ) -> Option<Index<Answer>> {
         match signature.class() {
-            Some(class) => self.known(class, side),
+            Some(class) => self.last_of_class(class, side),
             None => self.by_signature.get(signature).copied(),
         }
     }
 
-    /// Where the answer of a class was found last. It may hold no more.
-    pub(in crate::rpc::stream) fn known(&self, class: u32, side: Side) -> Option<u32> {
+    /// The answer that a class had last. It may be void.
+    pub(in crate::rpc::stream) fn last_of_class(
+        &self,
+        class: u32,
+        side: Side,
+    ) -> Option<Index<Answer>> {
         side.of(&self.by_class).get(class)
     }
 
-    /// Notes that an answer is used, if it holds.
-    pub(in crate::rpc::stream) fn uses(&mut self, place: u32) -> bool {
+    /// Marks an answer as used by the request under way. `false` if it is void.
+    pub(in crate::rpc::stream) fn mark_used(&mut self, index: Index<Answer>) -> bool {
         let request = self.request;
-        let answer = usize::try_from(place).ok().and_then(|at| self.answers.get_mut(at));
+        let answer = self.answers.get_mut(index.get());
         let Some(answer) = answer.filter(|answer| !answer.void) else { return false };
         if answer.used != request {
-            (answer.used, answer.note) = (request, UNNOTED);
+            (answer.used, answer.group) = (request, None);
         }
         true
     }
 
-    pub(super) fn add(&mut self, key: Key, set_id: u64, hidden: Vec<usize>) -> u32 {
-        let place = u32::try_from(self.answers.len()).unwrap_or(u32::MAX);
-        if set_id != NOBODY {
-            self.places.insert(key.clone(), place);
+    pub(super) fn add_answer(
+        &mut self,
+        key: Key,
+        set_id: Option<SetId>,
+        hidden: Vec<Index<HiddenSet>>,
+    ) -> Index<Answer> {
+        let index = Index::new(self.answers.len());
+        if set_id.is_some() {
+            self.by_key.insert(key.clone(), index);
         }
         self.hidden.refer(&hidden);
-        let used = self.request;
-        let (void, hides, note) = (false, !key.hides.is_empty(), UNNOTED);
+        let (used, void, hides) = (self.request, false, !key.hides.is_empty());
         let made_of = Box::new(MadeOf { key, hidden });
-        self.answers.push(Answer { set_id, used, note, void, hides, made_of });
-        place
+        self.answers.push(Answer { set_id, used, group: None, void, hides, made_of });
+        index
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_takes_32_bytes() {
+        assert_eq!(size_of::<Answer>(), 32);
     }
 }

@@ -2,7 +2,8 @@
 //! budget. What was not used for longest goes first; what the request under way
 //! uses stays.
 
-use super::{MadeOf, NOBODY, OverBudget, SentSet, SentSets};
+use super::{Answer, MadeOf, OverBudget, SentSet, SentSets};
+use crate::rpc::stream::index::Index;
 use crate::rpc::stream::set_table::SetUpdate;
 
 // === impl SentSets ===
@@ -21,32 +22,31 @@ impl SentSets {
         let mut idle: Vec<(u64, usize)> = (0..)
             .zip(&self.answers)
             .filter(|(_, answer)| !answer.void && answer.used < self.request)
-            .map(|(place, answer)| (answer.used, place))
+            .map(|(index, answer)| (answer.used, index))
             .collect();
         idle.sort_unstable();
         self.retire_unused(out);
-        // Some at a time: to look for what nobody uses any more takes long.
+        // Some at a time: to look for unused sets takes long.
         for some in idle.chunks((idle.len() / 8).max(1)) {
             if self.table.excess(bytes) == 0 {
                 break;
             }
-            some.iter().for_each(|(_, place)| self.end(*place, out));
+            some.iter().for_each(|(_, index)| self.invalidate(Index::new(*index), out));
             self.retire_unused(out);
         }
         if self.table.excess(bytes) == 0 { Ok(()) } else { Err(OverBudget) }
     }
 
     /// Makes an answer void, and retires the sets that are its own.
-    pub(super) fn end(&mut self, place: usize, out: &mut Vec<SetUpdate>) {
-        let Some(answer) = self.answers.get_mut(place).filter(|answer| !answer.void) else {
-            return;
-        };
+    pub(super) fn invalidate(&mut self, index: Index<Answer>, out: &mut Vec<SetUpdate>) {
+        let answer = self.answers.get_mut(index.get());
+        let Some(answer) = answer.filter(|answer| !answer.void) else { return };
         answer.void = true;
         let set_id = answer.set_id;
         let MadeOf { key, hidden } = std::mem::take(&mut *answer.made_of);
         self.voided += 1;
-        self.places.remove(&key);
-        if set_id != NOBODY {
+        self.by_key.remove(&key);
+        if let Some(set_id) = set_id {
             self.table.retire(set_id, out);
         }
         for sent in self.hidden.release(&hidden, self.request) {
@@ -67,9 +67,31 @@ impl SentSets {
             self.parts.remove(&part);
             self.retire(sent, out);
         }
-        for sent in self.hidden.unused(request) {
+        for sent in self.hidden.take_unused(request) {
             self.retire(sent, out);
         }
+    }
+
+    /// Forgets void answers. What holds is found where it was, since clients may
+    /// remember it and not ask again before the users move whose answer it is.
+    pub(super) fn compact(&mut self) {
+        let mut left = 0;
+        let now: Vec<Option<Index<Answer>>> = self
+            .answers
+            .iter()
+            .map(|answer| {
+                let index = (!answer.void).then(|| Index::new(left));
+                left += usize::from(!answer.void);
+                index
+            })
+            .collect();
+        let now = |index: Index<Answer>| now.get(index.get()).copied().flatten();
+        self.answers.retain(|answer| !answer.void);
+        self.voided = 0;
+        self.nobody = self.nobody.and_then(now);
+        self.by_class.iter_mut().for_each(|answers| answers.replace(now));
+        self.by_signature.retain(|_, index| now(*index).map(|now| *index = now).is_some());
+        self.by_key.retain(|_, index| now(*index).map(|now| *index = now).is_some());
     }
 
     /// Retires a set with its lists.
@@ -103,7 +125,7 @@ mod tests {
               - { name: shy, hide: { within: "team/*", fields: [status_msg] } }
         "#;
         let policy = Policy::parse("policy.yaml", policy.as_bytes()).unwrap();
-        let (snapshot, scope) =
+        let (snapshot, view) =
             (&*policy.snapshot, CallerView::new(Caller::new(["one.org"]).unwrap()));
         let mut sets = SentSets::new(60);
         let (mut answers, mut hidden) = (0, 0);
@@ -112,13 +134,13 @@ mod tests {
             let class = snapshot.users().class_of(user).unwrap();
             let mut out = Vec::new();
             sets.begin();
-            let mut definer = Definer { snapshot, scope: &scope, out: &mut out };
-            let place = sets.of_class(class, Side::Sender, &mut definer).unwrap();
-            assert_eq!(sets.answer(place).1.len(), 1);
+            let mut definer = Definer { snapshot, view: &view, out: &mut out };
+            let answer = sets.of_class(class, Side::Sender, &mut definer).unwrap();
+            assert_eq!(sets.answer(answer).1.len(), 1);
             let ended = out.iter().any(|update| matches!(update, SetUpdate::Retired(_)));
             assert!(ended || asked == 0, "there is no room for both");
             answers = answers.max(sets.answers.len());
-            hidden = hidden.max(sets.hidden.places());
+            hidden = hidden.max(sets.hidden.capacity());
         }
         assert!(answers < MAX_VOID + 10 && hidden <= 2, "{answers} and {hidden}");
     }

@@ -1,37 +1,42 @@
-//! Sets of hides: whom it is hidden from, or of whom, among the counterparts of
-//! an answer. Answers that have the same share it.
+//! Sets of hides: the recipients, or the senders, among the counterparts of an answer to
+//! which a hide applies. Answers that have the same one share it.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::{Definer, OverBudget, SentSet, SentSets};
+use crate::rpc::stream::index::Index;
+use crate::rpc::stream::set_table::SetId;
 use presence_router_engine::unstable::routing::snapshot::members::Members;
 
-/// The sets of hides that were told.
+/// The sets of hides that were sent.
 #[derive(Debug, Default)]
-pub(super) struct Hidden {
-    sets: Vec<Option<Set>>,
-    /// Places in `sets` that are free.
-    free: Vec<usize>,
-    /// Places in `sets`, by what is quickly told of the members.
-    places: HashMap<(u64, Option<u32>), Vec<usize>>,
+pub(super) struct HiddenSets {
+    sets: Vec<Option<HiddenSet>>,
+    /// Indexes into `sets` that are free.
+    free: Vec<Index<HiddenSet>>,
+    /// Those of each fingerprint.
+    by_fingerprint: HashMap<Fingerprint, Vec<Index<HiddenSet>>>,
 }
 
 #[derive(Debug)]
-struct Set {
+pub(super) struct HiddenSet {
     members: Members,
     sent: SentSet,
     /// How many answers use it.
     answers: u32,
 }
 
-// === impl Hidden ===
+/// A cheap hash of members: the number of the listed ones, and the first of them.
+type Fingerprint = (u64, Option<u32>);
 
-impl Hidden {
+// === impl HiddenSets ===
+
+impl HiddenSets {
     /// Notes that an answer uses sets.
-    pub(super) fn refer(&mut self, places: &[usize]) {
-        for place in places {
-            if let Some(set) = self.at(*place) {
+    pub(super) fn refer(&mut self, indexes: &[Index<HiddenSet>]) {
+        for index in indexes {
+            if let Some(set) = self.get_mut(*index) {
                 set.answers += 1;
             }
         }
@@ -39,91 +44,97 @@ impl Hidden {
 
     /// Notes that an answer uses sets no more. Those that none uses, nor the
     /// request under way, are forgotten and given back.
-    pub(super) fn release(&mut self, places: &[usize], request: u64) -> Vec<SentSet> {
-        for place in places {
-            if let Some(set) = self.at(*place) {
+    pub(super) fn release(&mut self, indexes: &[Index<HiddenSet>], request: u64) -> Vec<SentSet> {
+        for index in indexes {
+            if let Some(set) = self.get_mut(*index) {
                 set.answers -= 1;
             }
         }
-        let unused = |hidden: &mut Self, place| {
-            hidden.at(place).is_some_and(|set| set.answers == 0 && set.sent.used < request)
-        };
-        places
+        let is_unused =
+            |this: &mut Self, index| this.get_mut(index).is_some_and(|set| set.is_unused(request));
+        indexes
             .iter()
-            .filter_map(|place| unused(self, *place).then(|| self.forget(*place))?)
+            .filter_map(|index| is_unused(self, *index).then(|| self.forget(*index))?)
             .collect()
     }
 
     /// Forgets and gives back those that no answer came to use, but for those of
     /// a request.
-    pub(super) fn unused(&mut self, request: u64) -> Vec<SentSet> {
-        let is_unused = |set: &Option<Set>| {
-            set.as_ref().is_some_and(|set| set.answers == 0 && set.sent.used < request)
-        };
-        let unused = (0..).zip(&self.sets).filter(|(_, set)| is_unused(set));
-        let unused: Vec<usize> = unused.map(|(place, _)| place).collect();
-        unused.into_iter().filter_map(|place| self.forget(place)).collect()
+    pub(super) fn take_unused(&mut self, request: u64) -> Vec<SentSet> {
+        let unused = (0..)
+            .zip(&self.sets)
+            .filter(|(_, set)| set.as_ref().is_some_and(|set| set.is_unused(request)));
+        let unused: Vec<_> = unused.map(|(index, _)| Index::new(index)).collect();
+        unused.into_iter().filter_map(|index| self.forget(index)).collect()
     }
 
-    fn forget(&mut self, place: usize) -> Option<SentSet> {
-        let set = self.sets.get_mut(place)?.take()?;
-        if let Entry::Occupied(mut known) = self.places.entry(quickly(&set.members)) {
-            known.get_mut().retain(|other| *other != place);
-            if known.get().is_empty() {
-                known.remove();
+    fn forget(&mut self, index: Index<HiddenSet>) -> Option<SentSet> {
+        let set = self.sets.get_mut(index.get())?.take()?;
+        if let Entry::Occupied(mut same) = self.by_fingerprint.entry(fingerprint(&set.members)) {
+            same.get_mut().retain(|other| *other != index);
+            if same.get().is_empty() {
+                same.remove();
             }
         }
-        self.free.push(place);
+        self.free.push(index);
         Some(set.sent)
     }
 
-    fn find(&mut self, members: &Members, request: u64) -> Option<(usize, u64)> {
-        let places = self.places.get(&quickly(members))?;
-        let is = |place: &usize| {
-            let set = self.sets.get(*place).and_then(Option::as_ref);
+    fn find(&mut self, members: &Members, request: u64) -> Option<(Index<HiddenSet>, SetId)> {
+        let indexes = self.by_fingerprint.get(&fingerprint(members))?;
+        let has_members = |index: &Index<HiddenSet>| {
+            let set = self.sets.get(index.get()).and_then(Option::as_ref);
             set.is_some_and(|set| set.members == *members)
         };
-        let place = places.iter().copied().find(is)?;
-        let set = self.at(place)?;
+        let index = indexes.iter().copied().find(has_members)?;
+        let set = self.get_mut(index)?;
         set.sent.used = request;
-        Some((place, set.sent.id))
+        Some((index, set.sent.id))
     }
 
-    fn add(&mut self, members: Members, sent: SentSet) -> usize {
-        let place = self.free.pop().unwrap_or(self.sets.len());
-        self.places.entry(quickly(&members)).or_default().push(place);
-        let set = Some(Set { members, sent, answers: 0 });
-        match self.sets.get_mut(place) {
+    fn add(&mut self, members: Members, sent: SentSet) -> Index<HiddenSet> {
+        let index = self.free.pop().unwrap_or_else(|| Index::new(self.sets.len()));
+        self.by_fingerprint.entry(fingerprint(&members)).or_default().push(index);
+        let set = Some(HiddenSet { members, sent, answers: 0 });
+        match self.sets.get_mut(index.get()) {
             Some(free) => *free = set,
             None => self.sets.push(set),
         }
-        place
+        index
     }
 
-    fn at(&mut self, place: usize) -> Option<&mut Set> {
-        self.sets.get_mut(place)?.as_mut()
+    fn get_mut(&mut self, index: Index<HiddenSet>) -> Option<&mut HiddenSet> {
+        self.sets.get_mut(index.get())?.as_mut()
     }
 
-    /// How many places there are, free ones included.
+    /// How many sets there is memory for, free ones included.
     #[cfg(test)]
-    pub(super) fn places(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         self.sets.len()
     }
 }
 
-fn quickly(members: &Members) -> (u64, Option<u32>) {
+fn fingerprint(members: &Members) -> Fingerprint {
     (members.named().len(), members.named().min())
+}
+
+// === impl HiddenSet ===
+
+impl HiddenSet {
+    fn is_unused(&self, request: u64) -> bool {
+        self.answers == 0 && self.sent.used < request
+    }
 }
 
 // === impl SentSets ===
 
 impl SentSets {
-    /// The set of a hide: its place, and its id.
-    pub(super) fn hide(
+    /// The set of a hide: where it is remembered, and its id.
+    pub(super) fn hidden_set(
         &mut self,
         members: Members,
         definer: &mut Definer<'_>,
-    ) -> Result<(usize, u64), OverBudget> {
+    ) -> Result<(Index<HiddenSet>, SetId), OverBudget> {
         if let Some(known) = self.hidden.find(&members, self.request) {
             return Ok(known);
         }

@@ -1,0 +1,101 @@
+//! Defines sets of users: lists, and expressions over them, within the client's budget.
+
+use presence_router_proto::v1::{SetExpression, UserList};
+
+use super::{Definer, OverBudget, SentSet, SentSets};
+use crate::rpc::convert;
+use crate::rpc::stream::set_table::{SetId, size, weight};
+use presence_router_engine::unstable::routing::query::relation::Part;
+use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
+use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
+
+/// Most users that an expression lists itself.
+const MAX_INLINE: u64 = 100;
+
+/// Most bytes that references add to an expression.
+const REFERENCE_BYTES: u64 = 64;
+
+// === impl SentSets ===
+
+impl SentSets {
+    /// Defines the set of a part, and remembers it.
+    pub(super) fn define_part(
+        &mut self,
+        part: Part,
+        members: &Members,
+        definer: &mut Definer<'_>,
+    ) -> Result<SetId, OverBudget> {
+        let sent = self.define_set(members, definer)?;
+        self.part_of.insert(sent.id, part.clone());
+        self.parts.insert(part, sent);
+        Ok(sent.id)
+    }
+
+    /// Defines a set. No other set refers to it yet.
+    pub(super) fn define_set(
+        &mut self,
+        members: &Members,
+        definer: &mut Definer<'_>,
+    ) -> Result<SentSet, OverBudget> {
+        let Definer { snapshot, out, .. } = definer;
+        let user_table = snapshot.users();
+        let (empty, used) = (members.is_empty(), self.request);
+        let listed = convert::ids(&members.listed_besides(), user_table);
+        if *members.open() == Open::Nobody {
+            self.evict_until_fits(weight(&listed), out)?;
+            let id = self.table.list(&listed, out);
+            return Ok(SentSet { id, list: Some(id), except: None, empty, used });
+        }
+        // Few exceptions stand in the expression; many come in parts as all lists
+        // do.
+        let exceptions = members.exceptions();
+        let (inline, apart) = if exceptions.len() > MAX_INLINE {
+            (UserList::default(), convert::ids(&exceptions, user_table))
+        } else {
+            (convert::users(&exceptions, user_table), Vec::new())
+        };
+        let open_part = |except: Option<SetId>, inline| {
+            let except = match except {
+                Some(except) => convert::set(except.get()),
+                None => convert::listed(inline),
+            };
+            convert::open_part(members, |_| except).unwrap_or_default()
+        };
+        // At once, so that no list is left without what it is for. Ids weigh more
+        // or less.
+        let open = size(&open_part(None, inline.clone()));
+        let bytes = weight(&listed) + weight(&apart) + open + REFERENCE_BYTES;
+        self.evict_until_fits(bytes, out)?;
+        let mut define =
+            |users: &[NamedId<'_>]| (!users.is_empty()).then(|| self.table.list(users, out));
+        let (except, list) = (define(&apart), define(&listed));
+        let open = open_part(except, inline);
+        let expression = match list {
+            Some(list) => convert::any_of(vec![convert::set(list.get()), open]),
+            None => open,
+        };
+        let refers_to = list.into_iter().chain(except).collect();
+        let id = self.table.define(&expression, refers_to, out);
+        Ok(SentSet { id, list, except, empty, used })
+    }
+
+    /// Writes a set that nothing will refer to again. If it has to be defined for that, it is
+    /// added to `passing`, to be retired when the change is written, and the bytes of its
+    /// lists to `listed`.
+    pub(in crate::rpc::stream) fn mention(
+        &mut self,
+        members: &Members,
+        passing: &mut Vec<SentSet>,
+        listed: &mut u64,
+        definer: &mut Definer<'_>,
+    ) -> Result<SetExpression, OverBudget> {
+        if members.listed_besides().len() <= MAX_INLINE && members.exceptions().len() <= MAX_INLINE
+        {
+            return Ok(convert::whole(members, definer.snapshot.users()));
+        }
+        let sent = self.define_set(members, definer)?;
+        passing.push(sent);
+        *listed += self.table.bytes_of([Some(sent.id), sent.list, sent.except]);
+        Ok(convert::set(sent.id.get()))
+    }
+}

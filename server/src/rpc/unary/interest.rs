@@ -1,0 +1,82 @@
+//! The answer of `GetInterestedUsers`: found at once, and written when its size is known.
+
+use presence_router_proto::wire::GetInterestedUsersResponse;
+use roaring::RoaringBitmap;
+
+use super::check_size;
+use crate::live::Current;
+use crate::rpc::convert;
+use crate::rpc::error::RpcError;
+use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::query::relation::{CallerView, Signature};
+use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
+use presence_router_ids::UserId;
+
+/// Advice to a caller whose answer is over the limit.
+const BY_STREAM: &str = "use the stream `RouteStates`, whose answers have no such limit";
+
+/// The senders whose presence a user may see, before they are written out.
+#[derive(Debug)]
+pub struct Interest {
+    signature: Signature,
+    senders: Members,
+    /// The finite part of them, without the user itself.
+    listed: RoaringBitmap,
+}
+
+// === impl Interest ===
+
+impl Interest {
+    /// The interest of one user.
+    pub fn compute(current: &Current, view: &CallerView, recipient: UserId<'_>) -> Self {
+        let snapshot = &current.snapshot;
+        let signature = snapshot.signature(recipient, Side::Recipient, view.caller());
+        let senders = snapshot.counterparts(&signature, view);
+        let mut listed = senders.listed_besides();
+        if let Some(own) = snapshot.users().number(recipient.as_str()) {
+            listed.remove(own);
+        }
+        Self { signature, senders, listed }
+    }
+
+    /// How many senders the answer lists.
+    pub fn listed(&self) -> u64 {
+        self.listed.len()
+    }
+
+    /// Whether there are senders besides, by an expression.
+    pub fn is_open(&self) -> bool {
+        *self.senders.open() != Open::Nobody
+    }
+
+    /// The answer, with all senders that it lists.
+    ///
+    /// # Errors
+    ///
+    /// [`RpcError::AnswerTooLarge`] as soon as it is known to have more than `limit`
+    /// bytes, before it fills the memory.
+    pub fn to_response(
+        &self,
+        current: &Current,
+        limit: usize,
+    ) -> Result<GetInterestedUsersResponse, RpcError> {
+        let (snapshot, user_table) = (&current.snapshot, current.snapshot.users());
+        let mut bytes = 0;
+        for id in user_table.ids(self.listed.iter()) {
+            bytes += id.len();
+            if bytes > limit {
+                return Err(RpcError::AnswerTooLarge { limit, instead: BY_STREAM });
+            }
+        }
+        let hides = snapshot.hides(&self.signature, &self.senders).into_iter();
+        let hides =
+            hides.map(|(users, hide)| convert::hide(convert::whole(&users, user_table), hide));
+        let answer = GetInterestedUsersResponse::new(
+            &current.revision.to_string(),
+            convert::ids(&self.listed, user_table).iter().map(|id| id.parts()),
+            convert::open_part(&self.senders, |except| convert::list(except, user_table)).as_ref(),
+            &hides.collect::<Vec<_>>(),
+        );
+        check_size(answer, limit, BY_STREAM)
+    }
+}

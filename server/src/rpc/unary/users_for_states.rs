@@ -1,0 +1,176 @@
+//! The answer of `GetUsersForStates`.
+
+use std::collections::HashMap;
+
+use presence_router_proto::v1::{
+    GetUsersForStatesResponse, OpenRecipients, RecipientStates, StatesHide,
+};
+use prost::Message;
+
+use super::check_size;
+use crate::live::Current;
+use crate::rpc::convert;
+use crate::rpc::error::RpcError;
+use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::query::relation::{CallerView, Signature};
+use presence_router_engine::unstable::routing::query::shadow::Shadowed;
+use presence_router_engine::unstable::routing::snapshot::members::Members;
+use presence_router_ids::UserId;
+
+/// Advice to a caller whose answer is over the limit.
+const FEWER_STATES: &str = "ask for fewer states, or use the stream `RouteStates`";
+
+/// An answer that is being made, one signature of senders after another.
+struct Recipients<'a> {
+    current: &'a Current,
+    view: &'a CallerView,
+    /// For each state the number of its sender, if it is listed.
+    senders: Vec<Option<u32>>,
+    /// Most bytes of the answer.
+    limit: usize,
+    /// Ids, and a byte at least for each index: never more than the answer has.
+    bytes: usize,
+    /// For each recipient the indexes of its states.
+    listed: HashMap<u32, Vec<u32>>,
+    open: Vec<OpenRecipients>,
+    hides: Vec<StatesHide>,
+}
+
+/// The users that must receive each state, for the senders of a batch.
+///
+/// Fails with [`RpcError::AnswerTooLarge`] as soon as the answer is known to have
+/// more than `limit` bytes, before it fills the memory.
+pub(in crate::rpc) fn users_for_states(
+    current: &Current,
+    view: &CallerView,
+    senders: &[UserId<'_>],
+    limit: usize,
+) -> Result<GetUsersForStatesResponse, RpcError> {
+    let snapshot = &current.snapshot;
+    let mut by_signature: HashMap<Signature, Vec<u32>> = HashMap::new();
+    for (index, sender) in (0u32..).zip(senders) {
+        let signature = snapshot.signature(*sender, Side::Sender, view.caller());
+        by_signature.entry(signature).or_default().push(index);
+    }
+    let mut recipients = Recipients::new(current, view, senders, limit);
+    for (signature, indexes) in by_signature {
+        recipients.add(&signature, indexes)?;
+    }
+    check_size(recipients.into_response(), limit, FEWER_STATES)
+}
+
+// === impl Recipients ===
+
+impl<'a> Recipients<'a> {
+    fn new(
+        current: &'a Current,
+        view: &'a CallerView,
+        senders: &[UserId<'_>],
+        limit: usize,
+    ) -> Self {
+        let users = current.snapshot.users();
+        Self {
+            current,
+            view,
+            senders: senders.iter().map(|sender| users.number(sender.as_str())).collect(),
+            limit,
+            bytes: 0,
+            listed: HashMap::new(),
+            open: Vec::new(),
+            hides: Vec::new(),
+        }
+    }
+
+    /// Adds the recipients of states whose senders have one signature.
+    fn add(&mut self, signature: &Signature, indexes: Vec<u32>) -> Result<(), RpcError> {
+        let audience = self.current.snapshot.counterparts(signature, self.view);
+        self.count_shadows(signature, &indexes);
+        self.add_listed(&audience, &indexes)?;
+        self.add_hides(signature, &audience, &indexes);
+        self.add_open(&audience, indexes)
+    }
+
+    fn count_shadows(&self, signature: &Signature, indexes: &[u32]) {
+        let snapshot = &self.current.snapshot;
+        if !snapshot.has_shadows() {
+            return;
+        }
+        for Shadowed { rule, except } in snapshot.shadowed(signature, self.view) {
+            let changed =
+                |index: &&u32| except.is_none() || sender_of(&self.senders, **index) != except;
+            let states = indexes.iter().filter(changed).count();
+            self.current.shadows.add(rule, states as u64);
+        }
+    }
+
+    fn add_listed(&mut self, audience: &Members, indexes: &[u32]) -> Result<(), RpcError> {
+        let users = self.current.snapshot.users();
+        for recipient in &audience.listed_besides() {
+            let states = self.listed.entry(recipient).or_default();
+            let had = states.len();
+            let senders = &self.senders;
+            let is_own = |index: &&u32| sender_of(senders, **index) == Some(recipient);
+            states.extend(indexes.iter().filter(|index| !is_own(index)));
+            self.bytes += states.len() - had;
+            if had == 0 && !states.is_empty() {
+                self.bytes += users.id(recipient).len();
+            }
+            self.check_bytes()?;
+        }
+        Ok(())
+    }
+
+    fn add_hides(&mut self, signature: &Signature, audience: &Members, indexes: &[u32]) {
+        let snapshot = &self.current.snapshot;
+        for (users, hide) in snapshot.hides(signature, audience) {
+            let hide = Some(convert::hide(convert::whole(&users, snapshot.users()), hide));
+            self.hides.push(StatesHide { hide, state_indexes: indexes.to_vec() });
+        }
+    }
+
+    fn add_open(&mut self, audience: &Members, indexes: Vec<u32>) -> Result<(), RpcError> {
+        let snapshot = &self.current.snapshot;
+        let exceptions = |except: &_| convert::list(except, snapshot.users());
+        let Some(recipients) = convert::open_part(audience, exceptions) else { return Ok(()) };
+        let mut destinations = snapshot.destinations(audience.open());
+        destinations.retain(|name| !self.view.caller().holds(name));
+        let destinations = destinations.into_iter().map(str::to_owned).collect();
+        let open =
+            OpenRecipients { recipients: Some(recipients), state_indexes: indexes, destinations };
+        self.bytes += open.encoded_len();
+        self.check_bytes()?;
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn check_bytes(&self) -> Result<(), RpcError> {
+        let limit = self.limit;
+        if self.bytes > limit {
+            return Err(RpcError::AnswerTooLarge { limit, instead: FEWER_STATES });
+        }
+        Ok(())
+    }
+
+    fn into_response(self) -> GetUsersForStatesResponse {
+        let users = self.current.snapshot.users();
+        let listed = self.listed.into_iter().filter(|(_, indexes)| !indexes.is_empty());
+        let mut recipients: Vec<_> = listed
+            .map(|(recipient, mut state_indexes)| {
+                state_indexes.sort_unstable();
+                RecipientStates { user_id: users.id(recipient).into(), state_indexes }
+            })
+            .collect();
+        recipients.sort_unstable_by(|a, b| a.user_id.cmp(&b.user_id));
+        GetUsersForStatesResponse {
+            revision: self.current.revision.to_string(),
+            recipients,
+            open_recipients: self.open,
+            hides: self.hides,
+        }
+    }
+}
+
+/// The number of a state's sender, if it is listed.
+fn sender_of(senders: &[Option<u32>], index: u32) -> Option<u32> {
+    *senders.get(usize::try_from(index).ok()?)?
+}
