@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use presence_router_proto::v1::{
     Deliveries, Open, PresenceState, RouteStatesRequest, RouteStatesResponse, StateBatch,
-    route_states_request::Message as Asked, route_states_response::Message as Told,
+    route_states_request::Message as RouteRequest, route_states_response::Message as RouteResponse,
 };
 use prost::Message;
 use tokio::sync::mpsc;
@@ -32,7 +32,7 @@ pub(crate) struct Client {
 pub(crate) struct Batch {
     request: Bytes,
     id: u64,
-    /// Of each state, the place of its sender's groups in all signatures.
+    /// Of each state, the index of its sender's groups in all signatures.
     signatures: Vec<u32>,
 }
 
@@ -62,7 +62,7 @@ impl Batch {
             ..PresenceState::default()
         });
         let batch = StateBatch { batch_id: id, states: states.collect(), ..StateBatch::default() };
-        Self { request: encoded(Asked::Batch(batch)), id, signatures: signatures.collect() }
+        Self { request: encode(RouteRequest::Batch(batch)), id, signatures: signatures.collect() }
     }
 
     /// How many bytes a state takes.
@@ -71,7 +71,7 @@ impl Batch {
     }
 }
 
-fn encoded(message: Asked) -> Bytes {
+fn encode(message: RouteRequest) -> Bytes {
     RouteStatesRequest { message: Some(message) }.encode_to_vec().into()
 }
 
@@ -86,7 +86,7 @@ impl Client {
         grpc.ready().await.unwrap();
         let (requests, waiting) = mpsc::channel(IN_FLIGHT);
         let open = Open { server_names: vec!["example.org".to_owned()], ..Open::default() };
-        requests.send(encoded(Asked::Open(open))).await.unwrap();
+        requests.send(encode(RouteRequest::Open(open))).await.unwrap();
         let path = "/presence_router.v1.PresenceRouterService/RouteStates";
         let path = PathAndQuery::from_static(path);
         let request = Request::new(ReceiverStream::new(waiting));
@@ -94,7 +94,7 @@ impl Client {
         let opened = answers.message().await.unwrap().expect("an answer");
         if server.kind != Kind::Floor {
             let opened = RouteStatesResponse::decode(opened).unwrap();
-            assert!(matches!(opened.message, Some(Told::Opened(_))), "{opened:?}");
+            assert!(matches!(opened.message, Some(RouteResponse::Opened(_))), "{opened:?}");
         }
         Self { kind: server.kind, requests, answers, defined: HashSet::new() }
     }
@@ -107,12 +107,12 @@ impl Client {
         let mut answers = Vec::new();
         let Self { kind, defined, .. } = self;
         let (kind, mut defined) = (*kind, std::mem::take(defined));
-        self.pass(batches, |batch, answer| match told(&answer) {
-            Told::SetPart(part) => {
+        self.pass(batches, |batch, answer| match decode(&answer) {
+            RouteResponse::SetPart(part) => {
                 defined.insert(part.id);
                 false
             }
-            Told::Deliveries(deliveries) => {
+            RouteResponse::Deliveries(deliveries) => {
                 check(kind, batch, &deliveries, |set, signature| {
                     let signature = &all[signature as usize];
                     let is_known = kind != Kind::Daemon || defined.contains(&set);
@@ -163,7 +163,7 @@ impl Client {
     }
 }
 
-fn told(answer: &Bytes) -> Told {
+fn decode(answer: &Bytes) -> RouteResponse {
     RouteStatesResponse::decode(answer.clone()).unwrap().message.expect("a message")
 }
 

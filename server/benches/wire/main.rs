@@ -135,9 +135,9 @@ async fn run() {
 /// what another one did.
 fn report(size: usize, bytes: usize, turns: &[Vec<f64>]) {
     println!("RouteStates, batches of {size}, {bytes} B a state, server's processor time:");
-    for (place, kind) in KINDS.iter().enumerate() {
-        let spent = median(turns.iter().map(|turn| turn[place]));
-        let ratio = median(turns.iter().map(|turn| turn[0] / turn[place]));
+    for (index, kind) in KINDS.iter().enumerate() {
+        let spent = median(turns.iter().map(|turn| turn[index]));
+        let ratio = median(turns.iter().map(|turn| turn[0] / turn[index]));
         let (name, is_daemon) = match kind {
             Kind::Daemon => ("presence-router", true),
             Kind::StockEcho => ("stock echo: prost decode, empty answer", false),

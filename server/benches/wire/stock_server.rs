@@ -12,8 +12,8 @@ use presence_router_proto::v1::presence_router_service_server::{
 use presence_router_proto::v1::{
     Deliveries, GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
     GetUsersForStatesResponse, Opened, RouteStatesRequest, RouteStatesResponse,
-    WatchChangesRequest, WatchChangesResponse, route_states_request::Message as Asked,
-    route_states_response::Message as Told,
+    WatchChangesRequest, WatchChangesResponse, route_states_request::Message as RouteRequest,
+    route_states_response::Message as RouteResponse,
 };
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -65,8 +65,8 @@ impl PresenceRouterService for StockServer {
         let stock = self.0.clone();
         let answers = request.into_inner().map(move |request| {
             let message = match request?.message {
-                Some(Asked::Open(_)) => Told::Opened(Opened::default()),
-                Some(Asked::Batch(batch)) => Told::Deliveries(match &stock {
+                Some(RouteRequest::Open(_)) => RouteResponse::Opened(Opened::default()),
+                Some(RouteRequest::Batch(batch)) => RouteResponse::Deliveries(match &stock {
                     Some(stock) => stock.deliveries(&batch, "stock:1"),
                     None => Deliveries { batch_id: batch.batch_id, ..Deliveries::default() },
                 }),

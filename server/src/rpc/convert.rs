@@ -18,7 +18,7 @@ use presence_router_engine::unstable::routing::snapshot::user_table::{NamedId, U
 ///
 /// Exceptions are the one thing that names users who are not in: those whom the
 /// open rule would let in otherwise, and nobody else.
-pub(super) fn open_part(
+pub(super) fn open_part_to_expression(
     members: &Members,
     exceptions: impl FnOnce(&RoaringBitmap) -> SetExpression,
 ) -> Option<SetExpression> {
@@ -38,7 +38,7 @@ pub(super) fn open_part(
 }
 
 /// A hide for some users.
-pub(super) fn hide(users: SetExpression, hide: &ruleset::Hide) -> Hide {
+pub(super) fn hide_of_users(users: SetExpression, hide: &ruleset::Hide) -> Hide {
     Hide { users: Some(users), ..hide_of_pair(hide) }
 }
 
@@ -64,32 +64,35 @@ pub(super) fn fields(hidden: Fields) -> Vec<i32> {
 }
 
 /// All of a set, spelled out as far as it is finite.
-pub(super) fn whole(members: &Members, user_table: &UserTable) -> SetExpression {
+pub(super) fn members_to_expression(members: &Members, user_table: &UserTable) -> SetExpression {
     let listed = members.listed_besides();
-    match open_part(members, |except| list(except, user_table)) {
-        None => list(&listed, user_table),
+    match open_part_to_expression(members, |except| users_to_expression(except, user_table)) {
+        None => users_to_expression(&listed, user_table),
         Some(open) if listed.is_empty() => open,
-        Some(open) => any_of(vec![list(&listed, user_table), open]),
+        Some(open) => any_of(vec![users_to_expression(&listed, user_table), open]),
     }
 }
 
 /// A list of users, as an expression.
-pub(super) fn list(numbers: &RoaringBitmap, user_table: &UserTable) -> SetExpression {
-    listed(users(numbers, user_table))
+pub(super) fn users_to_expression(
+    numbers: &RoaringBitmap,
+    user_table: &UserTable,
+) -> SetExpression {
+    user_list_expression(user_list(numbers, user_table))
 }
 
 /// The same of a list that was made already.
-pub(super) fn listed(users: UserList) -> SetExpression {
+pub(super) fn user_list_expression(users: UserList) -> SetExpression {
     expression(Expression::Users(users))
 }
 
 /// The union of sets that the stream defined.
-pub(super) fn union_of(set_ids: impl IntoIterator<Item = u64>) -> SetExpression {
-    any_of(set_ids.into_iter().map(set).collect())
+pub(super) fn union_of_sets(set_ids: impl IntoIterator<Item = u64>) -> SetExpression {
+    any_of(set_ids.into_iter().map(set_reference).collect())
 }
 
 /// A set that the stream defined.
-pub(super) fn set(id: u64) -> SetExpression {
+pub(super) fn set_reference(id: u64) -> SetExpression {
     expression(Expression::SetId(id))
 }
 
@@ -99,12 +102,12 @@ pub(super) fn any_of(sets: Vec<SetExpression>) -> SetExpression {
 }
 
 /// A list of users, in the order of their bytes.
-pub(super) fn users(numbers: &RoaringBitmap, user_table: &UserTable) -> UserList {
-    UserList { user_ids: ids(numbers, user_table).into_iter().map(Into::into).collect() }
+pub(super) fn user_list(numbers: &RoaringBitmap, user_table: &UserTable) -> UserList {
+    UserList { user_ids: user_ids(numbers, user_table).into_iter().map(Into::into).collect() }
 }
 
 /// The ids of users, in the order of their bytes.
-pub(super) fn ids<'p>(numbers: &RoaringBitmap, user_table: &'p UserTable) -> Vec<NamedId<'p>> {
+pub(super) fn user_ids<'p>(numbers: &RoaringBitmap, user_table: &'p UserTable) -> Vec<NamedId<'p>> {
     let mut ids: Vec<_> = user_table.ids(numbers.iter()).collect();
     // Often they are sorted, as a policy's are numbered so; that is seen at once.
     ids.sort_unstable();

@@ -25,3 +25,17 @@ pub struct Limits {
     /// Longest wait at shutdown for calls that are under way.
     pub shutdown: Duration,
 }
+
+#[cfg(test)]
+impl Limits {
+    /// For tests that send next to nothing.
+    pub(super) const SMALL: Self = Self {
+        request_bytes: 1024,
+        response_bytes: 1024,
+        batch_states: 1,
+        connections: 1,
+        at_least: Duration::ZERO,
+        heartbeat: Duration::from_secs(1),
+        shutdown: Duration::from_secs(1),
+    };
+}

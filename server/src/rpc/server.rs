@@ -145,16 +145,7 @@ mod tests {
         let listener = Listener::unix(&path).await.unwrap();
         let shutdown = CancellationToken::new();
         shutdown.cancel();
-        let limits = Limits {
-            request_bytes: 1024,
-            response_bytes: 1024,
-            batch_states: 1,
-            connections: 1,
-            at_least: Duration::ZERO,
-            heartbeat: Duration::from_secs(1),
-            shutdown: Duration::from_secs(1),
-        };
-        serve(Arc::new(live), limits, vec![listener], shutdown).await.unwrap();
+        serve(Arc::new(live), Limits::SMALL, vec![listener], shutdown).await.unwrap();
         assert!(!path.exists());
     }
 }

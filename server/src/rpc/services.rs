@@ -132,8 +132,6 @@ fn reflection() -> Builder<'static> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use prost::Message as _;
     use prost_types::FileDescriptorSet;
 
@@ -146,17 +144,8 @@ mod tests {
     #[test]
     fn every_service_of_the_contract_is_in_the_table() {
         let live = Live::start(Source::Example, Epoch::random().unwrap()).unwrap();
-        let limits = Limits {
-            request_bytes: 1024,
-            response_bytes: 1024,
-            batch_states: 1,
-            connections: 1,
-            at_least: Duration::ZERO,
-            heartbeat: Duration::from_secs(1),
-            shutdown: Duration::from_secs(1),
-        };
         let drain = CancellationToken::new();
-        let mut added = Services::new(&Arc::new(live), limits, &drain).unwrap().contract;
+        let mut added = Services::new(&Arc::new(live), Limits::SMALL, &drain).unwrap().contract;
         let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap().file;
         let mut declared = Vec::new();
         for file in &files {

@@ -218,7 +218,8 @@ mod tests {
         let (mut table, mut out) = (SetTable::new(0), Vec::new());
         let id = |text| NamedId::from(UserId::parse(text).unwrap());
         let (a, b) = (table.list(&[id("@a:x")], &mut out), table.list(&[id("@b:x")], &mut out));
-        let both = table.define(&convert::union_of([a, b].map(SetId::get)), vec![a, b], &mut out);
+        let both =
+            table.define(&convert::union_of_sets([a, b].map(SetId::get)), vec![a, b], &mut out);
         assert!(table.is_referred(a) && table.is_referred(b) && !table.is_referred(both));
         out.clear();
         table.retire(both, &mut out);

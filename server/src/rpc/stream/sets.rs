@@ -211,7 +211,7 @@ impl SentSets {
             return Ok(known);
         }
         // A set of its own even of one part: it can end, and its parts stay.
-        let expression = convert::union_of(key.parts.iter().map(|id| id.get()));
+        let expression = convert::union_of_sets(key.parts.iter().map(|id| id.get()));
         self.evict_until_fits(size(&expression), definer.out)?;
         let set_id = self.table.define(&expression, key.parts.clone(), definer.out);
         Ok(self.add_answer(key, Some(set_id), hidden))
@@ -259,7 +259,7 @@ impl SentSets {
         let counterparts = definer.snapshot.counterparts(signature, definer.view);
         for (users, hide) in definer.snapshot.hides(signature, &counterparts) {
             let (index, id) = self.hidden_set(users, definer)?;
-            let hide: Hide = convert::hide(convert::set(id.get()), hide);
+            let hide: Hide = convert::hide_of_users(convert::set_reference(id.get()), hide);
             key.hides.push(hide.encode_to_vec());
             hidden.push(index);
         }

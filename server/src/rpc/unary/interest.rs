@@ -69,12 +69,16 @@ impl Interest {
             }
         }
         let hides = snapshot.hides(&self.signature, &self.senders).into_iter();
-        let hides =
-            hides.map(|(users, hide)| convert::hide(convert::whole(&users, user_table), hide));
+        let hides = hides.map(|(users, hide)| {
+            convert::hide_of_users(convert::members_to_expression(&users, user_table), hide)
+        });
         let answer = GetInterestedUsersResponse::new(
             &current.revision.to_string(),
-            convert::ids(&self.listed, user_table).iter().map(|id| id.parts()),
-            convert::open_part(&self.senders, |except| convert::list(except, user_table)).as_ref(),
+            convert::user_ids(&self.listed, user_table).iter().map(|id| id.parts()),
+            convert::open_part_to_expression(&self.senders, |except| {
+                convert::users_to_expression(except, user_table)
+            })
+            .as_ref(),
             &hides.collect::<Vec<_>>(),
         );
         check_size(answer, limit, BY_STREAM)

@@ -123,15 +123,20 @@ impl<'a> Recipients<'a> {
     fn add_hides(&mut self, signature: &Signature, audience: &Members, indexes: &[u32]) {
         let snapshot = &self.current.snapshot;
         for (users, hide) in snapshot.hides(signature, audience) {
-            let hide = Some(convert::hide(convert::whole(&users, snapshot.users()), hide));
+            let hide = Some(convert::hide_of_users(
+                convert::members_to_expression(&users, snapshot.users()),
+                hide,
+            ));
             self.hides.push(StatesHide { hide, state_indexes: indexes.to_vec() });
         }
     }
 
     fn add_open(&mut self, audience: &Members, indexes: Vec<u32>) -> Result<(), RpcError> {
         let snapshot = &self.current.snapshot;
-        let exceptions = |except: &_| convert::list(except, snapshot.users());
-        let Some(recipients) = convert::open_part(audience, exceptions) else { return Ok(()) };
+        let exceptions = |except: &_| convert::users_to_expression(except, snapshot.users());
+        let Some(recipients) = convert::open_part_to_expression(audience, exceptions) else {
+            return Ok(());
+        };
         let mut destinations = snapshot.destinations(audience.open());
         destinations.retain(|name| !self.view.caller().holds(name));
         let destinations = destinations.into_iter().map(str::to_owned).collect();

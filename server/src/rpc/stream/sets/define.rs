@@ -40,7 +40,7 @@ impl SentSets {
         let Definer { snapshot, out, .. } = definer;
         let user_table = snapshot.users();
         let (empty, used) = (members.is_empty(), self.request);
-        let listed = convert::ids(&members.listed_besides(), user_table);
+        let listed = convert::user_ids(&members.listed_besides(), user_table);
         if *members.open() == Open::Nobody {
             self.evict_until_fits(weight(&listed), out)?;
             let id = self.table.list(&listed, out);
@@ -50,16 +50,16 @@ impl SentSets {
         // do.
         let exceptions = members.exceptions();
         let (inline, apart) = if exceptions.len() > MAX_INLINE {
-            (UserList::default(), convert::ids(&exceptions, user_table))
+            (UserList::default(), convert::user_ids(&exceptions, user_table))
         } else {
-            (convert::users(&exceptions, user_table), Vec::new())
+            (convert::user_list(&exceptions, user_table), Vec::new())
         };
         let open_part = |except: Option<SetId>, inline| {
             let except = match except {
-                Some(except) => convert::set(except.get()),
-                None => convert::listed(inline),
+                Some(except) => convert::set_reference(except.get()),
+                None => convert::user_list_expression(inline),
             };
-            convert::open_part(members, |_| except).unwrap_or_default()
+            convert::open_part_to_expression(members, |_| except).unwrap_or_default()
         };
         // At once, so that no list is left without what it is for. Ids weigh more
         // or less.
@@ -71,7 +71,7 @@ impl SentSets {
         let (except, list) = (define(&apart), define(&listed));
         let open = open_part(except, inline);
         let expression = match list {
-            Some(list) => convert::any_of(vec![convert::set(list.get()), open]),
+            Some(list) => convert::any_of(vec![convert::set_reference(list.get()), open]),
             None => open,
         };
         let refers_to = list.into_iter().chain(except).collect();
@@ -91,11 +91,11 @@ impl SentSets {
     ) -> Result<SetExpression, OverBudget> {
         if members.listed_besides().len() <= MAX_INLINE && members.exceptions().len() <= MAX_INLINE
         {
-            return Ok(convert::whole(members, definer.snapshot.users()));
+            return Ok(convert::members_to_expression(members, definer.snapshot.users()));
         }
         let sent = self.define_set(members, definer)?;
         passing.push(sent);
         *listed += self.table.bytes_of([Some(sent.id), sent.list, sent.except]);
-        Ok(convert::set(sent.id.get()))
+        Ok(convert::set_reference(sent.id.get()))
     }
 }

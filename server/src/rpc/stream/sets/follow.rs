@@ -179,8 +179,8 @@ impl SentSets {
         let user_table = definer.snapshot.users();
         let mut additions = Vec::new();
         for (part, ListEdit { list, added, removed }) in edits {
-            self.table.edit(list, &[], &convert::ids(&removed, user_table), definer.out);
-            additions.push((part, list, convert::ids(&added, user_table)));
+            self.table.edit(list, &[], &convert::user_ids(&removed, user_table), definer.out);
+            additions.push((part, list, convert::user_ids(&added, user_table)));
         }
         let bytes = additions.iter().map(|(_, _, added)| weight(added)).sum();
         self.evict_until_fits(bytes, definer.out)?;

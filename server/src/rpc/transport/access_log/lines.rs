@@ -6,8 +6,9 @@ use tonic::Code;
 use tracing::field::display;
 use tracing::{debug, info};
 
+use super::call_record::{CallRecord, Sent};
 use super::statistics::Outcome;
-use super::{CALLS, CallRecord, PROBES, REFUSED, Sent, StreamStats, UnaryStats, is_of_contract};
+use super::{CALLS, PROBES, REFUSED, StreamStats, UnaryStats, is_of_contract};
 
 /// The most characters of a method's name that a line has. A caller may send any.
 const MAX_NAME: usize = 100;
@@ -19,7 +20,7 @@ struct Name<'p> {
 }
 
 /// Writes the line about a call that is over, and counts the call.
-pub(super) fn write(record: &CallRecord) {
+fn write(record: &CallRecord) {
     let name = Name::of(record);
     let not_sent = Sent { code: Code::Cancelled, why: None };
     let sent = record.sent.get().unwrap_or(&not_sent);
@@ -35,20 +36,17 @@ pub(super) fn write(record: &CallRecord) {
     }
 }
 
+// Here, since a record knows no lines.
+impl Drop for CallRecord {
+    fn drop(&mut self) {
+        write(self);
+    }
+}
+
 /// Says that a stream began.
 pub(super) fn stream_began(record: &CallRecord) {
     let name = Name::of(record);
     debug!(target: CALLS, method = name.method, peer = %record.connection.peer, "stream began");
-}
-
-/// Says how many lines about a peer were left out.
-pub(super) fn left_out(peer: &str, lines: u64, per_second: u32) {
-    info!(
-        target: REFUSED,
-        peer,
-        lines,
-        "lines about this peer were left out: at most {per_second} a second are written"
-    );
 }
 
 fn probe(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
