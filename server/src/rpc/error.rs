@@ -258,7 +258,7 @@ impl RpcError {
         }
         let instead = match method {
             "GetUsersForStates" | "RouteStates" => "send smaller batches",
-            "OnCreateRoom" => "name fewer user_table and less state, or raise the limit",
+            "OnCreateRoom" => "name fewer people and less state, or raise the limit",
             _ => "send less, or raise the limit",
         };
         Self::MessageTooLarge { limit, instead }
