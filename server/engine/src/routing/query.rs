@@ -2,3 +2,4 @@
 
 pub mod relation;
 pub mod shadow;
+mod terms;

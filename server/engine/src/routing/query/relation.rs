@@ -24,6 +24,7 @@ use roaring::RoaringBitmap;
 use crate::routing::model::caller::Caller;
 use crate::routing::model::ruleset::Hide;
 use crate::routing::model::side::Side;
+use crate::routing::query::terms::{Operands, Term};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::classes;
 use crate::routing::snapshot::members::Members;
@@ -153,17 +154,8 @@ impl Snapshot {
 
     /// The parts whose union the counterparts are. None: nobody.
     pub fn parts(&self, signature: &Signature) -> Vec<Part> {
-        let (mut allow, mut deny) = (Vec::new(), Vec::new());
-        for set in self.signature_sets(signature) {
-            if let Some(rules) = self.rules.of_set(*set, signature.side) {
-                allow.extend_from_slice(&rules.allow);
-                deny.extend_from_slice(&rules.deny);
-            }
-        }
-        for list in [&mut allow, &mut deny] {
-            list.sort_unstable();
-            list.dedup();
-        }
+        let terms = self.terms(self.signature_sets(signature), signature.side);
+        let Operands { allow, deny } = terms.collect();
         let part = |allow| {
             // Only what takes something away, so that a group which no rule
             // touches is one part, whatever else its members are denied.
@@ -204,22 +196,9 @@ impl Snapshot {
 
     /// All counterparts of the users who are in these sets of rules, whoever asks.
     pub(in crate::routing) fn counterparts_of(&self, sets: &[SetId], side: Side) -> Members {
-        let (mut allow, mut deny) = (Vec::new(), Vec::new());
-        for rules in sets.iter().filter_map(|set| self.rules.of_set(*set, side)) {
-            allow.extend_from_slice(&rules.allow);
-            deny.extend_from_slice(&rules.deny);
-        }
-        let all = |mut ids: Vec<SetId>| {
-            ids.sort_unstable();
-            ids.dedup();
-            let mut all = Members::default();
-            for set in ids.into_iter().filter_map(|id| self.set(id)) {
-                all.unite(set);
-            }
-            all
-        };
-        let mut counterparts = all(allow);
-        counterparts.subtract(&all(deny));
+        let Operands { allow, deny } = self.terms(sets, side).collect();
+        let mut counterparts = self.union_of(&allow);
+        counterparts.subtract(&self.union_of(&deny));
         counterparts
     }
 
@@ -262,13 +241,25 @@ impl Snapshot {
     pub fn visible(&self, sender: UserId<'_>, recipient: UserId<'_>) -> bool {
         let [senders, recipients] =
             [sender, recipient].map(|user| self.sets_of(self.users.who(user)));
-        let across = |allowed: bool| {
-            senders.iter().filter_map(|set| self.rules.of_set(*set, Side::Sender)).any(|rules| {
-                let others = if allowed { &rules.allow } else { &rules.deny };
-                others.iter().any(|other| recipients.binary_search(other).is_ok())
-            })
-        };
-        sender != recipient && across(true) && !across(false)
+        let hold = |sets: &[SetId]| sets.iter().any(|set| recipients.binary_search(set).is_ok());
+        let mut allowed = false;
+        for term in self.terms(&senders, Side::Sender) {
+            match term {
+                Term::Allow(sets) => allowed = allowed || hold(sets),
+                Term::Deny(sets) if hold(sets) => return false,
+                Term::Deny(_) => {}
+            }
+        }
+        allowed && sender != recipient
+    }
+
+    /// Everyone who is in any of the sets.
+    pub(super) fn union_of(&self, sets: &[SetId]) -> Members {
+        let mut all = Members::default();
+        for set in sets.iter().filter_map(|id| self.set(*id)) {
+            all.unite(set);
+        }
+        all
     }
 
     pub(in crate::routing) fn signature_sets<'s>(

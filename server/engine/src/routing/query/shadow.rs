@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::routing::model::ruleset::Effect;
 use crate::routing::model::side::Side;
 use crate::routing::query::relation::{CallerView, Signature};
+use crate::routing::query::terms::Operands;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::{Members, Open};
 
@@ -72,15 +73,8 @@ impl Snapshot {
 
     /// Whom the users with a signature are denied.
     fn denied(&self, signature: &Signature) -> Members {
-        let mut denied = Members::default();
-        for set in self.signature_sets(signature) {
-            let rules = self.rules.of_set(*set, Side::Sender);
-            for deny in rules.iter().flat_map(|rules| &rules.deny) {
-                if let Some(set) = self.set(*deny) {
-                    denied.unite(set);
-                }
-            }
-        }
-        denied
+        let Operands { deny, .. } =
+            self.terms(self.signature_sets(signature), Side::Sender).collect();
+        self.union_of(&deny)
     }
 }
