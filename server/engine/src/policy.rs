@@ -41,7 +41,7 @@ use self::problem::Problem;
 use self::wording::count;
 use crate::routing::model::ruleset::Ruleset;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::SetId;
 
 /// The example policy, which shows most of what can be written.
 pub const EXAMPLE_POLICY: &str = include_str!("../policies/example.yaml");

@@ -15,6 +15,12 @@
 //!   and what remains valid of answers that somebody remembers;
 //! - [`engine`]: the writer, which makes the snapshots.
 //!
+//! The facade of the crate names what an embedder needs. Only the daemon's stream needs the
+//! rest, which may change in any version: signatures and parts ([`query::relation`]), what
+//! remains valid of remembered answers ([`change::membership_delta`],
+//! [`change::set_mapping`]), rules in shadow ([`query::shadow`]), and sets and ids as they
+//! are stored ([`snapshot::members`], [`snapshot::user_table`], [`snapshot::keys`]).
+//!
 //! Pure: no protocol, no database, no file, no clock.
 
 pub mod change;

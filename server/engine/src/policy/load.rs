@@ -12,6 +12,7 @@ use super::resolve::{self, Resolved};
 use super::{Policy, RoomSets, lint, parse, run_tests};
 use crate::routing::engine::{Engine, TooDeep, Whose};
 use crate::routing::model::ruleset::Ruleset;
+use crate::routing::snapshot::keys::Key;
 
 // === impl Policy ===
 
@@ -144,7 +145,7 @@ fn too_deep(error: TooDeep, document: &Document, resolved: &Resolved) -> Problem
             let group = resolved.groups.get(number).and_then(|index| document.groups.get(*index));
             let of_rooms = |sets: &&RoomSets| {
                 let sets = [sets.requester, sets.invites];
-                sets.into_iter().flatten().any(|set| usize::try_from(set) == Ok(number))
+                sets.into_iter().flatten().any(|set| set.index() == number)
             };
             let room = || document.rooms.get(resolved.rooms.iter().position(|s| of_rooms(&s))?);
             group.map(|group| group.position).or_else(|| Some(room()?.position))

@@ -20,7 +20,7 @@ use super::nearest::Nearest;
 use super::problem::{Position, Problem};
 use super::wording::quoted;
 use crate::routing::model::ruleset::{Ids, Product, Rule, Ruleset, Set};
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::{Key, SetId};
 
 /// The groups of a document by name.
 struct Groups<'d> {
@@ -203,7 +203,7 @@ fn resolve_room_sets(
                 groups.len() - 1
             }),
         };
-        SetId::try_from(index).unwrap_or(SetId::MAX)
+        SetId::from_index(index)
     };
     let rules = document.rooms.iter().map(|rule| RoomSets {
         requester: rule.when.requester.as_ref().map(&mut id_of),

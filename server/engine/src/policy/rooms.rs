@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use super::document::room::{Denial, RoomEffect, RoomRule, StateEvent, When};
 use super::{Policy, RoomSets};
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::SetId;
 use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::UserId;
 

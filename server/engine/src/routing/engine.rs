@@ -7,6 +7,7 @@
 
 mod classify;
 mod edits;
+mod evaluate;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +16,14 @@ use roaring::RoaringBitmap;
 
 pub use self::edits::{Edit, EditError};
 
-use self::classify::Classified;
-use crate::routing::model::ruleset::{Rule, Ruleset, Set};
-use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::classes::Classes;
-use crate::routing::snapshot::members::{Members, Open};
-use crate::routing::snapshot::rule_index::RuleIndex;
-use crate::routing::snapshot::sets::{Evaluated, Numbering, SetDefs, SetId, at};
-use crate::routing::snapshot::user_table::UserTable;
+use super::model::ruleset::{Ruleset, Set};
+use super::snapshot::Snapshot;
+use super::snapshot::classes::Classes;
+use super::snapshot::keys::{SetId, UserNumber};
+use super::snapshot::members::Members;
+use super::snapshot::numbering::Numbering;
+use super::snapshot::set_defs::SetDefs;
+use super::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
 /// Most levels of sets in an open rule. More would not survive the wire:
@@ -32,7 +33,7 @@ pub const MAX_DEPTH: usize = 32;
 /// What decides, as its one writer has it.
 #[derive(Debug)]
 pub struct Engine {
-    recipes: SetDefs,
+    defs: SetDefs,
     classes: Classes,
     /// All sets with an open rule, of rules or not.
     open_sets: Box<[SetId]>,
@@ -68,7 +69,7 @@ pub struct TooDeep {
     pub depth: usize,
 }
 
-/// What a set belongs to, by its place in the ruleset.
+/// What a set belongs to, by its index in the ruleset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// The members of a group.
@@ -119,7 +120,7 @@ impl Engine {
         let mut numbering = Numbering::new(ruleset);
         let users = numbering.users();
         let mut user_table = UserTable::for_about(users_about.max(users.len()));
-        let mut groups: HashMap<&str, Vec<u32>> = ruleset
+        let mut groups: HashMap<&str, Vec<UserNumber>> = ruleset
             .groups
             .iter()
             .filter_map(|set| match set {
@@ -154,7 +155,7 @@ impl Engine {
         let mut numbering = Numbering::new(ruleset);
         let users = numbering.users();
         let directory = |name: &str| {
-            let id = self.recipes.directory(name)?;
+            let id = self.defs.directory(name)?;
             self.snapshot.set(id).cloned()
         };
         let user_table = self.snapshot.users.clone();
@@ -188,9 +189,7 @@ impl Engine {
     fn renumbered(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
         let user_table = &self.snapshot.users;
         let filled = ruleset.groups.iter().filter_map(|set| match set {
-            Set::Directory(name) => {
-                Some((&**name, self.snapshot.set(self.recipes.directory(name)?)?))
-            }
+            Set::Directory(name) => Some((&**name, self.snapshot.set(self.defs.directory(name)?)?)),
             _ => None,
         });
         let memberships: Vec<(&str, String)> = filled
@@ -204,102 +203,8 @@ impl Engine {
         Ok(Self { thresholds: self.thresholds, ..anew })
     }
 
-    fn evaluate<'p>(
-        ruleset: &'p Ruleset,
-        numbering: &mut Numbering<'p>,
-        users: &[UserId<'p>],
-        mut user_table: UserTable,
-        before: Option<&Self>,
-        directory: impl Fn(&str) -> Option<Arc<Members>>,
-    ) -> Result<Self, TooDeep> {
-        for user in users {
-            // Without numbers left the user stays unnamed, and no list holds it;
-            // four billion users do not fit a policy's other bounds.
-            user_table.name(*user);
-        }
-        let recipes = SetDefs::new(numbering, &user_table);
-        let sets = recipes.evaluate(&user_table, directory, |id, members| {
-            match members.open().depth() {
-                ..=MAX_DEPTH => Ok(()),
-                depth => Err(TooDeep { whose: whose(ruleset, numbering, id), depth }),
-            }
-        })?;
-        let rules = Arc::new(RuleIndex::new(ruleset, numbering));
-        let used = |id: &SetId| rules.is_used(*id);
-        let ids = 0..SetId::try_from(sets.len()).unwrap_or(SetId::MAX);
-        let open = |id: &SetId| {
-            at(*id).and_then(|id| sets.get(id)).is_some_and(|set| *set.open() != Open::Nobody)
-        };
-        let open_sets: Box<[SetId]> = ids.clone().filter(open).collect();
-        let open_of_rules = open_sets.iter().copied().filter(used).collect();
-        let carried =
-            before.and_then(|before| Classified::carried(before, &sets, &rules, &user_table));
-        let Classified { classes, list, user_table } =
-            carried.unwrap_or_else(|| Classified::anew(&sets, &rules, user_table));
-        let named_servers = numbering.servers().into_iter().map(Into::into).collect();
-        let lists = lists_of_users(users, &recipes, &sets, &user_table);
-        let servers = user_table.users_by_server().map(|users| {
-            let listed =
-                |user: &u32| place(*user).and_then(|at| lists.get(at)).is_some_and(|n| *n > 0);
-            u32::try_from(users.iter().filter(listed).count()).unwrap_or(u32::MAX)
-        });
-        let servers = servers.collect();
-        let snapshot = Snapshot {
-            users: user_table,
-            classes: list,
-            sets,
-            rules,
-            open_sets: open_of_rules,
-            named_servers,
-            lists: lists.into_iter().collect(),
-            servers,
-        };
-        let thresholds = before.map(|before| before.thresholds).unwrap_or_default();
-        Ok(Self { recipes, classes, open_sets, snapshot, thresholds })
-    }
-
     /// What readers may have of it as it is now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::new(self.snapshot.clone())
     }
-}
-
-/// By user: how many lists hold it, those of the ruleset counted as one.
-fn lists_of_users(
-    users: &[UserId<'_>],
-    recipes: &SetDefs,
-    sets: &Evaluated,
-    user_table: &UserTable,
-) -> Vec<u32> {
-    let mut lists = vec![0; user_table.count()];
-    let listed = users.iter().filter_map(|user| user_table.number(user.as_str()));
-    let directory = recipes.directories().filter_map(|id| sets.get(at(id)?));
-    for user in listed.chain(directory.flat_map(|set| set.named())) {
-        if let Some(lists) = place(user).and_then(|at| lists.get_mut(at)) {
-            *lists += 1;
-        }
-    }
-    lists
-}
-
-/// A number as an index.
-fn place(number: u32) -> Option<usize> {
-    usize::try_from(number).ok()
-}
-
-/// Whose a set is: the group that it is, or the first rule that names it.
-fn whose(ruleset: &Ruleset, numbering: &Numbering<'_>, id: SetId) -> Whose {
-    let place = at(id).unwrap_or_default();
-    if place < ruleset.groups.len() {
-        return Whose::Group(place);
-    }
-    let named = |rule: &&Rule| {
-        rule.products.iter().any(|product| {
-            numbering
-                .sets
-                .get(place)
-                .is_some_and(|set| **set == product.senders || **set == product.recipients)
-        })
-    };
-    Whose::Rule(ruleset.rules.iter().position(|rule| named(&rule)).unwrap_or_default())
 }

@@ -1,15 +1,18 @@
 //! What answers are computed from: a ruleset's rules over evaluated sets. Never
 //! changes; the engine makes the next one, which shares what did not change.
 //!
-//! [`members`] is how a set is kept, [`user_table`] who is numbered, [`sets`] which sets
-//! there are, `rule_index` which rules name which sets, and `classes` which users are in
-//! the same sets. `cow_vec` is how snapshots share what did not change.
+//! [`members`] is how a set is kept, [`user_table`] who is numbered, `numbering` which sets
+//! there are, `set_defs` how they are made of one another, `rule_index` which rules name
+//! which sets, and `classes` which users are in the same sets. `cow_vec` is how snapshots
+//! share what did not change, and [`keys`] how everything is referred to.
 
 pub(in crate::routing) mod classes;
-mod cow_vec;
+pub(in crate::routing) mod cow_vec;
+pub mod keys;
 pub mod members;
+pub(in crate::routing) mod numbering;
 pub(in crate::routing) mod rule_index;
-pub mod sets;
+pub(in crate::routing) mod set_defs;
 pub mod user_table;
 
 use std::sync::Arc;
@@ -18,9 +21,10 @@ use roaring::RoaringBitmap;
 
 use self::classes::ClassList;
 use self::cow_vec::CowVec;
+use self::keys::{ClassId, ServerId, SetId, UserNumber};
 use self::members::{Members, Open};
 use self::rule_index::RuleIndex;
-use self::sets::{Evaluated, SetId, at};
+use self::set_defs::Evaluated;
 use self::user_table::{UserRef, UserTable};
 use presence_router_ids::{Coverage, UserId};
 
@@ -35,15 +39,16 @@ pub struct Snapshot {
     pub(in crate::routing) open_sets: Arc<[SetId]>,
     /// Servers that the ruleset names in full, sorted.
     pub(in crate::routing) named_servers: Arc<[Box<str>]>,
-    /// By the number of a user: how many lists of policy and directory hold the user
-    /// now. A number once given stays with its user, listed or not.
-    pub(in crate::routing) lists: CowVec<u32>,
-    /// By the place of a server: how many of its users are listed now.
-    pub(in crate::routing) servers: CowVec<u32>,
+    /// How many lists of policy and directory hold a user now. A number once given stays
+    /// with its user, listed or not.
+    pub(in crate::routing) lists: CowVec<UserNumber, u32>,
+    /// How many users of a server are listed now.
+    pub(in crate::routing) servers: CowVec<ServerId, u32>,
 }
 
 impl Snapshot {
     /// The users whom policy or directory name.
+    #[inline]
     pub fn users(&self) -> &UserTable {
         &self.users
     }
@@ -51,8 +56,7 @@ impl Snapshot {
     /// The users whom policy or directory list now. Others have numbers too, which they
     /// keep from when they were listed.
     pub fn listed_users(&self) -> RoaringBitmap {
-        let numbers = (0..).zip((0..self.lists.len()).map_while(|at| self.lists.get(at)));
-        numbers.filter(|(_, lists)| **lists > 0).map(|(number, _)| number).collect()
+        self.lists.iter().filter(|(_, lists)| **lists > 0).map(|(number, _)| number).collect()
     }
 
     /// The number of users whom policy or directory list now.
@@ -63,8 +67,8 @@ impl Snapshot {
     /// Servers on which policy or directory list users now, and how many users, in no
     /// meaningful order.
     pub fn listed_by_server(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.users.server_places().filter_map(|(name, place)| {
-            let users = self.servers.get(usize::try_from(place).ok()?)?;
+        self.users.servers_with_ids().filter_map(|(name, id)| {
+            let users = self.servers.get(id)?;
             (*users > 0).then_some((name, *users))
         })
     }
@@ -75,8 +79,9 @@ impl Snapshot {
     }
 
     /// The members of a set.
+    #[inline]
     pub fn set(&self, id: SetId) -> Option<&Arc<Members>> {
-        self.sets.get(at(id)?)
+        self.sets.get(id)
     }
 
     /// The sets of rules that a user is in, ascending.
@@ -88,8 +93,9 @@ impl Snapshot {
     }
 
     /// The sets of rules that the users of a class are in, ascending.
-    pub(in crate::routing) fn sets_of_class(&self, class: u32) -> &[SetId] {
-        classes::class(&self.classes, class).map_or(&[], |class| &class.sets)
+    #[inline]
+    pub(in crate::routing) fn sets_of_class(&self, class: ClassId) -> &[SetId] {
+        self.classes.get(class).map_or(&[], |class| &class.sets)
     }
 
     /// The sets of rules that a user whom nobody names is in, ascending.

@@ -12,6 +12,7 @@ use super::sets::{Answer, BatchGroup, Definer, OverBudget, SentSets};
 use crate::rpc::error::RpcError;
 use crate::rpc::validate::Violations;
 use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
@@ -34,7 +35,7 @@ pub(super) struct Batcher {
 #[derive(Clone, Copy, Debug)]
 enum Sender {
     /// Of this class of listed users.
-    Class(u32),
+    Class(ClassId),
     /// A valid id that is not listed.
     Unlisted,
 }
@@ -122,7 +123,7 @@ impl Batcher {
     }
 
     /// For each state the class of its sender; `None` for an unlisted one.
-    pub(super) fn classes(&self) -> impl Iterator<Item = Option<u32>> {
+    pub(super) fn classes(&self) -> impl Iterator<Item = Option<ClassId>> {
         self.senders.iter().map(|sender| match sender {
             Sender::Class(class) => Some(*class),
             Sender::Unlisted => None,

@@ -27,6 +27,7 @@ use crate::rpc::convert;
 use presence_router_engine::Side;
 use presence_router_engine::Snapshot;
 use presence_router_engine::unstable::routing::query::relation::{CallerView, Part, Signature};
+use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_engine::unstable::routing::snapshot::members::Members;
 
 /// Compact once this many void answers, plus one per answer that holds, have piled up.
@@ -148,7 +149,7 @@ impl SentSets {
     /// The answer for the users of a class.
     pub(super) fn of_class(
         &mut self,
-        class: u32,
+        class: ClassId,
         side: Side,
         definer: &mut Definer<'_>,
     ) -> Result<Index<Answer>, OverBudget> {

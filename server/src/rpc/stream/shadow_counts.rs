@@ -11,12 +11,13 @@ use crate::live::Current;
 use presence_router_engine::Side;
 use presence_router_engine::unstable::routing::query::relation::CallerView;
 use presence_router_engine::unstable::routing::query::shadow::Shadowed;
+use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_ids::UserId;
 
 /// What rules in shadow would change, by class. For one snapshot only.
 #[derive(Debug, Default)]
 pub(super) struct ShadowCounts {
-    by_class: HashMap<u32, Box<[Shadowed]>, RandomState>,
+    by_class: HashMap<ClassId, Box<[Shadowed]>, RandomState>,
 }
 
 // === impl ShadowCounts ===

@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 use crate::policy::Policy;
 use crate::policy::document::{Document, Pairs as Written, SetExpr};
 use crate::policy::wording::{count, escaped};
-use crate::routing::change::difference::share::{self, Product};
+use crate::routing::change::difference::share::Product;
 use crate::routing::change::difference::{Count, Difference, Found, Pairs};
 use crate::routing::model::ruleset::Effect;
 use crate::routing::model::side::Side;
@@ -80,7 +80,7 @@ pub fn graph(policy: &Policy, max_arrows: usize) -> PolicyGraph {
     }
     let mut steps = MAX_STEPS;
     let arrows = by_ends.into_iter().map(|((senders, recipients), products)| {
-        let is_open = products.iter().flatten().any(|set| share::is_open(set));
+        let is_open = products.iter().flatten().any(|set| set.is_open());
         let pairs = count_visible(&products, &denies, &mut steps);
         (Arrow { senders, recipients, pairs }, is_open)
     });
@@ -159,7 +159,7 @@ fn count_visible(products: &[Product], denies: &[Product], steps: &mut u64) -> O
             found: Found::For(Side::Sender),
         };
         // Groups that share nobody need not be compared with each other.
-        let may_meet = (met_open && share::is_open(senders)) || !met.is_disjoint(senders.named());
+        let may_meet = (met_open && senders.is_open()) || !met.is_disjoint(senders.named());
         let without = if may_meet { counted.as_slice() } else { denies };
         let within = std::slice::from_ref(product);
         let more = none.share(std::slice::from_ref(&pairs), within, without, steps).ok()?;
@@ -167,7 +167,7 @@ fn count_visible(products: &[Product], denies: &[Product], steps: &mut u64) -> O
         all.open |= more.open;
         counted.push(product.clone());
         met |= senders.named();
-        met_open |= share::is_open(senders);
+        met_open |= senders.is_open();
     }
     Some(all)
 }

@@ -19,7 +19,7 @@ use self::samples::sample_pairs;
 use super::compare::{RoomChange, room_changes};
 use crate::policy::Policy;
 use crate::policy::document::Rule;
-use crate::routing::change::difference::share::{Product, is_open};
+use crate::routing::change::difference::share::Product;
 use crate::routing::change::difference::{Budget, Count, Difference, Pairs, TooMuch};
 use crate::routing::model::ruleset::Effect;
 use crate::routing::snapshot::Snapshot;
@@ -229,8 +229,8 @@ impl PairSummary {
 /// with themselves.
 fn add_paired_users(users: &mut RoaringBitmap, set: &Members, across: &Members) {
     match across.named().len() {
-        0 if !is_open(across) => {}
-        1 if !is_open(across) => *users |= set.named() - across.named(),
+        0 if !across.is_open() => {}
+        1 if !across.is_open() => *users |= set.named() - across.named(),
         _ => *users |= set.named(),
     }
 }

@@ -12,7 +12,7 @@ use crate::policy::Policy;
 use crate::policy::document::{Document, Group, Pairs, Rule, SetExpr};
 use crate::routing::model::ruleset::{Effect, Hide};
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::{Key, SetId};
 use presence_router_ids::UserId;
 
 /// A document, evaluated for some users. They are numbered from 0 in their order, each
@@ -218,9 +218,10 @@ pub(super) fn directory_of<'s>(
     snapshot: &'s Snapshot,
 ) -> impl Fn(usize, &str) -> bool + use<'s> {
     // Groups of a ruleset are its first sets, by their numbers.
-    let numbers: HashMap<usize, SetId> = policy.groups.iter().copied().zip(0..).collect();
+    let numbers: HashMap<usize, usize> = policy.groups.iter().copied().zip(0..).collect();
     move |index, user| {
-        let set = numbers.get(&index).and_then(|number| snapshot.set(*number));
+        let number = numbers.get(&index);
+        let set = number.and_then(|number| snapshot.set(SetId::from_index(*number)));
         let who = UserId::parse(user).map(|user| snapshot.users().who(user));
         set.zip(who.ok()).is_some_and(|(set, who)| set.contains(who))
     }

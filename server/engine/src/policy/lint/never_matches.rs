@@ -8,7 +8,7 @@ use crate::policy::document::{Document, Pairs, Rule};
 use crate::policy::problem::Problem;
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::{Product, Ruleset, Set};
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::{Key, SetId};
 use presence_router_ids::{Coverage, Region};
 
 /// What is known for certain of the sets of a ruleset.
@@ -73,7 +73,7 @@ impl<'p> Emptiness<'p> {
     /// The condition that no room meets.
     fn why_no_room(&self, sets: RoomSets) -> Option<&'static str> {
         let is_empty = |set: Option<SetId>| {
-            let set = set.and_then(|set| usize::try_from(set).ok());
+            let set = set.map(Key::index);
             let set = set.and_then(|set| self.ruleset.groups.get(set));
             set.is_some_and(|set| self.is_empty(set))
         };

@@ -17,6 +17,7 @@ use crate::policy::wording::{count, quoted};
 use crate::routing::model::ruleset::{Fields, Hide};
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::keys::ClassId;
 
 /// Pairs that one test may be about.
 const MAX_PAIRS: usize = 1_000_000;
@@ -88,7 +89,7 @@ impl<'p> PairTests<'p> {
             problems.push(Problem::new(test.subject_position, message));
             return;
         }
-        let mut classes: BTreeMap<Option<u32>, Vec<&str>> = BTreeMap::new();
+        let mut classes: BTreeMap<Option<ClassId>, Vec<&str>> = BTreeMap::new();
         for user in &members {
             classes.entry(self.snapshot.users().class_of(user)).or_default().push(user);
         }

@@ -6,7 +6,7 @@ use crate::policy::Policy;
 use crate::policy::document::SetExpr;
 use crate::policy::resolve::open_groups::OpenGroups;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::{Key, SetId};
 use presence_router_ids::UserId;
 
 /// Finds members of sets in a snapshot of a policy.
@@ -22,8 +22,9 @@ pub(super) struct Subjects<'p> {
 impl<'p> Subjects<'p> {
     /// `snapshot` is one of the policy's, perhaps with members that tests give.
     pub(super) fn new(policy: &'p Policy, snapshot: &'p Snapshot) -> Self {
-        let groups = (0..).zip(&policy.groups).filter_map(|(number, index)| {
-            Some((policy.document.groups.get(*index)?.name.as_str(), number))
+        let groups = policy.groups.iter().enumerate().filter_map(|(number, index)| {
+            let name = policy.document.groups.get(*index)?.name.as_str();
+            Some((name, SetId::from_index(number)))
         });
         let open = OpenGroups::new(&policy.document, &policy.groups);
         Self { snapshot, groups: groups.collect(), open }

@@ -8,6 +8,7 @@ use super::{group, problems};
 use crate::policy::document::SetExpr;
 use crate::policy::{Files, Policy, named_files};
 use crate::routing::model::ruleset::{Ruleset, Set};
+use crate::routing::snapshot::keys::{Key, SetId};
 
 /// One file, and how often it was read.
 struct One<'t>(&'t [u8], Cell<u32>);
@@ -135,7 +136,7 @@ fn a_group_of_the_directory_is_empty_until_then() {
     assert!(policy.document.groups[0].directory);
     assert!(matches!(&policy.document.groups[0].members, SetExpr::Union(none) if none.is_empty()));
     assert_eq!(policy.ruleset.groups, [Set::Directory("a".into())]);
-    assert!(policy.snapshot.set(0).is_some_and(|set| set.is_empty()));
+    assert!(policy.snapshot.set(SetId::from_index(0)).is_some_and(|set| set.is_empty()));
 }
 
 #[test]

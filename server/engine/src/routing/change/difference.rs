@@ -2,7 +2,7 @@
 //!
 //! A pair can change only if a product of some rule held it before and none of
 //! the same kind does after, or the other way round. So [`touched`] compares
-//! products, and finds the users whose place in one is another: nobody else has
+//! products, and finds the users whose membership in one is another: nobody else has
 //! gained or lost anything but one of them. For the touched, who was in the same
 //! sets before and is in the same sets now is a *row*: one audience before, one
 //! after, one subtraction. That is exact.
@@ -23,8 +23,8 @@ use self::touched::Touched;
 use crate::routing::model::side::Side;
 use crate::routing::query::relation::CallerView;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::members::{Members, Open};
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::{ClassId, SetId, UserNumber};
+use crate::routing::snapshot::members::Members;
 use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::UserId;
 
@@ -91,15 +91,15 @@ struct Between<'s> {
 
 /// What a row of users has in common.
 #[derive(PartialEq, Eq, Hash)]
-struct Place {
+struct RowKey {
     before: Before,
-    class: u32,
+    class: ClassId,
 }
 
 /// Which sets a user was in.
 #[derive(PartialEq, Eq, Hash)]
 enum Before {
-    Class(u32),
+    Class(ClassId),
     Unnamed(Vec<SetId>),
 }
 
@@ -151,7 +151,7 @@ impl Difference {
     pub fn count<'p>(&self, pairs: impl IntoIterator<Item = &'p Pairs>) -> Count {
         let mut count = Count::default();
         for Pairs { senders, recipients, found } in pairs {
-            count.open |= share::is_open(senders) || share::is_open(recipients);
+            count.open |= senders.is_open() || recipients.is_open();
             let mut named = senders.named().len() * recipients.named().len();
             let mut itself = senders.named() & recipients.named();
             match found {
@@ -201,17 +201,16 @@ impl Between<'_> {
     }
 
     /// Users who have been named in between.
-    fn newcomers(&self) -> impl Iterator<Item = (u32, String)> + use<'_> {
+    fn newcomers(&self) -> impl Iterator<Item = (UserNumber, String)> + use<'_> {
         let user_table = &self.new.users;
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let newcomers = number(self.old.users.count())..number(user_table.count());
+        let newcomers = user_table.numbers_since(&self.old.users);
         newcomers.map(|number| (number, user_table.id(number).into()))
     }
 
     /// An earlier set among the users of the later snapshot.
     fn lifted(&mut self, members: &Members) -> Result<Members, TooMuch> {
         let newcomers = self.new.users.count() - self.old.users.count();
-        if *members.open() == Open::Nobody || newcomers == 0 {
+        if !members.is_open() || newcomers == 0 {
             return Ok(members.clone());
         }
         self.spend(u64::try_from(newcomers).unwrap_or(u64::MAX))?;
@@ -225,7 +224,7 @@ impl Between<'_> {
         touched: &RoaringBitmap,
         difference: &mut Difference,
     ) -> Result<(), TooMuch> {
-        let mut rows: HashMap<Place, RoaringBitmap> = HashMap::new();
+        let mut rows: HashMap<RowKey, RoaringBitmap> = HashMap::new();
         let mut id = String::new();
         for number in touched {
             self.spend(1)?;
@@ -236,16 +235,16 @@ impl Between<'_> {
                 UserRef::Unnamed(user) => Before::Unnamed(self.old.open_sets_of(user).collect()),
             };
             let class = self.new.users.class(number).unwrap_or_default();
-            rows.entry(Place { before, class }).or_default().insert(number);
+            rows.entry(RowKey { before, class }).or_default().insert(number);
         }
         let [mut gained, mut lost] = [Merged::default(), Merged::default()];
-        for (place, users) in rows {
-            let sets = match &place.before {
+        for (key, users) in rows {
+            let sets = match &key.before {
                 Before::Class(class) => self.old.sets_of_class(*class),
                 Before::Unnamed(sets) => sets,
             };
             let before = self.old.counterparts_of(sets, side);
-            let after = self.new.counterparts_of(self.new.sets_of_class(place.class), side);
+            let after = self.new.counterparts_of(self.new.sets_of_class(key.class), side);
             self.spend(before.named().len() + after.named().len())?;
             let before = self.lifted(&before)?;
             let mut more = after.clone();
@@ -265,29 +264,29 @@ impl Between<'_> {
 #[derive(Default)]
 struct Merged {
     rows: Vec<(RoaringBitmap, Members)>,
-    /// Places in `rows`, by what is quickly told of the counterparts.
-    places: HashMap<(u64, Option<u32>, Option<u32>), Vec<usize>>,
+    /// Indexes in `rows`, by a fingerprint of the counterparts: how many are named, the
+    /// first and the last.
+    indexes: HashMap<(u64, Option<u32>, Option<u32>), Vec<usize>>,
 }
 
 impl Merged {
     fn add(&mut self, users: &RoaringBitmap, counterparts: Members) {
         let alone = |one: &RoaringBitmap| one.len() == 1 && one == users;
-        if counterparts.is_empty()
-            || (*counterparts.open() == Open::Nobody && alone(counterparts.named()))
-        {
+        if counterparts.is_empty() || (!counterparts.is_open() && alone(counterparts.named())) {
             return;
         }
         let named = counterparts.named();
-        let places = self.places.entry((named.len(), named.min(), named.max())).or_default();
-        for place in &*places {
-            if let Some((row, same)) = self.rows.get_mut(*place)
+        let fingerprint = (named.len(), named.min(), named.max());
+        let indexes = self.indexes.entry(fingerprint).or_default();
+        for index in &*indexes {
+            if let Some((row, same)) = self.rows.get_mut(*index)
                 && *same == counterparts
             {
                 *row |= users;
                 return;
             }
         }
-        places.push(self.rows.len());
+        indexes.push(self.rows.len());
         self.rows.push((users.clone(), counterparts));
     }
 

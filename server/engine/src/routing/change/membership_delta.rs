@@ -11,9 +11,8 @@ use crate::routing::model::caller::Caller;
 use crate::routing::model::side::Side;
 use crate::routing::query::relation::{Part, Signature};
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::classes;
+use crate::routing::snapshot::keys::{ClassId, SetId, UserNumber};
 use crate::routing::snapshot::members::Members;
-use crate::routing::snapshot::sets::SetId;
 use presence_router_ids::UserId;
 
 /// Who came into which sets or left them, between two snapshots of one ruleset.
@@ -22,10 +21,10 @@ pub struct MembershipDelta<'s> {
     old: &'s Snapshot,
     new: &'s Snapshot,
     sets: BTreeMap<SetId, RoaringBitmap>,
-    /// The least number of a user who was named in between.
-    first: u32,
+    /// Users who were named in between.
+    newcomers: Range<UserNumber>,
     /// Classes that nobody is in any more.
-    left: Vec<u32>,
+    left: Vec<ClassId>,
     /// Those of the sets that a deny rule takes away from somebody.
     denies: Vec<SetId>,
 }
@@ -39,18 +38,17 @@ impl Snapshot {
             return None;
         }
         let mut sets = BTreeMap::new();
-        let first = u32::try_from(old.users.count()).unwrap_or(u32::MAX);
-        for place in self.sets.unshared(&old.sets) {
-            let (Some(before), Some(after)) = (old.sets.get(place), self.sets.get(place)) else {
+        let newcomers = self.users.numbers_since(&old.users);
+        for id in self.sets.unshared(&old.sets) {
+            let (Some(before), Some(after)) = (old.sets.get(id), self.sets.get(id)) else {
                 continue;
             };
-            let Ok(id) = SetId::try_from(place) else { continue };
             if Arc::ptr_eq(before, after) || !self.rules.is_used(id) {
                 continue;
             }
             let mut moved = before.named() ^ after.named();
             // Who has been named in between and was let in, is as before.
-            let let_in = after.covered_from(first);
+            let let_in = after.covered_from(newcomers.start);
             let is_in = &let_in & after.named();
             moved -= &is_in;
             moved |= let_in - is_in;
@@ -60,25 +58,18 @@ impl Snapshot {
         }
         let is_deny = |set: &SetId| self.rules.denies().binary_search(set).is_ok();
         let denies = sets.keys().copied().filter(is_deny).collect();
-        Some(MembershipDelta {
-            old,
-            new: self,
-            sets,
-            first,
-            left: self.classes_left_since(old),
-            denies,
-        })
+        let left = self.classes_left_since(old);
+        Some(MembershipDelta { old, new: self, sets, newcomers, left, denies })
     }
 
     /// Classes that had somebody in them and have nobody now. Those without sets are
     /// not among them: their users have no counterparts.
-    fn classes_left_since(&self, old: &Self) -> Vec<u32> {
-        let is_empty = |snapshot: &Self, id: u32| {
-            classes::class(&snapshot.classes, id).is_none_or(|class| class.sets.is_empty())
+    fn classes_left_since(&self, old: &Self) -> Vec<ClassId> {
+        let is_empty = |snapshot: &Self, id: ClassId| {
+            snapshot.classes.get(id).is_none_or(|class| class.sets.is_empty())
         };
         let changed = self.classes.unshared(&old.classes);
-        let ids = changed.filter_map(|place| u32::try_from(place).ok());
-        ids.filter(|id| !is_empty(old, *id) && is_empty(self, *id)).collect()
+        changed.filter(|id| !is_empty(old, *id) && is_empty(self, *id)).collect()
     }
 }
 
@@ -87,25 +78,21 @@ impl Snapshot {
 impl MembershipDelta<'_> {
     /// Whether nobody moved, and everybody is still found where they were.
     pub fn is_empty(&self) -> bool {
-        self.sets.is_empty() && self.left.is_empty() && self.newcomers().is_empty()
+        self.sets.is_empty() && self.left.is_empty() && self.newcomers.is_empty()
     }
 
-    /// What those had, on a side, who moved or are not to be found by it any more:
-    /// they got a number, or left a class and came back to another like it.
-    /// Whoever remembers something by signature could not tell, when they move next,
-    /// that it was of them.
+    /// Signatures on a side, before the change, of users whose membership changed, or
+    /// whose old signature no longer finds them: newly named users, and users of classes
+    /// that became empty. An answer that is remembered by such a signature must be dropped:
+    /// the next change of these users would not find it.
     pub fn signatures(&self, side: Side, caller: &Caller) -> HashSet<Signature> {
         let mut users = self.sets.values().fold(RoaringBitmap::new(), |all, moved| all | moved);
-        users.insert_range(self.newcomers());
+        users.insert_range(self.newcomers.clone());
         let ids = users.iter().map(|user| String::from(self.new.users.id(user)));
         let signature =
             |id: String| Some(self.old.signature(UserId::parse(&id).ok()?, side, caller));
         let left = self.left.iter().map(|id| self.old.signature_of_class(*id, side, caller));
         ids.filter_map(signature).chain(left).collect()
-    }
-
-    fn newcomers(&self) -> Range<u32> {
-        self.first..u32::try_from(self.new.users.count()).unwrap_or(u32::MAX)
     }
 
     /// Whether a part has other members, or may have.

@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use crate::routing::query::relation::Part;
 use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::keys::{Key, SetId};
 use crate::routing::snapshot::members::Members;
 use crate::routing::snapshot::rule_index::RuleIndex;
-use crate::routing::snapshot::sets::{Evaluated, SetId, at};
+use crate::routing::snapshot::set_defs::Evaluated;
 
-/// What has become of the sets of rules of a ruleset under a later one.
+/// Which later set each set of a ruleset's rules has become.
 #[derive(Debug)]
 pub struct SetMapping {
-    /// By the earlier id: the later one. No later id occurs twice.
-    pub(in crate::routing) ids: Vec<Option<SetId>>,
+    /// By the index of an earlier set: the later one. No later set occurs twice.
+    later: Vec<Option<SetId>>,
     /// Sets that only the earlier ruleset has, and those that only the later has.
     pub(in crate::routing) dropped: Vec<SetId>,
     pub(in crate::routing) added: Vec<SetId>,
@@ -26,7 +27,7 @@ pub(in crate::routing) fn used(
     sets: &Evaluated,
     rules: &RuleIndex,
 ) -> impl Iterator<Item = SetId> + Clone {
-    (0..SetId::try_from(sets.len()).unwrap_or(SetId::MAX)).filter(|id| rules.is_used(*id))
+    sets.keys().filter(|id| rules.is_used(*id))
 }
 
 // === impl SetMapping ===
@@ -35,37 +36,33 @@ impl SetMapping {
     /// From a snapshot to sets that are evaluated among the same users, and
     /// perhaps more.
     pub(in crate::routing) fn between(old: &Snapshot, sets: &Evaluated, rules: &RuleIndex) -> Self {
-        let first = u32::try_from(old.users.count()).unwrap_or(u32::MAX);
-        let fingerprint = |set: &Members| {
-            let named = set.named();
-            (named.range_cardinality(..first), named.min().filter(|least| *least < first))
-        };
+        let first = old.users.numbers().end;
         let mut known: HashMap<_, Vec<(SetId, &Arc<Members>)>> = HashMap::new();
         for id in used(&old.sets, &old.rules) {
-            let Some(set) = at(id).and_then(|id| old.sets.get(id)) else { continue };
-            known.entry(fingerprint(set)).or_default().push((id, set));
+            let Some(set) = old.sets.get(id) else { continue };
+            known.entry(set.fingerprint(first)).or_default().push((id, set));
         }
-        let mut ids = vec![None; old.sets.len()];
+        let mut later = vec![None; old.sets.len()];
         let mut added = Vec::new();
         for id in used(sets, rules) {
-            let Some(set) = at(id).and_then(|id| sets.get(id)) else { continue };
-            let alike = known.get_mut(&fingerprint(set));
+            let Some(set) = sets.get(id) else { continue };
+            let alike = known.get_mut(&set.fingerprint(first));
             let is = |(_, other): &(SetId, &Arc<Members>)| {
                 Arc::ptr_eq(other, set) || other.is_among(first, set)
             };
             // The same id if it can be: then nothing has to be translated.
             let found = alike.and_then(|alike| {
                 let same = alike.iter().position(|other| other.0 == id && is(other));
-                let place = same.or_else(|| alike.iter().position(is))?;
-                Some(alike.swap_remove(place).0)
+                let index = same.or_else(|| alike.iter().position(is))?;
+                Some(alike.swap_remove(index).0)
             });
-            match found.and_then(at).and_then(|place| ids.get_mut(place)) {
+            match found.and_then(|earlier| later.get_mut(earlier.index())) {
                 Some(slot) => *slot = Some(id),
                 None => added.push(id),
             }
         }
         let dropped = known.into_values().flatten().map(|(id, _)| id).collect();
-        Self { ids, dropped, added }
+        Self { later, dropped, added }
     }
 
     /// What a part of a user's counterparts has become; `None`: nothing that is
@@ -74,8 +71,21 @@ impl SetMapping {
         part.renamed(|id| self.id(id))
     }
 
-    fn id(&self, old: SetId) -> Option<SetId> {
-        *self.ids.get(at(old)?)?
+    /// The later set of an earlier one.
+    pub(in crate::routing) fn id(&self, earlier: SetId) -> Option<SetId> {
+        *self.later.get(earlier.index())?
+    }
+
+    /// Later sets that are earlier ones too, by the order of those.
+    pub(in crate::routing) fn kept(&self) -> impl Iterator<Item = SetId> {
+        self.later.iter().flatten().copied()
+    }
+
+    /// Whether no set that is in both has another id.
+    pub(in crate::routing) fn is_identity(&self) -> bool {
+        let is_same =
+            |(index, later): (usize, &Option<SetId>)| later.is_none_or(|id| id.index() == index);
+        self.later.iter().enumerate().all(is_same)
     }
 }
 
@@ -95,10 +105,10 @@ impl Snapshot {
         if [self, old].iter().all(|snapshot| snapshot.rules.hiding().is_empty()) {
             return true;
         }
-        let Some(carried) = self.set_mapping_from(old) else { return false };
-        let terms = old.rules.hide_terms().map(|(senders, recipients, hide)| {
-            Some((carried.id(senders)?, carried.id(recipients)?, hide))
+        let Some(mapping) = self.set_mapping_from(old) else { return false };
+        let products = old.rules.hide_products().map(|(senders, recipients, hide)| {
+            Some((mapping.id(senders)?, mapping.id(recipients)?, hide))
         });
-        terms.collect::<Option<BTreeSet<_>>>() == Some(self.rules.hide_terms().collect())
+        products.collect::<Option<BTreeSet<_>>>() == Some(self.rules.hide_products().collect())
     }
 }

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Engine, place};
-use crate::routing::snapshot::sets::{Evaluated, SetId, at};
+use super::Engine;
+use crate::routing::snapshot::keys::{SetId, UserNumber};
+use crate::routing::snapshot::set_defs::Evaluated;
 use presence_router_ids::UserId;
 
 /// A change of who is in a group that the directory fills.
@@ -27,7 +28,7 @@ pub enum Edit<'a> {
     },
 }
 
-/// Why an edit was refused. Nothing of it is in force.
+/// Why an edit was refused. The directory stays as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     /// The ruleset has no group of this name that the directory fills.
@@ -48,18 +49,18 @@ impl Engine {
     ///
     /// A group is not one that the directory fills.
     pub fn edit(&mut self, edits: &[Edit<'_>]) -> Result<(), EditError> {
-        let places = edits
+        let groups = edits
             .iter()
             .map(|edit| {
                 let name = edit.group();
-                self.recipes.directory(name).ok_or_else(|| EditError::NotInDirectory(name.into()))
+                self.defs.directory(name).ok_or_else(|| EditError::NotInDirectory(name.into()))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let room = u32::MAX as usize - self.snapshot.users.count();
-        if edits.len() > room {
+        let unused_numbers = u32::MAX as usize - self.snapshot.users.count();
+        if edits.len() > unused_numbers {
             return Err(EditError::Full);
         }
-        for (edit, group) in edits.iter().zip(places) {
+        for (edit, group) in edits.iter().zip(groups) {
             self.apply(*edit, group);
         }
         Ok(())
@@ -86,12 +87,12 @@ impl Engine {
         // Sets that refer to others have larger ids: the smallest first, and
         // each is up to date before another asks about it.
         let mut changed = BTreeSet::from([group]);
-        let mut todo: BTreeSet<SetId> = self.recipes.referring(group).iter().copied().collect();
+        let mut todo: BTreeSet<SetId> = self.defs.referring(group).iter().copied().collect();
         while let Some(id) = todo.pop_first() {
-            let is_in = self.recipes.holds(id, number, user, &self.snapshot.sets);
+            let is_in = self.defs.holds(id, number, user, &self.snapshot.sets);
             if put(&mut self.snapshot.sets, id, number, is_in) {
                 changed.insert(id);
-                todo.extend(self.recipes.referring(id));
+                todo.extend(self.defs.referring(id));
             }
         }
         changed.retain(|id| self.snapshot.rules.is_used(*id));
@@ -99,21 +100,12 @@ impl Engine {
     }
 
     /// Counts one list more or less for a user.
-    fn count_list(&mut self, number: u32, joins: bool) {
-        let Some(at) = place(number) else { return };
-        let all = &mut self.snapshot.lists;
-        while all.len() <= at {
-            all.push(0);
-        }
-        let Some(lists) = all.get_mut(at) else { return };
+    fn count_list(&mut self, number: UserNumber, joins: bool) {
+        let Some(lists) = self.snapshot.lists.get_mut_or_fill(number) else { return };
         *lists = if joins { *lists + 1 } else { lists.saturating_sub(1) };
         let lists = *lists;
-        let server = place(self.snapshot.users.server_of(number)).unwrap_or_default();
-        let servers = &mut self.snapshot.servers;
-        while servers.len() <= server {
-            servers.push(0);
-        }
-        let Some(users) = servers.get_mut(server) else { return };
+        let Some(server) = self.snapshot.users.server_of(number) else { return };
+        let Some(users) = self.snapshot.servers.get_mut_or_fill(server) else { return };
         match (joins, lists) {
             (true, 1) => *users += 1,
             (false, 0) => *users = users.saturating_sub(1),
@@ -121,17 +113,16 @@ impl Engine {
         }
     }
 
-    /// Gives a user a number, and a place in all sets that let it in by server
+    /// Gives a user a number, and adds it to all sets that let it in by server
     /// or pattern.
-    fn introduce(&mut self, user: UserId<'_>) -> Option<u32> {
+    fn introduce(&mut self, user: UserId<'_>) -> Option<UserNumber> {
         let (number, _) = self.snapshot.users.name(user)?;
         // A user whom no list holds is in a set if and only if its open rule lets
         // it in.
         let mut entered = BTreeSet::new();
         for id in &*self.open_sets {
-            let Some(place) = at(*id) else { continue };
-            if self.snapshot.sets.get(place).is_some_and(|set| set.open().contains(user)) {
-                if let Some(set) = self.snapshot.sets.get_mut(place) {
+            if self.snapshot.sets.get(*id).is_some_and(|set| set.open().contains(user)) {
+                if let Some(set) = self.snapshot.sets.get_mut(*id) {
                     Arc::make_mut(set).cover(number);
                 }
                 if self.snapshot.rules.is_used(*id) {
@@ -140,21 +131,23 @@ impl Engine {
             }
         }
         let sets: Vec<SetId> = entered.into_iter().collect();
-        let server = self.snapshot.users.server_of(number);
+        let server = self.snapshot.users.server_of(number)?;
         let class = self.classes.join(server, &sets, &mut self.snapshot.classes);
         self.snapshot.users.set_class(number, class);
         Some(number)
     }
 
     /// MembershipDelta a user to the class that differs from its own by these sets.
-    fn reclassify(&mut self, number: u32, changed: &BTreeSet<SetId>) {
+    fn reclassify(&mut self, number: UserNumber, changed: &BTreeSet<SetId>) {
         if changed.is_empty() {
             return;
         }
-        let before = self.snapshot.users.class(number).unwrap_or_default();
+        let users = &self.snapshot.users;
+        let Some((before, server)) = users.class(number).zip(users.server_of(number)) else {
+            return;
+        };
         let old: BTreeSet<SetId> = self.snapshot.sets_of_class(before).iter().copied().collect();
         let new: Vec<SetId> = old.symmetric_difference(changed).copied().collect();
-        let server = self.snapshot.users.server_of(number);
         let list = &mut self.snapshot.classes;
         let after = self.classes.join(server, &new, list);
         self.classes.leave(before, list);
@@ -173,12 +166,11 @@ impl Edit<'_> {
 }
 
 /// Puts a user into a set or takes it out, and says whether that changed it.
-fn put(sets: &mut Evaluated, id: SetId, number: u32, is_in: bool) -> bool {
-    let Some(place) = at(id) else { return false };
-    if sets.get(place).is_none_or(|set| set.named().contains(number) == is_in) {
+fn put(sets: &mut Evaluated, id: SetId, number: UserNumber, is_in: bool) -> bool {
+    if sets.get(id).is_none_or(|set| set.named().contains(number) == is_in) {
         return false;
     }
-    if let Some(set) = sets.get_mut(place) {
+    if let Some(set) = sets.get_mut(id) {
         Arc::make_mut(set).put(number, is_in);
     }
     true

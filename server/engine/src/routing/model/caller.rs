@@ -18,7 +18,7 @@ impl Caller {
     ///
     /// # Errors
     ///
-    /// The first name that is not one, by its place in the list.
+    /// The first name that is not one, with its index in the list.
     pub fn new<S: AsRef<str>>(
         names: impl IntoIterator<Item = S>,
     ) -> Result<Self, (usize, ServerNameError)> {

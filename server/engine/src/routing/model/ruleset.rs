@@ -12,7 +12,7 @@ use presence_router_ids::{Glob, UserGlob};
 /// Everything that decides who may see whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
-    /// Members of each group; a group's number is its place. A group refers
+    /// Members of each group; a group's number is its index. A group refers
     /// only to groups with smaller numbers. A group that no rule refers to is
     /// evaluated like any other, for whoever asks a snapshot about it.
     pub groups: Vec<Set>,

@@ -15,6 +15,7 @@ pub enum Side {
 impl Side {
     /// The side across.
     #[must_use]
+    #[inline]
     pub fn other(self) -> Self {
         match self {
             Self::Sender => Self::Recipient,
@@ -23,6 +24,7 @@ impl Side {
     }
 
     /// What is this side's of a pair of senders' and recipients'.
+    #[inline]
     pub fn of<T>(self, [senders, recipients]: &[T; 2]) -> &T {
         match self {
             Self::Sender => senders,
@@ -31,6 +33,7 @@ impl Side {
     }
 
     /// The same, to change.
+    #[inline]
     pub fn of_mut<T>(self, [senders, recipients]: &mut [T; 2]) -> &mut T {
         match self {
             Self::Sender => senders,

@@ -26,9 +26,8 @@ use crate::routing::model::ruleset::Hide;
 use crate::routing::model::side::Side;
 use crate::routing::query::terms::{Operands, Term};
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::classes;
+use crate::routing::snapshot::keys::{ClassId, HideId, SetId};
 use crate::routing::snapshot::members::Members;
-use crate::routing::snapshot::sets::SetId;
 use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::UserId;
 
@@ -55,7 +54,7 @@ pub struct Signature {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Sets {
     /// Those of a class of named users.
-    Class(u32),
+    Class(ClassId),
     /// Those that servers and patterns let an unnamed user into.
     Open(Box<[SetId]>),
 }
@@ -77,7 +76,8 @@ impl Signature {
     }
 
     /// The class of named users whose signature it is.
-    pub fn class(&self) -> Option<u32> {
+    #[inline]
+    pub fn class(&self) -> Option<ClassId> {
         match self.sets {
             Sets::Class(class) => Some(class),
             Sets::Open(_) => None,
@@ -145,8 +145,10 @@ impl Snapshot {
     }
 
     /// The signature of the users of a class.
-    pub fn signature_of_class(&self, class: u32, side: Side, caller: &Caller) -> Signature {
-        let server = classes::class(&self.classes, class)
+    pub fn signature_of_class(&self, class: ClassId, side: Side, caller: &Caller) -> Signature {
+        let server = self
+            .classes
+            .get(class)
             .and_then(|class| self.users.server(class.server))
             .unwrap_or_default();
         Signature { side, local_only: !caller.holds(server), sets: Sets::Class(class) }
@@ -211,16 +213,16 @@ impl Snapshot {
     /// What is hidden from, or of, which of the counterparts: sets that hold no
     /// others. Several that hold one user add up.
     pub fn hides(&self, signature: &Signature, counterparts: &Members) -> Vec<(Members, &Hide)> {
-        let mut places: Vec<(u32, SetId)> = Vec::new();
+        let mut hiding: Vec<(HideId, SetId)> = Vec::new();
         for set in self.signature_sets(signature) {
             if let Some(rules) = self.rules.of_set(*set, signature.side) {
-                places.extend(rules.hide.iter().map(|(other, hide)| (*hide, *other)));
+                hiding.extend(rules.hide.iter().map(|(other, hide)| (*hide, *other)));
             }
         }
-        places.sort_unstable();
-        places.dedup();
+        hiding.sort_unstable();
+        hiding.dedup();
         let mut hides = Vec::new();
-        for same in places.chunk_by(|(a, _), (b, _)| a == b) {
+        for same in hiding.chunk_by(|(a, _), (b, _)| a == b) {
             let mut users = Members::default();
             for (_, set) in same {
                 if let Some(set) = self.set(*set) {
@@ -228,7 +230,7 @@ impl Snapshot {
                 }
             }
             users.intersect(counterparts);
-            let hide = same.first().and_then(|(place, _)| self.rules.hide(*place));
+            let hide = same.first().and_then(|(id, _)| self.rules.hide(*id));
             if let Some(hide) = hide.filter(|_| !users.is_empty()) {
                 hides.push((users, hide));
             }

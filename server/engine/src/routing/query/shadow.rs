@@ -8,12 +8,12 @@ use crate::routing::model::side::Side;
 use crate::routing::query::relation::{CallerView, Signature};
 use crate::routing::query::terms::Operands;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::members::{Members, Open};
+use crate::routing::snapshot::members::Members;
 
 /// A rule in shadow that would change something for a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shadowed {
-    /// The rule's place in the ruleset.
+    /// The rule's index in the ruleset.
     pub rule: usize,
     /// The only recipient for whom it would: for itself it changes nothing.
     pub except: Option<u32>,
@@ -64,7 +64,7 @@ impl Snapshot {
                     }
                 }
             }
-            let alone = *changed.open() == Open::Nobody && changed.named().len() == 1;
+            let alone = !changed.is_open() && changed.named().len() == 1;
             let except = changed.named().min().filter(|_| alone);
             (!changed.is_empty()).then_some(Shadowed { rule, except })
         });

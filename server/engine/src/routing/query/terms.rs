@@ -4,7 +4,7 @@
 
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::SetId;
 
 /// What the rules about one set of a user contribute to the user's counterparts.
 ///

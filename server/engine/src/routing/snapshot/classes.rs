@@ -12,27 +12,27 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::routing::snapshot::cow_vec::CowVec;
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::{ClassId, Key, ServerId, SetId};
 
 /// What the users of a class have in common.
 #[derive(Clone, Debug, Default)]
 pub(in crate::routing) struct Class {
-    /// Their server, as [`super::user_table::UserTable::server`] has it.
-    pub(in crate::routing) server: u32,
+    /// Their server.
+    pub(in crate::routing) server: ServerId,
     /// The sets of rules that they are in, ascending. Empty, too, once nobody
     /// is in the class any more.
     pub(in crate::routing) sets: Arc<[SetId]>,
 }
 
 /// All classes, by id.
-pub(in crate::routing) type ClassList = CowVec<Class>;
+pub(in crate::routing) type ClassList = CowVec<ClassId, Class>;
 
 /// Finds classes, and knows which are in use. Only writers need it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::routing) struct Classes {
     hasher: RandomState,
-    ids: HashTable<u32>,
-    /// Users of each class.
+    ids: HashTable<ClassId>,
+    /// By the index of a class: how many users it has.
     users: Vec<u32>,
 }
 
@@ -41,18 +41,17 @@ impl Classes {
     /// one user more.
     pub(in crate::routing) fn join(
         &mut self,
-        server: u32,
+        server: ServerId,
         sets: &[SetId],
         list: &mut ClassList,
-    ) -> u32 {
+    ) -> ClassId {
         let hash = self.hasher.hash_one((server, sets));
         let is =
-            |id: &u32| class(list, *id).is_some_and(|c| c.server == server && *c.sets == *sets);
+            |id: &ClassId| list.get(*id).is_some_and(|c| c.server == server && *c.sets == *sets);
         let id = match self.ids.find(hash, is) {
             Some(id) => *id,
             None => {
-                let id = u32::try_from(list.push(Class { server, sets: sets.into() }))
-                    .unwrap_or(u32::MAX);
+                let id = list.push(Class { server, sets: sets.into() });
                 self.users.push(0);
                 let hasher = &self.hasher;
                 self.ids.insert_unique(hash, id, |id| hash_of(hasher, list, *id));
@@ -67,7 +66,7 @@ impl Classes {
 
     /// One user less in a class. The last one takes what they had in common
     /// along.
-    pub(in crate::routing) fn leave(&mut self, id: u32, list: &mut ClassList) {
+    pub(in crate::routing) fn leave(&mut self, id: ClassId, list: &mut ClassList) {
         let Some(users) = self.users(id) else { return };
         *users = users.saturating_sub(1);
         if *users > 0 {
@@ -77,7 +76,7 @@ impl Classes {
         if let Ok(entry) = self.ids.find_entry(hash, |other| *other == id) {
             entry.remove();
         }
-        if let Some(class) = usize::try_from(id).ok().and_then(|at| list.get_mut(at)) {
+        if let Some(class) = list.get_mut(id) {
             class.sets = Arc::default();
         }
     }
@@ -90,7 +89,7 @@ impl Classes {
     /// The same classes where their sets have other ids.
     pub(in crate::routing) fn renamed(&self, list: &ClassList) -> Self {
         let hasher = RandomState::default();
-        let hash = |id: &u32| hash_of(&hasher, list, *id);
+        let hash = |id: &ClassId| hash_of(&hasher, list, *id);
         let mut ids = HashTable::with_capacity(self.ids.len());
         for id in &self.ids {
             ids.insert_unique(hash(id), *id, hash);
@@ -98,16 +97,11 @@ impl Classes {
         Self { ids, users: self.users.clone(), hasher: hasher.clone() }
     }
 
-    fn users(&mut self, id: u32) -> Option<&mut u32> {
-        self.users.get_mut(usize::try_from(id).ok()?)
+    fn users(&mut self, id: ClassId) -> Option<&mut u32> {
+        self.users.get_mut(id.index())
     }
 }
 
-fn hash_of(hasher: &RandomState, list: &ClassList, id: u32) -> u64 {
-    class(list, id).map_or(0, |class| hasher.hash_one((class.server, &*class.sets)))
-}
-
-/// A class of the list.
-pub(in crate::routing) fn class(list: &ClassList, id: u32) -> Option<&Class> {
-    list.get(usize::try_from(id).ok()?)
+fn hash_of(hasher: &RandomState, list: &ClassList, id: ClassId) -> u64 {
+    list.get(id).map_or(0, |class| hasher.hash_one((class.server, &*class.sets)))
 }

@@ -1,47 +1,63 @@
-//! A vector that shares with its clones what did not change. A tree of two
+//! A copy-on-write vector: it shares with its clones what did not change. A tree of two
 //! levels above the entries: a clone costs a pointer for each hundred thousand of
 //! them, a change a copy of one chunk and of the pointers beside it.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
+
+use super::keys::Key;
 
 /// Entries of a chunk.
 const CHUNK: usize = 1024;
 /// Chunks of a block.
 const BLOCK: usize = 128;
 
-/// A vector in blocks of chunks.
+/// A vector in blocks of chunks, whose entries are found by keys of a type.
 #[derive(Clone, Debug)]
-pub(in crate::routing) struct CowVec<T> {
+pub(in crate::routing) struct CowVec<K, T> {
     /// All but the last are full.
     blocks: Vec<Arc<Block<T>>>,
     len: usize,
+    key: PhantomData<fn() -> K>,
 }
 
 /// All chunks of a vector but the last are full.
 type Block<T> = Vec<Arc<Vec<T>>>;
 
-impl<T> Default for CowVec<T> {
+impl<K, T> Default for CowVec<K, T> {
     fn default() -> Self {
-        Self { blocks: Vec::new(), len: 0 }
+        Self { blocks: Vec::new(), len: 0, key: PhantomData }
     }
 }
 
-impl<T: Clone> CowVec<T> {
+impl<K: Key, T: Clone> CowVec<K, T> {
     pub(in crate::routing) fn len(&self) -> usize {
         self.len
     }
 
-    pub(in crate::routing) fn get(&self, at: usize) -> Option<&T> {
-        let chunk = at / CHUNK;
-        self.blocks.get(chunk / BLOCK)?.get(chunk % BLOCK)?.get(at % CHUNK)
+    #[inline]
+    pub(in crate::routing) fn get(&self, key: K) -> Option<&T> {
+        let index = key.index();
+        let chunk = index / CHUNK;
+        self.blocks.get(chunk / BLOCK)?.get(chunk % BLOCK)?.get(index % CHUNK)
     }
 
-    /// Places of entries that may differ from those of a clone: all others are
+    /// All keys, ascending.
+    pub(in crate::routing) fn keys(&self) -> impl Iterator<Item = K> + Clone + use<K, T> {
+        (0..self.len).map(K::from_index)
+    }
+
+    /// All entries with their keys, ascending.
+    pub(in crate::routing) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
+        self.keys().filter_map(|key| Some((key, self.get(key)?)))
+    }
+
+    /// Keys of entries that may differ from those of a clone: all others are
     /// shared with it.
     pub(in crate::routing) fn unshared<'a>(
         &'a self,
         other: &'a Self,
-    ) -> impl Iterator<Item = usize> + 'a {
+    ) -> impl Iterator<Item = K> + 'a {
         let longest = self.blocks.len().max(other.blocks.len());
         let blocks = (0..longest).filter(move |block| differ(&self.blocks, &other.blocks, *block));
         let chunks = blocks.flat_map(move |block| {
@@ -50,47 +66,59 @@ impl<T: Clone> CowVec<T> {
             let chunks = (0..BLOCK).filter(move |chunk| differ(ours, theirs, *chunk));
             chunks.map(move |chunk| block * BLOCK + chunk)
         });
-        let places = chunks.flat_map(|chunk| chunk * CHUNK..(chunk + 1) * CHUNK);
-        places.take_while(move |place| *place < self.len.max(other.len))
+        let indexes = chunks.flat_map(|chunk| chunk * CHUNK..(chunk + 1) * CHUNK);
+        indexes.take_while(move |index| *index < self.len.max(other.len)).map(K::from_index)
     }
 
     /// The entry to change. Copies its chunk if a clone shares it.
-    pub(in crate::routing) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
-        let chunk = at / CHUNK;
+    pub(in crate::routing) fn get_mut(&mut self, key: K) -> Option<&mut T> {
+        let index = key.index();
+        let chunk = index / CHUNK;
         let block = Arc::make_mut(self.blocks.get_mut(chunk / BLOCK)?);
-        Arc::make_mut(block.get_mut(chunk % BLOCK)?).get_mut(at % CHUNK)
+        Arc::make_mut(block.get_mut(chunk % BLOCK)?).get_mut(index % CHUNK)
     }
 
-    /// Adds an entry, and says where.
-    pub(in crate::routing) fn push(&mut self, entry: T) -> usize {
-        let at = self.len;
-        if at.is_multiple_of(CHUNK * BLOCK) {
+    /// The entry to change, after filling up with default entries as far as it.
+    pub(in crate::routing) fn get_mut_or_fill(&mut self, key: K) -> Option<&mut T>
+    where
+        T: Default,
+    {
+        while self.len <= key.index() {
+            self.push(T::default());
+        }
+        self.get_mut(key)
+    }
+
+    /// Adds an entry, and returns its key.
+    pub(in crate::routing) fn push(&mut self, entry: T) -> K {
+        let index = self.len;
+        if index.is_multiple_of(CHUNK * BLOCK) {
             self.blocks.push(Arc::new(Vec::with_capacity(1)));
         }
         if let Some(block) = self.blocks.last_mut() {
             let block = Arc::make_mut(block);
-            if at.is_multiple_of(CHUNK) {
+            if index.is_multiple_of(CHUNK) {
                 block.push(Arc::new(Vec::new()));
             }
             if let Some(chunk) = block.last_mut() {
                 let chunk = Arc::make_mut(chunk);
-                // A copy has no room, and a vector would then grow to twice.
+                // A copy has no spare capacity, and a vector would then grow to twice.
                 chunk.reserve_exact(CHUNK - chunk.len());
                 chunk.push(entry);
             }
         }
         self.len += 1;
-        at
+        K::from_index(index)
     }
 }
 
-/// Whether what two have at a place is not shared. True where neither has any.
-fn differ<T>(ours: &[Arc<T>], theirs: &[Arc<T>], at: usize) -> bool {
-    let both = ours.get(at).zip(theirs.get(at));
+/// Whether what two have at an index is not shared. True where neither has any.
+fn differ<T>(ours: &[Arc<T>], theirs: &[Arc<T>], index: usize) -> bool {
+    let both = ours.get(index).zip(theirs.get(index));
     both.is_none_or(|(one, two)| !Arc::ptr_eq(one, two))
 }
 
-impl<T: Clone> FromIterator<T> for CowVec<T> {
+impl<K: Key, T: Clone> FromIterator<T> for CowVec<K, T> {
     fn from_iter<I: IntoIterator<Item = T>>(entries: I) -> Self {
         let mut all = Self::default();
         for entry in entries {
@@ -108,9 +136,19 @@ impl<T: Clone> FromIterator<T> for CowVec<T> {
 mod tests {
     use super::*;
 
+    impl Key for usize {
+        fn from_index(index: usize) -> Self {
+            index
+        }
+
+        fn index(self) -> usize {
+            self
+        }
+    }
+
     #[test]
     fn a_clone_keeps_what_it_had() {
-        let mut all: CowVec<usize> = (0..3000).collect();
+        let mut all: CowVec<usize, usize> = (0..3000).collect();
         let before = all.clone();
         *all.get_mut(2047).unwrap() = 7;
         assert_eq!(all.push(8), 3000);
@@ -129,7 +167,7 @@ mod tests {
     #[test]
     fn blocks_are_shared_too() {
         const LEN: usize = 2 * BLOCK * CHUNK;
-        let mut all: CowVec<usize> = (0..LEN).collect();
+        let mut all: CowVec<usize, usize> = (0..LEN).collect();
         let before = all.clone();
         assert_eq!(all.push(LEN), LEN);
         *all.get_mut(BLOCK * CHUNK).unwrap() = 7;

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::routing::model::ruleset::{Effect, Hide, Ruleset};
 use crate::routing::model::side::Side;
-use crate::routing::snapshot::sets::{Numbering, SetId, at};
+use crate::routing::snapshot::keys::{HideId, Key, SetId};
+use crate::routing::snapshot::numbering::Numbering;
 
-/// The rules of a ruleset over sets.
+/// The rules of a ruleset, by the sets that they name.
 #[derive(Debug, Default)]
 pub(in crate::routing) struct RuleIndex {
-    /// By set, and by the side that its members stand on.
+    /// By the index of a set, and by the side that its members stand on.
     by_set: Box<[[RulesOfSet; 2]]>,
     /// What is hidden, without repeats.
     hides: Box<[Hide]>,
@@ -30,15 +31,15 @@ pub(in crate::routing) struct RulesOfSet {
     /// Sets on the other side that a deny rule names.
     pub(in crate::routing) deny: Vec<SetId>,
     /// Sets on the other side that a hide rule names, and what it hides.
-    pub(in crate::routing) hide: Vec<(SetId, u32)>,
+    pub(in crate::routing) hide: Vec<(SetId, HideId)>,
 }
 
 /// The rules in shadow of a ruleset.
 #[derive(Debug, Default)]
 pub(in crate::routing) struct Shadows {
-    /// By the set of their senders: places in the ruleset, and sets of recipients.
+    /// By the set of their senders: indexes in the ruleset, and sets of recipients.
     by_senders: HashMap<SetId, Vec<(usize, SetId)>>,
-    /// What they would do, by their places in the ruleset.
+    /// What they would do, by their indexes in the ruleset.
     effects: BTreeMap<usize, Effect>,
 }
 
@@ -57,37 +58,7 @@ impl RuleIndex {
         hides.sort_unstable();
         hides.dedup();
 
-        let mut by_set = vec![<[RulesOfSet; 2]>::default(); numbering.sets.len()];
-        for rule in ruleset.rules.iter().filter(|rule| !rule.shadow) {
-            for product in &rule.products {
-                let (senders, recipients) =
-                    (numbering.id(&product.senders), numbering.id(&product.recipients));
-                for (side, own, other) in
-                    [(Side::Sender, senders, recipients), (Side::Recipient, recipients, senders)]
-                {
-                    let Some(rules) = at(own).and_then(|own| by_set.get_mut(own)) else { continue };
-                    let rules = side.of_mut(rules);
-                    match &rule.effect {
-                        Effect::Allow => rules.allow.push(other),
-                        Effect::Deny => rules.deny.push(other),
-                        Effect::Hide(hide) => {
-                            let place = hides.binary_search(&hide).unwrap_or_default();
-                            rules.hide.push((other, u32::try_from(place).unwrap_or(u32::MAX)));
-                        }
-                    }
-                }
-            }
-        }
-        for rules in by_set.iter_mut().flatten() {
-            let RulesOfSet { allow, deny, hide } = rules;
-            for list in [allow, deny] {
-                list.sort_unstable();
-                list.dedup();
-                list.shrink_to_fit();
-            }
-            hide.sort_unstable();
-            hide.dedup();
-        }
+        let by_set = rules_by_set(ruleset, numbering, &hides);
         let across = |others: fn(&RulesOfSet) -> Vec<SetId>| -> Box<[SetId]> {
             let mut all: Vec<SetId> = by_set.iter().flatten().flat_map(others).collect();
             all.sort_unstable();
@@ -103,14 +74,13 @@ impl RuleIndex {
 
     /// What the rules say about a set's members on one side.
     pub(in crate::routing) fn of_set(&self, set: SetId, side: Side) -> Option<&RulesOfSet> {
-        Some(side.of(self.by_set.get(at(set)?)?))
+        Some(side.of(self.by_set.get(set.index())?))
     }
 
     /// Every product of an allow rule (`true`) or a deny rule: senders and
     /// recipients.
-    pub(in crate::routing) fn terms(&self) -> impl Iterator<Item = (bool, [SetId; 2])> {
-        (0..).zip(&self.by_set).flat_map(|(senders, rules): (SetId, _)| {
-            let rules = Side::Sender.of(rules);
+    pub(in crate::routing) fn deciding_products(&self) -> impl Iterator<Item = (bool, [SetId; 2])> {
+        self.rules_of_senders().flat_map(|(senders, rules)| {
             let allow = rules.allow.iter().map(move |recipients| (true, [senders, *recipients]));
             let deny = rules.deny.iter().map(move |recipients| (false, [senders, *recipients]));
             allow.chain(deny)
@@ -118,19 +88,23 @@ impl RuleIndex {
     }
 
     /// Every product of a hide rule, senders and recipients, and what it hides.
-    pub(in crate::routing) fn hide_terms(&self) -> impl Iterator<Item = (SetId, SetId, &Hide)> {
-        (0..).zip(&self.by_set).flat_map(move |(senders, rules): (SetId, _)| {
-            let hide = Side::Sender.of(rules).hide.iter();
-            hide.filter_map(move |(recipients, hide)| {
+    pub(in crate::routing) fn hide_products(&self) -> impl Iterator<Item = (SetId, SetId, &Hide)> {
+        self.rules_of_senders().flat_map(move |(senders, rules)| {
+            rules.hide.iter().filter_map(move |(recipients, hide)| {
                 Some((senders, *recipients, self.hide(*hide)?))
             })
         })
     }
 
+    fn rules_of_senders(&self) -> impl Iterator<Item = (SetId, &RulesOfSet)> {
+        let all = self.by_set.iter().enumerate();
+        all.map(|(index, rules)| (SetId::from_index(index), Side::Sender.of(rules)))
+    }
+
     /// Whether an allow or deny rule names the set on a side.
     pub(in crate::routing) fn decides(&self, set: SetId, side: Side) -> bool {
-        self.of_set(set, side)
-            .is_some_and(|rules| !rules.allow.is_empty() || !rules.deny.is_empty())
+        let decides = |rules: &RulesOfSet| !rules.allow.is_empty() || !rules.deny.is_empty();
+        self.of_set(set, side).is_some_and(decides)
     }
 
     /// The rules in shadow.
@@ -144,9 +118,7 @@ impl RuleIndex {
             !rules.allow.is_empty() || !rules.deny.is_empty() || !rules.hide.is_empty()
         };
         self.shadows.names(set)
-            || at(set)
-                .and_then(|set| self.by_set.get(set))
-                .is_some_and(|rules| rules.iter().any(used))
+            || self.by_set.get(set.index()).is_some_and(|rules| rules.iter().any(used))
     }
 
     /// Sets that a deny rule takes away from somebody.
@@ -160,8 +132,59 @@ impl RuleIndex {
     }
 
     /// What is hidden.
-    pub(in crate::routing) fn hide(&self, place: u32) -> Option<&Hide> {
-        self.hides.get(usize::try_from(place).ok()?)
+    pub(in crate::routing) fn hide(&self, id: HideId) -> Option<&Hide> {
+        self.hides.get(id.index())
+    }
+}
+
+/// By the index of a set, and by the side that its members stand on: the rules that name
+/// it and take part. `hides` is sorted.
+fn rules_by_set<'p>(
+    ruleset: &'p Ruleset,
+    numbering: &mut Numbering<'p>,
+    hides: &[&Hide],
+) -> Vec<[RulesOfSet; 2]> {
+    let mut by_set = vec![<[RulesOfSet; 2]>::default(); numbering.sets.len()];
+    for rule in ruleset.rules.iter().filter(|rule| !rule.shadow) {
+        for product in &rule.products {
+            let (senders, recipients) =
+                (numbering.id(&product.senders), numbering.id(&product.recipients));
+            for (side, own, other) in
+                [(Side::Sender, senders, recipients), (Side::Recipient, recipients, senders)]
+            {
+                if let Some(rules) = by_set.get_mut(own.index()) {
+                    side.of_mut(rules).add(&rule.effect, other, hides);
+                }
+            }
+        }
+    }
+    by_set.iter_mut().flatten().for_each(RulesOfSet::sort_and_shrink);
+    by_set
+}
+
+// === impl RulesOfSet ===
+
+impl RulesOfSet {
+    /// Adds the set across of a rule. `hides` is sorted, and has what a hide rule hides.
+    fn add(&mut self, effect: &Effect, other: SetId, hides: &[&Hide]) {
+        match effect {
+            Effect::Allow => self.allow.push(other),
+            Effect::Deny => self.deny.push(other),
+            Effect::Hide(hide) => {
+                let index = hides.binary_search(&hide).unwrap_or_default();
+                self.hide.push((other, HideId::from_index(index)));
+            }
+        }
+    }
+
+    fn sort_and_shrink(&mut self) {
+        for list in [&mut self.allow, &mut self.deny] {
+            list.sort_unstable();
+            list.dedup();
+            list.shrink_to_fit();
+        }
+        self.hide.sort_unstable();
+        self.hide.dedup();
     }
 }
 
@@ -170,12 +193,12 @@ impl RuleIndex {
 impl Shadows {
     pub(in crate::routing) fn new<'p>(ruleset: &'p Ruleset, numbering: &mut Numbering<'p>) -> Self {
         let mut shadows = Self::default();
-        for (place, rule) in ruleset.rules.iter().enumerate().filter(|(_, rule)| rule.shadow) {
-            shadows.effects.insert(place, rule.effect.clone());
+        for (index, rule) in ruleset.rules.iter().enumerate().filter(|(_, rule)| rule.shadow) {
+            shadows.effects.insert(index, rule.effect.clone());
             for product in &rule.products {
                 let senders = numbering.id(&product.senders);
                 let recipients = numbering.id(&product.recipients);
-                shadows.by_senders.entry(senders).or_default().push((place, recipients));
+                shadows.by_senders.entry(senders).or_default().push((index, recipients));
             }
         }
         shadows

@@ -7,6 +7,7 @@ use crate::rpc::stream::index::Index;
 use crate::rpc::stream::set_table::SetId;
 use presence_router_engine::Side;
 use presence_router_engine::unstable::routing::query::relation::Signature;
+use presence_router_engine::unstable::routing::snapshot::keys::{ClassId, Key as _};
 
 /// Counterparts, as the client has them. 32 bytes, since a batch may use another for each
 /// state.
@@ -57,14 +58,14 @@ const PAGE: usize = 1024;
 // === impl ByClass ===
 
 impl ByClass {
-    pub(super) fn get(&self, class: u32) -> Option<Index<Answer>> {
-        let class = usize::try_from(class).ok()?;
+    pub(super) fn get(&self, class: ClassId) -> Option<Index<Answer>> {
+        let class = class.index();
         let page = self.0.get(class / PAGE)?.as_ref()?;
         page.get(class % PAGE).copied().flatten()
     }
 
-    pub(super) fn insert(&mut self, class: u32, answer: Index<Answer>) {
-        let Ok(class) = usize::try_from(class) else { return };
+    pub(super) fn insert(&mut self, class: ClassId, answer: Index<Answer>) {
+        let class = class.index();
         if self.0.len() <= class / PAGE {
             self.0.resize_with(class / PAGE + 1, || None);
         }
@@ -138,7 +139,7 @@ impl SentSets {
     /// The answer that a class had last. It may be void.
     pub(in crate::rpc::stream) fn last_of_class(
         &self,
-        class: u32,
+        class: ClassId,
         side: Side,
     ) -> Option<Index<Answer>> {
         side.of(&self.by_class).get(class)

@@ -9,8 +9,8 @@ use super::{Between, Count, Difference, Found, Pairs, TooMuch};
 use crate::routing::model::ruleset::Ruleset;
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::members::{Members, Open};
-use crate::routing::snapshot::sets::Numbering;
+use crate::routing::snapshot::members::Members;
+use crate::routing::snapshot::numbering::Numbering;
 
 /// Senders and recipients.
 pub type Product = [Arc<Members>; 2];
@@ -213,9 +213,4 @@ fn less(all: Vec<Pairs>, product: &Product, steps: &mut u64) -> Result<Vec<Pairs
         rest.extend([others, with_others].into_iter().filter(is_some));
     }
     Ok(rest)
-}
-
-/// Whether a set has members whom nobody names.
-pub fn is_open(set: &Members) -> bool {
-    *set.open() != Open::Nobody
 }

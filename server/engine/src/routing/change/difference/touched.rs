@@ -1,5 +1,5 @@
 //! Compares the products of two snapshots' rules, and finds the users whose
-//! place in one of them is another.
+//! membership in one of them is another.
 //!
 //! Sets are the same if they have the same members, however a policy calls them:
 //! a rule or a group that did not change touches nobody. Products that are left
@@ -15,8 +15,8 @@ use roaring::RoaringBitmap;
 use super::{Between, Found, Pairs, TooMuch};
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::members::{Members, Open};
-use crate::routing::snapshot::sets::SetId;
+use crate::routing::snapshot::keys::{SetId, UserNumber};
+use crate::routing::snapshot::members::Members;
 
 /// Members by which products look for their like.
 const SAMPLES: usize = 4;
@@ -33,8 +33,8 @@ pub(super) struct Touched {
 /// Gives each content of a set a name, the same for both snapshots.
 #[derive(Default)]
 struct Names {
-    /// By what is quickly told of the members: how many, and the first.
-    known: HashMap<(u64, Option<u32>), Vec<Named>>,
+    /// By their fingerprints.
+    known: HashMap<(u64, Option<UserNumber>), Vec<Named>>,
     count: u32,
 }
 
@@ -66,12 +66,11 @@ impl Between<'_> {
     fn touched_by_edits(&mut self) -> Result<Touched, TooMuch> {
         let (old, new) = (self.old, self.new);
         let mut touched = Touched::default();
-        for place in new.sets.unshared(&old.sets) {
+        for id in new.sets.unshared(&old.sets) {
             self.spend(1)?;
-            let Some((before, after)) = old.sets.get(place).zip(new.sets.get(place)) else {
+            let Some((before, after)) = old.sets.get(id).zip(new.sets.get(id)) else {
                 continue;
             };
-            let id = SetId::try_from(place).unwrap_or(SetId::MAX);
             let decides = |side: &Side| new.rules.decides(id, *side);
             let sides = [Side::Sender, Side::Recipient].into_iter().filter(decides);
             if Arc::ptr_eq(before, after) || sides.clone().next().is_none() {
@@ -89,7 +88,7 @@ impl Between<'_> {
 
     /// Under two rulesets: whoever is in a product that is not in both.
     fn touched_by_rules(&mut self) -> Result<Touched, TooMuch> {
-        let first = u32::try_from(self.old.users.count()).unwrap_or(u32::MAX);
+        let first = self.old.users.numbers().end;
         let mut names = Names::default();
         let before = names.products(self.old, first);
         let after = names.products(self.new, first);
@@ -152,7 +151,7 @@ impl Between<'_> {
         for (gains, left) in [(!allows, removed), (allows, added)] {
             for Left { sides: [senders, recipients], .. } in left {
                 self.spend(1)?;
-                let size = |set: &Members| (*set.open() != Open::Nobody, set.named().len());
+                let size = |set: &Members| (set.is_open(), set.named().len());
                 if size(&recipients) < size(&senders) {
                     touched.product(gains, Side::Recipient, Members::clone(&recipients), &senders);
                 } else {
@@ -170,9 +169,9 @@ impl Touched {
     /// Some users of a side, and whom a product puts across.
     fn product(&mut self, gains: bool, side: Side, moved: Members, across: &Members) {
         let across_side = side.other();
-        if *moved.open() == Open::Nobody {
+        if !moved.is_open() {
             *side.of_mut(&mut self.users) |= moved.named();
-        } else if *across.open() == Open::Nobody {
+        } else if !across.is_open() {
             *across_side.of_mut(&mut self.users) |= across.named();
         } else {
             // Those who are in by name are told of exactly. A bound must not name them: to
@@ -194,21 +193,19 @@ impl Touched {
 impl Names {
     /// The products of a snapshot's rules. Users from `first` on are not in the
     /// earlier one.
-    fn products(&mut self, snapshot: &Snapshot, first: u32) -> Products {
+    fn products(&mut self, snapshot: &Snapshot, first: UserNumber) -> Products {
         let mut of_set: HashMap<SetId, u32> = HashMap::new();
         let mut name = |id: SetId| {
             *of_set
                 .entry(id)
                 .or_insert_with(|| self.name(&snapshot.set(id).cloned().unwrap_or_default(), first))
         };
-        let terms = snapshot.rules.terms();
-        terms.map(|(allows, sides)| ((allows, sides.map(&mut name)), sides)).collect()
+        let products = snapshot.rules.deciding_products();
+        products.map(|(allows, sides)| ((allows, sides.map(&mut name)), sides)).collect()
     }
 
-    fn name(&mut self, members: &Arc<Members>, first: u32) -> u32 {
-        let named = members.named();
-        let key = (named.range_cardinality(..first), named.min().filter(|least| *least < first));
-        let known = self.known.entry(key).or_default();
+    fn name(&mut self, members: &Arc<Members>, first: UserNumber) -> u32 {
+        let known = self.known.entry(members.fingerprint(first)).or_default();
         let is = |one: &Arc<Members>| {
             Arc::ptr_eq(one, members) || one.is_among(first, members) || one == members
         };
@@ -226,11 +223,11 @@ fn pairs(removed: &mut Vec<Left>, added: &mut Vec<Left>) -> Vec<(Left, Left)> {
     let mut by_name: HashMap<(Side, u32), Vec<usize>> = HashMap::new();
     let mut by_member: HashMap<(Side, u32), Vec<usize>> = HashMap::new();
     const SIDES: [Side; 2] = [Side::Sender, Side::Recipient];
-    for (place, left) in removed.iter().enumerate() {
+    for (index, left) in removed.iter().enumerate() {
         for side in SIDES {
-            by_name.entry((side, *side.of(&left.names))).or_default().push(place);
+            by_name.entry((side, *side.of(&left.names))).or_default().push(index);
             for member in samples(side.of(&left.sides)) {
-                by_member.entry((side, member)).or_default().push(place);
+                by_member.entry((side, member)).or_default().push(index);
             }
         }
     }
@@ -242,10 +239,10 @@ fn pairs(removed: &mut Vec<Left>, added: &mut Vec<Left>) -> Vec<(Left, Left)> {
             let same = by_name.get(&(side, *side.of(&new.names)));
             let members = samples(side.of(&new.sides));
             let alike = members.filter_map(move |member| by_member.get(&(side, member)));
-            same.into_iter().chain(alike).flat_map(|places| places.iter().take(SAMPLES))
+            same.into_iter().chain(alike).flat_map(|indexes| indexes.iter().take(SAMPLES))
         });
-        let common = |place: usize| {
-            let left = old.get(place)?.as_ref()?;
+        let common = |index: usize| {
+            let left = old.get(index)?.as_ref()?;
             // A side that is the same moves nobody, whatever its size.
             let common = SIDES.into_iter().map(|side| {
                 let [one, two] = [left, &new].map(|left| side.of(&left.sides));
@@ -257,9 +254,9 @@ fn pairs(removed: &mut Vec<Left>, added: &mut Vec<Left>) -> Vec<(Left, Left)> {
             });
             Some(common.sum::<u64>())
         };
-        let best = likely.copied().filter_map(|place| Some((common(place)?, place))).max();
+        let best = likely.copied().filter_map(|index| Some((common(index)?, index))).max();
         let best = best.filter(|(common, _)| *common > 0);
-        match best.and_then(|(_, place)| old.get_mut(place)?.take()) {
+        match best.and_then(|(_, index)| old.get_mut(index)?.take()) {
             Some(left) => found.push((left, new)),
             None => added.push(new),
         }

@@ -1,11 +1,15 @@
-//! Where a named user's number is found by the hash of its id.
+//! Where a key is found by a hash: a named user's number by the hash of its id, a
+//! server by the hash of its name.
 //!
 //! A table of our own, since a decision is little else than this lookup: a slot
-//! holds the number and half of the hash, so that one cache line says nearly
+//! holds the key and half of the hash, so that one cache line says nearly
 //! always which user it can only be, where a table with control bytes reads two.
 //! Nobody is ever taken out, which makes linear probing as simple as it looks.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
+
+use crate::routing::snapshot::keys::Key;
 
 /// Most shards. A change of who is named counts a reference to each.
 const MAX_SHARDS: usize = 8192;
@@ -16,19 +20,17 @@ const SLOTS: usize = 256;
 /// Users of a shard that it has slots for when it is made.
 const PER_SHARD: usize = SLOTS / 10 * 7;
 
-/// In place of a number, where there is none.
-const FREE: u32 = u32::MAX;
-
-/// Numbers by hash.
+/// Keys by hash.
 #[derive(Clone, Debug)]
-pub(super) struct Index {
+pub(super) struct Index<K> {
     /// Those of one share of all hashes each.
     shards: Vec<Shard>,
+    key: PhantomData<fn() -> K>,
 }
 
 /// A clone shares its slots until one of both changes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shard {
+struct Shard {
     /// A power of two of them, some of them free; or none at all.
     slots: Arc<[Slot]>,
     used: usize,
@@ -38,33 +40,41 @@ pub(super) struct Shard {
 struct Slot {
     /// The half of the hash that does not choose the shard.
     hash: u32,
-    number: u32,
+    /// The index of a key. `u32::MAX`, which no key has, marks a free slot.
+    index: u32,
 }
 
 // === impl Index ===
 
-impl Index {
+impl<K: Key> Index<K> {
     /// Room for about so many users. More only make shards larger, and a change
     /// copies one.
     pub(super) fn for_about(users: usize) -> Self {
         let shards = (users / PER_SHARD).clamp(1, MAX_SHARDS);
-        Self { shards: vec![Shard::default(); shards] }
+        Self { shards: vec![Shard::default(); shards], key: PhantomData }
     }
 
-    /// The only shard that can hold a hash.
-    pub(super) fn shard(&self, hash: u64) -> Option<&Shard> {
-        self.shards.get(self.place(hash))
+    /// Keys that this may be the hash of: nearly always one, or none.
+    #[inline]
+    pub(super) fn candidates(&self, hash: u64) -> impl Iterator<Item = K> {
+        let slots = self.shards.get(self.shard_of(hash)).map_or(&[][..], |shard| &shard.slots);
+        let hash = low(hash);
+        let from_there = probe(hash, slots.len()).map_while(|at| slots.get(at));
+        let used = from_there.take_while(|slot| !slot.is_free());
+        used.filter(move |slot| slot.hash == hash).map(|slot| K::from_index(slot.index.index()))
     }
 
-    /// Adds a number that is not there yet.
-    pub(super) fn insert(&mut self, hash: u64, number: u32) {
-        let place = self.place(hash);
-        if let Some(shard) = self.shards.get_mut(place) {
-            shard.insert(low(hash), number);
+    /// Adds a key that is not there yet.
+    pub(super) fn insert(&mut self, hash: u64, key: K) {
+        let shard = self.shard_of(hash);
+        if let Some(shard) = self.shards.get_mut(shard) {
+            shard.insert(Slot { hash: low(hash), index: u32::from_index(key.index()) });
         }
     }
 
-    fn place(&self, hash: u64) -> usize {
+    /// The only shard that can hold a hash.
+    #[inline]
+    fn shard_of(&self, hash: u64) -> usize {
         let spread = ((hash >> 32) * self.shards.len() as u64) >> 32;
         usize::try_from(spread).unwrap_or(0)
     }
@@ -73,44 +83,49 @@ impl Index {
 // === impl Shard ===
 
 impl Shard {
-    /// Numbers that this may be the hash of: nearly always one, or none.
-    pub(super) fn numbers(&self, hash: u64) -> impl Iterator<Item = u32> {
-        let hash = low(hash);
-        let from_there = probe(hash, self.slots.len()).map_while(|at| self.slots.get(at));
-        let used = from_there.take_while(|slot| slot.number != FREE);
-        used.filter(move |slot| slot.hash == hash).map(|slot| slot.number)
-    }
-
-    fn insert(&mut self, hash: u32, number: u32) {
+    fn insert(&mut self, slot: Slot) {
         // Four fifths full at most, and so there is always a free one.
         if (self.used + 1) * 5 > self.slots.len() * 4 {
-            let mut slots = vec![Slot { hash: 0, number: FREE }; (self.slots.len() * 2).max(SLOTS)];
-            let used = self.slots.iter().filter(|slot| slot.number != FREE);
-            used.for_each(|slot| put(&mut slots, *slot));
+            let mut slots = vec![Slot::FREE; (self.slots.len() * 2).max(SLOTS)];
+            let used = self.slots.iter().filter(|slot| !slot.is_free());
+            used.for_each(|slot| fill_free_slot(&mut slots, *slot));
             self.slots = slots.into();
         }
-        put(Arc::make_mut(&mut self.slots), Slot { hash, number });
+        fill_free_slot(Arc::make_mut(&mut self.slots), slot);
         self.used += 1;
     }
 }
 
-/// Puts a number into the first free slot.
-fn put(slots: &mut [Slot], slot: Slot) {
-    let is_free = |at: &usize| slots.get(*at).is_some_and(|slot| slot.number == FREE);
+// === impl Slot ===
+
+impl Slot {
+    const FREE: Self = Self { hash: 0, index: u32::MAX };
+
+    #[inline]
+    fn is_free(self) -> bool {
+        self.index == Self::FREE.index
+    }
+}
+
+/// Puts a slot's content into the first free one of its hash.
+fn fill_free_slot(slots: &mut [Slot], slot: Slot) {
+    let is_free = |at: &usize| slots.get(*at).is_some_and(|slot| slot.is_free());
     let free = probe(slot.hash, slots.len()).find(is_free);
     if let Some(free) = free.and_then(|at| slots.get_mut(at)) {
         *free = slot;
     }
 }
 
-/// All places among so many slots, in the order in which a hash looks at them.
+/// Indexes of all of so many slots, in the order in which a hash looks at them.
+#[inline]
 fn probe(hash: u32, slots: usize) -> impl Iterator<Item = usize> {
-    let first = usize::try_from(hash).unwrap_or(0);
+    let first = hash.index();
     (0..slots).map(move |step| (first + step) & (slots - 1))
 }
 
 /// The half of a hash that is kept.
 #[expect(clippy::cast_possible_truncation, reason = "the other half chooses the shard")]
+#[inline]
 fn low(hash: u64) -> u32 {
     hash as u32
 }
@@ -121,27 +136,26 @@ mod tests {
 
     #[test]
     fn finds_each_number_by_its_hash_and_no_other() {
-        let mut index = Index::for_about(1000);
+        let mut index = Index::<u32>::for_about(1000);
         // All in a few shards, and every hash twice, as bad luck would have it.
         let hash = |number: u32| u64::from(number / 2 % 5000) * 7;
         (0..10_000).for_each(|number| index.insert(hash(number), number));
         for number in (0..10_000).step_by(2) {
-            let shard = index.shard(hash(number)).unwrap();
-            let mut found: Vec<u32> = shard.numbers(hash(number)).collect();
+            let mut found: Vec<u32> = index.candidates(hash(number)).collect();
             found.sort_unstable();
             assert_eq!(found, [number, number + 1]);
         }
-        assert_eq!(index.shard(3).unwrap().numbers(3).count(), 0);
-        assert_eq!(Index::for_about(0).shard(3).unwrap().numbers(3).count(), 0);
+        assert_eq!(index.candidates(3).count(), 0);
+        assert_eq!(Index::<u32>::for_about(0).candidates(3).count(), 0);
     }
 
     #[test]
     fn a_clone_keeps_what_it_had() {
-        let mut index = Index::for_about(0);
+        let mut index = Index::<u32>::for_about(0);
         index.insert(1, 1);
         let before = index.clone();
         index.insert(2, 2);
-        let has = |index: &Index, hash| index.shard(hash).unwrap().numbers(hash).count();
+        let has = |index: &Index<u32>, hash| index.candidates(hash).count();
         assert_eq!([has(&index, 1), has(&index, 2)], [1, 1]);
         assert_eq!([has(&before, 1), has(&before, 2)], [1, 0]);
     }

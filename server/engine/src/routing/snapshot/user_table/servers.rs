@@ -7,14 +7,15 @@ use roaring::RoaringBitmap;
 
 use super::index::Index;
 use crate::routing::snapshot::cow_vec::CowVec;
+use crate::routing::snapshot::keys::{ServerId, UserNumber};
 
 /// The servers of named users. None is ever taken out. A clone shares what did not
 /// change.
 #[derive(Clone, Debug)]
 pub(super) struct Servers {
     /// By the hash of the name.
-    places: Index,
-    all: CowVec<Server>,
+    ids: Index<ServerId>,
+    all: CowVec<ServerId, Server>,
 }
 
 #[derive(Clone, Debug)]
@@ -26,41 +27,41 @@ struct Server {
 
 impl Default for Servers {
     fn default() -> Self {
-        Self { places: Index::for_about(0), all: CowVec::default() }
+        Self { ids: Index::for_about(0), all: CowVec::default() }
     }
 }
 
 impl Servers {
-    /// The place of a server, whose name has this hash. Given now if it has none.
-    pub(super) fn add(&mut self, name: &str, hash: u64) -> u32 {
-        if let Some((place, _)) = self.find(name, hash) {
-            return place;
+    /// The id of a server, whose name has this hash. Given now if it has none.
+    pub(super) fn add(&mut self, name: &str, hash: u64) -> ServerId {
+        if let Some((id, _)) = self.find(name, hash) {
+            return id;
         }
-        let server = Server { name: name.into(), users: Arc::default() };
-        let place = u32::try_from(self.all.push(server)).unwrap_or(u32::MAX);
-        self.places.insert(hash, place);
-        place
+        let id = self.all.push(Server { name: name.into(), users: Arc::default() });
+        self.ids.insert(hash, id);
+        id
     }
 
-    /// Notes that a user lives on the server of a place.
-    pub(super) fn settle(&mut self, place: u32, number: u32) {
-        if let Some(server) = usize::try_from(place).ok().and_then(|at| self.all.get_mut(at)) {
+    /// Notes that a user lives on a server.
+    pub(super) fn settle(&mut self, server: ServerId, number: UserNumber) {
+        if let Some(server) = self.all.get_mut(server) {
             Arc::make_mut(&mut server.users).insert(number);
         }
     }
 
-    pub(super) fn name(&self, place: u32) -> Option<&str> {
-        self.at(place).map(|server| &*server.name)
+    #[inline]
+    pub(super) fn name(&self, id: ServerId) -> Option<&str> {
+        self.all.get(id).map(|server| &*server.name)
     }
 
-    /// Names and places, in the order of the places.
-    pub(super) fn places(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.iter().map(|server| &*server.name).zip(0..)
+    /// Names and ids, in the order of the ids.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, ServerId)> {
+        self.all.iter().map(|(id, server)| (&*server.name, id))
     }
 
-    /// Users of each server, by its place.
+    /// Users of each server, by its id.
     pub(super) fn users(&self) -> impl Iterator<Item = &RoaringBitmap> {
-        self.iter().map(|server| &*server.users)
+        self.all.iter().map(|(_, server)| &*server.users)
     }
 
     /// The users of a server, whose name has this hash.
@@ -70,21 +71,13 @@ impl Servers {
 
     /// All users of the servers that match.
     pub(super) fn users_of_matching(&self, glob: &Glob) -> RoaringBitmap {
-        let matching = self.iter().filter(|server| glob.matches(&server.name));
-        matching.fold(RoaringBitmap::new(), |all, server| all | &*server.users)
+        let matching = self.all.iter().filter(|(_, server)| glob.matches(&server.name));
+        matching.fold(RoaringBitmap::new(), |all, (_, server)| all | &*server.users)
     }
 
-    fn find(&self, name: &str, hash: u64) -> Option<(u32, &Server)> {
-        let places = self.places.shard(hash)?.numbers(hash);
-        let mut servers = places.filter_map(|place| Some((place, self.at(place)?)));
+    fn find(&self, name: &str, hash: u64) -> Option<(ServerId, &Server)> {
+        let servers = self.ids.candidates(hash);
+        let mut servers = servers.filter_map(|id| Some((id, self.all.get(id)?)));
         servers.find(|(_, server)| *server.name == *name)
-    }
-
-    fn at(&self, place: u32) -> Option<&Server> {
-        self.all.get(usize::try_from(place).ok()?)
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Server> {
-        (0..self.all.len()).filter_map(|at| self.all.get(at))
     }
 }
