@@ -183,8 +183,8 @@ fn told(before: &Snapshot, after: &Snapshot) -> Difference {
         let held = |only: fn(&Pairs) -> bool| -> BTreeSet<(&str, &str)> {
             let holds = |(s, r): &(UserId<'_>, UserId<'_>)| {
                 let holds = |pairs: &&Pairs| {
-                    pairs.senders.contains(user_table.who(*s))
-                        && pairs.recipients.contains(user_table.who(*r))
+                    pairs.senders.contains(user_table.user_ref(*s))
+                        && pairs.recipients.contains(user_table.user_ref(*r))
                 };
                 s != r && list.iter().filter(|pairs| only(pairs)).any(|pairs| holds(&pairs))
             };

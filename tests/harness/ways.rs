@@ -126,7 +126,7 @@ pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[Stri
             let set = snapshot.counterparts(&signature, &CallerView::new(caller.clone()));
             for (hidden, what) in snapshot.hides(&signature, &set) {
                 hide(&mut answers.hidden, side, users, user, said(what), |other| {
-                    hidden.contains(snapshot.users().who(UserId::parse(other).unwrap()))
+                    hidden.contains(snapshot.users().user_ref(UserId::parse(other).unwrap()))
                 });
             }
             let lists = match side {
@@ -134,7 +134,7 @@ pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[Stri
                 Side::Recipient => &mut answers.interests,
             };
             add(lists, users, user, |other| {
-                set.contains(snapshot.users().who(UserId::parse(other).unwrap()))
+                set.contains(snapshot.users().user_ref(UserId::parse(other).unwrap()))
             });
         }
     }

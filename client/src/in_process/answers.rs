@@ -61,7 +61,7 @@ impl State {
         // Each part is spelled out once, however many audiences share it.
         let part = |part: Part| {
             let known = parts.entry(part).or_insert_with_key(|part| {
-                let members = snapshot.part(part, view);
+                let members = snapshot.members_of_part(part, view);
                 (!members.is_empty()).then(|| kind(&members, user_table))
             });
             known.clone()

@@ -94,6 +94,6 @@ fn world(
         let (names, id) = (&names, UserId::parse(id).unwrap());
         groups.into_iter().map(move |group| (names[group].as_str(), id))
     });
-    let engine = Engine::filled(&ruleset, all, count).unwrap();
+    let engine = Engine::with_memberships(&ruleset, all, count).unwrap();
     World { name, users, ruleset, engine, memberships }
 }

@@ -176,7 +176,7 @@ impl Router {
 impl Counterparts {
     /// Whether a user is in.
     pub fn contains(&self, other: UserId<'_>) -> bool {
-        other.as_str() != self.user && self.members.contains(self.snapshot.users().who(other))
+        other.as_str() != self.user && self.members.contains(self.snapshot.users().user_ref(other))
     }
 
     /// The ids of the users in it whom policy or directory list, in no meaningful order.
@@ -194,7 +194,7 @@ impl Counterparts {
     /// What is hidden of the pair with another user, if that is in: all that any of these
     /// hides. Empty: nothing.
     pub fn hides(&self, other: UserId<'_>) -> impl Iterator<Item = &Hide> {
-        let who = self.snapshot.users().who(other);
+        let who = self.snapshot.users().user_ref(other);
         let is_in = self.contains(other);
         let hides = self.hides.iter().filter(move |(users, _)| is_in && users.contains(who));
         hides.map(|(_, hide)| hide)

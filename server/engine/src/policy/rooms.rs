@@ -125,8 +125,8 @@ impl Room<'_> {
 impl<'a> RoomQuery<'a> {
     fn new(snapshot: &'a Snapshot, room: &'a Room<'a>) -> Self {
         let user_table = snapshot.users();
-        let invites = room.invites.iter().map(|user| user_table.who(*user)).collect();
-        Self { room, snapshot, requester: user_table.who(room.requester), invites }
+        let invites = room.invites.iter().map(|user| user_table.user_ref(*user)).collect();
+        Self { room, snapshot, requester: user_table.user_ref(room.requester), invites }
     }
 
     fn matches(&self, when: &When, sets: RoomSets) -> bool {

@@ -96,7 +96,7 @@ impl Engine {
     /// An open set is too deep for the wire.
     pub fn new(ruleset: &Ruleset) -> Result<Self, TooDeep> {
         let mut numbering = Numbering::new(ruleset);
-        let users = numbering.users();
+        let users = numbering.named_users();
         let user_table = UserTable::for_about(users.len());
         Self::evaluate(ruleset, &mut numbering, &users, user_table, None, |_| None)
     }
@@ -112,13 +112,13 @@ impl Engine {
     /// # Errors
     ///
     /// An open set is too deep for the wire.
-    pub fn filled<'a>(
+    pub fn with_memberships<'a>(
         ruleset: &Ruleset,
         memberships: impl IntoIterator<Item = (&'a str, UserId<'a>)>,
         users_about: usize,
     ) -> Result<Self, TooDeep> {
         let mut numbering = Numbering::new(ruleset);
-        let users = numbering.users();
+        let users = numbering.named_users();
         let mut user_table = UserTable::for_about(users_about.max(users.len()));
         let mut groups: HashMap<&str, Vec<UserNumber>> = ruleset
             .groups
@@ -130,7 +130,7 @@ impl Engine {
             .collect();
         for (group, user) in memberships {
             let Some(numbers) = groups.get_mut(group) else { continue };
-            numbers.extend(user_table.name(user).map(|(number, _)| number));
+            numbers.extend(user_table.number_or_assign(user));
         }
         let groups: HashMap<&str, Arc<Members>> = groups
             .into_iter()
@@ -153,9 +153,9 @@ impl Engine {
     /// An open set is too deep for the wire.
     pub fn with_ruleset(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
         let mut numbering = Numbering::new(ruleset);
-        let users = numbering.users();
+        let users = numbering.named_users();
         let directory = |name: &str| {
-            let id = self.defs.directory(name)?;
+            let id = self.defs.directory_set(name)?;
             self.snapshot.set(id).cloned()
         };
         let user_table = self.snapshot.users.clone();
@@ -180,16 +180,18 @@ impl Engine {
         let [before, after] = [self, &next].map(|engine| engine.snapshot.listed_count());
         let most = self.thresholds.unused_numbers.saturating_add(2 * before.max(after));
         if next.snapshot.users.count() > most && 2 * after >= before {
-            return next.renumbered(ruleset);
+            return next.with_new_numbers(ruleset);
         }
         Ok(next)
     }
 
     /// The same ruleset and directory, with numbers for listed users only.
-    fn renumbered(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
+    fn with_new_numbers(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
         let user_table = &self.snapshot.users;
         let filled = ruleset.groups.iter().filter_map(|set| match set {
-            Set::Directory(name) => Some((&**name, self.snapshot.set(self.defs.directory(name)?)?)),
+            Set::Directory(name) => {
+                Some((&**name, self.snapshot.set(self.defs.directory_set(name)?)?))
+            }
             _ => None,
         });
         let memberships: Vec<(&str, String)> = filled
@@ -199,7 +201,7 @@ impl Engine {
             .collect();
         let memberships =
             memberships.iter().filter_map(|(name, id)| Some((*name, UserId::parse(id).ok()?)));
-        let anew = Self::filled(ruleset, memberships, self.snapshot.listed_count())?;
+        let anew = Self::with_memberships(ruleset, memberships, self.snapshot.listed_count())?;
         Ok(Self { thresholds: self.thresholds, ..anew })
     }
 

@@ -229,7 +229,7 @@ impl SentSets {
                     AnswerPart::Sent(*sent)
                 }
                 None => {
-                    let members = definer.snapshot.part(&part, definer.view);
+                    let members = definer.snapshot.members_of_part(&part, definer.view);
                     AnswerPart::New(part, members)
                 }
             });

@@ -41,7 +41,7 @@ impl<'s> Answer<'s> {
 
     /// True if another user is a counterpart.
     pub(in crate::policy) fn contains(&self, other: &str) -> bool {
-        let who = UserId::parse(other).map(|other| self.snapshot.users().who(other));
+        let who = UserId::parse(other).map(|other| self.snapshot.users().user_ref(other));
         who.is_ok_and(|who| self.counterparts.contains(who))
     }
 
@@ -52,7 +52,7 @@ impl<'s> Answer<'s> {
 
     /// The hides of the pair with another user.
     pub(in crate::policy) fn hides_of(&self, other: &str) -> impl Iterator<Item = &'s Hide> {
-        let who = UserId::parse(other).ok().map(|other| self.snapshot.users().who(other));
+        let who = UserId::parse(other).ok().map(|other| self.snapshot.users().user_ref(other));
         let hides = self.hides.iter();
         let hides = hides.filter(move |(users, _)| who.is_some_and(|who| users.contains(who)));
         hides.map(|(_, hide)| *hide)
@@ -61,7 +61,7 @@ impl<'s> Answer<'s> {
     /// What the answer says of the pair with another user.
     pub(in crate::policy) fn verdict(&self, other: &str) -> PairVerdict<'s> {
         let Ok(other) = UserId::parse(other) else { return PairVerdict::default() };
-        let who = self.snapshot.users().who(other);
+        let who = self.snapshot.users().user_ref(other);
         let hides = self.hides.iter().filter(|(users, _)| users.contains(who));
         let mut hides: Vec<_> = hides.map(|(_, hide)| *hide).collect();
         hides.dedup();

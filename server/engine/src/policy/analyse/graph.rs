@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 use crate::policy::Policy;
 use crate::policy::document::{Document, Pairs as Written, SetExpr};
 use crate::policy::wording::{count, escaped};
-use crate::routing::change::difference::share::Product;
+use crate::routing::change::difference::attribution::Product;
 use crate::routing::change::difference::{Count, Difference, Found, Pairs};
 use crate::routing::model::ruleset::Effect;
 use crate::routing::model::side::Side;
@@ -162,7 +162,7 @@ fn count_visible(products: &[Product], denies: &[Product], steps: &mut u64) -> O
         let may_meet = (met_open && senders.is_open()) || !met.is_disjoint(senders.named());
         let without = if may_meet { counted.as_slice() } else { denies };
         let within = std::slice::from_ref(product);
-        let more = none.share(std::slice::from_ref(&pairs), within, without, steps).ok()?;
+        let more = none.count_within(std::slice::from_ref(&pairs), within, without, steps).ok()?;
         all.named += more.named;
         all.open |= more.open;
         counted.push(product.clone());

@@ -19,7 +19,7 @@ use self::samples::sample_pairs;
 use super::compare::{RoomChange, room_changes};
 use crate::policy::Policy;
 use crate::policy::document::Rule;
-use crate::routing::change::difference::share::Product;
+use crate::routing::change::difference::attribution::Product;
 use crate::routing::change::difference::{Budget, Count, Difference, Pairs, TooMuch};
 use crate::routing::model::ruleset::Effect;
 use crate::routing::snapshot::Snapshot;
@@ -100,7 +100,7 @@ pub fn plan(
     let mut difference = Difference::between(now, then, Budget::PLAN)?;
     let before = ProductsByRule::lifted(active, now, then)?;
     let after = ProductsByRule::new(candidate, then);
-    difference.narrow(&before.all(), &after.all(), MAX_STEPS_OF_BOUNDS);
+    difference.narrow_bounds(&before.all(), &after.all(), MAX_STEPS_OF_BOUNDS);
     // Others may still have a number from when they were listed.
     let listed = now.listed_users() | then.listed_users();
     difference.keep_numbered(&listed);
@@ -157,7 +157,7 @@ fn attribute(
     let others = [stops_after, starts_after].concat();
     for (within, without) in [(starts_after, starts_before), (stops_before, others.as_slice())] {
         if !within.is_empty() {
-            let more = difference.share(pairs, within, without, steps)?;
+            let more = difference.count_within(pairs, within, without, steps)?;
             count.named += more.named;
             count.open |= more.open;
             count.bound |= more.bound;
@@ -179,7 +179,7 @@ impl<'p> ProductsByRule<'p> {
     fn lifted(policy: &'p Policy, snapshot: &Snapshot, later: &Snapshot) -> Result<Self, TooMuch> {
         let mut this = Self::new(policy, snapshot);
         for (_, products) in this.rules.values_mut() {
-            *products = snapshot.lift(later, products)?;
+            *products = snapshot.lift_products(later, products)?;
         }
         Ok(this)
     }

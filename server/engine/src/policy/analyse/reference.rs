@@ -222,7 +222,7 @@ pub(super) fn directory_of<'s>(
     move |index, user| {
         let number = numbers.get(&index);
         let set = number.and_then(|number| snapshot.set(SetId::from_index(*number)));
-        let who = UserId::parse(user).map(|user| snapshot.users().who(user));
+        let who = UserId::parse(user).map(|user| snapshot.users().user_ref(user));
         set.zip(who.ok()).is_some_and(|(set, who)| set.contains(who))
     }
 }

@@ -68,7 +68,7 @@ impl<'p> Subjects<'p> {
             SetExpr::Match(patterns) => patterns.iter().any(|pattern| pattern.matches(user)),
             SetExpr::Group { name, .. } => {
                 let group = self.groups.get(name.as_str()).and_then(|id| self.snapshot.set(*id));
-                group.is_some_and(|group| group.contains(self.snapshot.users().who(id)))
+                group.is_some_and(|group| group.contains(self.snapshot.users().user_ref(id)))
             }
             SetExpr::Union(sets) => sets.iter().any(|set| self.holds(set, user)),
             SetExpr::AllOf(sets) => sets.iter().all(|set| self.holds(set, user)),

@@ -170,7 +170,7 @@ fn rules_about_rooms_show_nobody_to_anybody() {
     let without = policy(&[("a", "{ admin: true }")]);
     assert_eq!(with.ruleset.rules, without.ruleset.rules);
     assert_eq!(with.ruleset.groups.len(), without.ruleset.groups.len() + 2);
-    let who = with.snapshot.users().who(UserId::parse("@joe:one.org").unwrap());
+    let who = with.snapshot.users().user_ref(UserId::parse("@joe:one.org").unwrap());
     assert!(with.snapshot.sets_of(who).is_empty());
 }
 

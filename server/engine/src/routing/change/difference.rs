@@ -12,7 +12,7 @@
 //! The product is told as a whole then, which is a *bound*: it holds every such
 //! pair that changed, and may hold pairs that did not.
 
-pub mod share;
+pub mod attribution;
 mod touched;
 
 use std::collections::HashMap;
@@ -126,10 +126,10 @@ impl Difference {
             return Err(TooMuch);
         }
         let mut between = Between { old, new, left: budget.0 };
-        let Touched { users, bounds } = between.touched()?;
+        let Touched { users, bounds } = between.find_touched()?;
         let mut difference = Self::default();
         for side in [Side::Sender, Side::Recipient] {
-            between.rows(side, side.of(&users), &mut difference)?;
+            between.add_rows(side, side.of(&users), &mut difference)?;
         }
         for (gains, pairs) in bounds {
             let list = if gains { &mut difference.gained } else { &mut difference.lost };
@@ -177,7 +177,7 @@ impl Pairs {
     /// pairs. One pair may be in two. `snapshot` is the later one.
     pub fn concerning(&self, snapshot: &Snapshot, view: &CallerView) -> Vec<[Members; 2]> {
         let Self { senders, recipients, .. } = self;
-        let local = |set: &Members| set.on_servers_of(view.caller(), view.local(snapshot));
+        let local = |set: &Members| set.on_servers_of(view.caller(), view.local_users(snapshot));
         let (local_senders, local_recipients) = (local(senders), local(recipients));
         let products = if local_senders == *senders {
             vec![[local_senders, recipients.clone()]]
@@ -195,7 +195,7 @@ impl Pairs {
 
 impl Between<'_> {
     /// Takes from the budget.
-    fn spend(&mut self, members: u64) -> Result<(), TooMuch> {
+    fn spend_budget(&mut self, members: u64) -> Result<(), TooMuch> {
         self.left = self.left.checked_sub(members).ok_or(TooMuch)?;
         Ok(())
     }
@@ -208,17 +208,17 @@ impl Between<'_> {
     }
 
     /// An earlier set among the users of the later snapshot.
-    fn lifted(&mut self, members: &Members) -> Result<Members, TooMuch> {
+    fn lift_set(&mut self, members: &Members) -> Result<Members, TooMuch> {
         let newcomers = self.new.users.count() - self.old.users.count();
         if !members.is_open() || newcomers == 0 {
             return Ok(members.clone());
         }
-        self.spend(u64::try_from(newcomers).unwrap_or(u64::MAX))?;
-        Ok(members.among(self.newcomers()))
+        self.spend_budget(u64::try_from(newcomers).unwrap_or(u64::MAX))?;
+        Ok(members.with_newcomers(self.newcomers()))
     }
 
     /// Adds the rows of the touched users of a side.
-    fn rows(
+    fn add_rows(
         &mut self,
         side: Side,
         touched: &RoaringBitmap,
@@ -227,14 +227,14 @@ impl Between<'_> {
         let mut rows: HashMap<RowKey, RoaringBitmap> = HashMap::new();
         let mut id = String::new();
         for number in touched {
-            self.spend(1)?;
+            self.spend_budget(1)?;
             self.new.users.id(number).replace(&mut id);
             let Ok(user) = UserId::parse(&id) else { continue };
-            let before = match self.old.users.who(user) {
+            let before = match self.old.users.user_ref(user) {
                 UserRef::Named { class, .. } => Before::Class(class),
                 UserRef::Unnamed(user) => Before::Unnamed(self.old.open_sets_of(user).collect()),
             };
-            let class = self.new.users.class(number).unwrap_or_default();
+            let class = self.new.users.class_of_number(number).unwrap_or_default();
             rows.entry(RowKey { before, class }).or_default().insert(number);
         }
         let [mut gained, mut lost] = [Merged::default(), Merged::default()];
@@ -245,8 +245,8 @@ impl Between<'_> {
             };
             let before = self.old.counterparts_of(sets, side);
             let after = self.new.counterparts_of(self.new.sets_of_class(key.class), side);
-            self.spend(before.named().len() + after.named().len())?;
-            let before = self.lifted(&before)?;
+            self.spend_budget(before.named().len() + after.named().len())?;
+            let before = self.lift_set(&before)?;
             let mut more = after.clone();
             more.subtract(&before);
             let mut less = before;

@@ -96,14 +96,14 @@ impl MembershipDelta<'_> {
     }
 
     /// Whether a part has other members, or may have.
-    pub fn touch(&self, part: &Part) -> bool {
+    pub fn may_change(&self, part: &Part) -> bool {
         part.sets().any(|set| self.sets.contains_key(&set))
     }
 
     /// Whether some deny rule takes something away from a part's set now and did
     /// not, or the other way round: then a part is another for those whom the
     /// rule is about.
-    pub fn restructure(&self, part: &Part) -> bool {
+    pub fn may_restructure(&self, part: &Part) -> bool {
         let allow = part.allow();
         let denies = self.new.rules.denies();
         let denies = if self.sets.contains_key(&allow) { denies } else { &self.denies };
@@ -129,7 +129,7 @@ impl MembershipDelta<'_> {
     }
 
     /// Whether what is hidden, or from whom, may be another.
-    pub fn touch_hides(&self) -> bool {
+    pub fn may_change_hides(&self) -> bool {
         let hiding = self.new.rules.hiding();
         if hiding.iter().any(|set| self.sets.contains_key(set)) {
             return true;

@@ -23,7 +23,7 @@ pub struct SetMapping {
 }
 
 /// Sets that some rule names.
-pub(in crate::routing) fn used(
+pub(in crate::routing) fn sets_of_rules(
     sets: &Evaluated,
     rules: &RuleIndex,
 ) -> impl Iterator<Item = SetId> + Clone {
@@ -38,17 +38,17 @@ impl SetMapping {
     pub(in crate::routing) fn between(old: &Snapshot, sets: &Evaluated, rules: &RuleIndex) -> Self {
         let first = old.users.numbers().end;
         let mut known: HashMap<_, Vec<(SetId, &Arc<Members>)>> = HashMap::new();
-        for id in used(&old.sets, &old.rules) {
+        for id in sets_of_rules(&old.sets, &old.rules) {
             let Some(set) = old.sets.get(id) else { continue };
             known.entry(set.fingerprint(first)).or_default().push((id, set));
         }
         let mut later = vec![None; old.sets.len()];
         let mut added = Vec::new();
-        for id in used(sets, rules) {
+        for id in sets_of_rules(sets, rules) {
             let Some(set) = sets.get(id) else { continue };
             let alike = known.get_mut(&set.fingerprint(first));
             let is = |(_, other): &(SetId, &Arc<Members>)| {
-                Arc::ptr_eq(other, set) || other.is_among(first, set)
+                Arc::ptr_eq(other, set) || other.is_same_with_more_users(first, set)
             };
             // The same id if it can be: then nothing has to be translated.
             let found = alike.and_then(|alike| {
@@ -67,17 +67,17 @@ impl SetMapping {
 
     /// What a part of a user's counterparts has become; `None`: nothing that is
     /// certain to be the same.
-    pub fn part(&self, part: &Part) -> Option<Part> {
-        part.renamed(|id| self.id(id))
+    pub fn map_part(&self, part: &Part) -> Option<Part> {
+        part.with_mapped_sets(|id| self.later_id(id))
     }
 
     /// The later set of an earlier one.
-    pub(in crate::routing) fn id(&self, earlier: SetId) -> Option<SetId> {
+    pub(in crate::routing) fn later_id(&self, earlier: SetId) -> Option<SetId> {
         *self.later.get(earlier.index())?
     }
 
     /// Later sets that are earlier ones too, by the order of those.
-    pub(in crate::routing) fn kept(&self) -> impl Iterator<Item = SetId> {
+    pub(in crate::routing) fn kept_ids(&self) -> impl Iterator<Item = SetId> {
         self.later.iter().flatten().copied()
     }
 
@@ -107,7 +107,7 @@ impl Snapshot {
         }
         let Some(mapping) = self.set_mapping_from(old) else { return false };
         let products = old.rules.hide_products().map(|(senders, recipients, hide)| {
-            Some((mapping.id(senders)?, mapping.id(recipients)?, hide))
+            Some((mapping.later_id(senders)?, mapping.later_id(recipients)?, hide))
         });
         products.collect::<Option<BTreeSet<_>>>() == Some(self.rules.hide_products().collect())
     }

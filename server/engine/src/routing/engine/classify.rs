@@ -5,7 +5,7 @@
 use roaring::RoaringBitmap;
 
 use super::{Engine, Thresholds};
-use crate::routing::change::set_mapping::{SetMapping, used};
+use crate::routing::change::set_mapping::{SetMapping, sets_of_rules};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::classes::{Class, ClassList, Classes};
 use crate::routing::snapshot::keys::{Key, SetId, UserNumber};
@@ -32,12 +32,16 @@ struct Memberships {
 
 impl Classified {
     /// All users anew.
-    pub(super) fn anew(sets: &Evaluated, rules: &RuleIndex, mut user_table: UserTable) -> Self {
+    pub(super) fn from_scratch(
+        sets: &Evaluated,
+        rules: &RuleIndex,
+        mut user_table: UserTable,
+    ) -> Self {
         let (mut classes, mut list) = (Classes::default(), ClassList::default());
-        let memberships = Memberships::new(used(sets, rules), sets, user_table.count());
+        let memberships = Memberships::new(sets_of_rules(sets, rules), sets, user_table.count());
         for number in user_table.numbers() {
             let Some(server) = user_table.server_of(number) else { continue };
-            let class = classes.join(server, memberships.of(number), &mut list);
+            let class = classes.add_user(server, memberships.sets_of(number), &mut list);
             user_table.set_class(number, class);
         }
         Self { classes, list, user_table }
@@ -65,16 +69,18 @@ impl Classified {
             return None;
         }
         let mut user_table = user_table.clone();
-        let (mut classes, mut list) = translated(before, &mapping);
+        let (mut classes, mut list) = translate_classes(before, &mapping);
         let added = Memberships::new(mapping.added.iter().copied(), sets, user_table.count());
         let is_open = |id: &SetId| sets.get(*id).is_some_and(|set| set.is_open());
-        let open: Vec<SetId> = mapping.kept().filter(is_open).collect();
+        let open: Vec<SetId> = mapping.kept_ids().filter(is_open).collect();
         for number in &touched {
-            let mut now: Vec<SetId> = added.of(number).to_vec();
-            let earlier = old.users.class(number);
+            let mut now: Vec<SetId> = added.sets_of(number).to_vec();
+            let earlier = old.users.class_of_number(number);
             match earlier {
                 Some(class) => {
-                    now.extend(old.sets_of_class(class).iter().filter_map(|id| mapping.id(*id)));
+                    now.extend(
+                        old.sets_of_class(class).iter().filter_map(|id| mapping.later_id(*id)),
+                    );
                 }
                 // Nobody listed it before, so only open rules can have let it in.
                 None => {
@@ -86,9 +92,9 @@ impl Classified {
                 }
             }
             now.sort_unstable();
-            let after = classes.join(user_table.server_of(number)?, &now, &mut list);
+            let after = classes.add_user(user_table.server_of(number)?, &now, &mut list);
             if let Some(class) = earlier {
-                classes.leave(class, &mut list);
+                classes.remove_user(class, &mut list);
             }
             user_table.set_class(number, after);
         }
@@ -113,18 +119,18 @@ fn users_touched(
 }
 
 /// The classes before, by the ids that their sets have now.
-fn translated(before: &Engine, mapping: &SetMapping) -> (Classes, ClassList) {
+fn translate_classes(before: &Engine, mapping: &SetMapping) -> (Classes, ClassList) {
     let list = &before.snapshot.classes;
     if mapping.is_identity() {
         return (before.classes.clone(), list.clone());
     }
     let translated = |Class { server, sets }: &Class| {
-        let mut sets: Vec<SetId> = sets.iter().filter_map(|id| mapping.id(*id)).collect();
+        let mut sets: Vec<SetId> = sets.iter().filter_map(|id| mapping.later_id(*id)).collect();
         sets.sort_unstable();
         Class { server: *server, sets: sets.into() }
     };
     let list: ClassList = list.iter().map(|(_, class)| translated(class)).collect();
-    (before.classes.renamed(&list), list)
+    (before.classes.rehashed(&list), list)
 }
 
 // === impl Memberships ===
@@ -160,7 +166,7 @@ impl Memberships {
     }
 
     /// Ascending.
-    fn of(&self, user: UserNumber) -> &[SetId] {
+    fn sets_of(&self, user: UserNumber) -> &[SetId] {
         match self.starts.get(user.index()..=user.index() + 1) {
             Some([start, end]) => self.sets.get(*start..*end).unwrap_or_default(),
             _ => &[],

@@ -53,7 +53,7 @@ impl Engine {
             .iter()
             .map(|edit| {
                 let name = edit.group();
-                self.defs.directory(name).ok_or_else(|| EditError::NotInDirectory(name.into()))
+                self.defs.directory_set(name).ok_or_else(|| EditError::NotInDirectory(name.into()))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let unused_numbers = u32::MAX as usize - self.snapshot.users.count();
@@ -75,24 +75,24 @@ impl Engine {
             (Some(number), _) => number,
             // Nobody names it, so it is in no group.
             (None, false) => return,
-            (None, true) => match self.introduce(user) {
+            (None, true) => match self.number_user(user) {
                 Some(number) => number,
                 None => return,
             },
         };
-        if !put(&mut self.snapshot.sets, group, number, joins) {
+        if !set_member(&mut self.snapshot.sets, group, number, joins) {
             return;
         }
         self.count_list(number, joins);
         // Sets that refer to others have larger ids: the smallest first, and
         // each is up to date before another asks about it.
         let mut changed = BTreeSet::from([group]);
-        let mut todo: BTreeSet<SetId> = self.defs.referring(group).iter().copied().collect();
+        let mut todo: BTreeSet<SetId> = self.defs.referring_sets(group).iter().copied().collect();
         while let Some(id) = todo.pop_first() {
             let is_in = self.defs.holds(id, number, user, &self.snapshot.sets);
-            if put(&mut self.snapshot.sets, id, number, is_in) {
+            if set_member(&mut self.snapshot.sets, id, number, is_in) {
                 changed.insert(id);
-                todo.extend(self.defs.referring(id));
+                todo.extend(self.defs.referring_sets(id));
             }
         }
         changed.retain(|id| self.snapshot.rules.is_used(*id));
@@ -115,15 +115,15 @@ impl Engine {
 
     /// Gives a user a number, and adds it to all sets that let it in by server
     /// or pattern.
-    fn introduce(&mut self, user: UserId<'_>) -> Option<UserNumber> {
-        let (number, _) = self.snapshot.users.name(user)?;
+    fn number_user(&mut self, user: UserId<'_>) -> Option<UserNumber> {
+        let number = self.snapshot.users.number_or_assign(user)?;
         // A user whom no list holds is in a set if and only if its open rule lets
         // it in.
         let mut entered = BTreeSet::new();
         for id in &*self.open_sets {
             if self.snapshot.sets.get(*id).is_some_and(|set| set.open().contains(user)) {
                 if let Some(set) = self.snapshot.sets.get_mut(*id) {
-                    Arc::make_mut(set).cover(number);
+                    Arc::make_mut(set).insert_covered(number);
                 }
                 if self.snapshot.rules.is_used(*id) {
                     entered.insert(*id);
@@ -132,7 +132,7 @@ impl Engine {
         }
         let sets: Vec<SetId> = entered.into_iter().collect();
         let server = self.snapshot.users.server_of(number)?;
-        let class = self.classes.join(server, &sets, &mut self.snapshot.classes);
+        let class = self.classes.add_user(server, &sets, &mut self.snapshot.classes);
         self.snapshot.users.set_class(number, class);
         Some(number)
     }
@@ -143,14 +143,15 @@ impl Engine {
             return;
         }
         let users = &self.snapshot.users;
-        let Some((before, server)) = users.class(number).zip(users.server_of(number)) else {
+        let Some((before, server)) = users.class_of_number(number).zip(users.server_of(number))
+        else {
             return;
         };
         let old: BTreeSet<SetId> = self.snapshot.sets_of_class(before).iter().copied().collect();
         let new: Vec<SetId> = old.symmetric_difference(changed).copied().collect();
         let list = &mut self.snapshot.classes;
-        let after = self.classes.join(server, &new, list);
-        self.classes.leave(before, list);
+        let after = self.classes.add_user(server, &new, list);
+        self.classes.remove_user(before, list);
         self.snapshot.users.set_class(number, after);
     }
 }
@@ -166,12 +167,12 @@ impl Edit<'_> {
 }
 
 /// Puts a user into a set or takes it out, and says whether that changed it.
-fn put(sets: &mut Evaluated, id: SetId, number: UserNumber, is_in: bool) -> bool {
+fn set_member(sets: &mut Evaluated, id: SetId, number: UserNumber, is_in: bool) -> bool {
     if sets.get(id).is_none_or(|set| set.named().contains(number) == is_in) {
         return false;
     }
     if let Some(set) = sets.get_mut(id) {
-        Arc::make_mut(set).put(number, is_in);
+        Arc::make_mut(set).set_named(number, is_in);
     }
     true
 }

@@ -32,13 +32,13 @@ impl Engine {
         for user in users {
             // Without numbers left the user stays unnamed, and no list holds it;
             // four billion users do not fit a policy's other bounds.
-            user_table.name(*user);
+            user_table.number_or_assign(*user);
         }
         let defs = SetDefs::new(numbering, &user_table);
         let sets =
             defs.evaluate(&user_table, directory, |id, members| match members.open().depth() {
                 ..=MAX_DEPTH => Ok(()),
-                depth => Err(TooDeep { whose: whose(ruleset, numbering, id), depth }),
+                depth => Err(TooDeep { whose: owner_of_set(ruleset, numbering, id), depth }),
             })?;
         let rules = Arc::new(RuleIndex::new(ruleset, numbering));
         let is_open = |id: &SetId| sets.get(*id).is_some_and(|set| set.is_open());
@@ -47,7 +47,7 @@ impl Engine {
         let from_earlier =
             before.and_then(|before| Classified::from_earlier(before, &sets, &rules, &user_table));
         let Classified { classes, list, user_table } =
-            from_earlier.unwrap_or_else(|| Classified::anew(&sets, &rules, user_table));
+            from_earlier.unwrap_or_else(|| Classified::from_scratch(&sets, &rules, user_table));
         let lists = lists_of_users(users, &defs, &sets, &user_table);
         let snapshot = Snapshot {
             servers: listed_by_server(&lists, &user_table),
@@ -57,7 +57,7 @@ impl Engine {
             sets,
             rules,
             open_sets: open_of_rules,
-            named_servers: numbering.servers().into_iter().map(Into::into).collect(),
+            named_servers: numbering.named_servers().into_iter().map(Into::into).collect(),
         };
         let thresholds = before.map(|before| before.thresholds).unwrap_or_default();
         Ok(Self { defs, classes, open_sets, snapshot, thresholds })
@@ -74,7 +74,7 @@ fn lists_of_users(
 ) -> Vec<u32> {
     let mut lists = vec![0; user_table.count()];
     let listed = users.iter().filter_map(|user| user_table.number(user.as_str()));
-    let directory = defs.directories().filter_map(|id| sets.get(id));
+    let directory = defs.directory_sets().filter_map(|id| sets.get(id));
     for user in listed.chain(directory.flat_map(|set| set.named())) {
         if let Some(lists) = lists.get_mut(user.index()) {
             *lists += 1;
@@ -93,7 +93,7 @@ fn listed_by_server(lists: &[u32], user_table: &UserTable) -> CowVec<ServerId, u
 }
 
 /// Whose a set is: the group that it is, or the first rule that names it.
-fn whose(ruleset: &Ruleset, numbering: &Numbering<'_>, id: SetId) -> Whose {
+fn owner_of_set(ruleset: &Ruleset, numbering: &Numbering<'_>, id: SetId) -> Whose {
     let index = id.index();
     if index < ruleset.groups.len() {
         return Whose::Group(index);

@@ -99,7 +99,10 @@ impl Part {
     }
 
     /// The same of sets with other ids.
-    pub(in crate::routing) fn renamed(&self, id: impl Fn(SetId) -> Option<SetId>) -> Option<Self> {
+    pub(in crate::routing) fn with_mapped_sets(
+        &self,
+        id: impl Fn(SetId) -> Option<SetId>,
+    ) -> Option<Self> {
         let mut deny = self.deny.iter().map(|set| id(*set)).collect::<Option<Vec<_>>>()?;
         deny.sort_unstable();
         Some(Self { allow: id(self.allow)?, deny: deny.into(), local_only: self.local_only })
@@ -120,7 +123,7 @@ impl CallerView {
     }
 
     /// Named users of the caller's servers.
-    pub(in crate::routing) fn local(&self, snapshot: &Snapshot) -> &RoaringBitmap {
+    pub(in crate::routing) fn local_users(&self, snapshot: &Snapshot) -> &RoaringBitmap {
         self.local.get_or_init(|| {
             let names = self.caller.server_names();
             let users = names.filter_map(|name| snapshot.users.on_server(name));
@@ -135,7 +138,7 @@ impl Snapshot {
     /// What the counterparts of a user depend on, as far as they concern a
     /// caller.
     pub fn signature(&self, user: UserId<'_>, side: Side, caller: &Caller) -> Signature {
-        match self.users.who(user) {
+        match self.users.user_ref(user) {
             UserRef::Named { class, .. } => self.signature_of_class(class, side, caller),
             UserRef::Unnamed(user) => {
                 let sets = Sets::Open(self.open_sets_of(user).collect());
@@ -172,12 +175,12 @@ impl Snapshot {
     }
 
     /// The members of one part.
-    pub fn part(&self, part: &Part, view: &CallerView) -> Members {
+    pub fn members_of_part(&self, part: &Part, view: &CallerView) -> Members {
         let set = self.set(part.allow);
         let mut members = match (set, part.local_only) {
             (None, _) => Members::default(),
             (Some(set), false) => Members::clone(set),
-            (Some(set), true) => set.on_servers_of(&view.caller, view.local(self)),
+            (Some(set), true) => set.on_servers_of(&view.caller, view.local_users(self)),
         };
         for deny in part.deny.iter() {
             if let Some(denied) = self.set(*deny) {
@@ -191,7 +194,7 @@ impl Snapshot {
     pub fn counterparts(&self, signature: &Signature, view: &CallerView) -> Members {
         let mut all = Members::default();
         for part in self.parts(signature) {
-            all.unite(&self.part(&part, view));
+            all.unite(&self.members_of_part(&part, view));
         }
         all
     }
@@ -242,7 +245,7 @@ impl Snapshot {
     /// deny rule.
     pub fn visible(&self, sender: UserId<'_>, recipient: UserId<'_>) -> bool {
         let [senders, recipients] =
-            [sender, recipient].map(|user| self.sets_of(self.users.who(user)));
+            [sender, recipient].map(|user| self.sets_of(self.users.user_ref(user)));
         let hold = |sets: &[SetId]| sets.iter().any(|set| recipients.binary_search(set).is_ok());
         let mut allowed = false;
         for term in self.terms(&senders, Side::Sender) {

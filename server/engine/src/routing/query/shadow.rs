@@ -38,7 +38,7 @@ impl Snapshot {
                 let Some(others) = self.set(*others) else { continue };
                 let all = recipients.entry(*rule).or_default();
                 if signature.is_local_only() {
-                    all.unite(&others.on_servers_of(view.caller(), view.local(self)));
+                    all.unite(&others.on_servers_of(view.caller(), view.local_users(self)));
                 } else {
                     all.unite(others);
                 }
@@ -51,7 +51,7 @@ impl Snapshot {
         let changed = recipients.into_iter().filter_map(|(rule, mut changed)| {
             match shadows.effect(rule)? {
                 Effect::Allow => {
-                    changed.subtract(&self.denied(signature));
+                    changed.subtract(&self.denied_recipients(signature));
                     changed.subtract(&audience);
                 }
                 Effect::Deny => changed.intersect(&audience),
@@ -72,7 +72,7 @@ impl Snapshot {
     }
 
     /// Whom the users with a signature are denied.
-    fn denied(&self, signature: &Signature) -> Members {
+    fn denied_recipients(&self, signature: &Signature) -> Members {
         let Operands { deny, .. } =
             self.terms(self.signature_sets(signature), Side::Sender).collect();
         self.union_of(&deny)

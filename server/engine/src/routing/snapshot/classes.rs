@@ -39,7 +39,7 @@ pub(in crate::routing) struct Classes {
 impl Classes {
     /// The class of the users of a server who are in exactly these sets, with
     /// one user more.
-    pub(in crate::routing) fn join(
+    pub(in crate::routing) fn add_user(
         &mut self,
         server: ServerId,
         sets: &[SetId],
@@ -58,7 +58,7 @@ impl Classes {
                 id
             }
         };
-        if let Some(users) = self.users(id) {
+        if let Some(users) = self.user_count_mut(id) {
             *users += 1;
         }
         id
@@ -66,8 +66,8 @@ impl Classes {
 
     /// One user less in a class. The last one takes what they had in common
     /// along.
-    pub(in crate::routing) fn leave(&mut self, id: ClassId, list: &mut ClassList) {
-        let Some(users) = self.users(id) else { return };
+    pub(in crate::routing) fn remove_user(&mut self, id: ClassId, list: &mut ClassList) {
+        let Some(users) = self.user_count_mut(id) else { return };
         *users = users.saturating_sub(1);
         if *users > 0 {
             return;
@@ -87,7 +87,7 @@ impl Classes {
     }
 
     /// The same classes where their sets have other ids.
-    pub(in crate::routing) fn renamed(&self, list: &ClassList) -> Self {
+    pub(in crate::routing) fn rehashed(&self, list: &ClassList) -> Self {
         let hasher = RandomState::default();
         let hash = |id: &ClassId| hash_of(&hasher, list, *id);
         let mut ids = HashTable::with_capacity(self.ids.len());
@@ -97,7 +97,7 @@ impl Classes {
         Self { ids, users: self.users.clone(), hasher: hasher.clone() }
     }
 
-    fn users(&mut self, id: ClassId) -> Option<&mut u32> {
+    fn user_count_mut(&mut self, id: ClassId) -> Option<&mut u32> {
         self.users.get_mut(id.index())
     }
 }

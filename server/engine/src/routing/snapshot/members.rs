@@ -71,7 +71,7 @@ impl Members {
     }
 
     /// Puts a named user in or takes it out, whatever the open rule says.
-    pub(in crate::routing) fn put(&mut self, number: UserNumber, is_in: bool) {
+    pub(in crate::routing) fn set_named(&mut self, number: UserNumber, is_in: bool) {
         if is_in {
             self.named.insert(number);
         } else {
@@ -80,7 +80,7 @@ impl Members {
     }
 
     /// Puts in a user who has just been named and whom the open rule lets in.
-    pub(in crate::routing) fn cover(&mut self, number: UserNumber) {
+    pub(in crate::routing) fn insert_covered(&mut self, number: UserNumber) {
         self.named.insert(number);
         self.covered.insert(number);
     }
@@ -98,7 +98,7 @@ impl Members {
     /// The same set where more users are named: all of `newcomers` whom the open
     /// rule lets in.
     #[must_use]
-    pub(in crate::routing) fn among(
+    pub(in crate::routing) fn with_newcomers(
         &self,
         newcomers: impl Iterator<Item = (UserNumber, String)>,
     ) -> Self {
@@ -106,16 +106,16 @@ impl Members {
         if members.is_open() {
             for (number, id) in newcomers {
                 if UserId::parse(&id).is_ok_and(|user| members.open.contains(user)) {
-                    members.cover(number);
+                    members.insert_covered(number);
                 }
             }
         }
         members
     }
 
-    /// What two sets have in common if the one, evaluated among the first users by number,
-    /// is the other, evaluated among more: cheap to compare before [`Self::is_among`] is
-    /// asked. How many named users of those there are, and the first.
+    /// How many named users there are among the first users by number, and the least of
+    /// them. Two sets that [`Self::is_same_with_more_users`] finds to be the same have this
+    /// in common, and it is cheap to compare.
     pub(in crate::routing) fn fingerprint(&self, first: UserNumber) -> (u64, Option<UserNumber>) {
         let least = self.named.min().filter(|least| *least < first);
         (self.named.range_cardinality(..first), least)
@@ -123,7 +123,11 @@ impl Members {
 
     /// Whether this set, evaluated among the first users by number, is the other,
     /// evaluated among more.
-    pub(in crate::routing) fn is_among(&self, first: UserNumber, other: &Self) -> bool {
+    pub(in crate::routing) fn is_same_with_more_users(
+        &self,
+        first: UserNumber,
+        other: &Self,
+    ) -> bool {
         let is = |one: &RoaringBitmap, two: &RoaringBitmap| {
             one.len() == two.range_cardinality(..first) && one.is_subset(two)
         };
@@ -185,7 +189,7 @@ impl Members {
 
     /// Without those who are in although the open rule does not let them in.
     #[must_use]
-    pub(in crate::routing) fn let_in(&self) -> Self {
+    pub(in crate::routing) fn without_listed_besides(&self) -> Self {
         Self { named: &self.named & &self.covered, ..self.clone() }
     }
 

@@ -42,7 +42,7 @@ impl<'p> Numbering<'p> {
 
     /// Users whom the sets name, sorted; texts that are no ids are passed over:
     /// no user can have them.
-    pub(in crate::routing) fn users(&self) -> Vec<UserId<'p>> {
+    pub(in crate::routing) fn named_users(&self) -> Vec<UserId<'p>> {
         let mut users = Vec::new();
         let mut rest = self.sets.clone();
         while let Some(set) = rest.pop() {
@@ -63,7 +63,7 @@ impl<'p> Numbering<'p> {
     }
 
     /// Servers that the sets name in full, sorted.
-    pub(in crate::routing) fn servers(&self) -> BTreeSet<&'p str> {
+    pub(in crate::routing) fn named_servers(&self) -> BTreeSet<&'p str> {
         let mut servers = BTreeSet::new();
         let mut rest = self.sets.clone();
         while let Some(set) = rest.pop() {

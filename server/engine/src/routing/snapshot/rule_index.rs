@@ -117,7 +117,7 @@ impl RuleIndex {
         let used = |rules: &RulesOfSet| {
             !rules.allow.is_empty() || !rules.deny.is_empty() || !rules.hide.is_empty()
         };
-        self.shadows.names(set)
+        self.shadows.has_senders(set)
             || self.by_set.get(set.index()).is_some_and(|rules| rules.iter().any(used))
     }
 
@@ -205,7 +205,7 @@ impl Shadows {
     }
 
     /// Whether some rule has the set as its senders.
-    pub(in crate::routing) fn names(&self, set: SetId) -> bool {
+    pub(in crate::routing) fn has_senders(&self, set: SetId) -> bool {
         self.by_senders.contains_key(&set)
     }
 

@@ -92,17 +92,17 @@ impl SetDefs {
     }
 
     /// The set that the directory fills under a name.
-    pub(in crate::routing) fn directory(&self, name: &str) -> Option<SetId> {
+    pub(in crate::routing) fn directory_set(&self, name: &str) -> Option<SetId> {
         self.directory.get(name).copied()
     }
 
     /// All sets that the directory fills.
-    pub(in crate::routing) fn directories(&self) -> impl Iterator<Item = SetId> {
+    pub(in crate::routing) fn directory_sets(&self) -> impl Iterator<Item = SetId> {
         self.directory.values().copied()
     }
 
     /// Sets that refer to one at first hand, ascending.
-    pub(in crate::routing) fn referring(&self, id: SetId) -> &[SetId] {
+    pub(in crate::routing) fn referring_sets(&self, id: SetId) -> &[SetId] {
         self.referring.get(id.index()).map_or(&[], Vec::as_slice)
     }
 
@@ -178,9 +178,9 @@ impl SetDef {
                 opened(Open::Match(pattern.clone()), matching.clone())
             }
             Self::Set(id) => evaluated.get(*id).cloned().unwrap_or_default(),
-            Self::Union(all) => fold(all, Members::unite, user_table, evaluated, patterns),
+            Self::Union(all) => evaluate_all(all, Members::unite, user_table, evaluated, patterns),
             Self::Intersection(all) => {
-                fold(all, Members::intersect, user_table, evaluated, patterns)
+                evaluate_all(all, Members::intersect, user_table, evaluated, patterns)
             }
             Self::Difference(any, except) => {
                 let mut members = Members::clone(&any.evaluate(user_table, evaluated, patterns));
@@ -221,7 +221,7 @@ impl SetDef {
     }
 }
 
-fn fold<'r>(
+fn evaluate_all<'r>(
     all: &'r [SetDef],
     with: fn(&mut Members, &Members),
     user_table: &UserTable,

@@ -62,6 +62,8 @@ pub enum UserRef<'a> {
     Unnamed(UserId<'a>),
 }
 
+const _: () = assert!(size_of::<Person>() == 32, "two persons share a cache line");
+
 // === impl UserTable ===
 
 impl UserTable {
@@ -78,7 +80,7 @@ impl UserTable {
 
     /// What is known of a user.
     #[inline]
-    pub fn who<'a>(&self, user: UserId<'a>) -> UserRef<'a> {
+    pub fn user_ref<'a>(&self, user: UserId<'a>) -> UserRef<'a> {
         match self.find(user.as_str()) {
             Some((number, Person { class, .. })) => UserRef::Named { number, class: *class },
             None => UserRef::Unnamed(user),
@@ -168,11 +170,10 @@ impl UserTable {
         self.servers.users_of_matching(glob)
     }
 
-    /// The number of a user, given now if it has none; and whether it was.
-    /// `None`: there are no numbers left.
-    pub(in crate::routing) fn name(&mut self, user: UserId<'_>) -> Option<(UserNumber, bool)> {
+    /// The number of a user, assigned now if it has none. `None`: there are no numbers left.
+    pub(in crate::routing) fn number_or_assign(&mut self, user: UserId<'_>) -> Option<UserNumber> {
         if let Some(number) = self.number(user.as_str()) {
-            return Some((number, false));
+            return Some(number);
         }
         // `u32::MAX` is nobody's number: it marks a free slot in the index.
         let number = u32::try_from(self.count()).ok().filter(|number| *number < u32::MAX)?;
@@ -181,13 +182,13 @@ impl UserTable {
         Arc::make_mut(&mut self.numbers).insert(hash, number);
         let servers = Arc::make_mut(&mut self.servers);
         let server = servers.add(user.server(), of_server);
-        servers.settle(server, number);
+        servers.add_user(server, number);
         self.persons.push(Person {
             name: SmolStr::new(user.before_server()),
             server,
             class: ClassId::default(),
         });
-        Some((number, true))
+        Some(number)
     }
 
     /// The class of a named user: one lookup, and no check of the text, which
@@ -251,7 +252,7 @@ impl UserTable {
 
     /// The class of a named user.
     #[inline]
-    pub(in crate::routing) fn class(&self, number: UserNumber) -> Option<ClassId> {
+    pub(in crate::routing) fn class_of_number(&self, number: UserNumber) -> Option<ClassId> {
         self.persons.get(number).map(|person| person.class)
     }
 

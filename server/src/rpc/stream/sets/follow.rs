@@ -78,7 +78,7 @@ impl SentSets {
         self.forget();
         let mapping = definer.snapshot.set_mapping_from(old);
         for (part, sent) in used {
-            match mapping.as_ref().and_then(|mapping| mapping.part(&part)) {
+            match mapping.as_ref().and_then(|mapping| mapping.map_part(&part)) {
                 Some(part) => {
                     self.part_of.insert(sent.id, part.clone());
                     self.parts.insert(part, sent);
@@ -99,8 +99,10 @@ impl SentSets {
         definer: &mut Definer<'_>,
     ) -> Result<(), OverBudget> {
         self.invalidate_moved(delta, definer);
-        let touched =
-            self.parts.iter().filter(|(part, _)| delta.touch(part) || delta.restructure(part));
+        let touched = self
+            .parts
+            .iter()
+            .filter(|(part, _)| delta.may_change(part) || delta.may_restructure(part));
         let touched: Vec<_> = touched.map(|(part, sent)| (part.clone(), *sent)).collect();
         let (mut replaced, mut emptied, mut edits) = (Vec::new(), HashSet::new(), Vec::new());
         for (part, sent) in touched {
@@ -118,7 +120,7 @@ impl SentSets {
             }
         }
         let gone = replaced.iter().map(|sent| sent.id).collect();
-        self.invalidate_outdated(delta.touch_hides(), &gone, &emptied, definer);
+        self.invalidate_outdated(delta.may_change_hides(), &gone, &emptied, definer);
         for sent in replaced {
             self.retire(sent, definer.out);
         }
@@ -210,11 +212,11 @@ impl SentSets {
         (old, view): (&Snapshot, &CallerView),
         definer: &Definer<'_>,
     ) -> PartChange {
-        let before = old.part(part, view);
-        let after = definer.snapshot.part(part, definer.view);
+        let before = old.members_of_part(part, view);
+        let after = definer.snapshot.members_of_part(part, definer.view);
         // An exception less would be in at once, and it must not be in before
         // `Changed` says so.
-        if delta.restructure(part) || before.exceptions() != after.exceptions() {
+        if delta.may_restructure(part) || before.exceptions() != after.exceptions() {
             return PartChange::Replace;
         }
         let [was, is] = [before.listed_besides(), after.listed_besides()];

@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 use super::samples::sample_pairs;
 use super::{MAX_STEPS, ProductsByRule};
-use crate::routing::change::difference::share::{Product, total};
+use crate::routing::change::difference::attribution::{Product, total_count};
 use crate::routing::change::difference::{Count, Difference, Found, Pairs, TooMuch};
 use crate::routing::model::ruleset::{Effect, Hide};
 use crate::routing::model::side::Side;
@@ -61,7 +61,10 @@ pub(super) fn hide_impacts(
         let mut pairs = visible_pairs(products, same, &visible, &mut steps).ok()?;
         pairs.iter_mut().for_each(|pairs| pairs.keep_numbered(listed));
         pairs.retain(|pairs| !pairs.is_empty());
-        Some(HiddenPairs { pairs: total(&pairs), samples: sample_pairs(then, &pairs, samples) })
+        Some(HiddenPairs {
+            pairs: total_count(&pairs),
+            samples: sample_pairs(then, &pairs, samples),
+        })
     };
     let mut names: Vec<&str> = now.by_rule.keys().chain(later.by_rule.keys()).copied().collect();
     names.sort_unstable();
@@ -87,7 +90,7 @@ fn visible_pairs(
     for product in products {
         let [senders, recipients] = product.each_ref().map(|set| set.as_ref().clone());
         let pairs = Pairs { senders, recipients, found: Found::For(Side::Sender) };
-        all.extend(Difference::default().shared(&[pairs], allowed, &without, steps)?);
+        all.extend(Difference::default().pairs_within(&[pairs], allowed, &without, steps)?);
         without.push(product.clone());
     }
     Ok(all)

@@ -42,7 +42,7 @@ struct Names {
 type Named = (u32, Arc<Members>);
 
 /// A product of one snapshot only.
-struct Left {
+struct Unmatched {
     names: [u32; 2],
     /// Among the users of the later snapshot.
     sides: [Arc<Members>; 2],
@@ -54,7 +54,7 @@ type Products = BTreeMap<(bool, [u32; 2]), [SetId; 2]>;
 // === impl Between ===
 
 impl Between<'_> {
-    pub(super) fn touched(&mut self) -> Result<Touched, TooMuch> {
+    pub(super) fn find_touched(&mut self) -> Result<Touched, TooMuch> {
         if Arc::ptr_eq(&self.old.rules, &self.new.rules) {
             self.touched_by_edits()
         } else {
@@ -67,7 +67,7 @@ impl Between<'_> {
         let (old, new) = (self.old, self.new);
         let mut touched = Touched::default();
         for id in new.sets.unshared(&old.sets) {
-            self.spend(1)?;
+            self.spend_budget(1)?;
             let Some((before, after)) = old.sets.get(id).zip(new.sets.get(id)) else {
                 continue;
             };
@@ -76,8 +76,8 @@ impl Between<'_> {
             if Arc::ptr_eq(before, after) || sides.clone().next().is_none() {
                 continue;
             }
-            let before = self.lifted(before)?;
-            self.spend(before.named().len())?;
+            let before = self.lift_set(before)?;
+            self.spend_budget(before.named().len())?;
             let moved = before.named() ^ after.named();
             for side in sides {
                 *side.of_mut(&mut touched.users) |= &moved;
@@ -94,46 +94,46 @@ impl Between<'_> {
         let after = names.products(self.new, first);
         let mut touched = Touched::default();
         for allows in [true, false] {
-            let removed = self.left(self.old, &before, &after, allows)?;
-            let added = self.left(self.new, &after, &before, allows)?;
-            self.touch(allows, removed, added, &mut touched)?;
+            let removed = self.products_only_in(self.old, &before, &after, allows)?;
+            let added = self.products_only_in(self.new, &after, &before, allows)?;
+            self.compare_products(allows, removed, added, &mut touched)?;
         }
         Ok(touched)
     }
 
     /// Products with one effect that only one of the snapshots has.
-    fn left(
+    fn products_only_in(
         &mut self,
         of: &Snapshot,
         products: &Products,
         others: &Products,
         allows: bool,
-    ) -> Result<Vec<Left>, TooMuch> {
+    ) -> Result<Vec<Unmatched>, TooMuch> {
         let only = products.iter().filter(|(key, _)| key.0 == allows && !others.contains_key(key));
         let mut left = Vec::new();
         for ((_, names), sides) in only {
             let [senders, recipients] = sides.map(|id| of.set(id).cloned().unwrap_or_default());
             let sides = if std::ptr::eq(of, self.old) {
-                [Arc::new(self.lifted(&senders)?), Arc::new(self.lifted(&recipients)?)]
+                [Arc::new(self.lift_set(&senders)?), Arc::new(self.lift_set(&recipients)?)]
             } else {
                 [senders, recipients]
             };
-            left.push(Left { names: *names, sides });
+            left.push(Unmatched { names: *names, sides });
         }
         Ok(left)
     }
 
-    fn touch(
+    fn compare_products(
         &mut self,
         allows: bool,
-        mut removed: Vec<Left>,
-        mut added: Vec<Left>,
+        mut removed: Vec<Unmatched>,
+        mut added: Vec<Unmatched>,
         touched: &mut Touched,
     ) -> Result<(), TooMuch> {
-        for (before, after) in pairs(&mut removed, &mut added) {
+        for (before, after) in pair_up(&mut removed, &mut added) {
             for side in [Side::Sender, Side::Recipient] {
                 let [one, two] = [&before, &after].map(|product| side.of(&product.sides));
-                self.spend(one.named().len() + two.named().len())?;
+                self.spend_budget(one.named().len() + two.named().len())?;
                 *side.of_mut(&mut touched.users) |= one.named() ^ two.named();
                 if one.open() == two.open() {
                     continue;
@@ -144,18 +144,23 @@ impl Between<'_> {
                 {
                     let mut moved = Members::clone(one);
                     moved.subtract(two);
-                    touched.product(gains, side, moved, across);
+                    touched.add_product(gains, side, moved, across);
                 }
             }
         }
         for (gains, left) in [(!allows, removed), (allows, added)] {
-            for Left { sides: [senders, recipients], .. } in left {
-                self.spend(1)?;
+            for Unmatched { sides: [senders, recipients], .. } in left {
+                self.spend_budget(1)?;
                 let size = |set: &Members| (set.is_open(), set.named().len());
                 if size(&recipients) < size(&senders) {
-                    touched.product(gains, Side::Recipient, Members::clone(&recipients), &senders);
+                    touched.add_product(
+                        gains,
+                        Side::Recipient,
+                        Members::clone(&recipients),
+                        &senders,
+                    );
                 } else {
-                    touched.product(gains, Side::Sender, Members::clone(&senders), &recipients);
+                    touched.add_product(gains, Side::Sender, Members::clone(&senders), &recipients);
                 }
             }
         }
@@ -167,7 +172,7 @@ impl Between<'_> {
 
 impl Touched {
     /// Some users of a side, and whom a product puts across.
-    fn product(&mut self, gains: bool, side: Side, moved: Members, across: &Members) {
+    fn add_product(&mut self, gains: bool, side: Side, moved: Members, across: &Members) {
         let across_side = side.other();
         if !moved.is_open() {
             *side.of_mut(&mut self.users) |= moved.named();
@@ -178,7 +183,7 @@ impl Touched {
             // a caller who sees nobody of them before or after, they are no concern.
             *side.of_mut(&mut self.users) |= moved.named();
             *across_side.of_mut(&mut self.users) |= across.listed_besides();
-            let [moved, across] = [&moved, across].map(Members::let_in);
+            let [moved, across] = [&moved, across].map(Members::without_listed_besides);
             let (senders, recipients) = match side {
                 Side::Sender => (moved, across),
                 Side::Recipient => (across, moved),
@@ -196,18 +201,20 @@ impl Names {
     fn products(&mut self, snapshot: &Snapshot, first: UserNumber) -> Products {
         let mut of_set: HashMap<SetId, u32> = HashMap::new();
         let mut name = |id: SetId| {
-            *of_set
-                .entry(id)
-                .or_insert_with(|| self.name(&snapshot.set(id).cloned().unwrap_or_default(), first))
+            *of_set.entry(id).or_insert_with(|| {
+                self.name_of(&snapshot.set(id).cloned().unwrap_or_default(), first)
+            })
         };
         let products = snapshot.rules.deciding_products();
         products.map(|(allows, sides)| ((allows, sides.map(&mut name)), sides)).collect()
     }
 
-    fn name(&mut self, members: &Arc<Members>, first: UserNumber) -> u32 {
+    fn name_of(&mut self, members: &Arc<Members>, first: UserNumber) -> u32 {
         let known = self.known.entry(members.fingerprint(first)).or_default();
         let is = |one: &Arc<Members>| {
-            Arc::ptr_eq(one, members) || one.is_among(first, members) || one == members
+            Arc::ptr_eq(one, members)
+                || one.is_same_with_more_users(first, members)
+                || one == members
         };
         if let Some((name, _)) = known.iter().find(|(_, one)| is(one)) {
             return *name;
@@ -219,25 +226,28 @@ impl Names {
 }
 
 /// Takes out products that have something in common, pair by pair.
-fn pairs(removed: &mut Vec<Left>, added: &mut Vec<Left>) -> Vec<(Left, Left)> {
+fn pair_up(
+    removed: &mut Vec<Unmatched>,
+    added: &mut Vec<Unmatched>,
+) -> Vec<(Unmatched, Unmatched)> {
     let mut by_name: HashMap<(Side, u32), Vec<usize>> = HashMap::new();
     let mut by_member: HashMap<(Side, u32), Vec<usize>> = HashMap::new();
     const SIDES: [Side; 2] = [Side::Sender, Side::Recipient];
     for (index, left) in removed.iter().enumerate() {
         for side in SIDES {
             by_name.entry((side, *side.of(&left.names))).or_default().push(index);
-            for member in samples(side.of(&left.sides)) {
+            for member in sample_members(side.of(&left.sides)) {
                 by_member.entry((side, member)).or_default().push(index);
             }
         }
     }
     let (by_name, by_member) = (&by_name, &by_member);
-    let mut old: Vec<Option<Left>> = std::mem::take(removed).into_iter().map(Some).collect();
+    let mut old: Vec<Option<Unmatched>> = std::mem::take(removed).into_iter().map(Some).collect();
     let mut found = Vec::new();
     for new in std::mem::take(added) {
         let likely = SIDES.into_iter().flat_map(|side| {
             let same = by_name.get(&(side, *side.of(&new.names)));
-            let members = samples(side.of(&new.sides));
+            let members = sample_members(side.of(&new.sides));
             let alike = members.filter_map(move |member| by_member.get(&(side, member)));
             same.into_iter().chain(alike).flat_map(|indexes| indexes.iter().take(SAMPLES))
         });
@@ -267,7 +277,7 @@ fn pairs(removed: &mut Vec<Left>, added: &mut Vec<Left>) -> Vec<(Left, Left)> {
 
 /// Some members that a set most likely has in common with one that differs by
 /// few.
-fn samples(members: &Arc<Members>) -> impl Iterator<Item = u32> {
+fn sample_members(members: &Arc<Members>) -> impl Iterator<Item = u32> {
     let named = members.named().iter();
     named.clone().take(SAMPLES).chain(named.rev().take(SAMPLES))
 }

@@ -43,7 +43,7 @@ impl Servers {
     }
 
     /// Notes that a user lives on a server.
-    pub(super) fn settle(&mut self, server: ServerId, number: UserNumber) {
+    pub(super) fn add_user(&mut self, server: ServerId, number: UserNumber) {
         if let Some(server) = self.all.get_mut(server) {
             Arc::make_mut(&mut server.users).insert(number);
         }

@@ -34,9 +34,13 @@ impl Snapshot {
     /// # Errors
     ///
     /// It has too many new users to look at.
-    pub fn lift(&self, later: &Self, products: &[Product]) -> Result<Vec<Product>, TooMuch> {
+    pub fn lift_products(
+        &self,
+        later: &Self,
+        products: &[Product],
+    ) -> Result<Vec<Product>, TooMuch> {
         let mut between = Between { old: self, new: later, left: super::Budget::PLAN.0 };
-        let mut lift = |set: &Members| Ok(Arc::new(between.lifted(set)?));
+        let mut lift = |set: &Members| Ok(Arc::new(between.lift_set(set)?));
         products.iter().map(|[one, two]| Ok([lift(one)?, lift(two)?])).collect()
     }
 }
@@ -67,30 +71,31 @@ impl Difference {
     /// # Errors
     ///
     /// It takes more than `steps` comparisons of a product with another.
-    pub fn share(
+    pub fn count_within(
         &self,
         pairs: &[Pairs],
         within: &[Product],
         without: &[Product],
         steps: &mut u64,
     ) -> Result<Count, TooMuch> {
-        Ok(total(&self.shared(pairs, within, without, steps)?))
+        Ok(total_count(&self.pairs_within(pairs, within, without, steps)?))
     }
 
-    /// The pairs that [`Difference::share`] counts. None is in two.
+    /// The pairs that [`Difference::count_within`] counts. None is in two.
     ///
     /// # Errors
     ///
     /// As there.
-    pub fn shared(
+    pub fn pairs_within(
         &self,
         pairs: &[Pairs],
         within: &[Product],
         without: &[Product],
         steps: &mut u64,
     ) -> Result<Vec<Pairs>, TooMuch> {
-        let once = pairs.iter().map(|pairs| self.once(pairs)).collect();
-        let [shared, _] = parted(without_all(once, without, steps)?, within, steps)?;
+        let once = pairs.iter().map(|pairs| self.without_touched_senders(pairs)).collect();
+        let [shared, _] =
+            split_by_products(outside_products(once, without, steps)?, within, steps)?;
         Ok(shared)
     }
 
@@ -105,14 +110,21 @@ impl Difference {
     /// Takes out of the bounds what does not change by the products that allow and
     /// deny, before and after, as far as sets can tell. A bound stays as it is where
     /// that takes more than `steps` comparisons.
-    pub fn narrow(&mut self, before: &[Vec<Product>; 2], after: &[Vec<Product>; 2], steps: u64) {
+    pub fn narrow_bounds(
+        &mut self,
+        before: &[Vec<Product>; 2],
+        after: &[Vec<Product>; 2],
+        steps: u64,
+    ) {
         let mut steps = steps;
         for (list, was, is) in [(&mut self.gained, before, after), (&mut self.lost, after, before)]
         {
             let all = std::mem::take(list).into_iter();
             *list = all
                 .flat_map(|pairs| match pairs.found {
-                    Found::Bound => turned(&pairs, was, is, &mut steps).unwrap_or(vec![pairs]),
+                    Found::Bound => {
+                        pairs_that_turned(&pairs, was, is, &mut steps).unwrap_or(vec![pairs])
+                    }
                     Found::For(_) => vec![pairs],
                 })
                 .collect();
@@ -120,7 +132,7 @@ impl Difference {
     }
 
     /// Pairs without those that stand in a row of senders as well.
-    fn once(&self, pairs: &Pairs) -> Pairs {
+    fn without_touched_senders(&self, pairs: &Pairs) -> Pairs {
         let mut once = pairs.clone();
         if pairs.found == Found::For(Side::Recipient) {
             once.senders.subtract(&Members::listed(self.touched_senders.clone()));
@@ -130,7 +142,7 @@ impl Difference {
 }
 
 /// How many pairs there are, where none is in two.
-pub fn total(pairs: &[Pairs]) -> Count {
+pub fn total_count(pairs: &[Pairs]) -> Count {
     let mut count = Count::default();
     for pairs in pairs {
         let more = Difference::default().count([pairs]);
@@ -143,47 +155,47 @@ pub fn total(pairs: &[Pairs]) -> Count {
 
 /// The pairs that are visible by some products, and are not by others: each time those
 /// that allow and those that deny.
-fn turned(
+fn pairs_that_turned(
     pairs: &Pairs,
     [was_allowed, was_denied]: &[Vec<Product>; 2],
     [is_allowed, is_denied]: &[Vec<Product>; 2],
     steps: &mut u64,
 ) -> Result<Vec<Pairs>, TooMuch> {
-    let not_denied = without_all(vec![pairs.clone()], is_denied, steps)?;
-    let [visible, _] = parted(not_denied, is_allowed, steps)?;
-    let [mut turned, rest] = parted(visible, was_denied, steps)?;
-    turned.extend(without_all(rest, was_allowed, steps)?);
+    let not_denied = outside_products(vec![pairs.clone()], is_denied, steps)?;
+    let [visible, _] = split_by_products(not_denied, is_allowed, steps)?;
+    let [mut turned, rest] = split_by_products(visible, was_denied, steps)?;
+    turned.extend(outside_products(rest, was_allowed, steps)?);
     Ok(turned)
 }
 
 /// Those of some pairs that are in any of the products, each once, and the others.
-fn parted(
+fn split_by_products(
     mut rest: Vec<Pairs>,
     within: &[Product],
     steps: &mut u64,
 ) -> Result<[Vec<Pairs>; 2], TooMuch> {
     let mut shared = Vec::new();
     for product in within {
-        shared.extend(rest.iter().filter_map(|pairs| common(pairs, product)));
-        rest = less(rest, product, steps)?;
+        shared.extend(rest.iter().filter_map(|pairs| intersect_product(pairs, product)));
+        rest = subtract_product(rest, product, steps)?;
     }
     Ok([shared, rest])
 }
 
 /// Those of some pairs that are in none of the products.
-fn without_all(
+fn outside_products(
     mut rest: Vec<Pairs>,
     products: &[Product],
     steps: &mut u64,
 ) -> Result<Vec<Pairs>, TooMuch> {
     for product in products {
-        rest = less(rest, product, steps)?;
+        rest = subtract_product(rest, product, steps)?;
     }
     Ok(rest)
 }
 
 /// The pairs that are in a product too.
-fn common(pairs: &Pairs, [senders, recipients]: &Product) -> Option<Pairs> {
+fn intersect_product(pairs: &Pairs, [senders, recipients]: &Product) -> Option<Pairs> {
     if !pairs.senders.may_meet(senders) || !pairs.recipients.may_meet(recipients) {
         return None;
     }
@@ -195,12 +207,16 @@ fn common(pairs: &Pairs, [senders, recipients]: &Product) -> Option<Pairs> {
 
 /// The pairs that are not in a product: other senders', and those of its senders
 /// with others.
-fn less(all: Vec<Pairs>, product: &Product, steps: &mut u64) -> Result<Vec<Pairs>, TooMuch> {
+fn subtract_product(
+    all: Vec<Pairs>,
+    product: &Product,
+    steps: &mut u64,
+) -> Result<Vec<Pairs>, TooMuch> {
     *steps = steps.checked_sub(all.len() as u64).ok_or(TooMuch)?;
     let [senders, recipients] = product;
     let mut rest = Vec::with_capacity(all.len());
     for pairs in all {
-        if common(&pairs, product).is_none() {
+        if intersect_product(&pairs, product).is_none() {
             rest.push(pairs);
             continue;
         }
