@@ -28,9 +28,9 @@ use self::retry::Retry;
 use crate::live::{Live, LoadError, LoadOptions};
 use crate::logging::LogFormat;
 use crate::source::inbox::{Changes, Inbox};
+use crate::source::links::deciding_entries;
 use crate::source::settling::{STABLE, Settling, Step};
 use crate::source::stamp::{Fingerprint, SeenFile};
-use crate::source::watcher::deciding_entries;
 
 /// Some change, nobody knows which.
 const ANYTHING: Changes = Changes { by_path: BTreeMap::new(), unknown: true };
@@ -113,7 +113,7 @@ impl Reloader {
                 Trigger::StepDue => {}
                 Trigger::RetryDue => {
                     self.retry.begin();
-                    self.settling.note(ANYTHING, Instant::now());
+                    self.settling.note_changes(ANYTHING, Instant::now());
                 }
             }
         }
@@ -128,8 +128,8 @@ impl Reloader {
                 Step::Wait(until) => return Some(until),
                 Step::Compare => {
                     let contents = self.read_contents().await;
-                    self.settling.note(self.inbox.take(), Instant::now());
-                    self.settling.compare(contents, Instant::now());
+                    self.settling.note_changes(self.inbox.take(), Instant::now());
+                    self.settling.compare_contents(contents, Instant::now());
                 }
                 Step::Report(files) => {
                     warn!(
@@ -164,7 +164,7 @@ impl Reloader {
 
     fn note_changes(&mut self, changes: Changes) {
         debug!(?changes, "the policy's files change");
-        self.settling.note(changes, Instant::now());
+        self.settling.note_changes(changes, Instant::now());
         if self.settling.is_unfinished() {
             debug!("a file of the policy is being written: waiting until it is closed");
         }
@@ -181,7 +181,7 @@ impl Reloader {
     async fn load_changed_files(&mut self, unclosed: &[PathBuf]) {
         let files = if self.file_watch.is_on() { self.files() } else { Vec::new() };
         let different = tokio::task::spawn_blocking(|| changed_files(files)).await;
-        self.settling.note(self.inbox.take(), Instant::now());
+        self.settling.note_changes(self.inbox.take(), Instant::now());
         self.note_differences(different.unwrap_or_default());
         if !matches!(self.settling.next_step(Instant::now()), Step::Load(_)) {
             return;
@@ -213,7 +213,7 @@ impl Reloader {
         match progress.log_during(load).await {
             Ok(Err(error)) if matches!(*error, LoadError::Incomplete) => {
                 debug!("the policy's files were being written while they were read");
-                self.settling.note(ANYTHING, Instant::now());
+                self.settling.note_changes(ANYTHING, Instant::now());
             }
             Ok(loaded) => self.reporter.report(&self.live, &LoadReport { reason, loaded }),
             Err(panic) => {

@@ -14,7 +14,7 @@ async fn daemon(files: &Files, socket: &str) -> Daemon {
     Daemon::spawn(command.args(["--listen-unix", socket]).current_dir(files.dir())).await
 }
 
-async fn ran(command: &mut Command) -> (Option<i32>, String, String) {
+async fn run_to_end(command: &mut Command) -> (Option<i32>, String, String) {
     let output = command.stdout(std::process::Stdio::piped()).output();
     let Output { status, stdout, stderr } = within("the program ends", output).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -44,7 +44,7 @@ async fn a_socket_may_be_written_in_each_form() {
         "unix:./a b.sock".into(),
     ] {
         let mut command = program(&["show", "--addr", &address]);
-        assert_eq!(ran(command.current_dir(files.dir())).await, shown(), "{address}");
+        assert_eq!(run_to_end(command.current_dir(files.dir())).await, shown(), "{address}");
     }
 }
 
@@ -53,16 +53,16 @@ async fn a_variable_says_where_the_daemon_is() {
     let files = Files::new();
     let daemon = daemon(&files, "socket").await;
     let address = format!("unix:{}", files.name("socket"));
-    assert_eq!(ran(&mut show_by_variable(&address)).await, shown());
-    assert_eq!(ran(&mut show_by_variable(&daemon.address())).await, shown());
+    assert_eq!(run_to_end(&mut show_by_variable(&address)).await, shown());
+    assert_eq!(run_to_end(&mut show_by_variable(&daemon.address())).await, shown());
 
     // The flag outranks it, and a verb that asks no daemon does not mind it.
     let mut by_flag = show_by_variable("unix:/nowhere/socket");
-    assert_eq!(ran(by_flag.args(["--addr", &address])).await, shown());
+    assert_eq!(run_to_end(by_flag.args(["--addr", &address])).await, shown());
     let policy = files.name("policy.yaml");
     let mut explain = program(&["explain", "@ann:example.org", "@joe:example.org", "--quiet"]);
     explain.args(["--policy", &policy]).env("PRESENCE_ROUTER_ADDR", "unix:/nowhere/socket");
-    assert_eq!(ran(&mut explain).await, (Some(0), String::new(), String::new()));
+    assert_eq!(run_to_end(&mut explain).await, (Some(0), String::new(), String::new()));
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn an_address_of_the_variable_is_blamed_on_the_variable() {
         ),
         ("", "the environment variable `PRESENCE_ROUTER_ADDR` is empty; give it a value"),
     ] {
-        let (code, stdout, stderr) = ran(&mut show_by_variable(value)).await;
+        let (code, stdout, stderr) = run_to_end(&mut show_by_variable(value)).await;
         assert_eq!((code, stdout.as_str()), (Some(2), ""));
         assert!(stderr.starts_with(&format!("presence-router: {why}")), "{stderr}");
     }

@@ -21,7 +21,7 @@ fn all_passed() -> String {
     format!("\n{} passed, 0 failed\n", 2 * (1 + std::fs::read_dir(folder).unwrap().count()))
 }
 
-fn said(output: &Output) -> String {
+fn stdout_text(output: &Output) -> String {
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -29,7 +29,7 @@ fn said(output: &Output) -> String {
 #[tokio::test]
 async fn our_daemon_passes_when_started_for_each_scenario() {
     let output = run(&["conformance", "--serve", &serve(SERVE)]).await;
-    let table = said(&output);
+    let table = stdout_text(&output);
     assert_eq!(output.status.code(), Some(0), "{table}");
     assert!(table.starts_with("scenario             unary   stream\n"), "{table}");
     assert!(table.contains("teams                passed  passed\n"), "{table}");
@@ -43,14 +43,14 @@ async fn our_daemon_passes_when_it_runs_already() {
     let daemon = Daemon::start(&["--policy", &policy]).await;
     let apply = format!("cp \"$POLICY\" '{policy}' && kill -HUP {}", daemon.id());
     let output = run(&["conformance", "--addr", &daemon.address(), "--apply", &apply]).await;
-    let table = said(&output);
+    let table = stdout_text(&output);
     assert_eq!(output.status.code(), Some(0), "{table}");
     assert!(table.ends_with(&all_passed()), "{table}");
 
     // The last one is active still.
     let address = daemon.address();
     let output = run(&["conformance", "--addr", &address, "--only", "wallboard"]).await;
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stdout_text(&output));
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn the_table_says_where_another_policy_differs() {
     let only = ["--only", "teams", "--only", "nobody-by-default"];
     let serve = serve(&command);
     let output = run(&[&["conformance", "--serve", &serve], &only[..]].concat()).await;
-    let table = said(&output);
+    let table = stdout_text(&output);
     assert_eq!(output.status.code(), Some(1), "{table}");
     for line in [
         "nobody-by-default  passed  passed",
@@ -113,7 +113,7 @@ async fn what_the_contract_promises_is_checked() {
         let address = faulty_server::serve(fault).await.to_string();
         let only = ["--scenarios", &folder, "--only", "mine"];
         let output = run(&[&["conformance", "--addr", &address], &only[..]].concat()).await;
-        let table = said(&output);
+        let table = stdout_text(&output);
         let found = |way: &str| -> String {
             let prefix = format!("mine, {way}: caller x: ");
             table.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or("").to_owned()
@@ -135,7 +135,7 @@ async fn mistakes_must_be_refused() {
     let address = faulty_server::serve(Fault::Nothing).await.to_string();
     let folder = files.name("");
     let output = run(&["conformance", "--addr", &address, "--scenarios", &folder]).await;
-    let table = said(&output);
+    let table = stdout_text(&output);
     assert_eq!(output.status.code(), Some(1), "{table}");
     for line in [
         "mine        passed  passed",
@@ -156,13 +156,13 @@ async fn scenarios_may_be_others_and_their_policies_be_written() {
     let folder = files.name("");
     let own = ["conformance", "--scenarios", &folder];
     let output = run(&[&own[..], &["--write-policies", &policies]].concat()).await;
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stdout_text(&output));
     let written = std::fs::read_to_string(format!("{policies}/mine.yaml")).unwrap();
     assert!(written.starts_with("rules: ["), "{written}");
 
     let output = run(&[&own[..], &["--serve", &serve(SERVE)]].concat()).await;
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).ends_with("4 passed, 0 failed\n"));
+    assert_eq!(output.status.code(), Some(0), "{}", stdout_text(&output));
+    assert!(stdout_text(&output).ends_with("4 passed, 0 failed\n"));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ fn large() -> String {
 }
 
 /// Exit code, standard output and standard error.
-async fn ran(args: &[&str]) -> (Option<i32>, String, String) {
+async fn run_to_end(args: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = run(args).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))
@@ -25,19 +25,19 @@ async fn a_large_policy_is_shown_checked_and_planned_by_a_daemon() {
     let daemon = Daemon::start(&["--policy", &file]).await;
     let address = ["--addr", &daemon.address()];
 
-    let (code, stdout, stderr) = ran(&[&["show"], &address[..]].concat()).await;
+    let (code, stdout, stderr) = run_to_end(&[&["show"], &address[..]].concat()).await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(stdout == large(), "{} bytes", stdout.len());
-    let (code, stdout, stderr) = ran(&[&["show", "--about"], &address[..]].concat()).await;
+    let (code, stdout, stderr) = run_to_end(&[&["show", "--about"], &address[..]].concat()).await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(stdout.contains("joe sees ann"), "{stdout}");
 
-    let (code, stdout, stderr) = ran(&[&["check", &file], &address[..]].concat()).await;
+    let (code, stdout, stderr) = run_to_end(&[&["check", &file], &address[..]].concat()).await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(stdout.starts_with(&format!("{file}: valid: 1 rule")), "{stdout}");
 
     let candidate = files.write("candidate.yaml", large().replace("@joe:", "@sue:"));
-    let (code, stdout, stderr) = ran(&[&["plan", &candidate], &address[..]].concat()).await;
+    let (code, stdout, stderr) = run_to_end(&[&["plan", &candidate], &address[..]].concat()).await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(stdout.contains("@ann:example.org to @sue:example.org"), "{stdout}");
 }
@@ -51,7 +51,7 @@ async fn an_answer_over_the_limit_says_what_helps_at_a_shell() {
     let daemon = Daemon::start(&["--config", &config, "--policy", &file]).await;
     let address = ["--addr", &daemon.address()];
     for args in [&["show"][..], &["show", "--about"]] {
-        let (code, _, stderr) = ran(&[args, &address[..]].concat()).await;
+        let (code, _, stderr) = run_to_end(&[args, &address[..]].concat()).await;
         assert_eq!(code, Some(2), "{stderr}");
         let why = "exceeds the daemon's `limits.response_bytes`, 64: raise the limit\n";
         assert!(stderr.ends_with(why), "{stderr}");
@@ -59,7 +59,7 @@ async fn an_answer_over_the_limit_says_what_helps_at_a_shell() {
     // Larger than the limit on requests, as nearly every policy is then.
     let broken = files
         .write("broken.yaml", "ruls: []\n# and a remark that makes it larger than the limit\n");
-    let (code, _, stderr) = ran(&[&["check", &broken], &address[..]].concat()).await;
+    let (code, _, stderr) = run_to_end(&[&["check", &broken], &address[..]].concat()).await;
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("mend some of the problems, or raise the limit"), "{stderr}");
 }

@@ -21,7 +21,7 @@ fn lines(users: usize) -> String {
     (0..users).map(|i| format!("@user{i}:example.org\n")).collect()
 }
 
-async fn ran(args: &[&str]) -> (i32, String, String) {
+async fn run_to_end(args: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = run(args).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
@@ -50,14 +50,14 @@ async fn one_that_names_nobody_any_more_is_rejected() {
     daemon.logged_times("policy rejected", 2).await;
 
     let check = ["check", &files.name("policy.yaml"), "--addr", &address];
-    let (code, stdout, _) = ran(&check).await;
+    let (code, stdout, _) = run_to_end(&check).await;
     assert_eq!(code, 1, "a check says what a load would do: {stdout}");
     assert!(stdout.contains(":3:27: the members file `hidden.txt` lists nobody"), "{stdout}");
-    let (code, stdout, stderr) = ran(&["reload", "--addr", &address]).await;
+    let (code, stdout, stderr) = run_to_end(&["reload", "--addr", &address]).await;
     assert_eq!(code, 1, "{stdout}");
     assert!(stdout.contains("lists nobody"), "{stdout}");
     assert!(stderr.contains("1 problem; the previous policy stays active"), "{stderr}");
-    let (code, stdout, stderr) = ran(&["reload", "--force", "--addr", &address]).await;
+    let (code, stdout, stderr) = run_to_end(&["reload", "--force", "--addr", &address]).await;
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
     assert!(stdout.contains("warning: the members file `hidden.txt` names nobody"), "{stdout}");
     assert!(stdout.contains("groups changed: 1 (`hidden`)"), "{stdout}");
@@ -74,7 +74,7 @@ async fn a_setting_lets_it_name_nobody() {
     daemon.logged("watching the policy for changes").await;
     files.write("hidden.txt", "");
     daemon.logged("policy loaded").await;
-    let (code, ..) = ran(&["check", &files.name("policy.yaml"), "--addr", &address]).await;
+    let (code, ..) = run_to_end(&["check", &files.name("policy.yaml"), "--addr", &address]).await;
     assert_eq!(code, 0);
 }
 
@@ -93,7 +93,7 @@ async fn one_that_lost_more_than_half_is_warned_of() {
     let [line] = warned.as_slice() else { panic!("{warned:?}") };
     assert!(line.contains("WARN") && line.contains("lists 124 users, and listed 250"), "{line}");
     assert!(daemon.log().iter().all(|line| !line.contains("listed 500")), "half is left");
-    let (_, about, _) = ran(&["show", "--about", "--addr", &address]).await;
+    let (_, about, _) = run_to_end(&["show", "--about", "--addr", &address]).await;
     assert!(about.contains("warning: the members file `hidden.txt` lists 124 users"), "{about}");
 }
 
@@ -111,7 +111,7 @@ async fn a_plan_has_both_numbers() {
         (String::new(), Some("members file `hidden.txt`: 0 users, now 500; it would be rejected")),
     ] {
         files.write("next/hidden.txt", &list);
-        let (code, stdout, stderr) = ran(&["plan", &next, "--policy", &now]).await;
+        let (code, stdout, stderr) = run_to_end(&["plan", &next, "--policy", &now]).await;
         assert_eq!(code, 0, "{stdout}{stderr}");
         match want {
             Some(want) => assert!(stdout.contains(want), "{stdout}"),
@@ -120,7 +120,7 @@ async fn a_plan_has_both_numbers() {
     }
     // The daemon reads its own.
     files.write("hidden.txt", lines(3));
-    let (_, stdout, stderr) = ran(&["plan", &next, "--addr", &address, "--json"]).await;
+    let (_, stdout, stderr) = run_to_end(&["plan", &next, "--addr", &address, "--json"]).await;
     let plan: Value = serde_json::from_str(&stdout).expect(&stderr);
     let want = serde_json::json!([{ "name": "hidden.txt", "active_users": 500, "users": 3 }]);
     assert_eq!(plan["members_files"], want);
@@ -138,10 +138,10 @@ async fn one_that_is_too_long_is_rejected() {
 
     // Without a daemon there is a flag of the same name.
     let policy = files.name("policy.yaml");
-    let (code, stdout, _) = ran(&["check", &policy, "--members-file-bytes", "20000"]).await;
+    let (code, stdout, _) = run_to_end(&["check", &policy, "--members-file-bytes", "20000"]).await;
     assert_eq!(code, 1);
     assert!(stdout.contains("more than the 20000 of `limits.members_file_bytes`"), "{stdout}");
-    let (code, ..) = ran(&["check", &policy, "--members-file-bytes", "30000"]).await;
+    let (code, ..) = run_to_end(&["check", &policy, "--members-file-bytes", "30000"]).await;
     assert_eq!(code, 0);
 
     let large = std::fs::File::create(files.path("hidden.txt")).unwrap();

@@ -51,7 +51,7 @@ async fn daemon(files: &Files, policy: &str) -> (Daemon, String) {
 }
 
 /// Exit code, standard output and standard error.
-async fn ran(args: &[&str]) -> (i32, String, String) {
+async fn run_to_end(args: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = run(args).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
@@ -59,7 +59,7 @@ async fn ran(args: &[&str]) -> (i32, String, String) {
 
 /// What a verb prints that has nothing to complain of.
 async fn fine(args: &[&str]) -> String {
-    let (code, stdout, stderr) = ran(args).await;
+    let (code, stdout, stderr) = run_to_end(args).await;
     assert_eq!((code, stderr.as_str()), (0, ""), "{args:?}: {stdout}");
     stdout
 }
@@ -116,7 +116,11 @@ async fn a_quiet_explanation_is_an_exit_code() {
         {
             for flag in ["--quiet", "-q"] {
                 let args = [&["explain"], &pair[..], &subject[..], &[flag]].concat();
-                assert_eq!(ran(&args).await, (code, String::new(), String::new()), "{args:?}");
+                assert_eq!(
+                    run_to_end(&args).await,
+                    (code, String::new(), String::new()),
+                    "{args:?}"
+                );
             }
         }
     }
@@ -191,7 +195,7 @@ async fn a_load_tells_what_came_of_it() {
     daemon.logged("policy loaded").await;
 
     files.write("policy.yaml", "ruls: []\ngroups: { a: [ann] }\n");
-    let (code, stdout, stderr) = ran(&reload).await;
+    let (code, stdout, stderr) = run_to_end(&reload).await;
     assert_eq!(code, 1);
     assert!(stdout.starts_with(&format!("{file}:1:1: unknown key `ruls`")), "{stdout}");
     let want = "presence-router: 2 problems; the previous policy stays active, at revision ";
@@ -228,9 +232,9 @@ async fn a_daemon_checks_a_file() {
     assert_eq!(fine(&["check", &file]).await, by_daemon);
 
     let file = files.write("bad.yaml", "ruls: []\ngroups: { a: [ann] }\n");
-    let by_daemon = ran(&["check", &file, "--addr", &socket]).await;
+    let by_daemon = run_to_end(&["check", &file, "--addr", &socket]).await;
     assert_eq!(by_daemon.0, 1);
-    assert_eq!(ran(&["check", &file]).await, by_daemon);
+    assert_eq!(run_to_end(&["check", &file]).await, by_daemon);
     assert!(fine(&["show", "--addr", &socket]).await.starts_with("groups:"), "nothing changed");
 }
 

@@ -65,7 +65,7 @@ pub enum Step {
     /// Ask again at this time, or after another change.
     Wait(Instant),
 
-    /// Read the contents of all files, and hand them to [`Settling::compare`].
+    /// Read the contents of all files, and hand them to [`Settling::compare_contents`].
     Compare,
 
     /// Report that the wait takes long. Said once.
@@ -80,7 +80,7 @@ pub enum Step {
 
 impl Settling {
     /// Takes changes that the system announced.
-    pub fn note(&mut self, changes: Changes, now: Instant) {
+    pub fn note_changes(&mut self, changes: Changes, now: Instant) {
         if changes == Changes::default() {
             return;
         }
@@ -116,7 +116,7 @@ impl Settling {
     }
 
     /// Takes the contents of all files.
-    pub fn compare(&mut self, contents: Fingerprint, now: Instant) {
+    pub fn compare_contents(&mut self, contents: Fingerprint, now: Instant) {
         let Some(round) = &mut self.0 else { return };
         match &round.contents {
             Some((before, since)) if *before == contents => round.stable = *since + STABLE <= now,

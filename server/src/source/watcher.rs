@@ -12,17 +12,18 @@
 //! anybody opens in `/etc` or `/tmp`.) Whoever uses this looks at the files now and
 //! then as well.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::inbox::{Change, Inbox};
-
-/// As many links as the kernel follows.
-const MAX_LINKS: u32 = 40;
+use super::links::deciding_entries;
+use super::network::network_file_system;
 
 /// A watch of some files. Ends when dropped.
 #[derive(Debug, Default)]
@@ -156,84 +157,3 @@ fn explain_error(error: &notify::Error) -> String {
         _ => error.to_string(),
     }
 }
-
-/// The kind of network file system that a file is on, if it is on one.
-#[cfg(target_os = "linux")]
-fn network_file_system(file: &Path) -> Option<&'static str> {
-    let directory = file.parent().filter(|path| !path.as_os_str().is_empty());
-    let about = rustix::fs::statfs(file)
-        .or_else(|_| rustix::fs::statfs(directory.unwrap_or(Path::new("."))))
-        .ok()?;
-    // The words are 64 bits long on some machines and 32 on others; the numbers fit 32.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
-    network_file_system_by_magic(about.f_type as u32)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn network_file_system(_: &Path) -> Option<&'static str> {
-    None
-}
-
-/// Numbers from `statfs(2)` and the kernel's `magic.h`.
-fn network_file_system_by_magic(magic: u32) -> Option<&'static str> {
-    Some(match magic {
-        0x6969 => "NFS",
-        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => "SMB",
-        0x6573_5546 => "FUSE",
-        0x0102_1997 => "9P",
-        0x00C3_6400 => "Ceph",
-        0x5346_414F | 0x6B41_4653 => "AFS",
-        0x0BD0_0BD0 => "Lustre",
-        0x0116_1970 => "GFS2",
-        0x7461_636F => "OCFS2",
-        0x786F_4256 => "VirtualBox's shared folder",
-        _ => return None,
-    })
-}
-
-/// The entries of directories that decide which file a path leads to: every link on
-/// the way, and its end; or what is missing first. Absolute, and without links in what
-/// leads to each. Announcements of changes name these.
-pub fn deciding_entries(path: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let Ok(path) = std::path::absolute(path) else { return found };
-    let (mut at, mut links) = (PathBuf::new(), 0);
-    let mut rest: VecDeque<OsString> = parts(&path).collect();
-    while let Some(part) = rest.pop_front() {
-        match Path::new(&part).components().next() {
-            Some(Component::ParentDir) => _ = at.pop(),
-            Some(Component::Normal(name)) => {
-                let next = at.join(name);
-                let Ok(about) = next.symlink_metadata() else {
-                    found.push(next);
-                    break;
-                };
-                if about.is_symlink() && links < MAX_LINKS {
-                    links += 1;
-                    if let Ok(target) = next.read_link() {
-                        for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
-                            rest.push_front(part);
-                        }
-                    }
-                    found.push(next);
-                } else if rest.is_empty() || !about.is_dir() {
-                    found.push(next);
-                    break;
-                } else {
-                    at = next;
-                }
-            }
-            // A root, from which all begins anew.
-            _ => at = PathBuf::from(part),
-        }
-    }
-    found
-}
-
-fn parts(path: &Path) -> impl Iterator<Item = OsString> {
-    let parts = path.components().filter(|part| *part != Component::CurDir);
-    parts.map(|part| part.as_os_str().to_owned())
-}
-
-#[cfg(test)]
-mod tests;

@@ -20,7 +20,7 @@ impl World {
 
     fn announce(&mut self, path: &str, change: Change) {
         let by_path = BTreeMap::from([(path.into(), change)]);
-        self.settling.note(Changes { by_path, unknown: false }, self.now);
+        self.settling.note_changes(Changes { by_path, unknown: false }, self.now);
     }
 
     fn find_difference(&mut self) {
@@ -48,7 +48,7 @@ impl World {
         if !path.exists() {
             std::fs::write(&path, content).unwrap();
         }
-        self.settling.compare(Fingerprint::read([path]), self.now);
+        self.settling.compare_contents(Fingerprint::read([path]), self.now);
     }
 }
 
@@ -166,7 +166,7 @@ fn an_announced_change_is_not_a_silent_one() {
     for path in ["/etc/router/other.txt", "/etc/router"] {
         world.announce(path, Change::Complete);
     }
-    world.settling.note(Changes { unknown: true, ..Changes::default() }, world.now);
+    world.settling.note_changes(Changes { unknown: true, ..Changes::default() }, world.now);
     world.find_difference();
     assert_eq!(world.go_on().0, Step::Compare);
 }

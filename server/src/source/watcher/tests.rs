@@ -90,11 +90,3 @@ fn explains_what_can_be_mended() {
     let too_many = std::io::Error::from(rustix::io::Errno::MFILE);
     assert!(words(notify::ErrorKind::Io(too_many)).contains("max_user_instances"));
 }
-
-#[test]
-fn knows_network_file_systems_from_local_ones() {
-    assert_eq!(network_file_system_by_magic(0x6969), Some("NFS"));
-    assert_eq!(network_file_system_by_magic(0xEF53), None, "ext4");
-    let dir = tempfile::tempdir().unwrap();
-    assert_eq!(network_file_system(&dir.path().join("none")), network_file_system(dir.path()));
-}
