@@ -47,7 +47,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The users whom policy or directory name.
+    /// The numbered users: all whom policy or directory name or once named.
     #[inline]
     pub fn users(&self) -> &UserTable {
         &self.users
@@ -98,7 +98,7 @@ impl Snapshot {
         self.classes.get(class).map_or(&[], |class| &class.sets)
     }
 
-    /// The sets of rules that a user whom nobody names is in, ascending.
+    /// The sets of rules that an unlisted user is in, ascending.
     pub(in crate::routing) fn open_sets_of(&self, user: UserId<'_>) -> impl Iterator<Item = SetId> {
         let lets_in = move |id: &SetId| self.set(*id).is_some_and(|set| set.open().contains(user));
         self.open_sets.iter().copied().filter(lets_in)

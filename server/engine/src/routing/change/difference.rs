@@ -1,16 +1,17 @@
-//! Who gained and who lost sight of whom, from one snapshot to a later one.
+//! Pairs that became visible and pairs that stopped being visible, from one snapshot to a
+//! later one.
 //!
 //! A pair can change only if a product of some rule held it before and none of
 //! the same kind does after, or the other way round. So [`touched`] compares
-//! products, and finds the users whose membership in one is another: nobody else has
-//! gained or lost anything but one of them. For the touched, who was in the same
-//! sets before and is in the same sets now is a *row*: one audience before, one
+//! products, and finds the *touched* users, who entered or left one: every pair that
+//! changed has a touched user on one of its sides. Touched users who were in the same
+//! sets before and are in the same sets now form a *row*: one audience before, one
 //! after, one subtraction. That is exact.
 //!
-//! What cannot be put in rows are users whom nobody names, where a rule is open
-//! on both its sides and was written or changed: no list of them can be made.
-//! The product is told as a whole then, which is a *bound*: it holds every such
-//! pair that changed, and may hold pairs that did not.
+//! Unlisted users cannot be put in rows, because no list of them can be made. Where a rule
+//! that is open on both its sides was written or changed, the difference has the product
+//! as a whole, which is a *bound*: it holds every such pair that changed, and may hold
+//! pairs that did not.
 
 pub mod attribution;
 mod touched;
@@ -65,7 +66,7 @@ pub enum Found {
 pub struct Count {
     /// Pairs of named users.
     pub named: u64,
-    /// Whether there may be pairs with users whom nobody names.
+    /// Whether there may be pairs with unlisted users.
     pub open: bool,
     /// Whether `named` is the most that there can be, and not the number.
     pub bound: bool,

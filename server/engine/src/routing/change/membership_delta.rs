@@ -1,5 +1,5 @@
-//! What edits of the directory did to the sets of a ruleset, for whoever remembers
-//! parts of audiences and interests.
+//! Changes that edits of the directory made to the sets of a ruleset, for readers that
+//! remember parts of audiences and interests.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;

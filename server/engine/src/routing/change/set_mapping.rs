@@ -1,6 +1,6 @@
-//! Which sets of a ruleset are sets of the next ruleset too, over one directory, so
-//! that what was made of them can stay. They are told by their members: what a
-//! set was written as does not matter here.
+//! Maps the sets of a ruleset to those of the next ruleset over one directory, so that
+//! answers made of them can be kept. Two sets are the same if they have the same members,
+//! however the rulesets write them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What routing is asked to decide by: sets of users, and rules over them.
+//! The input that routing decides by: sets of users, and rules over them.
 //!
 //! A ruleset is checked before it comes here: every id and pattern is valid and
 //! every group number exists and refers to groups before it only, so there are
@@ -14,7 +14,7 @@ use presence_router_ids::{Glob, UserGlob};
 pub struct Ruleset {
     /// Members of each group; a group's number is its index. A group refers
     /// only to groups with smaller numbers. A group that no rule refers to is
-    /// evaluated like any other, for whoever asks a snapshot about it.
+    /// evaluated like any other, and a snapshot has its members.
     pub groups: Vec<Set>,
 
     /// The rules, in no meaningful order: allow is a union, and deny wins.
@@ -71,7 +71,7 @@ pub struct Fields {
     /// When the user was last active.
     pub last_active_ts: bool,
 
-    /// Whether the user is active now.
+    /// Whether the user is active, as the presence says.
     pub currently_active: bool,
 }
 

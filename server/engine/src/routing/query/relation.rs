@@ -10,12 +10,13 @@
 //!                      puts across from one
 //! ```
 //!
-//! Each term of that union is a *part*: a set, minus others. Users with
+//! `terms` collects what those rules put across, once for all questions asked here.
+//! Each set that an allow rule puts across, minus others, is a *part*. Users with
 //! different counterparts share parts, and so do audiences and interests; a
 //! group is one part, however many audiences it is in.
 //!
 //! A user is never its own counterpart. Sets here are *modulo self*: they may
-//! hold the user itself, and whoever spells them out leaves it away.
+//! hold the user itself, and a reader that lists them leaves it out.
 
 use std::sync::{Arc, OnceLock};
 
@@ -199,7 +200,7 @@ impl Snapshot {
         all
     }
 
-    /// All counterparts of the users who are in these sets of rules, whoever asks.
+    /// All counterparts of the users who are in these sets of rules, for any caller.
     pub(in crate::routing) fn counterparts_of(&self, sets: &[SetId], side: Side) -> Members {
         let Operands { allow, deny } = self.terms(sets, side).collect();
         let mut counterparts = self.union_of(&allow);

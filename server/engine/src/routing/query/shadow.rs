@@ -1,5 +1,5 @@
-//! Rules in shadow: they decide nothing, and it is told which senders' audience or
-//! hides each of them alone would change.
+//! Rules in shadow decide nothing. This module finds the senders whose audience or hides
+//! such a rule would change, if it alone took part.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ impl Snapshot {
 
     /// The rules in shadow that would change, each alone, the audience or the hides
     /// of the senders with a signature, as far as they concern a caller. In the
-    /// ruleset's order. Where globs overlap one may be told that would not.
+    /// ruleset's order. Where globs overlap, a rule that would change nothing may be among them.
     pub fn shadowed(&self, signature: &Signature, view: &CallerView) -> Vec<Shadowed> {
         let shadows = self.rules.shadows();
         let mut recipients: BTreeMap<usize, Members> = BTreeMap::new();

@@ -1,15 +1,15 @@
 //! A set of users as routing keeps it: numbers for the users whom the ruleset
 //! names, and a rule for everybody else.
 //!
-//! Lists are finite and name their users, so of a user whom nobody names only
-//! servers and patterns can say anything. Each set is therefore kept as three
-//! parts that go through union, intersection and difference side by side:
+//! Lists are finite and name their users, so only servers and patterns can say anything of
+//! an unlisted user. Each set is therefore kept as three parts that go through union,
+//! intersection and difference side by side:
 //!
 //! - `named`: which of the named users are in, for whatever reason;
 //! - `open`: which others are, by server and pattern alone;
 //! - `covered`: which named users `open` would let in, so that the set can be
-//!   told as "`open`, except `covered - named`, and also `named - covered`"
-//!   without a word about any other user.
+//!   described as "`open`, except `covered - named`, and also `named - covered`"
+//!   without naming any other user.
 
 mod open;
 
@@ -158,7 +158,7 @@ impl Members {
         }
     }
 
-    /// Whether users may be in whom nobody names.
+    /// Whether unlisted users may be in.
     #[inline]
     pub fn is_open(&self) -> bool {
         self.open != Open::Nobody

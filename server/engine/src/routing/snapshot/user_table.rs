@@ -198,7 +198,7 @@ impl UserTable {
         self.find(id).map(|(_, person)| person.class)
     }
 
-    /// The classes of many users, told by the bytes of their ids, in their order;
+    /// The classes of many users, found by the bytes of their ids, in their order;
     /// `None` for what nobody named has.
     ///
     /// A lookup waits for memory twice, the second time for what the first one

@@ -62,7 +62,7 @@ impl Between<'_> {
         }
     }
 
-    /// Under one ruleset: whoever came into a set or left it.
+    /// Under one ruleset: users who entered or left a set.
     fn touched_by_edits(&mut self) -> Result<Touched, TooMuch> {
         let (old, new) = (self.old, self.new);
         let mut touched = Touched::default();
@@ -86,7 +86,7 @@ impl Between<'_> {
         Ok(touched)
     }
 
-    /// Under two rulesets: whoever is in a product that is not in both.
+    /// Under two rulesets: users in a product that only one of them has.
     fn touched_by_rules(&mut self) -> Result<Touched, TooMuch> {
         let first = self.old.users.numbers().end;
         let mut names = Names::default();
@@ -179,8 +179,8 @@ impl Touched {
         } else if !across.is_open() {
             *across_side.of_mut(&mut self.users) |= across.named();
         } else {
-            // Those who are in by name are told of exactly. A bound must not name them: to
-            // a caller who sees nobody of them before or after, they are no concern.
+            // Users who are in by name get rows, which are exact. A bound must not name them: a
+            // caller who sees none of them before or after has no business with them.
             *side.of_mut(&mut self.users) |= moved.named();
             *across_side.of_mut(&mut self.users) |= across.listed_besides();
             let [moved, across] = [&moved, across].map(Members::without_listed_besides);
