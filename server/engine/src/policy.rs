@@ -53,13 +53,15 @@ pub const POLICY_SCHEMA: &str = include_str!("../policies/policy.schema.json");
 const MAX_SERVERS: usize = 10;
 
 /// A policy without problems.
+///
+/// The types of its document, its ruleset and its sets are in `unstable`.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// As it was written.
+    /// The document, as it was written.
     pub document: Document,
 
-    /// What routing decides by. Its rules are those of the document, index by
-    /// index.
+    /// The ruleset that routing decides by. Its rules have the same indices as those of
+    /// the document.
     pub ruleset: Ruleset,
 
     /// For each group of the ruleset, its index among the document's groups. Those
@@ -72,7 +74,7 @@ pub struct Policy {
     /// The ruleset, ready to answer.
     pub snapshot: Arc<Snapshot>,
 
-    /// What is probably not meant, in the order of the text.
+    /// Warnings about what is valid and probably not meant, in the order of the text.
     pub warnings: Vec<Problem>,
 }
 

@@ -1,5 +1,5 @@
-//! From a text to a policy: parse it, resolve it, evaluate it, look for what is
-//! probably not meant, and run its tests.
+//! Loads a policy: parses its text, resolves and evaluates it, collects warnings, and
+//! runs its tests.
 //!
 //! Knows no disk: other files come in through [`Files`].
 
@@ -31,16 +31,16 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// All problems of the text, each with its position. A text that is not YAML
-    /// has one problem, since nothing can be told about what follows it. Tests
-    /// run only if there is no other problem.
+    /// All problems of the text, each with its position. A text that is not YAML has one
+    /// problem, since what follows it cannot be read. Tests run only if there is no other
+    /// problem.
     pub fn load(file: &str, text: &[u8], files: &dyn Files) -> Result<Self, Problems> {
         Self::load_over(None, file, text, files).map(|(policy, _)| policy)
     }
 
-    /// The same over the directory of an engine, for a policy that takes the place of
-    /// the active one. The engine that is given back may give all users new numbers,
-    /// as [`Engine::replace_ruleset`] has it.
+    /// Loads a policy over the directory of an engine, to take the place of the active
+    /// one. The returned engine may give all users new numbers; see
+    /// [`Engine::replace_ruleset`].
     ///
     /// # Errors
     ///
@@ -57,8 +57,8 @@ impl Policy {
         })
     }
 
-    /// The same over the directory of an engine, for a policy that is only compared
-    /// with the active one: its users have the numbers that the engine gave them.
+    /// Loads a policy over the directory of an engine, only to compare it with the active
+    /// one: users keep the numbers that the engine gave them.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl Policy {
     ) -> Result<(Self, Engine), Problems> {
         let mut problems = Vec::new();
         let document = parse::document(text, files, &mut problems);
-        // Also of a document with problems: whoever mends it wants to know all.
+        // Also of a document with problems, so that all of them are found at once.
         let resolved = document.as_ref().map(|document| resolve::resolve(document, &mut problems));
         if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
             match evaluate(&resolved.ruleset) {
@@ -101,7 +101,7 @@ impl Policy {
         Err(Problems::new(file, problems))
     }
 
-    /// This policy with a rule that is in shadow taking part, over the directory of
+    /// Makes this policy with one of its shadow rules taking part, over the directory of
     /// an engine. `None`: there is no such rule.
     pub fn with_live_rule(&self, rule: &str, engine: &Engine) -> Option<(Self, Engine)> {
         let mut policy = self.clone();
@@ -114,7 +114,7 @@ impl Policy {
         Some((policy, engine))
     }
 
-    /// Runs the tests of another file. How many there are.
+    /// Runs the tests of another file, and returns their number.
     ///
     /// # Errors
     ///
@@ -133,8 +133,8 @@ impl Policy {
     }
 }
 
-/// Names of the files that a policy names, also one with problems, as far as it is
-/// YAML.
+/// Names of the files that a policy refers to. Also of one with problems, as far as it
+/// is YAML.
 pub fn named_files(text: &[u8]) -> BTreeSet<String> {
     parse::named_files(text)
 }

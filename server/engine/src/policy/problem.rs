@@ -1,5 +1,5 @@
-//! What is wrong with a policy, and where: one line for each problem, and all
-//! problems of a file in one go.
+//! Problems of a policy and their positions: one line for each, and all of a file at
+//! once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,21 +14,20 @@ pub struct Position {
     pub column: u64,
 }
 
-/// One thing that is wrong, or that is probably not meant so.
+/// A mistake in a policy, or something valid that is probably not meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file, if it is another than the policy: one of members or tests.
     pub file: Option<Arc<str>>,
 
-    /// Where.
+    /// The position in that file.
     pub position: Position,
 
-    /// What was found, and what is valid. One line.
+    /// Says what was found, and what is valid. One line.
     pub message: String,
 }
 
-/// All that is wrong with one policy: at least one problem, in the order of
-/// their files and positions.
+/// All problems of one policy, at least one, in the order of their files and positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     /// Name of the file, as the operator gave it.

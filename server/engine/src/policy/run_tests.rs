@@ -1,6 +1,8 @@
 //! Runs a policy's tests, by the snapshot that would answer homeservers.
 
+mod hidden_fields;
 mod pairs;
+mod results;
 mod rooms;
 mod subjects;
 

@@ -1,8 +1,8 @@
-//! What is different between two policies, by name: for the log of a reload, and
-//! for whoever asked for one, or for a plan.
+//! Differences between two policies, by name: for the log, for the answer to a reload,
+//! and for a plan.
 //!
-//! Where something stands in the text is no difference, nor is a comment. What a
-//! change does to pairs is not told here.
+//! Comments and positions in the text make no difference. `impact` says what a change
+//! does to pairs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,16 +13,16 @@ use crate::policy::document::{Document, Group, Pairs, Rule, SetExpr};
 use crate::policy::problem::Position;
 use crate::policy::wording::{count, quoted};
 
-/// The words for policies that say the same, whatever their texts are.
+/// The words for policies without a difference.
 pub const NO_DIFFERENCE: &str = "no difference";
 
-/// Most names of a kind that are written out.
+/// Names of a kind that are written out at most.
 const MAX_NAMES: usize = 5;
 
-/// What is different. Displayed in one line.
+/// Differences between two policies. Displayed in one line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// Rules that somebody wrote.
+    /// Rules, without those that switches stand for.
     pub rules: Names,
     /// Groups. One whose members file has changed is changed.
     pub groups: Names,
@@ -30,23 +30,22 @@ pub struct Differences {
     pub rooms: Names,
     /// Switches at the top, by their words, such as `local: false`; `ours` is one.
     pub switches: Names,
-    /// How many tests passed.
+    /// The number of the later policy's tests.
     pub tests: usize,
 }
 
-/// Names, each list sorted.
+/// Names of what is added, removed and changed. Each list is sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// Those that are new.
+    /// Names that only the later policy has.
     pub added: Vec<String>,
-    /// Those that are gone.
+    /// Names that only the earlier policy has.
     pub removed: Vec<String>,
-    /// Those that say something else.
+    /// Names that both have, with different contents.
     pub changed: Vec<String>,
 }
 
-/// A rule about rooms that is not the same in two policies: one that is new, gone,
-/// or says something else.
+/// A rule about rooms that differs between two policies: it is added, removed or changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomChange {
     /// Its name.

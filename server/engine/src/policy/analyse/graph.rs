@@ -1,6 +1,5 @@
-//! Who sees whom between the sets of a policy, as a graph for a person: sets,
-//! and arrows from senders to recipients with the number of pairs that really are
-//! visible, denies taken away. The groups of one `within` are one set.
+//! A policy as a graph for a person: sets, and arrows from senders to recipients with the
+//! number of pairs that are visible after denies. The groups of one `within` are one set.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -29,18 +28,18 @@ pub struct PolicyGraph {
     pub sets: Vec<String>,
     /// The arrows: first those that are open, then those of more pairs.
     pub arrows: Vec<Arrow>,
-    /// How many arrows there would be besides.
+    /// The number of arrows that are left out.
     pub left_out: usize,
 }
 
-/// That some senders are seen by some recipients.
+/// An arrow from the senders of a rule to the recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrow {
-    /// Indices in the graph's sets.
+    /// An index in the graph's sets.
     pub senders: usize,
-    /// As the senders.
+    /// An index in the graph's sets.
     pub recipients: usize,
-    /// How many pairs are visible; `None` if it is too much to tell.
+    /// The number of visible pairs; `None`, if it is too much to count.
     pub pairs: Option<Count>,
 }
 

@@ -31,39 +31,40 @@ const MAX_STEPS: u64 = 20_000_000;
 /// As [`MAX_STEPS`], for finding out what of the bounds does not change.
 const MAX_STEPS_OF_BOUNDS: u64 = 5_000;
 
-/// What would change.
+/// The pairs, rules and hides that a policy would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Impact {
     /// Pairs that become visible.
     pub gained: PairSummary,
     /// Pairs that are visible no more.
     pub lost: PairSummary,
-    /// What rules account for, those that account for nothing left away; by name.
+    /// The pairs that each rule accounts for, by name. Rules that account for none are
+    /// left out.
     pub rules: Vec<RuleImpact>,
-    /// What rules that hide account for, those that account for nothing left away; by
-    /// name.
+    /// The pairs on which each rule begins or ends to hide something, by name. Rules
+    /// without such pairs are left out.
     pub hides: Vec<HideImpact>,
-    /// Rules about rooms that are not the same, by name.
+    /// Rules about rooms that differ, by name.
     pub rooms: Vec<RoomChange>,
 }
 
 /// The pairs that are gained, or those that are lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairSummary {
-    /// How many.
+    /// The number of pairs.
     pub pairs: Count,
-    /// How many named users are senders of them.
+    /// The number of listed users who are senders of them.
     pub senders: u64,
-    /// How many named users are recipients of them.
+    /// The number of listed users who are recipients of them.
     pub recipients: u64,
-    /// Servers on which recipients of them live, sorted: named users', and those
-    /// in full of open sets.
+    /// Servers on which recipients of them live, sorted: those of listed users, and those
+    /// that open sets name in full.
     pub destinations: Vec<String>,
-    /// Some of the pairs, senders and recipients: of those that surely change.
+    /// Some of the pairs, senders and recipients. Each of them certainly changes.
     pub samples: Vec<[String; 2]>,
 }
 
-/// What one rule accounts for.
+/// The pairs that one rule accounts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleImpact {
     /// The rule, of either policy or of both.
@@ -114,7 +115,7 @@ pub fn plan(
     })
 }
 
-/// What rules account for, those that account for nothing left away; by name.
+/// The pairs that each rule accounts for, by name, without rules that account for none.
 fn rule_impacts(
     difference: &Difference,
     before: &ProductsByRule<'_>,
@@ -225,8 +226,7 @@ impl PairSummary {
     }
 }
 
-/// Adds the named users of a set who make a pair with somebody across. Nobody does
-/// with themselves.
+/// Adds the named users of a set who make a pair with another user across.
 fn add_paired_users(users: &mut RoaringBitmap, set: &Members, across: &Members) {
     match across.named().len() {
         0 if !across.is_open() => {}

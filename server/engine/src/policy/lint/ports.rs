@@ -4,11 +4,14 @@
 //! Compares how much a set holds of a server with and without a port. Knows nothing
 //! of listed users, and looks only as far as its budget goes.
 
+mod server_sets;
+
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use presence_router_ids::{Coverage, Glob, UserGlob};
+use presence_router_ids::{Coverage, Glob};
 
+use self::server_sets::{ServerGlobs, ServerSet};
 use crate::policy::document::room::RoomEffect;
 use crate::policy::document::{Document, Pairs, Rule, SetExpr};
 use crate::policy::problem::{Position, Problem};
@@ -28,35 +31,10 @@ const MAX_NAMES: usize = 3;
 /// Ports that stand for all: the usual one, the shortest and the longest.
 const PORTS: [&str; 3] = ["8448", "1", "65535"];
 
-/// A set, ready for many questions about servers.
-enum Node<'d> {
-    Everyone,
-    /// Users one by one.
-    Users,
-    /// All users of these.
-    Servers(Servers<'d>),
-    /// Some users of these.
-    Some(Servers<'d>),
-    Group(&'d str),
-    Union(Vec<Node<'d>>),
-    AllOf(Vec<Node<'d>>),
-    Difference(Box<[Node<'d>; 2]>),
-}
-
-/// Globs over server names. Most are names, or names with every port, and those are
-/// found without a comparison for each.
-#[derive(Default)]
-struct Servers<'d> {
-    names: HashSet<&'d str>,
-    /// Hosts whose every port is in, written `host:*`.
-    with_any_port: HashSet<&'d str>,
-    others: Vec<&'d Glob>,
-}
-
 /// The groups of a document, and what is left of the budget.
 struct PortGaps<'d> {
     document: &'d Document,
-    groups: HashMap<&'d str, (&'d SetExpr, Node<'d>)>,
+    groups: HashMap<&'d str, (&'d SetExpr, ServerSet<'d>)>,
     steps: Cell<usize>,
 }
 
@@ -76,10 +54,10 @@ type Names<'d> = BTreeMap<&'d str, String>;
 pub(super) fn warnings(document: &Document) -> Vec<Problem> {
     let gaps = PortGaps::new(document);
     let allows = document.rules.iter().filter(|rule| rule.effect == Effect::Allow);
-    let allowed: Vec<[Vec<Node<'_>>; 2]> = allows
+    let allowed: Vec<[Vec<ServerSet<'_>>; 2]> = allows
         .map(|rule| {
             [Side::Sender, Side::Recipient]
-                .map(|side| gaps.sides(rule, side).map(Node::new).collect())
+                .map(|side| gaps.sides(rule, side).map(ServerSet::new).collect())
         })
         .collect();
     let is_allowed = |side: Side, server: &str| {
@@ -149,7 +127,7 @@ impl<'d> PortGaps<'d> {
     fn new(document: &'d Document) -> Self {
         let groups = document.groups.iter().map(|group| {
             let members = &group.members;
-            (group.name.as_str(), (members, Node::new(members)))
+            (group.name.as_str(), (members, ServerSet::new(members)))
         });
         let groups = groups.collect();
         Self { document, groups, steps: Cell::new(MAX_STEPS) }
@@ -180,7 +158,7 @@ impl<'d> PortGaps<'d> {
         if names.is_empty() {
             return names;
         }
-        let node = Node::new(set);
+        let node = ServerSet::new(set);
         names.retain(|name, _| {
             let with_ports = PORTS.map(|port| format!("{name}:{port}"));
             let alone = self.covered_by(&node, name);
@@ -228,87 +206,41 @@ impl<'d> PortGaps<'d> {
     }
 
     /// The coverage of a server by a set.
-    fn covered_by(&self, set: &Node<'d>, server: &str) -> Coverage {
+    fn covered_by(&self, set: &ServerSet<'d>, server: &str) -> Coverage {
         self.coverage_at(set, server, 0)
     }
 
-    fn coverage_at(&self, set: &Node<'d>, server: &str, depth: usize) -> Coverage {
+    fn coverage_at(&self, set: &ServerSet<'d>, server: &str, depth: usize) -> Coverage {
         // An unknown coverage is the same for every server, so it causes no warning.
         let Some(left) = self.steps.get().checked_sub(1).filter(|_| depth < MAX_DEPTH) else {
             return Coverage::Some;
         };
         self.steps.set(left);
-        let coverage = |set: &Node<'d>| self.coverage_at(set, server, depth + 1);
+        let coverage = |set: &ServerSet<'d>| self.coverage_at(set, server, depth + 1);
         match set {
-            Node::Everyone => Coverage::Everybody,
-            Node::Users => Coverage::Nobody,
-            Node::Servers(servers) if self.matches(servers, server) => Coverage::Everybody,
-            Node::Servers(_) => Coverage::Nobody,
-            Node::Some(servers) if self.matches(servers, server) => Coverage::Some,
-            Node::Some(_) => Coverage::Nobody,
-            Node::Group(name) => {
+            ServerSet::Everyone => Coverage::Everybody,
+            ServerSet::Users => Coverage::Nobody,
+            ServerSet::Servers(servers) if self.matches(servers, server) => Coverage::Everybody,
+            ServerSet::Servers(_) => Coverage::Nobody,
+            ServerSet::Some(servers) if self.matches(servers, server) => Coverage::Some,
+            ServerSet::Some(_) => Coverage::Nobody,
+            ServerSet::Group(name) => {
                 self.groups.get(name).map_or(Coverage::Nobody, |(_, members)| coverage(members))
             }
-            Node::Union(sets) => Coverage::of_union(sets.iter().map(coverage)),
-            Node::AllOf(sets) => Coverage::of_intersection(sets.iter().map(coverage)),
-            Node::Difference(both) => {
+            ServerSet::Union(sets) => Coverage::of_union(sets.iter().map(coverage)),
+            ServerSet::AllOf(sets) => Coverage::of_intersection(sets.iter().map(coverage)),
+            ServerSet::Difference(both) => {
                 let [any, except] = both.each_ref().map(coverage);
                 any.without(except)
             }
         }
     }
 
-    fn matches(&self, servers: &Servers<'_>, server: &str) -> bool {
+    fn matches(&self, servers: &ServerGlobs<'_>, server: &str) -> bool {
         self.steps.set(self.steps.get().saturating_sub(servers.others.len()));
         let host = server.rsplit_once(':').map(|(host, _)| host);
         servers.names.contains(server)
             || host.is_some_and(|host| servers.with_any_port.contains(host))
             || servers.others.iter().any(|glob| glob.matches(server))
-    }
-}
-
-// === impl Node ===
-
-impl<'d> Node<'d> {
-    fn new(set: &'d SetExpr) -> Self {
-        match set {
-            SetExpr::User(_) | SetExpr::Members { .. } => Self::Users,
-            SetExpr::Everyone => Self::Everyone,
-            SetExpr::Server(globs) => Self::Servers(globs.iter().collect()),
-            SetExpr::Match(patterns) => {
-                let is_whole = |pattern: &&UserGlob| matches!(pattern.user().as_str(), "*" | "@*");
-                let (whole, some): (Vec<_>, Vec<_>) = patterns.iter().partition(is_whole);
-                let servers = |all: Vec<&'d UserGlob>| all.into_iter().map(UserGlob::server);
-                Self::Union(vec![
-                    Self::Servers(servers(whole).collect()),
-                    Self::Some(servers(some).collect()),
-                ])
-            }
-            SetExpr::Group { name, .. } => Self::Group(name),
-            SetExpr::Union(sets) => Self::Union(sets.iter().map(Self::new).collect()),
-            SetExpr::AllOf(sets) => Self::AllOf(sets.iter().map(Self::new).collect()),
-            SetExpr::Difference { any, except } => {
-                Self::Difference(Box::new([Self::new(any), Self::new(except)]))
-            }
-        }
-    }
-}
-
-// === impl Servers ===
-
-impl<'d> FromIterator<&'d Glob> for Servers<'d> {
-    fn from_iter<I: IntoIterator<Item = &'d Glob>>(globs: I) -> Self {
-        let mut servers = Self::default();
-        for glob in globs {
-            let text = glob.as_str();
-            match text.strip_suffix(":*") {
-                _ if glob.is_literal() => drop(servers.names.insert(text)),
-                Some(host) if !host.contains(['*', '?']) => {
-                    servers.with_any_port.insert(host);
-                }
-                _ => servers.others.push(glob),
-            }
-        }
-        servers
     }
 }

@@ -2,19 +2,19 @@
 //! one failure at most, which names the first member of the subject that it is about.
 
 use std::cell::{Cell, OnceCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use roaring::RoaringBitmap;
 
+use super::hidden_fields::{describe_hidden, effective_hides};
+use super::results::Results;
 use super::subjects::Subjects;
 use crate::policy::Policy;
 use crate::policy::analyse::answer::Answer;
 use crate::policy::analyse::explain::{Explanation, explain_document};
-use crate::policy::document::side_key;
-use crate::policy::document::{Document, Named, SetExpr, Test};
+use crate::policy::document::{Document, Named, SetExpr, Test, side_key};
 use crate::policy::problem::{Position, Problem};
 use crate::policy::wording::{count, quoted};
-use crate::routing::model::ruleset::{Fields, Hide};
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::ClassId;
@@ -34,28 +34,6 @@ pub(super) struct PairTests<'p> {
     subjects: Subjects<'p>,
     listed: OnceCell<RoaringBitmap>,
 }
-
-/// The failures of a test, for each user that it names.
-struct Results<'t, 'u> {
-    test: &'t Test,
-    /// The users of `reaches` or `sees`, `only` and `not`. True: the pair must be visible.
-    pairs: Vec<(&'t Named, bool, Failing<'u, ()>)>,
-    /// For `only`: another listed user, by number, and how many more there are.
-    only: Failing<'u, (u32, u64)>,
-    /// For `hides`, the users of `reaches` or `sees` and `only`, with the fields that are
-    /// hidden.
-    hides: Vec<(&'t Named, Failing<'u, String>)>,
-}
-
-/// The members of a subject for whom something does not hold: the first, with what was
-/// found, and how many others.
-struct Failing<'u, T> {
-    first: Option<(&'u str, T)>,
-    others: usize,
-}
-
-/// The hidden fields, each with the presence values with which it is shown.
-type Hidden<'h> = BTreeMap<&'static str, BTreeSet<&'h str>>;
 
 // === impl PairTests ===
 
@@ -211,41 +189,6 @@ impl<'p> PairTests<'p> {
     }
 }
 
-// === impl Results ===
-
-impl<'t> Results<'t, '_> {
-    fn new(test: &'t Test) -> Self {
-        let only = test.only.iter().flat_map(|only| &only.users);
-        let reached = test.yes.iter().chain(only);
-        let wanted = reached.clone().map(|other| (other, true, Failing::default()));
-        let unwanted = test.not.iter().map(|other| (other, false, Failing::default()));
-        Self {
-            test,
-            pairs: wanted.chain(unwanted).collect(),
-            only: Failing::default(),
-            hides: reached.map(|other| (other, Failing::default())).collect(),
-        }
-    }
-}
-
-// === impl Failing ===
-
-impl<T> Default for Failing<'_, T> {
-    fn default() -> Self {
-        Self { first: None, others: 0 }
-    }
-}
-
-impl<'u, T> Failing<'u, T> {
-    fn add(&mut self, user: &'u str, found: impl FnOnce() -> T) {
-        let before = self.first.as_ref().map(|(first, _)| *first);
-        self.others += usize::from(before.is_some());
-        if before.is_none_or(|before| user < before) {
-            self.first = Some((user, found()));
-        }
-    }
-}
-
 /// Sender and recipient.
 fn pair<'u>(side: Side, user: &'u str, other: &'u str) -> [&'u str; 2] {
     match side {
@@ -265,43 +208,5 @@ fn verb(side: Side, does: bool, are_several: bool) -> &'static str {
         (Side::Recipient, true, true) => "see",
         (Side::Recipient, false, false) => "does not see",
         (Side::Recipient, false, true) => "do not see",
-    }
-}
-
-/// Several hides add up: a field is shown only with a presence with which none of them
-/// hides it.
-fn effective_hides<'h>(hides: impl Iterator<Item = &'h Hide>) -> Hidden<'h> {
-    let mut hidden = Hidden::new();
-    for Hide { fields, unless } in hides {
-        let Fields { presence, status_msg, last_active_ts, currently_active } = *fields;
-        let fields = [
-            ("currently_active", currently_active),
-            ("last_active_ts", last_active_ts),
-            ("presence", presence),
-            ("status_msg", status_msg),
-        ];
-        let unless: BTreeSet<&str> = unless.iter().map(|value| &**value).collect();
-        for (field, _) in fields.iter().filter(|(_, is_hidden)| *is_hidden) {
-            hidden
-                .entry(field)
-                .and_modify(|shown| shown.retain(|value| unless.contains(value)))
-                .or_insert_with(|| unless.clone());
-        }
-    }
-    hidden
-}
-
-/// Fields, each with what it is shown with.
-fn describe_hidden(hidden: &Hidden<'_>) -> String {
-    let fields = hidden.iter().map(|(field, shown)| {
-        let values: Vec<String> = shown.iter().map(|value| quoted(value)).collect();
-        match values.as_slice() {
-            [] => format!("`{field}`"),
-            values => format!("`{field}` (unless {})", values.join(", ")),
-        }
-    });
-    match fields.collect::<Vec<_>>().as_slice() {
-        [] => "nothing".to_owned(),
-        fields => fields.join(", "),
     }
 }

@@ -1,0 +1,115 @@
+//! The groups of a document by name: whether those that are referred to are declared, and
+//! which ones a glob means.
+
+use std::collections::HashMap;
+
+use presence_router_ids::Glob;
+
+use crate::policy::document::{Document, SetExpr};
+use crate::policy::nearest::Nearest;
+use crate::policy::problem::{Position, Problem};
+use crate::policy::wording::quoted;
+
+/// The groups of a document by name.
+pub(super) struct Groups<'d> {
+    document: &'d Document,
+
+    /// Indices in the document.
+    pub(super) indices: HashMap<&'d str, usize>,
+}
+
+// === impl Groups ===
+
+impl<'d> Groups<'d> {
+    pub(super) fn new(document: &'d Document) -> Self {
+        let names = document.groups.iter().map(|group| group.name.as_str());
+        Self { document, indices: names.zip(0..).collect() }
+    }
+
+    /// Notes every reference to a group that is not declared.
+    pub(super) fn check_declared(&self, problems: &mut Vec<Problem>) {
+        let mut nearest = Nearest::default();
+        let mut check = |name: &str, position: Position| {
+            if !self.indices.contains_key(name) {
+                let hint = self.did_you_mean(name, &mut nearest);
+                let message = format!("group {} is not declared{hint}", quoted(name));
+                problems.push(Problem::new(position, message));
+            }
+        };
+        self.document.each_part(&mut |part| {
+            if let SetExpr::Group { name, position } = part {
+                check(name, *position);
+            }
+        });
+    }
+
+    /// Indices of the groups that a set refers to, each once.
+    pub(super) fn references_of(&self, set: &SetExpr) -> Vec<usize> {
+        let mut found = Vec::new();
+        set.each_part(&mut |part| {
+            if let SetExpr::Group { name, .. } = part {
+                found.extend(self.indices.get(name.as_str()));
+            }
+        });
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    pub(super) fn cycle_problem(&self, cycle: &[usize]) -> Problem {
+        /// A cycle may be as long as there are groups.
+        const MAX_NAMES: usize = 20;
+        let groups = || cycle.iter().filter_map(|index| self.document.groups.get(*index));
+        let (name, position) =
+            groups().next().map(|group| (quoted(&group.name), group.position)).unwrap_or_default();
+        let mut names: Vec<_> = groups().take(MAX_NAMES).map(|group| quoted(&group.name)).collect();
+        if let Some(more) = cycle.len().checked_sub(MAX_NAMES).filter(|more| *more > 0) {
+            names.push(format!("({more} more)"));
+        }
+        let path = names.join(" -> ");
+        Problem::new(position, format!("group {name} contains itself: {path} -> {name}"))
+    }
+
+    /// Names of the groups that a glob means, in the order of the document.
+    pub(super) fn matching_groups(&self, glob: &Glob) -> Vec<&'d str> {
+        if glob.is_literal() {
+            return self
+                .indices
+                .get_key_value(glob.as_str())
+                .map(|(name, _)| *name)
+                .into_iter()
+                .collect();
+        }
+        let names = self.document.groups.iter().map(|group| group.name.as_str());
+        names.filter(|name| glob.matches(name)).collect()
+    }
+
+    pub(super) fn no_group_matches(
+        &self,
+        glob: &Glob,
+        position: Position,
+        nearest: &mut Nearest,
+    ) -> Problem {
+        let hint = if glob.is_literal() || self.indices.is_empty() {
+            self.did_you_mean(glob.as_str(), nearest)
+        } else {
+            String::new()
+        };
+        Problem::new(
+            position,
+            format!("no group has a name that matches {}{hint}", quoted(glob.as_str())),
+        )
+    }
+
+    /// What may help with a name that no group has.
+    fn did_you_mean(&self, name: &str, nearest: &mut Nearest) -> String {
+        if self.indices.is_empty() {
+            return "; no groups are declared".to_owned();
+        }
+        let names = self.document.groups.iter().map(|group| group.name.as_str());
+        match nearest.find(name, names) {
+            Some(near) => format!("; did you mean {}?", quoted(near)),
+            None => String::new(),
+        }
+    }
+}
