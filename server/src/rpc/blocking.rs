@@ -5,18 +5,19 @@ use super::error::RpcError;
 /// Runs a piece of work: at once if `inline`, since handing over costs more than a little
 /// work, and otherwise on a thread of its own.
 ///
-/// Fails if the work panics there, with a line in the log. Inline a panic goes on to the
+/// Fails if the work fails; and if it panics there, with a line in the log. Inline a panic goes on to the
 /// caller: the transport answers it.
 pub(super) async fn run_blocking<T: Send + 'static>(
     inline: bool,
-    work: impl FnOnce() -> T + Send + 'static,
+    work: impl FnOnce() -> Result<T, RpcError> + Send + 'static,
 ) -> Result<T, RpcError> {
     if inline {
-        return Ok(work());
+        return work();
     }
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| RpcError::internal(format_args!("an answer was not finished: {error}")))
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(RpcError::internal(format_args!("an answer was not finished: {error}"))),
+    }
 }
 
 #[cfg(test)]
@@ -27,7 +28,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_with_a_line_in_the_log() {
         let captured = Captured::start();
-        let refused = run_blocking(false, || panic!("seven is {}", 8)).await;
+        let panics = || -> Result<(), RpcError> { panic!("seven is {}", 8) };
+        let refused = run_blocking(false, panics).await;
         assert!(matches!(refused, Err(RpcError::Internal)));
         let lines = captured.lines("a fault of the daemon, please report it");
         let [line] = lines.as_slice() else { panic!("{lines:?}") };
@@ -37,7 +39,7 @@ mod tests {
     #[tokio::test]
     async fn little_work_stays_on_its_thread() {
         let here = std::thread::current().id();
-        let thread = || std::thread::current().id();
+        let thread = || Ok(std::thread::current().id());
         assert_eq!(run_blocking(true, thread).await.unwrap(), here);
         assert_ne!(run_blocking(false, thread).await.unwrap(), here);
     }

@@ -14,10 +14,10 @@ use presence_router_engine::unstable::routing::snapshot::members::{Members, Open
 use presence_router_engine::unstable::routing::snapshot::user_table::{NamedId, UserTable};
 
 /// The open part of a set with its exceptions; `None` if there is none.
-/// `exceptions` says a list of users.
+/// `exceptions` writes a list of users.
 ///
-/// Exceptions are the one thing that names users who are not in: those whom the
-/// open rule would let in otherwise, and nobody else.
+/// Only exceptions name users that are not in the set: those that the open part would let
+/// in otherwise, and no others.
 pub(super) fn open_part_to_expression(
     members: &Members,
     exceptions: impl FnOnce(&RoaringBitmap) -> SetExpression,
@@ -25,7 +25,7 @@ pub(super) fn open_part_to_expression(
     if *members.open() == Open::Nobody {
         return None;
     }
-    let open = open(members.open());
+    let open = open_to_expression(members.open());
     let except = members.exceptions();
     Some(if except.is_empty() {
         open
@@ -42,7 +42,7 @@ pub(super) fn hide_of_users(users: SetExpression, hide: &ruleset::Hide) -> Hide 
     Hide { users: Some(users), ..hide_of_pair(hide) }
 }
 
-/// A hide for a pair that is told elsewhere.
+/// A hide for a pair that its message names elsewhere.
 pub(super) fn hide_of_pair(hide: &ruleset::Hide) -> Hide {
     Hide {
         users: None,
@@ -63,7 +63,7 @@ pub(super) fn fields(hidden: Fields) -> Vec<i32> {
     fields.iter().filter(|(is, _)| *is).map(|(_, field)| (*field).into()).collect()
 }
 
-/// All of a set, spelled out as far as it is finite.
+/// All of a set: a list as far as it is finite, and its open part.
 pub(super) fn members_to_expression(members: &Members, user_table: &UserTable) -> SetExpression {
     let listed = members.listed_besides();
     match open_part_to_expression(members, |except| users_to_expression(except, user_table)) {
@@ -114,8 +114,8 @@ pub(super) fn user_ids<'p>(numbers: &RoaringBitmap, user_table: &'p UserTable) -
     ids
 }
 
-fn open(rule: &Open) -> SetExpression {
-    let list = |all: &[Open]| SetList { sets: all.iter().map(open).collect() };
+fn open_to_expression(rule: &Open) -> SetExpression {
+    let list = |all: &[Open]| SetList { sets: all.iter().map(open_to_expression).collect() };
     expression(match rule {
         // Not reached: rules fold it away. The empty union is what it means.
         Open::Nobody => Expression::AnyOf(SetList::default()),
@@ -125,8 +125,8 @@ fn open(rule: &Open) -> SetExpression {
         Open::Union(all) => Expression::AnyOf(list(all)),
         Open::Intersection(all) => Expression::AllOf(list(all)),
         Open::Difference(any, except) => Expression::Difference(Box::new(SetDifference {
-            any: Some(Box::new(open(any))),
-            except: Some(Box::new(open(except))),
+            any: Some(Box::new(open_to_expression(any))),
+            except: Some(Box::new(open_to_expression(except))),
         })),
     })
 }

@@ -14,6 +14,10 @@ use presence_router_ids::{UserId, UserIdError};
 /// Most server names that a caller may hold.
 pub(super) const MAX_SERVER_NAMES: usize = 100;
 
+/// Bad fields, collected until there are enough.
+#[derive(Debug, Default)]
+pub(super) struct Violations(Vec<FieldViolation>);
+
 /// The caller that holds these server names.
 pub(super) fn caller(server_names: &[String]) -> Result<Caller, RpcError> {
     match server_names.len() {
@@ -48,32 +52,6 @@ pub(super) fn senders(states: &[PresenceState], limit: usize) -> Result<Vec<User
     }
     violations.into_result()?;
     Ok(senders)
-}
-
-/// Bad fields, collected until there are enough.
-#[derive(Debug, Default)]
-pub(super) struct Violations(Vec<FieldViolation>);
-
-// === impl Violations ===
-
-impl Violations {
-    /// Notes that a state's user is not one. Fails once the list is full.
-    pub(super) fn add_state(&mut self, index: usize, error: UserIdError) -> Result<(), RpcError> {
-        self.0.push(FieldViolation {
-            field: format!("states[{index}].user_id"),
-            description: format!("is not a user id: {error}"),
-        });
-        if self.0.len() < MAX_VIOLATIONS { Ok(()) } else { std::mem::take(self).into_result() }
-    }
-
-    /// Fails if anything was noted.
-    pub(super) fn into_result(self) -> Result<(), RpcError> {
-        let Self(violations) = self;
-        if violations.is_empty() {
-            return Ok(());
-        }
-        Err(RpcError::BadFields { reason: ErrorReason::UserIdInvalid, violations })
-    }
 }
 
 /// The user that a question is about.
@@ -137,5 +115,27 @@ pub(super) fn check_revision(
         Err(RpcError::RevisionNotReached { field, current: current.to_string() })
     } else {
         Ok(())
+    }
+}
+
+// === impl Violations ===
+
+impl Violations {
+    /// Notes that a state's user is not one. Fails once the list is full.
+    pub(super) fn add_state(&mut self, index: usize, error: UserIdError) -> Result<(), RpcError> {
+        self.0.push(FieldViolation {
+            field: format!("states[{index}].user_id"),
+            description: format!("is not a user id: {error}"),
+        });
+        if self.0.len() < MAX_VIOLATIONS { Ok(()) } else { std::mem::take(self).into_result() }
+    }
+
+    /// Fails if anything was noted.
+    pub(super) fn into_result(self) -> Result<(), RpcError> {
+        let Self(violations) = self;
+        if violations.is_empty() {
+            return Ok(());
+        }
+        Err(RpcError::BadFields { reason: ErrorReason::UserIdInvalid, violations })
     }
 }

@@ -23,7 +23,7 @@ use presence_router_engine::{
     StepKind, Verified,
 };
 
-/// Most problems of a failed load that are given to whoever asks about the active policy.
+/// Most problems of a failed load in an answer about the active policy.
 const MAX_FAILED_PROBLEMS: usize = 100;
 
 /// Problems or warnings.

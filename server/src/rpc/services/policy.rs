@@ -1,4 +1,4 @@
-//! `PolicyService`: what the policy in force is and does, for operators.
+//! `PolicyService`: the active policy, and what it does, for operators.
 //!
 //! Everything here may take long for a large policy, so it is done aside from the
 //! threads that answer homeservers.
@@ -34,7 +34,7 @@ use presence_router_engine::unstable::policy::analyse::verify::{DEFAULT_PAIRS, M
 /// Most pairs that a plan names of a kind.
 const MAX_SAMPLES: usize = 1000;
 
-/// The service over the policy in force.
+/// The service over the active policy.
 #[derive(Clone, Debug)]
 pub(in crate::rpc) struct PolicyAdmin {
     live: Arc<Live>,
@@ -61,7 +61,7 @@ impl PolicyAdmin {
         let live = Arc::clone(&self.live);
         run_blocking(false, move || {
             let _turn = turn;
-            work(&live)
+            Ok(work(&live))
         })
         .await
     }
@@ -101,8 +101,8 @@ impl PolicyService for PolicyAdmin {
                 .current
                 .shadows
                 .counts()
-                .filter_map(|(place, states)| {
-                    let name = policy.document.rules.get(place)?.name.clone();
+                .filter_map(|(index, states)| {
+                    let name = policy.document.rules.get(index)?.name.clone();
                     Some(ShadowCount { name, states })
                 })
                 .collect(),
@@ -200,7 +200,7 @@ impl PolicyService for PolicyAdmin {
             }
             Ok(convert::explanation(&applied.policy, &explained, current.revision.to_string()))
         });
-        let answer = answer.await??;
+        let answer = answer.await?;
         self.respond(&active, answer.rules.len(), answer, "raise the limit")
     }
 

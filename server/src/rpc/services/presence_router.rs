@@ -82,7 +82,7 @@ impl PresenceRouterService for PresenceRouter {
             let senders = validate::senders(&states, limits.batch_states)?;
             unary::users_for_states(&current, &view, &senders, limits.response_bytes)
         };
-        let answer = run_blocking(asked <= INLINE_STATES, answer).await??;
+        let answer = run_blocking(asked <= INLINE_STATES, answer).await?;
         let answered = answer.recipients.len() + answer.open_recipients.len();
         Ok(UnaryStats { asked, answered, revision }.attach_to(answer))
     }
@@ -101,7 +101,7 @@ impl PresenceRouterService for PresenceRouter {
         let answered = usize::try_from(listed).unwrap_or(usize::MAX);
         let answered = answered.saturating_add(interest.is_open().into());
         let answer = move || interest.to_response(&current, limit);
-        let answer = run_blocking(listed <= INLINE_USERS, answer).await??;
+        let answer = run_blocking(listed <= INLINE_USERS, answer).await?;
         Ok(UnaryStats { asked: 1, answered, revision }.attach_to(answer))
     }
 

@@ -29,7 +29,7 @@ const MAX_NAME_BYTES: usize = 65_536;
 const INLINE_INVITES: usize = 256;
 const INLINE_NAME_BYTES: usize = 256;
 
-/// The service for rooms over the policy in force.
+/// The service for rooms over the active policy.
 #[derive(Clone, Debug)]
 pub(in crate::rpc) struct Rooms {
     live: Arc<Live>,
@@ -39,7 +39,7 @@ pub(in crate::rpc) struct Rooms {
 // === impl Rooms ===
 
 impl Rooms {
-    /// A service over what is in force.
+    /// A service over a daemon's policy.
     pub(in crate::rpc) fn new(live: Arc<Live>, limits: Limits) -> Self {
         Self { live, limits }
     }
@@ -63,7 +63,7 @@ impl RoomService for Rooms {
         let name = request.name.as_ref().map_or(0, String::len);
         let is_small = request.invites.len() <= INLINE_INVITES && name <= INLINE_NAME_BYTES;
         let answer = move || decide_room(&active, &caller, &request, limit);
-        let answer = run_blocking(is_small, answer).await??;
+        let answer = run_blocking(is_small, answer).await?;
         let answered = answer.added_events.len() + usize::from(answer.denial.is_some());
         Ok(UnaryStats { asked: 1, answered, revision }.attach_to(answer))
     }

@@ -76,7 +76,7 @@ impl Route {
     ) -> Result<(), RpcError> {
         validate::check_revision("at_least", &batch.at_least, current.revision)?;
         validate::check_batch_size(batch.users.len(), limit)?;
-        self.state.sets.begin();
+        self.state.sets.begin_request();
         self.batcher.begin(&batch.users, current.snapshot.users())
     }
 
@@ -125,7 +125,7 @@ impl Route {
         validate::check_revision("at_least", at_least, current.revision)?;
         let Self { state: StreamState { view, sets }, budget, .. } = self;
         let snapshot = &current.snapshot;
-        sets.begin();
+        sets.begin_request();
         let mut definer = Definer { snapshot, view, out: updates };
         let answer = match snapshot.users().class_of(user_id) {
             Some(class) => sets.of_class(class, Side::Recipient, &mut definer),

@@ -1,5 +1,5 @@
-//! The sets that are live on a stream, as the client has them: their ids, what
-//! they refer to, and what they weigh. Knows nothing of who is in them.
+//! The sets that are live on a stream, as the client has them: their ids, the sets that
+//! they refer to, and their bytes. Knows nothing of their members.
 //!
 //! `SentSets`, which defines sets here, keeps within the client's budget: it asks for the
 //! excess, and retires sets until there is none.
@@ -86,7 +86,7 @@ impl SetTable {
         self.used.saturating_add(bytes).saturating_sub(self.budget)
     }
 
-    /// What some sets weigh, each once.
+    /// The bytes of some sets, each counted once.
     pub(super) fn bytes_of(&self, ids: impl IntoIterator<Item = Option<SetId>>) -> u64 {
         let mut ids: Vec<SetId> = ids.into_iter().flatten().collect();
         ids.sort_unstable();
@@ -111,14 +111,14 @@ impl SetTable {
                 other.referred += 1;
             }
         }
-        let id = self.add(size(expression), refers_to);
+        let id = self.insert(expression_bytes(expression), refers_to);
         out.push(SetUpdate::Part(SetPart::expression(id.get(), expression)));
         id
     }
 
     /// Defines a list of users.
-    pub(super) fn list(&mut self, users: &[NamedId<'_>], out: &mut Vec<SetUpdate>) -> SetId {
-        let id = self.add(weight(users), Vec::new());
+    pub(super) fn define_list(&mut self, users: &[NamedId<'_>], out: &mut Vec<SetUpdate>) -> SetId {
+        let id = self.insert(user_id_bytes(users), Vec::new());
         let parts = in_parts(users);
         let last = parts.len();
         for (number, users) in (1..).zip(parts) {
@@ -130,7 +130,7 @@ impl SetTable {
     }
 
     /// Edits a list.
-    pub(super) fn edit(
+    pub(super) fn edit_list(
         &mut self,
         id: SetId,
         added: &[NamedId<'_>],
@@ -138,7 +138,7 @@ impl SetTable {
         out: &mut Vec<SetUpdate>,
     ) {
         if let Some(set) = self.live.get_mut(&id) {
-            let (more, less) = (weight(added), weight(removed));
+            let (more, less) = (user_id_bytes(added), user_id_bytes(removed));
             set.bytes = (set.bytes + more).saturating_sub(less);
             self.used = (self.used + more).saturating_sub(less);
         }
@@ -168,7 +168,7 @@ impl SetTable {
         out.push(SetUpdate::Retired(SetRetired { id: id.get() }));
     }
 
-    fn add(&mut self, bytes: u64, refers_to: Vec<SetId>) -> SetId {
+    fn insert(&mut self, bytes: u64, refers_to: Vec<SetId>) -> SetId {
         let id = SetId(NonZeroU64::MIN.saturating_add(self.defined));
         self.defined += 1;
         self.used += bytes;
@@ -177,13 +177,13 @@ impl SetTable {
     }
 }
 
-/// What an expression weighs.
-pub(super) fn size(expression: &SetExpression) -> u64 {
+/// The bytes of an expression against the budget.
+pub(super) fn expression_bytes(expression: &SetExpression) -> u64 {
     u64::try_from(expression.encoded_len()).unwrap_or(u64::MAX)
 }
 
-/// What a list weighs.
-pub(super) fn weight(users: &[NamedId<'_>]) -> u64 {
+/// The bytes of a list against the budget.
+pub(super) fn user_id_bytes(users: &[NamedId<'_>]) -> u64 {
     u64::try_from(users.iter().map(|user| user.len()).sum::<usize>()).unwrap_or(u64::MAX)
 }
 
@@ -217,7 +217,10 @@ mod tests {
     fn a_set_is_referred_to_until_the_referring_set_is_retired() {
         let (mut table, mut out) = (SetTable::new(0), Vec::new());
         let id = |text| NamedId::from(UserId::parse(text).unwrap());
-        let (a, b) = (table.list(&[id("@a:x")], &mut out), table.list(&[id("@b:x")], &mut out));
+        let (a, b) = (
+            table.define_list(&[id("@a:x")], &mut out),
+            table.define_list(&[id("@b:x")], &mut out),
+        );
         let both =
             table.define(&convert::union_of_sets([a, b].map(SetId::get)), vec![a, b], &mut out);
         assert!(table.is_referred(a) && table.is_referred(b) && !table.is_referred(both));
@@ -227,6 +230,6 @@ mod tests {
         [a, b].into_iter().for_each(|id| table.retire(id, &mut out));
         assert_eq!(out, [both, a, b].map(|id| SetUpdate::Retired(SetRetired { id: id.get() })));
         assert_eq!(table.used, 0);
-        assert_eq!(table.list(&[id("@a:x")], &mut out).get(), 4, "ids are never used again");
+        assert_eq!(table.define_list(&[id("@a:x")], &mut out).get(), 4, "ids are never used again");
     }
 }

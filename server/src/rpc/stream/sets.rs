@@ -22,13 +22,12 @@ pub(super) use self::answers::{Answer, BatchGroup};
 use self::answers::{ByClass, Key, MadeOf};
 use self::hidden::{HiddenSet, HiddenSets};
 use super::index::Index;
-use super::set_table::{SetId, SetTable, SetUpdate, size};
+use super::set_table::{SetId, SetTable, SetUpdate, expression_bytes};
 use crate::rpc::convert;
-use presence_router_engine::Side;
-use presence_router_engine::Snapshot;
 use presence_router_engine::unstable::routing::query::relation::{CallerView, Part, Signature};
 use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_engine::unstable::routing::snapshot::members::Members;
+use presence_router_engine::{Side, Snapshot};
 
 /// Compact once this many void answers, plus one per answer that holds, have piled up.
 const MAX_VOID: usize = 10_000;
@@ -131,7 +130,7 @@ impl SentSets {
     }
 
     /// Another request: what it uses stays until the next one.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin_request(&mut self) {
         self.request += 1;
         // Not only where something changed: an eviction voids answers as well, and a
         // client with a small budget can ask for ever.
@@ -213,7 +212,7 @@ impl SentSets {
         }
         // A set of its own even of one part: it can end, and its parts stay.
         let expression = convert::union_of_sets(key.parts.iter().map(|id| id.get()));
-        self.evict_until_fits(size(&expression), definer.out)?;
+        self.evict_until_fits(expression_bytes(&expression), definer.out)?;
         let set_id = self.table.define(&expression, key.parts.clone(), definer.out);
         Ok(self.add_answer(key, Some(set_id), hidden))
     }

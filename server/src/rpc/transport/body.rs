@@ -70,7 +70,7 @@ impl CallBody {
             // A text that no header can hold.
             let _ = Status::new(status.code(), "").add_header(&mut trailers);
         }
-        self.record.send(status);
+        self.record.note_status(status);
         Frame::trailers(trailers)
     }
 
@@ -79,10 +79,10 @@ impl CallBody {
         if let Some(trailers) = frame.trailers_ref() {
             self.inner = None;
             match trailers.get("grpc-status") {
-                Some(status) if status == "0" => self.record.send_ok(),
+                Some(status) if status == "0" => self.record.note_ok(),
                 _ => {
                     let status = Status::from_header_map(trailers);
-                    self.record.send(&status.unwrap_or_else(no_status));
+                    self.record.note_status(&status.unwrap_or_else(no_status));
                 }
             }
         }
@@ -135,7 +135,7 @@ impl http_body::Body for CallBody {
             Ok(Poll::Ready(None)) => {
                 self.inner = None;
                 // Unless it stood in the head.
-                self.record.send(&no_status());
+                self.record.note_status(&no_status());
                 return Poll::Ready(None);
             }
             Ok(Poll::Pending) => match self.poll_end(cx) {

@@ -147,7 +147,7 @@ where
         if let Some(status) = Status::from_header_map(response.headers()) {
             let limit = settings.request_bytes;
             let status = with_details(status, record.path(), limit, &mut response);
-            record.send_to_caller(&status);
+            record.note_refusal(&status);
         }
         if let Some(stats) = response.extensions_mut().remove::<UnaryStats>() {
             record.set_unary_stats(stats);

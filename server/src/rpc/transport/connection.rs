@@ -107,7 +107,7 @@ impl ConnectionServer {
         drop(permit);
         let ending = match ended {
             Ok(ending) => ending,
-            Err(error) => Ending::of_error(&error, &trace, SILENCE),
+            Err(error) => Ending::from_error(&error, &trace, SILENCE),
         };
         ending.log(&log);
     }

@@ -41,7 +41,7 @@ pub(super) enum Ending {
 impl Ending {
     /// The reason for which serving a connection failed, once it is closed. `silence` is the longest
     /// time for which a client may be silent.
-    pub(super) fn of_error(error: &hyper::Error, trace: &Trace, silence: Duration) -> Self {
+    pub(super) fn from_error(error: &hyper::Error, trace: &Trace, silence: Duration) -> Self {
         if let Some(kind) = foreign_protocol(trace.first()) {
             return Self::NotHttp2(kind);
         }
@@ -51,13 +51,13 @@ impl Ending {
         if error.is_timeout() {
             return Self::Silent(format!("the client has answered nothing for {silence:?}"));
         }
-        if let Some(error) = find::<io::Error>(error) {
+        if let Some(error) = find_cause::<io::Error>(error) {
             return match error.kind() {
                 io::ErrorKind::TimedOut => Self::Silent(error.to_string()),
                 _ => Self::Lost(error.to_string()),
             };
         }
-        match find::<h2::Error>(error) {
+        match find_cause::<h2::Error>(error) {
             None => Self::Lost(error.to_string()),
             Some(http2) if http2.is_remote() => Self::EndedByClient(http2.to_string()),
             Some(http2) => Self::Misbehaved(match (http2.reason(), trace.farewell()) {
@@ -116,7 +116,7 @@ fn foreign_protocol(first: &[u8]) -> Option<&'static str> {
 }
 
 /// The error of a type that another one comes from.
-fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
+fn find_cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {

@@ -166,7 +166,7 @@ impl SentSets {
         if set_id.is_some() {
             self.by_key.insert(key.clone(), index);
         }
-        self.hidden.refer(&hidden);
+        self.hidden.add_references(&hidden);
         let (used, void, hides) = (self.request, false, !key.hides.is_empty());
         let made_of = Box::new(MadeOf { key, hidden });
         self.answers.push(Answer { set_id, used, group: None, void, hides, made_of });

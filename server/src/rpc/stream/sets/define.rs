@@ -4,7 +4,7 @@ use presence_router_proto::v1::{SetExpression, UserList};
 
 use super::{Definer, OverBudget, SentSet, SentSets};
 use crate::rpc::convert;
-use crate::rpc::stream::set_table::{SetId, size, weight};
+use crate::rpc::stream::set_table::{SetId, expression_bytes, user_id_bytes};
 use presence_router_engine::unstable::routing::query::relation::Part;
 use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
 use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
@@ -42,8 +42,8 @@ impl SentSets {
         let (empty, used) = (members.is_empty(), self.request);
         let listed = convert::user_ids(&members.listed_besides(), user_table);
         if *members.open() == Open::Nobody {
-            self.evict_until_fits(weight(&listed), out)?;
-            let id = self.table.list(&listed, out);
+            self.evict_until_fits(user_id_bytes(&listed), out)?;
+            let id = self.table.define_list(&listed, out);
             return Ok(SentSet { id, list: Some(id), except: None, empty, used });
         }
         // Few exceptions stand in the expression; many come in parts as all lists
@@ -63,11 +63,11 @@ impl SentSets {
         };
         // At once, so that no list is left without what it is for. Ids weigh more
         // or less.
-        let open = size(&open_part(None, inline.clone()));
-        let bytes = weight(&listed) + weight(&apart) + open + REFERENCE_BYTES;
+        let open = expression_bytes(&open_part(None, inline.clone()));
+        let bytes = user_id_bytes(&listed) + user_id_bytes(&apart) + open + REFERENCE_BYTES;
         self.evict_until_fits(bytes, out)?;
         let mut define =
-            |users: &[NamedId<'_>]| (!users.is_empty()).then(|| self.table.list(users, out));
+            |users: &[NamedId<'_>]| (!users.is_empty()).then(|| self.table.define_list(users, out));
         let (except, list) = (define(&apart), define(&listed));
         let open = open_part(except, inline);
         let expression = match list {

@@ -133,7 +133,7 @@ mod tests {
             let user = ["@a:one.org", "@c:one.org"][asked % 2];
             let class = snapshot.users().class_of(user).unwrap();
             let mut out = Vec::new();
-            sets.begin();
+            sets.begin_request();
             let mut definer = Definer { snapshot, view: &view, out: &mut out };
             let answer = sets.of_class(class, Side::Sender, &mut definer).unwrap();
             assert_eq!(sets.answer(answer).1.len(), 1);

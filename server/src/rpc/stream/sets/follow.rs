@@ -16,12 +16,11 @@ use roaring::RoaringBitmap;
 use super::{Answer, Definer, OverBudget, SentSet, SentSets};
 use crate::rpc::convert;
 use crate::rpc::stream::index::Index;
-use crate::rpc::stream::set_table::{SetId, weight};
-use presence_router_engine::Side;
-use presence_router_engine::Snapshot;
+use crate::rpc::stream::set_table::{SetId, user_id_bytes};
 use presence_router_engine::unstable::routing::change::membership_delta::MembershipDelta;
 use presence_router_engine::unstable::routing::query::relation::{CallerView, Part};
 use presence_router_engine::unstable::routing::snapshot::members::Open;
+use presence_router_engine::{Side, Snapshot};
 
 /// What an edit of the policy or the directory makes of a part.
 enum PartChange {
@@ -51,11 +50,11 @@ impl SentSets {
         view: &CallerView,
         definer: &mut Definer<'_>,
     ) -> Result<(), OverBudget> {
-        self.begin();
+        self.begin_request();
         match definer.snapshot.membership_delta_since(old) {
             Some(delta) if delta.is_empty() => {}
-            Some(delta) => self.edit(&delta, (old, view), definer)?,
-            None => self.replan(old, definer),
+            Some(delta) => self.follow_members(&delta, (old, view), definer)?,
+            None => self.follow_ruleset(old, definer),
         }
         Ok(())
     }
@@ -63,7 +62,7 @@ impl SentSets {
     /// Goes on under another ruleset. What anybody may see is another question now,
     /// so all answers end; but most of what they are made of stays, lists of
     /// users above all.
-    fn replan(&mut self, old: &Snapshot, definer: &mut Definer<'_>) {
+    fn follow_ruleset(&mut self, old: &Snapshot, definer: &mut Definer<'_>) {
         let table = &self.table;
         // Parts that no answer is made of go, or they would stay for ever.
         let (used, unused) = std::mem::take(&mut self.parts)
@@ -92,7 +91,7 @@ impl SentSets {
     }
 
     /// Goes on under the same ruleset, with other members of its sets.
-    fn edit(
+    fn follow_members(
         &mut self,
         delta: &MembershipDelta<'_>,
         old: (&Snapshot, &CallerView),
@@ -181,15 +180,15 @@ impl SentSets {
         let user_table = definer.snapshot.users();
         let mut additions = Vec::new();
         for (part, ListEdit { list, added, removed }) in edits {
-            self.table.edit(list, &[], &convert::user_ids(&removed, user_table), definer.out);
+            self.table.edit_list(list, &[], &convert::user_ids(&removed, user_table), definer.out);
             additions.push((part, list, convert::user_ids(&added, user_table)));
         }
-        let bytes = additions.iter().map(|(_, _, added)| weight(added)).sum();
+        let bytes = additions.iter().map(|(_, _, added)| user_id_bytes(added)).sum();
         self.evict_until_fits(bytes, definer.out)?;
         // An eviction may have taken the list itself.
         additions.retain(|(part, ..)| self.parts.contains_key(part));
         for (_, list, added) in additions {
-            self.table.edit(list, &added, &[], definer.out);
+            self.table.edit_list(list, &added, &[], definer.out);
         }
         Ok(())
     }

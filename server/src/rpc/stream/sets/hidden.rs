@@ -34,7 +34,7 @@ type Fingerprint = (u64, Option<u32>);
 
 impl HiddenSets {
     /// Notes that an answer uses sets.
-    pub(super) fn refer(&mut self, indexes: &[Index<HiddenSet>]) {
+    pub(super) fn add_references(&mut self, indexes: &[Index<HiddenSet>]) {
         for index in indexes {
             if let Some(set) = self.get_mut(*index) {
                 set.answers += 1;

@@ -90,23 +90,23 @@ impl CallRecord {
 
     /// Notes the status that the caller is sent instead of an answer, if there still
     /// is a caller.
-    pub(in crate::rpc) fn send_to_caller(&self, status: &Status) {
+    pub(in crate::rpc) fn note_refusal(&self, status: &Status) {
         if self.has_lost_caller.load(Relaxed) {
             self.abandon();
         } else {
-            self.send(status);
+            self.note_status(status);
         }
     }
 
     /// Notes the status that the caller is sent. The first one counts: nothing is
     /// sent after it.
-    pub(in crate::rpc) fn send(&self, status: &Status) {
+    pub(in crate::rpc) fn note_status(&self, status: &Status) {
         let why = Some(status.message()).filter(|why| !why.is_empty()).map(str::to_owned);
         let _ = self.sent.set(Sent { code: status.code(), why });
     }
 
     /// Notes that the caller was sent success.
-    pub(in crate::rpc) fn send_ok(&self) {
+    pub(in crate::rpc) fn note_ok(&self) {
         let _ = self.sent.set(Sent { code: Code::Ok, why: None });
     }
 
@@ -129,7 +129,7 @@ impl CallRecord {
     }
 }
 
-/// What is said of a call that ended by its deadline, to its caller as well.
+/// The text about a call that ended by its deadline, for its caller and the log.
 pub(in crate::rpc) fn deadline_passed(deadline: Deadline) -> String {
     format!("the call's deadline of {:?} passed before it was answered", deadline.timeout())
 }

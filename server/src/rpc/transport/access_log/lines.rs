@@ -20,43 +20,43 @@ struct Name<'p> {
 }
 
 /// Writes the line about a call that is over, and counts the call.
-fn write(record: &CallRecord) {
-    let name = Name::of(record);
+fn write_end(record: &CallRecord) {
+    let name = Name::of_call(record);
     let not_sent = Sent { code: Code::Cancelled, why: None };
     let sent = record.sent.get().unwrap_or(&not_sent);
     if !is_of_contract(name.service) {
-        probe(record, &name, sent);
+        write_probe(record, &name, sent);
     } else if record.is_stream.load(Relaxed) {
         record.connection.log.statistics.count_stream_ended();
-        stream_ended(record, &name, sent);
+        write_stream_end(record, &name, sent);
     } else {
         let outcome = Outcome::from(sent.code);
         record.connection.log.statistics.count_call(outcome);
-        call(record, &name, sent, outcome);
+        write_call(record, &name, sent, outcome);
     }
 }
 
 // Here, since a record knows no lines.
 impl Drop for CallRecord {
     fn drop(&mut self) {
-        write(self);
+        write_end(self);
     }
 }
 
 /// Says that a stream began.
-pub(super) fn stream_began(record: &CallRecord) {
-    let name = Name::of(record);
+pub(super) fn write_stream_begin(record: &CallRecord) {
+    let name = Name::of_call(record);
     debug!(target: CALLS, method = name.method, peer = %record.connection.peer, "stream began");
 }
 
-fn probe(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
+fn write_probe(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
     let Name { service, method } = name;
     let (peer, micros) = (&record.connection.peer, micros(record));
     let Sent { code, why } = sent;
     debug!(target: PROBES, method, service, %peer, ?code, why, micros, "call");
 }
 
-fn call(record: &CallRecord, name: &Name<'_>, sent: &Sent, outcome: Outcome) {
+fn write_call(record: &CallRecord, name: &Name<'_>, sent: &Sent, outcome: Outcome) {
     let method = name.method;
     let (peer, micros) = (&record.connection.peer, micros(record));
     let Sent { code, why } = sent;
@@ -72,7 +72,7 @@ fn call(record: &CallRecord, name: &Name<'_>, sent: &Sent, outcome: Outcome) {
     }
 }
 
-fn stream_ended(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
+fn write_stream_end(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
     // Clients end streams in all of these ways, without a fault of anybody's.
     let is_refusal = !matches!(
         sent.code,
@@ -120,7 +120,7 @@ fn micros(record: &CallRecord) -> u64 {
 // === impl Name ===
 
 impl<'p> Name<'p> {
-    fn of(record: &'p CallRecord) -> Self {
+    fn of_call(record: &'p CallRecord) -> Self {
         let path = record.uri.path();
         let (service, method) = path.rsplit_once('/').unwrap_or(("", path));
         let service = service.rsplit('/').next().unwrap_or_default();

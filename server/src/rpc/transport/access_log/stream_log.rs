@@ -22,7 +22,7 @@ impl StreamLog {
         if let Some(record) = &record {
             record.is_stream.store(true, Relaxed);
             record.connection.log.statistics.count_stream_begun();
-            lines::stream_began(record);
+            lines::write_stream_begin(record);
         }
         Self(record)
     }
