@@ -70,16 +70,19 @@ impl<'a> UserId<'a> {
     }
 
     /// The whole id.
+    #[inline]
     pub fn as_str(self) -> &'a str {
         self.text
     }
 
     /// What stands before the colon and the server name: sigil and localpart.
+    #[inline]
     pub fn before_server(self) -> &'a str {
         self.text.get(..self.colon).unwrap_or_default()
     }
 
     /// The server name, port included as written.
+    #[inline]
     pub fn server(self) -> &'a str {
         self.text.get(self.colon + 1..).unwrap_or_default()
     }

@@ -10,7 +10,7 @@ use super::files::{Files, NoFiles};
 use super::problem::{Problem, Problems};
 use super::resolve::{self, Resolved};
 use super::{Policy, RoomSets, lint, parse, run_tests};
-use crate::routing::engine::{Engine, TooDeep, Whose};
+use crate::routing::engine::{Engine, SetOwner, TooDeep};
 use crate::routing::model::ruleset::Ruleset;
 use crate::routing::snapshot::keys::Key;
 
@@ -140,8 +140,8 @@ pub fn named_files(text: &[u8]) -> BTreeSet<String> {
 }
 
 fn too_deep(error: TooDeep, document: &Document, resolved: &Resolved) -> Problem {
-    let position = match error.whose {
-        Whose::Group(number) => {
+    let position = match error.owner {
+        SetOwner::Group(number) => {
             let group = resolved.groups.get(number).and_then(|index| document.groups.get(*index));
             let of_rooms = |sets: &&RoomSets| {
                 let sets = [sets.requester, sets.invites];
@@ -150,7 +150,7 @@ fn too_deep(error: TooDeep, document: &Document, resolved: &Resolved) -> Problem
             let room = || document.rooms.get(resolved.rooms.iter().position(|s| of_rooms(&s))?);
             group.map(|group| group.position).or_else(|| Some(room()?.position))
         }
-        Whose::Rule(number) => document.rules.get(number).map(|rule| rule.position),
+        SetOwner::Rule(number) => document.rules.get(number).map(|rule| rule.position),
     };
     Problem::new(position.unwrap_or_default(), error.to_string())
 }

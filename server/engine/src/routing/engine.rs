@@ -63,15 +63,15 @@ pub struct Thresholds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its servers and patterns nest {depth} levels deep, at most {MAX_DEPTH} are supported")]
 pub struct TooDeep {
-    /// Whose set it is.
-    pub whose: Whose,
+    /// The group or rule that the set belongs to.
+    pub owner: SetOwner,
     /// Its levels.
     pub depth: usize,
 }
 
 /// What a set belongs to, by its index in the ruleset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum SetOwner {
     /// The members of a group.
     Group(usize),
     /// A side of a rule's products.

@@ -14,20 +14,18 @@
 //! pairs that did not.
 
 pub mod attribution;
+mod comparison;
+mod rows;
 mod touched;
-
-use std::collections::HashMap;
 
 use roaring::RoaringBitmap;
 
+use self::comparison::Comparison;
 use self::touched::Touched;
 use crate::routing::model::side::Side;
 use crate::routing::query::relation::CallerView;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::keys::{ClassId, SetId, UserNumber};
 use crate::routing::snapshot::members::Members;
-use crate::routing::snapshot::user_table::UserRef;
-use presence_router_ids::UserId;
 
 /// What changed between two snapshots.
 #[derive(Clone, Debug, Default)]
@@ -83,27 +81,6 @@ pub struct Budget(pub u64);
 #[error("too much has changed to tell what")]
 pub struct TooMuch;
 
-/// Two snapshots, the later one with all users of the earlier and perhaps more.
-struct Between<'s> {
-    old: &'s Snapshot,
-    new: &'s Snapshot,
-    left: u64,
-}
-
-/// What a row of users has in common.
-#[derive(PartialEq, Eq, Hash)]
-struct RowKey {
-    before: Before,
-    class: ClassId,
-}
-
-/// Which sets a user was in.
-#[derive(PartialEq, Eq, Hash)]
-enum Before {
-    Class(ClassId),
-    Unnamed(Vec<SetId>),
-}
-
 // === impl Budget ===
 
 impl Budget {
@@ -126,11 +103,11 @@ impl Difference {
         if !new.users.share_numbers_with(&old.users) || new.users.count() < old.users.count() {
             return Err(TooMuch);
         }
-        let mut between = Between { old, new, left: budget.0 };
-        let Touched { users, bounds } = between.find_touched()?;
+        let mut comparison = Comparison::new(old, new, budget);
+        let Touched { users, bounds } = comparison.find_touched()?;
         let mut difference = Self::default();
         for side in [Side::Sender, Side::Recipient] {
-            between.add_rows(side, side.of(&users), &mut difference)?;
+            comparison.add_rows(side, side.of(&users), &mut difference)?;
         }
         for (gains, pairs) in bounds {
             let list = if gains { &mut difference.gained } else { &mut difference.lost };
@@ -189,116 +166,5 @@ impl Pairs {
         };
         let is_some = |product: &[Members; 2]| product.iter().all(|set| !set.is_empty());
         products.into_iter().filter(is_some).collect()
-    }
-}
-
-// === impl Between ===
-
-impl Between<'_> {
-    /// Takes from the budget.
-    fn spend_budget(&mut self, members: u64) -> Result<(), TooMuch> {
-        self.left = self.left.checked_sub(members).ok_or(TooMuch)?;
-        Ok(())
-    }
-
-    /// Users who have been named in between.
-    fn newcomers(&self) -> impl Iterator<Item = (UserNumber, String)> + use<'_> {
-        let user_table = &self.new.users;
-        let newcomers = user_table.numbers_since(&self.old.users);
-        newcomers.map(|number| (number, user_table.id(number).into()))
-    }
-
-    /// An earlier set among the users of the later snapshot.
-    fn lift_set(&mut self, members: &Members) -> Result<Members, TooMuch> {
-        let newcomers = self.new.users.count() - self.old.users.count();
-        if !members.is_open() || newcomers == 0 {
-            return Ok(members.clone());
-        }
-        self.spend_budget(u64::try_from(newcomers).unwrap_or(u64::MAX))?;
-        Ok(members.with_newcomers(self.newcomers()))
-    }
-
-    /// Adds the rows of the touched users of a side.
-    fn add_rows(
-        &mut self,
-        side: Side,
-        touched: &RoaringBitmap,
-        difference: &mut Difference,
-    ) -> Result<(), TooMuch> {
-        let mut rows: HashMap<RowKey, RoaringBitmap> = HashMap::new();
-        let mut id = String::new();
-        for number in touched {
-            self.spend_budget(1)?;
-            self.new.users.id(number).replace(&mut id);
-            let Ok(user) = UserId::parse(&id) else { continue };
-            let before = match self.old.users.user_ref(user) {
-                UserRef::Named { class, .. } => Before::Class(class),
-                UserRef::Unnamed(user) => Before::Unnamed(self.old.open_sets_of(user).collect()),
-            };
-            let class = self.new.users.class_of_number(number).unwrap_or_default();
-            rows.entry(RowKey { before, class }).or_default().insert(number);
-        }
-        let [mut gained, mut lost] = [Merged::default(), Merged::default()];
-        for (key, users) in rows {
-            let sets = match &key.before {
-                Before::Class(class) => self.old.sets_of_class(*class),
-                Before::Unnamed(sets) => sets,
-            };
-            let before = self.old.counterparts_of(sets, side);
-            let after = self.new.counterparts_of(self.new.sets_of_class(key.class), side);
-            self.spend_budget(before.named().len() + after.named().len())?;
-            let before = self.lift_set(&before)?;
-            let mut more = after.clone();
-            more.subtract(&before);
-            let mut less = before;
-            less.subtract(&after);
-            gained.add(&users, more);
-            lost.add(&users, less);
-        }
-        difference.gained.extend(gained.into_pairs(side));
-        difference.lost.extend(lost.into_pairs(side));
-        Ok(())
-    }
-}
-
-/// Rows in which those with one set of counterparts are one.
-#[derive(Default)]
-struct Merged {
-    rows: Vec<(RoaringBitmap, Members)>,
-    /// Indexes in `rows`, by a fingerprint of the counterparts: how many are named, the
-    /// first and the last.
-    indexes: HashMap<(u64, Option<u32>, Option<u32>), Vec<usize>>,
-}
-
-impl Merged {
-    fn add(&mut self, users: &RoaringBitmap, counterparts: Members) {
-        let alone = |one: &RoaringBitmap| one.len() == 1 && one == users;
-        if counterparts.is_empty() || (!counterparts.is_open() && alone(counterparts.named())) {
-            return;
-        }
-        let named = counterparts.named();
-        let fingerprint = (named.len(), named.min(), named.max());
-        let indexes = self.indexes.entry(fingerprint).or_default();
-        for index in &*indexes {
-            if let Some((row, same)) = self.rows.get_mut(*index)
-                && *same == counterparts
-            {
-                *row |= users;
-                return;
-            }
-        }
-        indexes.push(self.rows.len());
-        self.rows.push((users.clone(), counterparts));
-    }
-
-    fn into_pairs(self, side: Side) -> impl Iterator<Item = Pairs> {
-        self.rows.into_iter().map(move |(users, counterparts)| {
-            let users = Members::listed(users);
-            let found = Found::For(side);
-            match side {
-                Side::Sender => Pairs { senders: users, recipients: counterparts, found },
-                Side::Recipient => Pairs { senders: counterparts, recipients: users, found },
-            }
-        })
     }
 }

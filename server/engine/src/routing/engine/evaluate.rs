@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::classify::Classified;
-use super::{Engine, MAX_DEPTH, TooDeep, Whose};
+use super::{Engine, MAX_DEPTH, SetOwner, TooDeep};
 use crate::routing::model::ruleset::{Rule, Ruleset};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::cow_vec::CowVec;
@@ -38,7 +38,7 @@ impl Engine {
         let sets =
             defs.evaluate(&user_table, directory, |id, members| match members.open().depth() {
                 ..=MAX_DEPTH => Ok(()),
-                depth => Err(TooDeep { whose: owner_of_set(ruleset, numbering, id), depth }),
+                depth => Err(TooDeep { owner: owner_of_set(ruleset, numbering, id), depth }),
             })?;
         let rules = Arc::new(RuleIndex::new(ruleset, numbering));
         let is_open = |id: &SetId| sets.get(*id).is_some_and(|set| set.is_open());
@@ -92,11 +92,11 @@ fn listed_by_server(lists: &[u32], user_table: &UserTable) -> CowVec<ServerId, u
     listed.collect()
 }
 
-/// Whose a set is: the group that it is, or the first rule that names it.
-fn owner_of_set(ruleset: &Ruleset, numbering: &Numbering<'_>, id: SetId) -> Whose {
+/// The owner of a set: the group that it is, or the first rule that names it.
+fn owner_of_set(ruleset: &Ruleset, numbering: &Numbering<'_>, id: SetId) -> SetOwner {
     let index = id.index();
     if index < ruleset.groups.len() {
-        return Whose::Group(index);
+        return SetOwner::Group(index);
     }
     let set = numbering.sets.get(index);
     let names = |rule: &Rule| {
@@ -104,5 +104,5 @@ fn owner_of_set(ruleset: &Ruleset, numbering: &Numbering<'_>, id: SetId) -> Whos
             set.is_some_and(|set| **set == product.senders || **set == product.recipients)
         })
     };
-    Whose::Rule(ruleset.rules.iter().position(names).unwrap_or_default())
+    SetOwner::Rule(ruleset.rules.iter().position(names).unwrap_or_default())
 }

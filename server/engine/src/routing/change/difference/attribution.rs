@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::{Between, Count, Difference, Found, Pairs, TooMuch};
+use super::comparison::Comparison;
+use super::{Budget, Count, Difference, Found, Pairs, TooMuch};
 use crate::routing::model::ruleset::Ruleset;
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
@@ -39,8 +40,8 @@ impl Snapshot {
         later: &Self,
         products: &[Product],
     ) -> Result<Vec<Product>, TooMuch> {
-        let mut between = Between { old: self, new: later, left: super::Budget::PLAN.0 };
-        let mut lift = |set: &Members| Ok(Arc::new(between.lift_set(set)?));
+        let mut comparison = Comparison::new(self, later, Budget::PLAN);
+        let mut lift = |set: &Members| Ok(Arc::new(comparison.lift_set(set)?));
         products.iter().map(|[one, two]| Ok([lift(one)?, lift(two)?])).collect()
     }
 }

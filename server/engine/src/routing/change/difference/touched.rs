@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::{Between, Found, Pairs, TooMuch};
+use super::comparison::Comparison;
+use super::{Found, Pairs, TooMuch};
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::{SetId, UserNumber};
@@ -51,9 +52,9 @@ struct Unmatched {
 /// Products by effect (whether they allow) and by the names of their sides.
 type Products = BTreeMap<(bool, [u32; 2]), [SetId; 2]>;
 
-// === impl Between ===
+// === impl Comparison ===
 
-impl Between<'_> {
+impl Comparison<'_> {
     pub(super) fn find_touched(&mut self) -> Result<Touched, TooMuch> {
         if Arc::ptr_eq(&self.old.rules, &self.new.rules) {
             self.touched_by_edits()
