@@ -3,7 +3,7 @@
 use crate::harness::run;
 
 /// Each verb, and the codes that it has.
-const CODES: [(&str, &[u8]); 11] = [
+const CODES: &[(&str, &[u8])] = &[
     ("serve", &[0, 1, 2]),
     ("check", &[0, 1, 2]),
     ("explain", &[0, 1, 2]),
@@ -14,6 +14,7 @@ const CODES: [(&str, &[u8]); 11] = [
     ("reload", &[0, 1, 2]),
     ("schema", &[0, 2]),
     ("sample", &[0, 2]),
+    #[cfg(feature = "conformance")]
     ("conformance", &[0, 1, 2]),
 ];
 
@@ -26,7 +27,7 @@ async fn help(args: &[&str]) -> String {
 #[tokio::test]
 async fn each_verb_has_its_own_exit_codes_and_no_others() {
     let all = help(&[]).await;
-    for (verb, codes) in CODES {
+    for &(verb, codes) in CODES {
         assert!(all.contains(&format!("\n  {verb} ")), "{verb}");
         let text = help(&[verb]).await;
         let (_, section) = text.split_once("\nExit codes:\n").expect(verb);
@@ -35,13 +36,20 @@ async fn each_verb_has_its_own_exit_codes_and_no_others() {
             .filter_map(|line| line.strip_prefix("  ")?.split_once("  ")?.0.parse().ok())
             .collect();
         assert_eq!(found, codes, "{text}");
-        for (other, _) in CODES {
+        for &(other, _) in CODES {
             assert!(!section.contains(&format!("`{other}`")), "{verb}: {section}");
         }
     }
     // Nobody can add a verb and forget it here.
     let listed = all.split_once("\nCommands:\n").unwrap().1.split_once("\n\n").unwrap().0;
     assert_eq!(listed.lines().count(), CODES.len() + 1, "with `help`");
+}
+
+#[cfg(not(feature = "conformance"))]
+#[tokio::test]
+async fn a_command_that_is_not_in_this_build_says_so() {
+    let why = crate::harness::cannot_run(&["conformance", "--addr", "127.0.0.1:9470"]).await;
+    assert!(why.contains("`conformance` is not in this build"), "{why}");
 }
 
 #[tokio::test]
