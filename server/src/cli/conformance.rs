@@ -1,8 +1,8 @@
 //! `presence-router conformance`: the scenarios, asked of any server that speaks
 //! the contract, for authors of other ones.
 //!
-//! To read in this order: `scenario` is what is asked and expected, `target_server` the
-//! server under test, with the policy of a scenario active; `unary` and `stream`
+//! To read in this order: `scenario` is what is asked, and `expectation` what must be
+//! answered; `target_server` is the server under test, perhaps started as a `process`, with the policy of a scenario active; `unary` and `stream`
 //! are the two ways to ask, about the states of one `batch`; `sets` is what a
 //! stream may say of sets, `mistakes` what is answered to a client that does not keep
 //! the contract, and `table` prints the results. All are stricter than a client need be:
@@ -11,7 +11,9 @@
 mod args;
 mod batch;
 mod difference;
+mod expectation;
 mod mistakes;
+mod process;
 mod scenario;
 mod sets;
 mod stream;
@@ -21,7 +23,8 @@ mod unary;
 
 pub(crate) use self::args::ConformanceArgs;
 use self::difference::{CannotRun, Difference};
-use self::scenario::{Answers, Expectation, Scenario};
+use self::expectation::{Answers, Expectation};
+use self::scenario::Scenario;
 use self::table::Row;
 use self::target_server::TargetServer;
 use super::output::{Failure, Outcome, print};

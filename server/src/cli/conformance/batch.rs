@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use presence_router_proto::v1::PresenceState;
 
 use super::difference::Difference;
-use super::scenario::UserLists;
+use super::expectation::UserLists;
 
 /// What is said of each state of a batch: users, or servers.
 pub(super) type PerState = Vec<BTreeSet<String>>;

@@ -13,7 +13,8 @@ use tonic::Streaming;
 
 use super::batch::{PerState, add_to_state, batch_states, merge_by_user, named_states};
 use super::difference::{Difference, wait_for};
-use super::scenario::{Answers, Expectation, Scenario, UserLists};
+use super::expectation::{Answers, Expectation, UserLists};
+use super::scenario::Scenario;
 use super::sets::DefinedSets;
 use super::target_server::TargetServer;
 

@@ -6,24 +6,20 @@ use std::time::Duration;
 
 use presence_router_proto::v1::GetInterestedUsersRequest;
 use presence_router_proto::v1::presence_router_service_client::PresenceRouterServiceClient;
-use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::args::ConformanceArgs;
 use super::difference::{CannotRun, PATIENCE};
+use super::process::{GRACE, Process};
 use super::scenario::Scenario;
 use crate::cli::daemon_client::{self, Address};
 
 /// Time between two looks at whether a server is there.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// Time that a server has to end by itself, and one that runs already to put a
-/// policy active after it was told to.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// A server that answers.
 pub(super) struct TargetServer {
@@ -32,9 +28,6 @@ pub(super) struct TargetServer {
     /// The policy and the socket.
     _folder: TempDir,
 }
-
-/// A command with all that it has started. Killed when dropped.
-struct Process(Child);
 
 // === impl TargetServer ===
 
@@ -71,7 +64,7 @@ impl TargetServer {
         let server = Self { channel, process, _folder: folder };
         let revision = server.revision().await?;
         if let Some(command) = &arguments.apply {
-            Process::start(command, shell(command))?.succeeds(command).await?;
+            Process::start(command, shell(command))?.wait_for_success(command).await?;
             server.wait_for_another_revision(&revision).await?;
         }
         Ok(server)
@@ -135,9 +128,7 @@ async fn connect(
             Ok(Err(error)) => daemon_client::root_cause(&error),
             Err(_) => "it does not answer".to_owned(),
         };
-        if let Some(Process(child)) = process.as_mut()
-            && let Ok(Some(status)) = child.try_wait()
-        {
+        if let Some(status) = process.as_mut().and_then(|process| process.exit_status()) {
             return Err(CannotRun(format!("the server ended before it listened: {status}")));
         }
         // What runs already either listens or does not.
@@ -145,44 +136,5 @@ async fn connect(
             return Err(CannotRun(format!("cannot connect to `{address}`: {error}")));
         }
         sleep(PAUSE).await;
-    }
-}
-
-// === impl Process ===
-
-impl Process {
-    fn start(command: &str, mut shell: Command) -> Result<Self, CannotRun> {
-        let started = shell.spawn();
-        started.map(Self).map_err(|error| CannotRun(format!("cannot run `{command}`: {error}")))
-    }
-
-    /// Waits for the end of a command that must succeed.
-    async fn succeeds(mut self, command: &str) -> Result<(), CannotRun> {
-        match timeout(PATIENCE, self.0.wait()).await {
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(CannotRun(format!("`{command}` failed: {status}"))),
-            Ok(Err(error)) => Err(CannotRun(format!("cannot wait for `{command}`: {error}"))),
-            Err(_) => Err(CannotRun(format!("`{command}` does not end"))),
-        }
-    }
-
-    async fn end(mut self) {
-        self.signal(Signal::TERM);
-        // Who does not end in time is killed when dropped.
-        let _ = timeout(GRACE, self.0.wait()).await;
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(group) = id {
-            // It may have ended by itself.
-            let _ = kill_process_group(group, signal);
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
     }
 }
