@@ -14,7 +14,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::harness::sets::Sets;
+use crate::harness::sets::ClientSets;
 use crate::harness::{Daemon, Stream, ways};
 use crate::oracle::{hides, visible};
 use crate::worlds::{callers, everybody, listed, policies};
@@ -190,7 +190,7 @@ proptest! {
             let daemon = Daemon::serving(&before).await;
             let client = daemon.client();
             let mut stream = Stream::open(client.clone(), &server_names).await;
-            let mut sets = Sets::default();
+            let mut sets = ClientSets::default();
             for policy in [&before, &after] {
                 if *policy != before {
                     daemon.reload(policy).unwrap();

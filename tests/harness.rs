@@ -96,7 +96,7 @@ impl Daemon {
         std::fs::remove_file(self.policy.path().join("policy.yaml")).unwrap();
     }
 
-    /// The revision in force, as answers carry it.
+    /// The active revision, as answers carry it.
     pub(crate) fn revision(&self) -> String {
         self.live.current().revision.to_string()
     }

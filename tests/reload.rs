@@ -1,5 +1,5 @@
 //! Loading a policy again: what counts as a change, and that a broken policy,
-//! members file or test leaves the one in force where it is.
+//! members file or test leaves the active one where it is.
 
 use std::io::Write;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl World {
         Self { live: Live::start(source, Epoch::random().unwrap()).unwrap(), folder }
     }
 
-    /// How many users the policy in force names.
+    /// How many users the active policy names.
     fn named(&self) -> usize {
         self.live.current().snapshot.users().count()
     }

@@ -17,7 +17,7 @@ use presence_router_client::{InProcess, PresenceRouter};
 use presence_router_engine::Policy;
 use serde::Deserialize;
 
-use crate::harness::sets::Sets;
+use crate::harness::sets::ClientSets;
 use crate::harness::ways::{self, Answers, Lists};
 use crate::harness::{Daemon, Stream};
 
@@ -27,12 +27,12 @@ struct Scenario {
     about: String,
     policy: String,
     users: Vec<String>,
-    callers: Vec<Caller>,
+    callers: Vec<Expectation>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Caller {
+struct Expectation {
     server_names: Vec<String>,
     #[serde(default)]
     audiences: Lists,
@@ -57,7 +57,7 @@ fn all() -> Vec<(String, Scenario)> {
     files.into_iter().map(read).collect()
 }
 
-impl Caller {
+impl Expectation {
     fn expected(&self) -> Answers {
         let (audiences, interests) = (self.audiences.clone(), self.interests.clone());
         Answers { audiences, interests, ..Answers::default() }
@@ -115,7 +115,7 @@ async fn the_stream_runs_them() {
         let daemon = Daemon::serving(&scenario.policy).await;
         for caller in &scenario.callers {
             let mut stream = Stream::open(daemon.client(), &caller.server_names).await;
-            let (mut sets, revision) = (Sets::default(), daemon.revision());
+            let (mut sets, revision) = (ClientSets::default(), daemon.revision());
             let answers = ways::stream(&mut stream, &mut sets, &scenario.users, &revision).await;
             assert_eq!(answers, caller.expected(), "{file}: {:?}", caller.server_names);
         }

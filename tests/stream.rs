@@ -14,7 +14,7 @@ use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::harness::sets::Sets;
+use crate::harness::sets::ClientSets;
 use crate::harness::{Client, Daemon, Stream, limits, states};
 
 const TEAMS: &str = r#"
@@ -29,7 +29,7 @@ const NOBODY: &str = "rules: []";
 
 /// Asks for a batch and takes its answer: how many sets came with it, and the
 /// ids of the audiences.
-async fn route(stream: &mut Stream, sets: &mut Sets, users: &[&str]) -> (usize, Vec<u64>) {
+async fn route(stream: &mut Stream, sets: &mut ClientSets, users: &[&str]) -> (usize, Vec<u64>) {
     stream.send(Request::Batch(StateBatch { states: states(users), ..Default::default() }));
     let mut parts = 0;
     loop {
@@ -47,12 +47,17 @@ async fn route(stream: &mut Stream, sets: &mut Sets, users: &[&str]) -> (usize, 
 }
 
 /// Reloads, and takes all that comes before the change and itself.
-async fn follow(daemon: &Daemon, policy: &str, stream: &mut Stream, sets: &mut Sets) -> Changed {
+async fn follow(
+    daemon: &Daemon,
+    policy: &str,
+    stream: &mut Stream,
+    sets: &mut ClientSets,
+) -> Changed {
     daemon.reload(policy).unwrap();
     loop {
         match stream.next().await.unwrap().unwrap() {
             Response::SetPart(part) => sets.define(part),
-            // `Sets` would object to one that another refers to.
+            // `ClientSets` would object to one that another refers to.
             Response::SetRetired(retired) => sets.retire(retired.id),
             Response::Changed(changed) => {
                 assert_eq!(changed.revision, daemon.revision());
@@ -67,7 +72,7 @@ async fn follow(daemon: &Daemon, policy: &str, stream: &mut Stream, sets: &mut S
 async fn a_set_is_sent_once_and_a_group_is_one_set() {
     let daemon = Daemon::serving(TEAMS).await;
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
-    let mut sets = Sets::default();
+    let mut sets = ClientSets::default();
     let (parts, _) = route(&mut stream, &mut sets, &["@ann:example.org", "@ola:example.org"]).await;
     assert_eq!(parts, 2, "team-mates share one list, and one answer that refers to it");
     let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
@@ -98,7 +103,7 @@ async fn many_exceptions_come_in_parts() {
     let daemon = Daemon::serving(&policy).await;
     let client = Client::new(daemon.channel()).max_decoding_message_size(256 * 1024);
     let mut stream = Stream::open(client, &["example.org"]).await;
-    let mut sets = Sets::default();
+    let mut sets = ClientSets::default();
     let (_, ids) = route(&mut stream, &mut sets, &["@ann:example.org"]).await;
     assert!(users.iter().step_by(97).all(|user| !sets.contains(ids[0], user)));
     assert!(sets.contains(ids[0], "@joe:example.org"));
@@ -113,7 +118,7 @@ async fn a_large_set_comes_in_parts() {
     // The smallest limit that clients have by default is 4 MiB; this is less.
     let client = Client::new(daemon.channel()).max_decoding_message_size(256 * 1024);
     let mut stream = Stream::open(client, &["example.org"]).await;
-    let mut sets = Sets::default();
+    let mut sets = ClientSets::default();
     let (parts, ids) = route(&mut stream, &mut sets, &["@user00000:example.org"]).await;
     assert!(parts > 2, "{parts}");
     assert!(users.iter().all(|user| sets.contains(ids[0], user)), "nothing is cut off");
@@ -123,7 +128,7 @@ async fn a_large_set_comes_in_parts() {
 async fn a_reload_retires_and_ids_are_never_used_again() {
     let daemon = Daemon::serving(TEAMS).await;
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
-    let mut sets = Sets::default();
+    let mut sets = ClientSets::default();
     route(&mut stream, &mut sets, &["@joe:example.org"]).await;
 
     assert!(matches!(daemon.reload(TEAMS), Ok(Loaded::Unchanged(_))));
@@ -139,7 +144,7 @@ async fn a_reload_retires_and_ids_are_never_used_again() {
         assert!(!changed.gained.is_empty() || !changed.lost.is_empty());
         assert_eq!(sets.bytes(), 0, "nobody is in a set of both");
     }
-    // `Sets` would object to an id that was used before.
+    // `ClientSets` would object to an id that was used before.
     let (parts, _) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
     assert_eq!(parts, 3);
 }
@@ -148,7 +153,7 @@ async fn a_reload_retires_and_ids_are_never_used_again() {
 async fn a_list_that_the_next_policy_has_too_is_not_sent_again() {
     let daemon = Daemon::serving(TEAMS).await;
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
-    let mut sets = Sets::default();
+    let mut sets = ClientSets::default();
     let (_, before) = route(&mut stream, &mut sets, &["@joe:example.org"]).await;
     // The groups have other numbers then.
     let more = "  - { name: more, allow: { from: { group: eve }, to: \"@ann:example.org\" } }";
@@ -181,7 +186,7 @@ async fn a_list_that_no_answer_refers_to_names_nobody_new() {
     daemon.live.edit(&[join(ann), join("@joe:far.example")]).unwrap();
 
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
-    let mut sets = Sets::default();
+    let mut sets = ClientSets::default();
     route(&mut stream, &mut sets, &[ann]).await;
     let leave = Edit::Leave { group, user: UserId::parse(ann).unwrap() };
     for edit in [leave, join("@sam:far.example"), join(ann), join("@sue:far.example")] {
@@ -312,7 +317,7 @@ async fn a_client_that_does_not_read_slows_only_itself() {
         }));
     }
     let mut quick = Stream::open(daemon.client(), &["example.org"]).await;
-    let mut sets = Sets::default();
+    let mut sets = ClientSets::default();
     for _ in 0..20 {
         route(&mut quick, &mut sets, &["@joe:example.org"]).await;
     }

@@ -15,7 +15,7 @@ use presence_router_proto::v1::{
 use presence_router_server::rpc::limits::Limits;
 use tonic::{Code, Streaming};
 
-use crate::harness::sets::Sets;
+use crate::harness::sets::ClientSets;
 use crate::harness::{Daemon, Stream, limits, states};
 
 const SALES: &str = r#"
@@ -32,7 +32,7 @@ rules:
 /// A watch, read as its client does.
 struct Watch {
     responses: Streaming<WatchChangesResponse>,
-    sets: Sets,
+    sets: ClientSets,
 }
 
 impl Watch {
@@ -43,7 +43,7 @@ impl Watch {
             set_budget_bytes: budget,
         };
         let responses = daemon.client().watch_changes(request).await.unwrap().into_inner();
-        let mut watch = Self { responses, sets: Sets::default() };
+        let mut watch = Self { responses, sets: ClientSets::default() };
         let opened = watch.next().await;
         let WatchResponse::Opened(opened) = opened else { panic!("not opened: {opened:?}") };
         assert_eq!(opened.revision, daemon.revision());
@@ -274,7 +274,7 @@ rules: [{ name: teams, allow: { within: "?" } }, { name: all, allow: { within: a
     let mut stream = Stream::start(daemon.client()).await;
     let server_names = vec!["example.org".to_owned()];
     stream.send(Request::Open(Open { server_names, set_budget_bytes: 45, ..Open::default() }));
-    let (mut sets, mut retired) = (Sets::default(), 0);
+    let (mut sets, mut retired) = (ClientSets::default(), 0);
     for (user, fits) in
         [("@ann", true), ("@sam", true), ("@ann", true), ("@u1", false), ("@sam", true)]
     {

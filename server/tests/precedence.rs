@@ -1,4 +1,4 @@
-//! Flags over environment over file over defaults. What is in force shows in the
+//! Flags over environment over file over defaults. What is active shows in the
 //! first line of the log: its form, and the policy and address in it.
 
 use crate::harness::{Daemon, Files, POLICY, program};

@@ -78,7 +78,7 @@ async fn a_storm_of_signals_is_few_loads() {
     }
     daemon.logged("policy loaded").await;
     assert_eq!(joe_sees(&daemon).await.0, ["@ann:example.org"]);
-    // Whatever was asked for is done when one more change is in force.
+    // Whatever was asked for is done when one more change is active.
     files.write("policy.yaml", NOBODY);
     daemon.signal(Signal::HUP);
     daemon.logged_times("policy loaded", 2).await;

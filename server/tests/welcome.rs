@@ -21,8 +21,8 @@ async fn no_arguments_at_all() {
     let mut lines = BufReader::new(daemon.stdout()).lines();
     let mut text = String::new();
     while !text.contains("Ctrl-C") {
-        let line = within("the hint", lines.next_line()).await.unwrap();
-        text += &format!("{}\n", line.expect("a hint that says how to end"));
+        let line = within("the text", lines.next_line()).await.unwrap();
+        text += &format!("{}\n", line.expect("a text that says how to end"));
     }
     assert!(text.contains(&format!("  listening on {address}\n")), "{text}");
     assert!(text.contains(&format!("  listening on unix:{socket}\n")), "{text}");

@@ -12,14 +12,14 @@ use presence_router_proto::v1::{
     Changed, ErrorReason, Hide, InterestQuery, Open, PairProduct, SetExpression, StateBatch,
 };
 
-use super::sets::Sets;
+use super::sets::ClientSets;
 use super::ways::{self, Answers};
 use super::{Client, Stream, states};
 
 /// What a client knows.
 pub(crate) struct Memory {
     stream: Stream,
-    sets: Sets,
+    sets: ClientSets,
     budget: u64,
     users: Vec<String>,
     /// Who was told to be in some set.
@@ -191,7 +191,8 @@ impl Memory {
                     let sets = &self.sets;
                     self.answers.retain(|_, (id, hides)| {
                         let hidden = hides.iter().filter_map(|hide| hide.users.as_ref());
-                        let uses = std::iter::once(*id).chain(hidden.flat_map(Sets::references));
+                        let uses =
+                            std::iter::once(*id).chain(hidden.flat_map(ClientSets::references));
                         uses.into_iter().all(|id| id == 0 || sets.is_live(id))
                     });
                 }

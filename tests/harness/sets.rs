@@ -13,7 +13,7 @@ use crate::oracle::{glob, split};
 
 /// The sets that a stream has defined.
 #[derive(Default)]
-pub(crate) struct Sets {
+pub(crate) struct ClientSets {
     live: HashMap<u64, Set>,
     last_id: u64,
     /// Additions that count from the next `Changed` on.
@@ -25,7 +25,7 @@ enum Set {
     Expression(SetExpression),
 }
 
-impl Sets {
+impl ClientSets {
     /// Forgets all sets, but not which ids were used.
     pub(crate) fn reset(&mut self) {
         self.live.clear();
@@ -163,7 +163,7 @@ impl Sets {
 
 /// Whether a user is in an expression of a unary answer, which has no ids.
 pub(crate) fn contains(expression: &SetExpression, user: &str) -> bool {
-    Sets::default().evaluate(expression, user)
+    ClientSets::default().evaluate(expression, user)
 }
 
 fn leaf_contains(leaf: &Expression, user: &str) -> bool {

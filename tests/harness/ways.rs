@@ -15,7 +15,7 @@ use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetUsersForStatesRequest, Hide, InterestQuery, StateBatch,
 };
 
-use super::sets::{self, Sets};
+use super::sets::{self, ClientSets};
 use super::{Client, Stream, states};
 use crate::oracle::{hides, seen};
 
@@ -171,7 +171,7 @@ pub(crate) async fn unary(
         });
         let hides = answer.hides.iter().filter(|h| h.state_indexes.contains(&index));
         for what in hides.filter_map(|hide| hide.hide.as_ref()) {
-            note(&mut answers.hidden, Side::Sender, users, sender, what, &Sets::default());
+            note(&mut answers.hidden, Side::Sender, users, sender, what, &ClientSets::default());
         }
         let named: BTreeSet<_> = open.flat_map(|open| open.destinations.clone()).collect();
         if !named.is_empty() {
@@ -189,7 +189,14 @@ pub(crate) async fn unary(
         assert!(answer.user_ids.is_sorted());
         assert!(!answer.user_ids.contains(user_id), "the user itself is removed");
         for what in &answer.hides {
-            note(&mut answers.hidden, Side::Recipient, users, user_id, what, &Sets::default());
+            note(
+                &mut answers.hidden,
+                Side::Recipient,
+                users,
+                user_id,
+                what,
+                &ClientSets::default(),
+            );
         }
         add(&mut answers.interests, users, user_id, |other| {
             let is_in = |set: &_| sets::contains(set, other);
@@ -207,7 +214,7 @@ pub(crate) fn note(
     users: &[String],
     user: &str,
     what: &Hide,
-    sets: &Sets,
+    sets: &ClientSets,
 ) {
     let said = (what.fields.clone(), what.unless_presence.clone());
     let set = what.users.as_ref().expect("users of a hide");
@@ -217,7 +224,7 @@ pub(crate) fn note(
 /// What a stream says, sets reconstructed, all at one revision.
 pub(crate) async fn stream(
     stream: &mut Stream,
-    sets: &mut Sets,
+    sets: &mut ClientSets,
     users: &[String],
     revision: &str,
 ) -> Answers {
