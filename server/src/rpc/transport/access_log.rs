@@ -34,7 +34,7 @@ pub(super) use self::connection_log::ConnectionLog;
 use self::line_budget::LineBudget;
 pub(in crate::rpc) use self::statistics::{Statistics, Summaries};
 pub(in crate::rpc) use self::stream_log::StreamLog;
-use super::listener::Origin;
+use super::peer::Origin;
 use crate::revision::Revision;
 
 /// Calls that succeeded, and streams that ended. The log may leave these out when
@@ -140,7 +140,7 @@ pub(in crate::rpc) fn is_of_contract(service: &str) -> bool {
 mod tests {
     use super::*;
     use crate::logging::captured::Captured;
-    use crate::rpc::transport::listener::Peer;
+    use crate::rpc::transport::peer::Peer;
 
     fn connection(log: &Arc<CallLog>, peer: &str) -> ConnectionLog {
         ConnectionLog::new(Arc::clone(log), Peer::Tcp(peer.parse().unwrap()))

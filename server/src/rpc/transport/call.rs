@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use crate::logging::captured::Captured;
     use crate::rpc::transport::access_log::CallLog;
-    use crate::rpc::transport::listener::Peer;
+    use crate::rpc::transport::peer::Peer;
 
     /// An answer whose body does this.
     struct Answer<F>(F);

@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::logging::captured::Captured;
-    use crate::rpc::transport::listener::Peer;
+    use crate::rpc::transport::peer::Peer;
 
     /// What client authors rely on.
     #[test]

@@ -2,7 +2,7 @@
 //! are open.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,9 +11,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use super::peer::Peer;
+use super::seldom_line::SeldomLine;
 
 /// Who may use a Unix socket: its owner and group.
 const SOCKET_MODE: u32 = 0o660;
@@ -21,9 +23,6 @@ const SOCKET_MODE: u32 = 0o660;
 /// Wait after a failed `accept`. Such failures, above all a lack of file
 /// descriptors, do not end by asking again at once.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// Time between two lines about the same trouble with accepting.
-const SELDOM: Duration = Duration::from_secs(60);
 
 /// A bound socket.
 #[derive(Debug)]
@@ -101,24 +100,6 @@ pub enum ListenError {
     },
 }
 
-/// Where a connection comes from.
-#[derive(Clone, Debug)]
-pub enum Peer {
-    /// An address.
-    Tcp(SocketAddr),
-    /// A process of this machine, by its number if the system told.
-    Unix(Option<i32>),
-}
-
-/// What the connections of one client have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Origin {
-    /// Its address.
-    Ip(IpAddr),
-    /// This machine, by a Unix socket.
-    Unix,
-}
-
 /// An accepted connection.
 pub(in crate::rpc) struct Connection {
     pub(super) socket: Box<dyn Duplex>,
@@ -130,13 +111,6 @@ pub(in crate::rpc) struct Connection {
 /// Both directions of a connection, whatever it is made of.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
-/// Lines about one thing that goes on: the first at once, and then one a minute.
-#[derive(Debug, Default)]
-struct SeldomLine {
-    last: Option<Instant>,
-    since_last: u64,
-}
 
 // === impl Listener ===
 
@@ -283,58 +257,10 @@ impl Drop for SocketFile {
     }
 }
 
-// === impl Peer ===
-
-impl Peer {
-    /// What this connection has in common with others of the client.
-    pub(super) fn origin(&self) -> Origin {
-        match self {
-            Self::Tcp(address) => Origin::Ip(address.ip()),
-            Self::Unix(_) => Origin::Unix,
-        }
-    }
-}
-
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(Some(pid)) => write!(f, "pid:{pid}"),
-            Self::Unix(None) => f.write_str("unix"),
-        }
-    }
-}
-
-// === impl Origin ===
-
-impl std::fmt::Display for Origin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ip(address) => address.fmt(f),
-            Self::Unix => f.write_str("unix"),
-        }
-    }
-}
-
 // === impl Connection ===
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").field("peer", &self.peer).finish_non_exhaustive()
-    }
-}
-
-// === impl SeldomLine ===
-
-impl SeldomLine {
-    /// Counts something that happens now. The number since the last line, if there
-    /// may be another one.
-    fn admit(&mut self) -> Option<u64> {
-        self.since_last += 1;
-        if self.last.is_some_and(|last| last.elapsed() < SELDOM) {
-            return None;
-        }
-        self.last = Some(Instant::now());
-        Some(std::mem::take(&mut self.since_last))
     }
 }

@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::line_budget::{Admission, LineBudget};
 use super::{CallLog, REFUSED};
-use crate::rpc::transport::listener::Peer;
+use crate::rpc::transport::peer::Peer;
 
 /// Lines a second about refused and failed calls of one connection.
 const REFUSALS_PER_SECOND: u32 = 20;
