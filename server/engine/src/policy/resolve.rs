@@ -66,27 +66,37 @@ pub(super) fn resolve(document: &Document, problems: &mut Vec<Problem>) -> Resol
     let rooms = resolve_room_sets(document, &number, &mut members);
 
     let mut nearest = Nearest::default();
-    let rules = document.rules.iter().map(|rule| {
-        let products = match &rule.pairs {
-            Pairs::Product { from, to } => {
-                vec![Product {
-                    senders: resolve_set(from, &number),
-                    recipients: resolve_set(to, &number),
-                }]
-            }
-            Pairs::Within { groups: glob, position } => {
-                let names = groups.matching_groups(glob);
-                if names.is_empty() {
-                    problems.push(groups.no_group_matches(glob, *position, &mut nearest));
-                }
-                let all = names.into_iter().filter_map(&number);
-                all.map(|n| Product { senders: Set::Group(n), recipients: Set::Group(n) }).collect()
-            }
-        };
-        Rule { effect: rule.effect.clone(), shadow: rule.shadow, products }
+    let rules = document.rules.iter().map(|rule| Rule {
+        effect: rule.effect.clone(),
+        shadow: rule.shadow,
+        products: resolve_pairs(&rule.pairs, &groups, &number, &mut nearest, problems),
     });
     let ruleset = Ruleset { rules: rules.collect(), groups: members };
     Resolved { ruleset, groups: order.groups, rooms }
+}
+
+/// The products of a rule: one, or one for each group that its `within` matches.
+fn resolve_pairs(
+    pairs: &Pairs,
+    groups: &Groups<'_>,
+    number: &impl Fn(&str) -> Option<usize>,
+    nearest: &mut Nearest,
+    problems: &mut Vec<Problem>,
+) -> Vec<Product> {
+    match pairs {
+        Pairs::Product { from, to } => {
+            let [senders, recipients] = [from, to].map(|set| resolve_set(set, number));
+            vec![Product { senders, recipients }]
+        }
+        Pairs::Within { groups: glob, position } => {
+            let names = groups.matching_groups(glob);
+            if names.is_empty() {
+                problems.push(groups.no_group_matches(glob, *position, nearest));
+            }
+            let numbers = names.into_iter().filter_map(number);
+            numbers.map(|n| Product { senders: Set::Group(n), recipients: Set::Group(n) }).collect()
+        }
+    }
 }
 
 /// Numbers for the sets of rules about rooms. Those that are no groups are put

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::document::room::{Denial, RoomEffect, RoomRule, StateEvent, When};
+use super::document::room::{AdminCondition, Denial, RoomEffect, RoomRule, StateEvent, When};
 use super::{Policy, RoomSets};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::SetId;
@@ -132,7 +132,7 @@ impl<'a> RoomQuery<'a> {
     fn matches(&self, when: &When, sets: RoomSets) -> bool {
         let When { requester: _, presets, visibility, invites: _, names, admin } = when;
         let room = self.room;
-        admin.is_none_or(|admin| admin == room.is_admin)
+        admin.is_none_or(|admin| (admin == AdminCondition::MustBe) == room.is_admin)
             && visibility.is_none_or(|wanted| wanted == room.visibility.unwrap_or("private"))
             && presets.as_ref().is_none_or(|presets| presets.contains(&room.preset()))
             && names.as_ref().is_none_or(|globs| {

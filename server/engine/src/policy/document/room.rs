@@ -46,8 +46,18 @@ pub struct When {
     /// Globs of which one must match the whole name of the room.
     pub names: Option<Vec<Glob>>,
 
-    /// Whether the requester is an administrator of the homeserver.
-    pub admin: Option<bool>,
+    /// Whether the requester must be an administrator of the homeserver.
+    pub admin: Option<AdminCondition>,
+}
+
+/// A condition about the requester's rights on the homeserver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminCondition {
+    /// The requester is an administrator.
+    MustBe,
+
+    /// The requester is none.
+    MustNotBe,
 }
 
 /// What a rule does to the rooms that it matches.

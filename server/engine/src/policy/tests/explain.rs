@@ -1,4 +1,4 @@
-//! What is said of a pair: rules of both sides and of one, and the way by which
+//! Explanations of a pair: rules of both sides and of one, and the path by which
 //! each side is in. That the verdict is right is a matter of the random worlds.
 
 use std::fmt::Write as _;
@@ -39,15 +39,15 @@ fn explain(policy: &Policy, snapshot: &Snapshot, pair: [&str; 2]) -> Explanation
 }
 
 /// The explanation in short: a line for each rule.
-fn said(policy: &Policy, explanation: &Explanation) -> String {
-    let mut said = String::new();
+fn describe(policy: &Policy, explanation: &Explanation) -> String {
+    let mut lines = String::new();
     for matched in &explanation.rules {
         let name = &policy.document.rules[matched.rule].name;
         let [from, to] = [&matched.sender, &matched.recipient].map(|way| short(way));
         let pair = if matched.pair { "pair" } else { "side" };
-        writeln!(said, "{name}: {pair}: {from} -> {to}").unwrap();
+        writeln!(lines, "{name}: {pair}: {from} -> {to}").unwrap();
     }
-    said
+    lines
 }
 
 fn short(way: &[PathStep]) -> String {
@@ -72,7 +72,7 @@ fn short(way: &[PathStep]) -> String {
 fn check(pair: [&str; 2], reason: &str, rules: &str) {
     let policy = policy();
     let explanation = explain(&policy, &policy.snapshot, pair);
-    assert_eq!(said(&policy, &explanation), rules);
+    assert_eq!(describe(&policy, &explanation), rules);
     assert_eq!(explanation.reason(&policy.document, ""), reason);
 }
 
@@ -125,7 +125,7 @@ fn knows_the_directory() {
     let policy = policy();
     let mut engine = Engine::new(&policy.ruleset).unwrap();
     let pair = ["@sam:one.org", "@ann:one.org"];
-    assert!(!said(&policy, &explain(&policy, &engine.snapshot(), pair)).contains("directory"));
+    assert!(!describe(&policy, &explain(&policy, &engine.snapshot(), pair)).contains("directory"));
     let edits = ["@sam:one.org", "@sue:far.example"]
         .map(|user| Edit::Join { group: "team/sales", user: UserId::parse(user).unwrap() });
     engine.edit(&edits).unwrap();
@@ -133,12 +133,12 @@ fn knows_the_directory() {
     let explanation = explain(&policy, &engine.snapshot(), pair);
     assert!(!explanation.visible);
     let teams = "teams: side: 0 directory team/sales of 5 -> 0 team/helpdesk of 4 > 1 line 4:19\n";
-    assert!(said(&policy, &explanation).starts_with(teams), "{explanation:?}");
+    assert!(describe(&policy, &explanation).starts_with(teams), "{explanation:?}");
 
     let explanation = explain(&policy, &engine.snapshot(), ["@sam:one.org", "@sue:far.example"]);
     assert!(explanation.visible);
     let teams = "teams: pair: 0 directory team/sales of 5 -> 0 directory team/sales of 5\n";
-    assert!(said(&policy, &explanation).starts_with(teams), "{explanation:?}");
+    assert!(describe(&policy, &explanation).starts_with(teams), "{explanation:?}");
 }
 
 #[test]

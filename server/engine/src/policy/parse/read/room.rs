@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use presence_router_ids::Glob;
 
 use super::{Reader, UNSUPPORTED};
-use crate::policy::document::room::{PRESETS, RoomEffect, RoomRule, VISIBILITIES, When};
+use crate::policy::document::room::{
+    AdminCondition, PRESETS, RoomEffect, RoomRule, VISIBILITIES, When,
+};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::wording::{quoted, quoted_list};
 
@@ -101,7 +103,12 @@ impl Reader<'_> {
                     .filter_map(|node| self.read_name(node, "a glob over names of rooms"));
                 names.map(Glob::new).collect()
             }),
-            admin: keys.get("admin").and_then(|field| self.read_bool(field.value)),
+            admin: keys.get("admin").and_then(|field| {
+                Some(match self.read_bool(field.value)? {
+                    true => AdminCondition::MustBe,
+                    false => AdminCondition::MustNotBe,
+                })
+            }),
         }
     }
 
