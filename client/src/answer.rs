@@ -162,7 +162,7 @@ impl Hide {
     /// # Errors
     /// If it does not say, in a way known here, whom it is about.
     pub fn read(hide: &v1::Hide) -> Result<Self, SetError> {
-        Self::new(hide, Set::known)
+        Self::new(hide, Set::new_strict)
     }
 
     pub(crate) fn new<E>(

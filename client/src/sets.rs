@@ -53,8 +53,8 @@ pub(crate) enum Kind {
     Difference(Arc<(Kind, Kind)>),
 }
 
-/// How an expression is read.
-pub(crate) struct Reading<'a> {
+/// Makes expressions of the contract ready for evaluation.
+pub(crate) struct ExpressionReader<'a> {
     /// What a set id stands for. `None`: nothing.
     pub(crate) set: &'a dyn Fn(u64) -> Option<Kind>,
     /// Whether an unset expression is refused even where it could only show
@@ -70,19 +70,18 @@ impl Set {
     /// # Errors
     /// If there is no telling what the expression means.
     pub fn new(expression: Option<&SetExpression>) -> Result<Self, SetError> {
-        let reading = Reading { set: &|_| None, strict: false };
-        reading.kind(expression, false).map(Self)
+        let reader = ExpressionReader { set: &|_| None, strict: false };
+        reader.read(expression, false).map(Self)
     }
 
-    /// As [`Set::new`], but what is of an unknown kind is not taken for nobody
-    /// anywhere, and neither is what is not said. For sets that tell whom something is
-    /// hidden from, or of whom.
+    /// As [`Set::new`], but refuses unknown and unset expressions everywhere instead of
+    /// taking them for nobody. For sets of users that something is hidden from, or of.
     ///
     /// # Errors
     /// If there is no telling what the expression means.
-    pub fn known(expression: Option<&SetExpression>) -> Result<Self, SetError> {
-        let reading = Reading { set: &|_| None, strict: true };
-        reading.kind(expression, false).map(Self)
+    pub fn new_strict(expression: Option<&SetExpression>) -> Result<Self, SetError> {
+        let reader = ExpressionReader { set: &|_| None, strict: true };
+        reader.read(expression, false).map(Self)
     }
 
     /// Nobody.
@@ -124,18 +123,18 @@ impl Set {
     }
 }
 
-// === impl Reading ===
+// === impl ExpressionReader ===
 
-impl Reading<'_> {
+impl ExpressionReader<'_> {
     /// `excepted`: whether the expression takes away from another. There, to
     /// read an unknown kind as "nobody" would show presence to too many.
-    pub(crate) fn kind(
+    pub(crate) fn read(
         &self,
         expression: Option<&SetExpression>,
         excepted: bool,
     ) -> Result<Kind, SetError> {
         let many = |list: &SetList| {
-            let sets = list.sets.iter().map(|set| self.kind(Some(set), excepted));
+            let sets = list.sets.iter().map(|set| self.read(Some(set), excepted));
             sets.collect::<Result<Arc<_>, _>>()
         };
         Ok(match expression.and_then(|expression| expression.expression.as_ref()) {
@@ -159,8 +158,8 @@ impl Reading<'_> {
             Some(Expression::AllOf(list)) => Kind::AllOf(many(list)?),
             Some(Expression::Difference(difference)) => {
                 let SetDifference { any, except } = &**difference;
-                let any = self.kind(any.as_deref(), excepted)?;
-                Kind::Difference(Arc::new((any, self.kind(except.as_deref(), true)?)))
+                let any = self.read(any.as_deref(), excepted)?;
+                Kind::Difference(Arc::new((any, self.read(except.as_deref(), true)?)))
             }
         })
     }

@@ -106,7 +106,7 @@ impl<'a> AnswerCollector<'a> {
             .into_iter()
             .map(|one| Ok((one.user_id, positions(&one.state_indexes, asked)?)));
         let open = answer.open_recipients.into_iter().map(|one| {
-            let set = Set::known(one.recipients.as_ref())?;
+            let set = Set::new_strict(one.recipients.as_ref())?;
             Ok((set, one.destinations, positions(&one.state_indexes, asked)?))
         });
         let listed = listed.collect::<Result<Vec<_>, AnswerError>>()?;
@@ -289,7 +289,7 @@ pub(crate) fn interest(
     let hides = answer.hides.iter().map(Hide::new).collect::<Result<Vec<_>, _>>()?;
     let mut senders = answer.user_ids;
     if let Some(open) = &answer.open_senders {
-        let set = Set::known(Some(open))?;
+        let set = Set::new_strict(Some(open))?;
         senders.extend(set.listed().into_iter().map(String::from));
         senders.extend(known_users.known_in(&set));
     }

@@ -6,7 +6,7 @@ use presence_router_proto::v1::{SetExpression, set_expression::Expression};
 use super::{Entry, Store, Stored};
 use crate::{
     ProtocolViolation, Set, SetError,
-    sets::{Kind, Reading},
+    sets::{ExpressionReader, Kind},
 };
 
 /// Levels of sets that refer to each other. The daemon composes audiences of
@@ -94,8 +94,8 @@ impl Store {
 
     /// Reads an expression over sets that are refreshed.
     pub(super) fn read(&self, expression: &SetExpression) -> Result<Kind, ProtocolViolation> {
-        let reading = Reading { set: &|id| self.kind(id), strict: true };
-        reading.kind(Some(expression), false).map_err(|error| match error {
+        let reader = ExpressionReader { set: &|id| self.kind(id), strict: true };
+        reader.read(Some(expression), false).map_err(|error| match error {
             SetError::SetId(id) => ProtocolViolation::SetUndefined(id),
             other => other.into(),
         })
