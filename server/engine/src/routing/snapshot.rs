@@ -87,8 +87,8 @@ impl Snapshot {
     /// The sets of rules that a user is in, ascending.
     pub fn sets_of(&self, who: UserRef<'_>) -> Vec<SetId> {
         match who {
-            UserRef::Named { class, .. } => self.sets_of_class(class).to_vec(),
-            UserRef::Unnamed(user) => self.open_sets_of(user).collect(),
+            UserRef::Numbered { class, .. } => self.sets_of_class(class).to_vec(),
+            UserRef::Unnumbered(user) => self.open_sets_of(user).collect(),
         }
     }
 

@@ -140,8 +140,8 @@ impl Snapshot {
     /// caller.
     pub fn signature(&self, user: UserId<'_>, side: Side, caller: &Caller) -> Signature {
         match self.users.user_ref(user) {
-            UserRef::Named { class, .. } => self.signature_of_class(class, side, caller),
-            UserRef::Unnamed(user) => {
+            UserRef::Numbered { class, .. } => self.signature_of_class(class, side, caller),
+            UserRef::Unnumbered(user) => {
                 let sets = Sets::Open(self.open_sets_of(user).collect());
                 Signature { side, local_only: !caller.is_local(user), sets }
             }

@@ -30,6 +30,9 @@ pub struct Members {
     open: Open,
 }
 
+/// What [`Members::fingerprint`] compares sets by.
+pub(in crate::routing) type Fingerprint = (u64, Option<UserNumber>);
+
 // === impl Members ===
 
 impl Members {
@@ -116,7 +119,7 @@ impl Members {
     /// How many named users there are among the first users by number, and the least of
     /// them. Two sets that [`Self::is_same_with_more_users`] finds to be the same have this
     /// in common, and it is cheap to compare.
-    pub(in crate::routing) fn fingerprint(&self, first: UserNumber) -> (u64, Option<UserNumber>) {
+    pub(in crate::routing) fn fingerprint(&self, first: UserNumber) -> Fingerprint {
         let least = self.named.min().filter(|least| *least < first);
         (self.named.range_cardinality(..first), least)
     }
@@ -153,8 +156,8 @@ impl Members {
     #[inline]
     pub fn contains(&self, who: UserRef<'_>) -> bool {
         match who {
-            UserRef::Named { number, .. } => self.named.contains(number),
-            UserRef::Unnamed(user) => self.open.contains(user),
+            UserRef::Numbered { number, .. } => self.named.contains(number),
+            UserRef::Unnumbered(user) => self.open.contains(user),
         }
     }
 

@@ -50,16 +50,17 @@ struct Person {
 /// A user, as far as a snapshot knows it.
 #[derive(Clone, Copy, Debug)]
 pub enum UserRef<'a> {
-    /// One whom policy or directory name.
-    Named {
+    /// A user with a number: policy or directory lists the user, or has done so since
+    /// numbers were assigned anew.
+    Numbered {
         /// Its number.
         number: UserNumber,
         /// Its class.
         class: ClassId,
     },
 
-    /// Anybody else.
-    Unnamed(UserId<'a>),
+    /// Any other user, known by its id alone.
+    Unnumbered(UserId<'a>),
 }
 
 const _: () = assert!(size_of::<Person>() == 32, "two persons share a cache line");
@@ -82,8 +83,8 @@ impl UserTable {
     #[inline]
     pub fn user_ref<'a>(&self, user: UserId<'a>) -> UserRef<'a> {
         match self.find(user.as_str()) {
-            Some((number, Person { class, .. })) => UserRef::Named { number, class: *class },
-            None => UserRef::Unnamed(user),
+            Some((number, Person { class, .. })) => UserRef::Numbered { number, class: *class },
+            None => UserRef::Unnumbered(user),
         }
     }
 

@@ -23,8 +23,10 @@ struct RowKey {
 /// Which sets a user was in.
 #[derive(PartialEq, Eq, Hash)]
 enum Before {
+    /// Those of a class of numbered users.
     Class(ClassId),
-    Unnamed(Vec<SetId>),
+    /// Those that let in a user without a number.
+    OpenSets(Vec<SetId>),
 }
 
 /// Rows in which those with one set of counterparts are one.
@@ -53,8 +55,10 @@ impl Comparison<'_> {
             self.new.users.id(number).replace(&mut id);
             let Ok(user) = UserId::parse(&id) else { continue };
             let before = match self.old.users.user_ref(user) {
-                UserRef::Named { class, .. } => Before::Class(class),
-                UserRef::Unnamed(user) => Before::Unnamed(self.old.open_sets_of(user).collect()),
+                UserRef::Numbered { class, .. } => Before::Class(class),
+                UserRef::Unnumbered(user) => {
+                    Before::OpenSets(self.old.open_sets_of(user).collect())
+                }
             };
             let class = self.new.users.class_of_number(number).unwrap_or_default();
             rows.entry(RowKey { before, class }).or_default().insert(number);
@@ -63,7 +67,7 @@ impl Comparison<'_> {
         for (key, users) in rows {
             let sets = match &key.before {
                 Before::Class(class) => self.old.sets_of_class(*class),
-                Before::Unnamed(sets) => sets,
+                Before::OpenSets(sets) => sets,
             };
             let before = self.old.counterparts_of(sets, side);
             let after = self.new.counterparts_of(self.new.sets_of_class(key.class), side);

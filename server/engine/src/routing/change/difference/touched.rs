@@ -7,20 +7,20 @@
 //! that got a member only that member is touched. How well they are paired
 //! decides how many are touched in vain, and nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+mod contents;
+mod pairing;
+
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use self::contents::{Contents, Products};
+use self::pairing::{Unmatched, pair_up};
 use super::comparison::Comparison;
 use super::{Found, Pairs, TooMuch};
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::keys::{SetId, UserNumber};
 use crate::routing::snapshot::members::Members;
-
-/// Members by which products look for their like.
-const SAMPLES: usize = 4;
 
 /// Who is touched.
 #[derive(Default)]
@@ -30,27 +30,6 @@ pub(super) struct Touched {
     /// Open products: whether they are gained or lost.
     pub(super) bounds: Vec<(bool, Pairs)>,
 }
-
-/// Gives each content of a set a name, the same for both snapshots.
-#[derive(Default)]
-struct Names {
-    /// By their fingerprints.
-    known: HashMap<(u64, Option<UserNumber>), Vec<Named>>,
-    count: u32,
-}
-
-/// A content, and its name.
-type Named = (u32, Arc<Members>);
-
-/// A product of one snapshot only.
-struct Unmatched {
-    names: [u32; 2],
-    /// Among the users of the later snapshot.
-    sides: [Arc<Members>; 2],
-}
-
-/// Products by effect (whether they allow) and by the names of their sides.
-type Products = BTreeMap<(bool, [u32; 2]), [SetId; 2]>;
 
 // === impl Comparison ===
 
@@ -90,9 +69,9 @@ impl Comparison<'_> {
     /// Under two rulesets: users in a product that only one of them has.
     fn touched_by_rules(&mut self) -> Result<Touched, TooMuch> {
         let first = self.old.users.numbers().end;
-        let mut names = Names::default();
-        let before = names.products(self.old, first);
-        let after = names.products(self.new, first);
+        let mut contents = Contents::default();
+        let before = contents.products(self.old, first);
+        let after = contents.products(self.new, first);
         let mut touched = Touched::default();
         for allows in [true, false] {
             let removed = self.products_only_in(self.old, &before, &after, allows)?;
@@ -112,14 +91,14 @@ impl Comparison<'_> {
     ) -> Result<Vec<Unmatched>, TooMuch> {
         let only = products.iter().filter(|(key, _)| key.0 == allows && !others.contains_key(key));
         let mut left = Vec::new();
-        for ((_, names), sides) in only {
+        for ((_, contents), sides) in only {
             let [senders, recipients] = sides.map(|id| of.set(id).cloned().unwrap_or_default());
             let sides = if std::ptr::eq(of, self.old) {
                 [Arc::new(self.lift_set(&senders)?), Arc::new(self.lift_set(&recipients)?)]
             } else {
                 [senders, recipients]
             };
-            left.push(Unmatched { names: *names, sides });
+            left.push(Unmatched { contents: *contents, sides });
         }
         Ok(left)
     }
@@ -192,93 +171,4 @@ impl Touched {
             self.bounds.push((gains, Pairs { senders, recipients, found: Found::Bound }));
         }
     }
-}
-
-// === impl Names ===
-
-impl Names {
-    /// The products of a snapshot's rules. Users from `first` on are not in the
-    /// earlier one.
-    fn products(&mut self, snapshot: &Snapshot, first: UserNumber) -> Products {
-        let mut of_set: HashMap<SetId, u32> = HashMap::new();
-        let mut name = |id: SetId| {
-            *of_set.entry(id).or_insert_with(|| {
-                self.name_of(&snapshot.set(id).cloned().unwrap_or_default(), first)
-            })
-        };
-        let products = snapshot.rules.deciding_products();
-        products.map(|(allows, sides)| ((allows, sides.map(&mut name)), sides)).collect()
-    }
-
-    fn name_of(&mut self, members: &Arc<Members>, first: UserNumber) -> u32 {
-        let known = self.known.entry(members.fingerprint(first)).or_default();
-        let is = |one: &Arc<Members>| {
-            Arc::ptr_eq(one, members)
-                || one.is_same_with_more_users(first, members)
-                || one == members
-        };
-        if let Some((name, _)) = known.iter().find(|(_, one)| is(one)) {
-            return *name;
-        }
-        self.count += 1;
-        known.push((self.count, Arc::clone(members)));
-        self.count
-    }
-}
-
-/// Takes out products that have something in common, pair by pair.
-fn pair_up(
-    removed: &mut Vec<Unmatched>,
-    added: &mut Vec<Unmatched>,
-) -> Vec<(Unmatched, Unmatched)> {
-    let mut by_name: HashMap<(Side, u32), Vec<usize>> = HashMap::new();
-    let mut by_member: HashMap<(Side, u32), Vec<usize>> = HashMap::new();
-    const SIDES: [Side; 2] = [Side::Sender, Side::Recipient];
-    for (index, left) in removed.iter().enumerate() {
-        for side in SIDES {
-            by_name.entry((side, *side.of(&left.names))).or_default().push(index);
-            for member in sample_members(side.of(&left.sides)) {
-                by_member.entry((side, member)).or_default().push(index);
-            }
-        }
-    }
-    let (by_name, by_member) = (&by_name, &by_member);
-    let mut old: Vec<Option<Unmatched>> = std::mem::take(removed).into_iter().map(Some).collect();
-    let mut found = Vec::new();
-    for new in std::mem::take(added) {
-        let likely = SIDES.into_iter().flat_map(|side| {
-            let same = by_name.get(&(side, *side.of(&new.names)));
-            let members = sample_members(side.of(&new.sides));
-            let alike = members.filter_map(move |member| by_member.get(&(side, member)));
-            same.into_iter().chain(alike).flat_map(|indexes| indexes.iter().take(SAMPLES))
-        });
-        let common = |index: usize| {
-            let left = old.get(index)?.as_ref()?;
-            // A side that is the same moves nobody, whatever its size.
-            let common = SIDES.into_iter().map(|side| {
-                let [one, two] = [left, &new].map(|left| side.of(&left.sides));
-                if side.of(&left.names) == side.of(&new.names) {
-                    u64::from(u32::MAX)
-                } else {
-                    one.named().intersection_len(two.named())
-                }
-            });
-            Some(common.sum::<u64>())
-        };
-        let best = likely.copied().filter_map(|index| Some((common(index)?, index))).max();
-        let best = best.filter(|(common, _)| *common > 0);
-        match best.and_then(|(_, index)| old.get_mut(index)?.take()) {
-            Some(left) => found.push((left, new)),
-            None => added.push(new),
-        }
-    }
-    removed.extend(old.into_iter().flatten());
-    found
-}
-
-/// Some members that a set most likely has in common with one that differs by
-/// few.
-fn sample_members(members: &Arc<Members>) -> impl Iterator<Item = u32> {
-    let named = members.named().iter();
-    named.clone().take(SAMPLES).chain(named.rev().take(SAMPLES))
 }

@@ -1,0 +1,56 @@
+//! Tells contents of sets apart, across two snapshots: two sets have one content id if they
+//! have the same members.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::routing::snapshot::Snapshot;
+use crate::routing::snapshot::keys::{SetId, UserNumber};
+use crate::routing::snapshot::members::{Fingerprint, Members};
+
+/// What a set contains, among all contents that a comparison has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ContentId(u32);
+
+/// Gives each content of a set an id, the same for both snapshots.
+#[derive(Default)]
+pub(super) struct Contents {
+    known: HashMap<Fingerprint, Vec<(ContentId, Arc<Members>)>>,
+    count: u32,
+}
+
+/// Products by effect (whether they allow) and by the contents of their sides.
+pub(super) type Products = BTreeMap<(bool, [ContentId; 2]), [SetId; 2]>;
+
+// === impl Contents ===
+
+impl Contents {
+    /// The products of a snapshot's rules. Users from `first` on are not in the
+    /// earlier one.
+    pub(super) fn products(&mut self, snapshot: &Snapshot, first: UserNumber) -> Products {
+        let mut of_set: HashMap<SetId, ContentId> = HashMap::new();
+        let mut content = |id: SetId| {
+            *of_set.entry(id).or_insert_with(|| {
+                self.id_of(&snapshot.set(id).cloned().unwrap_or_default(), first)
+            })
+        };
+        let products = snapshot.rules.deciding_products();
+        products.map(|(allows, sides)| ((allows, sides.map(&mut content)), sides)).collect()
+    }
+
+    fn id_of(&mut self, members: &Arc<Members>, first: UserNumber) -> ContentId {
+        let known = self.known.entry(members.fingerprint(first)).or_default();
+        let is = |one: &Arc<Members>| {
+            Arc::ptr_eq(one, members)
+                || one.is_same_with_more_users(first, members)
+                || one == members
+        };
+        if let Some((id, _)) = known.iter().find(|(_, one)| is(one)) {
+            return *id;
+        }
+        let id = ContentId(self.count);
+        self.count += 1;
+        known.push((id, Arc::clone(members)));
+        id
+    }
+}

@@ -1,0 +1,76 @@
+//! Pairs products of two snapshots that have something in common: a group that got a member
+//! is mostly the same group.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::contents::ContentId;
+use crate::routing::model::side::Side;
+use crate::routing::snapshot::members::Members;
+
+/// Members by which products look for their like.
+const SAMPLES: usize = 4;
+
+/// A product of one snapshot only.
+pub(super) struct Unmatched {
+    pub(super) contents: [ContentId; 2],
+    /// Among the users of the later snapshot.
+    pub(super) sides: [Arc<Members>; 2],
+}
+
+/// Takes out products that have something in common, pair by pair.
+pub(super) fn pair_up(
+    removed: &mut Vec<Unmatched>,
+    added: &mut Vec<Unmatched>,
+) -> Vec<(Unmatched, Unmatched)> {
+    let mut by_content: HashMap<(Side, ContentId), Vec<usize>> = HashMap::new();
+    let mut by_member: HashMap<(Side, u32), Vec<usize>> = HashMap::new();
+    const SIDES: [Side; 2] = [Side::Sender, Side::Recipient];
+    for (index, left) in removed.iter().enumerate() {
+        for side in SIDES {
+            by_content.entry((side, *side.of(&left.contents))).or_default().push(index);
+            for member in sample_members(side.of(&left.sides)) {
+                by_member.entry((side, member)).or_default().push(index);
+            }
+        }
+    }
+    let (by_content, by_member) = (&by_content, &by_member);
+    let mut old: Vec<Option<Unmatched>> = std::mem::take(removed).into_iter().map(Some).collect();
+    let mut found = Vec::new();
+    for new in std::mem::take(added) {
+        let likely = SIDES.into_iter().flat_map(|side| {
+            let same = by_content.get(&(side, *side.of(&new.contents)));
+            let members = sample_members(side.of(&new.sides));
+            let alike = members.filter_map(move |member| by_member.get(&(side, member)));
+            same.into_iter().chain(alike).flat_map(|indexes| indexes.iter().take(SAMPLES))
+        });
+        let common = |index: usize| {
+            let left = old.get(index)?.as_ref()?;
+            // A side that is the same moves nobody, whatever its size.
+            let common = SIDES.into_iter().map(|side| {
+                let [one, two] = [left, &new].map(|left| side.of(&left.sides));
+                if side.of(&left.contents) == side.of(&new.contents) {
+                    u64::from(u32::MAX)
+                } else {
+                    one.named().intersection_len(two.named())
+                }
+            });
+            Some(common.sum::<u64>())
+        };
+        let best = likely.copied().filter_map(|index| Some((common(index)?, index))).max();
+        let best = best.filter(|(common, _)| *common > 0);
+        match best.and_then(|(_, index)| old.get_mut(index)?.take()) {
+            Some(left) => found.push((left, new)),
+            None => added.push(new),
+        }
+    }
+    removed.extend(old.into_iter().flatten());
+    found
+}
+
+/// Some members that a set most likely has in common with one that differs by
+/// few.
+fn sample_members(members: &Arc<Members>) -> impl Iterator<Item = u32> {
+    let named = members.named().iter();
+    named.clone().take(SAMPLES).chain(named.rev().take(SAMPLES))
+}
