@@ -32,10 +32,10 @@ pub struct Document {
     /// Rules about rooms, in the order of the file: that of the events they add.
     pub rooms: Vec<RoomRule>,
 
-    /// What is to hold, in the order of the file.
+    /// Tests of who sees whom, in the order of the file.
     pub tests: Vec<Test>,
 
-    /// What is to become of rooms, in the order of the file.
+    /// Tests of rules about rooms, in the order of the file.
     pub room_tests: Vec<RoomTest>,
 }
 
@@ -45,13 +45,13 @@ pub struct Group {
     /// Not empty, unique in the document.
     pub name: String,
 
-    /// Where the name stands.
+    /// The position of the name.
     pub position: Position,
 
-    /// Who is in. Nobody, for a group of the directory.
+    /// The members. Nobody, for a group of the directory.
     pub members: SetExpr,
 
-    /// Whether the directory fills it at run time.
+    /// True if the directory fills it at run time.
     pub directory: bool,
 }
 
@@ -61,23 +61,23 @@ pub struct Rule {
     /// Not empty, unique in the document.
     pub name: String,
 
-    /// Where the rule begins, or the switch that stands for it.
+    /// The position of the rule, or of the switch that stands for it.
     pub position: Position,
 
-    /// What the rule does.
+    /// The effect on the pairs that the rule matches.
     pub effect: Effect,
 
-    /// Whether it takes no part.
+    /// True if the rule only counts what it would do.
     pub shadow: bool,
 
-    /// Whether a switch at the top stands for it, so that nobody wrote it out.
+    /// True if a switch at the top of the policy stands for it.
     pub switch: bool,
 
-    /// Which pairs it matches.
+    /// The pairs that it matches.
     pub pairs: Pairs,
 }
 
-/// Which pairs of sender and recipient a rule matches.
+/// The pairs of sender and recipient that a rule matches.
 #[derive(Clone, Debug)]
 pub enum Pairs {
     /// `from` and `to`: every sender in the one with every recipient in the
@@ -94,7 +94,7 @@ pub enum Pairs {
     Within {
         /// A glob over group names. `*` crosses `/`.
         groups: Glob,
-        /// Where it stands.
+        /// The position of the glob or the name.
         position: Position,
     },
 }
@@ -120,7 +120,7 @@ pub enum SetExpr {
         ids: Ids,
         /// Name of the file, as written.
         file: String,
-        /// Where it stands.
+        /// The position of the glob or the name.
         position: Position,
     },
 
@@ -128,7 +128,7 @@ pub enum SetExpr {
     Group {
         /// Its name.
         name: String,
-        /// Where the name stands.
+        /// The position of the name.
         position: Position,
     },
 
@@ -140,9 +140,9 @@ pub enum SetExpr {
 
     /// `any` and `except`: the difference.
     Difference {
-        /// Who is in,
+        /// The users of the set,
         any: Box<SetExpr>,
-        /// unless also here.
+        /// without the users of this one.
         except: Box<SetExpr>,
     },
 }
@@ -150,7 +150,7 @@ pub enum SetExpr {
 /// A claim about the audience or interest of a user, or of every member of a set.
 #[derive(Clone, Debug)]
 pub struct Test {
-    /// Where the test begins.
+    /// The position of the test.
     pub position: Position,
 
     /// Members for groups of the directory, which are empty otherwise.
@@ -205,10 +205,10 @@ pub struct Given {
     /// Name of the group.
     pub group: String,
 
-    /// Where the name stands.
+    /// The position of the name.
     pub position: Position,
 
-    /// Who is in.
+    /// The ids of the members.
     pub members: Vec<String>,
 }
 

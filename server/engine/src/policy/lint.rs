@@ -1,5 +1,5 @@
-//! What is valid and yet probably not meant. Few things, each of which somebody
-//! would want to know: a warning that is often wrong hides those that are not.
+//! Warnings about what is valid and probably not meant. Few kinds, each of which an
+//! author wants to know: a warning that is often wrong hides those that are right.
 
 mod coverage;
 mod never_matches;
@@ -81,7 +81,7 @@ fn unused(document: &Document) -> Vec<Problem> {
         .collect()
 }
 
-/// What an export that went wrong leaves behind.
+/// Warnings about empty members files, which a failed export leaves behind.
 fn empty_files(document: &Document) -> Vec<Problem> {
     let mut warnings = Vec::new();
     document.each_part(&mut |part: &_| {

@@ -1,5 +1,5 @@
-//! What becomes of a room that is being created: the policy's rules about rooms,
-//! over the sets of a snapshot. Pure; knows nothing of who asks.
+//! Decides about rooms that are being created, by the policy's rules about rooms and the
+//! sets of a snapshot. Pure; knows nothing of the caller.
 //!
 //! A deny wins over everything. Order of rules decides nothing but the order of
 //! the events that are added: of several denials, and of several events of one
@@ -18,10 +18,10 @@ use presence_router_ids::UserId;
 /// A room as somebody wants to have it.
 #[derive(Clone, Debug)]
 pub struct Room<'r> {
-    /// Who wants it.
+    /// The user who creates it.
     pub requester: UserId<'r>,
 
-    /// Whether that is an administrator of the homeserver.
+    /// True if the requester is an administrator of the homeserver.
     pub is_admin: bool,
 
     /// Its preset. `None`: that of its visibility.
@@ -30,7 +30,7 @@ pub struct Room<'r> {
     /// Its visibility. `None`: `private`.
     pub visibility: Option<&'r str>,
 
-    /// Who is invited.
+    /// The invited users.
     pub invites: Vec<UserId<'r>>,
 
     /// Its name. `None`: no glob matches it, not even `*`.
@@ -40,14 +40,14 @@ pub struct Room<'r> {
     pub initial_state: HashSet<(&'r str, &'r str)>,
 }
 
-/// What becomes of a room.
+/// The decision about a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict<'p> {
     /// It is not created.
     Denied {
         /// Name of the rule that says so.
         rule: &'p str,
-        /// What the requester is told.
+        /// The answer to the requester.
         denial: &'p Denial,
     },
 
@@ -142,7 +142,7 @@ impl<'a> RoomQuery<'a> {
             && sets.invites.is_none_or(|set| self.holds_any(set, &self.invites))
     }
 
-    /// Whether a set holds any of some users.
+    /// True if a set holds any of some users.
     fn holds_any(&self, set: SetId, users: &[UserRef<'_>]) -> bool {
         let set = self.snapshot.set(set);
         set.is_some_and(|set| users.iter().any(|who| set.contains(*who)))

@@ -43,8 +43,8 @@ pub(super) fn run(
 ) {
     let has_directory = policy.ruleset.groups.iter().any(|set| matches!(set, Set::Directory(_)));
     let reasons_left = Cell::new(MAX_REASONS);
-    // What tests are given makes another ruleset, and that a snapshot of its own:
-    // one at a time, however many there are.
+    // Members that tests give make another ruleset, with a snapshot of its own: one at a
+    // time, however many there are.
     for (filling, tests) in group_by_filling(policy, tests, rooms) {
         let given = |index: usize, user: &str| {
             filling.iter().any(|(number, members)| {

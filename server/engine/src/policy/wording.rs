@@ -10,7 +10,7 @@ pub fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// What somebody wrote, in backticks, fit for a terminal and for one line.
+/// A text of an author in backticks, fit for a terminal and for one line.
 pub fn quoted(text: &str) -> String {
     /// More says nothing that the position does not.
     const MAX_CHARACTERS: usize = 255;

@@ -1,4 +1,4 @@
-//! What a snapshot answers about one user, read pair by pair.
+//! The answer of a snapshot about one user, read pair by pair.
 
 use roaring::RoaringBitmap;
 
@@ -58,7 +58,7 @@ impl<'s> Answer<'s> {
         hides.map(|(_, hide)| *hide)
     }
 
-    /// What the answer says of the pair with another user.
+    /// The verdict on the pair with another user.
     pub(in crate::policy) fn verdict(&self, other: &str) -> PairVerdict<'s> {
         let Ok(other) = UserId::parse(other) else { return PairVerdict::default() };
         let who = self.snapshot.users().user_ref(other);

@@ -50,9 +50,9 @@ pub struct Names {
 pub struct RoomChange {
     /// Its name.
     pub name: String,
-    /// Where it begins in the earlier policy. `None`: it is new.
+    /// The position in the earlier policy. `None`: it is added.
     pub before: Option<Position>,
-    /// Where it begins in the later policy. `None`: it is gone.
+    /// The position in the later policy. `None`: it is removed.
     pub after: Option<Position>,
 }
 
@@ -144,7 +144,7 @@ fn groups_by_name(policy: &Document) -> BTreeMap<&str, &Group> {
     policy.groups.iter().map(|group| (group.name.as_str(), group)).collect()
 }
 
-/// Whether two sets are written alike. Recurses no deeper than reading lets sets
+/// True if two sets are written alike. Recurses no deeper than reading lets sets
 /// be.
 fn same_set(a: &SetExpr, b: &SetExpr) -> bool {
     match (a, b) {
@@ -168,7 +168,7 @@ fn same_set(a: &SetExpr, b: &SetExpr) -> bool {
 // === impl Differences ===
 
 impl Differences {
-    /// Whether both say the same, their tests aside.
+    /// True if the policies do not differ, tests left aside.
     pub fn is_empty(&self) -> bool {
         let Self { rules, groups, rooms, switches, tests: _ } = self;
         [rules, groups, rooms, switches].into_iter().all(Names::is_empty)

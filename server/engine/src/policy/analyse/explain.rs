@@ -1,7 +1,7 @@
-//! Why a pair is visible or not: every rule that matches it, or one side of it,
-//! and the path by which each side comes to be in the rule's set.
+//! Explains why a pair is visible or not: every rule that matches it, or one side of it,
+//! and the path by which each side is in the rule's set.
 //!
-//! Looks at every rule and set, without haste: routing decides, this explains.
+//! Evaluates every rule and set, slowly: routing decides, this explains.
 
 mod path;
 
@@ -16,13 +16,13 @@ use crate::routing::model::ruleset::Effect;
 use crate::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
 
-/// Why a pair is visible or not.
+/// The reasons why a pair is visible or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// Whether the two are one user, whom no rule is about.
+    /// True if the two are one user. No rule is about such a pair.
     pub own: bool,
 
-    /// Whether the recipient may see the sender.
+    /// True if the recipient may see the sender.
     pub visible: bool,
 
     /// Rules that match the pair or one side of it, in the document's order.
@@ -35,14 +35,14 @@ pub struct RuleMatch {
     /// The rule's index among the document's.
     pub rule: usize,
 
-    /// Whether it matches the pair. It may match both sides and not the pair:
-    /// `within` wants them in one group.
+    /// True if it matches the pair. A rule may match both sides and not the pair: `within`
+    /// wants them in one group.
     pub pair: bool,
 
-    /// How the sender comes to be in; empty if it is not.
+    /// The path of the sender into the rule's set; empty if it is not in.
     pub sender: Vec<PathStep>,
 
-    /// How the recipient comes to be in; empty if it is not.
+    /// The path of the recipient into the rule's set; empty if it is not in.
     pub recipient: Vec<PathStep>,
 }
 
@@ -79,7 +79,7 @@ pub(in crate::policy) fn explain_document(
     explanation
 }
 
-/// What a rule has to do with a sender and a recipient, if anything.
+/// Matches a rule with a sender and a recipient. `None`: it matches neither.
 fn match_rule(
     evaluation: &ReferenceEvaluation<'_, '_>,
     index: usize,

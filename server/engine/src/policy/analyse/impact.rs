@@ -1,4 +1,4 @@
-//! What a policy would change if it took the place of the active one, for the command
+//! The impact of a policy that would take the place of the active one, for the command
 //! `plan`: pairs that become visible and pairs that are visible no more, in total and
 //! rule by rule; what is hidden; and rules about rooms that are not the same.
 //!
@@ -127,7 +127,7 @@ fn rule_impacts(
         let [allowed, denied] = [Effect::Allow, Effect::Deny].map(|effect| {
             [before, after].map(|rules| rules.products(name, &effect).unwrap_or_default())
         });
-        // Where it says the same, sets that are open need not tell that.
+        // A rule with equal products has no impact, whatever its open sets are.
         if [allowed, denied].iter().all(|[before, after]| before == after) {
             let none = Some(Count::default());
             return RuleImpact { name: name.to_owned(), gained: none, lost: none };

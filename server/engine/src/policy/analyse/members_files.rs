@@ -16,7 +16,7 @@ use crate::routing::model::ruleset::Ids;
 pub struct MembersFileChange {
     /// Its name, as both policies have it.
     pub file: String,
-    /// Where the later policy names it first.
+    /// The first position in the later policy that names it.
     pub position: Position,
     /// Lines with users in the earlier policy.
     pub before: usize,
@@ -53,7 +53,7 @@ fn members_files(document: &Document) -> BTreeMap<&str, (&Ids, Position)> {
 // === impl MembersFileChange ===
 
 impl MembersFileChange {
-    /// Whether the file listed users and lists none.
+    /// True if the file listed users and lists none.
     pub fn is_emptied(&self) -> bool {
         self.before > 0 && self.after == 0
     }

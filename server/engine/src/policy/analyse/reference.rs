@@ -27,7 +27,7 @@ pub(super) struct ReferenceEvaluation<'d, 'u> {
     groups: Vec<RoaringBitmap>,
 }
 
-/// Who is in a group of the directory: the index of the group in the document,
+/// Says who is in a group of the directory: by the index of the group in the document,
 /// and a user.
 pub(in crate::policy) type IsInDirectory<'a> = &'a dyn Fn(usize, &str) -> bool;
 
@@ -92,7 +92,7 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
         self.document.groups.get(*self.indices.get(name)?)
     }
 
-    /// Who is in a set.
+    /// The users who are in a set.
     pub(super) fn members(&self, set: &SetExpr) -> RoaringBitmap {
         let numbers = |ids: &mut dyn Iterator<Item = &str>| -> RoaringBitmap {
             ids.filter_map(|id| self.number(id)).collect()
@@ -207,12 +207,12 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
     }
 }
 
-/// Where a user lives.
+/// The server of a user.
 pub(super) fn server_of(user: &str) -> &str {
     UserId::parse(user).map_or("", UserId::server)
 }
 
-/// Who is in which group of the directory, as a snapshot of the policy has it.
+/// The members of the directory's groups, as a snapshot of the policy has them.
 pub(super) fn directory_of<'s>(
     policy: &Policy,
     snapshot: &'s Snapshot,

@@ -1,18 +1,18 @@
-//! What holds for a pair, whoever says so: the document by its definition, or a
-//! snapshot by its answers. And in what the two differ.
+//! The verdict on a pair, by the definition or by an answer of a snapshot, and the
+//! difference of two verdicts.
 
 use crate::routing::model::ruleset::Hide;
 
-/// Whether a pair is visible, and what is hidden of it.
+/// The verdict on a pair: its visibility, and its hides.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::policy) struct PairVerdict<'h> {
-    /// Whether the recipient may see the sender.
+    /// True if the recipient may see the sender.
     pub(in crate::policy) visible: bool,
     /// Sorted, without repeats. Empty, if the pair is not visible.
     pub(in crate::policy) hides: Vec<&'h Hide>,
 }
 
-/// In what an answer differs from the definition.
+/// A difference between the definition and an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Discrepancy {
     /// Only one of them has the pair visible.
@@ -21,7 +21,7 @@ pub(in crate::policy) enum Discrepancy {
     Hides(Hides),
 }
 
-/// What is hidden of a pair. Each list sorted, without repeats.
+/// The hides of a pair, by both sources. Each list is sorted, without repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hides {
     /// By the definition. Empty, if the pair is not visible.

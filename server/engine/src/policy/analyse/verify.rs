@@ -27,13 +27,13 @@ pub const DEFAULT_PAIRS: u64 = 1_000_000;
 /// Most pairs to compare.
 pub const MAX_PAIRS: u64 = 100_000_000;
 
-/// What was compared, and what was found.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// Pairs of two users that were compared, each in both callbacks.
     pub pairs: u64,
 
-    /// Whether these are all pairs of listed and made-up users.
+    /// True if these are all pairs of listed and made-up users.
     pub exhaustive: bool,
 
     /// The seed that pairs were drawn by, and users made up.
@@ -52,18 +52,18 @@ pub struct CounterExample {
     /// Whose presence it is.
     pub sender: String,
 
-    /// Who may see it, or may not.
+    /// The user who may see it, or may not.
     pub recipient: String,
 
-    /// What was computed: the audience of the sender, or the interest of the
+    /// The callback that differs: the audience of the sender, or the interest of the
     /// recipient.
     pub of: Side,
 
-    /// Whether the pair is visible, by the definition. The callback says the
-    /// opposite, unless it is about hides.
+    /// True if the pair is visible by the definition. The callback says the opposite,
+    /// unless the difference is about hides.
     pub visible: bool,
 
-    /// What is hidden, if that is all that they do not agree on.
+    /// The hides of both, if only these differ.
     pub hides: Option<Hides>,
 }
 
@@ -71,7 +71,7 @@ pub struct CounterExample {
 struct Sample {
     senders: Vec<String>,
     recipients: Vec<String>,
-    /// Whether every pair of listed and made-up users is among them.
+    /// True if every pair of listed and made-up users is among them.
     exhaustive: bool,
     listed: u64,
 }

@@ -17,13 +17,13 @@ pub struct RoomRule {
     /// Not empty, unique among the rules about rooms.
     pub name: String,
 
-    /// Where the rule begins.
+    /// The position of the rule.
     pub position: Position,
 
-    /// Which rooms it matches.
+    /// The conditions that a room must meet.
     pub when: When,
 
-    /// What it does to them.
+    /// The effect on the rooms that it matches.
     pub effect: RoomEffect,
 }
 
@@ -31,7 +31,7 @@ pub struct RoomRule {
 /// room.
 #[derive(Clone, Debug, Default)]
 pub struct When {
-    /// Who creates the room.
+    /// A set that holds the requester, who creates the room.
     pub requester: Option<SetExpr>,
 
     /// Some of [`PRESETS`], sorted.
@@ -46,7 +46,7 @@ pub struct When {
     /// Globs of which one must match the whole name of the room.
     pub names: Option<Vec<Glob>>,
 
-    /// Whether the requester must be an administrator of the homeserver.
+    /// A condition about the requester's rights on the homeserver.
     pub admin: Option<AdminCondition>,
 }
 
@@ -60,7 +60,7 @@ pub enum AdminCondition {
     MustNotBe,
 }
 
-/// What a rule does to the rooms that it matches.
+/// The effect of a rule on the rooms that it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoomEffect {
     /// Adds state, at least one event.
@@ -83,7 +83,7 @@ pub struct StateEvent {
     pub content: String,
 }
 
-/// What somebody is told whose room is not created.
+/// The answer to a requester whose room is not created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// Matrix error code, such as `M_FORBIDDEN`.
@@ -96,10 +96,10 @@ pub struct Denial {
     pub status: u16,
 }
 
-/// What is to become of a room.
+/// A test of rules about rooms.
 #[derive(Clone, Debug)]
 pub struct RoomTest {
-    /// Where the test begins.
+    /// The position of the test.
     pub position: Position,
 
     /// Members for groups of the directory, which are empty otherwise.
@@ -114,21 +114,21 @@ pub struct RoomTest {
     /// Types of events that must not be.
     pub not: Vec<Named>,
 
-    /// Whether the room must be denied, if the test says so.
+    /// The wanted decision. `None`: the test does not say.
     pub denied: Option<WantedDenial>,
 }
 
-/// Whether a test's room must be denied.
+/// The decision that a test wants about its room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedDenial {
-    /// Where the value stands.
+    /// The position of the value.
     pub position: Position,
 
-    /// What the test wants.
+    /// The wanted outcome.
     pub outcome: WantedOutcome,
 }
 
-/// What a test wants to become of a room.
+/// The outcome that a test wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WantedOutcome {
     /// It is created, whatever is added to it.
@@ -141,10 +141,10 @@ pub enum WantedOutcome {
 /// A room that a test creates.
 #[derive(Clone, Debug, Default)]
 pub struct TestRoom {
-    /// Who creates it. A user id.
+    /// The user id of the requester.
     pub requester: String,
 
-    /// Whether that is an administrator.
+    /// True if the requester is an administrator of the homeserver.
     pub admin: bool,
 
     /// One of [`PRESETS`].
@@ -153,7 +153,7 @@ pub struct TestRoom {
     /// One of [`VISIBILITIES`].
     pub visibility: Option<&'static str>,
 
-    /// Who is invited.
+    /// The invited users.
     pub invites: Vec<Named>,
 
     /// Its name.

@@ -11,7 +11,7 @@ use crate::routing::model::ruleset::{Product, Ruleset, Set};
 use crate::routing::snapshot::keys::{Key, SetId};
 use presence_router_ids::{Coverage, Region};
 
-/// What is known for certain of the sets of a ruleset.
+/// Knows some sets of a ruleset that are certainly empty.
 struct Emptiness<'p> {
     ruleset: &'p Ruleset,
     world: RegionCoverage<'static>,
@@ -50,7 +50,7 @@ impl<'p> Emptiness<'p> {
                 || self.is_empty(&product.recipients)
                 || self.is_alone(product)
         };
-        // What a switch stands for may well be empty, and is as it should be.
+        // The rule of a switch may well be empty, and rightly so.
         if rule.switch || !products.iter().all(is_never) {
             return None;
         }

@@ -19,7 +19,7 @@ type Users<'p> = BTreeSet<&'p str>;
 /// The sets of a ruleset that are small.
 pub(super) struct SmallSets<'p> {
     ruleset: &'p Ruleset,
-    /// Who may be in each group. `None`: it cannot be listed, or is too long.
+    /// The users who may be in each group. `None`: it cannot be listed, or is too long.
     groups: Vec<Option<Users<'p>>>,
     steps: Cell<usize>,
 }
@@ -67,8 +67,7 @@ impl<'p> SmallSets<'p> {
         (users.len() <= MAX_USERS).then_some(users)
     }
 
-    /// Whether a user is in, as far as it is known: `None`, if that is up to the directory,
-    /// or too long a question.
+    /// True if a user is in. `None`: that is up to the directory, or takes too long.
     fn contains(&self, set: &Set, user: &str) -> Option<bool> {
         self.steps.set(self.steps.get().checked_sub(1)?);
         match set {

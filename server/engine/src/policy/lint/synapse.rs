@@ -1,4 +1,4 @@
-//! What stock Synapse cannot enforce of a policy. A presence router adds to
+//! Rules that stock Synapse cannot enforce. A presence router adds to
 //! what shared rooms show, and can take nothing away there; `docs/policy.md`
 //! has the table that this follows.
 
@@ -11,7 +11,7 @@ use crate::policy::problem::Problem;
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::{self, Effect, Ruleset, Set};
 
-/// Where recipients may be.
+/// The servers that recipients may be on.
 struct RecipientRegions<'p> {
     policy: &'p Policy,
     /// Our servers, if the policy says which.
@@ -91,7 +91,7 @@ impl<'p> RecipientRegions<'p> {
         Some(Problem::new(rule.position, message))
     }
 
-    /// Whether a set picks out users of other servers, and not servers whole.
+    /// True if a set names users of other servers, and not only whole servers.
     fn names_users_away(&self, set: &Set) -> bool {
         let away = |pattern: &UserGlob| {
             !matches!(pattern.user().as_str(), "*" | "@*")

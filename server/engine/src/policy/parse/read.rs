@@ -28,14 +28,14 @@ use crate::policy::problem::{Position, Problem};
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::Ids;
 
-/// Why a key of a later version is not valid.
+/// The reason why a key of a later version is not valid.
 const UNSUPPORTED: &str = "not supported by this version";
 
 const POLICY_KEYS: &[&str] =
     &["groups", "inbound", "local", "ours", "outbound", "rooms", "rules", "servers", "tests"];
 const TESTS_KEYS: &[&str] = &["tests"];
 
-/// What reading needs: where to note problems, and other files.
+/// Reads a document: collects problems, and reads other files.
 pub(super) struct Reader<'p> {
     problems: &'p mut Vec<Problem>,
     nearest: Nearest,

@@ -57,7 +57,7 @@ pub(super) enum Value<'a> {
 // === impl Node ===
 
 impl Node<'_> {
-    /// What a person would call it.
+    /// The kind of the value, in words for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",

@@ -1,5 +1,5 @@
-//! What of a policy's tests can be wrong whatever the policy decides: the groups that
-//! they name, and the sets that they are about. Runs none of them.
+//! Checks a policy's tests without running them: the groups that they name, and the sets
+//! that they are about.
 
 use std::collections::HashMap;
 

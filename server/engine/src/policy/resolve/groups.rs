@@ -101,7 +101,7 @@ impl<'d> Groups<'d> {
         )
     }
 
-    /// What may help with a name that no group has.
+    /// A hint about a name that no group has.
     fn did_you_mean(&self, name: &str, nearest: &mut Nearest) -> String {
         if self.indices.is_empty() {
             return "; no groups are declared".to_owned();

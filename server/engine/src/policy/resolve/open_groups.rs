@@ -1,4 +1,4 @@
-//! Which groups of a document hold unlisted users: those whose members cannot be
+//! Finds the groups of a document that hold unlisted users, whose members cannot be
 //! listed.
 
 use std::collections::HashSet;

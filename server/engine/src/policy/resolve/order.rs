@@ -16,7 +16,7 @@ pub(super) struct Order {
     pub(super) cycles: Vec<Vec<usize>>,
 }
 
-/// How far the search is with a group.
+/// The state of a group in the search.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     New,

@@ -1,5 +1,5 @@
-//! The path by which a user comes to be in a set: through which groups, to what
-//! line, glob or pattern. Of several paths the first in the text.
+//! The path by which a user is in a set: the groups on the way, and the line, glob or
+//! pattern at its end. Of several paths the first in the text.
 
 use crate::policy::analyse::reference::{ReferenceEvaluation, server_of};
 use crate::policy::document::SetExpr;
@@ -9,14 +9,14 @@ use crate::policy::problem::Position;
 /// that follow it and are deeper, and all that stand below one are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathStep {
-    /// How many steps it stands below.
+    /// The nesting depth; 0 for the first step.
     pub depth: usize,
 
-    /// What the user is in.
+    /// The set that the user is in.
     pub kind: StepKind,
 }
 
-/// What a user is in.
+/// A kind of set that a user is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepKind {
     /// `everyone`.
@@ -57,7 +57,7 @@ struct Walk<'e> {
     todo: Vec<(usize, &'e SetExpr)>,
 }
 
-/// How a user who is in a set comes to be in it.
+/// The path of a user into a set that holds the user.
 pub(super) fn into_set(
     evaluation: &ReferenceEvaluation<'_, '_>,
     set: &SetExpr,
@@ -66,7 +66,7 @@ pub(super) fn into_set(
     Walk { evaluation, user, path: Vec::new(), todo: vec![(0, set)] }.finish()
 }
 
-/// How a user who is in a group comes to be in it.
+/// The path of a user into a group that holds the user.
 pub(super) fn into_group(
     evaluation: &ReferenceEvaluation<'_, '_>,
     name: &str,

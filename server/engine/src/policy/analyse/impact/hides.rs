@@ -1,4 +1,4 @@
-//! What a policy would change of what is hidden, rule by rule.
+//! The pairs on which a policy would hide more or less, rule by rule.
 //!
 //! A rule accounts for a pair that will be visible if it hides something of it that
 //! nothing hides now, or hides now what nothing would hide any more. What is hidden is
@@ -16,7 +16,7 @@ use crate::routing::model::ruleset::{Effect, Hide};
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 
-/// What one rule accounts for.
+/// The pairs that one rule that hides accounts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HideImpact {
     /// The rule, of either policy or of both.
@@ -30,19 +30,19 @@ pub struct HideImpact {
 /// Pairs of which something is hidden.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HiddenPairs {
-    /// How many.
+    /// The number of pairs.
     pub pairs: Count,
     /// Some of them, senders and recipients.
     pub samples: Vec<[String; 2]>,
 }
 
-/// What the rules of one policy hide, by rule and by what it is.
+/// The rules of one policy that hide, by their names and by what they hide.
 struct HidesByRule<'o> {
     by_rule: BTreeMap<&'o str, (&'o Hide, &'o [Product])>,
     by_hide: BTreeMap<&'o Hide, Vec<Product>>,
 }
 
-/// What rules account for, those that account for nothing left away; by name. Users
+/// The pairs that each rule accounts for, by name, without rules that account for none. Users
 /// with a number count only if they are `listed`.
 pub(super) fn hide_impacts(
     before: &ProductsByRule<'_>,

@@ -1,5 +1,5 @@
-//! What a document says of pairs: visibility and hides by their definition, evaluated
-//! for some users at once.
+//! The definition of visibility and of hides, evaluated for some users of a document at
+//! once.
 
 use std::collections::BTreeMap;
 
@@ -36,8 +36,7 @@ impl<'p, 'u> Definition<'p, 'u> {
         Self { evaluation, audiences, hides }
     }
 
-    /// What holds for a pair of the users. Of others nothing is known, and nothing
-    /// visible.
+    /// The verdict on a pair of these users. Pairs with others count as not visible.
     pub(super) fn verdict(&self, sender: &str, recipient: &str) -> PairVerdict<'p> {
         let [from, to] = [sender, recipient].map(|user| self.evaluation.number(user));
         let (Some(from), Some(to)) = (from.and_then(|from| usize::try_from(from).ok()), to) else {

@@ -16,7 +16,7 @@ pub(super) struct Fields<'n, 'a> {
 /// A value under a known key.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'n, 'a> {
-    /// Where the key stands.
+    /// The position of the key.
     pub(super) position: Position,
     pub(super) value: &'n Node<'a>,
 }
@@ -26,13 +26,13 @@ impl<'n, 'a> Fields<'n, 'a> {
         self.known.iter().find(|(known, _)| *known == key).map(|(_, field)| *field)
     }
 
-    /// Whether there are keys of which nobody knows what they are for. That
-    /// something is missing then follows from it, and is not to be said again.
+    /// True if there are unknown keys. A missing key may be one of them, misspelt, so it
+    /// is not reported as well.
     pub(super) fn has_unknown(&self) -> bool {
         self.unknown
     }
 
-    /// Whether there is any key that is known.
+    /// True if there is any known key.
     pub(super) fn has_known(&self) -> bool {
         !self.known.is_empty()
     }

@@ -77,7 +77,7 @@ pub(super) fn user_glob(text: &str) -> Result<UserGlob, String> {
     Ok(glob)
 }
 
-/// Why a glob can match no server name, as far as that is easy to see.
+/// The reason why a glob can match no server name, as far as that is easy to see.
 fn why_no_server(glob: &Glob) -> Option<String> {
     let text = glob.as_str();
     if text.is_empty() {

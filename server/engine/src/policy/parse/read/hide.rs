@@ -39,7 +39,7 @@ impl Reader<'_> {
         }
         let unless =
             keys.get("unless").map_or_else(Box::default, |field| self.read_unless(field.value));
-        // What is missing of the pairs is said even where `fields` is missing.
+        // Problems of the pairs are reported even where `fields` is missing.
         let pairs = self.read_pairs_of(
             node.position,
             &keys,

@@ -86,7 +86,7 @@ fn is_member(id: &str) -> bool {
     UserId::parse(id).is_ok() && !is_pattern(id)
 }
 
-/// As in the policy: whoever writes one of these means a pattern.
+/// As in the policy: an author who writes one of these means a pattern.
 fn is_pattern(id: &str) -> bool {
     id.contains(['*', '?'])
 }
@@ -107,7 +107,7 @@ fn why_no_member(id: &str) -> String {
     }
 }
 
-/// Where the id begins in its line, in characters.
+/// The column at which the id begins, in characters, from 1.
 fn column(line: &str, id: &str) -> u64 {
     let before = line.len() - line.trim_ascii_start().len();
     debug_assert!(line.get(before..).is_some_and(|rest| rest.starts_with(id)));

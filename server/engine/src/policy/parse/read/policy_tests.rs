@@ -15,10 +15,10 @@ const GIVEN_KEYS: &[&str] = &["groups"];
 const GIVEN_KEYS_ELSEWHERE: &[(&str, &str)] =
     &[("blocks", UNSUPPORTED), ("subscriptions", UNSUPPORTED)];
 
-/// What can stand in a test.
+/// The forms of a test, for messages.
 const FORMS: &str = "either `sender` with `reaches`, `only` or `not`, or `recipient` with `sees`, `only` or `not`, or `room`";
 
-/// What a test says of its pairs.
+/// The claims of a test about its pairs.
 struct Claims {
     yes: Vec<Named>,
     not: Vec<Named>,
@@ -216,7 +216,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a test is about a room, and about nobody's presence.
+/// True if a test is about a room, and not about presence.
 fn is_about_a_room(node: &Node<'_>) -> bool {
     let Value::Map(entries) = &node.value else { return false };
     let has = |wanted: &str| {

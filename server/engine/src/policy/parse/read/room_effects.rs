@@ -1,4 +1,4 @@
-//! What rules about rooms do: the state events that they add, and how they deny.
+//! Effects of rules about rooms: the state events that they add, and their denials.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ const MAX_KEY_BYTES: usize = 255;
 /// for all else.
 const MAX_CONTENT_BYTES: usize = 60_000;
 
-/// What the homeserver makes by itself, in every room.
+/// Events that the homeserver makes by itself, in every room.
 const NOT_TO_ADD: &[&str] = &["m.room.create", "m.room.member"];
 
 impl Reader<'_> {

@@ -196,7 +196,7 @@ impl Reader<'_> {
     }
 }
 
-/// Whether YAML takes a text for itself, as far as that is easy to see.
+/// True if a text needs no quotes in YAML, as far as that is easy to see.
 fn is_plain(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_/".contains(c);
     text.len() <= 64

@@ -1,5 +1,5 @@
-//! Why a text is no YAML, in words for authors of policies, who know neither the options
-//! of the library nor its names for things.
+//! Errors of the YAML library, in words for authors of policies, who know neither its
+//! options nor its names for things.
 
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::granit_parser::ErrorKind;
