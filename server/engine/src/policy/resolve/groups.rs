@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use presence_router_ids::Glob;
 
-use crate::policy::document::{Document, SetExpr};
+use crate::policy::document::{Document, Group, SetExpr};
 use crate::policy::nearest::Nearest;
 use crate::policy::problem::{Position, Problem};
 use crate::policy::wording::quoted;
@@ -26,21 +26,32 @@ impl<'d> Groups<'d> {
         Self { document, indices: names.zip(0..).collect() }
     }
 
-    /// Notes every reference to a group that is not declared.
+    /// A group by its name.
+    pub(super) fn get(&self, name: &str) -> Option<&'d Group> {
+        self.document.groups.get(*self.indices.get(name)?)
+    }
+
+    /// Notes every reference of the document to a group that is not declared.
     pub(super) fn check_declared(&self, problems: &mut Vec<Problem>) {
         let mut nearest = Nearest::default();
-        let mut check = |name: &str, position: Position| {
-            if !self.indices.contains_key(name) {
-                let hint = self.did_you_mean(name, &mut nearest);
-                let message = format!("group {} is not declared{hint}", quoted(name));
-                problems.push(Problem::new(position, message));
-            }
-        };
         self.document.each_part(&mut |part| {
-            if let SetExpr::Group { name, position } = part {
-                check(name, *position);
-            }
+            problems.extend(self.undeclared_problem(part, &mut nearest));
         });
+    }
+
+    /// The problem of a set that refers to a group that is not declared.
+    pub(super) fn undeclared_problem(
+        &self,
+        set: &SetExpr,
+        nearest: &mut Nearest,
+    ) -> Option<Problem> {
+        let SetExpr::Group { name, position } = set else { return None };
+        if self.indices.contains_key(name.as_str()) {
+            return None;
+        }
+        let hint = self.did_you_mean(name, nearest);
+        let message = format!("group {} is not declared{hint}", quoted(name));
+        Some(Problem::new(*position, message))
     }
 
     /// Indices of the groups that a set refers to, each once.
