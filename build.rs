@@ -17,7 +17,8 @@ const FILES: [&str; 4] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={ROOT}");
+    // Not all of `proto/`: it holds Rust as well.
+    println!("cargo:rerun-if-changed={ROOT}/presence_router");
     let descriptors = protox::Compiler::new([ROOT])?
         .include_imports(true)
         // Comments reach rustdoc, and `grpcurl describe` by reflection.

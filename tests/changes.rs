@@ -293,7 +293,7 @@ impl Rust {
 }
 
 proptest! {
-    #![proptest_config(cases(200))]
+    #![proptest_config(cases(1_500))]
 
     #[test]
     fn a_client_that_remembers_is_right(
@@ -306,7 +306,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(100))]
+    #![proptest_config(cases(1_500))]
 
     /// With the answers of an earlier stream, spelled out, but for those that it hears
     /// are void.

@@ -50,7 +50,7 @@ fn answers(engine: &Engine) -> (Answers, Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(1_500))]
 
     #[test]
     fn an_edit_is_a_rebuild((before, after) in (policies(), policies()), steps in steps()) {
@@ -103,7 +103,7 @@ fn rulesets() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(cases(1_500))]
 
     /// A ruleset that is only compared keeps all numbers. One that takes the place of
     /// another gives them anew only if two in a row leave most of them unused, and
