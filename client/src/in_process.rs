@@ -15,7 +15,7 @@ use std::{
 };
 
 use presence_router_engine::unstable::routing::query::relation::Signature;
-use presence_router_engine::{Caller, Policy, Problems, Side};
+use presence_router_engine::{Caller, CallerError, Policy, Problems, Side};
 use presence_router_proto::ids::UserId;
 use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::WatchStream};
@@ -140,7 +140,7 @@ impl InProcess {
         policy: Policy,
         server_names: impl IntoIterator<Item = S>,
     ) -> Result<Self, InProcessError> {
-        let caller = Caller::new(server_names).map_err(|(index, error)| {
+        let caller = Caller::new(server_names).map_err(|CallerError { index, error }| {
             InProcessError::ServerName { index, problem: error.to_string() }
         })?;
         if caller.server_names().next().is_none() {

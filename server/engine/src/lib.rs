@@ -18,7 +18,7 @@ pub use self::policy::{
 pub use self::router::{Counterparts, Router};
 pub use self::routing::change::difference::{Count, Difference, Found, Pairs, TooMuch};
 pub use self::routing::engine::{Edit, EditError};
-pub use self::routing::model::caller::Caller;
+pub use self::routing::model::caller::{Caller, CallerError};
 pub use self::routing::model::ruleset::{Effect, Fields, Hide};
 pub use self::routing::model::side::Side;
 pub use self::routing::snapshot::Snapshot;

@@ -8,7 +8,7 @@ use presence_router_proto::v1::{ErrorReason, FieldViolation, PresenceState};
 use crate::live::{Current, Live};
 use crate::revision::Revision;
 use crate::rpc::error::{MAX_VIOLATIONS, RpcError};
-use presence_router_engine::Caller;
+use presence_router_engine::{Caller, CallerError};
 use presence_router_ids::{UserId, UserIdError};
 
 /// Most server names that a caller may hold.
@@ -25,10 +25,10 @@ pub(super) fn caller(server_names: &[String]) -> Result<Caller, RpcError> {
         1..=MAX_SERVER_NAMES => {}
         found => return Err(RpcError::ServerNamesTooMany { found, limit: MAX_SERVER_NAMES }),
     }
-    Caller::new(server_names).map_err(|(i, error)| RpcError::BadFields {
+    Caller::new(server_names).map_err(|CallerError { index, error }| RpcError::BadFields {
         reason: ErrorReason::ServerNameInvalid,
         violations: vec![FieldViolation {
-            field: format!("server_names[{i}]"),
+            field: format!("server_names[{index}]"),
             description: format!("is not a server name: {error}"),
         }],
     })

@@ -13,20 +13,30 @@ pub struct Caller {
     server_names: Box<[ServerName]>,
 }
 
+/// A text in a caller's list that is not a server name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server name at index {index} is not one: {error}")]
+pub struct CallerError {
+    /// The index of the first such text in the list.
+    pub index: usize,
+
+    /// The reason why it is not a server name.
+    pub error: ServerNameError,
+}
+
+// === impl Caller ===
+
 impl Caller {
     /// A caller with these server names. Without any, nothing concerns it.
     ///
     /// # Errors
     ///
-    /// The first name that is not one, with its index in the list.
-    pub fn new<S: AsRef<str>>(
-        names: impl IntoIterator<Item = S>,
-    ) -> Result<Self, (usize, ServerNameError)> {
-        let mut server_names = names
-            .into_iter()
-            .enumerate()
-            .map(|(i, name)| ServerName::parse(name.as_ref()).map_err(|error| (i, error)))
-            .collect::<Result<Vec<_>, _>>()?;
+    /// One of the texts is not a server name.
+    pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, CallerError> {
+        let names = names.into_iter().enumerate().map(|(index, name)| {
+            ServerName::parse(name.as_ref()).map_err(|error| CallerError { index, error })
+        });
+        let mut server_names = names.collect::<Result<Vec<_>, _>>()?;
         server_names.sort_unstable();
         server_names.dedup();
         Ok(Self { server_names: server_names.into() })
