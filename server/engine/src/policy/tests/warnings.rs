@@ -186,7 +186,7 @@ rules:
     );
 }
 
-/// As the module does it; `tests/synapse/test_hidden.py` and its neighbours show that.
+/// As the module does it; `tests/synapse/test_redact.py` and its neighbours show that.
 #[test]
 fn says_what_synapse_shows_of_what_is_hidden() {
     let warnings = synapse::warnings(&policy(
