@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use presence_router_engine::unstable::policy::document::Document;
-use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::{Caller, Policy, Side};
 use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Request;

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use presence_router_engine::unstable::routing::query::relation::Signature;
+use presence_router_engine::unstable::routing::query::visibility::Signature;
 use presence_router_engine::{Caller, CallerError, Policy, Problems, Side};
 use presence_router_proto::ids::UserId;
 use tokio::sync::watch;

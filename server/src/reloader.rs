@@ -2,12 +2,12 @@
 //! that failed for a reason that may pass.
 //!
 //! A change is loaded once the files are complete, see [`settling`](crate::source::settling).
-//! Where the system announces nothing, a look at the files now and then finds it.
+//! Where the system announces nothing, a poll of the files finds it.
 //! A signal does not wait: whoever sends one says that the files are as they are to be.
 
-mod complete;
+mod completeness;
 mod file_watch;
-mod look;
+mod poll;
 mod report;
 mod retry;
 
@@ -20,9 +20,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tracing::{debug, error, warn};
 
-use self::complete::were_complete;
+use self::completeness::were_complete;
 use self::file_watch::FileWatch;
-use self::look::{LOOK_EVERY, Look, changed_files};
+use self::poll::{POLL_INTERVAL, Poll, changed_files};
 use self::report::{LoadReason, LoadReport, Reporter};
 use self::retry::Retry;
 use crate::live::{Live, LoadError, LoadOptions};
@@ -44,10 +44,10 @@ enum Trigger {
     FilesChanged(Changes),
     /// A call of `ReloadPolicy` has loaded the policy.
     LoadedElsewhere,
-    /// It is time to look at the files.
-    LookDue,
-    /// A look has found these files changed.
-    LookFinished(Vec<PathBuf>),
+    /// It is time to poll the files.
+    PollDue,
+    /// A poll has found these files changed.
+    PollFinished(Vec<PathBuf>),
     /// It is time to see whether the files are complete.
     StepDue,
     /// It is time to try again.
@@ -65,7 +65,7 @@ pub struct Reloader {
     /// The files of the latest load, whoever asked for it.
     loads: watch::Receiver<Vec<SeenFile>>,
     retry: Retry,
-    look: Look,
+    poll: Poll,
 }
 
 // === impl Reloader ===
@@ -89,27 +89,27 @@ impl Reloader {
             settling: Settling::default(),
             loads,
             retry: Retry::default(),
-            look: Look::default(),
+            poll: Poll::default(),
         }
     }
 
     /// Serves until it is dropped. `hangup` asks for a load now; however often it comes
     /// during a load, one more load follows.
     pub async fn run(mut self, mut hangup: Signal) {
-        let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut poll_times = interval_at(Instant::now() + POLL_INTERVAL, POLL_INTERVAL);
+        poll_times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.watch_files().await;
         loop {
             let due = self.take_due_steps().await;
-            match self.next_trigger(&mut hangup, &mut looks, due).await {
+            match self.next_trigger(&mut hangup, &mut poll_times, due).await {
                 Trigger::Signal => self.load(LoadReason::Signal).await,
                 Trigger::FilesChanged(changes) => self.note_changes(changes),
                 Trigger::LoadedElsewhere => {
                     self.watch_files().await;
                     self.schedule_retry();
                 }
-                Trigger::LookDue => self.look.begin(self.files()),
-                Trigger::LookFinished(different) => self.note_differences(different),
+                Trigger::PollDue => self.poll.begin(self.files()),
+                Trigger::PollFinished(different) => self.note_differences(different),
                 Trigger::StepDue => {}
                 Trigger::RetryDue => {
                     self.retry.begin();
@@ -146,17 +146,17 @@ impl Reloader {
     async fn next_trigger(
         &mut self,
         hangup: &mut Signal,
-        looks: &mut Interval,
+        poll_times: &mut Interval,
         due: Option<Instant>,
     ) -> Trigger {
         tokio::select! {
             Some(()) = hangup.recv() => Trigger::Signal,
             changes = self.inbox.changed() => Trigger::FilesChanged(changes),
             Ok(()) = self.loads.changed() => Trigger::LoadedElsewhere,
-            _ = looks.tick(), if self.file_watch.is_on() && !self.look.is_under_way() => {
-                Trigger::LookDue
+            _ = poll_times.tick(), if self.file_watch.is_on() && !self.poll.is_under_way() => {
+                Trigger::PollDue
             }
-            different = self.look.finished() => Trigger::LookFinished(different),
+            different = self.poll.finished() => Trigger::PollFinished(different),
             () = wait_until(due) => Trigger::StepDue,
             () = wait_until(self.retry.due()) => Trigger::RetryDue,
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use presence_router_client::{self as client, Counterparts, PresenceRouter};
 use presence_router_engine::unstable::policy::document::Document;
 use presence_router_engine::unstable::routing::model::ruleset;
-use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::{Caller, Fields, Side, Snapshot};
 use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Request;

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use presence_router_engine::unstable::routing::model::ruleset;
-use presence_router_engine::unstable::routing::query::relation::{CallerView, Part, Signature};
+use presence_router_engine::unstable::routing::query::visibility::{CallerView, Part, Signature};
 use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
 use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
 use presence_router_engine::{Caller, Side, Snapshot};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use presence_router_engine::unstable::routing::model::ruleset::{Ids, Product, Rule, Set};
-use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::{Caller, Effect};
 use presence_router_ids::UserId;
 use presence_router_proto::server::{

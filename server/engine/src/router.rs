@@ -18,7 +18,7 @@ use crate::routing::engine::{Edit, EditError, Engine};
 use crate::routing::model::caller::Caller;
 use crate::routing::model::ruleset::Hide;
 use crate::routing::model::side::Side;
-use crate::routing::query::relation::CallerView;
+use crate::routing::query::visibility::CallerView;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::{Members, Open};
 use presence_router_ids::UserId;

@@ -2,7 +2,7 @@
 //!
 //! `visible(sender, recipient)` holds if they are not the same user, some allow
 //! rule matches the pair, and no deny rule does. Audience and interest are that
-//! relation read from its two sides; [`query::relation`] has one function for both, so
+//! relation read from its two sides; [`query::visibility`] has one function for both, so
 //! they cannot disagree.
 //!
 //! To read in this order, each module built on those before it:
@@ -16,7 +16,7 @@
 //! - [`engine`]: the writer, which makes the snapshots.
 //!
 //! The facade of the crate names what an embedder needs. Only the daemon's stream needs the
-//! rest, which may change in any version: signatures and parts ([`query::relation`]), what
+//! rest, which may change in any version: signatures and parts ([`query::visibility`]), what
 //! remains valid of remembered answers ([`change::membership_delta`],
 //! [`change::set_mapping`]), rules in shadow ([`query::shadow`]), and sets and ids as they
 //! are stored ([`snapshot::members`], [`snapshot::user_table`], [`snapshot::keys`]).

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{info, warn};
 
-use super::look::LOOK_EVERY;
+use super::poll::POLL_INTERVAL;
 use crate::source::inbox::Inbox;
 use crate::source::watcher::Watcher;
 
@@ -65,7 +65,7 @@ impl FileWatch {
             Status::Incomplete(reason) => warn!(
                 reason,
                 files = count,
-                "looking at the policy every {LOOK_EVERY:?} for changes, since not all of \
+                "looking at the policy every {POLL_INTERVAL:?} for changes, since not all of \
                  them are announced"
             ),
             Status::Nothing | Status::Watching => {

@@ -9,7 +9,7 @@
 //! To read in this order: `route_states` and `watch_changes` are the tasks; they begin by
 //! `resume`, and send by an `outbox`. [`route`] answers requests of `RouteStates`: `sets`
 //! remembers what the client has, by the ids of the `set_table`, `batch` routes many states
-//! by it, and `shadow_counts` counts for rules in shadow; `changes` writes the difference
+//! by it, and `shadow_effects` counts for rules in shadow; `changes` writes the difference
 //! of two revisions.
 
 mod batch;
@@ -21,7 +21,7 @@ pub mod route;
 pub(super) mod route_states;
 mod set_table;
 mod sets;
-mod shadow_counts;
+mod shadow_effects;
 pub(super) mod watch_changes;
 
 pub(super) use self::outbox::ResponseSender;

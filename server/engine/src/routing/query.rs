@@ -1,5 +1,5 @@
 //! Answers from one snapshot. Nothing here changes anything or knows another snapshot.
 
-pub mod relation;
 pub mod shadow;
 mod terms;
+pub mod visibility;

@@ -25,7 +25,7 @@ use crate::rpc::stream::{ResponseSender, route_states, watch_changes};
 use crate::rpc::transport::access_log::{StreamLog, UnaryStats};
 use crate::rpc::unary::Interest;
 use crate::rpc::{unary, validate};
-use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::unstable::routing::query::visibility::CallerView;
 
 /// Responses that may wait for a client to read. More would only let one that
 /// reads slowly lag further behind.

@@ -6,7 +6,7 @@ use prost::Message;
 use super::set_table::SetUpdate;
 use super::sets::{Definer, SentSets};
 use crate::live::Current;
-use presence_router_engine::unstable::routing::query::relation::CallerView;
+use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::{Caller, Difference, Pairs, TooMuch};
 
 /// Most bytes of a `Changed` by itself, well below what clients take, and most

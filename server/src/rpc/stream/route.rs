@@ -8,7 +8,7 @@ use super::batch::Batcher;
 use super::changes::{Change, StreamState};
 use super::set_table::{SetId, SetUpdate};
 use super::sets::Definer;
-use super::shadow_counts::ShadowCounts;
+use super::shadow_effects::ShadowEffects;
 use crate::live::Current;
 use crate::rpc::error::RpcError;
 use crate::rpc::validate;
@@ -24,7 +24,7 @@ pub struct Route {
     /// Most bytes of sets that the client keeps; 0: no bound.
     budget: u64,
     batcher: Batcher,
-    shadows: ShadowCounts,
+    shadows: ShadowEffects,
 }
 
 // === impl Route ===
@@ -36,7 +36,7 @@ impl Route {
             state: StreamState::new(caller, budget),
             budget,
             batcher: Batcher::default(),
-            shadows: ShadowCounts::default(),
+            shadows: ShadowEffects::default(),
         }
     }
 
@@ -52,7 +52,7 @@ impl Route {
         new: &Current,
         difference: &Result<impl AsRef<Difference>, TooMuch>,
     ) -> Change {
-        self.shadows = ShadowCounts::default();
+        self.shadows = ShadowEffects::default();
         self.state.follow(old, new, difference)
     }
 

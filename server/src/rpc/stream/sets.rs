@@ -24,7 +24,7 @@ use self::hidden::{HiddenSet, HiddenSets};
 use super::index::Index;
 use super::set_table::{SetId, SetTable, SetUpdate, expression_bytes};
 use crate::rpc::convert;
-use presence_router_engine::unstable::routing::query::relation::{CallerView, Part, Signature};
+use presence_router_engine::unstable::routing::query::visibility::{CallerView, Part, Signature};
 use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_engine::unstable::routing::snapshot::members::Members;
 use presence_router_engine::{Side, Snapshot};

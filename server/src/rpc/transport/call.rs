@@ -1,5 +1,5 @@
 //! Stands around all services, and follows each call from its headers to the head
-//! of its answer; the [`body`](super::body) goes on from there.
+//! of its answer; the [`response_body`](super::response_body) goes on from there.
 //!
 //! A caller gets a status, whatever happens: at the call's deadline, and when a
 //! service panics. A refusal of the transport's gets the details that all refusals
@@ -18,8 +18,8 @@ use tonic::body::Body;
 use tonic::codegen::http;
 use tower::Service;
 
-use super::body::CallBody;
 use super::request_body::RequestBody;
+use super::response_body::CallBody;
 use crate::rpc::error::RpcError;
 use crate::rpc::transport::access_log::{CallRecord, ConnectionLog, UnaryStats, deadline_passed};
 

@@ -17,7 +17,7 @@ use tonic::service::Routes;
 
 use super::call::{CallService, CallSettings};
 use super::client_io::{ClientIo, Trace};
-use super::ending::Ending;
+use super::close_reason::CloseReason;
 use crate::rpc::transport::access_log::{CallLog, ConnectionLog};
 use crate::rpc::transport::listener::Connection;
 
@@ -105,11 +105,11 @@ impl ConnectionServer {
         let ended = self.serve_bytes(io, &trace, &log).await;
         // The socket is closed: lets another client in.
         drop(permit);
-        let ending = match ended {
-            Ok(ending) => ending,
-            Err(error) => Ending::from_error(&error, &trace, SILENCE),
+        let reason = match ended {
+            Ok(reason) => reason,
+            Err(error) => CloseReason::from_error(&error, &trace, SILENCE),
         };
-        ending.log(&log);
+        reason.log(&log);
     }
 
     async fn serve_bytes(
@@ -117,7 +117,7 @@ impl ConnectionServer {
         io: ClientIo,
         trace: &Trace,
         log: &Arc<ConnectionLog>,
-    ) -> hyper::Result<Ending> {
+    ) -> hyper::Result<CloseReason> {
         let service =
             CallService::new(self.services.clone(), Arc::clone(log), self.settings.clone());
         let service = TowerToHyperService::new(service);
@@ -126,10 +126,10 @@ impl ConnectionServer {
         let mut is_greeting = true;
         loop {
             tokio::select! {
-                ended = served.as_mut() => return ended.map(|()| Ending::InOrder),
+                ended = served.as_mut() => return ended.map(|()| CloseReason::InOrder),
                 () = overdue.as_mut(), if is_greeting => {
                     if !trace.has_greeted() {
-                        return Ok(Ending::NoGreeting);
+                        return Ok(CloseReason::NoGreeting);
                     }
                     is_greeting = false;
                 }
@@ -137,13 +137,13 @@ impl ConnectionServer {
             }
         }
         if !trace.has_greeted() {
-            return Ok(Ending::NoGreeting);
+            return Ok(CloseReason::NoGreeting);
         }
         served.as_mut().graceful_shutdown();
         tokio::select! {
-            ended = served.as_mut() => ended.map(|()| Ending::InOrder),
-            () = self.farewell(log) => Ok(Ending::InOrder),
-            () = self.cut_off.cancelled() => Ok(Ending::CutOff),
+            ended = served.as_mut() => ended.map(|()| CloseReason::InOrder),
+            () = self.farewell(log) => Ok(CloseReason::InOrder),
+            () = self.cut_off.cancelled() => Ok(CloseReason::CutOff),
         }
     }
 

@@ -12,8 +12,8 @@ use crate::live::Current;
 use crate::rpc::convert;
 use crate::rpc::error::RpcError;
 use presence_router_engine::Side;
-use presence_router_engine::unstable::routing::query::relation::{CallerView, Signature};
 use presence_router_engine::unstable::routing::query::shadow::Shadowed;
+use presence_router_engine::unstable::routing::query::visibility::{CallerView, Signature};
 use presence_router_engine::unstable::routing::snapshot::members::Members;
 use presence_router_ids::UserId;
 

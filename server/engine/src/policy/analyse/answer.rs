@@ -6,7 +6,7 @@ use super::verdict::PairVerdict;
 use crate::routing::model::caller::Caller;
 use crate::routing::model::ruleset::Hide;
 use crate::routing::model::side::Side;
-use crate::routing::query::relation::CallerView;
+use crate::routing::query::visibility::CallerView;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
 use presence_router_ids::UserId;

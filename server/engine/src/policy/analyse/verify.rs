@@ -7,7 +7,7 @@
 //! them is drawn by a seed, so that what was found can be found again.
 
 mod definition;
-mod made_up;
+mod made_up_users;
 
 use std::collections::BTreeSet;
 
@@ -127,7 +127,7 @@ impl Sample {
         let user_table = snapshot.users();
         let listed = snapshot.listed_users();
         let id = |number| String::from(user_table.id(number));
-        let made_up = made_up::unlisted_users(policy, snapshot, &listed, &mut rng);
+        let made_up = made_up_users::unlisted_users(policy, snapshot, &listed, &mut rng);
         let everybody = listed.len() + made_up.len() as u64;
         if everybody * everybody.saturating_sub(1) <= pairs {
             let all: Vec<String> = listed.iter().map(id).chain(made_up).collect();

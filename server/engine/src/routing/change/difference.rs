@@ -23,7 +23,7 @@ use roaring::RoaringBitmap;
 use self::comparison::Comparison;
 use self::touched::Touched;
 use crate::routing::model::side::Side;
-use crate::routing::query::relation::CallerView;
+use crate::routing::query::visibility::CallerView;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
 

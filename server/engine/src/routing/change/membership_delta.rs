@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 
 use crate::routing::model::caller::Caller;
 use crate::routing::model::side::Side;
-use crate::routing::query::relation::{Part, Signature};
+use crate::routing::query::visibility::{Part, Signature};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::{ClassId, SetId, UserNumber};
 use crate::routing::snapshot::members::Members;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::routing::query::relation::Part;
+use crate::routing::query::visibility::Part;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::{Key, SetId};
 use crate::routing::snapshot::members::Members;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use crate::routing::model::ruleset::Effect;
 use crate::routing::model::side::Side;
-use crate::routing::query::relation::{CallerView, Signature};
 use crate::routing::query::terms::Operands;
+use crate::routing::query::visibility::{CallerView, Signature};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
 

@@ -1,5 +1,5 @@
 //! The terms of "union of the allows minus the denies", collected here and nowhere else.
-//! [`super::relation`] and [`super::shadow`] fold them; neither reads the rule index for
+//! [`super::visibility`] and [`super::shadow`] fold them; neither reads the rule index for
 //! allows and denies itself. Hides are no terms: they take nobody away.
 
 use crate::routing::model::side::Side;

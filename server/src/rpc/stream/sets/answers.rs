@@ -6,7 +6,7 @@ use super::hidden::HiddenSet;
 use crate::rpc::stream::index::Index;
 use crate::rpc::stream::set_table::SetId;
 use presence_router_engine::Side;
-use presence_router_engine::unstable::routing::query::relation::Signature;
+use presence_router_engine::unstable::routing::query::visibility::Signature;
 use presence_router_engine::unstable::routing::snapshot::keys::{ClassId, Key as _};
 
 /// Counterparts, as the client has them. 32 bytes, since a batch may use another for each

@@ -110,7 +110,7 @@ impl SentSets {
 mod tests {
     use super::super::{Definer, MAX_VOID};
     use super::*;
-    use presence_router_engine::unstable::routing::query::relation::CallerView;
+    use presence_router_engine::unstable::routing::query::visibility::CallerView;
     use presence_router_engine::{Caller, Policy, Side};
 
     /// Two audiences, and room for one: each ends the other, as often as the client asks.

@@ -1,4 +1,4 @@
-//! A look at the files on a thread of its own: on a network file system it may hang.
+//! Polls the files on a thread of its own: on a network file system it may hang.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,28 +7,28 @@ use tokio::task::JoinHandle;
 
 use crate::source::stamp::SeenFile;
 
-/// How often the files are looked at for changes that the system does not announce.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the files are polled for changes that the system does not announce.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A look that is under way, if any.
+/// A poll that is under way, if any.
 #[derive(Debug, Default)]
-pub(super) struct Look(Option<JoinHandle<Vec<PathBuf>>>);
+pub(super) struct Poll(Option<JoinHandle<Vec<PathBuf>>>);
 
-// === impl Look ===
+// === impl Poll ===
 
-impl Look {
-    /// Begins a look.
+impl Poll {
+    /// Begins a poll.
     pub(super) fn begin(&mut self, files: Vec<SeenFile>) {
         self.0 = Some(tokio::task::spawn_blocking(|| changed_files(files)));
     }
 
-    /// True if a look is under way.
+    /// True if a poll is under way.
     pub(super) fn is_under_way(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Waits for the end of the look, and returns the files that have changed. For ever
-    /// without a look.
+    /// Waits for the end of the poll, and returns the files that have changed. For ever
+    /// without a poll.
     pub(super) async fn finished(&mut self) -> Vec<PathBuf> {
         match &mut self.0 {
             Some(handle) => {

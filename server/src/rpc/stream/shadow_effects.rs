@@ -9,20 +9,20 @@ use presence_router_proto::wire::Users;
 use super::batch::Batcher;
 use crate::live::Current;
 use presence_router_engine::Side;
-use presence_router_engine::unstable::routing::query::relation::CallerView;
 use presence_router_engine::unstable::routing::query::shadow::Shadowed;
+use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_ids::UserId;
 
 /// What rules in shadow would change, by class. For one snapshot only.
 #[derive(Debug, Default)]
-pub(super) struct ShadowCounts {
+pub(super) struct ShadowEffects {
     by_class: HashMap<ClassId, Box<[Shadowed]>, RandomState>,
 }
 
-// === impl ShadowCounts ===
+// === impl ShadowEffects ===
 
-impl ShadowCounts {
+impl ShadowEffects {
     /// Counts the states of a batch.
     pub(super) fn count(
         &mut self,

@@ -17,7 +17,7 @@ const CONNECTIONS: &str = "presence_router::connections";
 
 /// The end of a connection.
 #[derive(Debug)]
-pub(super) enum Ending {
+pub(super) enum CloseReason {
     /// Either side closed it, and nobody missed anything.
     InOrder,
     /// The client did not begin with what every HTTP/2 client begins with.
@@ -36,9 +36,9 @@ pub(super) enum Ending {
     CutOff,
 }
 
-// === impl Ending ===
+// === impl CloseReason ===
 
-impl Ending {
+impl CloseReason {
     /// The reason for which serving a connection failed, once it is closed. `silence` is the longest
     /// time for which a client may be silent.
     pub(super) fn from_error(error: &hyper::Error, trace: &Trace, silence: Duration) -> Self {
