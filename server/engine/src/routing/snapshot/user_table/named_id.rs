@@ -37,6 +37,7 @@ impl<'a> NamedId<'a> {
     }
 
     /// Writes it in place of a text, which many can share.
+    #[inline]
     pub fn replace(self, text: &mut String) {
         text.clear();
         text.reserve(self.len());
@@ -48,6 +49,7 @@ impl<'a> NamedId<'a> {
 
 /// By the bytes of the whole id.
 impl Ord for NamedId<'_> {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         let [one, two] = [self.name, other.name].map(str::as_bytes);
         let both = one.len().min(two.len());
@@ -63,18 +65,21 @@ impl Ord for NamedId<'_> {
 }
 
 impl PartialOrd for NamedId<'_> {
+    #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl<'a> From<UserId<'a>> for NamedId<'a> {
+    #[inline]
     fn from(user: UserId<'a>) -> Self {
         Self { name: user.before_server(), server: user.server() }
     }
 }
 
 impl From<NamedId<'_>> for String {
+    #[inline]
     fn from(id: NamedId<'_>) -> Self {
         let mut text = Self::new();
         id.replace(&mut text);
