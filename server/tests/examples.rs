@@ -1,4 +1,4 @@
-//! The examples of `docs/policy.md` that are commands, run as they stand against a
+//! The examples of `docs/cli.md` that are commands, run as they stand against a
 //! daemon with the policy that stands before them. What is another one at each run
 //! is made alike: revisions, and when something was loaded.
 
@@ -6,7 +6,7 @@ use std::process::Output;
 
 use crate::harness::{Daemon, Files, program, within};
 
-const PAGE: &str = include_str!("../docs/policy.md");
+const PAGE: &str = include_str!("../docs/cli.md");
 
 /// What stands in the fences of a kind.
 fn fences<'p>(page: &'p str, kind: &str) -> Vec<&'p str> {
@@ -31,15 +31,13 @@ fn alike(said: &str) -> String {
 
 #[tokio::test]
 async fn the_reference_shows_what_is_printed() {
-    let (before, section) = PAGE.split_once("\n## Seeing what it does\n").expect("the section");
     let files = Files::new();
-    let policies = fences(section, "yaml");
+    let policies = fences(PAGE, "yaml");
     files.write("policy.yaml", policies[0]);
     files.write("candidate.yaml", policies[1]);
     let mut serve = program(&["serve", "--listen-tcp", "127.0.0.1:0", "--policy", "policy.yaml"]);
     let daemon = Daemon::spawn(serve.current_dir(files.dir())).await;
-    // The output of `check` is shown before that, for the same policy.
-    let examples = [fences(before, "console"), fences(section, "console")].concat();
+    let examples = fences(PAGE, "console");
     assert_eq!(examples.len(), 8, "those that are there");
     for example in examples {
         let (command, want) = example.split_once('\n').expect("a command, and what it prints");

@@ -74,7 +74,7 @@ fn the_pages_name_the_same_order() {
     let places =
         ["`--addr`", "PRESENCE_ROUTER_ADDR", "/tmp/presence-router.sock", "127.0.0.1:9470"];
     for (page, from, to) in [
-        (include_str!("../docs/policy.md"), "\n## Seeing what it does\n", "```yaml"),
+        (include_str!("../docs/cli.md"), "\n## Which daemon a command asks\n", "```yaml"),
         (include_str!("../../README.md"), "\n`explain`, `verify` and `plan` ask", "\n\n"),
     ] {
         let (_, rest) = page.split_once(from).expect(from);

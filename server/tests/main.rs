@@ -26,7 +26,7 @@ mod descriptors;
 /// Variables of the environment.
 #[cfg(test)]
 mod environment;
-/// The examples of `docs/policy.md`, run as they stand.
+/// The examples of `docs/cli.md`, run as they stand.
 #[cfg(test)]
 mod examples;
 /// A load that failed: the log, `show --about`, and another try.

@@ -107,8 +107,11 @@ async fn a_plan_has_both_numbers() {
     let now = files.name("policy.yaml");
     for (list, want) in [
         (lines(500), None),
-        (lines(40), Some("members file `hidden.txt`: 40 users, now 500\n")),
-        (String::new(), Some("members file `hidden.txt`: 0 users, now 500; it would be rejected")),
+        (lines(40), Some("members file `hidden.txt`: 500 users, would become 40\n")),
+        (
+            String::new(),
+            Some("members file `hidden.txt`: 500 users, would become 0; it would be rejected"),
+        ),
     ] {
         files.write("next/hidden.txt", &list);
         let (code, stdout, stderr) = run_to_end(&["plan", &next, "--policy", &now]).await;

@@ -180,7 +180,7 @@ async fn nobody_is_touched_by_their_own_presence() {
     let output = run(&["plan", &files.write("then.yaml", then), "--policy", &now]).await;
     let said = String::from_utf8(output.stdout).unwrap();
     let want = "\
-gained: 1 pair, of 1 named senders and 1 named recipients, on b.org
+gained: 1 pair, of 1 listed sender and 1 listed recipient, on b.org
   \"@a\\u001b:a.org\" to @b:b.org
 ";
     assert!(said.contains(want), "{said}");

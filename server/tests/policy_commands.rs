@@ -164,13 +164,16 @@ async fn answers_are_verified() {
     let (address, file) = (daemon.address(), files.name("policy.yaml"));
     let said = fine(&["verify", "--addr", &address]).await;
     assert!(
-        said.starts_with("verified: ") && said.contains("all pairs of 3 named users"),
+        said.starts_with("verified: ") && said.contains("all pairs of 3 listed users"),
         "{said}"
     );
     assert!(said.contains(", revision "), "{said}");
     let drawn = ["verify", "--policy", &file, "--pairs", "9", "--seed", "7"];
     let said = fine(&drawn).await;
-    assert!(said.ends_with("(pairs drawn of 3 named users and some made up, seed 7)\n"), "{said}");
+    assert!(
+        said.ends_with("(pairs drawn of 3 listed users and some invented ones, seed 7)\n"),
+        "{said}"
+    );
     assert_eq!(fine(&drawn).await, said);
     for pairs in ["0", "100000001", "x"] {
         let said = cannot_run(&["verify", "--policy", &file, "--pairs", pairs]).await;

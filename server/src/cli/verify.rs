@@ -64,7 +64,7 @@ fn describe(answer: &VerifyPolicyResponse) -> String {
     let VerifyPolicyResponse { revision, pairs, exhaustive, seed, listed_users, counter_example } =
         answer;
     let which = if *exhaustive { "all pairs" } else { "pairs drawn" };
-    let of = format!("{which} of {listed_users} named users and some made up, seed {seed}");
+    let of = format!("{which} of {listed_users} listed users and some invented ones, seed {seed}");
     let at = if revision.is_empty() { String::new() } else { format!(", revision {revision}") };
     match counter_example {
         None => format!("verified: {pairs} pairs ({of}{at})"),

@@ -1,4 +1,4 @@
-//! An explanation for machines. Its form is stable: `docs/policy.md` has it. What
+//! An explanation for machines. Its form is stable: `docs/cli.md` has it. What
 //! it may get is more keys, and more words where words are.
 
 use presence_router_proto::v1::{ExplainPairResponse, ExplainedRule, MembershipStep, PolicyRule};

@@ -1,4 +1,4 @@
-//! A plan for machines. Its form is stable: `docs/policy.md` has it. What it may
+//! A plan for machines. Its form is stable: `docs/cli.md` has it. What it may
 //! get is more keys.
 
 use presence_router_proto::v1::{

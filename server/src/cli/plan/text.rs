@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use presence_router_engine::unstable::policy::analyse::compare::NO_DIFFERENCE;
-use presence_router_engine::unstable::policy::wording::{count, escaped, quoted};
+use presence_router_engine::unstable::policy::wording::{escaped, quoted};
 use presence_router_proto::v1::{
     ChangedPair, ChangedPairs, MembersFileChange, PairCount, PlanPolicyResponse, RoomRuleChange,
     RuleChange,
@@ -59,9 +59,8 @@ pub(super) fn plan_text(plan: &PlanPolicyResponse) -> String {
 fn describe_members_file(
     MembersFileChange { name, active_users, users }: &MembersFileChange,
 ) -> String {
-    let number = usize::try_from(*users).unwrap_or(usize::MAX);
-    let mut line =
-        format!("members file {}: {}, now {active_users}", quoted(name), count(number, "user"));
+    let active = number_of(*active_users, "user");
+    let mut line = format!("members file {}: {active}, would become {users}", quoted(name));
     if *users == 0 {
         line.push_str("; it would be rejected: load it by `presence-router reload --force`");
     }
@@ -93,8 +92,10 @@ fn describe_pairs(pairs: &ChangedPairs) -> String {
         return describe_count(&count);
     }
     let mut text = format!(
-        "{}, of {senders} named senders and {recipients} named recipients",
-        describe_count(&count)
+        "{}, of {} and {}",
+        describe_count(&count),
+        number_of(*senders, "listed sender"),
+        number_of(*recipients, "listed recipient"),
     );
     if !destinations.is_empty() {
         let some: Vec<&str> = destinations.iter().take(MAX_SERVERS).map(String::as_str).collect();
@@ -110,15 +111,15 @@ fn describe_or_too_much(count: &Option<PairCount>) -> String {
 }
 
 fn describe_count(PairCount { listed, open, upper_bound }: &PairCount) -> String {
-    const UNNAMED: &str = "with users whom nobody names";
+    const UNLISTED: &str = "with unlisted users";
     if *listed == 0 && *open {
-        return format!("pairs {UNNAMED}");
+        return format!("pairs {UNLISTED}");
     }
     let most = if *upper_bound { "at most " } else { "" };
-    let open = if *open { format!(" and more {UNNAMED}") } else { String::new() };
-    format!("{most}{}{open}", number_of_pairs(*listed))
+    let open = if *open { format!(" and more {UNLISTED}") } else { String::new() };
+    format!("{most}{}{open}", number_of(*listed, "pair"))
 }
 
-fn number_of_pairs(named: u64) -> String {
-    format!("{named} pair{}", if named == 1 { "" } else { "s" })
+fn number_of(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -50,9 +50,8 @@ fn local_problems(policy: &Value) -> Vec<String> {
 }
 
 fn corpus() -> Vec<Value> {
-    let page = super::page("../docs/policy.md");
-    let shown = page.split("```yaml\n").skip(1);
-    let shown = shown.map(|rest| rest.split_once("```").expect("a fence that ends").0);
+    let pages = ["../docs/policy.md", "../docs/cli.md"].map(super::page);
+    let shown = pages.iter().flat_map(|page| super::examples(page));
     let all = shown.chain([EXAMPLE_POLICY]).map(|text| serde_saphyr::from_str(text).expect(text));
     all.collect()
 }
