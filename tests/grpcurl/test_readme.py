@@ -1,6 +1,5 @@
-"""Runs the README's grpcurl lines as they stand, and those that the daemon
-prints, against a daemon of their own. Of the README's, only the addresses are
-others: tests take a free port, and a socket in a directory of their own.
+"""Pastes the README's five minutes into a shell, runs each of its grpcurl lines alone,
+and runs the lines that the daemon prints, against daemons of the test's own.
 
     tests/run grpcurl
 """
@@ -11,22 +10,36 @@ import pathlib
 import re
 import subprocess
 import tempfile
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).parents[2]
-README_ADDRESS = "127.0.0.1:9470"
-README_SOCKET = "/tmp/presence-router.sock"
+BINARY = pathlib.Path(os.environ["PRESENCE_ROUTER_BIN"]).absolute()
+# So that the README's `presence-router` is the program under test.
+PATH = f"{BINARY.parent}:{os.environ['PATH']}"
 SERVICE = "presence_router.v1.PresenceRouterService"
+CONTRACT = (ROOT / "proto/presence_router/v1/presence_router.proto").read_text()
+
+
+def story():
+    """The fenced shell blocks of the README's five minutes."""
+    text = (ROOT / "README.md").read_text()
+    (section,) = re.findall(r"^## Five minutes\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+
+
+def policy():
+    """The policy that the README writes."""
+    (text,) = re.findall(r"^cat > policy.yaml <<'EOF'\n(.*?)^EOF\n", "".join(story()), re.MULTILINE | re.DOTALL)
+    return text
 
 
 def commands():
-    """Every command of a fenced block of the README in which grpcurl occurs."""
-    text = (ROOT / "README.md").read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    for block in blocks:
+    """Every command of the README in which grpcurl occurs, without `| tail`."""
+    for block in story():
         if "grpcurl" in block:
             lines = re.sub(r"(\\|\|)\n\s*", r"\1 ", block).replace("\\ ", "")
-            yield from (line for line in lines.splitlines() if line and line[0] != "#")
+            yield from (line.split(" | tail ")[0] for line in lines.splitlines() if "grpcurl" in line)
 
 
 def messages(text):
@@ -42,7 +55,7 @@ class Daemon:
 
     def __init__(self, *arguments, cwd=None):
         self._process = subprocess.Popen(
-            [os.environ["PRESENCE_ROUTER_BIN"], *arguments],
+            [BINARY, *arguments],
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -65,21 +78,83 @@ class Daemon:
         self._process.stdout.close()
 
 
+class Story(unittest.TestCase):
+    """The five minutes, pasted from top to bottom: nothing fails, and it ends its daemon."""
+
+    def paste(self, script):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        environment = {**os.environ, "PATH": PATH, "TMPDIR": folder.name}
+        environment.pop("PRESENCE_ROUTER_ADDR", None)
+        with open(f"{folder.name}/output", "w+") as output:
+            shell = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", script],
+                cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=300,
+            )  # fmt: skip
+            output.seek(0)
+            text = output.read()
+        self.assertEqual(shell.returncode, 0, text[-4000:])
+        return text
+
+    def test_it_can_be_pasted(self):
+        script = "".join(story())
+        # The test runs the program that its caller has built, not always for release.
+        build = 'cargo build --release\nexport PATH="$PWD/target/release:$PATH"\n'
+        self.assertEqual(script.count(build), 1)
+        text = self.paste(script.replace(build, "") + "wait $!\n")
+        for line in (
+            "policy.yaml: valid: 5 rules, 3 groups, 4 users listed on 1 server: example.org (4)",
+            "@ann:example.org is visible to @joe:example.org: allowed by rule `teams see each other`",
+            "@ann:example.org is visible to @pat:eu.partner.example: allowed by rule `partners see the helpdesk`",
+            "hidden by rule `partners see no status text`",
+            "@cleo:example.org is not visible to @wallboard:example.org: denied by rule `the board stays private`",
+            '"batchId": "10000"',
+            "@ann:example.org to @sam:example.org",
+            "@ann:example.org is visible to @sam:example.org: allowed by rule `teams see each other`",
+            "verified: ",
+            "digraph presence {",
+        ):
+            self.assertIn(line, text)
+        # A newcomer's terminal is not flooded by the stream.
+        self.assertLess(len(text.splitlines()), 400)
+
+    def test_every_command_of_the_page_is_pasted_or_known(self):
+        page = (ROOT / "README.md").read_text()
+        blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        elsewhere = [block for block in blocks if block not in story()]
+        first, module = elsewhere
+        self.assertIn("cargo run --release", first)
+        self.assertEqual(module, "pip install ./client/python\n")
+
+
 class Grpcurl(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
-        cls.socket = f"{cls.folder.name}/socket"
-        cls.daemon = Daemon("--listen-tcp", "127.0.0.1:0", "--listen-unix", cls.socket)
-        cls.addClassCleanup(cls.daemon.stop)
-        cls.address = re.search(r"listening on (127\S+)", cls.daemon.hint).group(1)
+        pathlib.Path(cls.folder.name, "policy.yaml").write_text(policy())
+        cls.daemon = subprocess.Popen(
+            [BINARY, "serve", "--policy", "policy.yaml", "--listen-unix", "router.sock"],
+            cwd=cls.folder.name,
+            stderr=subprocess.DEVNULL,
+        )
+        cls.addClassCleanup(cls.stop)
+        socket = pathlib.Path(cls.folder.name, "router.sock")
+        while not socket.is_socket():
+            assert cls.daemon.poll() is None, "the daemon ended"
+            time.sleep(0.05)
+        cls.environment = {**os.environ, "PATH": PATH, "ROUTER": f"unix://{socket}"}
+
+    @classmethod
+    def stop(cls):
+        cls.daemon.terminate()
+        assert cls.daemon.wait(timeout=30) == 0
 
     def run_line(self, line):
-        line = line.replace(README_ADDRESS, self.address).replace(README_SOCKET, self.socket)
         done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=300
-        )
+            ["bash", "-o", "pipefail", "-c", line],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
         self.assertEqual(done.returncode, 0, f"{line}\n{done.stdout[-2000:]}{done.stderr}")
         return done.stdout
 
@@ -112,21 +187,23 @@ class Grpcurl(unittest.TestCase):
         text = self.one(" describe ")
         for call in ("GetUsersForStates", "GetInterestedUsers", "RouteStates", "WatchChanges"):
             self.assertIn(f"rpc {call} (", text)
-        self.assertIn("Answers who must receive each of some presence updates.", text)
+            # The first line of its comment in the contract, whatever that says.
+            (comment,) = re.findall(rf"^  (// .*)\n(?:  //.*\n)*  rpc {call}\(", CONTRACT, re.MULTILINE)
+            self.assertIn(comment, text)
 
     def test_get_users_for_states(self):
         answer = json.loads(self.one("/GetUsersForStates"))
         recipients = {entry["userId"]: entry["stateIndexes"] for entry in answer["recipients"]}
-        self.assertEqual(recipients, {"@joe:example.org": [0], "@wallboard:example.org": [0], "@sue:example.org": [0]})
+        self.assertEqual(recipients, {"@joe:example.org": [0], "@wallboard:example.org": [0]})
         self.assertTrue(answer["openRecipients"])
 
     def test_a_refusal_is_readable(self):
         (line,) = [line for line in commands() if "/GetUsersForStates" in line]
-        line = line.replace("@ann:example.org", "ann").replace(README_ADDRESS, self.address)
+        line = line.replace("@ann:example.org", "ann")
         # As JSON, what a program reads; as text, what a person does.
         done = subprocess.run(
             line.replace("grpcurl", "grpcurl -format-error"),
-            shell=True, capture_output=True, text=True, timeout=60,
+            shell=True, env=self.environment, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         details = json.loads(done.stderr)["details"]
         info, bad = details
@@ -134,7 +211,9 @@ class Grpcurl(unittest.TestCase):
         (violation,) = bad["fieldViolations"]
         self.assertEqual(violation["field"], "states[0].user_id")
         self.assertIn("does not begin with `@`", violation["description"])
-        done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            line, shell=True, env=self.environment, capture_output=True, text=True, timeout=60
+        )
         self.assertIn('"reason": "USER_ID_INVALID"', done.stderr)
         self.assertNotIn("not recognized", done.stderr)
 
