@@ -274,6 +274,7 @@ async fn a_load_says_what_it_did() {
     let answer = reload(&daemon).await;
     assert_eq!((answer.outcome(), &answer.revision), (ReloadOutcome::Refused, &first));
     assert!(said(&answer.problems)[0].starts_with("1:1: unknown key `ruls`"), "{answer:?}");
+    assert_eq!(answer.problems[0].code, "unknown-key");
     assert_eq!(get(&daemon, false).await.unwrap().text, POLICY, "the one before it stays");
 
     let changed = format!("{POLICY}# changed\n");
@@ -288,6 +289,7 @@ async fn a_load_says_what_it_did() {
     let answer = reload(&daemon).await;
     assert_eq!(answer.outcome(), ReloadOutcome::Refused);
     assert!(answer.problems[0].message.starts_with("cannot read the policy `"), "{answer:?}");
+    assert_eq!(answer.problems[0].code, "policy-unreadable");
 }
 
 #[tokio::test]

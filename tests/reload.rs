@@ -91,7 +91,7 @@ fn a_broken_members_file_changes_nothing() {
     write(world.folder.path(), "lists/staff.txt", format!("{STAFF}bob\n"));
     assert_eq!(
         world.refused(),
-        "lists/staff.txt:3:1: `bob` is not a user id: it does not begin with `@`"
+        "lists/staff.txt:3:1: `bob` is not a user id: it does not begin with `@` [not-a-user-id]"
     );
     let file = world.folder.path().join("lists/staff.txt");
     std::fs::remove_file(&file).unwrap();
@@ -99,7 +99,7 @@ fn a_broken_members_file_changes_nothing() {
     let begins = "policy.yaml:3:26: cannot read the members file `lists/staff.txt`: ";
     assert!(missing.starts_with(begins), "{missing}");
     std::fs::create_dir(&file).unwrap();
-    let tried = "(tried `lists/staff.txt`)";
+    let tried = "(tried `lists/staff.txt`) [members-file-unreadable]";
     assert_eq!(world.refused(), format!("{begins}it is a directory {tried}"));
     std::fs::remove_dir(&file).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
@@ -119,8 +119,9 @@ fn a_long_members_file_is_read_to_its_end() {
     }
     writeln!(out, "@ann:example.org\n  bob").unwrap();
     out.into_inner().unwrap();
-    let want =
-        format!("lists/staff.txt:{lines}:3: `bob` is not a user id: it does not begin with `@`");
+    let want = format!(
+        "lists/staff.txt:{lines}:3: `bob` is not a user id: it does not begin with `@` [not-a-user-id]"
+    );
     assert_eq!(world.refused(), want);
 }
 
@@ -130,7 +131,7 @@ fn a_policy_whose_tests_fail_changes_nothing() {
     write(world.folder.path(), "lists/staff.txt", "@ann:example.org\n");
     assert_eq!(
         world.refused(),
-        "policy.yaml:8:44: test fails: `@ann:example.org` does not reach `@joe:example.org`: no allow rule matches"
+        "policy.yaml:8:44: test fails: `@ann:example.org` does not reach `@joe:example.org`: no allow rule matches [test-failed]"
     );
     // And is taken as soon as it holds again.
     assert!(matches!(world.reload("policy.yaml", "rules: []\n"), Ok(Loaded::Replaced(..))));
@@ -140,5 +141,7 @@ fn a_policy_whose_tests_fail_changes_nothing() {
 fn a_policy_that_is_no_file_names_no_others() {
     let problems = Policy::parse("sent", POLICY.as_bytes()).unwrap_err();
     assert_eq!(count(problems.list.len(), "problem"), "1 problem");
-    assert!(problems.to_string().ends_with("only a policy that is a file itself can name others"));
+    assert!(problems.to_string().ends_with(
+        "only a policy that is a file itself can name others [members-file-unreadable]"
+    ));
 }

@@ -79,6 +79,10 @@ async fn the_log_has_all_problems() {
             assert_eq!(problems.len(), 2, "{line}");
             assert_eq!(problems[0]["file"], file);
             assert_eq!((&problems[1]["line"], &problems[1]["column"]), (&2.into(), &15.into()));
+            assert_eq!(
+                (&problems[0]["code"], &problems[1]["code"]),
+                (&"unknown-key".into(), &"not-a-set".into())
+            );
             assert!(problems[1]["message"].as_str().unwrap().starts_with("`ann` is not a set"));
             assert_eq!(daemon.log().iter().filter(|line| line.contains("`ann`")).count(), 1);
         } else {

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const POLICY: &str = "\
@@ -45,8 +46,7 @@ fn run(command: &mut Command) -> (Option<i32>, String, String) {
 
 #[test]
 fn prints_warnings_and_a_summary() {
-    let never =
-        "policy.yaml:6:5: warning: rule `joe sees nobody` can never match: `from` holds nobody\n";
+    let never = "policy.yaml:6:5: warning: rule `joe sees nobody` can never match: `from` holds nobody [rule-never-matches]\n";
     let summary =
         "policy.yaml: valid: 2 rules, 1 group, 2 users listed on 1 server: example.org (2)\n";
     let (code, out, err) = check(folder(&[]).path(), &["policy.yaml"]);
@@ -85,9 +85,9 @@ fn runs_the_tests_of_a_folder() {
     let (code, out, err) = check(both.path(), &arguments);
     assert_eq!(code, Some(1));
     let want = "\
-tests/b.yaml:2:43: test fails: `@ann:example.org` sees `@joe:example.org`: allowed by rule `staff see each other` (line 4 of the policy)
-tests/c.yaml:1:1: unknown key `test`; valid here are `tests`; did you mean `tests`?
-tests/c.yaml:1:7: expected a list of tests, found a number
+tests/b.yaml:2:43: test fails: `@ann:example.org` sees `@joe:example.org`: allowed by rule `staff see each other` (line 4 of the policy) [test-failed]
+tests/c.yaml:1:1: unknown key `test`; valid here are `tests`; did you mean `tests`? [unknown-key]
+tests/c.yaml:1:7: expected a list of tests, found a number [wrong-type]
 ";
     assert!(out.ends_with(want), "{out}");
     assert_eq!(err, "presence-router: 3 problems\n");
@@ -115,9 +115,62 @@ fn runs_the_tests_of_both_endings_and_of_no_hidden_file() {
     assert!(lines[0].starts_with("tests/a.yml:1:44: test fails: "), "{out}");
     assert_eq!(
         lines[1],
-        "tests/b.yaml: the file is empty; write `tests: []` if it is to have no tests"
+        "tests/b.yaml: the file is empty; write `tests: []` if it is to have no tests [empty-file]"
     );
     assert_eq!(err, "presence-router: 2 problems\n");
+}
+
+/// The object that `check --json` prints, the exit code and standard error.
+fn check_json(folder: &Path, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let (code, out, err) = check(folder, &[arguments, &["--json"]].concat());
+    (code, serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}")), err)
+}
+
+#[test]
+fn prints_json_for_programs() {
+    let finding = |file: &str, [line, column]: [u64; 2], code: &str, message: &str| {
+        let keys = json!({ "file": file, "line": line, "column": column, "code": code });
+        let mut finding = keys;
+        finding["message"] = message.into();
+        finding
+    };
+    let (code, found, err) = check_json(folder(&[]).path(), &["policy.yaml"]);
+    let message = "rule `joe sees nobody` can never match: `from` holds nobody";
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(
+        found,
+        json!({
+            "problems": [],
+            "warnings": [finding("policy.yaml", [6, 5], "rule-never-matches", message)],
+            "summary": "valid: 2 rules, 1 group, 2 users listed on 1 server: example.org (2)",
+        })
+    );
+
+    // Of a members file, and of a file of tests.
+    let wrong = folder(&[("a.yaml", "")]);
+    let (code, found, err) = check_json(wrong.path(), &["policy.yaml", "--tests", "tests"]);
+    assert_eq!((code, err.as_str()), (Some(1), "presence-router: 1 problem\n"));
+    let message = "the file is empty; write `tests: []` if it is to have no tests";
+    let problem = finding("tests/a.yaml", [0, 0], "empty-file", message);
+    assert_eq!(found, json!({ "problems": [problem], "warnings": [], "summary": null }));
+    std::fs::write(wrong.path().join("staff.txt"), "ann\n").expect("written");
+    let (code, found, _) = check_json(wrong.path(), &["policy.yaml"]);
+    assert_eq!(code, Some(1));
+    let message = "`ann` is not a user id: it does not begin with `@`";
+    assert_eq!(found["problems"], json!([finding("staff.txt", [1, 1], "not-a-user-id", message)]));
+}
+
+/// The page's example of `check --json`.
+#[test]
+fn prints_the_json_of_the_page() {
+    let page = include_str!("../docs/problems.md");
+    let (_, rest) =
+        page.split_once("$ presence-router check policy.yaml --json\n").expect("it is there");
+    let (want, _) = rest.split_once("```").expect("a fence that ends");
+    let folder = folder(&[]);
+    let policy = "rules:\n  - deny: { from: [], to: [] }\n";
+    std::fs::write(folder.path().join("policy.yaml"), policy).expect("written");
+    assert_eq!(check(folder.path(), &["policy.yaml", "--json"]).1, want);
 }
 
 #[test]

@@ -192,7 +192,7 @@ async fn a_load_tells_what_came_of_it() {
     files.write("policy.yaml", format!("{POLICY}# changed\n"));
     let said = fine(&reload).await;
     let want = format!(
-        "{file}:9:5: warning: rule `never` can never match: `from` holds nobody\nloaded {file}: revision "
+        "{file}:9:5: warning: rule `never` can never match: `from` holds nobody [rule-never-matches]\nloaded {file}: revision "
     );
     assert!(said.starts_with(&want) && said.ends_with(":2; no difference\n"), "{said}");
     daemon.logged("policy loaded").await;
@@ -215,7 +215,9 @@ async fn the_policy_in_force_is_shown() {
     assert_eq!(fine(&["show", "--addr", &socket]).await, POLICY);
     let said = fine(&["show", "--about", "--addr", &socket]).await;
     for line in [
-        &format!("{file}:9:5: warning: rule `never` can never match: `from` holds nobody"),
+        &format!(
+            "{file}:9:5: warning: rule `never` can never match: `from` holds nobody [rule-never-matches]"
+        ),
         &format!("file      {file}"),
         "rule      line 5: allow `teams`",
         "rule      line 7: hide `both`",

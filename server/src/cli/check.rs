@@ -1,21 +1,24 @@
 //! `presence-router check`: problems and warnings of a policy, for a person, an
 //! editor or a pipeline to read.
 
+mod report;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use presence_router_engine::unstable::policy::lint::synapse;
 use presence_router_engine::unstable::policy::wording::count;
-use presence_router_engine::{Policy, Problem, Problems};
+use presence_router_engine::{Policy, Problems};
 use presence_router_proto::v1::{CheckPolicyRequest, CheckPolicyResponse};
+use presence_router_server::rpc::convert::policy as convert;
 use presence_router_server::source::files;
 
+use self::report::Report;
 use super::args::MembersLimit;
 use super::daemon_client::{self, Address};
 use super::output::{Failure, Outcome, print};
 use super::policy_input::PolicyInput;
-use super::words::problem_lines;
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -39,6 +42,10 @@ pub(crate) struct CheckArgs {
     /// Of members files, the daemon reads those of its active policy only
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["homeserver", "tests"])]
     pub(crate) addr: Option<Address>,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Homeservers of which it is known what they enforce.
@@ -53,62 +60,58 @@ enum TestsError {
     Problems(Vec<Problems>),
 }
 
-pub(super) fn check(
-    CheckArgs { policy: path, limit, homeserver, tests, addr }: &CheckArgs,
-) -> Outcome {
-    let input = PolicyInput::read(path, *limit).map_err(Failure::cannot_run)?;
-    if let Some(addr) = addr {
-        return check_by_daemon(input, addr);
+pub(super) fn check(arguments: &CheckArgs) -> Outcome {
+    let CheckArgs { policy, limit, addr, json, .. } = arguments;
+    let input = PolicyInput::read(policy, *limit).map_err(Failure::cannot_run)?;
+    let report = match addr {
+        Some(addr) => check_by_daemon(input, addr),
+        None => check_here(&input, arguments),
+    };
+    let report = report.map_err(Failure::cannot_run)?;
+    print(&if *json { report.to_json() } else { report.to_text() })?;
+    match report.problem_count() {
+        0 => Ok(()),
+        problems => Err(Failure::failed(count(problems, "problem"))),
     }
+}
+
+/// Checks a policy, and runs its tests and those of a folder.
+fn check_here(input: &PolicyInput, arguments: &CheckArgs) -> Result<Report, String> {
     let policy = match input.parse() {
         Ok(policy) => policy,
-        Err(problems) => return reject(&[problems]),
+        Err(problems) => return Ok(Report::rejected(&[problems])),
     };
-    let file = input.name;
-    let mut warnings = warning_lines(&file, &policy.warnings);
-    if let Some(Homeserver::Synapse) = homeserver {
-        warnings.push_str(&warning_lines(&file, &synapse::warnings(&policy)));
+    let mut warnings = policy.warnings.clone();
+    if let Some(Homeserver::Synapse) = arguments.homeserver {
+        warnings.extend(synapse::warnings(&policy));
     }
-    let mut summary = format!("{file}: {}", policy.summary());
-    if let Some(folder) = tests {
+    let mut summary = policy.summary();
+    if let Some(folder) = &arguments.tests {
         match run_tests(&policy, folder) {
             Ok(passed) => {
                 let folder = folder.display();
                 summary.push_str(&format!("; {} passed in {folder}", count(passed, "test")));
             }
-            Err(TestsError::Folder(why)) => return Err(Failure::cannot_run(why)),
-            Err(TestsError::Problems(problems)) => return reject(&problems),
+            Err(TestsError::Folder(why)) => return Err(why),
+            Err(TestsError::Problems(problems)) => return Ok(Report::rejected(&problems)),
         }
     }
-    print(&format!("{warnings}{summary}\n"))
+    Ok(Report::valid(&input.name, &convert::problems(&warnings), summary))
 }
 
-/// Prints what a daemon says of a policy.
-fn check_by_daemon(input: PolicyInput, addr: &Address) -> Outcome {
+/// Lets a daemon check a policy.
+fn check_by_daemon(input: PolicyInput, addr: &Address) -> Result<Report, String> {
     let file = input.name.clone();
-    let text = input.into_utf8();
-    let text =
-        text.map_err(|why| Failure::cannot_run(format!("{why}; check it without `--addr`")))?;
+    let text = input.into_utf8().map_err(|why| format!("{why}; check it without `--addr`"))?;
     let request = CheckPolicyRequest { text };
-    let answer = daemon_client::ask_daemon(Some(addr), async |mut client| {
-        client.check_policy(request).await
-    });
     let CheckPolicyResponse { problems, warnings, summary } =
-        answer.map_err(Failure::cannot_run)?;
-    if problems.is_empty() {
-        let warnings = problem_lines(&file, "warning: ", &warnings);
-        return print(&format!("{warnings}{file}: {summary}\n"));
-    }
-    print(&problem_lines(&file, "", &problems))?;
-    Err(Failure::failed(count(problems.len(), "problem")))
-}
-
-fn warning_lines(file: &str, warnings: &[Problem]) -> String {
-    let line = |warning: &Problem| {
-        let message = format!("warning: {}", warning.message);
-        format!("{}\n", Problem { message, ..warning.clone() }.line(file))
-    };
-    warnings.iter().map(line).collect()
+        daemon_client::ask_daemon(Some(addr), async |mut client| {
+            client.check_policy(request).await
+        })?;
+    Ok(match problems.as_slice() {
+        [] => Report::valid(&file, &warnings, summary),
+        problems => Report::rejected_by_daemon(&file, problems),
+    })
 }
 
 /// True if a file holds tests, by its name. Hidden files do not: editors leave some beside
@@ -144,11 +147,4 @@ fn run_tests(policy: &Policy, folder: &Path) -> Result<usize, TestsError> {
         }
     }
     if problems.is_empty() { Ok(passed) } else { Err(TestsError::Problems(problems)) }
-}
-
-/// Prints the problems of a policy, or of its tests.
-fn reject(problems: &[Problems]) -> Outcome {
-    print(&problems.iter().map(|problems| format!("{problems}\n")).collect::<String>())?;
-    let number = problems.iter().map(|problems| problems.list.len()).sum();
-    Err(Failure::failed(count(number, "problem")))
 }

@@ -3,17 +3,16 @@
 use std::fmt::Write as _;
 
 use presence_router_engine::unstable::policy::wording::escaped;
-use presence_router_engine::{Position, Problem};
+use presence_router_engine::{Position, problem_line};
 use presence_router_proto::v1::{PolicyProblem, PolicyRule, PresenceField, RuleEffect};
 
 /// Lines for the problems that a daemon found, as `check` prints those that it finds
-/// itself. `file` is the policy's; `prefix` begins each message.
-pub(crate) fn problem_lines(file: &str, prefix: &str, problems: &[PolicyProblem]) -> String {
+/// itself. `file` is the policy's; `severity` begins each message.
+pub(crate) fn problem_lines(file: &str, severity: &str, problems: &[PolicyProblem]) -> String {
     let line = |problem: &PolicyProblem| {
         let position = Position { line: problem.line, column: problem.column };
-        let message = format!("{prefix}{}", problem.message);
         let file = if problem.file.is_empty() { file } else { &problem.file };
-        format!("{}\n", Problem { file: None, position, message }.line(file))
+        format!("{}\n", problem_line(file, position, severity, &problem.message, &problem.code))
     };
     problems.iter().map(line).collect()
 }

@@ -11,7 +11,7 @@ pub mod synapse;
 use super::RoomSets;
 use super::document::{Document, Pairs, SetExpr};
 use super::nearest::Nearest;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemCode};
 use super::wording::{count, quoted};
 use crate::routing::model::ruleset::{Effect, Ruleset};
 use crate::routing::snapshot::Snapshot;
@@ -44,7 +44,11 @@ pub(super) fn warnings(
     for mut of_kind in kinds {
         if let Some(first) = of_kind.get(MAX_OF_KIND) {
             let more = count(of_kind.len() - MAX_OF_KIND, "more warning");
-            let more = Problem::new(first.position, format!("from here on, {more} of this kind"));
+            let more = Problem::new(
+                first.code,
+                first.position,
+                format!("from here on, {more} of this kind"),
+            );
             of_kind.truncate(MAX_OF_KIND);
             of_kind.push(more);
         }
@@ -76,7 +80,7 @@ fn unused(document: &Document) -> Vec<Problem> {
         .map(|group| {
             let name = quoted(&group.name);
             let message = format!("group {name} is used by no rule, no test and no other group");
-            Problem::new(group.position, message)
+            Problem::new(ProblemCode::UnusedGroup, group.position, message)
         })
         .collect()
 }
@@ -89,7 +93,7 @@ fn empty_files(document: &Document) -> Vec<Problem> {
             && ids.is_empty()
         {
             let message = format!("the members file {} names nobody", quoted(file));
-            warnings.push(Problem::new(*position, message));
+            warnings.push(Problem::new(ProblemCode::EmptyMembersFile, *position, message));
         }
     });
     warnings
@@ -109,7 +113,7 @@ fn presences(document: &Document) -> Vec<Problem> {
                 let message = format!(
                     "rule {rule_name} names the presence value {value}, which nobody knows; did you mean `{near}`?"
                 );
-                warnings.push(Problem::new(rule.position, message));
+                warnings.push(Problem::new(ProblemCode::UnknownPresence, rule.position, message));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::document::{Document, Rule};
 use super::files::{Files, NoFiles};
-use super::problem::{Problem, Problems};
+use super::problem::{Problem, ProblemCode, Problems};
 use super::resolve::{self, Resolved};
 use super::{Policy, RoomSets, lint, parse, run_tests};
 use crate::routing::engine::{Engine, SetOwner, TooDeep};
@@ -152,5 +152,5 @@ fn too_deep(error: TooDeep, document: &Document, resolved: &Resolved) -> Problem
         }
         SetOwner::Rule(number) => document.rules.get(number).map(|rule| rule.position),
     };
-    Problem::new(position.unwrap_or_default(), error.to_string())
+    Problem::new(ProblemCode::TooDeep, position.unwrap_or_default(), error.to_string())
 }

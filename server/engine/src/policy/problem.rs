@@ -1,8 +1,12 @@
 //! Problems of a policy and their positions: one line for each, and all of a file at
 //! once.
 
+mod code;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use self::code::ProblemCode;
 
 /// A position in a policy's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +21,9 @@ pub struct Position {
 /// A mistake in a policy, or something valid that is probably not meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
+    /// The kind of the problem.
+    pub code: ProblemCode,
+
     /// The file, if it is another than the policy: one of members or tests.
     pub file: Option<Arc<str>>,
 
@@ -40,25 +47,43 @@ pub struct Problems {
 // === impl Problem ===
 
 impl Problem {
-    pub(super) fn new(position: Position, message: impl Into<String>) -> Self {
-        Self { file: None, position, message: message.into() }
+    pub(super) fn new(code: ProblemCode, position: Position, message: impl Into<String>) -> Self {
+        Self { code, file: None, position, message: message.into() }
     }
 
-    pub(super) fn within(file: &Arc<str>, position: Position, message: impl Into<String>) -> Self {
-        Self { file: Some(Arc::clone(file)), position, message: message.into() }
+    pub(super) fn within(
+        code: ProblemCode,
+        file: &Arc<str>,
+        position: Position,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { code, file: Some(Arc::clone(file)), position, message: message.into() }
     }
 
-    /// `file:line:column: message`, as compilers and editors have it. `policy`
-    /// names the policy.
+    /// Displays the problem as [`problem_line`] does. `policy` names the policy.
     pub fn line<'p>(&'p self, policy: &'p str) -> impl fmt::Display + 'p {
-        fmt::from_fn(move |f| {
-            f.write_str(self.file.as_deref().unwrap_or(policy))?;
-            match self.position.line {
-                0 => write!(f, ": {}", self.message),
-                line => write!(f, ":{line}:{}: {}", self.position.column, self.message),
-            }
-        })
+        let file = self.file.as_deref().unwrap_or(policy);
+        problem_line(file, self.position, "", &self.message, self.code.as_str())
     }
+}
+
+/// Displays a problem as `file:line:column: message [code]`, which editors read as they read
+/// the output of C compilers. `severity` stands before the message, such as `warning: `; an
+/// empty `code` is left out.
+pub fn problem_line<'p>(
+    file: &'p str,
+    position: Position,
+    severity: &'p str,
+    message: &'p str,
+    code: &'p str,
+) -> impl fmt::Display + 'p {
+    fmt::from_fn(move |f| {
+        match position.line {
+            0 => write!(f, "{file}: {severity}{message}")?,
+            line => write!(f, "{file}:{line}:{}: {severity}{message}", position.column)?,
+        }
+        if code.is_empty() { Ok(()) } else { write!(f, " [{code}]") }
+    })
 }
 
 // === impl Problems ===

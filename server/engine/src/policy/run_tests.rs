@@ -13,7 +13,7 @@ use self::pairs::PairTests;
 use super::Policy;
 use super::document::room::RoomTest;
 use super::document::{Given, Test};
-use super::problem::{Position, Problem};
+use super::problem::{Position, Problem, ProblemCode};
 use crate::routing::engine::Engine;
 use crate::routing::model::ruleset::{Ids, Ruleset, Set};
 use crate::routing::snapshot::Snapshot;
@@ -66,11 +66,9 @@ pub(super) fn run(
         match Engine::new(&filled(&policy.ruleset, &filling)) {
             Ok(engine) => run_all(&engine.snapshot()),
             // A list of users adds no depth, so this is not reached.
-            Err(error) => problems.extend(
-                tests
-                    .positions()
-                    .map(|position| Problem::new(position, format!("cannot run: {error}"))),
-            ),
+            Err(error) => problems.extend(tests.positions().map(|position| {
+                Problem::new(ProblemCode::TooDeep, position, format!("cannot run: {error}"))
+            })),
         }
     }
 }

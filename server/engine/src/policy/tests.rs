@@ -1,5 +1,6 @@
 //! Whole policies: what each construct becomes, and what a hostile text costs.
 
+mod codes;
 mod compare;
 mod explain;
 mod members;
@@ -19,6 +20,7 @@ use std::io;
 
 use presence_router_ids::{Glob, UserGlob};
 
+use super::problem::{Problems, problem_line};
 use super::{EXAMPLE_POLICY, Files, Policy};
 use crate::routing::model::ruleset::{Effect, Fields, Hide, Ids, Product, Rule, Ruleset, Set};
 
@@ -32,8 +34,17 @@ fn ruleset(text: &str) -> Ruleset {
 fn problems(text: impl AsRef<[u8]>) -> String {
     match Policy::parse("policy.yaml", text.as_ref()) {
         Ok(policy) => panic!("{}\n{:?}", String::from_utf8_lossy(text.as_ref()), policy.ruleset),
-        Err(problems) => problems.to_string(),
+        Err(problems) => messages(&problems),
     }
+}
+
+/// The problems as lines without their codes, which `codes` compares.
+fn messages(problems: &Problems) -> String {
+    let lines = problems.list.iter().map(|problem| {
+        let file = problem.file.as_deref().unwrap_or(&problems.file);
+        problem_line(file, problem.position, "", &problem.message, "").to_string()
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// A policy with this set at line 2, column 6.

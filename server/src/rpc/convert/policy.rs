@@ -33,19 +33,14 @@ pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
         line: problem.position.line,
         column: problem.position.column,
         message: problem.message.clone(),
+        code: problem.code.to_string(),
     };
     problems.iter().map(problem).collect()
 }
 
-/// Why a policy was not loaded.
+/// The reasons why a policy was not loaded.
 pub(in crate::rpc) fn load_problems(error: &LoadError) -> Vec<PolicyProblem> {
-    match error {
-        LoadError::Problems(found) => problems(&found.list),
-        LoadError::Unreadable { .. } | LoadError::Incomplete => {
-            let message = error.to_string();
-            vec![PolicyProblem { message, ..PolicyProblem::default() }]
-        }
-    }
+    problems(&error.problems())
 }
 
 /// Loads that failed, with at most [`MAX_FAILED_PROBLEMS`] of the problems.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::policy::document::{Document, SetExpr};
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::{count, quoted};
 use crate::routing::model::ruleset::Ids;
 
@@ -69,7 +69,7 @@ impl MembersFileChange {
                 quoted(file),
                 count(*before, "user")
             );
-            Problem::new(*position, message)
+            Problem::new(ProblemCode::MembersFileEmptied, *position, message)
         })
     }
 
@@ -82,7 +82,7 @@ impl MembersFileChange {
                 quoted(file),
                 count(*after, "user")
             );
-            Problem::new(*position, message)
+            Problem::new(ProblemCode::MembersFileShrunk, *position, message)
         })
     }
 }

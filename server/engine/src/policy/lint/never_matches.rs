@@ -5,7 +5,7 @@ use super::coverage::RegionCoverage;
 use super::small_sets::SmallSets;
 use crate::policy::RoomSets;
 use crate::policy::document::{Document, Pairs, Rule};
-use crate::policy::problem::Problem;
+use crate::policy::problem::{Problem, ProblemCode};
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::{Product, Ruleset, Set};
 use crate::routing::snapshot::keys::{Key, SetId};
@@ -30,13 +30,13 @@ pub(super) fn warnings(
     let rules = document.rules.iter().zip(&ruleset.rules).filter_map(|(rule, resolved)| {
         let why = emptiness.why_never(rule, &resolved.products)?;
         let message = format!("rule {} can never match: {why}", quoted(&rule.name));
-        Some(Problem::new(rule.position, message))
+        Some(Problem::new(ProblemCode::RuleNeverMatches, rule.position, message))
     });
     let rooms = document.rooms.iter().zip(rooms).filter_map(|(rule, sets)| {
         let why = emptiness.why_no_room(*sets)?;
         let name = quoted(&rule.name);
         let message = format!("rule {name} about rooms can never match: {why} holds nobody");
-        Some(Problem::new(rule.position, message))
+        Some(Problem::new(ProblemCode::RuleNeverMatches, rule.position, message))
     });
     rules.chain(rooms).collect()
 }

@@ -14,7 +14,7 @@ use presence_router_ids::{Coverage, Glob};
 use self::server_sets::{ServerGlobs, ServerSet};
 use crate::policy::document::room::RoomEffect;
 use crate::policy::document::{Document, Pairs, Rule, SetExpr};
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::{quoted, quoted_list};
 use crate::routing::model::ruleset::Effect;
 use crate::routing::model::side::Side;
@@ -110,7 +110,7 @@ fn warning(position: Position, what: &str, names: &Names<'_>) -> Option<Problem>
     let message = format!(
         "{what} {list}, but not with a port: `{name}:8448` is another server name; write `[\"{written}\", \"{written}:*\"]`"
     );
-    Some(Problem::new(position, message))
+    Some(Problem::new(ProblemCode::PortNotMatched, position, message))
 }
 
 /// The name that a glob is, if it is one without a port.

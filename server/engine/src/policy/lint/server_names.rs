@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::document::{Document, SetExpr, Test};
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::quoted;
 use crate::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
@@ -34,13 +34,14 @@ pub(super) fn warnings(document: &Document, snapshot: &Snapshot) -> [Vec<Problem
     let found = find_first(document, |name| near.contains_key(name) || capitals.contains(name));
     let capitals = found.iter().filter(|(name, _)| capitals.contains(*name)).map(|(name, at)| {
         let lower = quoted(&name.to_ascii_lowercase());
-        at.warning(name, &format!(
+        at.warning(ProblemCode::ServerNameCapitals, name, &format!(
             "has capital letters, and does not match {lower}: server names are compared byte by byte"
         ))
     });
     let near = found.iter().filter_map(|(name, at)| {
         let near = quoted(near.get(name)?);
         Some(at.warning(
+            ProblemCode::ServerNameNearOurs,
             name,
             &format!("is nearly {near}, which is one of `ours`; did you mean that?"),
         ))
@@ -190,13 +191,13 @@ fn is_swapped(one: &str, two: &str) -> bool {
 // === impl Found ===
 
 impl Found<'_> {
-    fn warning(&self, name: &str, why: &str) -> Problem {
+    fn warning(&self, code: ProblemCode, name: &str, why: &str) -> Problem {
         let kind = if name.contains(['*', '?']) { "server glob" } else { "server name" };
         let mut message = format!("{kind} {} {why}", quoted(name));
         if let Some((file, user)) = self.file {
             let (file, user) = (quoted(file), quoted(user));
             message.push_str(&format!(" (in the members file {file}, as in {user})"));
         }
-        Problem::new(self.position, message)
+        Problem::new(code, self.position, message)
     }
 }

@@ -7,7 +7,7 @@ use presence_router_ids::{Coverage, Region, UserGlob, UserId};
 use crate::policy::Policy;
 use crate::policy::document::Rule;
 use crate::policy::lint::coverage::RegionCoverage;
-use crate::policy::problem::Problem;
+use crate::policy::problem::{Problem, ProblemCode};
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::{self, Effect, Ruleset, Set};
 
@@ -88,7 +88,7 @@ impl<'p> RecipientRegions<'p> {
         }
         let name = quoted(&rule.name);
         let message = format!("Synapse enforces {kind} rule {name} in part: {}", limits.join("; "));
-        Some(Problem::new(rule.position, message))
+        Some(Problem::new(ProblemCode::NotEnforcedBySynapse, rule.position, message))
     }
 
     /// True if a set names users of other servers, and not only whole servers.

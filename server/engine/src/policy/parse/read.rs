@@ -24,7 +24,7 @@ use crate::policy::document::{Document, Group, SetExpr, Test};
 use crate::policy::files::Files;
 use crate::policy::nearest::Nearest;
 use crate::policy::parse::yaml::{Node, Value};
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::Ids;
 
@@ -49,20 +49,20 @@ impl<'p> Reader<'p> {
         Self { problems, nearest: Nearest::default(), files, members: HashMap::new() }
     }
 
-    fn add_problem(&mut self, position: Position, message: impl Into<String>) {
-        self.problems.push(Problem::new(position, message));
+    fn add_problem(&mut self, code: ProblemCode, position: Position, message: impl Into<String>) {
+        self.problems.push(Problem::new(code, position, message));
     }
 
     pub(super) fn read_document(&mut self, root: &Node<'_>) -> Option<Document> {
         if matches!(root.value, Value::Null) {
             let message = "the policy is empty; write `rules: []` to show nobody to anybody";
-            self.add_problem(Position::default(), message);
+            self.add_problem(ProblemCode::EmptyFile, Position::default(), message);
             return None;
         }
         let Value::Map(entries) = &root.value else {
             let message =
                 format!("expected a map with `groups` and `rules`, found {}", root.kind());
-            self.add_problem(root.position, message);
+            self.add_problem(ProblemCode::WrongType, root.position, message);
             return None;
         };
         let fields = self.read_fields(entries, POLICY_KEYS, &[]);
@@ -75,7 +75,7 @@ impl<'p> Reader<'p> {
             Some(field) => self.read_rules(field.value),
             None => {
                 let message = "a policy needs `rules`; write `rules: []` to show nobody to anybody";
-                self.add_problem(root.position, message);
+                self.add_problem(ProblemCode::MissingKey, root.position, message);
                 Vec::new()
             }
         };
@@ -92,11 +92,12 @@ impl<'p> Reader<'p> {
     pub(super) fn read_tests_file(&mut self, root: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
         if matches!(root.value, Value::Null) {
             let message = "the file is empty; write `tests: []` if it is to have no tests";
-            self.add_problem(Position::default(), message);
+            self.add_problem(ProblemCode::EmptyFile, Position::default(), message);
             return Default::default();
         }
         let Value::Map(entries) = &root.value else {
             self.add_problem(
+                ProblemCode::WrongType,
                 root.position,
                 format!("expected a map with `tests`, found {}", root.kind()),
             );
@@ -107,7 +108,11 @@ impl<'p> Reader<'p> {
             Some(field) => self.read_tests(field.value),
             None => {
                 if !fields.has_unknown() {
-                    self.add_problem(root.position, "a file of tests needs `tests`");
+                    self.add_problem(
+                        ProblemCode::MissingKey,
+                        root.position,
+                        "a file of tests needs `tests`",
+                    );
                 }
                 Default::default()
             }
@@ -118,7 +123,7 @@ impl<'p> Reader<'p> {
     fn read_groups(&mut self, node: &Node<'_>) -> Option<Vec<Group>> {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a map of group names and sets, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
         let mut groups = Vec::with_capacity(entries.len());
@@ -136,7 +141,7 @@ impl<'p> Reader<'p> {
             };
             if let Some(line) = seen.get(name) {
                 let message = format!("group {} is already declared in line {line}", quoted(name));
-                self.add_problem(key.position, message);
+                self.add_problem(ProblemCode::DuplicateGroup, key.position, message);
             } else {
                 seen.insert(name, key.position.line);
             }
@@ -158,7 +163,7 @@ impl<'p> Reader<'p> {
                 "{} is not the name of a group: globs are valid in `within` only",
                 quoted(name)
             );
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::UnexpectedGlob, node.position, message);
             return None;
         }
         Some(name)
@@ -168,12 +173,12 @@ impl<'p> Reader<'p> {
     fn read_name<'n>(&mut self, node: &'n Node<'_>, what: &str) -> Option<&'n str> {
         let name = self.read_text(node, what)?;
         if name.trim().is_empty() {
-            self.add_problem(node.position, format!("{what} is empty"));
+            self.add_problem(ProblemCode::EmptyText, node.position, format!("{what} is empty"));
             return None;
         }
         if name.contains(char::is_control) {
             let message = format!("{} is not {what}: it holds a control character", quoted(name));
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::ControlCharacter, node.position, message);
             return None;
         }
         Some(name)
@@ -184,11 +189,15 @@ impl<'p> Reader<'p> {
             Value::Text(text) => Some(text),
             Value::Number(_) | Value::Bool(_) => {
                 let message = format!("expected {what}, found {}; put it in quotes", node.kind());
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::WrongType, node.position, message);
                 None
             }
             Value::Null | Value::List(_) | Value::Map(_) => {
-                self.add_problem(node.position, format!("expected {what}, found {}", node.kind()));
+                self.add_problem(
+                    ProblemCode::WrongType,
+                    node.position,
+                    format!("expected {what}, found {}", node.kind()),
+                );
                 None
             }
         }
@@ -197,7 +206,7 @@ impl<'p> Reader<'p> {
     fn read_bool(&mut self, node: &Node<'_>) -> Option<bool> {
         let Value::Bool(value) = node.value else {
             let message = format!("expected `true` or `false`, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
         Some(value)
@@ -209,13 +218,14 @@ impl<'p> Reader<'p> {
             Value::List(items) if !items.is_empty() => return items,
             Value::List(_) => {
                 self.add_problem(
+                    ProblemCode::EmptyList,
                     node.position,
                     format!("expected a list of {what}, found an empty one"),
                 );
             }
             _ => {
                 let message = format!("expected a list of {what}, found {}", node.kind());
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::WrongType, node.position, message);
             }
         }
         &[]

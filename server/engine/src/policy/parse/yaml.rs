@@ -15,7 +15,7 @@ use serde_saphyr::{Options, Spanned};
 
 pub(super) use self::messages::not_utf8;
 use self::messages::not_yaml;
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 
 /// Most bytes of a policy: a million user ids of the longest kind.
 pub const MAX_POLICY_BYTES: usize = 256 << 20;
@@ -155,7 +155,7 @@ impl<'de> Visitor<'de> for AnyValue {
 pub(super) fn parse(text: &[u8]) -> Result<Node<'_>, Problem> {
     if text.len() > MAX_POLICY_BYTES {
         let message = format!("more than {MAX_POLICY_BYTES} bytes, which is the most that is read");
-        return Err(Problem::new(Position::default(), message));
+        return Err(Problem::new(ProblemCode::TooLarge, Position::default(), message));
     }
     let text = std::str::from_utf8(text).map_err(|error| not_utf8(text, error.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -172,7 +172,7 @@ fn with_stack<T: Send>(read: impl FnOnce() -> Result<T, Problem> + Send) -> Resu
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(error) => {
                 let message = format!("there is no thread to read it with: {error}");
-                Err(Problem::new(Position::default(), message))
+                Err(Problem::new(ProblemCode::NoThread, Position::default(), message))
             }
         }
     })

@@ -6,7 +6,7 @@ use super::open_groups::OpenGroups;
 use crate::policy::document::room::RoomTest;
 use crate::policy::document::{Document, Given, Test, side_key};
 use crate::policy::nearest::Nearest;
-use crate::policy::problem::Problem;
+use crate::policy::problem::{Problem, ProblemCode};
 use crate::policy::wording::quoted;
 
 /// Notes what is wrong with tests whatever the policy decides: groups that are not
@@ -45,7 +45,7 @@ fn check_subject(
             "a test takes every member of `{}`, and this set holds unlisted users too; name users, or a group that lists its members",
             side_key(test.side)
         );
-        problems.push(Problem::new(test.subject_position, message));
+        problems.push(Problem::new(ProblemCode::OpenTestSubject, test.subject_position, message));
     }
 }
 
@@ -57,18 +57,22 @@ fn given_problem(
     nearest: &mut Nearest,
 ) -> Option<Problem> {
     let name = quoted(&given.group);
-    let message = match groups.get(&given.group) {
+    let (code, message) = match groups.get(&given.group) {
         Some(group) if group.directory => return None,
-        Some(group) => format!(
-            "group {name} has its members from the policy, in line {}; `given` is for groups of `directory: true`",
-            group.position.line
-        ),
+        Some(group) => {
+            let message = format!(
+                "group {name} has its members from the policy, in line {}; `given` is for groups of `directory: true`",
+                group.position.line
+            );
+            (ProblemCode::GivenListedGroup, message)
+        }
         None => {
             let directory = document.groups.iter().filter(|group| group.directory);
             let near = nearest.find(&given.group, directory.map(|group| group.name.as_str()));
             let hint = near.map(|near| format!("; did you mean {}?", quoted(near)));
-            format!("group {name} is not declared{}", hint.unwrap_or_default())
+            let message = format!("group {name} is not declared{}", hint.unwrap_or_default());
+            (ProblemCode::UnknownGroup, message)
         }
     };
-    Some(Problem::new(given.position, message))
+    Some(Problem::new(code, given.position, message))
 }

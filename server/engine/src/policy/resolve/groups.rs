@@ -7,7 +7,7 @@ use presence_router_ids::Glob;
 
 use crate::policy::document::{Document, Group, SetExpr};
 use crate::policy::nearest::Nearest;
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::quoted;
 
 /// The groups of a document by name.
@@ -51,7 +51,7 @@ impl<'d> Groups<'d> {
         }
         let hint = self.did_you_mean(name, nearest);
         let message = format!("group {} is not declared{hint}", quoted(name));
-        Some(Problem::new(*position, message))
+        Some(Problem::new(ProblemCode::UnknownGroup, *position, message))
     }
 
     /// Indices of the groups that a set refers to, each once.
@@ -78,7 +78,11 @@ impl<'d> Groups<'d> {
             names.push(format!("({more} more)"));
         }
         let path = names.join(" -> ");
-        Problem::new(position, format!("group {name} contains itself: {path} -> {name}"))
+        Problem::new(
+            ProblemCode::GroupCycle,
+            position,
+            format!("group {name} contains itself: {path} -> {name}"),
+        )
     }
 
     /// Names of the groups that a glob means, in the order of the document.
@@ -107,6 +111,7 @@ impl<'d> Groups<'d> {
             String::new()
         };
         Problem::new(
+            ProblemCode::UnmatchedWithin,
             position,
             format!("no group has a name that matches {}{hint}", quoted(glob.as_str())),
         )

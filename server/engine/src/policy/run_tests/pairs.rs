@@ -13,7 +13,7 @@ use crate::policy::Policy;
 use crate::policy::analyse::answer::Answer;
 use crate::policy::analyse::explain::{Explanation, explain_document};
 use crate::policy::document::{Document, Named, SetExpr, Test, side_key};
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::{count, quoted};
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
@@ -55,7 +55,11 @@ impl<'p> PairTests<'p> {
         let key = side_key(test.side);
         if members.is_empty() {
             let message = format!("test fails: `{key}` holds nobody, so that nothing is tested");
-            problems.push(Problem::new(test.subject_position, message));
+            problems.push(Problem::new(
+                ProblemCode::EmptyTestSubject,
+                test.subject_position,
+                message,
+            ));
             return;
         }
         let mut results = Results::new(test);
@@ -64,7 +68,7 @@ impl<'p> PairTests<'p> {
             let message = format!(
                 "the test is about {users} users of `{key}`, and so about more than {MAX_PAIRS} pairs; test some of them"
             );
-            problems.push(Problem::new(test.subject_position, message));
+            problems.push(Problem::new(ProblemCode::TestTooLarge, test.subject_position, message));
             return;
         }
         let mut classes: BTreeMap<Option<ClassId>, Vec<&str>> = BTreeMap::new();
@@ -185,7 +189,7 @@ impl<'p> PairTests<'p> {
             message.push_str(": ");
             message.push_str(&reason(&explained, document, self.origin));
         }
-        Problem::new(position, message)
+        Problem::new(ProblemCode::TestFailed, position, message)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::policy::Policy;
 use crate::policy::document::room::{RoomTest, StateEvent, TestRoom, WantedDenial, WantedOutcome};
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::rooms::{Room, Verdict, decide};
 use crate::policy::wording::quoted;
 use crate::routing::snapshot::Snapshot;
@@ -33,7 +33,11 @@ pub(super) fn run(
     let Some(room) = room_of(&test.room) else { return };
     let outcome = Outcome::new(policy, origin, decide(policy, snapshot, &room));
     let mut fail = |position: Position, message: String| {
-        problems.push(Problem::new(position, format!("test fails: {message}")));
+        problems.push(Problem::new(
+            ProblemCode::TestFailed,
+            position,
+            format!("test fails: {message}"),
+        ));
     };
     if let Some(WantedDenial { position, outcome: wanted }) = &test.denied
         && let Some(message) = outcome.other_than(wanted)

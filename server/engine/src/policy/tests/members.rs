@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 use std::io;
 
-use super::{group, problems};
+use super::{group, messages, problems};
 use crate::policy::document::SetExpr;
 use crate::policy::{Files, Policy, named_files};
 use crate::routing::model::ruleset::{Ruleset, Set};
@@ -28,7 +28,7 @@ fn with_file(set: &str, file: &[u8]) -> Result<Ruleset, String> {
     let text = group(set);
     let loaded = Policy::load("policy.yaml", text.as_bytes(), &one);
     assert_eq!(one.1.get(), 1, "read once");
-    loaded.map(|policy| policy.ruleset).map_err(|problems| problems.to_string())
+    loaded.map(|policy| policy.ruleset).map_err(|problems| messages(&problems))
 }
 
 #[track_caller]
@@ -123,7 +123,7 @@ fn checks_the_names_of_members_files() {
         let want = format!("policy.yaml:2:{want}").replace(":22:", ":22:");
         let text = group(set);
         let found = Policy::load("policy.yaml", text.as_bytes(), &One(b"", Cell::new(0)));
-        assert_eq!(found.unwrap_err().to_string(), want, "{set}");
+        assert_eq!(messages(&found.unwrap_err()), want, "{set}");
     }
     let near = problems(group("{ member_file: staff.txt }"));
     assert!(near.contains("did you mean `members_file`?"), "{near}");

@@ -1,7 +1,7 @@
 //! The policy's own tests: what passes, what each failure says, and every key
 //! wrong in every place.
 
-use super::{problems, ruleset};
+use super::{messages, problems, ruleset};
 use crate::policy::Policy;
 
 const POLICY: &str = r#"
@@ -178,7 +178,8 @@ fn checks_tests() {
 #[test]
 fn a_file_of_tests_is_one_of_its_own() {
     let policy = Policy::parse("policy.yaml", POLICY.as_bytes()).unwrap();
-    let run = |text: &str| policy.test("t.yaml", text.as_bytes()).map_err(|e| e.to_string());
+    let run =
+        |text: &str| policy.test("t.yaml", text.as_bytes()).map_err(|problems| messages(&problems));
     assert_eq!(run("tests:\n  - { sender: '@a:b', reaches: '@joe:one.org' }\n"), Ok(1));
     assert_eq!(run("tests: []\n"), Ok(0));
     for (text, want) in [

@@ -1,6 +1,6 @@
 //! The policy's own tests about sets, about all listed users, and about what is hidden.
 
-use super::{problems, ruleset};
+use super::{messages, problems, ruleset};
 use crate::policy::problem::Problem;
 use crate::policy::{NoFiles, Policy};
 
@@ -150,7 +150,7 @@ fn an_open_set_is_no_subject() {
         Policy::parse("policy.yaml", with("{ sender: '@a:b', not: '@b:b' }").as_bytes()).unwrap();
     let text = "tests: [{ sender: everyone, not: '@a:b' }, { sender: { group: partner }, not: '@a:b' }, { recipient: { group: staff }, sees: '@x:y' }]";
     assert_eq!(
-        policy.test("t.yaml", text.as_bytes()).unwrap_err().to_string(),
+        messages(&policy.test("t.yaml", text.as_bytes()).unwrap_err()),
         format!(
             "t.yaml:1:19: {}\nt.yaml:1:63: group `partner` is not declared; did you mean `partners`?",
             open("sender")

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
+use crate::policy::problem::ProblemCode;
 use crate::policy::{Files, Policy};
 
 /// Every file lists the same users.
@@ -20,10 +21,13 @@ fn load(text: &str) -> Policy {
 
 /// The warnings about servers, without those of other kinds.
 fn warnings(text: &str) -> Vec<String> {
-    let all = load(text).warnings.into_iter();
-    let all = all.map(|w| format!("{}:{}: {}", w.position.line, w.position.column, w.message));
-    let of_servers = ["with a port", "capital letters", "is nearly"];
-    all.filter(|warning| of_servers.iter().any(|words| warning.contains(words))).collect()
+    let of_servers = [
+        ProblemCode::PortNotMatched,
+        ProblemCode::ServerNameCapitals,
+        ProblemCode::ServerNameNearOurs,
+    ];
+    let all = load(text).warnings.into_iter().filter(|w| of_servers.contains(&w.code));
+    all.map(|w| format!("{}:{}: {}", w.position.line, w.position.column, w.message)).collect()
 }
 
 /// A policy in which everybody sees everybody, with one more rule or switch.

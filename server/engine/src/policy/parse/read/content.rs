@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use super::Reader;
 use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::problem::ProblemCode;
 use crate::policy::wording::quoted;
 
 /// The largest whole number that every JSON reader keeps, and its negative the
@@ -18,7 +19,7 @@ impl Reader<'_> {
     pub(super) fn read_content(&mut self, node: &Node<'_>) -> Option<String> {
         if !matches!(node.value, Value::Map(_)) {
             let message = format!("expected the content of an event, a map, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         }
         Some(self.read_json(node)?.to_string())
@@ -37,7 +38,7 @@ impl Reader<'_> {
                 let message = format!(
                     "events hold whole numbers from -{MAX_NUMBER} to {MAX_NUMBER} only; put another in quotes"
                 );
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::NumberOutOfRange, node.position, message);
                 None
             }
             Value::List(items) => {
@@ -55,7 +56,7 @@ impl Reader<'_> {
                     {
                         let name = quoted(name.unwrap_or_default());
                         let message = format!("key {name} is already given in line {line}");
-                        self.add_problem(key.position, message);
+                        self.add_problem(ProblemCode::DuplicateKey, key.position, message);
                     }
                     match (name, value) {
                         (Some(name), Some(value)) => {

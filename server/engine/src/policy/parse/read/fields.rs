@@ -4,7 +4,7 @@
 
 use super::Reader;
 use crate::policy::parse::yaml::{Node, Value};
-use crate::policy::problem::Position;
+use crate::policy::problem::{Position, ProblemCode};
 use crate::policy::wording::{quoted, quoted_list};
 
 /// The keys of a map that are known, each once.
@@ -57,7 +57,7 @@ impl Reader<'_> {
                     key.kind(),
                     quoted_list(valid.iter().copied())
                 );
-                self.add_problem(key.position, message);
+                self.add_problem(ProblemCode::WrongType, key.position, message);
                 fields.unknown = true;
                 continue;
             };
@@ -68,7 +68,7 @@ impl Reader<'_> {
                             "key `{known}` is already given in line {}",
                             first.position.line
                         );
-                        self.add_problem(key.position, message);
+                        self.add_problem(ProblemCode::DuplicateKey, key.position, message);
                     }
                     None => fields.known.push((*known, field)),
                 }
@@ -109,7 +109,7 @@ impl Reader<'_> {
         if let Some(near) = near {
             message.push_str(&format!("; did you mean `{near}`?"));
         }
-        self.add_problem(position, message);
+        self.add_problem(ProblemCode::UnknownKey, position, message);
         near
     }
 }

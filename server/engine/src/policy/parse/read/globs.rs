@@ -7,6 +7,7 @@ use presence_router_ids::{
 
 use super::Reader;
 use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::problem::ProblemCode;
 use crate::policy::wording::quoted;
 
 impl Reader<'_> {
@@ -15,11 +16,15 @@ impl Reader<'_> {
         &mut self,
         node: &Node<'_>,
         what: &str,
-        check: fn(&str) -> Result<T, String>,
+        check: fn(&str) -> Result<T, (ProblemCode, String)>,
     ) -> Option<Vec<T>> {
         let nodes = match &node.value {
             Value::List(items) if items.is_empty() => {
-                self.add_problem(node.position, format!("expected {what}, found an empty list"));
+                self.add_problem(
+                    ProblemCode::EmptyList,
+                    node.position,
+                    format!("expected {what}, found an empty list"),
+                );
                 return None;
             }
             Value::List(items) => items.as_slice(),
@@ -29,7 +34,7 @@ impl Reader<'_> {
         for node in nodes {
             match self.read_text(node, what).map(check) {
                 Some(Ok(glob)) => globs.push(glob),
-                Some(Err(message)) => self.add_problem(node.position, message),
+                Some(Err((code, message))) => self.add_problem(code, node.position, message),
                 None => {}
             }
         }
@@ -42,11 +47,14 @@ impl Reader<'_> {
 /// # Errors
 ///
 /// It can match no server name.
-pub(super) fn server_glob(text: &str) -> Result<Glob, String> {
+pub(super) fn server_glob(text: &str) -> Result<Glob, (ProblemCode, String)> {
     let glob = Glob::new(text);
     match why_no_server(&glob) {
         None => Ok(glob),
-        Some(why) => Err(format!("{} matches no server: {why}", quoted(text))),
+        Some(why) => {
+            let message = format!("{} matches no server: {why}", quoted(text));
+            Err((ProblemCode::GlobCannotMatch, message))
+        }
     }
 }
 
@@ -55,24 +63,27 @@ pub(super) fn server_glob(text: &str) -> Result<Glob, String> {
 /// # Errors
 ///
 /// It can match no user id.
-pub(super) fn user_glob(text: &str) -> Result<UserGlob, String> {
+pub(super) fn user_glob(text: &str) -> Result<UserGlob, (ProblemCode, String)> {
     let name = quoted(text);
+    let cannot_match =
+        |why: &str| Err((ProblemCode::GlobCannotMatch, format!("{name} matches no user: {why}")));
     let Some(glob) = UserGlob::parse(text) else {
-        return Err(format!("{name} is not a pattern: it has no `:`, as in `@*-bot:example.org`"));
+        let message = format!("{name} is not a pattern: it has no `:`, as in `@*-bot:example.org`");
+        return Err((ProblemCode::NotAPattern, message));
     };
     if !glob.user().as_str().starts_with(['@', '*', '?']) {
-        return Err(format!("{name} matches no user: user ids begin with `@`"));
+        return cannot_match("user ids begin with `@`");
     }
     if glob.user().as_str().contains('\0') {
-        return Err(format!("{name} matches no user: no user id holds a NUL"));
+        return cannot_match("no user id holds a NUL");
     }
     if let Some(why) = why_no_server(glob.server()) {
-        return Err(format!("{name} matches no user: in its part for servers, {why}"));
+        return cannot_match(&format!("in its part for servers, {why}"));
     }
     // The colon between them counts too.
     let least = least_bytes(glob.user()) + 1 + least_bytes(glob.server());
     if least > MAX_USER_ID_BYTES {
-        return Err(format!("{name} matches no user: ids have at most {MAX_USER_ID_BYTES} bytes"));
+        return cannot_match(&format!("ids have at most {MAX_USER_ID_BYTES} bytes"));
     }
     Ok(glob)
 }

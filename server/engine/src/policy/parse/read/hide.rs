@@ -4,6 +4,7 @@
 use super::{Reader, UNSUPPORTED};
 use crate::policy::document::Pairs;
 use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::problem::ProblemCode;
 use crate::policy::wording::{quoted, quoted_list};
 use crate::routing::model::ruleset::{Fields, Hide};
 
@@ -19,6 +20,7 @@ impl Reader<'_> {
         const VALID: &str = "`fields`, and either `from` and `to`, or `within`";
         let Value::Map(entries) = &node.value else {
             self.add_problem(
+                ProblemCode::WrongType,
                 node.position,
                 format!("expected a map with {VALID}, found {}", node.kind()),
             );
@@ -33,7 +35,7 @@ impl Reader<'_> {
                     "`hide` needs `fields`, some of {}",
                     quoted_list(FIELDS.iter().copied())
                 );
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::MissingKey, node.position, message);
             }
             None => {}
         }
@@ -61,7 +63,7 @@ impl Reader<'_> {
                     "expected a map with {VALID}, or a list of them, found {}",
                     node.kind()
                 );
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::WrongType, node.position, message);
                 &[]
             }
         };
@@ -69,7 +71,7 @@ impl Reader<'_> {
         for node in nodes {
             let Value::Map(entries) = &node.value else {
                 let message = format!("expected a map with {VALID}, found {}", node.kind());
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::WrongType, node.position, message);
                 continue;
             };
             let keys = self.read_fields(entries, TEST_HIDES_KEYS, &[]);
@@ -83,7 +85,7 @@ impl Reader<'_> {
                     let message = format!(
                         "`hides` needs `fields`, some of {valid}, or `[]` if nothing is hidden"
                     );
-                    self.add_problem(node.position, message);
+                    self.add_problem(ProblemCode::MissingKey, node.position, message);
                 }
                 None => {}
             }
@@ -111,12 +113,16 @@ impl Reader<'_> {
                     if let Some(near) = self.nearest.find(text, FIELDS.iter().copied()) {
                         message.push_str(&format!("; did you mean `{near}`?"));
                     }
-                    self.add_problem(item.position, message);
+                    self.add_problem(ProblemCode::UnknownValue, item.position, message);
                     continue;
                 }
             };
             if std::mem::replace(field, true) {
-                self.add_problem(item.position, format!("field `{text}` is named twice"));
+                self.add_problem(
+                    ProblemCode::DuplicateValue,
+                    item.position,
+                    format!("field `{text}` is named twice"),
+                );
             }
         }
     }
@@ -125,13 +131,14 @@ impl Reader<'_> {
     fn read_unless(&mut self, node: &Node<'_>) -> Box<[Box<str>]> {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a map with `presence`, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return Box::default();
         };
         let keys = self.read_fields(entries, UNLESS_KEYS, &[]);
         let Some(field) = keys.get("presence") else {
             if !keys.has_unknown() {
                 self.add_problem(
+                    ProblemCode::MissingKey,
                     node.position,
                     "`unless` needs `presence`, one presence value or a list of them",
                 );
@@ -144,7 +151,7 @@ impl Reader<'_> {
             match values.binary_search_by(|value| (**value).cmp(text)) {
                 Ok(_) => {
                     let message = format!("presence value {} is named twice", quoted(text));
-                    self.add_problem(item.position, message);
+                    self.add_problem(ProblemCode::DuplicateValue, item.position, message);
                 }
                 Err(at) => values.insert(at, text.into()),
             }

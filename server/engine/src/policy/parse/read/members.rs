@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Reader;
 use crate::policy::document::SetExpr;
 use crate::policy::parse::yaml::{Node, not_utf8};
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::Ids;
 use presence_router_ids::UserId;
@@ -31,7 +31,7 @@ impl Reader<'_> {
                 Err(error) => {
                     let message =
                         format!("cannot read the members file {}: {error}", quoted(&file));
-                    self.add_problem(node.position, message);
+                    self.add_problem(ProblemCode::MembersFileUnreadable, node.position, message);
                     return None;
                 }
             },
@@ -44,8 +44,8 @@ fn members(file: &Arc<str>, text: &[u8], problems: &mut Vec<Problem>) -> Ids {
     let text = match std::str::from_utf8(text) {
         Ok(valid) => valid.strip_prefix('\u{feff}').unwrap_or(valid),
         Err(error) => {
-            let Problem { position, message, .. } = not_utf8(text, error.valid_up_to());
-            problems.push(Problem::within(file, position, message));
+            let Problem { code, position, message, .. } = not_utf8(text, error.valid_up_to());
+            problems.push(Problem::within(code, file, position, message));
             return Ids::default();
         }
     };
@@ -64,7 +64,8 @@ fn members(file: &Arc<str>, text: &[u8], problems: &mut Vec<Problem>) -> Ids {
         let position = Position { line: number, column: column(line, id) };
         // Words for ten million of them would take longer than all the rest.
         if bad <= MAX_PROBLEMS {
-            problems.push(Problem::within(file, position, why_no_member(id)));
+            let (code, message) = why_no_member(id);
+            problems.push(Problem::within(code, file, position, message));
         } else if bad == MAX_PROBLEMS + 1 {
             first_left_out = position;
         }
@@ -74,10 +75,20 @@ fn members(file: &Arc<str>, text: &[u8], problems: &mut Vec<Problem>) -> Ids {
         let more = bad - MAX_PROBLEMS;
         let lines = if more == 1 { "line is" } else { "lines are" };
         let message = format!("from here on, {more} more {lines} not valid");
-        problems.push(Problem::within(file, first_left_out, message));
+        problems.push(Problem::within(
+            ProblemCode::MoreInvalidLines,
+            file,
+            first_left_out,
+            message,
+        ));
     }
     ids.unwrap_or_else(|error| {
-        problems.push(Problem::within(file, Position::default(), error.to_string()));
+        problems.push(Problem::within(
+            ProblemCode::TooLarge,
+            file,
+            Position::default(),
+            error.to_string(),
+        ));
         Ids::default()
     })
 }
@@ -91,20 +102,22 @@ fn is_pattern(id: &str) -> bool {
     id.contains(['*', '?'])
 }
 
-fn why_no_member(id: &str) -> String {
+fn why_no_member(id: &str) -> (ProblemCode, String) {
     let name = quoted(id);
-    match UserId::parse(id) {
-        _ if is_pattern(id) => {
-            format!(
-                "{name} is a pattern, not a user id: write it into the policy, as `{{ match: .. }}`"
-            )
-        }
+    if is_pattern(id) {
+        let message = format!(
+            "{name} is a pattern, not a user id: write it into the policy, as `{{ match: .. }}`"
+        );
+        return (ProblemCode::UnexpectedGlob, message);
+    }
+    let message = match UserId::parse(id) {
         Err(_) if id.contains(" #") => {
             format!("{name} is not a user id: a comment needs a line of its own")
         }
         Err(error) => format!("{name} is not a user id: {error}"),
         Ok(_) => String::new(),
-    }
+    };
+    (ProblemCode::NotAUserId, message)
 }
 
 /// The column at which the id begins, in characters, from 1.

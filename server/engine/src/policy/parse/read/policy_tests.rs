@@ -5,6 +5,7 @@ use super::{Reader, UNSUPPORTED};
 use crate::policy::document::room::RoomTest;
 use crate::policy::document::{Given, Named, Only, SetExpr, Test, TestHides, side_key};
 use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::problem::ProblemCode;
 use crate::policy::wording::quoted;
 use crate::routing::model::side::Side;
 use presence_router_ids::UserId;
@@ -30,7 +31,7 @@ impl Reader<'_> {
     pub(super) fn read_tests(&mut self, node: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
         let Value::List(items) = &node.value else {
             let message = format!("expected a list of tests, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return Default::default();
         };
         let (mut tests, mut rooms) = (Vec::new(), Vec::new());
@@ -47,7 +48,7 @@ impl Reader<'_> {
     fn read_test(&mut self, node: &Node<'_>) -> Option<Test> {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a test, a map with {FORMS}, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
         let keys = self.read_fields(entries, TEST_KEYS, &[]);
@@ -75,14 +76,18 @@ impl Reader<'_> {
                 let position = sender.position.max(recipient.position);
                 let message =
                     "a test has either `sender` or `recipient`, not both; make two tests of it";
-                self.add_problem(position, message);
+                self.add_problem(ProblemCode::ConflictingKeys, position, message);
                 Some((Side::Sender, sender))
             }
             (Some(sender), None) => Some((Side::Sender, sender)),
             (None, Some(recipient)) => Some((Side::Recipient, recipient)),
             (None, None) => {
                 if !keys.has_unknown() {
-                    self.add_problem(node.position, format!("a test needs {FORMS}"));
+                    self.add_problem(
+                        ProblemCode::MissingKey,
+                        node.position,
+                        format!("a test needs {FORMS}"),
+                    );
                 }
                 None
             }
@@ -96,7 +101,7 @@ impl Reader<'_> {
         if let Some(room) = keys.get("room") {
             let message =
                 format!("a test has either `{key}` or `room`, not both; make two tests of it");
-            self.add_problem(room.position, message);
+            self.add_problem(ProblemCode::ConflictingKeys, room.position, message);
         }
         let [yes, only, not, hides] = [verb, "only", "not", "hides"].map(|key| keys.get(key));
         // Of a test of both sides, which is a problem already, either verb is right.
@@ -104,19 +109,19 @@ impl Reader<'_> {
         let wrong = keys.get(other_verb(side)).filter(|_| !has_both_sides);
         if let Some(wrong) = wrong {
             let message = format!("a `{key}` has `{verb}`, `only`, `not` and `hides` beside it");
-            self.add_problem(wrong.position, message);
+            self.add_problem(ProblemCode::ConflictingKeys, wrong.position, message);
         } else if yes.or(only).or(not).is_none() && !keys.has_unknown() {
             let message = format!("a `{key}` needs `{verb}`, `only` or `not` beside it");
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::MissingKey, node.position, message);
         }
         if let (Some(_), Some(only)) = (yes, only) {
             let message = format!("`only` stands in place of `{verb}`: it names all of them");
-            self.add_problem(only.position, message);
+            self.add_problem(ProblemCode::ConflictingKeys, only.position, message);
         }
         if let (None, Some(hides), false) = (yes.or(only), hides, keys.has_unknown()) {
             let message =
                 format!("`hides` needs `{verb}` or `only` beside it, the pairs that it is about");
-            self.add_problem(hides.position, message);
+            self.add_problem(ProblemCode::MissingKey, hides.position, message);
         }
     }
 
@@ -153,6 +158,7 @@ impl Reader<'_> {
     pub(super) fn read_given(&mut self, node: &Node<'_>) -> Vec<Given> {
         let Value::Map(entries) = &node.value else {
             self.add_problem(
+                ProblemCode::WrongType,
                 node.position,
                 format!("expected a map with `groups`, found {}", node.kind()),
             );
@@ -161,14 +167,14 @@ impl Reader<'_> {
         let keys = self.read_fields(entries, GIVEN_KEYS, GIVEN_KEYS_ELSEWHERE);
         let Some(field) = keys.get("groups") else {
             if !keys.has_unknown() {
-                self.add_problem(node.position, "`given` needs `groups`");
+                self.add_problem(ProblemCode::MissingKey, node.position, "`given` needs `groups`");
             }
             return Vec::new();
         };
         let Value::Map(groups) = &field.value.value else {
             let message =
                 format!("expected a map of group names and user ids, found {}", field.value.kind());
-            self.add_problem(field.value.position, message);
+            self.add_problem(ProblemCode::WrongType, field.value.position, message);
             return Vec::new();
         };
         let mut given: Vec<Given> = Vec::with_capacity(groups.len());
@@ -176,7 +182,11 @@ impl Reader<'_> {
             let members = self.read_users_or_none(value).into_iter().map(|user| user.id).collect();
             let Some(group) = self.read_group_name(key) else { continue };
             if given.iter().any(|given| given.group == group) {
-                self.add_problem(key.position, format!("group {} is given twice", quoted(group)));
+                self.add_problem(
+                    ProblemCode::DuplicateValue,
+                    key.position,
+                    format!("group {} is given twice", quoted(group)),
+                );
                 continue;
             }
             given.push(Given { group: group.to_owned(), position: key.position, members });
@@ -207,6 +217,7 @@ impl Reader<'_> {
             Ok(_) => Some(Named { id: text.to_owned(), position: node.position }),
             Err(error) => {
                 self.add_problem(
+                    ProblemCode::NotAUserId,
                     node.position,
                     format!("{} is not a user id: {error}", quoted(text)),
                 );

@@ -10,6 +10,7 @@ use crate::policy::document::room::{
     AdminCondition, PRESETS, RoomEffect, RoomRule, VISIBILITIES, When,
 };
 use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::problem::ProblemCode;
 use crate::policy::wording::{quoted, quoted_list};
 
 const ROOM_KEYS: &[&str] = &["add", "deny", "name", "when"];
@@ -21,7 +22,7 @@ impl Reader<'_> {
     pub(super) fn read_room_rules(&mut self, node: &Node<'_>) -> Vec<RoomRule> {
         let Value::List(items) = &node.value else {
             let message = format!("expected a list of rules about rooms, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return Vec::new();
         };
         let mut seen = HashMap::with_capacity(items.len());
@@ -38,7 +39,7 @@ impl Reader<'_> {
                 "expected a rule about rooms, a map with `name` and `add` or `deny`, found {}",
                 node.kind()
             );
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
         let keys = self.read_fields(entries, ROOM_KEYS, ROOM_KEYS_ELSEWHERE);
@@ -47,12 +48,20 @@ impl Reader<'_> {
         let (add, deny) = (keys.get("add"), keys.get("deny"));
         match (add, deny) {
             (None, None) if !keys.has_unknown() => {
-                self.add_problem(node.position, "a rule about rooms needs one of `add` and `deny`");
+                self.add_problem(
+                    ProblemCode::MissingKey,
+                    node.position,
+                    "a rule about rooms needs one of `add` and `deny`",
+                );
             }
             (Some(add), Some(deny)) => {
                 let message =
                     "a rule about rooms has either `add` or `deny`, not both; make a rule of each";
-                self.add_problem(add.position.max(deny.position), message);
+                self.add_problem(
+                    ProblemCode::ConflictingKeys,
+                    add.position.max(deny.position),
+                    message,
+                );
             }
             _ => {}
         }
@@ -72,13 +81,13 @@ impl Reader<'_> {
                 quoted_list(WHEN_KEYS.iter().copied()),
                 node.kind()
             );
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return When::default();
         };
         let keys = self.read_fields(entries, WHEN_KEYS, &[]);
         if !keys.has_known() && !keys.has_unknown() {
             let message = "`when` is empty; leave it away for a rule about every room";
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::EmptyCondition, node.position, message);
         }
         When {
             requester: keys.get("requester").map(|field| self.read_set(field.value)),
@@ -128,7 +137,7 @@ impl Reader<'_> {
         if let Some(near) = self.nearest.find(text, valid.iter().copied()) {
             message.push_str(&format!("; did you mean `{near}`?"));
         }
-        self.add_problem(node.position, message);
+        self.add_problem(ProblemCode::UnknownValue, node.position, message);
         None
     }
 }

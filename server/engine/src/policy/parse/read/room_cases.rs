@@ -7,6 +7,7 @@ use crate::policy::document::room::{
     PRESETS, RoomTest, TestRoom, VISIBILITIES, WantedDenial, WantedOutcome,
 };
 use crate::policy::parse::yaml::{Node, Value};
+use crate::policy::problem::ProblemCode;
 
 const ROOM_TEST_KEYS: &[&str] = &["adds", "denied", "given", "not", "room"];
 const ROOM_KEYS: &[&str] = &["admin", "invites", "name", "preset", "requester", "visibility"];
@@ -21,7 +22,7 @@ impl Reader<'_> {
         let needed = ["adds", "not", "denied"];
         if needed.iter().all(|key| keys.get(key).is_none()) && !keys.has_unknown() {
             let message = "a `room` needs `adds`, `not` or `denied` beside it";
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::MissingKey, node.position, message);
         }
         let [adds, not] = ["adds", "not"].map(|key| self.read_event_types(&keys, key));
         let denied = keys.get("denied").and_then(|field| self.read_wanted_denial(field.value));
@@ -34,7 +35,7 @@ impl Reader<'_> {
             Value::Bool(true) => {
                 let message =
                     "expected the errcode that the room is denied with, or `false`, found `true`";
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::WrongType, node.position, message);
                 return None;
             }
             _ => WantedOutcome::DeniedWith(self.read_errcode(node)?.to_owned()),
@@ -55,7 +56,7 @@ impl Reader<'_> {
     fn read_test_room(&mut self, node: &Node<'_>) -> Option<TestRoom> {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a room, a map with `requester`, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
         let keys = self.read_fields(entries, ROOM_KEYS, &[]);
@@ -63,7 +64,11 @@ impl Reader<'_> {
             Some(field) => self.read_user(field.value).map(|user| user.id),
             None => {
                 if !keys.has_unknown() {
-                    self.add_problem(node.position, "a room needs a `requester`");
+                    self.add_problem(
+                        ProblemCode::MissingKey,
+                        node.position,
+                        "a room needs a `requester`",
+                    );
                 }
                 None
             }

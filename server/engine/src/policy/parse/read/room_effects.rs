@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Reader;
 use crate::policy::document::room::{Denial, StateEvent};
 use crate::policy::parse::yaml::{Node, Value};
-use crate::policy::problem::Problem;
+use crate::policy::problem::{Problem, ProblemCode};
 use crate::policy::wording::quoted;
 
 const EVENT_KEYS: &[&str] = &["content", "state_key", "type"];
@@ -30,7 +30,7 @@ impl Reader<'_> {
             if !seen.insert((event.event_type.clone(), event.state_key.clone())) {
                 let (event_type, key) = (quoted(&event.event_type), quoted(&event.state_key));
                 let message = format!("an event {event_type} with state key {key} is added twice");
-                self.add_problem(item.position, message);
+                self.add_problem(ProblemCode::DuplicateEvent, item.position, message);
             }
             events.push(event);
         }
@@ -43,20 +43,24 @@ impl Reader<'_> {
                 "expected a state event, a map with `type` and `content`, found {}",
                 node.kind()
             );
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
         let keys = self.read_fields(entries, EVENT_KEYS, &[]);
         for key in ["type", "content"] {
             if keys.get(key).is_none() && !keys.has_unknown() {
-                self.add_problem(node.position, format!("a state event needs `{key}`"));
+                self.add_problem(
+                    ProblemCode::MissingKey,
+                    node.position,
+                    format!("a state event needs `{key}`"),
+                );
             }
         }
         let event_type = keys.get("type").and_then(|field| {
             let event_type = self.read_event_type(field.value)?;
             if NOT_TO_ADD.contains(&event_type) {
                 let message = format!("`{event_type}` is made by the homeserver alone");
-                self.add_problem(field.value.position, message);
+                self.add_problem(ProblemCode::HomeserverEvent, field.value.position, message);
             }
             Some(event_type.to_owned())
         });
@@ -67,7 +71,11 @@ impl Reader<'_> {
                         "a state key has at most {MAX_KEY_BYTES} bytes, this has {}",
                         key.len()
                     );
-                    self.problems.push(Problem::new(field.value.position, message));
+                    self.problems.push(Problem::new(
+                        ProblemCode::ValueTooLong,
+                        field.value.position,
+                        message,
+                    ));
                 }
                 key.to_owned()
             }),
@@ -80,7 +88,7 @@ impl Reader<'_> {
                     "a content has at most {MAX_CONTENT_BYTES} bytes as JSON, this has {}",
                     content.len()
                 );
-                self.add_problem(field.value.position, message);
+                self.add_problem(ProblemCode::ValueTooLong, field.value.position, message);
             }
             Some(content)
         });
@@ -95,7 +103,7 @@ impl Reader<'_> {
                 "the type of an event has at most {MAX_KEY_BYTES} bytes, this has {}",
                 event_type.len()
             );
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::ValueTooLong, node.position, message);
         }
         Some(event_type)
     }
@@ -105,7 +113,7 @@ impl Reader<'_> {
             Denial { errcode: "M_FORBIDDEN".to_owned(), message: String::new(), status: 403 };
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a map with `message`, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return denial;
         };
         let keys = self.read_fields(entries, DENY_KEYS, &[]);
@@ -119,7 +127,11 @@ impl Reader<'_> {
                 denial.message = message.unwrap_or_default().to_owned();
             }
             None if !keys.has_unknown() => {
-                self.add_problem(node.position, "`deny` needs a `message` for the requester");
+                self.add_problem(
+                    ProblemCode::MissingKey,
+                    node.position,
+                    "`deny` needs a `message` for the requester",
+                );
             }
             None => {}
         }
@@ -130,7 +142,11 @@ impl Reader<'_> {
                 }
                 _ => {
                     let message = "expected an HTTP status from 400 to 499";
-                    self.add_problem(field.value.position, message);
+                    let code = match field.value.value {
+                        Value::Number(_) => ProblemCode::NumberOutOfRange,
+                        _ => ProblemCode::WrongType,
+                    };
+                    self.add_problem(code, field.value.position, message);
                 }
             }
         }
@@ -150,7 +166,7 @@ impl Reader<'_> {
                 "{} is not an errcode: they are written as `M_FORBIDDEN` or `ORG.EXAMPLE_NO_ROOMS`",
                 quoted(text)
             );
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::NotAnErrcode, node.position, message);
         }
         is.then_some(text)
     }

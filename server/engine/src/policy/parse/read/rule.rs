@@ -8,7 +8,7 @@ use super::fields::{Field, Fields};
 use super::{Reader, UNSUPPORTED};
 use crate::policy::document::{Pairs, Rule, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
-use crate::policy::problem::Position;
+use crate::policy::problem::{Position, ProblemCode};
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::Effect;
 
@@ -28,12 +28,12 @@ impl Reader<'_> {
             Value::List(items) => items.as_slice(),
             Value::Null => {
                 let message = "expected a list of rules, found nothing; write `rules: []` to show nobody to anybody";
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::WrongType, node.position, message);
                 &[]
             }
             _ => {
                 let message = format!("expected a list of rules, found {}", node.kind());
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::WrongType, node.position, message);
                 &[]
             }
         };
@@ -55,7 +55,7 @@ impl Reader<'_> {
                 "expected a rule, a map with `name` and `allow`, `deny` or `hide`, found {}",
                 node.kind()
             );
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
         let fields = self.read_fields(entries, RULE_KEYS, RULE_KEYS_ELSEWHERE);
@@ -89,13 +89,17 @@ impl Reader<'_> {
         seen: &mut HashMap<&'n str, u64>,
     ) -> Option<&'n str> {
         let Some(field) = keys.get("name") else {
-            self.add_problem(node.position, format!("{kind} needs a `name`"));
+            self.add_problem(
+                ProblemCode::MissingKey,
+                node.position,
+                format!("{kind} needs a `name`"),
+            );
             return None;
         };
         let name = self.read_name(field.value, "the name of a rule")?;
         if let Some(line) = seen.get(name) {
             let message = format!("there is already a rule {} in line {line}", quoted(name));
-            self.add_problem(field.value.position, message);
+            self.add_problem(ProblemCode::DuplicateRule, field.value.position, message);
         } else {
             seen.insert(name, field.value.position.line);
         }
@@ -113,12 +117,16 @@ impl Reader<'_> {
         positions.sort_unstable();
         match positions.as_slice() {
             [] if !keys.has_unknown() => {
-                self.add_problem(node.position, "a rule needs one of `allow`, `deny` and `hide`");
+                self.add_problem(
+                    ProblemCode::MissingKey,
+                    node.position,
+                    "a rule needs one of `allow`, `deny` and `hide`",
+                );
             }
             [_, more @ ..] => {
                 for position in more {
                     let message = "a rule has one of `allow`, `deny` and `hide`, not several; make a rule of each";
-                    self.add_problem(*position, message);
+                    self.add_problem(ProblemCode::ConflictingKeys, *position, message);
                 }
             }
             [] => {}
@@ -129,6 +137,7 @@ impl Reader<'_> {
         const VALID: &str = "either `from` and `to`, or `within`";
         let Value::Map(entries) = &node.value else {
             self.add_problem(
+                ProblemCode::WrongType,
                 node.position,
                 format!("expected a map with {VALID}, found {}", node.kind()),
             );
@@ -150,7 +159,7 @@ impl Reader<'_> {
             for other in [from, to].into_iter().flatten() {
                 let message =
                     "`within` stands alone, without `from` and `to`; make two rules of it";
-                self.add_problem(other.position, message);
+                self.add_problem(ProblemCode::ConflictingKeys, other.position, message);
                 self.read_set(other.value);
             }
             let groups = self.read_name(within.value, "a glob over the names of groups")?;
@@ -161,10 +170,22 @@ impl Reader<'_> {
         }
         match (from, to) {
             (None, None) if !keys.has_unknown() => {
-                self.add_problem(position, format!("`{key}` needs {valid}"));
+                self.add_problem(
+                    ProblemCode::MissingKey,
+                    position,
+                    format!("`{key}` needs {valid}"),
+                );
             }
-            (Some(from), None) => self.add_problem(from.position, "`from` needs a `to` beside it"),
-            (None, Some(to)) => self.add_problem(to.position, "`to` needs a `from` beside it"),
+            (Some(from), None) => self.add_problem(
+                ProblemCode::MissingKey,
+                from.position,
+                "`from` needs a `to` beside it",
+            ),
+            (None, Some(to)) => self.add_problem(
+                ProblemCode::MissingKey,
+                to.position,
+                "`to` needs a `from` beside it",
+            ),
             _ => {}
         }
         let from = from.map(|field| self.read_set(field.value));

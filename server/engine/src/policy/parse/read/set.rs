@@ -5,7 +5,7 @@ use super::fields::{Field, Fields};
 use super::globs;
 use crate::policy::document::{Named, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
-use crate::policy::problem::Position;
+use crate::policy::problem::{Position, ProblemCode};
 use crate::policy::wording::quoted;
 use presence_router_ids::UserId;
 
@@ -41,10 +41,10 @@ impl Reader<'_> {
         };
         if form.is_some() {
             let message = "the directory fills a group alone; declare another group for the rest, and a third for both";
-            self.add_problem(directory.position, message);
+            self.add_problem(ProblemCode::ConflictingKeys, directory.position, message);
         } else if self.read_bool(directory.value) == Some(false) {
             let message = "`directory: false` says nothing about who is in; write `[]` for nobody";
-            self.add_problem(directory.position, message);
+            self.add_problem(ProblemCode::DirectoryFalse, directory.position, message);
         }
         None
     }
@@ -54,7 +54,7 @@ impl Reader<'_> {
             let message = format!(
                 "more than {MAX_DEPTH} sets stand inside each other here; declare a group for a part of it"
             );
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::TooDeep, node.position, message);
             return None;
         }
         match &node.value {
@@ -67,7 +67,11 @@ impl Reader<'_> {
                 self.read_set_form(node, &fields, depth)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {
-                self.add_problem(node.position, format!("expected a set, found {}", node.kind()));
+                self.add_problem(
+                    ProblemCode::WrongType,
+                    node.position,
+                    format!("expected a set, found {}", node.kind()),
+                );
                 None
             }
         }
@@ -84,7 +88,7 @@ impl Reader<'_> {
             let message = format!(
                 "{name} is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{{ group: {group} }}`"
             );
-            self.add_problem(position, message);
+            self.add_problem(ProblemCode::NotASet, position, message);
             return None;
         }
         // Historical user ids may hold these, but who writes one here means a
@@ -92,13 +96,17 @@ impl Reader<'_> {
         if text.contains(['*', '?']) {
             let message =
                 format!("{name} is a pattern, not a user id: write it as `{{ match: .. }}`");
-            self.add_problem(position, message);
+            self.add_problem(ProblemCode::UnexpectedGlob, position, message);
             return None;
         }
         match UserId::parse(text) {
             Ok(_) => Some(SetExpr::User(Named { id: text.to_owned(), position })),
             Err(error) => {
-                self.add_problem(position, format!("{name} is not a user id: {error}"));
+                self.add_problem(
+                    ProblemCode::NotAUserId,
+                    position,
+                    format!("{name} is not a user id: {error}"),
+                );
                 None
             }
         }
@@ -114,9 +122,13 @@ impl Reader<'_> {
         let forms = self.read_set_forms(fields, depth);
         if forms.len() > 1 {
             let message = format!("a set has one form only, {FORMS}; make a list of several");
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::ConflictingKeys, node.position, message);
         } else if !fields.has_known() && !fields.has_unknown() {
-            self.add_problem(node.position, format!("a set needs one of {FORMS}"));
+            self.add_problem(
+                ProblemCode::MissingKey,
+                node.position,
+                format!("a set needs one of {FORMS}"),
+            );
         }
         let mut valid: Vec<_> = forms.into_iter().flatten().collect();
         if valid.len() > 1 { Some(SetExpr::Union(valid)) } else { valid.pop() }
@@ -159,11 +171,17 @@ impl Reader<'_> {
         depth: usize,
     ) -> Option<SetExpr> {
         match (any, except) {
-            (Some(any), None) => {
-                self.add_problem(any.position, "`any` needs an `except` beside it")
-            }
+            (Some(any), None) => self.add_problem(
+                ProblemCode::MissingKey,
+                any.position,
+                "`any` needs an `except` beside it",
+            ),
             (None, Some(except)) => {
-                self.add_problem(except.position, "`except` needs an `any` beside it");
+                self.add_problem(
+                    ProblemCode::MissingKey,
+                    except.position,
+                    "`except` needs an `any` beside it",
+                );
             }
             _ => {}
         }
@@ -181,7 +199,11 @@ impl Reader<'_> {
     fn read_all_of(&mut self, node: &Node<'_>, depth: usize) -> Option<SetExpr> {
         match &node.value {
             Value::List(items) if items.is_empty() => {
-                self.add_problem(node.position, "expected at least one set, found an empty list");
+                self.add_problem(
+                    ProblemCode::EmptyList,
+                    node.position,
+                    "expected at least one set, found an empty list",
+                );
                 None
             }
             Value::List(items) => Some(SetExpr::AllOf(
@@ -189,7 +211,7 @@ impl Reader<'_> {
             )),
             _ => {
                 let message = format!("expected a list of sets, found {}", node.kind());
-                self.add_problem(node.position, message);
+                self.add_problem(ProblemCode::WrongType, node.position, message);
                 None
             }
         }

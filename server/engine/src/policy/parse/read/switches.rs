@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::globs::server_glob;
 use crate::policy::document::{Pairs, Rule, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
-use crate::policy::problem::Position;
+use crate::policy::problem::{Position, ProblemCode};
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::Effect;
 use presence_router_ids::ServerName;
@@ -50,7 +50,7 @@ impl Reader<'_> {
                     "{} is one of `ours`; what passes between users of ours is a matter of `local`",
                     quoted(glob.as_str())
                 );
-                self.add_problem(position, message);
+                self.add_problem(ProblemCode::DeniedOwnServer, position, message);
             }
             // Never what passes between users of ours: `local` is about that.
             let away = match key {
@@ -76,16 +76,21 @@ impl Reader<'_> {
                 // Not a glob: whoever registers a name that fits would be ours.
                 Err(_) if text.contains(['*', '?']) => {
                     let message = format!("{name} is a glob; `ours` takes whole server names");
-                    self.add_problem(item.position, message);
+                    self.add_problem(ProblemCode::UnexpectedGlob, item.position, message);
                 }
                 Err(error) => {
                     self.add_problem(
+                        ProblemCode::NotAServerName,
                         item.position,
                         format!("{name} is not a server name: {error}"),
                     );
                 }
                 Ok(known) if names.contains(&known) => {
-                    self.add_problem(item.position, format!("server name {name} is named twice"));
+                    self.add_problem(
+                        ProblemCode::DuplicateValue,
+                        item.position,
+                        format!("server name {name} is named twice"),
+                    );
                 }
                 Ok(new) => names.push(new),
             }
@@ -98,19 +103,23 @@ impl Reader<'_> {
             let message = format!(
                 "`{key}` needs `ours` beside it, the server names that it is about, such as `ours: example.org`"
             );
-            self.add_problem(position, message);
+            self.add_problem(ProblemCode::MissingKey, position, message);
         }
     }
 
     fn read_servers(&mut self, node: &Node<'_>) -> Vec<(&'static str, Position, Vec<Glob>)> {
         let Value::Map(entries) = &node.value else {
             let message = format!("expected a map with `allow` or `deny`, found {}", node.kind());
-            self.add_problem(node.position, message);
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return Vec::new();
         };
         let keys = self.read_fields(entries, SERVERS_KEYS, &[]);
         if !keys.has_known() && !keys.has_unknown() {
-            self.add_problem(node.position, "`servers` needs `allow` or `deny`");
+            self.add_problem(
+                ProblemCode::MissingKey,
+                node.position,
+                "`servers` needs `allow` or `deny`",
+            );
         }
         let mut lists = Vec::new();
         for key in SERVERS_KEYS {
@@ -139,7 +148,7 @@ impl Reader<'_> {
         if let Some(rule) = rules.iter().find(|rule| rule.name == name) {
             let message =
                 format!("rule `{name}` has the name of a switch at the top; give it another");
-            self.add_problem(rule.position, message);
+            self.add_problem(ProblemCode::ReservedName, rule.position, message);
         }
         let (effect, pairs) = (Effect::Deny, Pairs::Product { from, to });
         rules.push(Rule { name, position, effect, shadow: false, switch: true, pairs });

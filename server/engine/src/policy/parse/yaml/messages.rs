@@ -6,7 +6,7 @@ use serde_saphyr::granit_parser::ErrorKind;
 use serde_saphyr::{Error, ExternalMessageSource, MessageFormatter, UserMessageFormatter};
 
 use super::{MAX_ALIASED, MAX_DEPTH, MAX_POLICY_BYTES, MAX_VALUES};
-use crate::policy::problem::{Position, Problem};
+use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::is_printable;
 
 /// The problem of a text that is not UTF-8 from an offset on.
@@ -17,7 +17,7 @@ pub(in crate::policy::parse) fn not_utf8(text: &[u8], offset: usize) -> Problem 
     let column = valid.rsplit('\n').next().unwrap_or_default().chars().count() as u64 + 1;
     let byte = rest.first().copied().unwrap_or_default();
     let message = format!("not UTF-8: the byte 0x{byte:02x} at offset {offset}");
-    Problem::new(Position { line, column }, message)
+    Problem::new(ProblemCode::NotUtf8, Position { line, column }, message)
 }
 
 /// The problem of a text that the library has an error for.
@@ -29,41 +29,51 @@ pub(super) fn not_yaml(text: &str, mut error: &Error) -> Problem {
     while let Error::AliasError { error: inner, .. } = error {
         error = inner;
     }
-    let message = match error {
+    let (code, message) = match error {
         Error::Budget { breach, .. } => over_budget(breach),
         Error::ExternalMessage { source, .. } if is_too_deep(source) => too_deep(),
-        Error::InvalidScalar { .. } => "this value is not what its tag says".to_owned(),
+        Error::InvalidScalar { .. } => {
+            (ProblemCode::WrongTag, "this value is not what its tag says".to_owned())
+        }
         Error::AliasReplayLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }
-        | Error::AliasExpansionLimitExceeded { .. } => format!(
-            "aliases stand for more than {MAX_ALIASED} values here; declare a group and refer to it"
+        | Error::AliasExpansionLimitExceeded { .. } => (
+            ProblemCode::TooLarge,
+            format!(
+                "aliases stand for more than {MAX_ALIASED} values here; declare a group and refer to it"
+            ),
         ),
-        Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            "this alias stands inside of what it stands for".to_owned()
-        }
-        Error::MultipleDocuments { .. } => {
-            "a second YAML document begins here; a policy is one".to_owned()
-        }
-        Error::MergeKeyNotAllowed { .. } => {
-            "merge keys (`<<`) are not supported; declare a group and refer to it".to_owned()
-        }
-        Error::UnknownAnchor { .. } => {
+        Error::RecursiveReferencesRequireWeakTypes { .. } => (
+            ProblemCode::RecursiveAlias,
+            "this alias stands inside of what it stands for".to_owned(),
+        ),
+        Error::MultipleDocuments { .. } => (
+            ProblemCode::SecondDocument,
+            "a second YAML document begins here; a policy is one".to_owned(),
+        ),
+        Error::MergeKeyNotAllowed { .. } => (
+            ProblemCode::MergeKey,
+            "merge keys (`<<`) are not supported; declare a group and refer to it".to_owned(),
+        ),
+        Error::UnknownAnchor { .. } => (
+            ProblemCode::UnknownAlias,
             "`*` begins an alias, and there is no anchor of its name; put a glob in quotes"
-                .to_owned()
-        }
+                .to_owned(),
+        ),
         error => {
             // YAML reserves `@`, so this is what everybody writes once.
             let unquoted = character_at(text, position) == Some('@');
             let hint = if unquoted { "; put a user id in quotes" } else { "" };
-            format!("not YAML: {}{hint}", in_our_style(&UserMessageFormatter.format_message(error)))
+            let message = in_our_style(&UserMessageFormatter.format_message(error));
+            (ProblemCode::NotYaml, format!("not YAML: {message}{hint}"))
         }
     };
-    Problem::new(position, message)
+    Problem::new(code, position, message)
 }
 
-fn over_budget(breach: &BudgetBreach) -> String {
-    match breach {
-        BudgetBreach::Depth { .. } => too_deep(),
+fn over_budget(breach: &BudgetBreach) -> (ProblemCode, String) {
+    let message = match breach {
+        BudgetBreach::Depth { .. } => return too_deep(),
         BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. } => {
             "too many anchors or aliases; declare a group and refer to it".to_owned()
         }
@@ -72,11 +82,13 @@ fn over_budget(breach: &BudgetBreach) -> String {
         }
         BudgetBreach::ScalarBytes { .. } => format!("more than {MAX_POLICY_BYTES} bytes of text"),
         _ => format!("more than {MAX_VALUES} values"),
-    }
+    };
+    (ProblemCode::TooLarge, message)
 }
 
-fn too_deep() -> String {
-    format!("more than {MAX_DEPTH} lists and maps stand inside each other here")
+fn too_deep() -> (ProblemCode, String) {
+    let message = format!("more than {MAX_DEPTH} lists and maps stand inside each other here");
+    (ProblemCode::TooDeep, message)
 }
 
 /// The parser counts brackets before the budget counts what is in them.

@@ -1,0 +1,175 @@
+//! The codes of problems and warnings: one for each kind, stable across versions.
+
+use std::fmt;
+
+/// Defines the enum, the names of its variants, and the table of all of them in one
+/// place, so that none can be left out of another.
+macro_rules! problem_codes {
+    ($($(#[$doc:meta])+ $variant:ident => $name:literal,)+) => {
+        /// The kind of a problem or a warning, which tools and tests can compare: messages
+        /// may change with every version, codes do not.
+        ///
+        /// `server/docs/problems.md` has a cause and a remedy for each.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum ProblemCode {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl ProblemCode {
+            /// All codes, those of problems before those of warnings.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The code as text, in kebab case.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+problem_codes! {
+    // The text.
+    /// A policy or a members file that is not UTF-8.
+    NotUtf8 => "not-utf8",
+    /// A text that breaks a rule of YAML.
+    NotYaml => "not-yaml",
+    /// A second YAML document in one file.
+    SecondDocument => "second-document",
+    /// A merge key, `<<`.
+    MergeKey => "merge-key",
+    /// An alias without an anchor, mostly a glob that lacks its quotes.
+    UnknownAlias => "unknown-alias",
+    /// An alias within the value that it stands for.
+    RecursiveAlias => "recursive-alias",
+    /// A value that contradicts its YAML tag.
+    WrongTag => "wrong-tag",
+    /// A text with more bytes, values or aliases than the daemon reads.
+    TooLarge => "too-large",
+    /// Values or sets that nest deeper than the daemon supports.
+    TooDeep => "too-deep",
+    /// A lack of a thread to read the text with.
+    NoThread => "no-thread",
+    /// A file without any content.
+    EmptyFile => "empty-file",
+
+    // Keys and values.
+    /// A key that is not valid in its map.
+    UnknownKey => "unknown-key",
+    /// A key that its map has twice.
+    DuplicateKey => "duplicate-key",
+    /// A map without a key that it needs.
+    MissingKey => "missing-key",
+    /// Keys that exclude each other.
+    ConflictingKeys => "conflicting-keys",
+    /// A value of another type than its key takes.
+    WrongType => "wrong-type",
+    /// A list without items where at least one is needed.
+    EmptyList => "empty-list",
+    /// A name or another text without any characters but spaces.
+    EmptyText => "empty-text",
+    /// A name or another text with a control character.
+    ControlCharacter => "control-character",
+    /// A text that is none of the few that are valid.
+    UnknownValue => "unknown-value",
+    /// An item that its list has twice.
+    DuplicateValue => "duplicate-value",
+    /// A number outside the range that is valid.
+    NumberOutOfRange => "number-out-of-range",
+    /// A text with more bytes than Matrix permits.
+    ValueTooLong => "value-too-long",
+
+    // Ids, names and globs.
+    /// A text that is no set.
+    NotASet => "not-a-set",
+    /// A text that is no user id.
+    NotAUserId => "not-a-user-id",
+    /// A text that is no server name.
+    NotAServerName => "not-a-server-name",
+    /// A text that is no pattern over user ids.
+    NotAPattern => "not-a-pattern",
+    /// A text that is no Matrix error code.
+    NotAnErrcode => "not-an-errcode",
+    /// A glob where only a whole name or id is valid.
+    UnexpectedGlob => "unexpected-glob",
+    /// A glob or a pattern that no name or id can match.
+    GlobCannotMatch => "glob-cannot-match",
+
+    // Groups and members files.
+    /// A second group of one name.
+    DuplicateGroup => "duplicate-group",
+    /// A reference to a group that is not declared.
+    UnknownGroup => "unknown-group",
+    /// A group that contains itself.
+    GroupCycle => "group-cycle",
+    /// A glob of `within` that matches no group.
+    UnmatchedWithin => "unmatched-within",
+    /// `directory: false`, which does not define any members.
+    DirectoryFalse => "directory-false",
+    /// A members file that cannot be read.
+    MembersFileUnreadable => "members-file-unreadable",
+    /// The invalid lines of a members file that have no message of their own.
+    MoreInvalidLines => "more-invalid-lines",
+    /// A members file that listed users in the active policy and lists nobody.
+    MembersFileEmptied => "members-file-emptied",
+
+    // Rules and switches.
+    /// A second rule of one name.
+    DuplicateRule => "duplicate-rule",
+    /// A rule with the name of a switch.
+    ReservedName => "reserved-name",
+    /// A server of `ours` in `servers.deny`.
+    DeniedOwnServer => "denied-own-server",
+    /// A `when` without conditions.
+    EmptyCondition => "empty-condition",
+    /// A state event that its rule adds twice.
+    DuplicateEvent => "duplicate-event",
+    /// A state event that only the homeserver makes.
+    HomeserverEvent => "homeserver-event",
+
+    // Tests.
+    /// A test that fails.
+    TestFailed => "test-failed",
+    /// A test about an open set, which holds unlisted users.
+    OpenTestSubject => "open-test-subject",
+    /// A test about a set that holds nobody.
+    EmptyTestSubject => "empty-test-subject",
+    /// A test about too many pairs.
+    TestTooLarge => "test-too-large",
+    /// A test that gives members to a group that is not filled by the directory.
+    GivenListedGroup => "given-listed-group",
+
+    // The files of a daemon.
+    /// A policy file that the daemon cannot read.
+    PolicyUnreadable => "policy-unreadable",
+    /// Files that changed while the daemon read them.
+    FilesIncomplete => "files-incomplete",
+
+    // Warnings.
+    /// A rule that can never match.
+    RuleNeverMatches => "rule-never-matches",
+    /// A group that nothing refers to.
+    UnusedGroup => "unused-group",
+    /// A members file without users.
+    EmptyMembersFile => "empty-members-file",
+    /// A members file that lists fewer than half of the users that it listed.
+    MembersFileShrunk => "members-file-shrunk",
+    /// A presence value that is nearly one that Matrix defines.
+    UnknownPresence => "unknown-presence",
+    /// A server name that does not cover the same name with a port.
+    PortNotMatched => "port-not-matched",
+    /// A server name with capital letters.
+    ServerNameCapitals => "server-name-capitals",
+    /// A server name that is nearly one of `ours`.
+    ServerNameNearOurs => "server-name-near-ours",
+    /// A rule that Synapse enforces only in part.
+    NotEnforcedBySynapse => "not-enforced-by-synapse",
+}
+
+impl fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

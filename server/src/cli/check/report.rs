@@ -1,0 +1,95 @@
+//! The result of `check`, as text and as JSON.
+
+use presence_router_engine::{Position, Problems, problem_line};
+use presence_router_proto::v1::PolicyProblem;
+use presence_router_server::rpc::convert::policy as convert;
+use serde::Serialize;
+
+/// The problems and warnings of a policy. The JSON is stable: `docs/problems.md` describes
+/// it. Later versions may add keys.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// None: the policy is valid, and all tests passed.
+    problems: Vec<Finding>,
+    /// Empty if there are problems.
+    warnings: Vec<Finding>,
+    /// Null if there are problems.
+    summary: Option<String>,
+    /// The policy file.
+    #[serde(skip)]
+    file: String,
+}
+
+/// A problem or a warning.
+#[derive(Debug, Serialize)]
+struct Finding {
+    file: String,
+    /// 0: the file as a whole.
+    line: u64,
+    column: u64,
+    code: String,
+    message: String,
+}
+
+// === impl Report ===
+
+impl Report {
+    /// A policy without problems.
+    pub(super) fn valid(file: &str, warnings: &[PolicyProblem], summary: String) -> Self {
+        let warnings = findings(file, warnings);
+        Self { problems: Vec::new(), warnings, summary: Some(summary), file: file.to_owned() }
+    }
+
+    /// A policy, or files of tests, with problems.
+    pub(super) fn rejected(files: &[Problems]) -> Self {
+        let of_file = |found: &Problems| findings(&found.file, &convert::problems(&found.list));
+        let problems = files.iter().flat_map(of_file).collect();
+        Self { problems, warnings: Vec::new(), summary: None, file: String::new() }
+    }
+
+    /// A policy that a daemon found problems in.
+    pub(super) fn rejected_by_daemon(file: &str, problems: &[PolicyProblem]) -> Self {
+        let problems = findings(file, problems);
+        Self { problems, warnings: Vec::new(), summary: None, file: String::new() }
+    }
+
+    pub(super) fn problem_count(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// A line for each problem or warning, and one for the summary.
+    pub(super) fn to_text(&self) -> String {
+        let problems = self.problems.iter().map(|problem| problem.to_line(""));
+        let warnings = self.warnings.iter().map(|warning| warning.to_line("warning: "));
+        let summary = self.summary.iter().map(|summary| format!("{}: {summary}\n", self.file));
+        problems.chain(warnings).chain(summary).collect()
+    }
+
+    /// A JSON object, on lines.
+    pub(super) fn to_json(&self) -> String {
+        // Texts and numbers are always JSON.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+/// `file` is the policy's.
+fn findings(file: &str, problems: &[PolicyProblem]) -> Vec<Finding> {
+    let finding = |problem: &PolicyProblem| Finding {
+        file: if problem.file.is_empty() { file } else { &problem.file }.to_owned(),
+        line: problem.line,
+        column: problem.column,
+        code: problem.code.clone(),
+        message: problem.message.clone(),
+    };
+    problems.iter().map(finding).collect()
+}
+
+// === impl Finding ===
+
+impl Finding {
+    fn to_line(&self, severity: &str) -> String {
+        let position = Position { line: self.line, column: self.column };
+        let line = problem_line(&self.file, position, severity, &self.message, &self.code);
+        format!("{line}\n")
+    }
+}
