@@ -1,10 +1,10 @@
 //! The gRPC contract of presence-router.
 //!
-//! [`v1`] holds what is generated from `proto/presence_router/v1/*.proto`; the
-//! comments there are the reference manual. [`ids`] is the one definition of user ids, and
-//! of the globs that set expressions are made of: the daemon's policy and every Rust
-//! client evaluate them by it. [`server`] is the service for who serves it,
-//! with [`wire`] for what its stream carries by the thousand.
+//! [`v1`] is generated from `proto/presence_router/v1/*.proto`; the comments in those
+//! files are the reference manual. [`ids`] is the only definition of user ids and of the
+//! globs in set expressions: the daemon's policy and every Rust client use it.
+//! [`server`] is the daemon's side of the service, with the faster message types of
+//! [`wire`] for messages that a stream carries by the thousand.
 
 #![forbid(unsafe_code)]
 
@@ -30,9 +30,9 @@ pub mod v1 {
     tonic::include_proto!("presence_router.v1");
 }
 
-/// The server's side of version 1: the service, with the types of [`wire`] for what
-/// comes and goes by the thousand. On the
-/// wire they are those of [`v1`], whose own service serves for fakes in tests.
+/// The server's side of version 1: the service, with the types of [`wire`] for the most
+/// frequent messages. Their encoding is the same as in [`v1`]; fakes in tests use the
+/// service of [`v1`].
 #[cfg(feature = "server")]
 #[allow(
     missing_docs,
@@ -49,8 +49,8 @@ pub mod server {
     include!(concat!(env!("OUT_DIR"), "/server/presence_router.v1.rs"));
 }
 
-/// Descriptors of the contract and of what it imports: an encoded
-/// `google.protobuf.FileDescriptorSet`, with comments. Reflection serves it.
+/// Descriptors of the contract and of its imports: an encoded
+/// `google.protobuf.FileDescriptorSet`, with comments. The reflection service returns it.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// The domain of every `google.rpc.ErrorInfo` that the daemon sends.

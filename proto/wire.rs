@@ -1,6 +1,6 @@
 //! The messages on the server's hot path, without an allocation for each state,
-//! delivery or user. On the wire they are the contract's messages of the same names;
-//! what they accept and refuse is what prost does.
+//! delivery or user. They have the encoding of the contract's messages of the same
+//! names, and accept and refuse the same bytes as prost does.
 
 mod incoming;
 mod outgoing;
