@@ -223,7 +223,7 @@ proptest! {
             for policy in [&before, &after] {
                 if *policy != before {
                     daemon.reload(policy).unwrap();
-                    in_process.replace(policy).unwrap();
+                    in_process.replace_policy(policy).unwrap();
                 }
                 let revision = daemon.revision();
                 let expected = ways::oracle(&parse(policy).document, &server_names, &users);

@@ -64,7 +64,7 @@ fn refused<T: std::fmt::Debug>(answer: Result<T, Error>) -> Refusal {
 async fn answered(router: &RouteStates) -> Interest {
     let answer = tokio::time::timeout(LONG, async {
         loop {
-            if let Ok(answer) = router.interest(ANN).await {
+            if let Ok(answer) = router.query_interest(ANN).await {
                 return answer;
             }
             tokio::task::yield_now().await;
@@ -105,13 +105,13 @@ async fn a_refused_batch_leaves_the_stream_to_the_others() {
     let daemon = Daemon::limited(STAFF, limits).await;
     let client = daemon.rust_client(&names(&["example.org"]));
     let router = client.route_states();
-    let bad = refused(router.route(names(&[ANN, "", "@x"])).await);
+    let bad = refused(router.route_batch(names(&[ANN, "", "@x"])).await);
     assert_eq!(bad.reason.as_deref(), Some("USER_ID_INVALID"));
     let fields: Vec<_> = bad.violations.iter().map(|one| one.field.as_str()).collect();
     assert_eq!(fields, ["states[1].user_id", "states[2].user_id"]);
-    let many = refused(router.route(vec![ANN.to_owned(); 4]).await);
+    let many = refused(router.route_batch(vec![ANN.to_owned(); 4]).await);
     assert_eq!(many.reason.as_deref(), Some("BATCH_TOO_LARGE"));
-    let user = refused(router.interest("ann").await);
+    let user = refused(router.query_interest("ann").await);
     assert_eq!(user.reason.as_deref(), Some("USER_ID_INVALID"));
 
     // One that is over the limit for messages ends the stream, and no request
@@ -121,7 +121,7 @@ async fn a_refused_batch_leaves_the_stream_to_the_others() {
             let router = router.clone();
             let senders =
                 if n == 7 { vec!["x".repeat(1000); 100] } else { vec![ANN.to_owned(); 3] };
-            tokio::spawn(async move { router.route(senders).await })
+            tokio::spawn(async move { router.route_batch(senders).await })
         })
         .collect();
     for (n, asked) in asked.into_iter().enumerate() {
@@ -130,7 +130,7 @@ async fn a_refused_batch_leaves_the_stream_to_the_others() {
             assert_eq!(refused(answer).reason.as_deref(), Some("MESSAGE_TOO_LARGE"));
         } else {
             let routed = answer.unwrap();
-            assert_eq!(routed.audience(2).listed(), ["@joe:example.org"]);
+            assert_eq!(routed.audience(2).listed_users(), ["@joe:example.org"]);
         }
     }
 }
@@ -147,25 +147,29 @@ async fn a_daemon_that_ends_and_another_in_its_place() {
     assert_eq!(client.address(), None);
     let router = client.route_states();
     let before = answered(&router).await;
-    assert_eq!(before.senders().listed(), ["@joe:example.org"]);
+    assert_eq!(before.visible_senders().listed_users(), ["@joe:example.org"]);
 
     first.shutdown.cancel();
     // It tells its streams that it ends; whoever asks then is told so, soon.
     let failing = tokio::time::timeout(LONG, async {
-        while router.interest(ANN).await.is_ok() {
+        while router.query_interest(ANN).await.is_ok() {
             tokio::task::yield_now().await;
         }
     });
     failing.await.expect("requests fail");
-    let error = router.interest(ANN).await.unwrap_err();
+    let error = router.query_interest(ANN).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
 
     let nobody = Daemon::serving("rules: []").await;
     *switch.0.lock().unwrap() = nobody.channel();
     let after = answered(&router).await;
     assert_ne!(after.revision, before.revision);
-    assert!(after.senders().listed().is_empty());
-    assert_eq!(before.senders().listed(), ["@joe:example.org"], "an answer stays what it was");
+    assert!(after.visible_senders().listed_users().is_empty());
+    assert_eq!(
+        before.visible_senders().listed_users(),
+        ["@joe:example.org"],
+        "an answer stays what it was"
+    );
 }
 
 #[tokio::test]

@@ -1,29 +1,29 @@
-//! Where a daemon listens, as an operator writes it.
+//! The address of a daemon, as an operator writes it.
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use tonic::transport::{Channel, Endpoint};
 
-/// Pings go out this often, so that a daemon whose machine vanished is noticed
-/// in seconds: without them its connection would look alive until TCP gives up
-/// a quarter of an hour later, and every probe would be sent into it.
+/// Interval of keep-alive pings. They detect within seconds that a daemon's machine
+/// vanished: without them the connection would look alive until TCP gives up a
+/// quarter of an hour later, and every probe would use it.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where a daemon listens: `unix:/path/to/socket` or `http://host:port`.
+/// The address of a daemon: `unix:/path/to/socket` or `http://host:port`.
 ///
-/// A bare `host:port` is taken as `http://host:port`. There is no TLS: keep the
-/// way to the daemon inside one machine or one trusted network.
+/// A bare `host:port` means `http://host:port`. There is no TLS: keep the connection
+/// to the daemon within one machine or one trusted network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A Unix socket, by its absolute path.
+    /// The absolute path of a Unix socket.
     Unix(PathBuf),
-    /// A host, which may be a name, an IPv4 or a bracketed IPv6 address, and a
-    /// port, joined by `:`.
+    /// A host and a port, joined by `:`. The host is a name, an IPv4 address, or an
+    /// IPv6 address in brackets.
     Tcp(String),
 }
 
-/// An address that cannot be one.
+/// The error for a malformed address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not an address: {problem}; write {instead}")]
 pub struct AddressError {
@@ -33,7 +33,7 @@ pub struct AddressError {
     instead: String,
 }
 
-/// Addresses that are valid, for messages.
+/// The valid forms of an address, for messages.
 const VALID: &str = "`unix:/path/to/socket` or `http://host:port`";
 
 // === impl Address ===
@@ -47,7 +47,7 @@ impl FromStr for Address {
         };
         let error = |problem| instead_of(problem, VALID);
         if let Some(path) = text.strip_prefix("unix:") {
-            // `unix:///path` is how others write the same.
+            // gRPC's own notation, `unix:///path`, means the same.
             let path = path.strip_prefix("//").unwrap_or(path);
             return match path {
                 _ if !path.starts_with('/') => error("the path of a socket must be absolute"),
@@ -99,9 +99,12 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// A channel that connects when it is first used, and again after each
+    /// Creates a channel that connects on first use, and reconnects after each
     /// failure. Must be called within a tokio runtime.
-    pub(crate) fn channel(&self, connect_timeout: Duration) -> Result<Channel, AddressError> {
+    pub(crate) fn connect_lazily(
+        &self,
+        connect_timeout: Duration,
+    ) -> Result<Channel, AddressError> {
         let endpoint = Endpoint::from_shared(self.to_string()).map_err(|_| AddressError {
             found: self.to_string(),
             problem: "not a URI",
@@ -117,7 +120,7 @@ impl Address {
     }
 }
 
-/// Tells a relative path from a host and a port.
+/// Returns true if the text looks like a relative path rather than a host and port.
 fn is_relative_path(text: &str) -> bool {
     let begins = ["./", "../", "~"].iter().any(|start| text.starts_with(start));
     begins || text.ends_with(".sock") && !text.contains("://")

@@ -1,8 +1,8 @@
-//! Answers as a homeserver works with them: the same type from a unary call, a
-//! stream, and an engine in the process.
+//! Answers in the form that a homeserver uses: unary calls, streams and the engine in
+//! the process return the same types.
 //!
-//! Sets in answers are modulo self: they may hold the very user that they are
-//! for. [`Counterparts`] leaves that user away, so nobody else has to.
+//! Sets in answers are modulo self: they may contain the user that they belong to.
+//! [`Counterparts`] leaves that user out, so that callers need not.
 
 mod from_unary;
 
@@ -12,63 +12,67 @@ use presence_router_proto::v1::{self, PresenceField};
 
 use crate::{ProtocolViolation, Set, SetError};
 
-/// Who must receive each of some states.
+/// The recipients of each of some states.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Routed {
-    /// The revision that all of it was computed at. Opaque; compare for equality
-    /// only.
+    /// The revision that the whole answer was computed at. Opaque; compare for
+    /// equality only.
     pub revision: String,
-    /// The senders that were asked about: one for each state, in their order.
+    /// The senders in the request: one for each state, in the same order.
     pub senders: Arc<[String]>,
-    /// One entry for each distinct audience with its hides, without order. A
-    /// state that nobody may see is in none, any other in exactly one.
+    /// One entry for each distinct combination of audience and hides, in no particular
+    /// order. A state that no user may see is in no entry, any other in exactly one.
     pub deliveries: Vec<Delivery>,
-    /// For each state the index of its delivery, or [`NO_DELIVERY`].
+    /// The index of each state's delivery, or [`NO_DELIVERY`].
     delivery_indexes: Box<[u32]>,
 }
 
 const NO_DELIVERY: u32 = u32::MAX;
 
-/// The states that have one audience.
+/// The states that share one audience and its hides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// The audience. Modulo self: it may hold senders of its own states.
+    /// The audience. Modulo self: it may contain senders of these states.
     pub recipients: Set,
     /// Indexes into `senders`, from 0, ascending, at least one.
     pub state_indexes: Vec<u32>,
-    /// What must not be shown to which of the recipients. They add up.
+    /// Fields that must not be shown to some of the recipients. Several hides that
+    /// apply to one recipient add up.
     pub hides: Vec<Hide>,
 }
 
-/// Whose presence one user may see.
+/// The senders whose presence one user may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Interest {
-    /// The revision that it was computed at. Opaque.
+    /// The revision that the answer was computed at. Opaque.
     pub revision: String,
-    /// The user: the recipient.
+    /// The user in the request, who is the recipient.
     pub user_id: String,
-    /// The senders. Modulo self: it may hold the user itself.
+    /// The senders. Modulo self: the set may contain the user itself.
     pub senders: Set,
-    /// What must not be shown of which of the senders. They add up.
+    /// Fields that must not be shown of some of the senders. Several hides that apply
+    /// to one sender add up.
     pub hides: Vec<Hide>,
 }
 
-/// What must not be shown of some presence to some users.
+/// Fields of presence that must not be shown to some users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hide {
-    /// Recipients in an answer about states, senders in one about interest.
+    /// The users to whom the hide applies: recipients in an answer about states,
+    /// senders in an answer about interest.
     pub users: Set,
-    /// What is hidden.
+    /// The hidden fields.
     pub fields: Fields,
-    /// Values of `presence` with which nothing is hidden. Empty: always hidden.
+    /// Values of `presence` for which nothing is hidden. Empty: the fields are always
+    /// hidden.
     pub unless_presence: Vec<String>,
 }
 
-/// Parts of presence that can be hidden.
+/// The set of hidden fields of presence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fields {
@@ -78,16 +82,16 @@ pub struct Fields {
     pub status_msg: bool,
     /// The time of last activity.
     pub last_active_ts: bool,
-    /// Whether the user is active at the moment.
+    /// The flag for a user who is active at the moment.
     pub currently_active: bool,
 }
 
-/// The other side of one user: a sender's audience or a recipient's interest,
-/// without the user itself.
+/// The counterparts of one user, without the user itself: a sender's audience, or the
+/// senders that a recipient may see.
 #[derive(Clone, Copy, Debug)]
 pub struct Counterparts<'a> {
     user_id: &'a str,
-    /// `None`: nobody.
+    /// `None`: there are no counterparts.
     set: Option<&'a Set>,
     hides: &'a [Hide],
 }
@@ -95,7 +99,10 @@ pub struct Counterparts<'a> {
 // === impl Routed ===
 
 impl Routed {
-    /// Refuses indexes that no state has, or that come twice.
+    /// Creates the answer.
+    ///
+    /// # Errors
+    /// If an index is out of bounds or occurs twice.
     pub(crate) fn new(
         revision: String,
         senders: Arc<[String]>,
@@ -115,8 +122,8 @@ impl Routed {
         Ok(Self { revision, senders, deliveries, delivery_indexes })
     }
 
-    /// Who must receive a state, by its index. Of an index that was not asked
-    /// about: nobody.
+    /// Returns the recipients of the state at an index. Empty if the index is out of
+    /// bounds.
     pub fn audience(&self, index: usize) -> Counterparts<'_> {
         let user_id = self.senders.get(index).map(String::as_str).unwrap_or_default();
         let delivery = self.delivery_indexes.get(index).filter(|index| **index != NO_DELIVERY);
@@ -129,8 +136,8 @@ impl Routed {
         }
     }
 
-    /// Indexes of the states that a recipient must receive, ascending, its own
-    /// never among them.
+    /// Returns the indexes of the states that a recipient must receive, ascending,
+    /// without the recipient's own states.
     pub fn states_for(&self, recipient: &str) -> Vec<u32> {
         let deliveries = self.deliveries.iter().filter(|one| one.recipients.contains(recipient));
         let indexes = deliveries.flat_map(|delivery| &delivery.state_indexes).copied();
@@ -148,8 +155,8 @@ impl Routed {
 // === impl Interest ===
 
 impl Interest {
-    /// Whose presence the user may see, without itself.
-    pub fn senders(&self) -> Counterparts<'_> {
+    /// Returns the senders whose presence the user may see, without the user itself.
+    pub fn visible_senders(&self) -> Counterparts<'_> {
         Counterparts { user_id: &self.user_id, set: Some(&self.senders), hides: &self.hides }
     }
 }
@@ -157,11 +164,11 @@ impl Interest {
 // === impl Hide ===
 
 impl Hide {
-    /// Makes the hide of a unary answer ready. What is not known hides everything.
+    /// Converts the hide of a unary answer. An unknown field hides everything.
     ///
     /// # Errors
-    /// If it does not say, in a way known here, whom it is about.
-    pub fn read(hide: &v1::Hide) -> Result<Self, SetError> {
+    /// If the set of users is missing or of an unknown kind.
+    pub fn from_message(hide: &v1::Hide) -> Result<Self, SetError> {
         Self::new(hide, Set::new_strict)
     }
 
@@ -169,14 +176,14 @@ impl Hide {
         hide: &v1::Hide,
         set: impl FnOnce(Option<&v1::SetExpression>) -> Result<Set, E>,
     ) -> Result<Self, E> {
-        // None at all is not allowed, and so is not known either.
+        // The contract does not allow an empty list: treat it as an unknown field.
         let mut fields = Fields { presence: hide.fields.is_empty(), ..Fields::default() };
         for field in &hide.fields {
             match PresenceField::try_from(*field) {
                 Ok(PresenceField::StatusMsg) => fields.status_msg = true,
                 Ok(PresenceField::LastActiveTs) => fields.last_active_ts = true,
                 Ok(PresenceField::CurrentlyActive) => fields.currently_active = true,
-                // What is not known means "hide everything".
+                // An unknown field means "hide everything".
                 Ok(PresenceField::Presence | PresenceField::Unspecified) | Err(_) => {
                     fields.presence = true;
                 }
@@ -190,12 +197,12 @@ impl Hide {
 // === impl Fields ===
 
 impl Fields {
-    /// Whether nothing is hidden.
+    /// Returns true if no field is hidden.
     pub fn is_empty(self) -> bool {
         self == Self::default()
     }
 
-    fn and(self, other: Self) -> Self {
+    fn union(self, other: Self) -> Self {
         Self {
             presence: self.presence | other.presence,
             status_msg: self.status_msg | other.status_msg,
@@ -208,41 +215,43 @@ impl Fields {
 // === impl Counterparts ===
 
 impl<'a> Counterparts<'a> {
-    /// Whether a user is among them.
+    /// Returns true if a user is one of the counterparts.
     pub fn contains(&self, other: &str) -> bool {
         other != self.user_id && self.set.is_some_and(|set| set.contains(other))
     }
 
-    /// Whether there may be more of them than [`Counterparts::listed`] names.
+    /// Returns true if there may be counterparts that [`Counterparts::listed_users`]
+    /// does not list.
     pub fn is_open(&self) -> bool {
         self.set.is_some_and(Set::is_open)
     }
 
-    /// Those that are named by their ids: all, unless it is open. Sorted by
-    /// their bytes, without repeats.
-    pub fn listed(&self) -> Vec<&'a str> {
-        let mut listed = self.set.map(Set::listed).unwrap_or_default();
+    /// Returns the counterparts that the set lists by id: all of them, unless the set
+    /// is open. Sorted by their bytes, without repeats.
+    pub fn listed_users(&self) -> Vec<&'a str> {
+        let mut listed = self.set.map(Set::listed_users).unwrap_or_default();
         listed.retain(|other| *other != self.user_id);
         listed
     }
 
-    /// What must not be shown to, or of, one of them while the sender's presence
-    /// is this one (`online`, `unavailable` ...).
-    pub fn hidden(&self, other: &str, presence: &str) -> Fields {
+    /// Returns the fields that must not be shown to, or of, one counterpart while the
+    /// sender has this presence (`online`, `unavailable` ...).
+    pub fn hidden_fields(&self, other: &str, presence: &str) -> Fields {
         let hides = self.hides.iter().filter(|hide| {
             !hide.unless_presence.iter().any(|unless| unless == presence)
                 && hide.users.contains(other)
         });
-        hides.fold(Fields::default(), |all, hide| all.and(hide.fields))
+        hides.fold(Fields::default(), |all, hide| all.union(hide.fields))
     }
 
-    /// Everything that is hidden of or from some of them.
+    /// Returns all hides that apply to some of the counterparts.
     pub fn hides(&self) -> &'a [Hide] {
         self.hides
     }
 
-    /// The set, which may hold the user itself. `None`: nobody.
-    pub fn set(&self) -> Option<&'a Set> {
+    /// Returns the set, which may contain the user itself. `None`: there are no
+    /// counterparts.
+    pub fn as_set(&self) -> Option<&'a Set> {
         self.set
     }
 }

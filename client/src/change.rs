@@ -1,4 +1,4 @@
-//! Changes of visibility as a homeserver follows them.
+//! Changes of visibility, in the form that a homeserver uses.
 
 use std::{
     fmt,
@@ -10,49 +10,49 @@ use tokio_stream::Stream;
 
 use crate::{Error, Set};
 
-/// What a homeserver hears that follows changes.
+/// An event for a homeserver that follows changes.
 ///
-/// Begins with `Connected` or `Disconnected`; the two alternate. Every other
-/// event comes while connected.
+/// The first event is `Connected` or `Disconnected`, and the two alternate. All other
+/// events come while connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeEvent {
-    /// The daemon tells every change from here on. After an outage it tells what
-    /// was missed first, as `Changed` or as `Reset`; where neither comes, nothing
-    /// was. Users who were answered "nobody" in between may count as changed.
+    /// The daemon reports every change from here on. After an outage it first reports
+    /// the missed changes, as `Changed` or `Reset`; if neither comes, none was missed.
+    /// Users for whom the homeserver got no verdict meanwhile may count as changed.
     Connected {
-        /// The revision that is current. Opaque.
+        /// The current revision. Opaque.
         revision: String,
     },
-    /// Somebody gained or lost sight of somebody.
+    /// Pairs became visible, or are no longer visible.
     Changed(Changed),
-    /// Take everything as changed: what did is too much or unknown.
+    /// Everything may have changed: the change is unknown, or too large to report.
     Reset {
-        /// The revision that is current from here on. Opaque.
+        /// The current revision from here on. Opaque.
         revision: String,
     },
-    /// Changes are missed from here on, and why. Once for each outage, however
-    /// often connecting fails; it is tried again by itself for ever, even if the
-    /// daemon refused.
+    /// The connection failed, for this reason, and changes are missed from here on.
+    /// Comes once for each outage, however often connecting fails. The stream
+    /// reconnects by itself without end, even if the daemon refused.
     Disconnected(Error),
 }
 
-/// Who gained and who lost sight of whom since the revision before.
+/// Pairs that became visible or are no longer visible since the previous revision.
 ///
-/// Covers every pair whose visibility changed. Exact for finite sets; where
-/// globs overlap it may name pairs that did not change.
+/// Covers every pair whose visibility changed. Exact for finite sets; if globs
+/// overlap, it may include pairs that did not change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Changed {
-    /// The revision that is current from here on. Opaque.
+    /// The current revision from here on. Opaque.
     pub revision: String,
     /// Pairs that became visible.
     pub gained: Vec<PairProduct>,
-    /// Pairs that are visible no more.
+    /// Pairs that are no longer visible.
     pub lost: Vec<PairProduct>,
 }
 
-/// Every pair of one of some senders with one of some recipients.
+/// All pairs of a sender in one set and a recipient in another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PairProduct {
@@ -62,16 +62,18 @@ pub struct PairProduct {
     pub recipients: Set,
 }
 
-/// Changes, for ever. Ends only if the tokio runtime that it was made in does.
+/// An endless stream of changes. It ends only with the tokio runtime that it was
+/// created in.
 ///
-/// While nobody takes events, nothing piles up: the daemon waits, and tells one
-/// coalesced change afterwards.
+/// Events that the caller does not take do not accumulate: the daemon waits, and
+/// reports one combined change afterwards.
 pub struct Changes(Pin<Box<dyn Stream<Item = ChangeEvent> + Send>>);
 
 // === impl PairProduct ===
 
 impl PairProduct {
-    /// Whether a pair is in it. Nobody gains or loses sight of themselves.
+    /// Returns true if the product contains a pair. It never contains the pair of a
+    /// user with itself.
     pub fn contains(&self, sender: &str, recipient: &str) -> bool {
         sender != recipient && self.senders.contains(sender) && self.recipients.contains(recipient)
     }
@@ -80,13 +82,13 @@ impl PairProduct {
 // === impl Changes ===
 
 impl Changes {
-    /// Changes of any origin, for implementations of
+    /// Creates a stream of changes from any events, for implementations of
     /// [`PresenceRouter`](crate::PresenceRouter) in tests.
     pub fn new(events: impl Stream<Item = ChangeEvent> + Send + 'static) -> Self {
         Self(Box::pin(events))
     }
 
-    /// The next event. May be dropped and called again without missing one.
+    /// Waits for the next event. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<ChangeEvent> {
         std::future::poll_fn(|cx| self.0.as_mut().poll_next(cx)).await
     }

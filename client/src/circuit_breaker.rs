@@ -1,10 +1,10 @@
-//! Keeps a daemon that is away from costing a deadline on every call: a circuit
-//! breaker.
+//! A circuit breaker: without it, every call to an unreachable daemon would wait for
+//! its deadline.
 //!
-//! Closed, it permits calls. Once the daemon seems to be away it opens, and calls
-//! fail without waiting. After each backoff it is half-open: one call is permitted as
-//! a probe, whose outcome closes it or opens it again. It knows nothing of gRPC; the
-//! caller decides which outcomes are failures.
+//! A closed breaker permits calls. Once the daemon seems unreachable the breaker
+//! opens, and calls fail without waiting. After each delay it is half-open: it permits
+//! one call as a probe, whose outcome closes or reopens it. The breaker knows nothing
+//! of gRPC; the caller decides which outcomes are failures.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -14,28 +14,27 @@ use std::{
 
 use tokio::time::Instant;
 
-/// When calls stop waiting for a daemon that is away, and how it is tried again.
+/// Settings for an unreachable daemon: the number of failures after which calls fail
+/// without waiting, and the delays between attempts to reach the daemon again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// Failures in a row, without any answer between them, after which calls
-    /// fail at once. At least 1. A refused connection counts as all of them.
-    /// Default 5.
+    /// Number of consecutive failures after which calls fail without waiting. At least
+    /// 1. A single refused connection is enough. Default 5.
     pub failure_threshold: u32,
-    /// Upper bound of the first delay before a probe. The delay is a random
-    /// part of it ("full jitter"), so that many homeservers do not all come
-    /// back in one instant; the bound doubles after each failed probe. Default
-    /// 100 ms.
+    /// Upper bound of the first delay before a probe. The delay is a random part of the
+    /// bound ("full jitter"), so that many homeservers do not reconnect at the same
+    /// moment. The bound doubles after each failed probe. Default 100 ms.
     pub initial_delay: Duration,
     /// Maximum of the bound. Default 2 s.
     pub max_delay: Duration,
 }
 
-/// How bad a failed call was.
+/// The severity of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Nobody listens: the next call would fail too.
+    /// The connection was refused: the next call would fail too.
     Refused,
-    /// No answer, or a broken connection: the next call may succeed.
+    /// The call got no answer, or the connection broke: the next call may succeed.
     Unanswered,
 }
 
@@ -47,28 +46,28 @@ pub(crate) struct CircuitBreaker {
     state: Mutex<State>,
 }
 
-/// The right to make one call. Dropped without an outcome (the call was
-/// abandoned), it changes nothing, except that the next call may probe.
+/// The permission for one call. If the permit is dropped without an outcome (the call
+/// was abandoned), nothing changes, except that the next call may be a probe.
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
     breaker: &'a CircuitBreaker,
     probe: bool,
 }
 
-/// The reason why no call is permitted now.
+/// The error if no call is permitted now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CircuitOpen {
     /// The last failure, for people.
     pub(crate) reason: Arc<str>,
-    /// Until a probe is permitted. Zero: one is under way.
+    /// The time until a probe is permitted. Zero: a probe is under way.
     pub(crate) retry_in: Duration,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Calls are permitted. So many have failed in a row.
+    /// Calls are permitted. `failures` calls have failed in a row.
     Closed { failures: u32 },
-    /// Calls fail at once; from `until` on, one is a probe.
+    /// Calls fail at once; from `until` on, one call may be a probe.
     Open { until: Instant, bound: Duration, reason: Arc<str> },
     /// One call is a probe, all others fail at once.
     HalfOpen { bound: Duration, reason: Arc<str> },
@@ -89,12 +88,12 @@ impl Default for Backoff {
 // === impl CircuitBreaker ===
 
 impl CircuitBreaker {
-    /// A closed one. `jitter` takes a part of a duration.
+    /// Creates a closed breaker. `jitter` returns a part of a duration.
     pub(crate) fn new(backoff: Backoff, jitter: fn(Duration) -> Duration) -> Self {
         Self { backoff, jitter, state: Mutex::new(State::Closed { failures: 0 }) }
     }
 
-    /// Asks for the right to make a call now.
+    /// Acquires a permit for one call, or fails without waiting.
     pub(crate) fn try_acquire(&self) -> Result<Permit<'_>, CircuitOpen> {
         let mut state = self.lock();
         let probe = match &*state {
@@ -114,12 +113,13 @@ impl CircuitBreaker {
         Ok(Permit { breaker: self, probe })
     }
 
-    /// Closes it: the daemon spoke without being asked.
+    /// Closes the breaker, after a message that no call asked for.
     pub(crate) fn close(&self) {
         *self.lock() = State::Closed { failures: 0 };
     }
 
-    /// Nothing is half-done while the lock is held, so a poisoned one is good.
+    /// Locks the state. A poisoned lock is fine: no update is split into steps that a
+    /// panic could separate.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,13 +128,13 @@ impl CircuitBreaker {
 // === impl Permit ===
 
 impl Permit<'_> {
-    /// The daemon answered, if only with a refusal.
+    /// Records an answer of the daemon. A refusal is an answer, too.
     pub(crate) fn record_answer(mut self) {
         self.probe = false;
         self.breaker.close();
     }
 
-    /// The daemon did not answer.
+    /// Records that the daemon did not answer.
     pub(crate) fn record_failure(mut self, failure: Failure, reason: &str) {
         let probe = std::mem::take(&mut self.probe);
         let Backoff { failure_threshold, initial_delay, max_delay } = self.breaker.backoff;
@@ -148,7 +148,7 @@ impl Permit<'_> {
                 initial_delay
             }
             State::HalfOpen { bound, .. } if probe => bound.saturating_mul(2).min(max_delay),
-            // A call from before it opened says nothing new.
+            // The call started before the breaker opened, and adds no information.
             State::Open { .. } | State::HalfOpen { .. } => return,
         };
         let until = Instant::now() + (self.breaker.jitter)(bound);
@@ -168,7 +168,7 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// A random part of a duration, from none to all of it.
+/// Returns a random part of a duration, between zero and all of it.
 pub(crate) fn full_jitter(bound: Duration) -> Duration {
     // Each `RandomState` has keys of its own: randomness enough for a pause,
     // without a dependency.

@@ -1,4 +1,4 @@
-//! The calls.
+//! The client and its unary calls.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,11 +17,10 @@ use crate::{
     Address, AddressError, Changes, Error, Options, RouteStates,
     shared::Shared,
     stream::{route, watch},
-    transport::{Transport, erase},
+    transport::{Transport, erase_type},
 };
 
-/// A client of one daemon. Clones share the connection and what is known about
-/// whether the daemon is there.
+/// A client of one daemon. Clones share the connection and the circuit breaker.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
@@ -31,23 +30,23 @@ pub struct Client {
 // === impl Client ===
 
 impl Client {
-    /// Makes a client for the daemon at an [`Address`]. The first call connects,
-    /// and so does each one that finds no connection.
+    /// Creates a client for the daemon at an [`Address`]. The first call connects, and
+    /// so does any later call without a connection.
     ///
     /// Must be called within a tokio runtime, which then drives the connection.
     ///
     /// # Errors
-    /// If the address is malformed. Never because the daemon is away.
+    /// If the address is malformed. An unreachable daemon is not an error here.
     pub fn connect(address: &str, options: Options) -> Result<Self, AddressError> {
         let address: Address = address.parse()?;
-        let channel = address.channel(options.deadline)?;
-        Ok(Self::new(Some(address), erase(channel), options))
+        let channel = address.connect_lazily(options.deadline)?;
+        Ok(Self::new(Some(address), erase_type(channel), options))
     }
 
-    /// Makes a client over any gRPC channel: one of [`tonic::transport`] with
-    /// settings of its own (TLS, balancing over several daemons), or one with
-    /// `tower` layers around it. It must connect by itself, again after failures
-    /// too.
+    /// Creates a client over any gRPC channel: a channel of [`tonic::transport`] with
+    /// your own settings (TLS, balancing over several daemons), or a channel inside
+    /// `tower` layers. The channel must connect by itself, and reconnect after
+    /// failures.
     ///
     /// ```
     /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -74,7 +73,7 @@ impl Client {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<StdError>,
     {
-        Self::new(None, erase(channel), options)
+        Self::new(None, erase_type(channel), options)
     }
 
     fn new(address: Option<Address>, transport: Transport, options: Options) -> Self {
@@ -82,41 +81,42 @@ impl Client {
         Self { shared: Arc::new(Shared::new(address, transport, options)), deadline }
     }
 
-    /// The same client with another deadline, for example with what is left of
-    /// one that covers several calls.
+    /// Returns the same client with another deadline, for example the remaining time of
+    /// a deadline that covers several calls.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { shared: self.shared.clone(), deadline }
     }
 
-    /// Where the daemon is, unless the client was made over a channel.
+    /// Returns the daemon's address. `None` if the client was created from a channel.
     pub fn address(&self) -> Option<&Address> {
         self.shared.address.as_ref()
     }
 
-    /// Opens a stream for batches of states and questions about interest: the
-    /// fast path. Returns at once; the stream connects by itself, again after
-    /// failures too, until all clones of the handle are gone.
+    /// Opens a stream for batches of states and interest queries: the fast path.
+    /// Returns at once. The stream connects by itself, and reconnects after failures,
+    /// until all clones of the handle are dropped.
     ///
     /// Must be called within a tokio runtime, which then drives the stream;
     /// without one every request fails.
     pub fn route_states(&self) -> RouteStates {
-        route::start(self.shared.clone(), self.deadline)
+        route::open_route_states(self.shared.clone(), self.deadline)
     }
 
-    /// Follows who gains and who loses sight of whom, for ever: it connects by
-    /// itself, again after failures too, and asks for what was missed.
+    /// Follows changes of visibility without end. The stream connects by itself,
+    /// reconnects after failures, and then requests the missed changes.
     ///
     /// Must be called within a tokio runtime, which then drives the stream;
     /// without one there are no events.
     pub fn watch_changes(&self) -> Changes {
-        watch::start(self.shared.clone())
+        watch::watch_changes(self.shared.clone())
     }
 
-    /// Asks who must receive each of some updates. Only their user ids matter.
+    /// Returns the recipients of each of some updates. The daemon reads only the user
+    /// ids of the states.
     ///
     /// # Errors
-    /// If there is no verdict. Then nothing is known about any of the states.
+    /// If there is no verdict, for any of the states.
     pub async fn get_users_for_states(
         &self,
         states: Vec<PresenceState>,
@@ -124,11 +124,13 @@ impl Client {
         let server_names = self.shared.server_names.clone();
         let request = GetUsersForStatesRequest { server_names, states, at_least: String::new() };
         let mut service = self.shared.service.clone();
-        self.call(request, |request| async move { service.get_users_for_states(request).await })
-            .await
+        self.call_with_deadline(request, |request| async move {
+            service.get_users_for_states(request).await
+        })
+        .await
     }
 
-    /// Asks whose presence a user may see, local or remote.
+    /// Returns the senders whose presence a user, local or remote, may see.
     ///
     /// # Errors
     /// If there is no verdict.
@@ -142,11 +144,13 @@ impl Client {
             at_least: String::new(),
         };
         let mut service = self.shared.service.clone();
-        self.call(request, |request| async move { service.get_interested_users(request).await })
-            .await
+        self.call_with_deadline(request, |request| async move {
+            service.get_interested_users(request).await
+        })
+        .await
     }
 
-    pub(crate) async fn call<Q, A, F>(
+    pub(crate) async fn call_with_deadline<Q, A, F>(
         &self,
         request: Q,
         call: impl FnOnce(Request<Q>) -> F,
@@ -155,14 +159,14 @@ impl Client {
         F: Future<Output = Result<Response<A>, Status>>,
     {
         if self.deadline.is_zero() {
-            // What is left of a deadline may be nothing. That says nothing
-            // about the daemon.
+            // A caller's remaining time may be zero. The circuit breaker does not
+            // count this, since the daemon is not the cause.
             return Err(Error::Deadline(self.deadline));
         }
         let permit = self.shared.breaker.try_acquire().map_err(Error::from_open_circuit)?;
         let mut request = Request::new(request);
-        // Tells the daemon, and whatever is between, how long anybody waits. An
-        // answer that is being computed by then is finished all the same.
+        // Sends the deadline to the daemon and to any proxy. The daemon still finishes
+        // an answer that it is computing when the deadline expires.
         request.set_timeout(self.deadline);
         let (error, status) = match tokio::time::timeout(self.deadline, call(request)).await {
             Ok(Ok(answer)) => {
@@ -172,7 +176,7 @@ impl Client {
             Ok(Err(status)) => (Error::from_status(&status, self.deadline), Some(status)),
             Err(_elapsed) => (Error::Deadline(self.deadline), None),
         };
-        match error.failure(status.as_ref()) {
+        match error.breaker_failure(status.as_ref()) {
             Some(failure) => permit.record_failure(failure, &error.summary()),
             None => permit.record_answer(),
         }

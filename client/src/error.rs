@@ -1,4 +1,4 @@
-//! What it means that a call was not answered, and how gRPC statuses map to it.
+//! Errors of calls, and their conversion from gRPC statuses.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -11,57 +11,57 @@ use crate::{
     circuit_breaker::{CircuitOpen, Failure},
 };
 
-/// Why there is no verdict. Whatever it is: the homeserver must show presence
-/// to nobody beyond those whom it would show it to without the daemon.
+/// The reason for which there is no verdict. For every error, the homeserver must show
+/// no presence beyond what it would show without the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Nobody listens, the connection broke, the daemon is shutting down, or
-    /// calls fail without being tried for a while because of that.
+    /// The connection was refused or broke, the daemon is shutting down, or the circuit
+    /// breaker rejected the call after such failures.
     #[error("cannot be reached: {reason}")]
     Unreachable {
-        /// What happened, for people. Not stable.
+        /// The cause, for people. Not stable.
         reason: String,
-        /// Unset: the call was tried. Otherwise it was not, and this is how
-        /// long until one will be; zero while one is under way.
+        /// The time until the next attempt, if the call was not attempted; zero while
+        /// another call is the attempt. `None`: the call was attempted.
         retry_in: Option<Duration>,
     },
-    /// No answer came in time.
+    /// No answer came before the deadline.
     #[error("no answer within {} ms", .0.as_millis())]
     Deadline(Duration),
-    /// The daemon answered that it will not serve this request.
+    /// The daemon refused the request.
     #[error(transparent)]
     Refused(Box<Refusal>),
-    /// The daemon does not have the call, or not all of it.
+    /// The daemon does not support the call, or not all of it.
     #[error("`{0}` is not supported: the daemon is older than this client")]
     Unsupported(&'static str),
-    /// The daemon said something that the contract does not allow, or that a
-    /// later version of it does.
+    /// The daemon sent a message that the contract does not allow, or that only a later
+    /// version of the contract allows.
     #[error("contract violated: {0}")]
     Protocol(#[from] ProtocolViolation),
 }
 
-/// A daemon's answer that it will not serve a request.
+/// A daemon's refusal of a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("request refused ({}): {message}", reason.as_deref().unwrap_or(code.description()))]
 pub struct Refusal {
-    /// Whether repeating can help is said by the code.
+    /// The gRPC code, which decides if repeating can help.
     pub code: Code,
-    /// The stable reason: the name of an `ErrorReason` value without prefix.
-    /// Unset: the daemon gave none, or something between it and us spoke.
+    /// The stable reason: the name of an `ErrorReason` value without prefix. `None`: the
+    /// daemon gave no reason, or the refusal comes from a proxy.
     pub reason: Option<String>,
-    /// What is wrong, for people. Not stable.
+    /// The problem, for people. Not stable.
     pub message: String,
-    /// Each bad field of the request.
-    pub violations: Vec<Violation>,
+    /// The invalid fields of the request.
+    pub violations: Vec<FieldViolation>,
 }
 
-/// One bad field of a request.
+/// An invalid field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
+pub struct FieldViolation {
     /// Path of the field in the request: `states[3].user_id`.
     pub field: String,
-    /// What was found and what is valid, for people. Not stable.
+    /// The value found and the values that are valid, for people. Not stable.
     pub description: String,
 }
 
@@ -80,10 +80,10 @@ impl Error {
             .map(|info| info.reason.clone());
         match status.code() {
             Code::DeadlineExceeded => Self::Deadline(deadline),
-            // How tonic reports that its own timer ran out.
+            // tonic reports its own timeout in this way.
             Code::Cancelled if status.message() == "Timeout expired" => Self::Deadline(deadline),
-            // Without a reason the last two are how tonic reports a connection
-            // that broke.
+            // tonic reports a broken connection by the last two codes, without a
+            // reason.
             Code::Unavailable => Self::unreachable(status),
             Code::Cancelled | Code::Unknown if reason.is_none() => Self::unreachable(status),
             code => Self::Refused(Box::new(Refusal {
@@ -95,7 +95,7 @@ impl Error {
                     .map(|bad| bad.field_violations.as_slice())
                     .unwrap_or_default()
                     .iter()
-                    .map(|one| Violation {
+                    .map(|one| FieldViolation {
                         field: one.field.clone(),
                         description: one.description.clone(),
                     })
@@ -104,22 +104,23 @@ impl Error {
         }
     }
 
-    /// The failure that the circuit breaker counts; `None` if the daemon answered.
-    pub(crate) fn failure(&self, status: Option<&Status>) -> Option<Failure> {
+    /// Returns the failure that the circuit breaker counts; `None` if the daemon
+    /// answered.
+    pub(crate) fn breaker_failure(&self, status: Option<&Status>) -> Option<Failure> {
         match self {
             Self::Refused(_) | Self::Unsupported(_) => None,
             Self::Deadline(_) | Self::Protocol(_) => Some(Failure::Unanswered),
             Self::Unreachable { .. } => {
                 let refused = status.is_some_and(|status| {
-                    sources(status).any(|error| error.downcast_ref::<ConnectError>().is_some())
+                    source_chain(status).any(|error| error.downcast_ref::<ConnectError>().is_some())
                 });
                 Some(if refused { Failure::Refused } else { Failure::Unanswered })
             }
         }
     }
 
-    /// The error as the reason of later ones: without "cannot be reached",
-    /// which stands around it, and without its own deadline, which differs.
+    /// Returns the text of the error as the reason of later errors: without "cannot be
+    /// reached", which the later error adds, and without this call's deadline.
     pub(crate) fn summary(&self) -> String {
         match self {
             Self::Unreachable { reason, .. } => reason.clone(),
@@ -128,10 +129,10 @@ impl Error {
         }
     }
 
-    /// The same for a call that older daemons do not have.
+    /// Converts the status of a call that older daemons do not support.
     pub(crate) fn from_status_of(call: &'static str, status: &Status, deadline: Duration) -> Self {
         match Self::from_status(status, deadline) {
-            // How gRPC itself says that there is no such call.
+            // gRPC itself reports an unknown call in this way.
             Self::Refused(refusal)
                 if refusal.code == Code::Unimplemented && refusal.reason.is_none() =>
             {
@@ -141,7 +142,7 @@ impl Error {
         }
     }
 
-    /// The stable reason of a refusal.
+    /// Returns the stable reason of a refusal.
     pub(crate) fn reason(&self) -> Option<&str> {
         match self {
             Self::Refused(refusal) => refusal.reason.as_deref(),
@@ -150,9 +151,9 @@ impl Error {
     }
 
     fn unreachable(status: &Status) -> Self {
-        // The innermost cause is what helps ("No such file or directory");
-        // those around it say "tcp connect error" and the like.
-        let cause = sources(status).last().map(ToString::to_string);
+        // The innermost cause is the useful one ("No such file or directory"); the
+        // outer ones are texts such as "tcp connect error".
+        let cause = source_chain(status).last().map(ToString::to_string);
         let reason = cause.unwrap_or_else(|| status.message().to_owned());
         Self::Unreachable { reason, retry_in: None }
     }
@@ -164,13 +165,13 @@ impl From<SetError> for Error {
     }
 }
 
-/// Whether something below gRPC caused a status.
+/// Returns true if an error below gRPC caused a status.
 pub(crate) fn has_source(status: &Status) -> bool {
-    sources(status).next().is_some()
+    source_chain(status).next().is_some()
 }
 
-/// The causes of a status, outermost first, without itself.
-fn sources(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+/// Returns the causes of a status, outermost first, without the status itself.
+fn source_chain(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(status.source(), |error| (*error).source())
 }
 
@@ -196,7 +197,7 @@ mod tests {
         for status in [Status::unknown("x"), Status::cancelled("x"), Status::unavailable("x")] {
             let error = from(status);
             assert_eq!(error, Error::Unreachable { reason: "x".into(), retry_in: None });
-            assert_eq!(error.failure(None), Some(Failure::Unanswered));
+            assert_eq!(error.breaker_failure(None), Some(Failure::Unanswered));
         }
     }
 

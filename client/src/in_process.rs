@@ -1,7 +1,7 @@
 //! The engine in the homeserver's own process: no daemon, no network, no task.
 //!
-//! For tests of a homeserver. The policy is the daemon's, text and all, and so
-//! is what decides; only the way there is missing.
+//! For tests of a homeserver. The policy has the same syntax as the daemon's, and the
+//! same engine evaluates it; only the network is missing.
 
 mod answers;
 mod policy_folder;
@@ -27,16 +27,16 @@ use self::{
     revision::Revision,
 };
 use crate::{
-    Answer, ChangeEvent, Changes, Delivery, Error, Interest, PresenceRouter, Refusal, Routed, Set,
-    Violation,
+    Answer, ChangeEvent, Changes, Delivery, Error, FieldViolation, Interest, PresenceRouter,
+    Refusal, Routed, Set,
 };
 
-/// Bad user ids that one refusal lists, as the daemon's do.
+/// Maximum number of bad user ids in one refusal, as in the daemon's refusals.
 const MAX_VIOLATIONS: usize = 16;
 
 /// A [`PresenceRouter`] without a daemon. Clones share one policy.
 ///
-/// Whatever it is asked it answers at once, on the thread that asks.
+/// It answers every request at once, on the calling thread.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new()?.block_on(async {
@@ -60,7 +60,7 @@ pub struct InProcess {
     shared: Arc<Shared>,
 }
 
-/// Why there is no engine.
+/// The reason for which no engine could be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InProcessError {
@@ -70,20 +70,20 @@ pub enum InProcessError {
     /// The policy's file cannot be read.
     #[error("cannot read the policy `{path}`: {error}")]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// Why.
+        /// The error of the file system.
         error: io::Error,
     },
-    /// None was given, and without any nothing concerns the caller.
+    /// The list of server names is empty, so that no pair concerns the caller.
     #[error("no server names: name the servers that are your own")]
     ServerNamesMissing,
     /// One of the server names is malformed.
     #[error("`server_names[{index}]` is not a server name: {problem}")]
     ServerName {
-        /// Which one.
+        /// Its index in the list, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// The problem, for people.
         problem: String,
     },
 }
@@ -96,8 +96,8 @@ struct Shared {
 // === impl InProcess ===
 
 impl InProcess {
-    /// An engine with a policy that names no files, for a homeserver with these
-    /// server names.
+    /// Creates an engine with the text of a policy that names no files, for a homeserver
+    /// with these server names.
     ///
     /// # Errors
     /// If the policy or a server name is not valid.
@@ -105,14 +105,14 @@ impl InProcess {
         policy: &str,
         server_names: impl IntoIterator<Item = S>,
     ) -> Result<Self, InProcessError> {
-        Self::of(Policy::parse("policy", policy.as_bytes())?, server_names)
+        Self::from_policy(Policy::parse("policy", policy.as_bytes())?, server_names)
     }
 
-    /// The same with the policy in a file.
+    /// Creates an engine with the policy in a file, which may name further files.
     ///
     /// # Errors
-    /// If it cannot be read, or it or a server name is not valid.
-    pub fn load<S: AsRef<str>>(
+    /// If a file cannot be read, or the policy or a server name is not valid.
+    pub fn from_file<S: AsRef<str>>(
         policy: impl AsRef<Path>,
         server_names: impl IntoIterator<Item = S>,
     ) -> Result<Self, InProcessError> {
@@ -120,15 +120,14 @@ impl InProcess {
         let file = path.display().to_string();
         let text = std::fs::read(path)
             .map_err(|error| InProcessError::Unreadable { path: file.clone(), error })?;
-        Self::of(Policy::load(&file, &text, &PolicyFolder::of(path))?, server_names)
+        Self::from_policy(Policy::load(&file, &text, &PolicyFolder::of_policy(path))?, server_names)
     }
 
-    /// Decides by another policy from here on. Whoever follows changes hears
-    /// `Reset`.
+    /// Replaces the policy. Every [`Changes`] stream gets a [`ChangeEvent::Reset`].
     ///
     /// # Errors
-    /// If the policy is not valid. The one before it stays.
-    pub fn replace(&self, policy: &str) -> Result<(), InProcessError> {
+    /// If the policy is not valid. The previous policy stays active.
+    pub fn replace_policy(&self, policy: &str) -> Result<(), InProcessError> {
         let policy = Policy::parse("policy", policy.as_bytes())?;
         let mut state = self.lock();
         *state = State::new(policy.snapshot, state.view.caller().clone());
@@ -136,7 +135,7 @@ impl InProcess {
         Ok(())
     }
 
-    fn of<S: AsRef<str>>(
+    fn from_policy<S: AsRef<str>>(
         policy: Policy,
         server_names: impl IntoIterator<Item = S>,
     ) -> Result<Self, InProcessError> {
@@ -153,16 +152,17 @@ impl InProcess {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing is half-done while the lock is held, so a poisoned one is good.
+        // A poisoned lock is fine: no update is split into steps that a panic could
+        // separate.
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Call it with the state locked, so that the two belong together.
+    /// Returns the revision. Call it while the state is locked, so that the two match.
     fn revision(&self) -> String {
         self.shared.revision.borrow().to_string()
     }
 
-    fn route(&self, senders: Vec<String>) -> Result<Routed, Error> {
+    fn route_senders(&self, senders: Vec<String>) -> Result<Routed, Error> {
         let mut state = self.lock();
         let mut violations = Vec::new();
         let mut groups: HashMap<Signature, Vec<u32>> = HashMap::new();
@@ -172,51 +172,56 @@ impl InProcess {
                     let signature = state.signature(user, Side::Sender);
                     groups.entry(signature).or_default().push(index);
                 }
-                Err(error) if violations.len() < MAX_VIOLATIONS => violations.push(Violation {
-                    field: format!("states[{index}].user_id"),
-                    description: format!("is not a user id: {error}"),
-                }),
+                Err(error) if violations.len() < MAX_VIOLATIONS => {
+                    violations.push(FieldViolation {
+                        field: format!("states[{index}].user_id"),
+                        description: format!("is not a user id: {error}"),
+                    })
+                }
                 Err(_) => break,
             }
         }
-        refuse(violations)?;
+        refuse_invalid(violations)?;
         let mut deliveries = Vec::with_capacity(groups.len());
         for (signature, state_indexes) in groups {
-            if let Some(Answered { set, hides }) = state.answer(signature) {
+            if let Some(Answered { set, hides }) = state.answer_for(signature) {
                 deliveries.push(Delivery { recipients: set, state_indexes, hides });
             }
         }
         Ok(Routed::new(self.revision(), senders.into(), deliveries)?)
     }
 
-    fn interest(&self, user_id: String) -> Result<Interest, Error> {
+    fn answer_interest(&self, user_id: String) -> Result<Interest, Error> {
         let mut state = self.lock();
         let answered = match UserId::parse(&user_id) {
             Ok(user) => {
                 let signature = state.signature(user, Side::Recipient);
-                state.answer(signature)
+                state.answer_for(signature)
             }
             Err(error) => {
                 let description = format!("is not a user id: {error}");
-                return Err(refusal(vec![Violation { field: "user_id".to_owned(), description }]));
+                return Err(invalid_argument(vec![FieldViolation {
+                    field: "user_id".to_owned(),
+                    description,
+                }]));
             }
         };
         let Answered { set: senders, hides } =
-            answered.unwrap_or_else(|| Answered { set: Set::nobody(), hides: Vec::new() });
+            answered.unwrap_or_else(|| Answered { set: Set::empty(), hides: Vec::new() });
         Ok(Interest { revision: self.revision(), user_id, senders, hides })
     }
 }
 
 impl PresenceRouter for InProcess {
     fn users_for_states(&self, senders: Vec<String>) -> Answer<'_, Routed> {
-        Box::pin(async move { self.route(senders) })
+        Box::pin(async move { self.route_senders(senders) })
     }
 
     fn interested_users(&self, user_id: String) -> Answer<'_, Interest> {
-        Box::pin(async move { self.interest(user_id) })
+        Box::pin(async move { self.answer_interest(user_id) })
     }
 
-    fn changes(&self) -> Changes {
+    fn watch_changes(&self) -> Changes {
         let mut connected = false;
         let revisions = WatchStream::new(self.shared.revision.subscribe());
         Changes::new(revisions.map(move |revision| {
@@ -242,12 +247,12 @@ impl From<Problems> for InProcessError {
     }
 }
 
-fn refuse(violations: Vec<Violation>) -> Result<(), Error> {
-    if violations.is_empty() { Ok(()) } else { Err(refusal(violations)) }
+fn refuse_invalid(violations: Vec<FieldViolation>) -> Result<(), Error> {
+    if violations.is_empty() { Ok(()) } else { Err(invalid_argument(violations)) }
 }
 
-/// The refusal that the daemon would give.
-fn refusal(violations: Vec<Violation>) -> Error {
+/// Creates the same refusal as the daemon.
+fn invalid_argument(violations: Vec<FieldViolation>) -> Error {
     let texts = violations.iter().map(|one| format!("`{}` {}", one.field, one.description));
     Error::Refused(Box::new(Refusal {
         code: Code::InvalidArgument,

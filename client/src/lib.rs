@@ -4,7 +4,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use presence_router_client::{Client, Options, Set, v1::PresenceState};
 //!
-//! // Lazy: returns at once, and it does not matter whether the daemon is up.
+//! // Lazy: returns at once, even if the daemon is not running.
 //! let client = Client::connect("unix:/run/presence-router/presence-router.sock", Options::new(["example.org"]))?;
 //!
 //! let state = PresenceState { user_id: "@ann:example.org".into(), ..Default::default() };
@@ -18,7 +18,7 @@
 //!             println!("does joe get it? {}", set.contains("@joe:example.org"));
 //!         }
 //!     }
-//!     // No verdict: nobody beyond those whom the homeserver would show it anyway.
+//!     // No verdict: show no presence beyond what the homeserver shows anyway.
 //!     Err(why) => eprintln!("{why}"),
 //! }
 //! # Ok(())
@@ -26,8 +26,8 @@
 //! # let _ = example;
 //! ```
 //!
-//! That was a unary call. A homeserver that has many updates opens a stream
-//! once, and holds it as a [`PresenceRouter`]:
+//! This example uses a unary call. A homeserver with many updates opens a stream once,
+//! and holds it as a [`PresenceRouter`]:
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,15 +39,15 @@
 //!
 //! let routed = router.users_for_states(vec!["@ann:example.org".into()]).await?;
 //! for delivery in &routed.deliveries {
-//!     println!("{:?} to {:?}", delivery.state_indexes, delivery.recipients.listed());
+//!     println!("{:?} to {:?}", delivery.state_indexes, delivery.recipients.listed_users());
 //! }
 //! println!("does joe get it? {}", routed.audience(0).contains("@joe:example.org"));
 //!
-//! let mut changes = router.changes();
+//! let mut changes = router.watch_changes();
 //! while let Some(event) = changes.next().await {
 //!     match event {
 //!         ChangeEvent::Changed(changed) => println!("{} gained", changed.gained.len()),
-//!         ChangeEvent::Reset { .. } => println!("take everything as changed"),
+//!         ChangeEvent::Reset { .. } => println!("treat everything as changed"),
 //!         other => println!("{other:?}"),
 //!     }
 //! }
@@ -56,15 +56,15 @@
 //! # let _ = example;
 //! ```
 //!
-//! Reading order: [`client`](Client) makes the calls, as its `options` say, and `room`
-//! the one about new rooms; `shared` is what clones and streams share, `transport` the
-//! channel, `address` where it leads; `error` says what an unanswered call means,
-//! `protocol_violation` what a daemon must not do, and `circuit_breaker` keeps a dead
-//! daemon from costing a deadline on every call. `sets` evaluates sets, of which each `list` of users
-//! is shared; `answer` and `change` are made of them. `stream` keeps streams
-//! open, and `router` is the trait over all of it, with `in_process` as the
-//! implementation that needs no daemon. The messages are those of the contract,
-//! [`v1`].
+//! Reading order: [`client`](Client) makes the unary calls with its `options`, and `room`
+//! the call about new rooms. `shared` is the state that clones and streams share,
+//! `transport` the channel, `address` the daemon's address. `error` lists the reasons for
+//! which a call has no answer, `protocol_violation` the messages that a daemon must not
+//! send, and `circuit_breaker` fails calls to an unreachable daemon without waiting.
+//! `sets` evaluates sets over shared `list`s of users; `answer` and `change` contain such
+//! sets. `stream` keeps streams open, and `router` is the trait over unary calls, streams
+//! and `in_process`, the implementation without a daemon. The messages are those of the
+//! contract, [`v1`].
 
 #![forbid(unsafe_code)]
 
@@ -91,11 +91,11 @@ pub use answer::{Counterparts, Delivery, Fields, Hide, Interest, Routed};
 pub use change::{ChangeEvent, Changed, Changes, PairProduct};
 pub use circuit_breaker::Backoff;
 pub use client::Client;
-pub use error::{Error, Refusal, Violation};
+pub use error::{Error, FieldViolation, Refusal};
 #[cfg(feature = "in-process")]
 pub use in_process::{InProcess, InProcessError};
 pub use options::Options;
-/// What a set says about a server, and ids as they are checked.
+/// Coverage of a server by a set, and checked ids.
 pub use presence_router_proto::ids::{Coverage, ServerName, UserId};
 /// The messages of the contract.
 pub use presence_router_proto::v1;
@@ -103,10 +103,10 @@ pub use protocol_violation::ProtocolViolation;
 pub use router::{Answer, PresenceRouter};
 pub use sets::{Set, SetError};
 pub use stream::route::RouteStates;
-/// The codes that a [`Refusal`] carries.
+/// The gRPC code of a [`Refusal`].
 pub use tonic::Code;
 
-/// The README's examples, compiled.
+/// Compiles the examples in the README.
 #[cfg(all(doctest, feature = "in-process"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

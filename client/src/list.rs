@@ -1,26 +1,27 @@
-//! A sorted list of users that can be edited while others keep it as it was.
+//! A sorted list of users with cheap clones that keep their contents while the list is
+//! edited.
 //!
-//! In chunks behind counted references: a clone is one count, and an edit of a
-//! list that somebody else holds copies one chunk and the references to the
-//! others, not every user.
+//! The users are in chunks behind reference counts. A clone increments one count. An edit
+//! of a list that has clones copies one chunk and the references to the others, instead of
+//! every user.
 
 use std::sync::Arc;
 
-/// Users in a chunk when a list is made. One grows to twice as many before it
-/// is split.
+/// Number of users in each chunk of a new list. A chunk is split when it grows beyond
+/// twice as many.
 const CHUNK: usize = 256;
 
 /// Users, sorted by their bytes, without repeats. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct List {
-    /// None is empty.
+    /// No chunk is empty.
     chunks: Arc<Vec<Arc<Vec<Box<str>>>>>,
 }
 
 // === impl List ===
 
 impl List {
-    /// Takes users in any order, repeats included.
+    /// Creates a list from users in any order, possibly with repeats.
     pub(crate) fn new(mut users: Vec<Box<str>>) -> Self {
         users.sort_unstable();
         users.dedup();
@@ -40,12 +41,12 @@ impl List {
         chunk.is_some_and(|chunk| find(chunk, user).is_ok())
     }
 
-    /// The users, sorted.
+    /// Returns the users, sorted.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         self.chunks.iter().flat_map(|chunk| chunk.iter().map(|user| &**user))
     }
 
-    /// Puts a user in. Says whether it was not in before.
+    /// Inserts a user. Returns true if the list did not contain it.
     pub(crate) fn insert(&mut self, user: &str) -> bool {
         let index = self.chunk_index(user).min(self.chunks.len().saturating_sub(1));
         let chunks = Arc::make_mut(&mut self.chunks);
@@ -63,7 +64,7 @@ impl List {
         true
     }
 
-    /// Takes a user out. Says whether it was in.
+    /// Removes a user. Returns true if the list contained it.
     pub(crate) fn remove(&mut self, user: &str) -> bool {
         let index = self.chunk_index(user);
         let found = self.chunks.get(index).and_then(|chunk| find(chunk, user).ok());
@@ -79,7 +80,7 @@ impl List {
         true
     }
 
-    /// The only chunk that a user can be in.
+    /// Returns the index of the only chunk that can contain a user.
     fn chunk_index(&self, user: &str) -> usize {
         self.chunks.partition_point(|chunk| chunk.last().is_some_and(|last| **last < *user))
     }
@@ -91,7 +92,7 @@ fn find(chunk: &[Box<str>], user: &str) -> Result<usize, usize> {
 
 impl PartialEq for List {
     fn eq(&self, other: &Self) -> bool {
-        // Not by chunks: where they end depends on what was edited.
+        // Not by chunks: their boundaries depend on earlier edits.
         Arc::ptr_eq(&self.chunks, &other.chunks) || self.iter().eq(other.iter())
     }
 }

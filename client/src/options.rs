@@ -1,4 +1,4 @@
-//! The options of a client. It knows neither the daemon nor the calls.
+//! The options of a client. This module knows neither the daemon nor the calls.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use crate::Backoff;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Server names that are the caller's own, as in user ids, port included if
-    /// they have one. The daemon takes 1 to 100.
+    /// The caller's own server names, spelled as in user ids, including the port if there
+    /// is one. The daemon accepts 1 to 100.
     pub server_names: Vec<String>,
-    /// Longest time that a call takes, connecting included. Default 200 ms.
+    /// Maximum duration of a call, including connecting. Default 200 ms.
     pub deadline: Duration,
-    /// What happens while the daemon is away.
+    /// Settings for an unreachable daemon.
     pub backoff: Backoff,
-    /// Most bytes of user ids and expressions that are kept for the sets of one
-    /// stream; what they take in memory is a few times as much. 0: no bound.
-    /// Default 256 MiB. The daemon keeps below it, and a stream on which it does
-    /// not is ended.
+    /// Maximum bytes of user ids and expressions that the client keeps for the sets of
+    /// one stream; in memory they take a few times as much. 0: unlimited. Default 256
+    /// MiB. The daemon retires sets to stay below; the client ends a stream on which it
+    /// does not.
     pub set_budget_bytes: u64,
 }
 
 // === impl Options ===
 
 impl Options {
-    /// The defaults, for a caller that answers for these server names.
+    /// Returns the default options for a homeserver with these server names.
     pub fn new(server_names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             server_names: server_names.into_iter().map(Into::into).collect(),

@@ -1,5 +1,5 @@
-//! Violations of the contract by a daemon on a stream. After any of these nobody can
-//! tell what is current: the stream ends, and another one is started.
+//! Violations of the contract by a daemon on a stream. After a violation the client
+//! cannot know which sets and answers are valid: it ends the stream and opens another.
 
 use crate::SetError;
 
@@ -7,59 +7,59 @@ use crate::SetError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolViolation {
-    /// A message of a kind that this client does not know, or none at all: the
-    /// decoder cannot tell these apart.
+    /// A message is empty, or of a kind that this client does not know: the decoder
+    /// cannot distinguish the two.
     #[error("a message of an unknown kind came: is the daemon newer than this client?")]
     UnknownMessage,
-    /// Bytes that are no message of the contract, or a message longer than any
-    /// daemon sends.
+    /// Bytes cannot be decoded as a message of the contract, or a message is longer than
+    /// any daemon sends.
     #[error("a message came that cannot be decoded")]
     Undecodable,
     /// The first message was not `Opened`.
     #[error("the stream did not begin with `Opened`")]
     NotOpened,
-    /// A second `Opened` came.
+    /// The daemon sent a second `Opened`.
     #[error("`Opened` came twice")]
     OpenedTwice,
-    /// A set id that is not greater than all before it.
+    /// A set id is not greater than all previous ones.
     #[error("set {0} was defined again, or after one with a greater id")]
     IdReused(u64),
-    /// Something else came between the parts of a set, or a part is not of the
-    /// kind of those before it.
+    /// Another message came between the parts of a set, or its parts are not of the same
+    /// kind.
     #[error("set {0} was not completed before something else came")]
     SetIncomplete(u64),
-    /// A part of a set without any content.
+    /// A part of a set has no content.
     #[error("set {0} has no content of a kind that this client knows")]
     SetEmpty(u64),
-    /// A reference to a set that is not live, or a part of one.
+    /// A message refers to a set that is not live, or not complete.
     #[error("set {0} was used, but is not defined")]
     SetUndefined(u64),
-    /// An edit of a set that is not a live list.
+    /// An edit names a set that is not a live list.
     #[error("set {0} was edited, but is not a live list of users")]
-    EditOfNoList(u64),
-    /// The end of a set that is not live.
+    EditOfNonList(u64),
+    /// The daemon retired a set that is not live.
     #[error("set {0} was retired, but is not live")]
     RetiredUnknown(u64),
-    /// The end of a set that another one refers to.
+    /// The daemon retired a set that another set refers to.
     #[error("set {0} was retired while another one refers to it")]
     RetiredInUse(u64),
-    /// A text that is no user id.
+    /// A list contains a malformed user id.
     #[error("set {0} holds a text that is no user id")]
     UserId(u64),
-    /// Sets that refer to each other over more levels, or would take more steps
-    /// to evaluate, than any composition of groups needs.
+    /// Sets refer to each other over more levels, or need more steps to evaluate, than
+    /// any composition of groups does.
     #[error("set {0} is nested too deeply")]
     SetTooDeep(u64),
-    /// More than the client said that it will keep.
+    /// The sets exceed the budget that the client sent in `Open`.
     #[error("sets exceed the budget of {0} bytes")]
     OverBudget(u64),
-    /// An answer to no request, or not in the order of the requests.
+    /// An answer matches no request, or is out of order.
     #[error("an answer came that belongs to no request")]
-    AnswerToNothing,
-    /// A state index of an answer that its batch does not have, or twice.
+    UnexpectedAnswer,
+    /// A state index in an answer is out of bounds for the batch, or occurs twice.
     #[error("an answer has a bad state index")]
     StateIndex,
-    /// An expression that cannot be evaluated.
+    /// An expression cannot be evaluated.
     #[error("an expression cannot be evaluated: {0}")]
     Set(#[from] SetError),
 }

@@ -8,8 +8,8 @@ use tonic::Code;
 use crate::{Client, Error};
 
 impl Client {
-    /// Asks what is to become of a room that a user of ours wants to create. The
-    /// server names of the request are filled in.
+    /// Returns the decision about a room that a local user wants to create. The client
+    /// fills in the server names of the request.
     ///
     /// ```
     /// # async fn example(
@@ -33,9 +33,8 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// If there is no verdict: whether the room is created nevertheless is for the
-    /// homeserver to say. [`Error::Unsupported`] if the daemon knows no rules about
-    /// rooms.
+    /// If there is no verdict: the homeserver decides by itself whether to create the
+    /// room. [`Error::Unsupported`] if the daemon does not support rules about rooms.
     pub async fn on_create_room(
         &self,
         room: OnCreateRoomRequest,
@@ -43,8 +42,10 @@ impl Client {
         let request =
             OnCreateRoomRequest { server_names: self.shared.server_names.clone(), ..room };
         let mut service = RoomServiceClient::new(self.shared.transport.clone());
-        let answer = self
-            .call(request, |request| async move { service.on_create_room(request).await })
+        let answer =
+            self.call_with_deadline(request, |request| async move {
+                service.on_create_room(request).await
+            })
             .await;
         answer.map_err(|error| match error {
             Error::Refused(refusal) if refusal.code == Code::Unimplemented => {

@@ -1,4 +1,4 @@
-//! What a homeserver asks, whoever answers.
+//! The interface of a homeserver to any presence router: daemon or engine.
 
 use std::{fmt, pin::Pin};
 
@@ -6,54 +6,55 @@ use crate::{
     Changes, Client, Error, Interest, RouteStates, Routed, stream::watch, v1::PresenceState,
 };
 
-/// An answer that is still to come.
+/// The future of an answer.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// Decides who may see whose presence: the two callbacks, and what changes.
+/// Decides which users may see whose presence: the two callbacks, and changes.
 ///
-/// [`RouteStates`] asks a daemon over a stream, [`Client`] by unary calls, and
-/// `InProcess` (feature `in-process`) decides by an engine in the process.
+/// [`RouteStates`] asks a daemon over a stream, [`Client`] asks it by unary calls, and
+/// `InProcess` (feature `in-process`) asks an engine in the process.
 ///
-/// It is object-safe, so that a homeserver holds an `Arc<dyn PresenceRouter>`
-/// that its configuration or its tests choose, without a type parameter on
-/// everything around it. The price is one allocation for each call, next to
-/// nothing beside a question to a daemon.
+/// The trait is object-safe, so that a homeserver can hold an `Arc<dyn PresenceRouter>`
+/// chosen by its configuration or its tests, without a type parameter on all the code
+/// around it. The price is one allocation for each call, which is negligible beside a
+/// call to a daemon.
 pub trait PresenceRouter: fmt::Debug + Send + Sync {
-    /// Who must receive each of some states, by their senders: one user id for
+    /// Returns the recipients of each of some states. `senders` contains one user id for
     /// each state.
     ///
     /// # Errors
-    /// If there is no verdict. Then nothing is known about any of the states.
+    /// If there is no verdict, for any of the states.
     fn users_for_states(&self, senders: Vec<String>) -> Answer<'_, Routed>;
 
-    /// Whose presence a user may see, local or remote. The exact mirror.
+    /// Returns the senders whose presence a user, local or remote, may see: the exact
+    /// mirror of [`PresenceRouter::users_for_states`].
     ///
     /// # Errors
     /// If there is no verdict.
     fn interested_users(&self, user_id: String) -> Answer<'_, Interest>;
 
-    /// Who gains and who loses sight of whom from here on, for ever.
+    /// Returns an endless stream of changes of visibility, from now on.
     ///
-    /// Not enough to keep answers by: that something else is hidden is not told, and
-    /// one that is under way may be of before a change that was told already.
+    /// Do not use it to keep cached answers valid: changes to hidden fields are not
+    /// reported, and an answer in flight may predate a change that was already reported.
     ///
     /// Must be called within a tokio runtime.
-    fn changes(&self) -> Changes;
+    fn watch_changes(&self) -> Changes;
 }
 
 // === impl PresenceRouter ===
 
 impl PresenceRouter for RouteStates {
     fn users_for_states(&self, senders: Vec<String>) -> Answer<'_, Routed> {
-        Box::pin(self.route(senders))
+        Box::pin(self.route_batch(senders))
     }
 
     fn interested_users(&self, user_id: String) -> Answer<'_, Interest> {
-        Box::pin(self.interest(user_id))
+        Box::pin(self.query_interest(user_id))
     }
 
-    fn changes(&self) -> Changes {
-        watch::start(self.shared().clone())
+    fn watch_changes(&self) -> Changes {
+        watch::watch_changes(self.shared().clone())
     }
 }
 
@@ -74,7 +75,7 @@ impl PresenceRouter for Client {
         })
     }
 
-    fn changes(&self) -> Changes {
+    fn watch_changes(&self) -> Changes {
         self.watch_changes()
     }
 }

@@ -1,5 +1,5 @@
-//! Evaluates the set expressions of answers: whether a user is in a set, and on
-//! which servers a set has members at all.
+//! Evaluates the set expressions of answers: membership of users, and coverage of
+//! servers.
 
 use std::sync::Arc;
 
@@ -12,36 +12,36 @@ use crate::list::List;
 
 /// A set of Matrix users, finite or open.
 ///
-/// Immutable and cheap to clone: sets of one stream share the lists of users
-/// that they are composed of, and nothing is flattened before somebody asks.
+/// A set is immutable and cheap to clone: the sets of one stream share their lists of
+/// users, and a list of all members is built only on request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set(pub(crate) Kind);
 
-/// An expression that cannot be evaluated. The whole answer that holds it is no
-/// verdict.
+/// The error for an expression that cannot be evaluated. The answer that contains it is
+/// no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetError {
-    /// A set id that stands for nothing: only streams define sets.
+    /// A set id is not defined. Only streams define sets.
     #[error("set {0} is not defined")]
     SetId(u64),
-    /// A pattern without `:`.
+    /// A pattern contains no `:`.
     #[error("a pattern has no `:`")]
     Pattern,
-    /// An intersection of nothing.
+    /// An intersection contains no sets.
     #[error("an intersection holds no sets")]
     EmptyIntersection,
-    /// Where it would show too much, and on streams, a set of a kind that this
-    /// client does not know, or none at all.
+    /// A set is unset, or of a kind that this client does not know. An error only on
+    /// streams, and where an empty set would show too much.
     #[error("a set is of an unknown kind")]
     UnknownKind,
-    /// An exception of a kind that this client does not know, or none at all:
-    /// the decoder cannot tell these apart.
+    /// An exception is unset, or of a kind that this client does not know: the decoder
+    /// cannot distinguish the two.
     #[error("an exception is of an unknown kind")]
     UnknownException,
 }
 
-/// What a set is. A clone is one count.
+/// The kind of a set, with its contents. A clone increments one count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Users(List),
@@ -53,70 +53,71 @@ pub(crate) enum Kind {
     Difference(Arc<(Kind, Kind)>),
 }
 
-/// Makes expressions of the contract ready for evaluation.
+/// Converts expressions of the contract for evaluation.
 pub(crate) struct ExpressionReader<'a> {
-    /// What a set id stands for. `None`: nothing.
+    /// Returns the set with an id. `None`: the id is not defined.
     pub(crate) set: &'a dyn Fn(u64) -> Option<Kind>,
-    /// Whether an unset expression is refused even where it could only show
-    /// presence to too few.
+    /// Refuses an unset expression even where it could only show presence to too few
+    /// users.
     pub(crate) strict: bool,
 }
 
 // === impl Set ===
 
 impl Set {
-    /// Makes an expression ready. None is nobody.
+    /// Converts an expression. `None` is the empty set.
     ///
     /// # Errors
-    /// If there is no telling what the expression means.
+    /// If the meaning of the expression is unknown.
     pub fn new(expression: Option<&SetExpression>) -> Result<Self, SetError> {
         let reader = ExpressionReader { set: &|_| None, strict: false };
         reader.read(expression, false).map(Self)
     }
 
-    /// As [`Set::new`], but refuses unknown and unset expressions everywhere instead of
-    /// taking them for nobody. For sets of users that something is hidden from, or of.
+    /// Converts an expression as [`Set::new`] does, but refuses unknown and unset
+    /// expressions everywhere instead of taking them for the empty set. For the users of
+    /// a hide: with an empty set, nothing would be hidden.
     ///
     /// # Errors
-    /// If there is no telling what the expression means.
+    /// If the meaning of the expression is unknown.
     pub fn new_strict(expression: Option<&SetExpression>) -> Result<Self, SetError> {
         let reader = ExpressionReader { set: &|_| None, strict: true };
         reader.read(expression, false).map(Self)
     }
 
-    /// Nobody.
-    pub fn nobody() -> Self {
-        Self(Kind::nobody())
+    /// Returns the empty set.
+    pub fn empty() -> Self {
+        Self(Kind::empty())
     }
 
-    /// Whether a user is in the set.
+    /// Returns true if a user is in the set.
     pub fn contains(&self, user_id: &str) -> bool {
         self.0.contains(user_id)
     }
 
-    /// How much of a server the set covers. `Nobody` and `Everybody` are
-    /// certain; where patterns overlap, `Some` may be said of nobody.
-    pub fn on_server(&self, server: &str) -> Coverage {
+    /// Returns the set's coverage of one server. `Nobody` and `Everybody` are exact; if
+    /// patterns overlap, `Some` may also mean no users.
+    pub fn coverage_on_server(&self, server: &str) -> Coverage {
         self.0.coverage_of(Region::Server(server))
     }
 
-    /// How much the set covers of all servers that are not `named`. As
-    /// [`Set::on_server`].
-    pub fn outside(&self, named: impl Fn(&str) -> bool) -> Coverage {
+    /// Returns the set's coverage of all servers for which `named` returns false, with
+    /// the precision of [`Set::coverage_on_server`].
+    pub fn coverage_outside(&self, named: impl Fn(&str) -> bool) -> Coverage {
         self.0.coverage_of(Region::Outside(&named))
     }
 
-    /// Whether the set may have members that [`Set::listed`] does not name: all
-    /// users of a server or of a pattern, or everyone.
+    /// Returns true if the set may have members that [`Set::listed_users`] does not list:
+    /// all users of a server, all users that match a pattern, or everyone.
     pub fn is_open(&self) -> bool {
         self.0.is_open()
     }
 
-    /// The members that the set names by their ids: all of them, unless it is
-    /// open. Sorted by their bytes, without repeats.
-    pub fn listed(&self) -> Vec<&str> {
+    /// Returns the members that the set lists by id: all of them, unless the set is open.
+    /// Sorted by their bytes, without repeats.
+    pub fn listed_users(&self) -> Vec<&str> {
         let mut all = Vec::new();
-        self.0.list(&mut all);
+        self.0.collect_listed(&mut all);
         all.sort_unstable();
         all.dedup();
         all
@@ -126,8 +127,9 @@ impl Set {
 // === impl ExpressionReader ===
 
 impl ExpressionReader<'_> {
-    /// `excepted`: whether the expression takes away from another. There, to
-    /// read an unknown kind as "nobody" would show presence to too many.
+    /// Converts an expression. `excepted` is true for the exceptions of another
+    /// expression: there, an empty set in place of an unknown kind would show presence to
+    /// too many users.
     pub(crate) fn read(
         &self,
         expression: Option<&SetExpression>,
@@ -140,7 +142,7 @@ impl ExpressionReader<'_> {
         Ok(match expression.and_then(|expression| expression.expression.as_ref()) {
             None if excepted => return Err(SetError::UnknownException),
             None if self.strict => return Err(SetError::UnknownKind),
-            None => Kind::nobody(),
+            None => Kind::empty(),
             Some(Expression::Users(list)) => {
                 let users = list.user_ids.iter().map(|id| id.as_str().into());
                 Kind::Users(List::new(users.collect()))
@@ -168,7 +170,7 @@ impl ExpressionReader<'_> {
 // === impl Kind ===
 
 impl Kind {
-    pub(crate) fn nobody() -> Self {
+    pub(crate) fn empty() -> Self {
         Self::Users(List::default())
     }
 
@@ -210,19 +212,19 @@ impl Kind {
         }
     }
 
-    /// Adds the members that are named, in any order, perhaps repeated.
-    fn list<'a>(&'a self, all: &mut Vec<&'a str>) {
+    /// Appends the listed members, in any order, possibly with repeats.
+    fn collect_listed<'a>(&'a self, all: &mut Vec<&'a str>) {
         match self {
             Self::Users(users) => all.extend(users.iter()),
-            Self::AnyOf(sets) => sets.iter().for_each(|set| set.list(all)),
+            Self::AnyOf(sets) => sets.iter().for_each(|set| set.collect_listed(all)),
             Self::AllOf(sets) => {
                 let mut named = Vec::new();
-                sets.iter().for_each(|set| set.list(&mut named));
+                sets.iter().for_each(|set| set.collect_listed(&mut named));
                 all.extend(named.into_iter().filter(|user| self.contains(user)));
             }
             Self::Difference(sets) => {
                 let mut named = Vec::new();
-                sets.0.list(&mut named);
+                sets.0.collect_listed(&mut named);
                 all.extend(named.into_iter().filter(|user| !sets.1.contains(user)));
             }
             Self::Everyone | Self::Server(_) | Self::Match(_) => {}
@@ -230,7 +232,7 @@ impl Kind {
     }
 }
 
-/// The server name of a user id: what follows its first `:`.
+/// Returns the server name of a user id: the part after its first `:`.
 fn server_of(user_id: &str) -> Option<&str> {
     user_id.split_once(':').map(|(_, server)| server)
 }

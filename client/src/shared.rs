@@ -1,6 +1,6 @@
 //! The state that every clone of a client and every stream of it shares.
 //!
-//! It makes no call itself, and knows neither the calls nor the streams that use it.
+//! This module makes no calls, and knows neither the calls nor the streams that use it.
 
 use presence_router_proto::v1::presence_router_service_client::PresenceRouterServiceClient;
 
@@ -10,18 +10,18 @@ use crate::{
     transport::Transport,
 };
 
-/// An answer may be much longer than tonic's default of 4 MiB, and the daemon
-/// has a limit of its own.
+/// Maximum length of an answer. tonic's default of 4 MiB is too small, and the daemon has
+/// its own limit.
 const MAX_ANSWER_BYTES: usize = 256 * 1024 * 1024;
 
 /// The state of one client.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// `None`: over a channel that the caller made.
+    /// `None`: the client uses a channel that the caller created.
     pub(crate) address: Option<Address>,
     pub(crate) server_names: Vec<String>,
     pub(crate) service: PresenceRouterServiceClient<Transport>,
-    /// The same, for the other services.
+    /// The channel, for the other services.
     pub(crate) transport: Transport,
     pub(crate) breaker: CircuitBreaker,
     pub(crate) backoff: Backoff,
@@ -31,7 +31,7 @@ pub(crate) struct Shared {
 // === impl Shared ===
 
 impl Shared {
-    /// `address`: `None` over a channel that the caller made.
+    /// Creates the state. `address` is `None` for a channel that the caller created.
     pub(crate) fn new(address: Option<Address>, transport: Transport, options: Options) -> Self {
         let Options { server_names, backoff, set_budget_bytes, .. } = options;
         let service = PresenceRouterServiceClient::new(transport.clone())

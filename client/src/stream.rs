@@ -1,9 +1,9 @@
-//! Streams that a background task keeps open: what [`route`] and [`watch`] have
-//! in common.
+//! Streams that a background task keeps open: the common parts of [`route`] and
+//! [`watch`].
 //!
-//! A task opens its stream, reads it to its end, and opens the next one, at the
-//! pace of the client's [`Backoff`]. The circuit breaker is for requests: one that it
-//! permits makes a waiting task try at once, and a stream that opens closes it.
+//! A task opens its stream, reads it to its end, and opens the next one after the delay
+//! of the client's [`Backoff`]. The circuit breaker guards requests: a permitted request
+//! makes a waiting task reconnect at once, and a stream that opens closes the breaker.
 
 pub(crate) mod route;
 mod store;
@@ -25,8 +25,8 @@ use crate::{
     shared::Shared,
 };
 
-/// Longest wait for `Opened`. Longer than a request waits, so that a slow start
-/// costs requests but not the stream.
+/// Maximum wait for `Opened`. Longer than a request's deadline, so that a slow start
+/// fails requests but not the stream.
 const OPENING: Duration = Duration::from_secs(5);
 
 /// The reason why there is no stream.
@@ -41,24 +41,24 @@ struct StreamError {
 #[derive(Debug)]
 struct ReconnectBackoff {
     settings: Backoff,
-    /// Of the last delay. `None`: the next one is the first.
+    /// The bound of the last delay. `None`: the next delay is the first.
     bound: Option<Duration>,
 }
 
-/// The parts of the contract that the daemon is asked for.
+/// The features of the contract that the client requests from the daemon.
 #[derive(Debug)]
 struct Capabilities {
     call: &'static str,
     set_budget_bytes: u64,
-    /// Whether the daemon is asked to keep the budget. One that is older does
-    /// not know how; then the client keeps it by ending the stream.
+    /// True if the client asks the daemon to keep the budget. An older daemon does not
+    /// support this; the client then enforces the budget by ending the stream.
     set_budget: bool,
 }
 
-/// Tells a silent daemon from one that is gone, by its heartbeats.
+/// Detects an unreachable daemon by missing heartbeats.
 #[derive(Debug)]
 struct Liveness {
-    /// `None`: never.
+    /// Maximum silence. `None`: unlimited.
     longest: Option<Duration>,
     last: Instant,
 }
@@ -68,8 +68,8 @@ struct Liveness {
 impl StreamError {
     fn of_status(call: &'static str, status: &Status) -> Self {
         let error = Error::from_status_of(call, status, OPENING);
-        // Not a refusal, but what tonic makes of bytes that are no message, or
-        // of one that no daemon sends.
+        // Not a refusal: tonic reports bytes that cannot be decoded, and messages that
+        // are too long, by these codes.
         let error = match (&error, status.code()) {
             (Error::Refused(refusal), Code::Internal | Code::OutOfRange)
                 if refusal.reason.is_none() =>
@@ -82,11 +82,12 @@ impl StreamError {
             }
             _ => error,
         };
-        let failure = error.failure(Some(status));
+        let failure = error.breaker_failure(Some(status));
         Self { error, failure }
     }
 
-    /// The stream ended without a status, or nothing came for too long.
+    /// Creates the error for a stream that ended without a status, or was silent for too
+    /// long.
     fn unreachable(reason: impl Into<String>) -> Self {
         Error::Unreachable { reason: reason.into(), retry_in: None }.into()
     }
@@ -94,7 +95,7 @@ impl StreamError {
 
 impl From<Error> for StreamError {
     fn from(error: Error) -> Self {
-        let failure = error.failure(None);
+        let failure = error.breaker_failure(None);
         Self { error, failure }
     }
 }
@@ -112,12 +113,12 @@ impl ReconnectBackoff {
         Self { settings, bound: None }
     }
 
-    /// The stream was of use.
+    /// Starts over with the first delay, after a useful stream.
     fn reset(&mut self) {
         self.bound = None;
     }
 
-    /// The time of the next try, after another failure.
+    /// Returns the time of the next attempt, after another failure.
     fn next_try(&mut self) -> Instant {
         let Backoff { initial_delay, max_delay, .. } = self.settings;
         let bound =
@@ -138,9 +139,9 @@ impl Capabilities {
         if self.set_budget { self.set_budget_bytes } else { 0 }
     }
 
-    /// Asks for less from here on. Says whether to try again at once; if there is
-    /// nothing less to ask for, the error becomes [`Error::Unsupported`].
-    fn downgrade(&mut self, error: &mut StreamError) -> bool {
+    /// Requests fewer features from here on, and returns true if the caller should retry at
+    /// once. If no feature is left to drop, the error becomes [`Error::Unsupported`].
+    fn downgrade_after(&mut self, error: &mut StreamError) -> bool {
         let Error::Refused(refusal) = &error.error else { return false };
         if refusal.code != Code::Unimplemented {
             return false;
@@ -153,7 +154,7 @@ impl Capabilities {
         false
     }
 
-    /// The daemon may be a newer one by the next time.
+    /// Requests all features again: the next daemon may be newer.
     fn reset(&mut self) {
         self.set_budget = true;
     }
@@ -169,12 +170,12 @@ impl Liveness {
         Self { longest: longest.map(|one| one.saturating_mul(2)), last: Instant::now() }
     }
 
-    /// A message came.
+    /// Records that a message arrived.
     fn message_came(&mut self) {
         self.last = Instant::now();
     }
 
-    /// Ends when the daemon was silent for two intervals.
+    /// Waits until the daemon was silent for two intervals.
     async fn expired(&self) -> StreamError {
         match self.longest.and_then(|longest| self.last.checked_add(longest)) {
             Some(until) => sleep_until(until).await,
@@ -185,16 +186,16 @@ impl Liveness {
     }
 }
 
-/// Runs a task that keeps a stream. Without a tokio runtime the task is dropped, and
-/// those who wait for it get an error: better than a panic in a constructor.
+/// Spawns a task that keeps a stream open. Without a tokio runtime the task is dropped,
+/// and its callers get an error: better than a panic in a constructor.
 fn spawn_in_runtime(task: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(task);
     }
 }
 
-/// Whether a refusal concerns the revision to resume from, which then is of no
-/// more use.
+/// Returns true if a refusal concerns the revision to resume from, which is then
+/// useless.
 fn refuses_revision(error: &Error) -> bool {
     matches!(error.reason(), Some("REVISION_MALFORMED" | "REVISION_OF_OTHER_HISTORY"))
 }

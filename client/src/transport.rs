@@ -1,5 +1,4 @@
-//! What calls go over: any gRPC channel, its type erased, so that a [`Client`]
-//! has none.
+//! Erases the type of a gRPC channel, so that [`Client`] needs no type parameter.
 //!
 //! [`Client`]: crate::Client
 
@@ -12,11 +11,11 @@ use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 
 /// A gRPC channel.
 ///
-/// Fails with a status, as calls do: it keeps what caused it, and unlike a boxed
-/// error it does not stand in the way of proofs that futures are `Send`.
+/// Its error is a status, as for calls: a status keeps its cause and, unlike a boxed
+/// error, does not prevent the compiler from proving that futures are `Send`.
 pub(crate) type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
 
-pub(crate) fn erase<S, B>(channel: S) -> Transport
+pub(crate) fn erase_type<S, B>(channel: S) -> Transport
 where
     S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<StdError>,

@@ -24,23 +24,23 @@ async fn a_homeservers_test_needs_no_daemon() {
     let engine = InProcess::new(STAFF, ["example.org"]).unwrap();
     // What the homeserver holds.
     let router: Arc<dyn PresenceRouter> = Arc::new(engine.clone());
-    let mut changes = router.changes();
+    let mut changes = router.watch_changes();
     assert!(matches!(changes.next().await, Some(ChangeEvent::Connected { .. })));
 
     let senders = vec!["@ann:example.org".to_owned(), "@new:example.org".to_owned()];
     let routed = router.users_for_states(senders.clone()).await.unwrap();
     let audience = routed.audience(0);
-    assert_eq!(audience.listed(), ["@joe:example.org", "@pat:partner.example"]);
+    assert_eq!(audience.listed_users(), ["@joe:example.org", "@pat:partner.example"]);
     assert!(!audience.is_open());
-    assert!(audience.hidden("@pat:partner.example", "online").status_msg);
-    assert!(audience.hidden("@joe:example.org", "online").is_empty());
-    assert!(routed.audience(1).listed().is_empty());
+    assert!(audience.hidden_fields("@pat:partner.example", "online").status_msg);
+    assert!(audience.hidden_fields("@joe:example.org", "online").is_empty());
+    assert!(routed.audience(1).listed_users().is_empty());
     let interest = router.interested_users("@pat:partner.example".into()).await.unwrap();
     assert_eq!(interest.revision, routed.revision);
-    assert_eq!(interest.senders().listed(), ["@ann:example.org", "@joe:example.org"]);
+    assert_eq!(interest.visible_senders().listed_users(), ["@ann:example.org", "@joe:example.org"]);
 
     // The policy changes, and the homeserver hears of it.
-    engine.replace(NOBODY).unwrap();
+    engine.replace_policy(NOBODY).unwrap();
     let Some(ChangeEvent::Reset { revision }) = changes.next().await else { panic!("a reset") };
     let routed = router.users_for_states(senders).await.unwrap();
     assert_eq!(routed.revision, revision);
@@ -77,11 +77,11 @@ fn says_what_is_wrong_and_keeps_what_was_right() {
 
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.yaml");
-    let error = InProcess::load(&file, ["example.org"]).unwrap_err().to_string();
+    let error = InProcess::from_file(&file, ["example.org"]).unwrap_err().to_string();
     assert!(error.contains("cannot read the policy") && error.contains("policy.yaml"), "{error}");
     std::fs::write(&file, STAFF).unwrap();
-    let router = InProcess::load(&file, ["example.org"]).unwrap();
+    let router = InProcess::from_file(&file, ["example.org"]).unwrap();
     let before = format!("{router:?}");
-    router.replace("rules: 7").unwrap_err();
+    router.replace_policy("rules: 7").unwrap_err();
     assert_eq!(format!("{router:?}"), before, "the revision stays");
 }

@@ -309,7 +309,7 @@ pub(crate) async fn router(
     for user in users {
         let interest = router.interested_users(user.clone()).await.unwrap();
         assert_eq!(interest.revision, revision);
-        let senders = interest.senders();
+        let senders = interest.visible_senders();
         assert!(!senders.contains(user), "the user itself is left away");
         counterparts(
             &mut answers.interests,
@@ -333,7 +333,7 @@ fn counterparts(
     others: Counterparts<'_>,
 ) {
     add(to, users, user, |other| others.contains(other));
-    let listed = others.listed();
+    let listed = others.listed_users();
     assert!(listed.is_sorted() && listed.iter().all(|other| others.contains(other)));
     if !others.is_open() {
         let is_listed =

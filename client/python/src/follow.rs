@@ -73,15 +73,15 @@ impl Follow {
 impl Gain {
     fn new(senders: &Set, recipients: &Set, home: &Home, known_users: &KnownUsers) -> Self {
         let local = |user: &&str| home.is_local(user);
-        let listed = recipients.listed().into_iter().filter(local).map(String::from);
+        let listed = recipients.listed_users().into_iter().filter(local).map(String::from);
         // Of an open set nobody but a homeserver's clients can be listed, and those
         // of other processes are not known here.
-        let is_list =
-            !recipients.is_open() || recipients.on_server(&home.server) == Coverage::Nobody;
+        let is_list = !recipients.is_open()
+            || recipients.coverage_on_server(&home.server) == Coverage::Nobody;
         Self {
             senders: known_users.known_in(senders),
             recipients: is_list.then(|| listed.collect()),
-            remote: recipients.outside(|server| server == home.server) != Coverage::Nobody,
+            remote: recipients.coverage_outside(|server| server == home.server) != Coverage::Nobody,
         }
     }
 }

@@ -89,7 +89,7 @@ impl BitOrAssign for Fields {
 
 impl Hide {
     pub(crate) fn new(hide: &v1::Hide) -> Result<Self, AnswerError> {
-        let hide = presence_router_client::Hide::read(hide)?;
+        let hide = presence_router_client::Hide::from_message(hide)?;
         Ok(Self { users: hide.users, fields: hide.fields.into(), unless: hide.unless_presence })
     }
 
@@ -161,7 +161,7 @@ impl<'a> Hides<'a> {
         positions: &[usize],
         hidden: &mut OnServer,
     ) {
-        if set.on_server(server) == Coverage::Nobody {
+        if set.coverage_on_server(server) == Coverage::Nobody {
             return;
         }
         // Most positions have the same hides.
@@ -169,7 +169,7 @@ impl<'a> Hides<'a> {
         for position in positions {
             let Some(state) = self.states.get(*position) else { continue };
             let concerned = self.of(*position).filter(|(place, hide)| {
-                let lives = || hide.users.on_server(server) != Coverage::Nobody;
+                let lives = || hide.users.coverage_on_server(server) != Coverage::Nobody;
                 *there.entry(*place).or_insert_with(lives)
             });
             let fields = union(concerned.map(|(_, hide)| hide.of(state)));

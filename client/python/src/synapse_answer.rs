@@ -127,7 +127,7 @@ impl<'a> AnswerCollector<'a> {
     fn add_open(&mut self, set: &Set, named: &[String], positions: &[usize]) {
         let home = self.home;
         let mut listed_on = HashSet::new();
-        for user in set.listed() {
+        for user in set.listed_users() {
             listed_on.extend(user.split_once(':').map(|(_, server)| server));
             self.add_key(user.into(), positions);
         }
@@ -148,7 +148,7 @@ impl<'a> AnswerCollector<'a> {
             .filter(|server| *server != home.server)
             .collect();
         for server in &destinations {
-            if set.on_server(server) != Coverage::Nobody {
+            if set.coverage_on_server(server) != Coverage::Nobody {
                 self.add_key(format!("{HOST_KEY}:{server}"), &local);
             }
         }
@@ -156,7 +156,7 @@ impl<'a> AnswerCollector<'a> {
         let reached = |server: &str| {
             server == home.server || destinations.contains(server) || listed_on.contains(server)
         };
-        if set.outside(reached) != Coverage::Nobody {
+        if set.coverage_outside(reached) != Coverage::Nobody {
             self.unsent.extend(local);
         }
     }
@@ -290,7 +290,7 @@ pub(crate) fn interest(
     let mut senders = answer.user_ids;
     if let Some(open) = &answer.open_senders {
         let set = Set::new_strict(Some(open))?;
-        senders.extend(set.listed().into_iter().map(String::from));
+        senders.extend(set.listed_users().into_iter().map(String::from));
         senders.extend(known_users.known_in(&set));
     }
     let hidden = |sender: &String| hides.iter().any(|hide| hide.users.contains(sender));

@@ -1,4 +1,4 @@
-//! Puts answers of unary calls together by audience, as streams send them.
+//! Groups the answers of unary calls by audience, as streams do.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -28,7 +28,7 @@ impl Routed {
         let open = open_recipients.iter().map(|open| Set::new(open.recipients.as_ref()));
         let open = open.collect::<Result<Vec<_>, _>>()?;
         let hides = hides.iter().map(|hide| match &hide.hide {
-            Some(hide) => Hide::read(hide),
+            Some(hide) => Hide::from_message(hide),
             None => Err(SetError::UnknownKind),
         });
         let hides = hides.collect::<Result<Vec<_>, _>>()?;
@@ -37,7 +37,7 @@ impl Routed {
         for (index, entries) in (0u32..).zip(by_state) {
             groups.entry(entries).or_default().push(index);
         }
-        // A state that nobody may see has no audience, even if something of it is hidden.
+        // A state without recipients has no audience, even if a hide names it.
         groups.retain(|entries, _| {
             !entries.recipients.is_empty() || !entries.open_recipients.is_empty()
         });
@@ -48,7 +48,7 @@ impl Routed {
             let sets = entries.open_recipients.iter().filter_map(|index| open.get(*index));
             let hides = entries.hides.iter().filter_map(|index| hides.get(*index).cloned());
             Delivery {
-                recipients: Set(union(sets.map(|set| set.0.clone()).collect(), listed)),
+                recipients: Set(union_with_listed(sets.map(|set| set.0.clone()).collect(), listed)),
                 state_indexes,
                 hides: hides.collect(),
             }
@@ -60,8 +60,7 @@ impl Routed {
 // === impl Entries ===
 
 impl Entries {
-    /// For each of so many states the entries that name it. Refuses indexes that no
-    /// state has.
+    /// Returns the entries that name each state. Fails if an index is out of bounds.
     fn by_state(
         answer: &GetUsersForStatesResponse,
         states: usize,
@@ -101,13 +100,13 @@ impl Interest {
             Some(open) => vec![Set::new(Some(open))?.0],
             None => Vec::new(),
         };
-        let hides = hides.iter().map(Hide::read).collect::<Result<_, SetError>>()?;
-        Ok(Self { revision, user_id, senders: Set(union(open, listed)), hides })
+        let hides = hides.iter().map(Hide::from_message).collect::<Result<_, SetError>>()?;
+        Ok(Self { revision, user_id, senders: Set(union_with_listed(open, listed)), hides })
     }
 }
 
-/// The listed users, and those of open sets if there are any.
-fn union(mut open: Vec<Kind>, listed: Kind) -> Kind {
+/// Returns the union of open sets, if there are any, and the listed users.
+fn union_with_listed(mut open: Vec<Kind>, listed: Kind) -> Kind {
     if open.is_empty() {
         return listed;
     }

@@ -25,7 +25,7 @@ fn hides_that_are_not_understood_hide_everything() {
     for fields in [vec![], vec![0], vec![77], vec![PresenceField::StatusMsg as i32, 77]] {
         let hide = v1::Hide { users: Some(users("@s:x")), fields, ..Default::default() };
         let interest = interest(hide.clone()).unwrap();
-        assert!(interest.senders().hidden("@s:x", "online").presence, "{hide:?}");
+        assert!(interest.visible_senders().hidden_fields("@s:x", "online").presence, "{hide:?}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! Answers of the engine at one revision, in the form that clients give them: each
-//! part of an audience is spelled out once, and each answer is made once.
+//! Converts the engine's answers at one revision to the client's types. Each part of an
+//! audience is expanded once, and each answer is computed once.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,7 +12,7 @@ use presence_router_proto::ids::UserId;
 
 use crate::{Fields, Hide, Set, list::List, sets::Kind};
 
-/// Answers that are remembered before all are forgotten.
+/// Maximum number of cached answers. The cache is cleared when it is full.
 const MAX_ANSWERS: usize = 100_000;
 
 /// The snapshot of one revision, with the answers made from it so far.
@@ -42,12 +42,12 @@ impl State {
         self.snapshot.signature(user, side, self.view.caller())
     }
 
-    /// `None`: nobody.
-    pub(super) fn answer(&mut self, signature: Signature) -> Option<Answered> {
+    /// Returns the answer for a signature. `None`: there are no counterparts.
+    pub(super) fn answer_for(&mut self, signature: Signature) -> Option<Answered> {
         if let Some(answered) = self.answers.get(&signature) {
             return answered.clone();
         }
-        let answered = self.make(&signature);
+        let answered = self.compute_answer(&signature);
         if self.answers.len() >= MAX_ANSWERS {
             self.answers.clear();
         }
@@ -55,14 +55,14 @@ impl State {
         answered
     }
 
-    fn make(&mut self, signature: &Signature) -> Option<Answered> {
+    fn compute_answer(&mut self, signature: &Signature) -> Option<Answered> {
         let Self { snapshot, view, parts, .. } = self;
         let user_table = snapshot.users();
-        // Each part is spelled out once, however many audiences share it.
+        // Each part is expanded once, however many audiences share it.
         let part = |part: Part| {
             let known = parts.entry(part).or_insert_with_key(|part| {
                 let members = snapshot.members_of_part(part, view);
-                (!members.is_empty()).then(|| kind(&members, user_table))
+                (!members.is_empty()).then(|| set_of_members(&members, user_table))
             });
             known.clone()
         };
@@ -74,21 +74,21 @@ impl State {
         if snapshot.hides_anything(signature) {
             let counterparts = snapshot.counterparts(signature, view);
             for (users, what) in snapshot.hides(signature, &counterparts) {
-                hides.push(hide(Set(kind(&users, user_table)), what));
+                hides.push(convert_hide(Set(set_of_members(&users, user_table)), what));
             }
         }
         Some(Answered { set: Set(Kind::AnyOf(sets.into())), hides })
     }
 }
 
-fn hide(users: Set, what: &ruleset::Hide) -> Hide {
+fn convert_hide(users: Set, what: &ruleset::Hide) -> Hide {
     let ruleset::Fields { presence, status_msg, last_active_ts, currently_active } = what.fields;
     let fields = Fields { presence, status_msg, last_active_ts, currently_active };
     let unless_presence = what.unless.iter().map(|presence| presence.to_string()).collect();
     Hide { users, fields, unless_presence }
 }
 
-fn kind(members: &Members, user_table: &UserTable) -> Kind {
+fn set_of_members(members: &Members, user_table: &UserTable) -> Kind {
     let list = |numbers: &mut dyn Iterator<Item = u32>| {
         Kind::Users(List::new(
             numbers.map(|number| String::from(user_table.id(number)).into()).collect(),
@@ -98,7 +98,7 @@ fn kind(members: &Members, user_table: &UserTable) -> Kind {
     if *members.open() == Open::Nobody {
         return list(&mut listed.iter());
     }
-    let mut whole = open(members.open());
+    let mut whole = set_of_open(members.open());
     let exceptions = members.exceptions();
     if !exceptions.is_empty() {
         whole = Kind::Difference(Arc::new((whole, list(&mut exceptions.iter()))));
@@ -109,14 +109,16 @@ fn kind(members: &Members, user_table: &UserTable) -> Kind {
     whole
 }
 
-fn open(rule: &Open) -> Kind {
+fn set_of_open(rule: &Open) -> Kind {
     match rule {
-        Open::Nobody => Kind::nobody(),
+        Open::Nobody => Kind::empty(),
         Open::Everyone => Kind::Everyone,
         Open::Server(glob) => Kind::Server(glob.clone().into()),
         Open::Match(pattern) => Kind::Match(pattern.clone().into()),
-        Open::Union(all) => Kind::AnyOf(all.iter().map(open).collect()),
-        Open::Intersection(all) => Kind::AllOf(all.iter().map(open).collect()),
-        Open::Difference(any, except) => Kind::Difference(Arc::new((open(any), open(except)))),
+        Open::Union(all) => Kind::AnyOf(all.iter().map(set_of_open).collect()),
+        Open::Intersection(all) => Kind::AllOf(all.iter().map(set_of_open).collect()),
+        Open::Difference(any, except) => {
+            Kind::Difference(Arc::new((set_of_open(any), set_of_open(except))))
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! Reads the files that a policy names, from the folder of the policy's own file. It
-//! knows no policies, and watches nothing: a file is read once, while the policy loads.
+//! Reads the files that a policy names, from the folder of the policy's own file. This
+//! module knows nothing of policies, and watches no files: each file is read once, while
+//! the policy loads.
 
 use std::{io, path::Path};
 
@@ -11,8 +12,9 @@ pub(super) struct PolicyFolder<'p>(&'p Path);
 // === impl PolicyFolder ===
 
 impl<'p> PolicyFolder<'p> {
-    /// The folder of a policy's own file. A bare file name means the working directory.
-    pub(super) fn of(policy: &'p Path) -> Self {
+    /// Returns the folder of a policy's own file. A bare file name means the working
+    /// directory.
+    pub(super) fn of_policy(policy: &'p Path) -> Self {
         Self(policy.parent().unwrap_or(Path::new("")))
     }
 }
@@ -33,9 +35,9 @@ mod tests {
         std::fs::create_dir(dir.path().join("lists")).unwrap();
         std::fs::write(dir.path().join("lists/staff.txt"), "@ann:x\n").unwrap();
         let policy = dir.path().join("policy.yaml");
-        let folder = PolicyFolder::of(&policy);
+        let folder = PolicyFolder::of_policy(&policy);
         assert_eq!(folder.read("lists/staff.txt").unwrap(), b"@ann:x\n");
         assert_eq!(folder.read("other.txt").unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert_eq!(PolicyFolder::of(Path::new("policy.yaml")).0, Path::new(""));
+        assert_eq!(PolicyFolder::of_policy(Path::new("policy.yaml")).0, Path::new(""));
     }
 }

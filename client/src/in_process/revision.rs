@@ -1,13 +1,13 @@
-//! Revisions of an engine in the process. They are not those of a daemon: nothing may
-//! be read from one but whether it equals another.
+//! Revisions of an engine in the process. They differ from a daemon's revisions; callers
+//! may only compare them for equality.
 
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
 };
 
-/// A position in the history of one engine, opaque to its callers. Revisions of two
-/// engines differ but for an accident of one in 2^64.
+/// A position in the history of one engine, opaque to callers. Revisions of two engines
+/// are equal only with a probability of one in 2^64.
 #[derive(Clone, Copy)]
 pub(super) struct Revision {
     history: u64,
@@ -17,13 +17,13 @@ pub(super) struct Revision {
 // === impl Revision ===
 
 impl Revision {
-    /// The first revision of another history.
+    /// Returns the first revision of a new history.
     pub(super) fn first() -> Self {
-        // The keys of the standard library's hash tables are random.
+        // The standard library's hash tables have random keys.
         Self { history: RandomState::new().hash_one(0), number: 1 }
     }
 
-    /// The revision after this one, in the same history.
+    /// Returns the next revision in the same history.
     pub(super) fn next(self) -> Self {
         Self { number: self.number + 1, ..self }
     }

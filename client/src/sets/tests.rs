@@ -92,9 +92,9 @@ fn extents_tell_where_members_can_be() {
     ] {
         let set = set(&expression);
         let found = (
-            set.on_server("x"),
-            set.on_server("y"),
-            set.outside(|name| name == "x" || name == "y"),
+            set.coverage_on_server("x"),
+            set.coverage_on_server("y"),
+            set.coverage_outside(|name| name == "x" || name == "y"),
         );
         assert_eq!(found, (on_x, on_y, elsewhere), "{expression:?}");
     }
@@ -107,9 +107,9 @@ fn listed_members_are_members() {
         users(&["@b:x", "@z:x"]),
     );
     let listed = set(&expression);
-    assert_eq!(listed.listed(), ["@a:x", "@c:x"]);
+    assert_eq!(listed.listed_users(), ["@a:x", "@c:x"]);
     assert!(listed.is_open());
     let expression = all_of(&[users(&["@b:x", "@a:y"]), server("x"), everyone()]);
-    assert_eq!(set(&expression).listed(), ["@b:x"]);
+    assert_eq!(set(&expression).listed_users(), ["@b:x"]);
     assert!(!set(&expression).is_open());
 }

@@ -1,5 +1,5 @@
-//! Requests over one `RouteStates` stream, many at a time: the handle that asks.
-//! Its `task` keeps the stream, and gets each `request` through a channel.
+//! The handle for concurrent requests over one `RouteStates` stream. Its `task` keeps the
+//! stream open, and receives each `request` through a channel.
 
 mod request;
 mod task;
@@ -20,10 +20,10 @@ use crate::{Error, Interest, Routed, shared::Shared};
 
 /// A `RouteStates` stream. Clones share it.
 ///
-/// Requests of all clones travel together, each at its own deadline, and are
-/// answered in order: have several under way, for with one at a time each costs
-/// three times as much. When the stream breaks, what was under way is asked once
-/// more on the next one if its deadline allows.
+/// The daemon answers the requests of all clones in order; each request has its own
+/// deadline. Keep several requests in flight: with one at a time, each costs three times
+/// as much. If the stream breaks, the client repeats requests in flight once on the next
+/// stream, as far as their deadlines allow.
 #[derive(Clone, Debug)]
 pub struct RouteStates {
     requests: mpsc::Sender<Request>,
@@ -32,46 +32,46 @@ pub struct RouteStates {
 }
 
 /// Starts a stream.
-pub(crate) fn start(shared: Arc<Shared>, deadline: Duration) -> RouteStates {
+pub(crate) fn open_route_states(shared: Arc<Shared>, deadline: Duration) -> RouteStates {
     let (requests, receiver) = mpsc::channel(MAX_WAITING);
-    spawn_in_runtime(Task::new(shared.clone(), receiver).run());
+    spawn_in_runtime(Task::new(shared.clone(), receiver).keep_open());
     RouteStates { requests, shared, deadline }
 }
 
 // === impl RouteStates ===
 
 impl RouteStates {
-    /// Asks who must receive each of some states, by their senders: one user id
-    /// for each state. At most 10,000, unless the daemon is told otherwise.
+    /// Returns the recipients of each of some states. `senders` contains one user id for
+    /// each state, at most the daemon's `limits.batch_states` (10,000 by default).
     ///
     /// # Errors
-    /// If there is no verdict. Then nothing is known about any of the states.
-    pub async fn route(&self, senders: Vec<String>) -> Result<Routed, Error> {
+    /// If there is no verdict, for any of the states.
+    pub async fn route_batch(&self, senders: Vec<String>) -> Result<Routed, Error> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Question::Route(senders.into(), reply), answer).await
+        self.send_question(Question::Route(senders.into(), reply), answer).await
     }
 
-    /// Asks whose presence a user may see, local or remote.
+    /// Returns the senders whose presence a user, local or remote, may see.
     ///
     /// # Errors
     /// If there is no verdict.
-    pub async fn interest(&self, user_id: impl Into<String>) -> Result<Interest, Error> {
+    pub async fn query_interest(&self, user_id: impl Into<String>) -> Result<Interest, Error> {
         let (reply, answer) = oneshot::channel();
-        self.ask(Question::Interest(user_id.into(), reply), answer).await
+        self.send_question(Question::Interest(user_id.into(), reply), answer).await
     }
 
-    /// The same stream with another deadline for each request.
+    /// Returns the same stream with another deadline for each request.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { deadline, ..self.clone() }
     }
 
-    /// The client's other stream, for an implementation of a trait.
+    /// Returns the client's state, so that another stream can share it.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    async fn ask<A>(
+    async fn send_question<A>(
         &self,
         question: Question,
         answer: oneshot::Receiver<Result<A, StreamError>>,

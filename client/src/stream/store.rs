@@ -1,10 +1,9 @@
 //! The sets that a daemon has defined on one stream.
 //!
-//! It takes definitions, edits and retirements; `resolve` evaluates the sets as they
-//! are now, and `budget` counts their bytes. A resolved set stays as it was: it shares
-//! lists with the store until one of them is edited, which copies what changes.
-//! Whatever a daemon sends, the store holds at most what the budget allows, and
-//! evaluates nothing that nests without end.
+//! The store applies definitions, edits and retirements; `resolve` evaluates the current
+//! sets, and `budget` counts their bytes. A resolved set never changes: it shares lists
+//! with the store until an edit, which copies the changed chunks. For any input, the store
+//! stays within the budget, and evaluates sets only up to a maximum depth.
 
 mod budget;
 mod resolve;
@@ -21,27 +20,27 @@ use self::{
 };
 use crate::{ProtocolViolation, list::List, sets::Kind};
 
-/// Users that were edited after which sets forget what lists were: each may keep a
-/// copy of a chunk of its list.
+/// Number of edited users after which expressions drop their resolved sets: each edited
+/// user may keep a copy of a chunk of its list alive.
 const MAX_EDITED: usize = 1000;
 
 /// The live sets of a stream.
 #[derive(Debug)]
 pub(super) struct Store {
     live: HashMap<u64, Entry>,
-    /// Ids are never used again, so this outlives a reset.
+    /// The last id. It survives a reset, since ids are never reused.
     last_id: u64,
     partial: Option<Partial>,
-    /// Users that are in from the next `Changed` on.
+    /// Users that become members with the next `Changed`.
     pending: Vec<(u64, Vec<String>)>,
     budget: Budget,
-    /// Edits so far: when a set changed.
+    /// Number of edits so far, the clock of `changed_at` and `checked_at`.
     edits: u64,
-    /// Users that were edited since sets forgot what lists were.
+    /// Number of edited users since expressions last dropped their resolved sets.
     edited: usize,
 }
 
-/// A list of which parts are still to come.
+/// A list whose last part has not arrived.
 #[derive(Debug)]
 struct Partial {
     id: u64,
@@ -54,29 +53,29 @@ struct Entry {
     bytes: u64,
     depth: usize,
     steps: u64,
-    /// Sets that it refers to, without repeats.
+    /// Ids of the sets that this set refers to, without repeats.
     refers_to: Vec<u64>,
-    /// Live sets that refer to it.
+    /// Number of live sets that refer to this set.
     referrers: usize,
-    /// The last edit that changed it.
+    /// The last edit that changed this set.
     changed_at: u64,
-    /// The last edit that was taken into account, if that did not change it.
+    /// The last edit that the resolved set takes into account.
     checked_at: u64,
 }
 
 #[derive(Debug)]
 enum Stored {
     List(List),
-    /// With what it is over the lists as they were when it was last checked: an
-    /// edit costs nothing for sets that nobody asks about. `None`: that was too long
-    /// ago.
+    /// An expression, with its resolved set as of `checked_at`. Resolving is lazy, so that
+    /// an edit costs nothing for sets that no answer uses. `None`: the resolved set was
+    /// dropped.
     Expression(SetExpression, Option<Kind>),
 }
 
 // === impl Store ===
 
 impl Store {
-    /// `budget` in bytes; 0: no bound.
+    /// Creates an empty store with a budget in bytes; 0: unlimited.
     pub(super) fn new(budget: u64) -> Self {
         Self {
             live: HashMap::new(),
@@ -89,7 +88,7 @@ impl Store {
         }
     }
 
-    /// Nothing may come between the parts of a set.
+    /// Checks that no set is incomplete: no other message may come between its parts.
     pub(super) fn is_whole(&self) -> Result<(), ProtocolViolation> {
         match &self.partial {
             Some(partial) => Err(ProtocolViolation::SetIncomplete(partial.id)),
@@ -97,7 +96,7 @@ impl Store {
         }
     }
 
-    pub(super) fn define(&mut self, part: SetPart) -> Result<(), ProtocolViolation> {
+    pub(super) fn define_part(&mut self, part: SetPart) -> Result<(), ProtocolViolation> {
         let SetPart { id, content, last } = part;
         let partial = match self.partial.take() {
             Some(partial) if partial.id == id => Some(partial),
@@ -106,7 +105,7 @@ impl Store {
             None => None,
         };
         self.last_id = id;
-        // An entry costs something even if it is empty.
+        // Even an empty entry uses memory.
         let sets = u64::try_from(self.live.len()).unwrap_or(u64::MAX);
         if self.budget.bound != 0 && sets > 1024 + self.budget.bound / 8 {
             return Err(ProtocolViolation::OverBudget(self.budget.bound));
@@ -140,7 +139,7 @@ impl Store {
             let list = List::new(partial.users);
             let kept: usize = list.iter().map(str::len).sum();
             self.budget.give_back(bytes - kept);
-            self.keep(partial.id, Stored::List(list), kept, Measure::default());
+            self.insert_entry(partial.id, Stored::List(list), kept, Measure::default());
         } else {
             self.partial = Some(partial);
         }
@@ -155,7 +154,7 @@ impl Store {
         let bytes = expression.encoded_len();
         self.budget.take(bytes)?;
         let mut measure = Measure::default();
-        self.measure(&expression, 1, &mut measure)?;
+        self.add_measure(&expression, 1, &mut measure)?;
         if measure.depth > MAX_DEPTH || measure.steps > MAX_STEPS {
             return Err(ProtocolViolation::SetTooDeep(id));
         }
@@ -167,20 +166,20 @@ impl Store {
                 other.referrers += 1;
             }
         }
-        // Also finds out whether it can be evaluated at all.
+        // Fails if the expression cannot be evaluated.
         let kind = self.read(&expression)?;
-        self.keep(id, Stored::Expression(expression, Some(kind)), bytes, measure);
+        self.insert_entry(id, Stored::Expression(expression, Some(kind)), bytes, measure);
         Ok(())
     }
 
-    pub(super) fn edit(&mut self, edit: SetEdit) -> Result<(), ProtocolViolation> {
+    pub(super) fn edit_list(&mut self, edit: SetEdit) -> Result<(), ProtocolViolation> {
         let SetEdit { id, added, removed } = edit;
         self.is_whole()?;
         let Some(entry) = self.live.get_mut(&id) else {
-            return Err(ProtocolViolation::EditOfNoList(id));
+            return Err(ProtocolViolation::EditOfNonList(id));
         };
         let Stored::List(list) = &mut entry.content else {
-            return Err(ProtocolViolation::EditOfNoList(id));
+            return Err(ProtocolViolation::EditOfNonList(id));
         };
         self.edits += 1;
         self.edited = self.edited.saturating_add(added.len()).saturating_add(removed.len());
@@ -212,12 +211,12 @@ impl Store {
         Ok(())
     }
 
-    /// `Changed` is there: what was added counts from here on.
+    /// Applies pending additions, when `Changed` arrives.
     pub(super) fn apply_pending(&mut self) -> Result<(), ProtocolViolation> {
         self.is_whole()?;
         for (id, added) in std::mem::take(&mut self.pending) {
             let Some(entry) = self.live.get_mut(&id) else {
-                // It was retired in between.
+                // The set was retired meanwhile.
                 for user in added {
                     self.budget.give_back(user.len());
                 }
@@ -240,9 +239,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes sets forget what they were over lists that may have been edited since.
-    /// Those that nobody asks about again would keep that for as long as they live,
-    /// and no budget counts it.
+    /// Drops resolved sets that may share lists from before an edit. A set that no answer
+    /// uses again would otherwise keep them for its whole life, outside the budget.
     fn forget_old(&mut self) {
         self.edited = 0;
         for entry in self.live.values_mut() {
@@ -255,7 +253,7 @@ impl Store {
         }
     }
 
-    pub(super) fn retire(&mut self, retired: SetRetired) -> Result<(), ProtocolViolation> {
+    pub(super) fn retire_set(&mut self, retired: SetRetired) -> Result<(), ProtocolViolation> {
         let id = retired.id;
         self.is_whole()?;
         let entry = self.live.get(&id).ok_or(ProtocolViolation::RetiredUnknown(id))?;
@@ -272,12 +270,12 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets all sets, but not which ids were used.
+    /// Removes all sets, but remembers the last id.
     pub(super) fn reset(&mut self) {
         *self = Self { last_id: self.last_id, ..Self::new(self.budget.bound) };
     }
 
-    fn keep(&mut self, id: u64, content: Stored, bytes: usize, measure: Measure) {
+    fn insert_entry(&mut self, id: u64, content: Stored, bytes: usize, measure: Measure) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let Measure { refers_to, depth, steps } = measure;
         let steps = steps.max(1);

@@ -19,34 +19,34 @@ use super::{
 };
 use crate::{ChangeEvent, Changed, Changes, Error, PairProduct, ProtocolViolation, shared::Shared};
 
-/// Events that wait for whoever follows. More would only let a slow one lag
-/// further behind: what the daemon keeps for it is one coalesced change.
+/// Number of events that wait for the caller. More would only let a slow caller lag
+/// further behind: the daemon combines later changes into one.
 const EVENTS_WAITING: usize = 4;
 
-/// Keeps the stream.
+/// The task that keeps the stream open.
 struct Task {
     shared: Arc<Shared>,
     events: mpsc::Sender<ChangeEvent>,
-    /// The revision up to which changes were delivered. Empty: none was.
+    /// The revision up to which changes were delivered. Empty: no revision is known.
     resume_revision: String,
-    /// Changes since `resume_revision` cannot be asked for any more.
+    /// True if changes were missed that the daemon can no longer report.
     lost: bool,
     capabilities: Capabilities,
     backoff: ReconnectBackoff,
 }
 
-/// How a stream ended.
+/// The end of a stream.
 enum StreamEnd {
-    /// Nobody follows any more.
+    /// The caller dropped its [`Changes`].
     Unused,
-    /// It did not open.
+    /// The stream did not open.
     NotOpened(StreamError),
-    /// It opened, and broke. `useful`: after it was of use.
+    /// The stream opened, and broke. `useful` is true if it lived long.
     Broken { failed: StreamError, useful: bool },
 }
 
-/// Starts to follow.
-pub(crate) fn start(shared: Arc<Shared>) -> Changes {
+/// Starts a task that follows changes.
+pub(crate) fn watch_changes(shared: Arc<Shared>) -> Changes {
     let (events, receiver) = mpsc::channel(EVENTS_WAITING);
     let task = Task {
         events,
@@ -56,14 +56,14 @@ pub(crate) fn start(shared: Arc<Shared>) -> Changes {
         backoff: ReconnectBackoff::new(shared.backoff),
         shared,
     };
-    spawn_in_runtime(task.run());
+    spawn_in_runtime(task.keep_open());
     Changes::new(ReceiverStream::new(receiver))
 }
 
 // === impl Task ===
 
 impl Task {
-    async fn run(mut self) {
+    async fn keep_open(mut self) {
         let mut reported = false;
         loop {
             let events = self.events.clone();
@@ -78,7 +78,7 @@ impl Task {
                         self.lost |= !self.resume_revision.is_empty();
                         self.resume_revision.clear();
                     }
-                    if self.capabilities.downgrade(&mut failed) {
+                    if self.capabilities.downgrade_after(&mut failed) {
                         continue;
                     }
                     (failed, self.backoff.next_try())
@@ -104,9 +104,9 @@ impl Task {
         }
     }
 
-    /// One stream, from beginning to end.
+    /// Runs one stream from beginning to end.
     async fn run_stream(&mut self) -> StreamEnd {
-        let opened = timeout(OPENING, self.open()).await;
+        let opened = timeout(OPENING, self.open_stream()).await;
         let opened = opened.unwrap_or_else(|_| Err(Error::Deadline(OPENING).into()));
         let (mut inbound, liveness, revision) = match opened {
             Ok(opened) => opened,
@@ -123,11 +123,11 @@ impl Task {
                 return StreamEnd::Unused;
             }
         }
-        // If it was resumed, changes up to this revision are still to come.
+        // On a resumed stream, the changes up to this revision are still to come.
         if self.resume_revision.is_empty() {
             self.resume_revision = revision;
         }
-        match self.follow(&mut inbound, liveness).await {
+        match self.read_changes(&mut inbound, liveness).await {
             Ok(()) => StreamEnd::Unused,
             Err(failed) => StreamEnd::Broken {
                 failed,
@@ -136,7 +136,7 @@ impl Task {
         }
     }
 
-    async fn open(
+    async fn open_stream(
         &self,
     ) -> Result<(Streaming<WatchChangesResponse>, Liveness, String), StreamError> {
         let call = self.capabilities.call;
@@ -160,8 +160,8 @@ impl Task {
         }
     }
 
-    /// Reads until the stream breaks or nobody follows.
-    async fn follow(
+    /// Reads until the stream breaks or the caller drops its [`Changes`].
+    async fn read_changes(
         &mut self,
         inbound: &mut Streaming<WatchChangesResponse>,
         mut liveness: Liveness,
@@ -183,7 +183,8 @@ impl Task {
             {
                 return Ok(());
             }
-            // After the event was taken: the time until then is not the daemon's.
+            // Only now: the daemon is not responsible for the time until the caller took
+            // the event.
             liveness.message_came();
         }
     }
@@ -195,9 +196,11 @@ impl Task {
     ) -> Result<Option<ChangeEvent>, ProtocolViolation> {
         let (revision, event) = match message {
             ResponseMessage::Opened(_) => return Err(ProtocolViolation::OpenedTwice),
-            ResponseMessage::SetPart(part) => return store.define(part).map(|()| None),
-            ResponseMessage::SetEdit(edit) => return store.edit(edit).map(|()| None),
-            ResponseMessage::SetRetired(retired) => return store.retire(retired).map(|()| None),
+            ResponseMessage::SetPart(part) => return store.define_part(part).map(|()| None),
+            ResponseMessage::SetEdit(edit) => return store.edit_list(edit).map(|()| None),
+            ResponseMessage::SetRetired(retired) => {
+                return store.retire_set(retired).map(|()| None);
+            }
             ResponseMessage::Heartbeat(heartbeat) => (heartbeat.revision, None),
             ResponseMessage::Reset(v1::Reset { revision }) => {
                 store.reset();
@@ -205,8 +208,8 @@ impl Task {
             }
             ResponseMessage::Changed(v1::Changed { revision, gained, lost }) => {
                 store.apply_pending()?;
-                let gained = products(&gained, store)?;
-                let lost = products(&lost, store)?;
+                let gained = resolve_products(&gained, store)?;
+                let lost = resolve_products(&lost, store)?;
                 let changed = Changed { revision: revision.clone(), gained, lost };
                 (revision, Some(ChangeEvent::Changed(changed)))
             }
@@ -216,7 +219,7 @@ impl Task {
     }
 }
 
-fn products(
+fn resolve_products(
     products: &[v1::PairProduct],
     store: &mut Store,
 ) -> Result<Vec<PairProduct>, ProtocolViolation> {

@@ -91,11 +91,11 @@ fn scripts() -> Vec<(ProtocolViolation, Vec<Option<ResponseMessage>>)> {
         (ProtocolViolation::SetUndefined(7), messages(vec![part(expression(1, union(&[set(7)])))])),
         (ProtocolViolation::SetUndefined(1), messages(vec![part(expression(1, union(&[set(1)])))])),
         (
-            ProtocolViolation::EditOfNoList(9),
+            ProtocolViolation::EditOfNonList(9),
             messages(vec![ResponseMessage::SetEdit(edit(9, &a, &[]))]),
         ),
         (
-            ProtocolViolation::EditOfNoList(1),
+            ProtocolViolation::EditOfNonList(1),
             messages(vec![
                 part(expression(1, union(&[]))),
                 ResponseMessage::SetEdit(edit(1, &a, &[])),
@@ -131,13 +131,13 @@ fn scripts() -> Vec<(ProtocolViolation, Vec<Option<ResponseMessage>>)> {
             ProtocolViolation::OverBudget(BUDGET),
             messages((1..20_000).map(|id| part(list(id, &[], true))).collect()),
         ),
-        (ProtocolViolation::AnswerToNothing, messages(vec![deliveries(999, "r1", 1, &[])])),
+        (ProtocolViolation::UnexpectedAnswer, messages(vec![deliveries(999, "r1", 1, &[])])),
         (
-            ProtocolViolation::AnswerToNothing,
+            ProtocolViolation::UnexpectedAnswer,
             messages(vec![ResponseMessage::InterestAnswer(v1::InterestAnswer::default())]),
         ),
         (
-            ProtocolViolation::AnswerToNothing,
+            ProtocolViolation::UnexpectedAnswer,
             messages(vec![ResponseMessage::RequestError(v1::RequestError::default())]),
         ),
         (
@@ -176,7 +176,7 @@ async fn each_ends_the_stream_and_fails_the_request_with_its_name() {
         let senders = vec!["@a:x".to_owned(), "@b:x".to_owned()];
         let asked = tokio::spawn({
             let router = router.clone();
-            async move { router.route(senders).await }
+            async move { router.route_batch(senders).await }
         });
         for _ in 0..2 {
             let (mut stream, _) = fake.opened("r1").await;
@@ -206,7 +206,7 @@ async fn bad_answers_are_no_answers() {
         let router = fake.client(Fake::options()).route_states();
         let asked = tokio::spawn({
             let router = router.clone();
-            async move { router.route(vec!["@a:x".to_owned(), "@b:x".to_owned()]).await }
+            async move { router.route_batch(vec!["@a:x".to_owned(), "@b:x".to_owned()]).await }
         });
         for _ in 0..2 {
             let (mut stream, _) = fake.opened("r1").await;
@@ -231,7 +231,7 @@ async fn a_stream_that_begins_with_something_else_is_none() {
         (ProtocolViolation::UnknownMessage, None),
     ] {
         let router = fake.client(Fake::options()).route_states();
-        let asked = tokio::spawn(async move { router.interest("@a:x").await });
+        let asked = tokio::spawn(async move { router.query_interest("@a:x").await });
         while !asked.is_finished() {
             tokio::select! {
                 mut stream = fake.route() => {
@@ -256,7 +256,7 @@ async fn bytes_that_are_no_message_are_undecodable() {
         response.body(body)
     });
     let router = Client::from_channel(garbage, Fake::options()).route_states();
-    let error = router.interest("@a:x").await.unwrap_err();
+    let error = router.query_interest("@a:x").await.unwrap_err();
     assert_eq!(error, Error::Protocol(ProtocolViolation::Undecodable));
 }
 
@@ -264,7 +264,7 @@ async fn bytes_that_are_no_message_are_undecodable() {
 async fn works(fake: &mut Fake, router: &presence_router_client::RouteStates) {
     let (mut stream, _) = fake.opened("r2").await;
     let router = router.clone();
-    let asked = tokio::spawn(async move { router.route(vec!["@a:x".to_owned()]).await });
+    let asked = tokio::spawn(async move { router.route_batch(vec!["@a:x".to_owned()]).await });
     let id = stream.batch().await;
     stream.tell(part(list(1, &["@c:x"], true))).await;
     stream.deliver(id, "r2", 1, &[0]).await;

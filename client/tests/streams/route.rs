@@ -22,12 +22,12 @@ const SUE: &str = "@sue:example.org";
 fn ask(router: &RouteStates, senders: &[&str]) -> JoinHandle<Result<Routed, Error>> {
     let router = router.clone();
     let senders = senders.iter().map(|sender| (*sender).to_owned()).collect();
-    tokio::spawn(async move { router.route(senders).await })
+    tokio::spawn(async move { router.route_batch(senders).await })
 }
 
 fn ask_interest(router: &RouteStates, user: &str) -> JoinHandle<Result<Interest, Error>> {
     let (router, user) = (router.clone(), user.to_owned());
-    tokio::spawn(async move { router.interest(user).await })
+    tokio::spawn(async move { router.query_interest(user).await })
 }
 
 #[test]
@@ -71,7 +71,7 @@ async fn many_requests_share_a_stream_and_each_gets_its_own_answer() {
     for asked in asked {
         let routed = asked.await.unwrap().unwrap();
         let place: usize = routed.revision[1..].parse().unwrap();
-        let listed = [routed.audience(0).listed(), routed.audience(1).listed()];
+        let listed = [routed.audience(0).listed_users(), routed.audience(1).listed_users()];
         if place.is_multiple_of(2) {
             // Modulo self: each without itself.
             assert_eq!(listed, [[JOE, SUE], [ANN, SUE]]);
@@ -134,13 +134,13 @@ async fn interest_and_refusals_travel_beside_batches() {
             }))
             .await;
         let interest = asked.await.unwrap().unwrap();
-        let senders = interest.senders();
-        assert_eq!(senders.listed(), if set_id == 1 { vec![JOE, SUE] } else { vec![] });
-        let hidden = senders.hidden(JOE, "online");
+        let senders = interest.visible_senders();
+        assert_eq!(senders.listed_users(), if set_id == 1 { vec![JOE, SUE] } else { vec![] });
+        let hidden = senders.hidden_fields(JOE, "online");
         assert_eq!(hidden.status_msg, set_id == 1);
         assert_eq!(hidden.presence, set_id == 1, "an unknown field hides everything");
-        assert!(senders.hidden(JOE, "offline").is_empty());
-        assert!(senders.hidden("@x:y", "online").is_empty());
+        assert!(senders.hidden_fields(JOE, "offline").is_empty());
+        assert!(senders.hidden_fields("@x:y", "online").is_empty());
     }
 }
 
@@ -170,7 +170,7 @@ async fn edits_follow_the_contract_and_answers_stay_what_they_were() {
     }
     let expected = [vec![ANN, JOE], vec![JOE], vec![JOE, SUE], vec!["@x:y"]];
     for (answer, expected) in answers.iter().zip(expected) {
-        assert_eq!(answer.audience(0).listed(), expected);
+        assert_eq!(answer.audience(0).listed_users(), expected);
     }
 }
 
@@ -206,7 +206,7 @@ async fn what_was_under_way_when_a_stream_broke_is_asked_once_more() {
     let away = Error::Unreachable { reason: "away".into(), retry_in: None };
     assert_eq!(failed, [&away], "tried twice, and no more");
     let routed = answers.iter().find_map(|answer| answer.as_ref().ok()).unwrap();
-    assert_eq!(routed.audience(0).listed(), [SUE]);
+    assert_eq!(routed.audience(0).listed_users(), [SUE]);
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn an_answer_that_is_late_costs_its_request_only() {
     assert_eq!(asked.await.unwrap().unwrap().revision, "r2");
 
     for deadline in [Duration::ZERO, Duration::from_millis(20)] {
-        let late = router.with_deadline(deadline).interest(ANN).await;
+        let late = router.with_deadline(deadline).query_interest(ANN).await;
         assert_eq!(late, Err(Error::Deadline(deadline)));
     }
 }
@@ -298,7 +298,7 @@ async fn a_daemon_without_budgets_is_asked_without_one() {
 async fn a_daemon_without_the_call_is_said_to_be_older() {
     let mut fake = Fake::start().await;
     let router = fake.client(Fake::options()).route_states();
-    let answer = tokio::spawn(async move { router.interest(ANN).await });
+    let answer = tokio::spawn(async move { router.query_interest(ANN).await });
     while !answer.is_finished() {
         tokio::select! {
             stream = fake.route() => stream.end(Status::unimplemented("")).await,
@@ -316,7 +316,7 @@ async fn nobody_there_fails_at_once_and_does_not_wait_for_the_deadline() {
     let address = format!("unix:{}/s", dir.path().display());
     let router = Client::connect(&address, Fake::options()).unwrap().route_states();
     for _ in 0..20 {
-        let asked = tokio::time::timeout(LONG / 2, router.interest(ANN)).await.unwrap();
+        let asked = tokio::time::timeout(LONG / 2, router.query_interest(ANN)).await.unwrap();
         let error = asked.unwrap_err();
         assert!(matches!(error, Error::Unreachable { .. }), "{error}");
         assert!(error.to_string().contains("No such file"), "{error}");
@@ -348,7 +348,7 @@ fn a_stream_without_a_runtime_fails_and_does_not_panic() {
     let mut changes = client.watch_changes();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let error = router.interest(ANN).await.unwrap_err();
+        let error = router.query_interest(ANN).await.unwrap_err();
         assert!(error.to_string().contains("no tokio runtime"), "{error}");
         assert_eq!(changes.next().await, None);
     });
@@ -395,7 +395,7 @@ async fn whatever_breaks_each_request_gets_its_own_answer_or_an_error() {
             match asked.await.unwrap() {
                 Ok(routed) => {
                     let recipient = format!("@for-{}", &sender[1..]);
-                    assert_eq!(routed.audience(0).listed(), [recipient]);
+                    assert_eq!(routed.audience(0).listed_users(), [recipient]);
                     right += 1;
                 }
                 Err(Error::Unreachable { .. }) => failed += 1,

@@ -61,8 +61,8 @@ async fn changes_are_products_of_sets_as_they_are_then() {
     watch.tell(ResponseMessage::SetEdit(edit(1, &["@c:x"], &["@a:x"]))).await;
     watch.tell(ResponseMessage::Changed(v1::Changed { lost: gained, ..changed("r3") })).await;
     let second = change(&mut changes).await;
-    assert_eq!(second.lost[0].senders.listed(), ["@b:x", "@c:x"]);
-    assert_eq!(first.gained[0].senders.listed(), ["@a:x", "@b:x"], "stays what it was");
+    assert_eq!(second.lost[0].senders.listed_users(), ["@b:x", "@c:x"]);
+    assert_eq!(first.gained[0].senders.listed_users(), ["@a:x", "@b:x"], "stays what it was");
 
     watch.tell(ResponseMessage::SetRetired(v1::SetRetired { id: 1 })).await;
     watch.tell(ResponseMessage::Reset(v1::Reset { revision: "r4".into() })).await;
@@ -150,7 +150,7 @@ async fn silence_and_breaches_end_a_stream() {
     let lost = vec![product(set(4), set(4))];
     for (breach, message) in [
         (ProtocolViolation::OpenedTwice, ResponseMessage::Opened(opened("r1", None))),
-        (ProtocolViolation::EditOfNoList(4), ResponseMessage::SetEdit(edit(4, &[], &[]))),
+        (ProtocolViolation::EditOfNonList(4), ResponseMessage::SetEdit(edit(4, &[], &[]))),
         (
             ProtocolViolation::SetUndefined(4),
             ResponseMessage::Changed(v1::Changed { lost, ..changed("r2") }),

@@ -11,7 +11,8 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{Interest, Routed, stream::StreamError};
 
-/// Requests that wait to be sent. Those of callers that gave up among them.
+/// Maximum number of requests that wait to be sent, including those of callers that gave
+/// up.
 pub(super) const MAX_WAITING: usize = 1024;
 
 pub(super) type Reply<A> = oneshot::Sender<Result<A, StreamError>>;
@@ -21,11 +22,11 @@ pub(super) type Reply<A> = oneshot::Sender<Result<A, StreamError>>;
 pub(super) struct Request {
     pub(super) question: Question,
     pub(super) deadline: Instant,
-    /// A stream broke while this was under way.
+    /// True if a stream broke while the request was in flight.
     pub(super) retried: bool,
 }
 
-/// A question, with the way back for its answer.
+/// A question, with the channel for its answer.
 #[derive(Debug)]
 pub(super) enum Question {
     Route(Arc<[String]>, Reply<Routed>),
@@ -39,7 +40,7 @@ impl Request {
         Self { question, deadline, retried: false }
     }
 
-    /// Nobody waits for the answer any more.
+    /// Returns true if the caller no longer waits for the answer.
     pub(super) fn is_abandoned(&self) -> bool {
         match &self.question {
             Question::Route(_, reply) => reply.is_closed(),
@@ -47,7 +48,7 @@ impl Request {
         }
     }
 
-    pub(super) fn fail(self, error: StreamError) {
+    pub(super) fn reply_error(self, error: StreamError) {
         // A caller that gave up needs no reason.
         let _ = match self.question {
             Question::Route(_, reply) => reply.send(Err(error)).map_err(drop),
@@ -55,7 +56,7 @@ impl Request {
         };
     }
 
-    /// The message that asks it, under an id of the stream.
+    /// Creates the message for the daemon, with an id of the stream.
     pub(super) fn to_message(&self, id: u64) -> RouteStatesRequest {
         let at_least = String::new();
         let message = match &self.question {

@@ -1,5 +1,5 @@
-//! The task that keeps a `RouteStates` stream open and sends requests over it; its
-//! `answers` hand out what comes back.
+//! The task that keeps a `RouteStates` stream open and sends requests over it; `answers`
+//! handles the daemon's messages.
 
 mod answers;
 
@@ -26,16 +26,16 @@ use crate::{
     },
 };
 
-/// Requests that the daemon has not answered yet. More would not be faster.
+/// Maximum number of requests that the daemon has not answered. More would not be faster.
 const MAX_IN_FLIGHT: usize = 256;
 
-/// Keeps the stream.
+/// The task that keeps the stream open.
 pub(super) struct Task {
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Request>,
-    /// To be sent, in this order.
+    /// Requests to send, in this order.
     waiting: VecDeque<Request>,
-    /// Sent, and to be answered in this order.
+    /// Requests that were sent, in the order of their answers.
     in_flight: VecDeque<(u64, Request)>,
     last_id: u64,
     /// The revision of the last message.
@@ -44,13 +44,14 @@ pub(super) struct Task {
     backoff: ReconnectBackoff,
 }
 
-/// How a stream ended.
+/// The end of a stream.
 enum StreamEnd {
-    /// All handles are gone.
+    /// All handles were dropped.
     Unused,
-    /// It did not open.
+    /// The stream did not open.
     NotOpened(StreamError),
-    /// It opened, and broke. `useful`: after it was of use.
+    /// The stream opened, and broke. `useful` is true if it answered requests or lived
+    /// long.
     Broken { failed: StreamError, useful: bool },
 }
 
@@ -70,7 +71,7 @@ impl Task {
         }
     }
 
-    pub(super) async fn run(mut self) {
+    pub(super) async fn keep_open(mut self) {
         loop {
             let at = match self.run_stream().await {
                 StreamEnd::Unused => return,
@@ -78,11 +79,11 @@ impl Task {
                     if refuses_revision(&failed.error) {
                         self.resume_revision.clear();
                     }
-                    if self.capabilities.downgrade(&mut failed) {
+                    if self.capabilities.downgrade_after(&mut failed) {
                         continue;
                     }
                     for request in self.waiting.drain(..) {
-                        request.fail(failed.clone());
+                        request.reply_error(failed.clone());
                     }
                     self.backoff.next_try()
                 }
@@ -103,12 +104,12 @@ impl Task {
         }
     }
 
-    /// Puts requests under way back into the queue, each once.
+    /// Puts requests in flight back into the queue, each at most once.
     fn requeue_in_flight(&mut self, failed: &StreamError) {
         let now = Instant::now();
         while let Some((_, mut request)) = self.in_flight.pop_back() {
             if request.retried || request.deadline <= now {
-                request.fail(failed.clone());
+                request.reply_error(failed.clone());
             } else {
                 request.retried = true;
                 self.waiting.push_front(request);
@@ -116,8 +117,8 @@ impl Task {
         }
     }
 
-    /// Waits, unless a request comes: the circuit breaker permitted it, so it is to be
-    /// tried. Says whether there are handles.
+    /// Waits until a time, or until a request comes: the circuit breaker permitted it, so
+    /// the task must try. Returns false if all handles were dropped.
     async fn wait_until(&mut self, until: Instant) -> bool {
         let idle = self.waiting.is_empty();
         loop {
@@ -132,7 +133,7 @@ impl Task {
         }
     }
 
-    /// Takes the next request from a handle. Says whether there are handles.
+    /// Receives the next request from a handle. Returns false if all handles were dropped.
     async fn receive_request(&mut self) -> bool {
         let request = self.requests.recv().await;
         let more = request.is_some();
@@ -140,7 +141,7 @@ impl Task {
         more
     }
 
-    /// One stream, from beginning to end.
+    /// Runs one stream from beginning to end.
     async fn run_stream(&mut self) -> StreamEnd {
         let (outgoing, receiver) = mpsc::channel(MAX_IN_FLIGHT);
         let opening = self.open_stream(&outgoing, receiver);
@@ -162,7 +163,7 @@ impl Task {
         self.shared.breaker.close();
         let since = Instant::now();
         let answered = self.last_id;
-        let failed = match self.serve(&outgoing, &mut inbound, liveness).await {
+        let failed = match self.serve_requests(&outgoing, &mut inbound, liveness).await {
             Ok(()) => return StreamEnd::Unused,
             Err(failed) => failed,
         };
@@ -172,7 +173,8 @@ impl Task {
         StreamEnd::Broken { failed, useful }
     }
 
-    /// The future borrows nothing, so that requests can come meanwhile.
+    /// Opens a stream. The future borrows nothing, so that the task can receive requests
+    /// meanwhile.
     fn open_stream(
         &self,
         outgoing: &mpsc::Sender<RouteStatesRequest>,
@@ -184,7 +186,7 @@ impl Task {
             resume_revision: self.resume_revision.clone(),
             set_budget_bytes: self.capabilities.set_budget_bytes(),
         };
-        // There is room: nothing was sent yet.
+        // The channel has room: nothing was sent yet.
         let _ = outgoing.try_send(RouteStatesRequest { message: Some(RequestMessage::Open(open)) });
         let mut service = self.shared.service.clone();
         let call = self.capabilities.call;
@@ -209,8 +211,9 @@ impl Task {
         }
     }
 
-    /// Sends and reads, until the stream breaks or all handles are gone.
-    async fn serve(
+    /// Sends requests and reads messages, until the stream breaks or all handles are
+    /// dropped.
+    async fn serve_requests(
         &mut self,
         outgoing: &mpsc::Sender<RouteStatesRequest>,
         inbound: &mut Streaming<RouteStatesResponse>,
@@ -238,7 +241,7 @@ impl Task {
                     }
                     (Ok(_), _) => {}
                     (Err(_), request) => {
-                        // The stream is about to say why.
+                        // The inbound side will return the reason.
                         sending = false;
                         self.waiting.extend(request);
                     }
@@ -252,8 +255,8 @@ impl Task {
         }
     }
 
-    /// Whether the next request can go. One that was under way when a stream
-    /// broke goes alone: should it be why, it breaks no other one's answer.
+    /// Returns true if the next request can be sent. A request that was in flight when a
+    /// stream broke is sent alone: if it is the cause, it fails no other request.
     fn may_send(&self) -> bool {
         let Some(next) = self.waiting.front() else { return false };
         match self.in_flight.back() {

@@ -1,11 +1,11 @@
-//! The bytes that the sets of a stream take. It knows no sets.
+//! Counts the bytes of a stream's sets. This module knows nothing of sets.
 
 use crate::ProtocolViolation;
 
-/// Bytes of user ids and expressions that are kept.
+/// The number of bytes of user ids and expressions in the store, and its bound.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Budget {
-    /// 0: no bound.
+    /// 0: unlimited.
     pub(super) bound: u64,
     pub(super) used: u64,
 }
@@ -13,13 +13,14 @@ pub(super) struct Budget {
 // === impl Budget ===
 
 impl Budget {
-    /// A daemon that counts a little differently, or retires a set just after it
-    /// defined the next, must not be taken for one that ignores the budget.
+    /// Returns the enforced limit, which is higher than the bound: a daemon that counts
+    /// slightly differently, or retires a set just after it defined the next, does not
+    /// violate the budget.
     fn limit(self) -> u64 {
         (self.bound / 4).saturating_add(self.bound).saturating_add(64 * 1024)
     }
 
-    /// Counts more bytes.
+    /// Adds bytes.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), ProtocolViolation> {
         self.used = self.used.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
         if self.bound != 0 && self.used > self.limit() {
@@ -28,7 +29,7 @@ impl Budget {
         Ok(())
     }
 
-    /// Counts bytes that are kept no more, and returns their number.
+    /// Subtracts released bytes, and returns their number.
     pub(super) fn give_back(&mut self, bytes: usize) -> u64 {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.used = self.used.saturating_sub(bytes);

@@ -1,5 +1,5 @@
-//! Evaluates the sets of a store as they are now: resolves references to other sets,
-//! and bounds how deep they nest and how much work they take.
+//! Evaluates the current sets of a store: resolves references to other sets, and bounds
+//! the depth and the cost of evaluation.
 
 use presence_router_proto::v1::{SetExpression, set_expression::Expression};
 
@@ -9,11 +9,11 @@ use crate::{
     sets::{ExpressionReader, Kind},
 };
 
-/// Levels of sets that refer to each other. The daemon composes audiences of
-/// groups, and groups of at most 32 levels.
+/// Maximum number of levels of sets that refer to each other. The daemon composes
+/// audiences from groups, which have at most 32 levels.
 pub(super) const MAX_DEPTH: usize = 256;
 
-/// Steps that it takes to evaluate a set. More than a policy has groups.
+/// Maximum number of steps to evaluate a set. More than a policy has groups.
 pub(super) const MAX_STEPS: u64 = 1 << 22;
 
 /// The sets that an expression refers to, and its cost.
@@ -27,14 +27,14 @@ pub(super) struct Measure {
 // === impl Store ===
 
 impl Store {
-    /// A set as it is now.
+    /// Returns the current value of a set.
     pub(in crate::stream) fn resolve(&mut self, id: u64) -> Result<Set, ProtocolViolation> {
         self.is_whole()?;
         self.refresh(id)?;
-        self.kind(id).map(Set).ok_or(ProtocolViolation::SetUndefined(id))
+        self.resolved_kind(id).map(Set).ok_or(ProtocolViolation::SetUndefined(id))
     }
 
-    /// A set that an answer composes itself.
+    /// Returns the current value of an expression inside an answer.
     pub(in crate::stream) fn resolve_expression(
         &mut self,
         expression: Option<&SetExpression>,
@@ -42,7 +42,7 @@ impl Store {
         self.is_whole()?;
         let expression = expression.ok_or(SetError::UnknownKind)?;
         let mut measure = Measure::default();
-        self.measure(expression, 1, &mut measure)?;
+        self.add_measure(expression, 1, &mut measure)?;
         if measure.depth > MAX_DEPTH || measure.steps > MAX_STEPS {
             return Err(ProtocolViolation::SetTooDeep(
                 measure.refers_to.first().copied().unwrap_or_default(),
@@ -54,8 +54,8 @@ impl Store {
         self.read(expression).map(Set)
     }
 
-    /// Makes sure that a set is resolved over the lists as they are now. Says
-    /// which edit was the last to change it.
+    /// Resolves a set over the current lists, if necessary. Returns the last edit that
+    /// changed the set.
     pub(super) fn refresh(&mut self, id: u64) -> Result<u64, ProtocolViolation> {
         let edits = self.edits;
         let entry = self.live.get_mut(&id).ok_or(ProtocolViolation::SetUndefined(id))?;
@@ -63,7 +63,7 @@ impl Store {
             return Ok(entry.changed_at);
         }
         let mut changed_at = entry.changed_at;
-        // Never deeper than `MAX_DEPTH`.
+        // The recursion is never deeper than `MAX_DEPTH`.
         let refers_to = std::mem::take(&mut entry.refers_to);
         for other in &refers_to {
             changed_at = changed_at.max(self.refresh(*other)?);
@@ -84,26 +84,26 @@ impl Store {
         Ok(changed_at)
     }
 
-    /// What a set is that is refreshed.
-    fn kind(&self, id: u64) -> Option<Kind> {
+    /// Returns the value of a refreshed set.
+    fn resolved_kind(&self, id: u64) -> Option<Kind> {
         Some(match &self.live.get(&id)?.content {
             Stored::List(list) => Kind::Users(list.clone()),
             Stored::Expression(_, kind) => kind.clone()?,
         })
     }
 
-    /// Reads an expression over sets that are refreshed.
+    /// Converts an expression over refreshed sets.
     pub(super) fn read(&self, expression: &SetExpression) -> Result<Kind, ProtocolViolation> {
-        let reader = ExpressionReader { set: &|id| self.kind(id), strict: true };
+        let reader = ExpressionReader { set: &|id| self.resolved_kind(id), strict: true };
         reader.read(Some(expression), false).map_err(|error| match error {
             SetError::SetId(id) => ProtocolViolation::SetUndefined(id),
             other => other.into(),
         })
     }
 
-    /// Adds up what an expression refers to and costs. Its own nesting has a
-    /// bound in the decoder.
-    pub(super) fn measure(
+    /// Adds up the references and the cost of an expression. The decoder bounds the
+    /// nesting within one expression.
+    pub(super) fn add_measure(
         &self,
         expression: &SetExpression,
         level: usize,
@@ -120,12 +120,12 @@ impl Store {
             }
             Some(Expression::AnyOf(list) | Expression::AllOf(list)) => {
                 for set in &list.sets {
-                    self.measure(set, level + 1, measure)?;
+                    self.add_measure(set, level + 1, measure)?;
                 }
             }
             Some(Expression::Difference(both)) => {
                 for set in [&both.any, &both.except].into_iter().flatten() {
-                    self.measure(set, level + 1, measure)?;
+                    self.add_measure(set, level + 1, measure)?;
                 }
             }
             _ => {}

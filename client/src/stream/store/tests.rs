@@ -72,7 +72,7 @@ fn agrees_with_a_model_that_copies_everything() {
                     last += 1;
                     let users: Vec<_> =
                         (0..random.below(8)).map(|_| user(random.below(20))).collect();
-                    store.define(list(last, &users)).unwrap();
+                    store.define_part(list(last, &users)).unwrap();
                     model.insert(last, Model::List(users.into_iter().collect()));
                 }
                 1 if last > 0 => {
@@ -92,7 +92,7 @@ fn agrees_with_a_model_that_copies_everything() {
                         }
                     };
                     let content = Some(Content::Expression(of(expression)));
-                    store.define(SetPart { id: last, content, last: true }).unwrap();
+                    store.define_part(SetPart { id: last, content, last: true }).unwrap();
                     model.insert(last, Model::Of(kind, both));
                 }
                 2 | 3 if last > 0 => {
@@ -105,7 +105,7 @@ fn agrees_with_a_model_that_copies_everything() {
                     users.retain(|user| !removed.contains(user));
                     pending.retain(|(of, user)| *of != id || !removed.contains(user));
                     pending.extend(added.iter().map(|user| (id, user.clone())));
-                    store.edit(SetEdit { id, added, removed }).unwrap();
+                    store.edit_list(SetEdit { id, added, removed }).unwrap();
                 }
                 4 => {
                     // As if many had been edited.
@@ -124,11 +124,14 @@ fn agrees_with_a_model_that_copies_everything() {
                     }
                     let expected = evaluate(&model, id);
                     let found = store.resolve(id).unwrap();
-                    assert!(found.listed().iter().eq(expected.iter()), "seed {seed} set {id}");
+                    assert!(
+                        found.listed_users().iter().eq(expected.iter()),
+                        "seed {seed} set {id}"
+                    );
                     kept.push((found, expected));
                     let used =
                         |one: &Model| matches!(one, Model::Of(_, both) if both.contains(&id));
-                    let retired = store.retire(SetRetired { id });
+                    let retired = store.retire_set(SetRetired { id });
                     if model.values().any(used) {
                         assert_eq!(retired, Err(ProtocolViolation::RetiredInUse(id)));
                     } else {
@@ -141,7 +144,7 @@ fn agrees_with_a_model_that_copies_everything() {
             }
         }
         for (set, expected) in kept {
-            assert!(set.listed().iter().eq(expected.iter()), "a set stays what it was");
+            assert!(set.listed_users().iter().eq(expected.iter()), "a set stays what it was");
         }
         // What is left is what is counted.
         store.apply_pending().unwrap();
@@ -162,16 +165,16 @@ fn sets_come_and_go_within_a_budget_for_ever() {
     let bytes: usize = users.iter().map(String::len).sum();
     let mut store = Store::new(2 * bytes as u64);
     for id in 1..300 {
-        store.define(list(id, &users)).unwrap();
+        store.define_part(list(id, &users)).unwrap();
         if id > 2 {
-            store.retire(SetRetired { id: id - 2 }).unwrap();
+            store.retire_set(SetRetired { id: id - 2 }).unwrap();
         }
-        store.edit(SetEdit { id, added: users.clone(), removed: users.clone() }).unwrap();
+        store.edit_list(SetEdit { id, added: users.clone(), removed: users.clone() }).unwrap();
         store.apply_pending().unwrap();
     }
     store.reset();
     assert_eq!(store.budget.used, 0);
-    store.define(list(300, &users)).unwrap();
+    store.define_part(list(300, &users)).unwrap();
 }
 
 /// Of a list that is edited for ever, sets that nobody asks about again keep what it
@@ -180,13 +183,13 @@ fn sets_come_and_go_within_a_budget_for_ever() {
 fn what_lists_were_is_forgotten() {
     let users: Vec<_> = (0..2000).map(user).collect();
     let mut store = Store::new(0);
-    store.define(list(1, &users)).unwrap();
+    store.define_part(list(1, &users)).unwrap();
     for id in 2..5000 {
         let expression = of(Expression::AnyOf(SetList { sets: vec![set(1)] }));
         let content = Some(Content::Expression(expression));
-        store.define(SetPart { id, content, last: true }).unwrap();
+        store.define_part(SetPart { id, content, last: true }).unwrap();
         let one = vec![user(id % 2000)];
-        store.edit(SetEdit { id: 1, added: one.clone(), removed: one }).unwrap();
+        store.edit_list(SetEdit { id: 1, added: one.clone(), removed: one }).unwrap();
         store.apply_pending().unwrap();
     }
     // Each hundredth user is enough to tell.
@@ -198,7 +201,7 @@ fn what_lists_were_is_forgotten() {
     }
     assert!(places.len() < 250 * 20, "{} of 20 users", places.len());
     for id in [2, 2500, 4999] {
-        assert_eq!(store.resolve(id).unwrap().listed().len(), 2000);
+        assert_eq!(store.resolve(id).unwrap().listed_users().len(), 2000);
     }
 }
 
@@ -206,10 +209,10 @@ fn what_lists_were_is_forgotten() {
 fn a_budget_holds_for_users_that_are_still_to_come() {
     let budget = 1 << 20;
     let mut store = Store::new(budget);
-    store.define(list(1, &[])).unwrap();
+    store.define_part(list(1, &[])).unwrap();
     let added: Vec<_> = (0..10_000).map(user).collect();
     let over = (0..1000).find_map(|_| {
-        store.edit(SetEdit { id: 1, added: added.clone(), removed: Vec::new() }).err()
+        store.edit_list(SetEdit { id: 1, added: added.clone(), removed: Vec::new() }).err()
     });
     assert_eq!(over, Some(ProtocolViolation::OverBudget(budget)));
 }
@@ -261,9 +264,9 @@ fn no_bytes_make_it_panic_or_lose_count() {
                 break;
             };
             let heard = match message {
-                ResponseMessage::SetPart(part) => store.define(part),
-                ResponseMessage::SetEdit(edit) => store.edit(edit),
-                ResponseMessage::SetRetired(retired) => store.retire(retired),
+                ResponseMessage::SetPart(part) => store.define_part(part),
+                ResponseMessage::SetEdit(edit) => store.edit_list(edit),
+                ResponseMessage::SetRetired(retired) => store.retire_set(retired),
                 ResponseMessage::Changed(_) => store.apply_pending(),
                 _ => Ok(()),
             };
@@ -274,7 +277,7 @@ fn no_bytes_make_it_panic_or_lose_count() {
             taken += 1;
             for id in 0..12 {
                 if let Ok(set) = store.resolve(id) {
-                    assert!(set.listed().iter().all(|user| set.contains(user)));
+                    assert!(set.listed_users().iter().all(|user| set.contains(user)));
                 }
             }
         }

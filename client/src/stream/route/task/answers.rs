@@ -1,5 +1,5 @@
-//! Handles the messages of a daemon: hands answers to the handles that wait for them,
-//! and keeps the stream's sets. It sends nothing.
+//! Handles the daemon's messages: passes answers to the handles that wait for them, and
+//! updates the stream's sets. This module sends nothing.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::Task;
 use crate::{
-    Delivery, Error, Hide, Interest, ProtocolViolation, Refusal, Routed, Set, Violation,
+    Delivery, Error, FieldViolation, Hide, Interest, ProtocolViolation, Refusal, Routed, Set,
     stream::{
         route::request::{Question, Request},
         store::Store,
@@ -29,9 +29,9 @@ impl Task {
     ) -> Result<(), ProtocolViolation> {
         let revision = match message {
             ResponseMessage::Opened(_) => return Err(ProtocolViolation::OpenedTwice),
-            ResponseMessage::SetPart(part) => return store.define(part),
-            ResponseMessage::SetEdit(edit) => return store.edit(edit),
-            ResponseMessage::SetRetired(retired) => return store.retire(retired),
+            ResponseMessage::SetPart(part) => return store.define_part(part),
+            ResponseMessage::SetEdit(edit) => return store.edit_list(edit),
+            ResponseMessage::SetRetired(retired) => return store.retire_set(retired),
             ResponseMessage::RequestError(error) => return self.refuse_request(error),
             ResponseMessage::Changed(changed) => {
                 store.apply_pending()?;
@@ -49,7 +49,7 @@ impl Task {
         Ok(())
     }
 
-    /// Answers the first request under way, which must be this batch. Returns the
+    /// Answers the first request in flight, which must be this batch. Returns the
     /// answer's revision.
     fn answer_batch(
         &mut self,
@@ -57,7 +57,7 @@ impl Task {
         store: &mut Store,
     ) -> Result<String, ProtocolViolation> {
         let Question::Route(senders, _) = &self.expect_in_flight(answer.batch_id)?.question else {
-            return Err(ProtocolViolation::AnswerToNothing);
+            return Err(ProtocolViolation::UnexpectedAnswer);
         };
         let senders = Arc::clone(senders);
         let mut deliveries = Vec::with_capacity(answer.deliveries.len());
@@ -78,7 +78,7 @@ impl Task {
         Ok(answer.revision)
     }
 
-    /// Answers the first request under way, which must be this query. Returns the
+    /// Answers the first request in flight, which must be this query. Returns the
     /// answer's revision.
     fn answer_interest(
         &mut self,
@@ -86,10 +86,10 @@ impl Task {
         store: &mut Store,
     ) -> Result<String, ProtocolViolation> {
         let Question::Interest(..) = &self.expect_in_flight(answer.query_id)?.question else {
-            return Err(ProtocolViolation::AnswerToNothing);
+            return Err(ProtocolViolation::UnexpectedAnswer);
         };
         let senders = match answer.senders_set_id {
-            0 => Set::nobody(),
+            0 => Set::empty(),
             id => store.resolve(id)?,
         };
         let hides = resolve_hides(&answer.hides, store)?;
@@ -103,23 +103,23 @@ impl Task {
         Ok(revision)
     }
 
-    /// Fails the first request under way, which must be the one that the error names.
+    /// Fails the first request in flight, which must be the one that the error names.
     fn refuse_request(&mut self, error: RequestError) -> Result<(), ProtocolViolation> {
         let (request_error::Request::BatchId(id) | request_error::Request::QueryId(id)) =
-            error.request.ok_or(ProtocolViolation::AnswerToNothing)?;
+            error.request.ok_or(ProtocolViolation::UnexpectedAnswer)?;
         self.expect_in_flight(id)?;
         if let Some((_, request)) = self.in_flight.pop_front() {
-            request.fail(refusal(error).into());
+            request.reply_error(refusal_of(error).into());
         }
         Ok(())
     }
 
-    /// The request that is answered: the first one under way. It stays there
-    /// until its answer is known to be good, so that it can be tried again.
+    /// Returns the first request in flight, which must have this id. The request stays in
+    /// the queue until its answer is validated, so that it can be repeated.
     fn expect_in_flight(&self, id: u64) -> Result<&Request, ProtocolViolation> {
         match self.in_flight.front() {
             Some((first, request)) if *first == id => Ok(request),
-            _ => Err(ProtocolViolation::AnswerToNothing),
+            _ => Err(ProtocolViolation::UnexpectedAnswer),
         }
     }
 }
@@ -128,7 +128,7 @@ fn resolve_hides(hides: &[v1::Hide], store: &mut Store) -> Result<Vec<Hide>, Pro
     hides.iter().map(|hide| Hide::new(hide, |users| store.resolve_expression(users))).collect()
 }
 
-fn refusal(error: RequestError) -> Error {
+fn refusal_of(error: RequestError) -> Error {
     let name = ErrorReason::try_from(error.reason).ok().filter(|r| *r != ErrorReason::Unspecified);
     let name = name.map(|reason| reason.as_str_name());
     let violations = error.violations.into_iter();
@@ -137,7 +137,7 @@ fn refusal(error: RequestError) -> Error {
         reason: name.map(|name| name.strip_prefix("ERROR_REASON_").unwrap_or(name).to_owned()),
         message: error.message,
         violations: violations
-            .map(|one| Violation { field: one.field, description: one.description })
+            .map(|one| FieldViolation { field: one.field, description: one.description })
             .collect(),
     }))
 }
