@@ -1,45 +1,45 @@
-//! The coverage of a part of the world by a set of users: enough to say for certain that
-//! the set holds nobody there, or everybody.
+//! The coverage of a region (some servers, with all of their users) by a set of users. It
+//! decides if the set certainly contains no user of the region, or all of them.
 
 use crate::{Glob, UserGlob};
 
-/// How many users of a region are in a set. Ordered from few to many.
+/// The share of a region's users that is in a set. Ordered from few to many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Coverage {
-    /// Nobody, for certain.
+    /// Certainly no user.
     Nobody,
-    /// Perhaps somebody, perhaps not everybody.
+    /// Possibly some users, possibly not all.
     Some,
-    /// Everybody, for certain.
+    /// Certainly all users.
     Everybody,
 }
 
-/// A part of the world: servers, with all of their users.
+/// Some servers, with all of their users.
 #[derive(Clone, Copy)]
 pub enum Region<'a> {
     /// One server.
     Server(&'a str),
-    /// Every server but those for which this is true.
+    /// Every server for which the function returns false.
     Outside(&'a dyn Fn(&str) -> bool),
 }
 
 // === impl Coverage ===
 
 impl Coverage {
-    /// The coverage by a union. Of nothing: nobody.
+    /// Returns the coverage by a union. The union of no sets covers no users.
     #[must_use]
     pub fn of_union(sets: impl IntoIterator<Item = Self>) -> Self {
         sets.into_iter().max().unwrap_or(Self::Nobody)
     }
 
-    /// The coverage by an intersection. Of nothing: everybody. Where sets overlap in part,
-    /// `Some` may be said of nobody.
+    /// Returns the coverage by an intersection. The intersection of no sets covers all
+    /// users. If sets overlap in part, the result may be `Some` for an empty intersection.
     #[must_use]
     pub fn of_intersection(sets: impl IntoIterator<Item = Self>) -> Self {
         sets.into_iter().min().unwrap_or(Self::Everybody)
     }
 
-    /// The coverage by a set without another.
+    /// Returns the coverage by the difference of two sets.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         match (self, other) {
@@ -56,7 +56,7 @@ impl Region<'_> {
     /// Every server.
     pub const WORLD: Region<'static> = Region::Outside(&|_| false);
 
-    /// Whether a server is part of the region.
+    /// Returns true if a server is part of the region.
     pub fn holds(self, server: &str) -> bool {
         match self {
             Self::Server(one) => one == server,
@@ -64,19 +64,19 @@ impl Region<'_> {
         }
     }
 
-    /// The coverage by the users of all servers that a glob matches.
+    /// Returns the coverage by the users of all servers that a glob matches.
     pub fn covered_by(self, glob: &Glob) -> Coverage {
         match self {
             Self::Server(server) if glob.matches(server) => Coverage::Everybody,
             Self::Outside(_) if glob.as_str() == "*" => Coverage::Everybody,
-            // Which other servers there are, nobody knows.
+            // The other servers are unknown.
             Self::Outside(_) if !glob.is_literal() => Coverage::Some,
             Self::Outside(_) if self.holds(glob.as_str()) => Coverage::Some,
             Self::Server(_) | Self::Outside(_) => Coverage::Nobody,
         }
     }
 
-    /// The coverage by all users that a pattern matches.
+    /// Returns the coverage by all users that a pattern matches.
     pub fn covered_by_pattern(self, pattern: &UserGlob) -> Coverage {
         let servers = self.covered_by(pattern.server());
         match pattern.user().as_str() {
@@ -86,7 +86,7 @@ impl Region<'_> {
         }
     }
 
-    /// The coverage by users one by one, of whom these are the servers.
+    /// Returns the coverage by listed users, given the server of each.
     pub fn covered_by_users<'s>(self, servers: impl IntoIterator<Item = &'s str>) -> Coverage {
         match servers.into_iter().any(|server| self.holds(server)) {
             true => Coverage::Some,

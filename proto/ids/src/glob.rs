@@ -1,9 +1,8 @@
 //! Globs over server names and user ids.
 //!
-//! `*` is any run of bytes, also an empty one; `?` is exactly one byte; every
-//! other byte is itself. Everything is compared by bytes, as homeservers
-//! compare identifiers: no folding of case, no normalisation, no classes, no
-//! escapes.
+//! `*` matches any number of bytes, including none; `?` matches exactly one byte; every
+//! other byte matches itself. Comparisons use bytes, as homeservers compare identifiers:
+//! no case folding, no normalisation, no classes, no escapes.
 
 /// A glob, ready to match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,8 +10,8 @@ pub struct Glob {
     text: Box<str>,
 }
 
-/// Two globs that a user id must match: its part before the first `:`, sigil
-/// included, and its server name.
+/// A pattern for user ids: a glob for the part before the first `:`, including the `@`,
+/// and a glob for the server name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserGlob {
     user: Glob,
@@ -22,30 +21,30 @@ pub struct UserGlob {
 // === impl Glob ===
 
 impl Glob {
-    /// Takes any text: there is no glob that is not valid.
+    /// Creates a glob. Every text is a valid glob.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self { text: text.into() }
     }
 
-    /// The glob as it was written.
+    /// Returns the text of the glob.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether only a text equal to the glob's own matches.
+    /// Returns true if the glob matches only its own text.
     pub fn is_literal(&self) -> bool {
         !self.text.contains(['*', '?'])
     }
 
-    /// Whether the whole of `text` matches.
+    /// Returns true if the whole of `text` matches.
     ///
-    /// Takes time in proportion to the product of both lengths at worst, and
-    /// no memory: a hostile glob cannot do more harm than that.
+    /// The worst case takes time proportional to the product of both lengths, and no
+    /// memory: a hostile glob can do no more harm than that.
     pub fn matches(&self, text: &str) -> bool {
         let (mut glob, mut text) = (self.text.as_bytes(), text.as_bytes());
-        // Where to go on when the run of the last `*` must grow by a byte. Only
-        // the last one matters: a shorter run of an earlier `*` can never
-        // forbid what a longer one allows.
+        // The position to resume from when the match of the last `*` must grow by a byte.
+        // Only the last `*` matters: a shorter match of an earlier `*` leaves at least the
+        // choices that a longer one leaves.
         let mut retry: Option<(&[u8], &[u8])> = None;
         loop {
             match (glob.split_first(), text.split_first()) {
@@ -73,35 +72,35 @@ impl Glob {
 // === impl UserGlob ===
 
 impl UserGlob {
-    /// Splits a pattern at its first `:`. `None` if it has no `:`.
+    /// Splits a pattern at its first `:`. Returns `None` if there is no `:`.
     pub fn parse(pattern: &str) -> Option<Self> {
         let (user, server) = pattern.split_once(':')?;
         Some(Self { user: Glob::new(user), server: Glob::new(server) })
     }
 
-    /// The same pattern for users of one server only, whatever its own glob
-    /// for servers is.
+    /// Returns the same pattern for users of one server only, ignoring its own glob for
+    /// servers.
     #[must_use]
     pub fn on_server(&self, server: &str) -> Self {
         Self { user: self.user.clone(), server: Glob::new(server) }
     }
 
-    /// The glob for the part before the first `:`, sigil included.
+    /// Returns the glob for the part before the first `:`, including the `@`.
     pub fn user(&self) -> &Glob {
         &self.user
     }
 
-    /// The glob for the server name.
+    /// Returns the glob for the server name.
     pub fn server(&self) -> &Glob {
         &self.server
     }
 
-    /// The pattern as text, as [`UserGlob::parse`] takes it.
+    /// Returns the text of the pattern, as [`UserGlob::parse`] accepts it.
     pub fn to_pattern(&self) -> String {
         format!("{}:{}", self.user.as_str(), self.server.as_str())
     }
 
-    /// Whether a user id matches: its parts before and after its first `:`.
+    /// Returns true if both parts of a user id match, before and after its first `:`.
     pub fn matches(&self, user_id: &str) -> bool {
         user_id
             .split_once(':')

@@ -1,10 +1,11 @@
-//! Matrix server names, checked as the specification says (Matrix specification, appendix
-//! "Server Name"). Compared by their bytes: nothing is folded or normalised here.
+//! Matrix server names, checked by the Matrix specification (appendix "Server Name").
+//! Compared by their bytes, without case folding or normalisation.
 
 use std::error::Error;
 use std::fmt;
 
-/// Most bytes of a server name: what the shortest localpart leaves of a user id.
+/// Maximum bytes of a server name: the remainder of the longest user id with an empty
+/// localpart.
 pub const MAX_SERVER_NAME_BYTES: usize = 253;
 
 /// A valid Matrix server name: a DNS name, an IPv4 address or a bracketed IPv6
@@ -12,25 +13,25 @@ pub const MAX_SERVER_NAME_BYTES: usize = 253;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerName(Box<str>);
 
-/// Why a text is not a server name.
+/// The reason for which a text is not a server name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerNameError {
-    /// Nothing at all, or nothing before the port.
+    /// The text, or its part before the port, is empty.
     Empty,
 
-    /// More than [`MAX_SERVER_NAME_BYTES`].
+    /// The text has more bytes than [`MAX_SERVER_NAME_BYTES`].
     Long(usize),
 
-    /// Something that no DNS name or IPv4 address holds.
+    /// A character is not valid in a DNS name or an IPv4 address.
     Character(char),
 
-    /// `[` without an IPv6 address and `]` behind it, or such an address without them.
+    /// Brackets do not contain an IPv6 address, or an IPv6 address has no brackets.
     Ipv6,
 
-    /// A scheme, as in the address of a web page.
+    /// The text has a scheme, as the address of a web page does.
     Scheme,
 
-    /// What follows the host is not a port.
+    /// The part after the host is not a port.
     Port,
 }
 
@@ -41,13 +42,13 @@ impl ServerName {
     ///
     /// # Errors
     ///
-    /// Says what is wrong with it.
+    /// If the text is not a server name.
     pub fn parse(text: &str) -> Result<Self, ServerNameError> {
         check_server_name(text)?;
         Ok(Self(text.into()))
     }
 
-    /// The name, port included as written.
+    /// Returns the name, including the port as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -85,7 +86,7 @@ impl fmt::Display for ServerNameError {
     }
 }
 
-/// Checks a text without keeping it.
+/// Checks a text without storing it.
 pub(crate) fn check_server_name(text: &str) -> Result<(), ServerNameError> {
     if text.is_empty() {
         return Err(ServerNameError::Empty);
@@ -125,16 +126,17 @@ pub(crate) fn check_server_name(text: &str) -> Result<(), ServerNameError> {
     }
 }
 
-/// A character as itself, or its escape if it cannot be printed.
+/// Returns a printable character as it is, and any other one escaped.
 fn escape_unprintable(c: char) -> String {
     match c {
-        // They are printable, and it escapes them still.
+        // `escape_debug` escapes these, although they are printable.
         '\\' | '\'' | '"' => c.into(),
         c => c.escape_debug().collect(),
     }
 }
 
-/// Why what follows the host is no port: an IPv6 address is full of colons.
+/// Returns the reason for which the part after the host is not a port: often the host is
+/// an IPv6 address, with its many colons.
 fn why_no_port(text: &str, otherwise: ServerNameError) -> ServerNameError {
     if text.parse::<std::net::Ipv6Addr>().is_ok() { ServerNameError::Ipv6 } else { otherwise }
 }

@@ -1,6 +1,6 @@
-//! Logic with a third value, `None`: unknown.
+//! Three-valued logic, in which `None` means unknown.
 
-/// "Or": true if any answer is, false if all are, else unknown.
+/// Disjunction: true if any answer is true, false if all are false, otherwise unknown.
 ///
 /// ```
 /// use presence_router_ids::any_of;
@@ -13,12 +13,13 @@ pub fn any_of(answers: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
     decide(answers, true)
 }
 
-/// "And": false if any answer is, true if all are, else unknown.
+/// Conjunction: false if any answer is false, true if all are true, otherwise unknown.
 pub fn all_of(answers: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
     decide(answers, false)
 }
 
-/// `decisive` if any answer is, its opposite if all are; else unknown.
+/// Returns `decisive` if any answer equals it, its opposite if all answers are the
+/// opposite, otherwise unknown.
 fn decide(answers: impl IntoIterator<Item = Option<bool>>, decisive: bool) -> Option<bool> {
     let known = answers.into_iter().try_fold(Some(!decisive), |all, one| match one {
         Some(answer) if answer == decisive => Err(()),

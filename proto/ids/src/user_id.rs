@@ -1,12 +1,12 @@
-//! Matrix user ids, checked as the specification says (Matrix specification, appendix
-//! "User Identifiers"). Compared by their bytes: nothing is folded or normalised here.
+//! Matrix user ids, checked by the Matrix specification (appendix "User Identifiers").
+//! Compared by their bytes, without case folding or normalisation.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::server_name::{MAX_SERVER_NAME_BYTES, ServerNameError, check_server_name};
 
-/// Most bytes of a user id, sigil and server name included.
+/// Maximum bytes of a user id, including the `@` and the server name.
 pub const MAX_USER_ID_BYTES: usize = 255;
 
 // The longest server name belongs to a user id with an empty localpart.
@@ -15,33 +15,33 @@ const _: () = assert!(MAX_SERVER_NAME_BYTES == MAX_USER_ID_BYTES - "@:".len());
 /// A valid Matrix user id, borrowed: `@localpart:server`.
 ///
 /// Historical localparts are valid: the specification asks servers to accept
-/// every Unicode text without `:` and NUL, control characters and the empty
-/// localpart included. Print one with `{:?}`, which escapes them.
+/// every Unicode text without `:` and NUL, including control characters and the empty
+/// localpart. Print a user id with `{:?}`, which escapes control characters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId<'a> {
     text: &'a str,
     colon: usize,
 }
 
-/// Why a text is not a user id.
+/// The reason for which a text is not a user id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserIdError {
-    /// Nothing at all.
+    /// The text is empty.
     Empty,
 
-    /// The sigil is missing.
+    /// The text does not begin with `@`.
     Sigil,
 
-    /// There is no server name.
+    /// The server name is missing.
     Colon,
 
-    /// More than [`MAX_USER_ID_BYTES`].
+    /// The text has more bytes than [`MAX_USER_ID_BYTES`].
     Long(usize),
 
-    /// The one character that no localpart may hold, besides `:`.
+    /// The localpart contains NUL, the only invalid character besides `:`.
     Nul,
 
-    /// What follows the first `:` is not a server name.
+    /// The part after the first `:` is not a server name.
     Server(ServerNameError),
 }
 
@@ -52,7 +52,7 @@ impl<'a> UserId<'a> {
     ///
     /// # Errors
     ///
-    /// Says what is wrong with it.
+    /// If the text is not a user id.
     pub fn parse(text: &'a str) -> Result<Self, UserIdError> {
         if text.is_empty() {
             return Err(UserIdError::Empty);
@@ -69,19 +69,19 @@ impl<'a> UserId<'a> {
         Ok(Self { text, colon: 1 + localpart.len() })
     }
 
-    /// The whole id.
+    /// Returns the whole id.
     #[inline]
     pub fn as_str(self) -> &'a str {
         self.text
     }
 
-    /// What stands before the colon and the server name: sigil and localpart.
+    /// Returns the part before the first `:`: the `@` and the localpart.
     #[inline]
     pub fn before_server(self) -> &'a str {
         self.text.get(..self.colon).unwrap_or_default()
     }
 
-    /// The server name, port included as written.
+    /// Returns the server name, including the port as written.
     #[inline]
     pub fn server(self) -> &'a str {
         self.text.get(self.colon + 1..).unwrap_or_default()

@@ -23,11 +23,11 @@ pub use self::routing::model::ruleset::{Effect, Fields, Hide};
 pub use self::routing::model::side::Side;
 pub use self::routing::snapshot::Snapshot;
 
-/// What the daemon needs beyond the facade: the document of a policy, sets as they are
-/// stored, what a change does to sets that a client holds. **It may change in any
-/// version**, also in one that keeps everything else.
+/// Internals that the daemon needs beyond the facade: the document of a policy, stored
+/// sets, and the effect of a change on sets that a client holds. **They may change in any
+/// version**, even in one that keeps everything else.
 pub mod unstable {
-    /// The policy: from its text to a ruleset, and questions about it.
+    /// The policy: its text, its ruleset, and analyses of both.
     pub mod policy {
         pub use crate::policy::RoomSets;
         pub use crate::policy::analyse;
@@ -38,7 +38,7 @@ pub mod unstable {
         pub use crate::policy::wording;
     }
 
-    /// Routing: a ruleset, evaluated, and who sees whom by it.
+    /// Routing: an evaluated ruleset, and the visibility that it defines.
     pub mod routing {
         pub use crate::routing::{change, engine, model, query, snapshot};
     }

@@ -1,8 +1,7 @@
-//! One policy and the members of its directory's groups, behind the questions that an
-//! embedder asks.
+//! The facade for embedders: one policy, with the members of its directory's groups.
 //!
-//! Everything here is made of `policy` and `routing`, which the daemon uses directly. It
-//! knows no caches and no streams.
+//! This module combines `policy` and `routing`, which the daemon uses directly. It knows
+//! no caches and no streams.
 
 use std::sync::Arc;
 
@@ -23,21 +22,21 @@ use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::{Members, Open};
 use presence_router_ids::UserId;
 
-/// Decides who may see whose presence, by one policy.
+/// Decides by one policy which users may see whose presence.
 ///
-/// Groups with `directory: true` begin empty, and are filled by [`Router::edit`].
+/// Groups with `directory: true` begin empty; [`Router::edit`] fills them.
 #[derive(Debug)]
 pub struct Router {
     policy: Policy,
     engine: Engine,
-    /// The engine's, as it is now.
+    /// The engine's current snapshot.
     snapshot: Arc<Snapshot>,
 }
 
-/// The audience or the interest of a user: those whom its pairs are with, at one moment.
+/// The audience or the interest of one user, at one moment.
 ///
-/// It may hold users whom neither policy nor directory lists, such as all users of a
-/// server. The user itself is never in it.
+/// It may contain unlisted users, such as all users of a server. It never contains the user
+/// itself.
 #[derive(Clone, Debug)]
 pub struct Counterparts {
     snapshot: Arc<Snapshot>,
@@ -70,12 +69,12 @@ impl Router {
         Policy::load_candidate(&self.engine, file, text, files).map(Self::new)
     }
 
-    /// Decides by another policy from here on, over the same members of the directory's
-    /// groups. Members of groups that the other policy does not have are forgotten.
+    /// Replaces the policy, and keeps the members of the directory's groups. Members of
+    /// groups that the new policy does not have are dropped.
     ///
     /// # Errors
     ///
-    /// As [`Router::load`]. The policy before it stays.
+    /// As [`Router::load`]. The previous policy stays active.
     pub fn replace_policy(
         &mut self,
         file: &str,
@@ -90,38 +89,37 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// A group is not one that the directory fills, or there is no number left for a
-    /// user.
+    /// If the directory does not fill a group, or no number is left for a new user.
     pub fn edit(&mut self, edits: &[Edit<'_>]) -> Result<(), EditError> {
         self.engine.edit(edits)?;
         self.snapshot = self.engine.snapshot();
         Ok(())
     }
 
-    /// The policy, as it was written and as it was resolved.
+    /// Returns the policy, as written and as resolved.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Everything that answers are computed from, as it is now. It never changes, and
-    /// costs little to keep.
+    /// Returns the current snapshot, from which answers are computed. A snapshot never
+    /// changes, and is cheap to keep.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot)
     }
 
-    /// Whether the recipient may see the sender.
+    /// Returns true if the recipient may see the sender.
     pub fn is_visible(&self, sender: UserId<'_>, recipient: UserId<'_>) -> bool {
         self.snapshot.visible(sender, recipient)
     }
 
-    /// The recipients who may see a sender, as far as that concerns a caller: pairs with
-    /// at least one user on the caller's servers.
+    /// Returns the recipients who may see a sender, limited to pairs that concern the
+    /// caller: those with at least one user on the caller's servers.
     pub fn audience(&self, sender: UserId<'_>, caller: &Caller) -> Counterparts {
         self.counterparts(sender, Side::Sender, caller)
     }
 
-    /// The senders whom a recipient may see, as far as that concerns a caller: pairs with
-    /// at least one user on the caller's servers.
+    /// Returns the senders whom a recipient may see, limited to pairs that concern the
+    /// caller: those with at least one user on the caller's servers.
     pub fn interest(&self, recipient: UserId<'_>, caller: &Caller) -> Counterparts {
         self.counterparts(recipient, Side::Recipient, caller)
     }
@@ -131,27 +129,27 @@ impl Router {
         explain(&self.policy, &self.snapshot, sender, recipient)
     }
 
-    /// Compares answers with a slow and simple evaluation of the policy's text, on at
-    /// most `pairs` pairs; where there are more, they are drawn by `seed`.
+    /// Compares answers with a slow and simple evaluation of the policy's text, on at most
+    /// `pairs` pairs. If there are more, `seed` selects a random sample.
     pub fn verify(&self, pairs: u64, seed: u64) -> Verified {
         verify(&self.policy, &self.snapshot, pairs, seed)
     }
 
-    /// Finds what would change if a [candidate](Router::candidate) took this one's place.
-    /// Of each kind at most `samples` pairs are named.
+    /// Previews the changes if a [candidate](Router::candidate) replaced this router, with
+    /// at most `samples` pairs of each kind.
     ///
     /// # Errors
     ///
-    /// It is too much to tell.
+    /// If the change is too large to report.
     pub fn plan(&self, candidate: &Self, samples: usize) -> Result<Impact, TooMuch> {
         plan(&self.policy, &self.snapshot, &candidate.policy, &candidate.snapshot, samples)
     }
 
-    /// Finds the pairs that are gained and lost since an earlier snapshot.
+    /// Returns the pairs that were gained and lost since an earlier snapshot.
     ///
     /// # Errors
     ///
-    /// It is too much to tell, or the snapshot is of another router.
+    /// If the change is too large to report, or the snapshot belongs to another router.
     pub fn difference(&self, earlier: &Snapshot) -> Result<Difference, TooMuch> {
         Difference::between(earlier, &self.snapshot, Budget::PLAN)
     }
@@ -174,25 +172,25 @@ impl Router {
 // === impl Counterparts ===
 
 impl Counterparts {
-    /// Whether a user is in.
+    /// Returns true if a user is one of the counterparts.
     pub fn contains(&self, other: UserId<'_>) -> bool {
         other.as_str() != self.user && self.members.contains(self.snapshot.users().user_ref(other))
     }
 
-    /// The ids of the users in it whom policy or directory list, in no meaningful order.
+    /// Returns the ids of the listed counterparts, in no particular order.
     pub fn listed(&self) -> impl Iterator<Item = String> {
         let listed: RoaringBitmap = self.members.named() & self.snapshot.listed_users();
         let ids = listed.into_iter().map(|number| String::from(self.snapshot.users().id(number)));
         ids.filter(|id| *id != self.user)
     }
 
-    /// Whether unlisted users may be in it.
+    /// Returns true if there may be unlisted counterparts.
     pub fn is_open(&self) -> bool {
         *self.members.open() != Open::Nobody
     }
 
-    /// What is hidden of the pair with another user, if that is in: all that any of these
-    /// hides. Empty: nothing.
+    /// Returns the hides that apply to the pair with another user; they add up. Empty if
+    /// nothing is hidden, or if the other user is no counterpart.
     pub fn hides(&self, other: UserId<'_>) -> impl Iterator<Item = &Hide> {
         let who = self.snapshot.users().user_ref(other);
         let is_in = self.contains(other);

@@ -1,9 +1,8 @@
-//! The writer: keeps what decides, and makes snapshots of it.
+//! The writer: holds the ruleset and the directory, and creates snapshots of them.
 //!
-//! A ruleset is evaluated as a whole; an edit of the directory touches the users
-//! it names and the sets that depend on the groups it names, and nothing else.
-//! Readers hold snapshots and never wait; the engine copies what they share at
-//! the moment that it changes it.
+//! The engine evaluates a ruleset as a whole. An edit of the directory touches only the
+//! users that it names, and the sets that depend on its groups. Readers hold snapshots and
+//! never wait; the engine copies shared data at the moment of a change.
 
 mod classify;
 mod edits;
@@ -30,14 +29,14 @@ use presence_router_ids::UserId;
 /// Protobuf decoders stop at a hundred nested messages, and a level takes two.
 pub const MAX_DEPTH: usize = 32;
 
-/// What decides, as its one writer has it.
+/// The only writer of the ruleset, the directory and the snapshots.
 #[derive(Debug)]
 pub struct Engine {
     defs: SetDefs,
     classes: Classes,
     /// All sets with an open rule, of rules or not.
     open_sets: Box<[SetId]>,
-    /// What readers get a clone of.
+    /// The current snapshot, of which readers get a clone.
     snapshot: Snapshot,
     thresholds: Thresholds,
 }
@@ -69,7 +68,7 @@ pub struct TooDeep {
     pub depth: usize,
 }
 
-/// What a set belongs to, by its index in the ruleset.
+/// The owner of a set, by its index in the ruleset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetOwner {
     /// The members of a group.
@@ -205,7 +204,7 @@ impl Engine {
         Ok(Self { thresholds: self.thresholds, ..anew })
     }
 
-    /// What readers may have of it as it is now.
+    /// Returns the current snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::new(self.snapshot.clone())
     }

@@ -1,5 +1,5 @@
-//! The input of routing: the rules that decide, the homeserver that asks, and the two
-//! sides of a pair. Knows nothing of numbers, classes and evaluated sets.
+//! The input of routing: the rules, the calling homeserver, and the two sides of a pair.
+//! This module knows nothing of numbers, classes and evaluated sets.
 
 pub mod caller;
 pub mod ruleset;

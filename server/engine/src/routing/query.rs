@@ -1,4 +1,4 @@
-//! Answers from one snapshot. Nothing here changes anything or knows another snapshot.
+//! Computes answers from one snapshot, without changing it and without knowing another.
 
 pub mod shadow;
 mod terms;

@@ -1,10 +1,11 @@
-//! What answers are computed from: a ruleset's rules over evaluated sets. Never
-//! changes; the engine makes the next one, which shares what did not change.
+//! A snapshot: the rules of a ruleset over evaluated sets, from which answers are computed.
+//! A snapshot never changes; the engine creates the next one, which shares all unchanged
+//! data.
 //!
-//! [`members`] is how a set is kept, [`user_table`] who is numbered, `numbering` which sets
-//! there are, `set_defs` how they are made of one another, `rule_index` which rules name
-//! which sets, and `classes` which users are in the same sets. `cow_vec` is how snapshots
-//! share what did not change, and [`keys`] how everything is referred to.
+//! [`members`] stores one set, [`user_table`] the numbers of users, `numbering` the list of
+//! sets, `set_defs` their definitions, `rule_index` the rules by set, and `classes` the
+//! users in the same sets. `cow_vec` shares unchanged data between snapshots, and [`keys`]
+//! defines the typed indices.
 
 pub(in crate::routing) mod classes;
 pub(in crate::routing) mod cow_vec;
@@ -39,10 +40,10 @@ pub struct Snapshot {
     pub(in crate::routing) open_sets: Arc<[SetId]>,
     /// Servers that the ruleset names in full, sorted.
     pub(in crate::routing) named_servers: Arc<[Box<str>]>,
-    /// How many lists of policy and directory hold a user now. A number once given stays
-    /// with its user, listed or not.
+    /// The number of lists, of policy and directory, that contain each user. A user's
+    /// number stays assigned, listed or not.
     pub(in crate::routing) lists: CowVec<UserNumber, u32>,
-    /// How many users of a server are listed now.
+    /// The number of listed users of each server.
     pub(in crate::routing) servers: CowVec<ServerId, u32>,
 }
 

@@ -27,7 +27,7 @@ use crate::routing::query::visibility::CallerView;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
 
-/// What changed between two snapshots.
+/// The changes of visibility between two snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {
     /// Pairs that are visible now and were not.
@@ -42,15 +42,15 @@ pub struct Difference {
 /// Every pair of one of some senders with one of some recipients, modulo self.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pairs {
-    /// Whose presence it is.
+    /// The senders.
     pub senders: Members,
-    /// Who may see it, or may no more.
+    /// The recipients, who may now see the senders or may no longer do so.
     pub recipients: Members,
-    /// How they were found.
+    /// The origin of the pairs, which decides their precision.
     pub found: Found,
 }
 
-/// How pairs were found, and so how far they can be trusted.
+/// The origin of pairs, which decides their precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// For touched users of this side: all of these pairs have changed.
@@ -59,19 +59,19 @@ pub enum Found {
     Bound,
 }
 
-/// How many pairs there are.
+/// A number of pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
     /// Pairs of named users.
     pub named: u64,
-    /// Whether there may be pairs with unlisted users.
+    /// True if there may be pairs with unlisted users.
     pub open: bool,
-    /// Whether `named` is the most that there can be, and not the number.
+    /// True if `named` is an upper bound rather than the exact number.
     pub bound: bool,
 }
 
-/// How much work a comparison may be: members of sets that are looked at. Some
-/// hundred million are a second.
+/// Maximum work of a comparison, in members of sets examined. Some hundred million take
+/// a second.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget(pub u64);
 
@@ -93,12 +93,11 @@ impl Budget {
 // === impl Difference ===
 
 impl Difference {
-    /// What changed from a snapshot to a later one.
+    /// Computes the changes from a snapshot to a later one.
     ///
     /// # Errors
     ///
-    /// It would take more than the budget, or the snapshots have no users in
-    /// common.
+    /// If the work exceeds the budget, or the snapshots have no users in common.
     pub fn between(old: &Snapshot, new: &Snapshot, budget: Budget) -> Result<Self, TooMuch> {
         if !new.users.share_numbers_with(&old.users) || new.users.count() < old.users.count() {
             return Err(TooMuch);
@@ -120,12 +119,12 @@ impl Difference {
         Ok(difference)
     }
 
-    /// Whether nothing changed.
+    /// Returns true if nothing changed.
     pub fn is_empty(&self) -> bool {
         self.gained.is_empty() && self.lost.is_empty()
     }
 
-    /// How many pairs some of this difference's are, each counted once.
+    /// Counts some of this difference's pairs, each once.
     pub fn count<'p>(&self, pairs: impl IntoIterator<Item = &'p Pairs>) -> Count {
         let mut count = Count::default();
         for Pairs { senders, recipients, found } in pairs {

@@ -1,5 +1,5 @@
 //! Changes that edits of the directory made to the sets of a ruleset, for readers that
-//! remember parts of audiences and interests.
+//! cache parts of audiences and interests.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::routing::snapshot::keys::{ClassId, SetId, UserNumber};
 use crate::routing::snapshot::members::Members;
 use presence_router_ids::UserId;
 
-/// Who came into which sets or left them, between two snapshots of one ruleset.
+/// The users who entered or left sets, between two snapshots of one ruleset.
 #[derive(Debug)]
 pub struct MembershipDelta<'s> {
     old: &'s Snapshot,
@@ -32,7 +32,7 @@ pub struct MembershipDelta<'s> {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// What edits did since an earlier snapshot; `None` if the ruleset is another.
+    /// Returns the effect of edits since an earlier snapshot. `None`: the ruleset differs.
     pub fn membership_delta_since<'s>(&'s self, old: &'s Self) -> Option<MembershipDelta<'s>> {
         if !Arc::ptr_eq(&self.rules, &old.rules) {
             return None;
@@ -76,7 +76,7 @@ impl Snapshot {
 // === impl MembershipDelta ===
 
 impl MembershipDelta<'_> {
-    /// Whether nobody moved, and everybody is still found where they were.
+    /// Returns true if no user moved, and every user is still found in the same place.
     pub fn is_empty(&self) -> bool {
         self.sets.is_empty() && self.left.is_empty() && self.newcomers.is_empty()
     }
@@ -95,12 +95,12 @@ impl MembershipDelta<'_> {
         ids.filter_map(signature).chain(left).collect()
     }
 
-    /// Whether a part has other members, or may have.
+    /// Returns true if a part has other members, or may have.
     pub fn may_change(&self, part: &Part) -> bool {
         part.sets().any(|set| self.sets.contains_key(&set))
     }
 
-    /// Whether some deny rule takes something away from a part's set now and did
+    /// Returns true if some deny rule takes something away from a part's set now and did
     /// not, or the other way round: then a part is another for those whom the
     /// rule is about.
     pub fn may_restructure(&self, part: &Part) -> bool {
@@ -128,7 +128,7 @@ impl MembershipDelta<'_> {
         })
     }
 
-    /// Whether what is hidden, or from whom, may be another.
+    /// Returns true if hidden fields, or the users of a hide, may have changed.
     pub fn may_change_hides(&self) -> bool {
         let hiding = self.new.rules.hiding();
         if hiding.iter().any(|set| self.sets.contains_key(set)) {

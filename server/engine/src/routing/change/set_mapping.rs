@@ -65,8 +65,8 @@ impl SetMapping {
         Self { later, dropped, added }
     }
 
-    /// What a part of a user's counterparts has become; `None`: nothing that is
-    /// certain to be the same.
+    /// Maps a part of a user's counterparts to the later snapshot. `None`: no part is
+    /// certainly the same.
     pub fn map_part(&self, part: &Part) -> Option<Part> {
         part.with_mapped_sets(|id| self.later_id(id))
     }
@@ -81,7 +81,7 @@ impl SetMapping {
         self.later.iter().flatten().copied()
     }
 
-    /// Whether no set that is in both has another id.
+    /// Returns true if no set that is in both has another id.
     pub(in crate::routing) fn is_identity(&self) -> bool {
         let is_same =
             |(index, later): (usize, &Option<SetId>)| later.is_none_or(|id| id.index() == index);
@@ -92,14 +92,14 @@ impl SetMapping {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// What has become of the sets of an earlier snapshot. `None`: users have other
+    /// Maps the sets of an earlier snapshot to this one. `None`: users have other
     /// numbers.
     pub fn set_mapping_from(&self, old: &Self) -> Option<SetMapping> {
         let alike = self.users.share_numbers_with(&old.users);
         alike.then(|| SetMapping::between(old, &self.sets, &self.rules))
     }
 
-    /// Whether this is hidden of and from the same users as by an earlier snapshot,
+    /// Returns true if this is hidden of and from the same users as by an earlier snapshot,
     /// be they seen or not. `true` is certain.
     pub fn hides_as(&self, old: &Self) -> bool {
         if [self, old].iter().all(|snapshot| snapshot.rules.hiding().is_empty()) {

@@ -1,6 +1,6 @@
-//! Puts all named users of a ruleset into classes: anew, or from the classes that
-//! they have under the ruleset before. Then only those are looked at who are in a
-//! set that is not in both.
+//! Puts all named users of a ruleset into classes: from scratch, or from their classes
+//! under the previous ruleset. In the second case only users in a set that is not in both
+//! rulesets are examined.
 
 use roaring::RoaringBitmap;
 

@@ -1,5 +1,5 @@
-//! Changes of who is in the directory's groups: each touches the user it names and
-//! the sets that depend on the group, and nothing else.
+//! Edits of the members of the directory's groups. Each edit touches only the user that it
+//! names, and the sets that depend on the group.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub enum Edit<'a> {
     },
 }
 
-/// Why an edit was refused. The directory stays as it was.
+/// The reason for which an edit was refused. The directory is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     /// The ruleset has no group of this name that the directory fills.

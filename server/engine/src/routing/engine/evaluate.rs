@@ -83,7 +83,7 @@ fn lists_of_users(
     lists
 }
 
-/// How many users of each server some list holds.
+/// Counts the listed users of each server.
 fn listed_by_server(lists: &[u32], user_table: &UserTable) -> CowVec<ServerId, u32> {
     let is_listed = |user: &UserNumber| lists.get(user.index()).is_some_and(|lists| *lists > 0);
     let listed = user_table

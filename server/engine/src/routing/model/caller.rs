@@ -1,4 +1,4 @@
-//! A homeserver that asks, and the part of the relation that concerns it.
+//! The calling homeserver, and the part of the relation that concerns it.
 
 use presence_router_ids::{ServerName, ServerNameError, UserId};
 
@@ -47,12 +47,12 @@ impl Caller {
         self.server_names.iter().map(ServerName::as_str)
     }
 
-    /// Whether a server name is one of the caller's.
+    /// Returns true if a server name is one of the caller's.
     pub fn holds(&self, server: &str) -> bool {
         self.server_names().any(|name| name == server)
     }
 
-    /// Whether a user lives on one of the caller's servers.
+    /// Returns true if a user lives on one of the caller's servers.
     pub fn is_local(&self, user: UserId<'_>) -> bool {
         self.holds(user.server())
     }

@@ -1,8 +1,7 @@
-//! The input that routing decides by: sets of users, and rules over them.
+//! The rules that routing evaluates: sets of users, and rules over them.
 //!
-//! A ruleset is checked before it comes here: every id and pattern is valid and
-//! every group number exists and refers to groups before it only, so there are
-//! no cycles. `policy` makes rulesets; [`crate::routing::snapshot`] evaluates them.
+//! A ruleset is already checked: every id and pattern is valid, and every group number
+//! exists and refers only to earlier groups, so that there are no cycles. `policy` makes rulesets; [`crate::routing::snapshot`] evaluates them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,10 +23,10 @@ pub struct Ruleset {
 /// A rule: it matches a pair that any of its products holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What the rule does to the pairs that it matches.
+    /// The rule's effect on the pairs that it matches.
     pub effect: Effect,
 
-    /// Whether the rule takes no part: it is evaluated and counted, and decides
+    /// True if the rule takes no part: it is evaluated and counted, and decides
     /// nothing.
     pub shadow: bool,
 
@@ -35,7 +34,7 @@ pub struct Rule {
     pub products: Vec<Product>,
 }
 
-/// What a rule does to the pairs that it matches.
+/// The effect of a rule on the pairs that it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// They may be visible.
@@ -44,14 +43,14 @@ pub enum Effect {
     /// They are not, whatever allows them.
     Deny,
 
-    /// Where they are visible, not all of the presence is shown.
+    /// Some fields of presence are hidden for those of the pairs that are visible.
     Hide(Hide),
 }
 
-/// What a hide rule hides. Applied by the receiver to each pair.
+/// The fields that a hide rule hides. The receiver applies it to each pair.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hide {
-    /// What is not shown. At least one field.
+    /// The hidden fields. At least one.
     pub fields: Fields,
 
     /// Presence values with which everything is shown all the same: sorted by
@@ -68,20 +67,20 @@ pub struct Fields {
     /// The status text.
     pub status_msg: bool,
 
-    /// When the user was last active.
+    /// The time of the user's last activity.
     pub last_active_ts: bool,
 
-    /// Whether the user is active, as the presence says.
+    /// The flag for a user who is active at the moment.
     pub currently_active: bool,
 }
 
 /// Every pair of one of the senders with one of the recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
-    /// Whose presence it is.
+    /// The senders.
     pub senders: Set,
 
-    /// Who may, or must not, see it.
+    /// The recipients, who may or must not see the senders.
     pub recipients: Set,
 }
 
@@ -103,17 +102,17 @@ pub enum Set {
     /// The members of a group.
     Group(usize),
 
-    /// Whom the directory keeps under this name. Only a group of a ruleset may be
-    /// this, as a whole.
+    /// The members that the directory stores under this name. Only a whole group of a
+    /// ruleset may be of this kind.
     Directory(Box<str>),
 
-    /// Who is in any of them; nobody if there are none.
+    /// The users in any of these sets; no users if there are no sets.
     Union(Vec<Set>),
 
-    /// Who is in all of them; at least one.
+    /// The users in all of these sets. At least one set.
     Intersection(Vec<Set>),
 
-    /// Who is in the first and not in the second.
+    /// The users in the first set but not in the second.
     Difference(Box<Set>, Box<Set>),
 }
 
@@ -127,7 +126,7 @@ pub struct Ids(Arc<List>);
 #[derive(Default, PartialEq, Eq, Hash)]
 struct List {
     text: Box<str>,
-    /// Where each id ends.
+    /// The end of each id.
     ends: Box<[u32]>,
 }
 
@@ -162,12 +161,12 @@ impl Ids {
         })
     }
 
-    /// How many there are, repeats included.
+    /// Returns the number of ids, including repeats.
     pub fn len(&self) -> usize {
         self.0.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.0.ends.is_empty()
     }

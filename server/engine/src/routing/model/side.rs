@@ -1,12 +1,12 @@
-//! The two sides of a pair: whose presence it is, and who may see it.
+//! The two sides of a pair: the sender, whose presence it is, and the recipient.
 
 /// A side of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Side {
-    /// Whose presence it is.
+    /// The side of the user whose presence is shown.
     Sender,
 
-    /// Who may see it.
+    /// The side of the user who may see it.
     Recipient,
 }
 
@@ -23,7 +23,7 @@ impl Side {
         }
     }
 
-    /// What is this side's of a pair of senders' and recipients'.
+    /// Selects this side's value from a pair of values for senders and recipients.
     #[inline]
     pub fn of<T>(self, [senders, recipients]: &[T; 2]) -> &T {
         match self {

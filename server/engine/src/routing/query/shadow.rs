@@ -22,7 +22,7 @@ pub struct Shadowed {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// Whether there are rules in shadow.
+    /// Returns true if there are rules in shadow.
     pub fn has_shadows(&self) -> bool {
         !self.rules.shadows().is_empty()
     }
@@ -71,7 +71,7 @@ impl Snapshot {
         changed.collect()
     }
 
-    /// Whom the users with a signature are denied.
+    /// Returns the recipients that deny rules exclude for users with a signature.
     fn denied_recipients(&self, signature: &Signature) -> Members {
         let Operands { deny, .. } =
             self.terms(self.signature_sets(signature), Side::Sender).collect();

@@ -6,7 +6,7 @@ use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::SetId;
 
-/// What the rules about one set of a user contribute to the user's counterparts.
+/// The contribution of the rules about one of a user's sets to the user's counterparts.
 ///
 /// A relation that rules can require (subscriptions, blocks) becomes a variant of its
 /// own, and the compiler then names everything that has to fold it.

@@ -1,8 +1,7 @@
-//! Who sees whom, read from either side.
+//! The visibility relation, read from either side.
 //!
-//! A rule is a product of two sets: every sender in the one with every
-//! recipient in the other. So all that a user's counterparts depend on is which
-//! of the rules' sets it is in:
+//! A rule is a product of two sets: every sender in one with every recipient in the other.
+//! So a user's counterparts depend only on the rules' sets that contain the user:
 //!
 //! ```text
 //! counterparts(user) = union over sets R that an allow rule puts across from a
@@ -32,21 +31,21 @@ use crate::routing::snapshot::members::Members;
 use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::UserId;
 
-/// What concerns a caller in one snapshot.
+/// A caller's view of one snapshot.
 #[derive(Clone, Debug)]
 pub struct CallerView {
     caller: Caller,
-    /// Named users of its servers. Found when it is first asked for, as few
-    /// answers need it.
+    /// The named users on the caller's servers. Computed on first use, since few answers
+    /// need them.
     local: OnceLock<RoaringBitmap>,
 }
 
 /// All that a user's counterparts depend on, as far as they concern a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Signature {
-    /// The side that the user stands on.
+    /// The user's side of its pairs.
     side: Side,
-    /// Whether only counterparts on the caller's own servers count.
+    /// True if only counterparts on the caller's own servers count.
     local_only: bool,
     sets: Sets,
 }
@@ -54,9 +53,9 @@ pub struct Signature {
 /// The sets of rules that a user is in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Sets {
-    /// Those of a class of named users.
+    /// The sets of a class of named users.
     Class(ClassId),
-    /// Those that servers and patterns let an unnamed user into.
+    /// The sets that contain an unnamed user by server or pattern.
     Open(Box<[SetId]>),
 }
 
@@ -71,7 +70,7 @@ pub struct Part {
 // === impl Signature ===
 
 impl Signature {
-    /// Whether only counterparts on the caller's own servers count.
+    /// Returns true if only counterparts on the caller's own servers count.
     pub(in crate::routing) fn is_local_only(&self) -> bool {
         self.local_only
     }
@@ -89,12 +88,12 @@ impl Signature {
 // === impl Part ===
 
 impl Part {
-    /// The set that others are taken from.
+    /// Returns the set without its exclusions.
     pub(in crate::routing) fn allow(&self) -> SetId {
         self.allow
     }
 
-    /// What is taken away.
+    /// Returns the sets that deny rules exclude.
     pub(in crate::routing) fn deny(&self) -> &[SetId] {
         &self.deny
     }
@@ -136,8 +135,8 @@ impl CallerView {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// What the counterparts of a user depend on, as far as they concern a
-    /// caller.
+    /// Returns the signature of a user: everything that its counterparts depend on, as
+    /// far as they concern a caller.
     pub fn signature(&self, user: UserId<'_>, side: Side, caller: &Caller) -> Signature {
         match self.users.user_ref(user) {
             UserRef::Numbered { class, .. } => self.signature_of_class(class, side, caller),
@@ -208,14 +207,14 @@ impl Snapshot {
         counterparts
     }
 
-    /// Whether any hide rule concerns the users with a signature.
+    /// Returns true if any hide rule concerns the users with a signature.
     pub fn hides_anything(&self, signature: &Signature) -> bool {
         let rules = |set: &SetId| self.rules.of_set(*set, signature.side);
         self.signature_sets(signature).iter().filter_map(rules).any(|rules| !rules.hide.is_empty())
     }
 
-    /// What is hidden from, or of, which of the counterparts: sets that hold no
-    /// others. Several that hold one user add up.
+    /// Returns the hides for some of the counterparts, each with the users to whom it
+    /// applies: sets of counterparts only. Several hides that apply to one user add up.
     pub fn hides(&self, signature: &Signature, counterparts: &Members) -> Vec<(Members, &Hide)> {
         let mut hiding: Vec<(HideId, SetId)> = Vec::new();
         for set in self.signature_sets(signature) {

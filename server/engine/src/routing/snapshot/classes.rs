@@ -1,9 +1,9 @@
-//! Classes: users of one server who are in the same sets. All that a user's
-//! counterparts depend on is which sets it is in and, as far as they concern a
-//! caller, where it lives; so a class has one audience and one interest.
+//! Classes: users of one server who are in the same sets. A user's counterparts depend only
+//! on its sets and, as far as they concern a caller, on its server; so a class has one
+//! audience and one interest.
 //!
-//! Ids of classes are never used again while a history of snapshots lasts, so
-//! what a stream remembers of a class cannot be taken for another.
+//! Ids of classes are never reused while a history of snapshots lasts, so that a stream
+//! cannot mistake one class for another.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use hashbrown::HashTable;
 use crate::routing::snapshot::cow_vec::CowVec;
 use crate::routing::snapshot::keys::{ClassId, Key, ServerId, SetId};
 
-/// What the users of a class have in common.
+/// The common properties of the users in a class.
 #[derive(Clone, Debug, Default)]
 pub(in crate::routing) struct Class {
     /// Their server.
@@ -81,7 +81,7 @@ impl Classes {
         }
     }
 
-    /// How many there are with somebody in them.
+    /// Returns the number of classes that are not empty.
     pub(in crate::routing) fn count(&self) -> usize {
         self.ids.len()
     }

@@ -1,6 +1,6 @@
-//! A copy-on-write vector: it shares with its clones what did not change. A tree of two
-//! levels above the entries: a clone costs a pointer for each hundred thousand of
-//! them, a change a copy of one chunk and of the pointers beside it.
+//! A copy-on-write vector, which shares unchanged entries with its clones. It is a tree
+//! with two levels above the entries: a clone copies one pointer for each hundred thousand
+//! entries; a change copies one chunk and the pointers beside it.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ impl<K: Key, T: Clone> CowVec<K, T> {
     }
 }
 
-/// Whether what two have at an index is not shared. True where neither has any.
+/// Returns true if two vectors do not share the entry at an index, or neither has one.
 fn differ<T>(ours: &[Arc<T>], theirs: &[Arc<T>], index: usize) -> bool {
     let both = ours.get(index).zip(theirs.get(index));
     both.is_none_or(|(one, two)| !Arc::ptr_eq(one, two))

@@ -56,6 +56,6 @@ keys! {
     /// A server that some user has been named on.
     ServerId,
 
-    /// What a hide rule hides, among all that the rules of a ruleset hide.
+    /// The index of a hide, among all distinct hides of a ruleset's rules.
     HideId,
 }

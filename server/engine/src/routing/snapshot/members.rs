@@ -1,13 +1,13 @@
-//! A set of users as routing keeps it: numbers for the users whom the ruleset
-//! names, and a rule for everybody else.
+//! The stored form of a set of users: numbers for the users that the ruleset names, and an
+//! expression for all others.
 //!
-//! Lists are finite and name their users, so only servers and patterns can say anything of
-//! an unlisted user. Each set is therefore kept as three parts that go through union,
-//! intersection and difference side by side:
+//! Lists are finite and name their users, so that only servers and patterns can match an
+//! unlisted user. A set is therefore stored as three parts, and union, intersection and
+//! difference apply to each part:
 //!
-//! - `named`: which of the named users are in, for whatever reason;
-//! - `open`: which others are, by server and pattern alone;
-//! - `covered`: which named users `open` would let in, so that the set can be
+//! - `named`: the named users in the set, for any reason;
+//! - `open`: the other users in the set, by server and pattern alone;
+//! - `covered`: the named users that `open` would include, so that the set can be
 //!   described as "`open`, except `covered - named`, and also `named - covered`"
 //!   without naming any other user.
 
@@ -30,7 +30,7 @@ pub struct Members {
     open: Open,
 }
 
-/// What [`Members::fingerprint`] compares sets by.
+/// The value by which [`Members::fingerprint`] compares sets.
 pub(in crate::routing) type Fingerprint = (u64, Option<UserNumber>);
 
 // === impl Members ===
@@ -116,15 +116,15 @@ impl Members {
         members
     }
 
-    /// How many named users there are among the first users by number, and the least of
-    /// them. Two sets that [`Self::is_same_with_more_users`] finds to be the same have this
-    /// in common, and it is cheap to compare.
+    /// Returns the number of named users among the first users by number, and the least of
+    /// them. Two sets that are the same for [`Self::is_same_with_more_users`] have equal
+    /// fingerprints, which are cheap to compare.
     pub(in crate::routing) fn fingerprint(&self, first: UserNumber) -> Fingerprint {
         let least = self.named.min().filter(|least| *least < first);
         (self.named.range_cardinality(..first), least)
     }
 
-    /// Whether this set, evaluated among the first users by number, is the other,
+    /// Returns true if this set, evaluated among the first users by number, is the other,
     /// evaluated among more.
     pub(in crate::routing) fn is_same_with_more_users(
         &self,
@@ -146,13 +146,13 @@ impl Members {
         self.covered.range(first..).collect()
     }
 
-    /// Whether somebody may be in both. `false` is certain.
+    /// Returns true if the sets may have common users. `false` is certain.
     pub(in crate::routing) fn may_meet(&self, other: &Self) -> bool {
         let both_open = self.is_open() && other.is_open();
         both_open || !self.named.is_disjoint(&other.named)
     }
 
-    /// Whether the user is in.
+    /// Returns true if the set contains the user.
     #[inline]
     pub fn contains(&self, who: UserRef<'_>) -> bool {
         match who {
@@ -161,13 +161,13 @@ impl Members {
         }
     }
 
-    /// Whether unlisted users may be in.
+    /// Returns true if the set may contain unlisted users.
     #[inline]
     pub fn is_open(&self) -> bool {
         self.open != Open::Nobody
     }
 
-    /// Whether nobody is in, met before or not.
+    /// Returns true if the set contains no users, listed or unlisted.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.named.is_empty() && !self.is_open()

@@ -1,5 +1,5 @@
-//! Which sets a ruleset has, each once: its groups by number, then every other set
-//! that a rule names as a side. Knows nothing of who is in.
+//! The sets of a ruleset, each once: its groups by number, then every other set that a rule
+//! names as a side. This module knows nothing of members.
 
 use std::collections::{BTreeSet, HashMap};
 

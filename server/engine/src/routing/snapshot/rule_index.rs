@@ -1,5 +1,5 @@
-//! What a ruleset's rules make of its sets: for each set and each side, whom its
-//! members may see or be seen by, and what is hidden.
+//! The rules of a ruleset, indexed by set: for each set and each side, the sets that rules
+//! allow, deny or hide on the other side.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use crate::routing::snapshot::numbering::Numbering;
 pub(in crate::routing) struct RuleIndex {
     /// By the index of a set, and by the side that its members stand on.
     by_set: Box<[[RulesOfSet; 2]]>,
-    /// What is hidden, without repeats.
+    /// The distinct hides.
     hides: Box<[Hide]>,
     /// Sets that a deny rule takes away, and those that a hide rule names:
     /// ascending.
@@ -22,8 +22,8 @@ pub(in crate::routing) struct RuleIndex {
     shadows: Shadows,
 }
 
-/// What the rules say about the members of a set on one side. All lists are
-/// ascending and without repeats.
+/// The rules about the members of a set on one side. All lists are ascending and
+/// without repeats.
 #[derive(Clone, Debug, Default)]
 pub(in crate::routing) struct RulesOfSet {
     /// Sets on the other side that an allow rule names.
@@ -39,7 +39,7 @@ pub(in crate::routing) struct RulesOfSet {
 pub(in crate::routing) struct Shadows {
     /// By the set of their senders: indexes in the ruleset, and sets of recipients.
     by_senders: HashMap<SetId, Vec<(usize, SetId)>>,
-    /// What they would do, by their indexes in the ruleset.
+    /// The effects that they would have, by their indexes in the ruleset.
     effects: BTreeMap<usize, Effect>,
 }
 
@@ -72,7 +72,7 @@ impl RuleIndex {
         Self { by_set: by_set.into(), hides, denies, hiding, shadows }
     }
 
-    /// What the rules say about a set's members on one side.
+    /// Returns the rules about a set's members on one side.
     pub(in crate::routing) fn of_set(&self, set: SetId, side: Side) -> Option<&RulesOfSet> {
         Some(side.of(self.by_set.get(set.index())?))
     }
@@ -101,7 +101,7 @@ impl RuleIndex {
         all.map(|(index, rules)| (SetId::from_index(index), Side::Sender.of(rules)))
     }
 
-    /// Whether an allow or deny rule names the set on a side.
+    /// Returns true if an allow or deny rule names the set on a side.
     pub(in crate::routing) fn decides(&self, set: SetId, side: Side) -> bool {
         let decides = |rules: &RulesOfSet| !rules.allow.is_empty() || !rules.deny.is_empty();
         self.of_set(set, side).is_some_and(decides)
@@ -112,7 +112,7 @@ impl RuleIndex {
         &self.shadows
     }
 
-    /// Whether any rule names the set, those in shadow as their senders.
+    /// Returns true if any rule names the set, those in shadow as their senders.
     pub(in crate::routing) fn is_used(&self, set: SetId) -> bool {
         let used = |rules: &RulesOfSet| {
             !rules.allow.is_empty() || !rules.deny.is_empty() || !rules.hide.is_empty()
@@ -131,7 +131,7 @@ impl RuleIndex {
         &self.hiding
     }
 
-    /// What is hidden.
+    /// Returns the hide with an id.
     pub(in crate::routing) fn hide(&self, id: HideId) -> Option<&Hide> {
         self.hides.get(id.index())
     }
@@ -204,12 +204,12 @@ impl Shadows {
         shadows
     }
 
-    /// Whether some rule has the set as its senders.
+    /// Returns true if some rule has the set as its senders.
     pub(in crate::routing) fn has_senders(&self, set: SetId) -> bool {
         self.by_senders.contains_key(&set)
     }
 
-    /// Whether no rule is in shadow.
+    /// Returns true if no rule is in shadow.
     pub(in crate::routing) fn is_empty(&self) -> bool {
         self.by_senders.is_empty()
     }

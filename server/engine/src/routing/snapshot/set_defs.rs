@@ -1,5 +1,5 @@
-//! How the sets of a ruleset are made of one another, and who is in them: evaluated as a
-//! whole for a ruleset, and user by user for an edit.
+//! Definitions of the sets of a ruleset, and their evaluation: as a whole for a ruleset,
+//! and user by user for an edit.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::numbering::Numbering;
 use super::user_table::UserTable;
 use crate::routing::model::ruleset::Set;
 
-/// How each set of a ruleset is made of others. Only writers need it.
+/// The definitions of a ruleset's sets in terms of other sets. Only writers need them.
 #[derive(Debug, Default)]
 pub(in crate::routing) struct SetDefs {
     /// By the index of a set. A definition refers only to sets before it.
@@ -25,10 +25,10 @@ pub(in crate::routing) struct SetDefs {
     directory: HashMap<Box<str>, SetId>,
 }
 
-/// How a set is made.
+/// The definition of one set.
 #[derive(Debug)]
 enum SetDef {
-    /// What the directory says. The members are the set's own.
+    /// A group that the directory fills. The set itself stores the members.
     Directory,
     /// Named users.
     Users(RoaringBitmap),
@@ -106,7 +106,7 @@ impl SetDefs {
         self.referring.get(id.index()).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a named user is in a set by its definition, all sets before it being
+    /// Returns true if a named user is in a set by its definition, all sets before it being
     /// up to date.
     pub(in crate::routing) fn holds(
         &self,

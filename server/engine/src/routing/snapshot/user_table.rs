@@ -1,9 +1,9 @@
-//! The users whom policy or directory name: a number for each, and what set
-//! class it is in.
+//! The listed users (those named by the policy or the directory), with the number and the
+//! class of each.
 //!
-//! Nobody else takes a number or any memory, whatever ids a caller makes up.
-//! Numbers are given once and stay with their user, so that sets of an earlier
-//! snapshot mean the same users in a later one.
+//! Unlisted users take no number and no memory, so that a caller's invented ids cost
+//! nothing. A number is assigned once and stays with its user, so that sets of an earlier
+//! snapshot contain the same users in a later one.
 
 mod index;
 mod named_id;
@@ -29,7 +29,7 @@ use presence_router_ids::UserId;
 /// All users whom policy or directory name. A clone shares what did not change.
 #[derive(Clone, Debug)]
 pub struct UserTable {
-    /// Who has the same gives a user the same number.
+    /// Tables with the same origin give a user the same number.
     origin: Arc<()>,
     hasher: RandomState,
     numbers: Arc<Index<UserNumber>>,
@@ -79,7 +79,7 @@ impl UserTable {
         }
     }
 
-    /// What is known of a user.
+    /// Returns the reference to a user: its number, or its id if it is unlisted.
     #[inline]
     pub fn user_ref<'a>(&self, user: UserId<'a>) -> UserRef<'a> {
         match self.find(user.as_str()) {
@@ -94,7 +94,7 @@ impl UserTable {
         self.find(id).map(|(number, _)| number)
     }
 
-    /// The id of a number. For a number that nobody has it is `:`, which is no id.
+    /// Returns the id of a number. For an unassigned number it is `:`, which is no id.
     #[inline]
     pub fn id(&self, number: UserNumber) -> NamedId<'_> {
         self.persons.get(number).map_or(NamedId::default(), |person| self.id_of(person))
@@ -117,13 +117,13 @@ impl UserTable {
         })
     }
 
-    /// Whether users of both have one number: the one began as a clone of the
-    /// other.
+    /// Returns true if both tables give a user the same number, because one began as a clone
+    /// of the other.
     pub(in crate::routing) fn share_numbers_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.origin, &other.origin)
     }
 
-    /// How many there are.
+    /// Returns the number of named users.
     pub fn count(&self) -> usize {
         self.persons.len()
     }

@@ -1,5 +1,5 @@
-//! Which part of a difference a rule accounts for, by set arithmetic: pairs are
-//! never made one by one.
+//! Computes the part of a difference that a rule accounts for, by set arithmetic: pairs
+//! are never enumerated.
 
 use std::sync::Arc;
 
@@ -66,12 +66,12 @@ impl Pairs {
 // === impl Difference ===
 
 impl Difference {
-    /// How many of some of this difference's pairs are in any of the products of
-    /// `within`, and in none of `without`. Each is counted once.
+    /// Counts those of some of this difference's pairs that are in any of the products of
+    /// `within`, and in none of `without`. Each pair is counted once.
     ///
     /// # Errors
     ///
-    /// It takes more than `steps` comparisons of a product with another.
+    /// If the count takes more than `steps` comparisons of a product with another.
     pub fn count_within(
         &self,
         pairs: &[Pairs],
@@ -142,7 +142,7 @@ impl Difference {
     }
 }
 
-/// How many pairs there are, where none is in two.
+/// Counts pairs in disjoint products.
 pub fn total_count(pairs: &[Pairs]) -> Count {
     let mut count = Count::default();
     for pairs in pairs {

@@ -1,4 +1,4 @@
-//! Two snapshots that are compared, within a budget of work.
+//! Compares two snapshots, within a budget of work.
 
 use super::{Budget, TooMuch};
 use crate::routing::snapshot::Snapshot;

@@ -13,7 +13,7 @@ use crate::routing::snapshot::members::Members;
 use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::UserId;
 
-/// What a row of users has in common.
+/// The common properties of the users in a row.
 #[derive(PartialEq, Eq, Hash)]
 struct RowKey {
     before: Before,

@@ -22,7 +22,7 @@ use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
 
-/// Who is touched.
+/// The touched users.
 #[derive(Default)]
 pub(super) struct Touched {
     /// Named users, as senders and as recipients.

@@ -1,5 +1,5 @@
-//! Users by server and pattern alone: an expression that says about any user whether it is
-//! in. Knows no user by name, so that nothing it says is about one.
+//! Sets of users by server and pattern alone: an expression that decides membership for any
+//! user, and names none.
 
 use crate::routing::model::caller::Caller;
 use presence_router_ids::{Coverage, Glob, Region, UserGlob, UserId};
@@ -20,20 +20,20 @@ pub enum Open {
     /// Users whose id matches.
     Match(UserGlob),
 
-    /// Who is in any of them. At least two, none a union.
+    /// The users in any of these sets. At least two sets, none of them a union.
     Union(Vec<Open>),
 
-    /// Who is in all of them. At least two, none an intersection.
+    /// The users in all of these sets. At least two sets, none of them an intersection.
     Intersection(Vec<Open>),
 
-    /// Who is in the first and not in the second.
+    /// The users in the first set but not in the second.
     Difference(Box<Open>, Box<Open>),
 }
 
 // === impl Open ===
 
 impl Open {
-    /// Whether the user is in.
+    /// Returns true if the set contains the user.
     pub fn contains(&self, user: UserId<'_>) -> bool {
         match self {
             Self::Nobody => false,
@@ -64,7 +64,7 @@ impl Open {
         }
     }
 
-    /// How many levels of sets the expression has.
+    /// Returns the number of levels of the expression.
     pub fn depth(&self) -> usize {
         match self {
             Self::Nobody | Self::Everyone | Self::Server(_) | Self::Match(_) => 1,
@@ -133,7 +133,7 @@ impl Open {
         }
     }
 
-    /// Whether a set is this one, or one that this unites.
+    /// Returns true if a set is this one, or one that this unites.
     fn names(&self, open: &Self) -> bool {
         self == open || matches!(self, Self::Union(list) if list.contains(open))
     }

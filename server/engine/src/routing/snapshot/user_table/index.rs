@@ -1,10 +1,10 @@
-//! Where a key is found by a hash: a named user's number by the hash of its id, a
-//! server by the hash of its name.
+//! Finds a key by a hash: a named user's number by the hash of its id, a server by the hash
+//! of its name.
 //!
-//! A table of our own, since a decision is little else than this lookup: a slot
-//! holds the key and half of the hash, so that one cache line says nearly
-//! always which user it can only be, where a table with control bytes reads two.
-//! Nobody is ever taken out, which makes linear probing as simple as it looks.
+//! This is a table of our own, since a decision consists mostly of this lookup. A slot
+//! holds the key and half of the hash, so that one cache line nearly always identifies the
+//! only possible user; a table with control bytes reads two. Keys are never removed, which
+//! keeps linear probing simple.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

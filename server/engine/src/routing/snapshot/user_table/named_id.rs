@@ -1,5 +1,4 @@
-//! The id of a named user, in the parts that it is kept as: users of one server share its
-//! name.
+//! The id of a named user, stored in parts: users of one server share its name.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -16,7 +15,7 @@ pub struct NamedId<'a> {
 // === impl NamedId ===
 
 impl<'a> NamedId<'a> {
-    /// Whether these are its bytes.
+    /// Returns true if these are its bytes.
     #[inline]
     pub(super) fn is(self, bytes: &[u8]) -> bool {
         let rest = bytes.strip_prefix(self.name.as_bytes());
@@ -30,7 +29,7 @@ impl<'a> NamedId<'a> {
         self.name.len() + 1 + self.server.len()
     }
 
-    /// What stands before its first colon, and after.
+    /// Returns the parts before and after the first `:`.
     #[inline]
     pub fn parts(self) -> (&'a str, &'a str) {
         (self.name, self.server)

@@ -1,4 +1,4 @@
-//! The servers of named users, and which users live on each.
+//! The servers of named users, with the users of each.
 
 use std::sync::Arc;
 

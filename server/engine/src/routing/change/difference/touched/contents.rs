@@ -8,7 +8,7 @@ use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::{SetId, UserNumber};
 use crate::routing::snapshot::members::{Fingerprint, Members};
 
-/// What a set contains, among all contents that a comparison has seen.
+/// The id of a set's contents, among all contents in a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct ContentId(u32);
 
