@@ -89,7 +89,7 @@ impl CallContext {
         let start = Instant::now();
         // Before anything is awaited: whoever hears of one of these states must
         // find its sender known when it asks.
-        self.known_users.know(states.iter().filter_map(|state| state.user_id.as_deref()));
+        self.known_users.remember(states.iter().filter_map(|state| state.user_id.as_deref()));
         let mut collector = AnswerCollector::new(&self.home, &self.known_users, &states);
         let valid: Vec<_> = states
             .iter()
@@ -103,7 +103,7 @@ impl CallContext {
             match self.ask(&part, start).await {
                 Ok(answer) => {
                     let positions: Vec<_> = part.iter().map(|(position, _)| *position).collect();
-                    if let Err(why) = collector.add(answer, &positions) {
+                    if let Err(why) = collector.add_answer(answer, &positions) {
                         failure = Some(why.into());
                     }
                 }

@@ -1,9 +1,9 @@
-//! Errors of answers that cannot be used: an answer that this version may misunderstand
-//! is no verdict.
+//! Errors of unusable answers: an answer that this version may misunderstand is no
+//! verdict.
 
 use presence_router_client::SetError;
 
-/// An answer that cannot be carried out. It is no verdict.
+/// The error for an answer that cannot be applied. It is no verdict.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AnswerError {
     #[error(transparent)]

@@ -1,6 +1,5 @@
-//! The answer about a user who may see everyone, with what of it is hidden. It is
-//! kept until Synapse hands in every state there is, and decides then as was
-//! decided when it was given.
+//! The answer about a user who may see everyone, with its hides. The module keeps the
+//! answer until Synapse hands in all states, and then applies it as it was given.
 
 use std::sync::Arc;
 
@@ -11,11 +10,11 @@ use pyo3::{
 
 use crate::hides::{Fields, Hide, State, hidden_of_sender};
 
-/// Everyone, as one user sees them.
+/// The answer "everyone", for one user.
 #[pyclass(frozen)]
 #[derive(Debug)]
 pub(crate) struct Everyone {
-    /// Who sees their own presence in full.
+    /// The user, who sees their own presence in full.
     user_id: String,
     hides: Vec<Hide>,
 }
@@ -45,11 +44,11 @@ impl Everyone {
 pub(crate) fn read_states(states: &Bound<'_, PyList>) -> Vec<State> {
     let py = states.py();
     let (user_id, presence) = (pyo3::intern!(py, "user_id"), pyo3::intern!(py, "state"));
-    // Most have that of the one before.
+    // Most states have the same presence as the previous one.
     let mut last: Option<Arc<str>> = None;
     let read = |state: Bound<'_, PyAny>| {
         let [id, found] = [user_id, presence].map(|name| state.getattr(name).ok());
-        let [id, found] = [&id, &found].map(|value| text(value.as_ref()?));
+        let [id, found] = [&id, &found].map(|value| read_str(value.as_ref()?));
         if found != last.as_deref() {
             last = found.map(Arc::from);
         }
@@ -58,6 +57,6 @@ pub(crate) fn read_states(states: &Bound<'_, PyList>) -> Vec<State> {
     states.iter().map(read).collect()
 }
 
-fn text<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a str> {
+fn read_str<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a str> {
     value.cast::<PyString>().ok()?.to_str().ok()
 }

@@ -1,5 +1,5 @@
-//! Follows the daemon's changes, one at a time as Python takes them: of a change
-//! it says only what a homeserver can act on, known senders and local recipients.
+//! Follows the daemon's changes, one at a time as Python takes them. It reports only the
+//! parts of a change that a homeserver can act on: known senders and local recipients.
 
 use std::sync::Arc;
 
@@ -8,31 +8,31 @@ use tokio::sync::Mutex;
 
 use crate::{known_users::KnownUsers, synapse_answer::Home};
 
-/// The changes of one process. Begun when the first is taken.
+/// The changes of one process. The stream opens when Python takes the first change.
 #[derive(Debug, Default)]
 pub(crate) struct Follow(Mutex<Option<Changes>>);
 
-/// What has happened.
+/// A change, or the state of the connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The daemon tells changes from here on.
+    /// The daemon reports changes from here on.
     Connected,
-    /// It does not any more, and why.
+    /// The connection failed, for this reason, and changes are missed.
     Disconnected(String),
-    /// Take everything as changed.
+    /// Everything may have changed.
     Reset,
-    /// Somebody gained sight of somebody.
+    /// Pairs became visible.
     Gained(Vec<Gain>),
 }
 
-/// Senders whom recipients may see now.
+/// Senders that recipients may now see.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Gain {
     /// Known senders, local or remote.
     pub(crate) senders: Vec<String>,
-    /// Local recipients; `None` if there is no list of them.
+    /// Local recipients. `None`: they cannot be listed.
     pub(crate) recipients: Option<Vec<String>>,
-    /// Whether there may be recipients on other servers.
+    /// True if there may be recipients on other servers.
     pub(crate) remote: bool,
 }
 
@@ -59,9 +59,9 @@ impl Follow {
                     });
                     Event::Gained(gains.filter(|gain| !gain.senders.is_empty()).collect())
                 }
-                // An event of a later version of the client.
+                // An event that only a later version of the client sends.
                 Some(_) => continue,
-                // Only when the threads end.
+                // The stream ends only with the threads.
                 None => std::future::pending().await,
             };
         }

@@ -1,5 +1,5 @@
-//! What is hidden of a state, from whom, and unless its presence is one of some.
-//! What stands in the place of a hidden field, Python knows.
+//! Hidden fields of states: for which users, and with which exceptions for values of
+//! `presence`. Python chooses the replacement of a hidden field.
 
 use std::{
     collections::HashMap,
@@ -11,8 +11,8 @@ use presence_router_client::{Coverage, Set, v1};
 
 use crate::error::AnswerError;
 
-/// As much of a state as decides who gets what of it. `None`: not valid Unicode,
-/// which is no user and no presence that anybody could name.
+/// The parts of a state that decide its recipients and hidden fields. `None`: the text is
+/// not valid Unicode, so that no policy can name it.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) user_id: Option<String>,
@@ -23,14 +23,14 @@ pub(crate) struct State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Fields(pub(crate) u8);
 
-/// Fields that are hidden from some users, or of some.
+/// Fields that are hidden from some recipients, or of some senders.
 #[derive(Clone, Debug)]
 pub(crate) struct Hide {
-    /// The users: recipients in an answer about states, senders in one about
-    /// interest.
+    /// The users to whom the hide applies: recipients in an answer about states, senders
+    /// in an answer about interest.
     pub(crate) users: Set,
     fields: Fields,
-    /// Presences with which nothing is hidden.
+    /// Values of `presence` for which nothing is hidden.
     unless: Vec<String>,
 }
 
@@ -39,18 +39,18 @@ pub(crate) struct Hide {
 pub(crate) struct Hides<'a> {
     states: &'a [State],
     all: Vec<Hide>,
-    /// By the position of a state, places in `all`.
+    /// The indexes in `all` of each state's hides, by the state's position.
     of: HashMap<usize, Vec<usize>>,
 }
 
-/// What is hidden of which states, by position, from everybody on one server.
+/// The fields hidden from all recipients on one server, by the position of the state.
 pub(crate) type OnServer = HashMap<usize, Fields>;
 
 // === impl Fields ===
 
 impl Fields {
     pub(crate) const NONE: Self = Self(0);
-    /// Offline, without status and activity.
+    /// Hide everything: show `offline`, without status and activity.
     pub(crate) const ALL: Self = Self(0b1111);
     pub(crate) const STATUS_MSG: Self = Self(0b0010);
     pub(crate) const LAST_ACTIVE_TS: Self = Self(0b0100);
@@ -93,21 +93,21 @@ impl Hide {
         Ok(Self { users: hide.users, fields: hide.fields.into(), unless: hide.unless_presence })
     }
 
-    /// What it hides of a state from those users, or if its sender is one.
-    pub(crate) fn of(&self, state: &State) -> Fields {
+    /// Returns the fields of a state that this hide hides from, or of, its users.
+    pub(crate) fn hidden_fields(&self, state: &State) -> Fields {
         let presence = state.presence.as_deref();
         let shown = presence.is_some_and(|presence| self.unless.iter().any(|one| one == presence));
         if shown { Fields::NONE } else { self.fields }
     }
 }
 
-/// What hides of senders hide of a state. Of a sender who cannot be looked up it
-/// is everything, as soon as anything is hidden of anybody.
+/// Returns the fields of a state that the hides of an interest answer hide. For a sender
+/// that cannot be looked up these are all fields, as soon as there is any hide.
 pub(crate) fn hidden_of_sender(hides: &[Hide], state: &State) -> Fields {
     let concerns = |hide: &&Hide| state.user_id.as_ref().is_some_and(|id| hide.users.contains(id));
     match state.user_id {
         None if !hides.is_empty() => Fields::ALL,
-        _ => union(hides.iter().filter(concerns).map(|hide| hide.of(state))),
+        _ => union(hides.iter().filter(concerns).map(|hide| hide.hidden_fields(state))),
     }
 }
 
@@ -127,23 +127,23 @@ impl<'a> Hides<'a> {
     }
 
     /// Adds a hide of the states at these positions.
-    pub(crate) fn add(&mut self, hide: Hide, positions: &[usize]) {
+    pub(crate) fn add_hide(&mut self, hide: Hide, positions: &[usize]) {
         for position in positions {
             self.of.entry(*position).or_default().push(self.all.len());
         }
         self.all.push(hide);
     }
 
-    /// What is hidden of a state from one recipient; `None`: no hide names them,
-    /// with whatever presence.
+    /// Returns the fields of a state that are hidden from one recipient. `None`: no hide
+    /// applies to the recipient, for any presence.
     pub(crate) fn hidden_from(&self, user_id: &str, position: usize) -> Option<Fields> {
         let state = self.states.get(position)?;
-        let hides = self.of(position).map(|(_, hide)| hide);
+        let hides = self.hides_of(position).map(|(_, hide)| hide);
         let hides = hides.filter(|hide| hide.users.contains(user_id));
-        hides.map(|hide| hide.of(state)).reduce(Fields::bitor)
+        hides.map(|hide| hide.hidden_fields(state)).reduce(Fields::bitor)
     }
 
-    /// Adds what is hidden from one recipient of their server.
+    /// Adds the fields hidden from one recipient to those of the recipient's server.
     pub(crate) fn add_user(&self, user_id: &str, positions: &[usize], hidden: &mut OnServer) {
         for position in positions {
             if let Some(fields) = self.hidden_from(user_id, *position) {
@@ -152,8 +152,8 @@ impl<'a> Hides<'a> {
         }
     }
 
-    /// Adds what is hidden from recipients in an open set who live on a server,
-    /// as far as that can be told of sets that may hold anybody.
+    /// Adds the fields hidden from recipients in an open set who live on a server. Open
+    /// sets have no list of members, so the result may include too many fields.
     pub(crate) fn add_open(
         &self,
         set: &Set,
@@ -168,16 +168,16 @@ impl<'a> Hides<'a> {
         let mut there: HashMap<usize, bool> = HashMap::new();
         for position in positions {
             let Some(state) = self.states.get(*position) else { continue };
-            let concerned = self.of(*position).filter(|(place, hide)| {
+            let concerned = self.hides_of(*position).filter(|(place, hide)| {
                 let lives = || hide.users.coverage_on_server(server) != Coverage::Nobody;
                 *there.entry(*place).or_insert_with(lives)
             });
-            let fields = union(concerned.map(|(_, hide)| hide.of(state)));
+            let fields = union(concerned.map(|(_, hide)| hide.hidden_fields(state)));
             *hidden.entry(*position).or_default() |= fields;
         }
     }
 
-    fn of(&self, position: usize) -> impl Iterator<Item = (usize, &Hide)> {
+    fn hides_of(&self, position: usize) -> impl Iterator<Item = (usize, &Hide)> {
         let places = self.of.get(&position).map(Vec::as_slice).unwrap_or_default();
         places.iter().filter_map(|place| Some((*place, self.all.get(*place)?)))
     }

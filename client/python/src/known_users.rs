@@ -64,7 +64,7 @@ impl KnownUsers {
 
     /// Remembers that these users have a presence. What is no user id is nobody:
     /// databases hold, and remote servers send, anything.
-    pub(crate) fn know<'a>(&self, user_ids: impl Iterator<Item = &'a str> + Clone) {
+    pub(crate) fn remember<'a>(&self, user_ids: impl Iterator<Item = &'a str> + Clone) {
         // Nearly always all are known: then nobody need wait for the lock.
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let new: Vec<Box<str>> = user_ids

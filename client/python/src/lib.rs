@@ -1,11 +1,11 @@
 //! The native half of the Python package `presence_router`: makes the calls
 //! and evaluates their answers in threads of its own, off Twisted's reactor.
 //!
-//! Reading order: `router` is what Python sees; `calls` makes one call with
-//! all that belongs to it; `synapse_answer`, `hides`, `known_users` and `error`,
-//! which know no Python, turn answers into what Synapse takes; `everyone` is an
-//! answer that is kept; `follow` waits for changes; `room` asks about new rooms;
-//! `runtime` owns the threads; `completion` brings a result into the reactor's thread.
+//! Reading order: `router` is the interface to Python; `calls` makes one call with its
+//! deadline and its answer; `synapse_answer`, `hides`, `known_users` and `error`, which
+//! know no Python, convert answers for Synapse; `everyone` is an answer for later use;
+//! `follow` waits for changes; `room` asks about new rooms; `runtime` owns the threads;
+//! `completion` passes a result to the reactor's thread.
 
 mod calls;
 mod completion;

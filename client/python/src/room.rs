@@ -1,4 +1,4 @@
-//! One question about a room that somebody wants to create.
+//! The call about one room that a user wants to create.
 
 use presence_router_client::{
     Error, Refusal,
@@ -12,16 +12,16 @@ use pyo3::{
 
 use crate::calls::{CallContext, Failure};
 
-/// A denial: HTTP status, errcode, message, and the rule that says so.
+/// A denial: HTTP status, errcode, message, and the rule that denies the room.
 pub(crate) type Denial = (u32, String, String, String);
 
 /// A state event to add: type, state key, content as JSON, and the rule that adds it.
 pub(crate) type Event = (String, String, String, String);
 
-/// What is to become of a room: a denial, or events to add.
+/// The decision about a room: a denial, or events to add.
 pub(crate) type Verdict = (Option<Denial>, Vec<Event>);
 
-/// A question, from the dictionary that Python makes of it.
+/// Converts a request from Python's dictionary.
 pub(crate) fn question(room: &Bound<'_, PyDict>) -> PyResult<OnCreateRoomRequest> {
     let get =
         |key: &str| room.get_item(key)?.ok_or_else(|| PyTypeError::new_err(format!("no `{key}`")));
@@ -44,7 +44,7 @@ pub(crate) fn question(room: &Bound<'_, PyDict>) -> PyResult<OnCreateRoomRequest
 // === impl CallContext ===
 
 impl CallContext {
-    /// What is to become of a room.
+    /// Returns the decision about a room.
     pub(crate) async fn on_create_room(
         &self,
         room: OnCreateRoomRequest,
@@ -52,8 +52,8 @@ impl CallContext {
         let client = self.client.with_deadline(self.deadline);
         match client.on_create_room(room).await {
             Ok(answer) => Ok(verdict(answer)),
-            // Its requester made it so. Without a verdict it could be created, and
-            // that would be a way around every denial.
+            // The requester caused the error. Without a verdict the room could be
+            // created, which would bypass every denial.
             Err(Error::Refused(refusal)) if is_about_size(&refusal) => {
                 let message = "The room has too long a name, or too many invites or events";
                 let denial = (413, "M_TOO_LARGE".to_owned(), message.to_owned(), String::new());

@@ -1,4 +1,4 @@
-//! What Python sees of the native half. `_native.pyi` is its reference.
+//! The interface of the native half to Python. `_native.pyi` is its reference.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -22,7 +22,7 @@ use crate::{
     synapse_answer::{Home, Shown, SynapseAnswer},
 };
 
-/// Raises `ValueError` unless an address is one.
+/// Raises `ValueError` if an address is malformed.
 #[pyfunction]
 pub(crate) fn check_address(address: &str) -> PyResult<()> {
     match address.parse::<Address>() {
@@ -31,10 +31,10 @@ pub(crate) fn check_address(address: &str) -> PyResult<()> {
     }
 }
 
-/// Whether a value is the name of a server.
+/// Returns true if a value is a server name.
 #[pyfunction]
 pub(crate) fn is_server_name(value: &Bound<'_, PyAny>) -> bool {
-    // Neither another type nor a string that is not valid Unicode is one.
+    // Values of other types, and strings of invalid Unicode, are not.
     value.extract::<String>().is_ok_and(|name| ServerName::parse(&name).is_ok())
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Router {
     address: String,
     home: Arc<Home>,
     deadline: Duration,
-    /// Locked for moments only, and only by threads that hold the GIL.
+    /// Locked only briefly, and only by threads that hold the GIL.
     process: Mutex<ForkSafe>,
 }
 
@@ -130,7 +130,7 @@ impl Router {
 
     fn next_change(&self, call_from_thread: Py<PyAny>, done: Py<PyAny>) -> PyResult<()> {
         let completion = Completion::new(call_from_thread, done);
-        self.with(|process| {
+        self.with_runtime(|process| {
             let (follow, context) = (process.follow(), process.context().clone());
             process.spawn(async move {
                 let event = follow.next(&context.client, &context.home, &context.known_users).await;
@@ -166,19 +166,19 @@ impl Router {
     }
 
     fn know(&self, py: Python<'_>, user_ids: Vec<String>) -> PyResult<()> {
-        let known_users = self.with(|process| process.context().known_users.clone())?;
-        py.detach(|| known_users.know(user_ids.iter().map(String::as_str)));
+        let known_users = self.with_runtime(|process| process.context().known_users.clone())?;
+        py.detach(|| known_users.remember(user_ids.iter().map(String::as_str)));
         Ok(())
     }
 
     fn seeded(&self) -> PyResult<()> {
-        self.with(|process| process.context().known_users.set_seeded())
+        self.with_runtime(|process| process.context().known_users.set_seeded())
     }
 
     fn close(&self, py: Python<'_>) {
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(process) = process {
-            process.stop(py);
+            process.shut_down(py);
         }
     }
 }
@@ -189,11 +189,11 @@ impl Router {
         F: FnOnce(CallContext) -> R,
         R: Future<Output = ()> + Send + 'static,
     {
-        self.with(|process| process.spawn(call(process.context().clone())))
+        self.with_runtime(|process| process.spawn(call(process.context().clone())))
     }
 
-    /// Starts the threads where there are none yet, in this process.
-    fn with<T>(&self, then: impl FnOnce(&ProcessRuntime) -> T) -> PyResult<T> {
+    /// Starts the threads of this process, if necessary.
+    fn with_runtime<T>(&self, then: impl FnOnce(&ProcessRuntime) -> T) -> PyResult<T> {
         let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         slot.get_or_start(|before| {
             ProcessRuntime::start(&self.address, &self.home, self.deadline, before)

@@ -1,5 +1,5 @@
-//! The threads, and what lives in them, of one operating system process.
-//! Synapse may fork after a module was made; threads do not come along.
+//! The threads of one operating system process, and the state that they own. Synapse may
+//! fork after it created the module; a fork has no threads of its parent.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,20 +9,20 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{calls::CallContext, follow::Follow, known_users::KnownUsers, synapse_answer::Home};
 
-/// How long the end of the interpreter waits for calls under way.
+/// Maximum wait for calls in flight at the end of the interpreter.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// Holds the threads of this process, over forks: what a fork brought along is never
-/// dropped, only forgotten. Its locks may be held by threads that are not here, and
-/// to wake its threads would wake those of the parent.
+/// Holds the threads of this process, across forks. The parent's state is leaked and never
+/// dropped: threads that do not exist here may hold its locks, and waking its threads would
+/// wake those of the parent.
 #[derive(Debug, Default)]
 pub(crate) struct ForkSafe(Option<ProcessRuntime>);
 
-/// Threads, and what lives in them.
+/// Threads, and the state that they own.
 #[derive(Debug)]
 pub(crate) struct ProcessRuntime {
     pid: u32,
-    /// Always there until dropped.
+    /// `Some` until dropped.
     runtime: Option<Runtime>,
     context: CallContext,
     follow: Arc<Follow>,
@@ -31,8 +31,8 @@ pub(crate) struct ProcessRuntime {
 // === impl ForkSafe ===
 
 impl ForkSafe {
-    /// What there is in this process, started if need be; `start` is given what
-    /// there was before, perhaps in the process that this one was forked from.
+    /// Returns the runtime of this process, and starts it if necessary. `start` gets the
+    /// previous runtime, possibly that of the parent process.
     pub(crate) fn get_or_start(
         &mut self,
         start: impl FnOnce(Option<&ProcessRuntime>) -> PyResult<ProcessRuntime>,
@@ -48,7 +48,7 @@ impl ForkSafe {
         Ok(self.0.insert(here))
     }
 
-    /// Empties it, and answers what is of this process.
+    /// Removes the runtime, and returns it if it belongs to this process.
     pub(crate) fn take(&mut self) -> Option<ProcessRuntime> {
         match self.0.take() {
             Some(here) if here.is_here() => Some(here),
@@ -69,8 +69,8 @@ impl Drop for ForkSafe {
 // === impl ProcessRuntime ===
 
 impl ProcessRuntime {
-    /// Starts threads in this process. `before`: what there was before, perhaps
-    /// in the process that this one was forked from.
+    /// Starts threads in this process. `before` is the previous runtime, possibly that of
+    /// the parent process.
     pub(crate) fn start(
         address: &str,
         home: &Arc<Home>,
@@ -104,7 +104,7 @@ impl ProcessRuntime {
         })
     }
 
-    /// Whether its threads are in this process.
+    /// Returns true if the threads are in this process.
     fn is_here(&self) -> bool {
         self.pid == std::process::id()
     }
@@ -113,7 +113,7 @@ impl ProcessRuntime {
         &self.context
     }
 
-    /// The changes.
+    /// Returns the changes.
     pub(crate) fn follow(&self) -> Arc<Follow> {
         Arc::clone(&self.follow)
     }
@@ -125,8 +125,8 @@ impl ProcessRuntime {
         }
     }
 
-    /// Ends the threads, calls under way included.
-    pub(crate) fn stop(mut self, py: Python<'_>) {
+    /// Ends the threads, including calls in flight.
+    pub(crate) fn shut_down(mut self, py: Python<'_>) {
         if let Some(runtime) = self.runtime.take() {
             // Without the GIL: a thread may be waiting for it.
             py.detach(|| runtime.shutdown_timeout(SHUTDOWN));

@@ -91,7 +91,7 @@ impl<'a> AnswerCollector<'a> {
 
     /// Adds an answer; `asked` are the positions of the states it is about. All
     /// of it or, if it cannot be used, nothing.
-    pub(crate) fn add(
+    pub(crate) fn add_answer(
         &mut self,
         answer: v1::GetUsersForStatesResponse,
         asked: &[usize],
@@ -112,7 +112,7 @@ impl<'a> AnswerCollector<'a> {
         let listed = listed.collect::<Result<Vec<_>, AnswerError>>()?;
         let open = open.collect::<Result<Vec<_>, AnswerError>>()?;
         for (hide, positions) in hides {
-            self.hides.add(hide, &positions);
+            self.hides.add_hide(hide, &positions);
         }
         for (user_id, positions) in listed {
             self.add_key(user_id, &positions);

@@ -70,7 +70,7 @@ fn shown(
     let home = Home { server: "x".into(), destinations: vec!["d".into(), "x".into()] };
     let mut collector = AnswerCollector::new(&home, known_users, states);
     let all: Vec<_> = (0..states.len()).collect();
-    collector.add(answer, &all)?;
+    collector.add_answer(answer, &all)?;
     let SynapseAnswer { groups, unsent } = collector.finish();
     let mut keys = Vec::new();
     for (of_group, shown) in groups {
@@ -174,7 +174,7 @@ async fn who_asked_over_an_hour_ago_is_not_woken() {
 #[tokio::test(start_paused = true)]
 async fn an_interest_is_spelled_out_over_the_known_senders() {
     let known_users = KnownUsers::new();
-    known_users.know(["@me:x", "@a:x", "@b:y", "@hidden:x"].into_iter());
+    known_users.remember(["@me:x", "@a:x", "@b:y", "@hidden:x"].into_iter());
     let answer = GetInterestedUsersResponse {
         user_ids: vec!["@listed:z".into(), "@a:x".into()],
         open_senders: Some(everyone_but(users(&["@hidden:x"]))),
@@ -232,7 +232,7 @@ async fn an_answer_that_cannot_be_carried_out_leaves_no_keys() {
     let states = [state("@b:x", "online")];
     let mut collector = AnswerCollector::new(&home, &known_users, &states);
     let half_right = answer(&[listed("@a:x", &[0])], &[open(SetExpression::default(), &[7], &[])]);
-    assert!(collector.add(half_right, &[0]).is_err());
+    assert!(collector.add_answer(half_right, &[0]).is_err());
     assert_eq!(collector.finish(), SynapseAnswer::default());
 }
 
@@ -242,7 +242,7 @@ async fn what_is_no_user_id_is_never_known() {
     let all = Set::new(Some(&of(Expression::Everyone(Everyone {})))).unwrap();
     let long = format!("@{}:x", "a".repeat(253));
     known_users
-        .know(["@a:x", "", "a", "@a", "@a:", "@a\0:x", "@a:x y", "@a:[x]", &long].into_iter());
+        .remember(["@a:x", "", "a", "@a", "@a:", "@a\0:x", "@a:x y", "@a:[x]", &long].into_iter());
     assert_eq!(known_users.known_in(&all), ["@a:x"]);
 }
 

@@ -97,14 +97,14 @@ impl MembershipDelta<'_> {
 
     /// Returns true if a part has other members, or may have.
     pub fn may_change(&self, part: &Part) -> bool {
-        part.sets().any(|set| self.sets.contains_key(&set))
+        part.all_sets().any(|set| self.sets.contains_key(&set))
     }
 
     /// Returns true if some deny rule takes something away from a part's set now and did
     /// not, or the other way round: then a part is another for those whom the
     /// rule is about.
     pub fn may_restructure(&self, part: &Part) -> bool {
-        let allow = part.allow();
+        let allow = part.allowed_set();
         let denies = self.new.rules.denies();
         let denies = if self.sets.contains_key(&allow) { denies } else { &self.denies };
         let mut met = denies.iter().copied().filter(|deny| {
@@ -144,7 +144,7 @@ impl MembershipDelta<'_> {
 // === impl Part ===
 
 impl Part {
-    fn sets(&self) -> impl Iterator<Item = SetId> {
-        std::iter::once(self.allow()).chain(self.deny().iter().copied())
+    fn all_sets(&self) -> impl Iterator<Item = SetId> {
+        std::iter::once(self.allowed_set()).chain(self.denied_sets().iter().copied())
     }
 }

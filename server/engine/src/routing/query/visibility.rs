@@ -89,12 +89,12 @@ impl Signature {
 
 impl Part {
     /// Returns the set without its exclusions.
-    pub(in crate::routing) fn allow(&self) -> SetId {
+    pub(in crate::routing) fn allowed_set(&self) -> SetId {
         self.allow
     }
 
     /// Returns the sets that deny rules exclude.
-    pub(in crate::routing) fn deny(&self) -> &[SetId] {
+    pub(in crate::routing) fn denied_sets(&self) -> &[SetId] {
         &self.deny
     }
 
@@ -233,7 +233,7 @@ impl Snapshot {
                 }
             }
             users.intersect(counterparts);
-            let hide = same.first().and_then(|(id, _)| self.rules.hide(*id));
+            let hide = same.first().and_then(|(id, _)| self.rules.hide_by_id(*id));
             if let Some(hide) = hide.filter(|_| !users.is_empty()) {
                 hides.push((users, hide));
             }

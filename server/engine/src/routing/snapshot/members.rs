@@ -50,21 +50,21 @@ impl Members {
     pub fn unite(&mut self, other: &Self) {
         self.named |= &other.named;
         self.covered |= &other.covered;
-        self.open = std::mem::take(&mut self.open).or(other.open.clone());
+        self.open = std::mem::take(&mut self.open).union_with(other.open.clone());
     }
 
     /// Keeps only who is in the other too.
     pub fn intersect(&mut self, other: &Self) {
         self.named &= &other.named;
         self.covered &= &other.covered;
-        self.open = std::mem::take(&mut self.open).and(other.open.clone());
+        self.open = std::mem::take(&mut self.open).intersect_with(other.open.clone());
     }
 
     /// Takes out who is in the other.
     pub fn subtract(&mut self, other: &Self) {
         self.named -= &other.named;
         self.covered -= &other.covered;
-        self.open = std::mem::take(&mut self.open).and_not(other.open.clone());
+        self.open = std::mem::take(&mut self.open).subtract(other.open.clone());
     }
 
     /// Forgets all users with numbers but these. The open rule stays as it is.

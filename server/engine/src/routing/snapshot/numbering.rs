@@ -22,14 +22,14 @@ impl<'p> Numbering<'p> {
         // Groups keep their numbers, so a reference is an id.
         let mut numbering = Self { sets: ruleset.groups.iter().collect(), ids: HashMap::new() };
         for product in ruleset.rules.iter().flat_map(|rule| &rule.products) {
-            numbering.id(&product.senders);
-            numbering.id(&product.recipients);
+            numbering.id_of_set(&product.senders);
+            numbering.id_of_set(&product.recipients);
         }
         numbering
     }
 
     /// The id of a set. Sets that are written alike have one.
-    pub(in crate::routing) fn id(&mut self, set: &'p Set) -> SetId {
+    pub(in crate::routing) fn id_of_set(&mut self, set: &'p Set) -> SetId {
         if let Set::Group(group) = set {
             return SetId::from_index(*group);
         }

@@ -91,7 +91,7 @@ impl RuleIndex {
     pub(in crate::routing) fn hide_products(&self) -> impl Iterator<Item = (SetId, SetId, &Hide)> {
         self.rules_of_senders().flat_map(move |(senders, rules)| {
             rules.hide.iter().filter_map(move |(recipients, hide)| {
-                Some((senders, *recipients, self.hide(*hide)?))
+                Some((senders, *recipients, self.hide_by_id(*hide)?))
             })
         })
     }
@@ -132,7 +132,7 @@ impl RuleIndex {
     }
 
     /// Returns the hide with an id.
-    pub(in crate::routing) fn hide(&self, id: HideId) -> Option<&Hide> {
+    pub(in crate::routing) fn hide_by_id(&self, id: HideId) -> Option<&Hide> {
         self.hides.get(id.index())
     }
 }
@@ -148,12 +148,12 @@ fn rules_by_set<'p>(
     for rule in ruleset.rules.iter().filter(|rule| !rule.shadow) {
         for product in &rule.products {
             let (senders, recipients) =
-                (numbering.id(&product.senders), numbering.id(&product.recipients));
+                (numbering.id_of_set(&product.senders), numbering.id_of_set(&product.recipients));
             for (side, own, other) in
                 [(Side::Sender, senders, recipients), (Side::Recipient, recipients, senders)]
             {
                 if let Some(rules) = by_set.get_mut(own.index()) {
-                    side.of_mut(rules).add(&rule.effect, other, hides);
+                    side.of_mut(rules).add_rule(&rule.effect, other, hides);
                 }
             }
         }
@@ -166,7 +166,7 @@ fn rules_by_set<'p>(
 
 impl RulesOfSet {
     /// Adds the set across of a rule. `hides` is sorted, and has what a hide rule hides.
-    fn add(&mut self, effect: &Effect, other: SetId, hides: &[&Hide]) {
+    fn add_rule(&mut self, effect: &Effect, other: SetId, hides: &[&Hide]) {
         match effect {
             Effect::Allow => self.allow.push(other),
             Effect::Deny => self.deny.push(other),
@@ -196,8 +196,8 @@ impl Shadows {
         for (index, rule) in ruleset.rules.iter().enumerate().filter(|(_, rule)| rule.shadow) {
             shadows.effects.insert(index, rule.effect.clone());
             for product in &rule.products {
-                let senders = numbering.id(&product.senders);
-                let recipients = numbering.id(&product.recipients);
+                let senders = numbering.id_of_set(&product.senders);
+                let recipients = numbering.id_of_set(&product.recipients);
                 shadows.by_senders.entry(senders).or_default().push((index, recipients));
             }
         }

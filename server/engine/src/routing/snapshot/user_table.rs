@@ -182,7 +182,7 @@ impl UserTable {
             [user.as_str(), user.server()].map(|text| self.hash(text.as_bytes()));
         Arc::make_mut(&mut self.numbers).insert(hash, number);
         let servers = Arc::make_mut(&mut self.servers);
-        let server = servers.add(user.server(), of_server);
+        let server = servers.add_server(user.server(), of_server);
         servers.add_user(server, number);
         self.persons.push(Person {
             name: SmolStr::new(user.before_server()),
@@ -229,7 +229,7 @@ impl UserTable {
             let lanes = lanes.iter().zip(likely).zip(classes).take(filled);
             for (((id, hash), likely), class) in lanes {
                 found(match likely {
-                    Some(person) if self.id_of(person).is(id) => Some(class),
+                    Some(person) if self.id_of(person).has_bytes(id) => Some(class),
                     Some(_) => self.find_by(*hash, id).map(|(_, person)| person.class),
                     None => None,
                 });
@@ -248,7 +248,7 @@ impl UserTable {
     /// The name of a server.
     #[inline]
     pub(in crate::routing) fn server(&self, id: ServerId) -> Option<&str> {
-        self.servers.name(id)
+        self.servers.server_name(id)
     }
 
     /// The class of a named user.
@@ -278,7 +278,7 @@ impl UserTable {
     fn find_by(&self, hash: u64, id: &[u8]) -> Option<(UserNumber, &Person)> {
         let numbers = self.numbers.candidates(hash);
         let mut persons = numbers.filter_map(|n| Some((n, self.persons.get(n)?)));
-        persons.find(|(_, person)| self.id_of(person).is(id))
+        persons.find(|(_, person)| self.id_of(person).has_bytes(id))
     }
 
     #[inline]

@@ -22,7 +22,7 @@ impl Snapshot {
     /// The products of each rule of the ruleset that this is a snapshot of.
     pub fn products(&self, ruleset: &Ruleset) -> Vec<Vec<Product>> {
         let mut numbering = Numbering::new(ruleset);
-        let mut set = |set| self.set(numbering.id(set)).cloned().unwrap_or_default();
+        let mut set = |set| self.set(numbering.id_of_set(set)).cloned().unwrap_or_default();
         let rules = ruleset.rules.iter().map(|rule| {
             let products = rule.products.iter();
             products.map(|product| [set(&product.senders), set(&product.recipients)]).collect()

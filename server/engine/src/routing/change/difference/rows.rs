@@ -77,8 +77,8 @@ impl Comparison<'_> {
             more.subtract(&before);
             let mut less = before;
             less.subtract(&after);
-            gained.add(&users, more);
-            lost.add(&users, less);
+            gained.add_row(&users, more);
+            lost.add_row(&users, less);
         }
         difference.gained.extend(gained.into_pairs(side));
         difference.lost.extend(lost.into_pairs(side));
@@ -89,7 +89,7 @@ impl Comparison<'_> {
 // === impl MergedRows ===
 
 impl MergedRows {
-    fn add(&mut self, users: &RoaringBitmap, counterparts: Members) {
+    fn add_row(&mut self, users: &RoaringBitmap, counterparts: Members) {
         let alone = |one: &RoaringBitmap| one.len() == 1 && one == users;
         if counterparts.is_empty() || (!counterparts.is_open() && alone(counterparts.named())) {
             return;

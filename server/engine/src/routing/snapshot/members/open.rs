@@ -75,7 +75,7 @@ impl Open {
         }
     }
 
-    pub(super) fn or(self, other: Self) -> Self {
+    pub(super) fn union_with(self, other: Self) -> Self {
         match (self, other) {
             (Self::Nobody, open) | (open, Self::Nobody) => open,
             (Self::Everyone, _) | (_, Self::Everyone) => Self::Everyone,
@@ -89,12 +89,12 @@ impl Open {
                 });
                 Self::Union(list)
             }
-            (open, list @ Self::Union(_)) => list.or(open),
+            (open, list @ Self::Union(_)) => list.union_with(open),
             (a, b) => Self::Union(vec![a, b]),
         }
     }
 
-    pub(super) fn and(self, other: Self) -> Self {
+    pub(super) fn intersect_with(self, other: Self) -> Self {
         match (self, other) {
             (Self::Nobody, _) | (_, Self::Nobody) => Self::Nobody,
             (Self::Everyone, open) | (open, Self::Everyone) => open,
@@ -108,12 +108,12 @@ impl Open {
                 });
                 Self::Intersection(list)
             }
-            (open, list @ Self::Intersection(_)) => list.and(open),
+            (open, list @ Self::Intersection(_)) => list.intersect_with(open),
             (a, b) => Self::Intersection(vec![a, b]),
         }
     }
 
-    pub(super) fn and_not(self, other: Self) -> Self {
+    pub(super) fn subtract(self, other: Self) -> Self {
         match (self, other) {
             (Self::Nobody, _) | (_, Self::Everyone) => Self::Nobody,
             (open, Self::Nobody) => open,
@@ -122,12 +122,12 @@ impl Open {
             // exception.
             (Self::Union(list), other) if list.iter().any(|open| other.names(open)) => {
                 let left = list.into_iter().filter(|open| !other.names(open));
-                left.fold(Self::Nobody, Self::or).and_not(other)
+                left.fold(Self::Nobody, Self::union_with).subtract(other)
             }
             (Self::Difference(any, _), other) if other.names(&any) => Self::Nobody,
             // One difference with all exceptions, however many rules take away.
             (Self::Difference(any, except), other) => {
-                Self::Difference(any, Box::new(except.or(other)))
+                Self::Difference(any, Box::new(except.union_with(other)))
             }
             (a, b) => Self::Difference(Box::new(a), Box::new(b)),
         }
@@ -142,7 +142,7 @@ impl Open {
     /// no word of the result is about another server.
     pub(super) fn on_servers(&self, caller: &Caller) -> Self {
         let each = |open: &dyn Fn(&str) -> Option<Self>| {
-            caller.server_names().filter_map(open).fold(Self::Nobody, Self::or)
+            caller.server_names().filter_map(open).fold(Self::Nobody, Self::union_with)
         };
         match self {
             Self::Nobody => Self::Nobody,
@@ -154,13 +154,14 @@ impl Open {
                 pattern.server().matches(name).then(|| Self::Match(pattern.on_server(name)))
             }),
             Self::Union(any) => {
-                any.iter().map(|open| open.on_servers(caller)).fold(Self::Nobody, Self::or)
+                any.iter().map(|open| open.on_servers(caller)).fold(Self::Nobody, Self::union_with)
             }
-            Self::Intersection(all) => {
-                all.iter().map(|open| open.on_servers(caller)).fold(Self::Everyone, Self::and)
-            }
+            Self::Intersection(all) => all
+                .iter()
+                .map(|open| open.on_servers(caller))
+                .fold(Self::Everyone, Self::intersect_with),
             Self::Difference(any, except) => {
-                any.on_servers(caller).and_not(except.on_servers(caller))
+                any.on_servers(caller).subtract(except.on_servers(caller))
             }
         }
     }
@@ -180,25 +181,33 @@ mod tests {
 
     #[test]
     fn folds_what_is_certain() {
-        assert_eq!(Open::Everyone.and(server("a")), server("a"));
-        assert_eq!(server("a").or(Open::Everyone), Open::Everyone);
-        assert_eq!(server("a").and_not(Open::Everyone), Open::Nobody);
-        assert_eq!(server("a").and_not(server("a")), Open::Nobody);
-        assert_eq!(server("a").or(server("b")).or(server("a")).depth(), 2, "unions stay flat");
-        let except_two = Open::Everyone.and_not(server("a")).and_not(server("b"));
+        assert_eq!(Open::Everyone.intersect_with(server("a")), server("a"));
+        assert_eq!(server("a").union_with(Open::Everyone), Open::Everyone);
+        assert_eq!(server("a").subtract(Open::Everyone), Open::Nobody);
+        assert_eq!(server("a").subtract(server("a")), Open::Nobody);
+        assert_eq!(
+            server("a").union_with(server("b")).union_with(server("a")).depth(),
+            2,
+            "unions stay flat"
+        );
+        let except_two = Open::Everyone.subtract(server("a")).subtract(server("b"));
         assert_eq!(except_two.depth(), 3, "exceptions stay in one place");
         let [a, b, c] = ["a", "b", "c"].map(server);
-        assert_eq!(a.clone().and_not(a.clone().or(b.clone())), Open::Nobody);
-        let more = a.clone().or(b.clone()).or(c);
-        assert_eq!(more.clone().and_not(a.clone().or(b.clone())).depth(), 3, "c, minus a and b");
-        assert_eq!(a.clone().or(b.clone()).and_not(more), Open::Nobody);
-        assert_eq!(a.clone().and_not(b.clone()).and_not(a.or(b)), Open::Nobody);
+        assert_eq!(a.clone().subtract(a.clone().union_with(b.clone())), Open::Nobody);
+        let more = a.clone().union_with(b.clone()).union_with(c);
+        assert_eq!(
+            more.clone().subtract(a.clone().union_with(b.clone())).depth(),
+            3,
+            "c, minus a and b"
+        );
+        assert_eq!(a.clone().union_with(b.clone()).subtract(more), Open::Nobody);
+        assert_eq!(a.clone().subtract(b.clone()).subtract(a.union_with(b)), Open::Nobody);
     }
 
     #[test]
     fn keeps_to_the_callers_servers() {
         let caller = Caller::new(["a.org", "b.org"]).unwrap();
-        let open = Open::Everyone.and_not(server("*.org").and_not(bots("a.*")));
+        let open = Open::Everyone.subtract(server("*.org").subtract(bots("a.*")));
         let on = open.on_servers(&caller);
         for id in ["@x:a.org", "@x-bot:a.org", "@x:b.org", "@x-bot:b.org"] {
             let user = UserId::parse(id).unwrap();
@@ -218,9 +227,9 @@ mod tests {
             Coverage::Everybody
         );
         assert_eq!(bots("a").coverage_of("b"), Coverage::Nobody);
-        assert_eq!(Open::Everyone.and_not(server("a")).coverage_of("a"), Coverage::Nobody);
-        assert_eq!(Open::Everyone.and_not(bots("a")).coverage_of("a"), Coverage::Some);
-        assert_eq!(bots("a").or(server("a")).coverage_of("a"), Coverage::Everybody);
-        assert_eq!(bots("*").and(server("a")).coverage_of("b"), Coverage::Nobody);
+        assert_eq!(Open::Everyone.subtract(server("a")).coverage_of("a"), Coverage::Nobody);
+        assert_eq!(Open::Everyone.subtract(bots("a")).coverage_of("a"), Coverage::Some);
+        assert_eq!(bots("a").union_with(server("a")).coverage_of("a"), Coverage::Everybody);
+        assert_eq!(bots("*").intersect_with(server("a")).coverage_of("b"), Coverage::Nobody);
     }
 }

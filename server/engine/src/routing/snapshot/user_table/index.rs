@@ -58,7 +58,7 @@ impl<K: Key> Index<K> {
     #[inline]
     pub(super) fn candidates(&self, hash: u64) -> impl Iterator<Item = K> {
         let slots = self.shards.get(self.shard_of(hash)).map_or(&[][..], |shard| &shard.slots);
-        let hash = low(hash);
+        let hash = low_half(hash);
         let from_there = probe(hash, slots.len()).map_while(|at| slots.get(at));
         let used = from_there.take_while(|slot| !slot.is_free());
         used.filter(move |slot| slot.hash == hash).map(|slot| K::from_index(slot.index.index()))
@@ -68,7 +68,7 @@ impl<K: Key> Index<K> {
     pub(super) fn insert(&mut self, hash: u64, key: K) {
         let shard = self.shard_of(hash);
         if let Some(shard) = self.shards.get_mut(shard) {
-            shard.insert(Slot { hash: low(hash), index: u32::from_index(key.index()) });
+            shard.insert(Slot { hash: low_half(hash), index: u32::from_index(key.index()) });
         }
     }
 
@@ -126,7 +126,7 @@ fn probe(hash: u32, slots: usize) -> impl Iterator<Item = usize> {
 /// The half of a hash that is kept.
 #[expect(clippy::cast_possible_truncation, reason = "the other half chooses the shard")]
 #[inline]
-fn low(hash: u64) -> u32 {
+fn low_half(hash: u64) -> u32 {
     hash as u32
 }
 

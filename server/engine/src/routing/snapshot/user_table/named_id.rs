@@ -17,7 +17,7 @@ pub struct NamedId<'a> {
 impl<'a> NamedId<'a> {
     /// Returns true if these are its bytes.
     #[inline]
-    pub(super) fn is(self, bytes: &[u8]) -> bool {
+    pub(super) fn has_bytes(self, bytes: &[u8]) -> bool {
         let rest = bytes.strip_prefix(self.name.as_bytes());
         matches!(rest, Some([b':', server @ ..]) if *server == *self.server.as_bytes())
     }

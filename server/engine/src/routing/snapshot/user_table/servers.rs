@@ -33,7 +33,7 @@ impl Default for Servers {
 
 impl Servers {
     /// The id of a server, whose name has this hash. Given now if it has none.
-    pub(super) fn add(&mut self, name: &str, hash: u64) -> ServerId {
+    pub(super) fn add_server(&mut self, name: &str, hash: u64) -> ServerId {
         if let Some((id, _)) = self.find(name, hash) {
             return id;
         }
@@ -50,7 +50,7 @@ impl Servers {
     }
 
     #[inline]
-    pub(super) fn name(&self, id: ServerId) -> Option<&str> {
+    pub(super) fn server_name(&self, id: ServerId) -> Option<&str> {
         self.all.get(id).map(|server| &*server.name)
     }
 
