@@ -1,9 +1,10 @@
-//! The command line: one file for each command, named after it.
+//! The command line: one file for each command, named after it; `schema` is one line
+//! here.
 //!
 //! Shared by commands: `args` are arguments, `environment` the variables that are read, and
 //! `exit_codes` what `--help` says of those; `policy_input` reads a policy that a person
 //! names, and `daemon_client` asks a running daemon; `words` and `output` print. `welcome`
-//! is the text that `serve` prints at a first start.
+//! is the text that `serve` prints at a first start, and `settings` are its flags.
 
 mod args;
 mod check;

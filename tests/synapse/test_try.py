@@ -4,7 +4,6 @@ daemon; and its unit, as far as there is no systemd here."""
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +34,6 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     daemon.stop()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the page's commands are for curl")
 def test_it_works_as_the_page_says(daemon: Daemon, tmp_path: Path) -> None:
     text = block("yaml", "# homeserver.yaml, for a try\n")
     assert f"unix:{BY_HAND}" in text

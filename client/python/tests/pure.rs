@@ -1,4 +1,4 @@
-//! What the native half does without Python: keys for Synapse, and known users.
+//! The native half without Python: answers for Synapse, and known users.
 
 #[path = "../src/error.rs"]
 mod error;

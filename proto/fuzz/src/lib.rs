@@ -1,5 +1,5 @@
-//! What the fuzz target does with its bytes: a function that panics where it finds
-//! that something is wrong. The tests of the workspace include this file, and
+//! The check that the fuzz target makes of its bytes: a function that panics at a
+//! fault. The tests of the workspace include this file, and
 //! replay the corpus with it.
 
 use presence_router_proto::v1;
@@ -14,7 +14,7 @@ pub fn wire(data: &[u8]) {
         at_least: batch.at_least,
         users: batch.states.iter().map(|state| state.user_id.as_str()).collect::<Users>(),
     });
-    // Where to cut, as good as any place.
+    // The cut may be anywhere.
     let (head, tail) = data.split_at(data.first().map_or(0, |cut| usize::from(*cut) % data.len()));
     for read in [StateBatch::decode(data), StateBatch::decode(head.chain(tail))] {
         match (&read, &want) {

@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    /// Whether a coverage may stand for a set of the users 1 and 2.
+    /// True if a coverage may stand for a set of the users 1 and 2.
     fn allows(coverage: Coverage, set: &[u8]) -> bool {
         sets(coverage).contains(&set)
     }

@@ -81,10 +81,10 @@ pub struct Policy {
 /// The sets of a rule's conditions, by their numbers in the snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoomSets {
-    /// Who creates the room.
+    /// The users who create the room.
     pub requester: Option<SetId>,
 
-    /// Who is invited.
+    /// The users who are invited.
     pub invites: Option<SetId>,
 }
 

@@ -1,11 +1,11 @@
 //! `presence-router conformance`: the scenarios, asked of any server that speaks
 //! the contract, for authors of other ones.
 //!
-//! To read in this order: `scenario` is what is asked, and `expectation` what must be
-//! answered; `target_server` is the server under test, perhaps started as a `process`, with the policy of a scenario active; `unary` and `stream`
-//! are the two ways to ask, about the states of one `batch`; `sets` is what a
-//! stream may say of sets, `mistakes` what is answered to a client that does not keep
-//! the contract, and `table` prints the results. All are stricter than a client need be:
+//! To read in this order: `scenario` has the requests, and `expectation` the answers to
+//! them; `target_server` is the server under test, perhaps started as a `process`, with the
+//! policy of a scenario active; `unary` and `stream` are the two ways to ask, about the
+//! states of one `batch`; `sets` checks the sets of a stream, `mistakes` the answers to a
+//! client that breaks the contract, and `table` prints the results. All are stricter than a client need be:
 //! what the contract promises is checked, not used.
 
 mod args;

@@ -1,5 +1,5 @@
 //! The environment variables that the program reads. clap could read them itself, but
-//! would blame the flag for a bad one, and every verb for those of `serve`.
+//! would blame the flag for a bad one, and every command for those of `serve`.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -14,7 +14,7 @@ pub(super) const LOG_FORMAT: &str = "PRESENCE_ROUTER_LOG_FORMAT";
 pub(super) const POLICY: &str = "PRESENCE_ROUTER_POLICY";
 pub(super) const WATCH_POLICY: &str = "PRESENCE_ROUTER_WATCH_POLICY";
 
-/// All variables that some verb reads.
+/// All variables that some command reads.
 pub(crate) const ALL: [&str; 8] =
     [ADDR, CONFIG, LISTEN_TCP, LISTEN_UNIX, LOG, LOG_FORMAT, POLICY, WATCH_POLICY];
 

@@ -1,4 +1,5 @@
-//! The meaning of each verb's exit codes, as its `--help` shows it. Names no other verb.
+//! The meaning of each command's exit codes, as its `--help` shows it. Names no
+//! other command.
 
 pub(super) const SERVE: &str = "\
 Exit codes:

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::difference::{CannotRun, PATIENCE};
 
-/// Time that a server has to end by itself, and one that runs already to put a
-/// policy active after it was told to.
+/// Time that a server has to end by itself, and that a running one has to make a policy
+/// active after it was told to.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// A command with all that it has started. Killed when dropped.

@@ -167,7 +167,7 @@ impl PolicyService for PolicyAdmin {
             Err(PlanError::NoSuchRule) => {
                 let violations = vec![FieldViolation {
                     field: "live_rule".to_owned(),
-                    description: "is not a rule in shadow of the policy in force".to_owned(),
+                    description: "is not a rule in shadow of the active policy".to_owned(),
                 }];
                 return Err(
                     RpcError::BadFields { reason: ErrorReason::RuleUnknown, violations }.into()

@@ -39,8 +39,8 @@ pub(super) enum CloseReason {
 // === impl CloseReason ===
 
 impl CloseReason {
-    /// The reason for which serving a connection failed, once it is closed. `silence` is the longest
-    /// time for which a client may be silent.
+    /// The reason for which serving a connection failed, once it is closed. `silence` is
+    /// the longest time for which a client may be silent.
     pub(super) fn from_error(error: &hyper::Error, trace: &Trace, silence: Duration) -> Self {
         if let Some(kind) = foreign_protocol(trace.first()) {
             return Self::NotHttp2(kind);

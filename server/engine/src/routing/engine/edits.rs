@@ -137,7 +137,7 @@ impl Engine {
         Some(number)
     }
 
-    /// MembershipDelta a user to the class that differs from its own by these sets.
+    /// Moves a user to the class that differs from its own by these sets.
     fn reclassify(&mut self, number: UserNumber, changed: &BTreeSet<SetId>) {
         if changed.is_empty() {
             return;

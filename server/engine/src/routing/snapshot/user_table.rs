@@ -1,8 +1,8 @@
-//! The listed users (those named by the policy or the directory), with the number and the
-//! class of each.
+//! The numbered users: those that the policy or the directory names, or has named since
+//! users were numbered anew. Each has a number and a class.
 //!
-//! Unlisted users take no number and no memory, so that a caller's invented ids cost
-//! nothing. A number is assigned once and stays with its user, so that sets of an earlier
+//! A user who was never named takes no number and no memory, so that a caller's invented
+//! ids cost nothing. A number is assigned once and stays with its user, so that sets of an earlier
 //! snapshot contain the same users in a later one.
 
 mod index;
@@ -26,7 +26,7 @@ use crate::routing::snapshot::cow_vec::CowVec;
 use crate::routing::snapshot::keys::{ClassId, Key, ServerId, UserNumber};
 use presence_router_ids::UserId;
 
-/// All users whom policy or directory name. A clone shares what did not change.
+/// All numbered users. A clone shares what did not change.
 #[derive(Clone, Debug)]
 pub struct UserTable {
     /// Tables with the same origin give a user the same number.
