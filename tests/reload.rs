@@ -91,7 +91,7 @@ fn a_broken_members_file_changes_nothing() {
     write(world.folder.path(), "lists/staff.txt", format!("{STAFF}bob\n"));
     assert_eq!(
         world.refused(),
-        "lists/staff.txt:3:1: `bob` is not a user id: it does not begin with `@` [not-a-user-id]"
+        "lists/staff.txt:3:1: `bob` is not a user id: the first character is not `@` [not-a-user-id]"
     );
     let file = world.folder.path().join("lists/staff.txt");
     std::fs::remove_file(&file).unwrap();
@@ -120,7 +120,7 @@ fn a_long_members_file_is_read_to_its_end() {
     writeln!(out, "@ann:example.org\n  bob").unwrap();
     out.into_inner().unwrap();
     let want = format!(
-        "lists/staff.txt:{lines}:3: `bob` is not a user id: it does not begin with `@` [not-a-user-id]"
+        "lists/staff.txt:{lines}:3: `bob` is not a user id: the first character is not `@` [not-a-user-id]"
     );
     assert_eq!(world.refused(), want);
 }

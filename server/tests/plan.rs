@@ -217,7 +217,7 @@ async fn a_copied_id_names_the_same_user() {
         }
     }
     let said = cannot_run(&["explain", "\"@a:b", "@z:b.org", "--policy", &now]).await;
-    assert!(said.contains("is not a user id: it does not begin with `@`"), "{said}");
+    assert!(said.contains("is not a user id: the first character is not `@`"), "{said}");
 }
 
 /// A rule that is open on both its sides is told as a whole only as far as its pairs

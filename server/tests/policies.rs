@@ -156,7 +156,7 @@ fn prints_json_for_programs() {
     std::fs::write(wrong.path().join("staff.txt"), "ann\n").expect("written");
     let (code, found, _) = check_json(wrong.path(), &["policy.yaml"]);
     assert_eq!(code, Some(1));
-    let message = "`ann` is not a user id: it does not begin with `@`";
+    let message = "`ann` is not a user id: the first character is not `@`";
     assert_eq!(found["problems"], json!([finding("staff.txt", [1, 1], "not-a-user-id", message)]));
 }
 

@@ -137,7 +137,7 @@ async fn what_cannot_be_explained() {
     let files = Files::new();
     let good = files.write("good.yaml", POLICY);
     let said = cannot_run(&["explain", "ann", "@a:b", "--policy", &good]).await;
-    assert_eq!(said, "presence-router: `ann` is not a user id: it does not begin with `@`\n");
+    assert_eq!(said, "presence-router: `ann` is not a user id: the first character is not `@`\n");
 
     let bad = files.write("bad.yaml", "ruls: []\n");
     for verb in [&["explain", "@a:b", "@c:d"][..], &["verify"]] {

@@ -67,21 +67,21 @@ impl Error for ServerNameError {}
 impl fmt::Display for ServerNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("it is empty"),
+            Self::Empty => f.write_str("the host name is empty"),
             Self::Long(bytes) => {
-                write!(f, "it has {bytes} bytes, at most {MAX_SERVER_NAME_BYTES} are valid")
+                write!(f, "the length of {bytes} bytes exceeds the maximum of {MAX_SERVER_NAME_BYTES}")
             }
             Self::Character(c) => {
                 let c = escape_unprintable(*c);
                 write!(f, "`{c}` is not valid in a host name: letters, digits, `-` and `.` are")
             }
             Self::Ipv6 => f.write_str(
-                "an IPv6 address, and nothing else, stands in brackets, as in `[2001:db8::1]:8448`",
+                "brackets contain an IPv6 address, and an IPv6 address has brackets, as in `[2001:db8::1]:8448`",
             ),
             Self::Scheme => {
                 f.write_str("a server name has no scheme such as `https://`; leave it out")
             }
-            Self::Port => f.write_str("its port is not 1 to 5 digits"),
+            Self::Port => f.write_str("the port is not 1 to 5 digits"),
         }
     }
 }
@@ -146,20 +146,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_is_wrong_in_words_that_can_be_read() {
+    fn describes_errors_readably() {
         for (text, why) in [
-            ("::1", "an IPv6 address, and nothing else, stands in brackets"),
-            ("2001:db8::1", "an IPv6 address, and nothing else, stands in brackets"),
-            ("a:b:1", "its port is not 1 to 5 digits"),
-            (":1", "it is empty"),
+            ("::1", "brackets contain an IPv6 address, and an IPv6 address has brackets"),
+            ("2001:db8::1", "brackets contain an IPv6 address, and an IPv6 address has brackets"),
+            ("a:b:1", "the port is not 1 to 5 digits"),
+            (":1", "the host name is empty"),
             ("b\u{fc}cher.example", "`\u{fc}` is not valid in a host name"),
             ("a\u{1b}b", "`\\u{1b}` is not valid in a host name"),
             ("a\\b", "`\\` is not valid in a host name"),
             ("https://a.gov", "a server name has no scheme such as `https://`; leave it out"),
             ("a'b", "`'` is not valid in a host name"),
         ] {
-            let said = ServerName::parse(text).unwrap_err().to_string();
-            assert!(said.starts_with(why), "{text}: {said}");
+            let error = ServerName::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(why), "{text}: {error}");
         }
     }
 }

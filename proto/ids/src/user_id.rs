@@ -101,14 +101,16 @@ impl Error for UserIdError {}
 impl fmt::Display for UserIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("it is empty"),
-            Self::Sigil => f.write_str("it does not begin with `@`"),
-            Self::Colon => f.write_str("it has no `:` and server name after the localpart"),
-            Self::Long(bytes) => {
-                write!(f, "it has {bytes} bytes, at most {MAX_USER_ID_BYTES} are valid")
+            Self::Empty => f.write_str("the text is empty"),
+            Self::Sigil => f.write_str("the first character is not `@`"),
+            Self::Colon => {
+                f.write_str("the `:` and the server name after the localpart are missing")
             }
-            Self::Nul => f.write_str("its localpart holds a NUL"),
-            Self::Server(error) => write!(f, "its server name is not valid: {error}"),
+            Self::Long(bytes) => {
+                write!(f, "the length of {bytes} bytes exceeds the maximum of {MAX_USER_ID_BYTES}")
+            }
+            Self::Nul => f.write_str("the localpart contains a NUL"),
+            Self::Server(error) => write!(f, "the server name is not valid: {error}"),
         }
     }
 }
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn describes_errors() {
         use ServerNameError as S;
         for (text, want) in [
             ("", UserIdError::Empty),
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn names_a_bad_character_without_printing_it() {
+    fn escapes_a_bad_character() {
         let message = error("@ann:example.org\n").to_string();
         assert!(message.contains(r"`\n` is not valid"), "{message}");
     }

@@ -65,18 +65,18 @@ fn names_the_file_and_the_line_of_a_bad_member() {
     let file = "@ann:example.org\nbob\n  @a_b\n@x:y # old\n@*:a.b\n\u{e9}\n";
     assert_eq!(
         with_file("{ members_file: staff.txt }", file.as_bytes()).unwrap_err(),
-        "staff.txt:2:1: `bob` is not a user id: it does not begin with `@`\n\
-         staff.txt:3:3: `@a_b` is not a user id: it has no `:` and server name after the localpart\n\
+        "staff.txt:2:1: `bob` is not a user id: the first character is not `@`\n\
+         staff.txt:3:3: `@a_b` is not a user id: the `:` and the server name after the localpart are missing\n\
          staff.txt:4:1: `@x:y # old` is not a user id: a comment needs a line of its own\n\
          staff.txt:5:1: `@*:a.b` is a pattern, not a user id: write it into the policy, as `{ match: .. }`\n\
-         staff.txt:6:1: `\u{e9}` is not a user id: it does not begin with `@`"
+         staff.txt:6:1: `\u{e9}` is not a user id: the first character is not `@`"
     );
 }
 
 #[test]
 fn counts_bad_members_after_twenty() {
     for (lines, last) in [
-        (20, "staff.txt:20:1: `x19` is not a user id: it does not begin with `@`"),
+        (20, "staff.txt:20:1: `x19` is not a user id: the first character is not `@`"),
         (21, "staff.txt:21:1: from here on, 1 more line is not valid"),
         (300_000, "staff.txt:21:1: from here on, 299980 more lines are not valid"),
     ] {

@@ -188,14 +188,17 @@ fn checks_sets() {
             "bob",
             "6: `bob` is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{ group: bob }`",
         ),
-        ("'@bob'", "6: `@bob` is not a user id: it has no `:` and server name after the localpart"),
+        (
+            "'@bob'",
+            "6: `@bob` is not a user id: the `:` and the server name after the localpart are missing",
+        ),
         (
             r#""@\e[31m:under_score""#,
-            r#"6: `"@\u001b[31m:under_score"` is not a user id: its server name is not valid: `_` is not valid in a host name: letters, digits, `-` and `.` are"#,
+            r#"6: `"@\u001b[31m:under_score"` is not a user id: the server name is not valid: `_` is not valid in a host name: letters, digits, `-` and `.` are"#,
         ),
         (
             "'@a:https://a.gov'",
-            "6: `@a:https://a.gov` is not a user id: its server name is not valid: a server name has no scheme such as `https://`; leave it out",
+            "6: `@a:https://a.gov` is not a user id: the server name is not valid: a server name has no scheme such as `https://`; leave it out",
         ),
         (
             "{ server: 'https://*.gov' }",
@@ -254,7 +257,7 @@ fn checks_globs() {
         ),
         (
             "{ server: 'a.example:' }",
-            "16: `a.example:` matches no server: its port is not 1 to 5 digits",
+            "16: `a.example:` matches no server: the port is not 1 to 5 digits",
         ),
         (&long, &long_want),
         ("{ match: [] }", "15: expected a pattern, found an empty list"),
@@ -324,7 +327,7 @@ extra: 1
          3:11: `any` needs an `except` beside it\n\
          4:3: the name of a group is empty\n\
          7:20: `staff` is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{ group: staff }`\n\
-         7:31: `@nobody` is not a user id: it has no `:` and server name after the localpart\n\
+         7:31: `@nobody` is not a user id: the `:` and the server name after the localpart are missing\n\
          8:11: there is already a rule `one` in line 6\n\
          9:21: expected a glob over the names of groups, found a list\n\
          10:5: unknown key `alow`; valid here are `allow`, `deny`, `hide`, `name`, `shadow`; did you mean `allow`?\n\

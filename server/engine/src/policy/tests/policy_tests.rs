@@ -106,7 +106,7 @@ fn checks_tests() {
         ("{ recipient: '@a:b', reaches: '@b:b' }", "26: a `recipient` has `sees`, `only`, `not` and `hides` beside it".to_owned()),
         ("{ sendr: '@a:b', not: '@b:b' }", format!("7: unknown key `sendr`; valid here are {KEYS}; did you mean `sender`?")),
         ("{ sender: a, not: '@b:b' }", "15: `a` is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{ group: a }`".to_owned()),
-        ("{ sender: '@a', not: '@b:b' }", "15: `@a` is not a user id: it has no `:` and server name after the localpart".to_owned()),
+        ("{ sender: '@a', not: '@b:b' }", "15: `@a` is not a user id: the `:` and the server name after the localpart are missing".to_owned()),
         ("{ sender: 7, not: '@b:b' }", "15: expected a set, found a number".to_owned()),
         ("{ sender: [], not: '@b:b' }", "15: test fails: `sender` holds nobody, so that nothing is tested".to_owned()),
         ("{ sender: { group: bord }, not: '@b:b' }", "24: group `bord` is not declared; did you mean `board`?".to_owned()),
@@ -145,7 +145,7 @@ fn checks_tests() {
             "84: expected a list of presence values, found an empty one".to_owned(),
         ),
         ("{ sender: '@a:b', not: 7 }", "28: expected a list of user ids, found a number".to_owned()),
-        ("{ sender: '@a:b', not: ['@b'] }", "29: `@b` is not a user id: it has no `:` and server name after the localpart".to_owned()),
+        ("{ sender: '@a:b', not: ['@b'] }", "29: `@b` is not a user id: the `:` and the server name after the localpart are missing".to_owned()),
         ("{ given: [], sender: '@a:b', not: '@b:b' }", "14: expected a map with `groups`, found a list".to_owned()),
         ("{ given: {}, sender: '@a:b', not: '@b:b' }", "14: `given` needs `groups`".to_owned()),
         (
@@ -153,7 +153,7 @@ fn checks_tests() {
             "16: unknown key `subscriptions`: not supported by this version; valid here are `groups`".to_owned(),
         ),
         ("{ given: { groups: [] }, sender: '@a:b', not: '@b:b' }", "24: expected a map of group names and user ids, found a list".to_owned()),
-        ("{ given: { groups: { sales: x } }, sender: '@a:b', not: '@b:b' }", "33: `x` is not a user id: it does not begin with `@`".to_owned()),
+        ("{ given: { groups: { sales: x } }, sender: '@a:b', not: '@b:b' }", "33: `x` is not a user id: the first character is not `@`".to_owned()),
         (
             "{ given: { groups: { sales: [], sales: [] } }, sender: '@a:b', not: '@b:b' }",
             "37: group `sales` is given twice".to_owned(),

@@ -15,7 +15,7 @@ pub struct Caller {
 
 /// A text in a caller's list that is not a server name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server name at index {index} is not one: {error}")]
+#[error("the text at index {index} is not a server name: {error}")]
 pub struct CallerError {
     /// The index of the first such text in the list.
     pub index: usize,
