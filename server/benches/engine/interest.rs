@@ -102,7 +102,7 @@ pub(crate) fn interest(world: &World) {
 /// All messages of an answer, encoded one after another as a stream sends them.
 fn answer(route: &mut Route, current: &Current, case: &Case) -> Vec<u8> {
     let mut updates = Vec::new();
-    let answer = route.interest(current, &case.query, &mut updates).unwrap();
+    let answer = route.answer_interest(current, &case.query, &mut updates).unwrap();
     let updates = updates.into_iter().map(|update| match update {
         SetUpdate::Part(part) => Response::SetPart(part),
         SetUpdate::Edit(edit) => Response::SetEdit(edit),

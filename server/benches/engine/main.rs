@@ -123,12 +123,12 @@ fn route(world: &World, allocations: bool) -> Duration {
     let batches = batches(&world.users);
     let mut ours = |bytes: &[u8]| {
         let batch = wire::StateBatch::decode(bytes).unwrap();
-        route.begin(&current, &batch, usize::MAX).unwrap();
+        route.begin_batch(&current, &batch, usize::MAX).unwrap();
         let mut defined = Vec::new();
-        while route.advance(&current, &batch, &mut defined).unwrap() {
+        while route.advance_batch(&current, &batch, &mut defined).unwrap() {
             defined.clear();
         }
-        route.finish(&current, &batch).encode_to_vec()
+        route.finish_batch(&current, &batch).encode_to_vec()
     };
     // The steady state: all sets are told.
     batches.iter().for_each(|bytes| drop(black_box(ours(bytes))));

@@ -167,12 +167,12 @@ impl<'a> Reader<'a> {
         }
         let Self { route, current, .. } = self;
         let batch = wire::StateBatch::decode(bytes.as_slice()).unwrap();
-        route.begin(current, &batch, usize::MAX).unwrap();
+        route.begin_batch(current, &batch, usize::MAX).unwrap();
         let mut told = Vec::new();
-        while route.advance(current, &batch, &mut told).unwrap() {
+        while route.advance_batch(current, &batch, &mut told).unwrap() {
             told.clear();
         }
-        black_box(route.finish(current, &batch).encode_to_vec());
+        black_box(route.finish_batch(current, &batch).encode_to_vec());
         start.elapsed()
     }
 }

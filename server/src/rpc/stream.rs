@@ -1,16 +1,16 @@
-//! The two kinds of streams: each is a task that takes requests in order, and answers
+//! The two kinds of streams. Each stream is a task that takes requests in order, and answers
 //! from one snapshot at a time.
 //!
-//! Flow control is HTTP/2's own. Responses wait in a short channel; when the
-//! client does not read, the task waits, and with it whatever the client sends.
-//! However many revisions go by then, the client gets one change: from the revision
-//! that it has to the one that is current when it reads on.
+//! Flow control is HTTP/2's own. Responses wait in a short channel; while the client does not
+//! read, the task waits, and so do the client's requests. The client then gets one change for
+//! all revisions that pass meanwhile: from the revision that it has to the one that is current
+//! when it reads again.
 //!
-//! To read in this order: `route_states` and `watch_changes` are the tasks; they begin by
-//! `resume`, and send by an `outbox`. [`route`] answers requests of `RouteStates`: `sets`
-//! remembers what the client has, by the ids of the `set_table`, `batch` routes many states
-//! by it, and `shadow_effects` counts for rules in shadow; `changes` writes the difference
-//! of two revisions.
+//! Reading order: `route_states` and `watch_changes` are the tasks; they begin with `resume`,
+//! and send through an `outbox`. [`route`] answers requests of `RouteStates`: `sets` remembers
+//! the sets that the client has, by the ids of the `set_table`, `batch` routes many states with
+//! these sets, and `shadow_effects` counts the effects of shadow rules; `changes` writes the
+//! difference between two revisions.
 
 mod batch;
 mod changes;

@@ -19,7 +19,7 @@ pub(super) const MAX_SERVER_NAMES: usize = 100;
 pub(super) struct Violations(Vec<FieldViolation>);
 
 /// The caller that holds these server names.
-pub(super) fn caller(server_names: &[String]) -> Result<Caller, RpcError> {
+pub(super) fn parse_caller(server_names: &[String]) -> Result<Caller, RpcError> {
     match server_names.len() {
         0 => return Err(RpcError::ServerNamesMissing),
         1..=MAX_SERVER_NAMES => {}
@@ -40,7 +40,10 @@ pub(super) fn check_batch_size(found: usize, limit: usize) -> Result<(), RpcErro
 }
 
 /// The senders of a batch, in its order.
-pub(super) fn senders(states: &[PresenceState], limit: usize) -> Result<Vec<UserId<'_>>, RpcError> {
+pub(super) fn parse_senders(
+    states: &[PresenceState],
+    limit: usize,
+) -> Result<Vec<UserId<'_>>, RpcError> {
     check_batch_size(states.len(), limit)?;
     let mut violations = Violations::default();
     let mut senders = Vec::with_capacity(states.len());
@@ -55,12 +58,12 @@ pub(super) fn senders(states: &[PresenceState], limit: usize) -> Result<Vec<User
 }
 
 /// The user that a question is about.
-pub(super) fn recipient(user_id: &str) -> Result<UserId<'_>, RpcError> {
-    user("user_id", user_id)
+pub(super) fn parse_recipient(user_id: &str) -> Result<UserId<'_>, RpcError> {
+    parse_user("user_id", user_id)
 }
 
 /// The user that a field names.
-pub(super) fn user<'a>(field: &str, user_id: &'a str) -> Result<UserId<'a>, RpcError> {
+pub(super) fn parse_user<'a>(field: &str, user_id: &'a str) -> Result<UserId<'a>, RpcError> {
     UserId::parse(user_id).map_err(|error| RpcError::BadFields {
         reason: ErrorReason::UserIdInvalid,
         violations: vec![FieldViolation {

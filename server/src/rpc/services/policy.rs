@@ -184,13 +184,13 @@ impl PolicyService for PolicyAdmin {
         request: Request<ExplainPairRequest>,
     ) -> Result<Response<ExplainPairResponse>, Status> {
         let pair = request.into_inner();
-        validate::user("sender", &pair.sender)?;
-        validate::user("recipient", &pair.recipient)?;
+        validate::parse_user("sender", &pair.sender)?;
+        validate::parse_user("recipient", &pair.recipient)?;
         let active = self.live.active();
         let ActivePolicy { current, applied } = active.clone();
         let answer = run_blocking(false, move || {
-            let sender = validate::user("sender", &pair.sender)?;
-            let recipient = validate::user("recipient", &pair.recipient)?;
+            let sender = validate::parse_user("sender", &pair.sender)?;
+            let recipient = validate::parse_user("recipient", &pair.recipient)?;
             let explained = explain(&applied.policy, &current.snapshot, sender, recipient);
             if current.snapshot.visible(sender, recipient) != explained.visible {
                 error!(

@@ -73,13 +73,13 @@ impl PresenceRouterService for PresenceRouter {
         request: Request<GetUsersForStatesRequest>,
     ) -> Result<Response<GetUsersForStatesResponse>, Status> {
         let GetUsersForStatesRequest { server_names, states, at_least } = request.into_inner();
-        let caller = validate::caller(&server_names)?;
+        let caller = validate::parse_caller(&server_names)?;
         let current = self.wait_for_revision(&at_least).await?;
         let view = CallerView::new(caller);
         let limits = self.limits;
         let (asked, revision) = (states.len(), current.revision);
         let answer = move || {
-            let senders = validate::senders(&states, limits.batch_states)?;
+            let senders = validate::parse_senders(&states, limits.batch_states)?;
             unary::users_for_states(&current, &view, &senders, limits.response_bytes)
         };
         let answer = run_blocking(asked <= INLINE_STATES, answer).await?;
@@ -92,9 +92,9 @@ impl PresenceRouterService for PresenceRouter {
         request: Request<GetInterestedUsersRequest>,
     ) -> Result<Response<GetInterestedUsersResponse>, Status> {
         let GetInterestedUsersRequest { server_names, user_id, at_least } = request.into_inner();
-        let caller = validate::caller(&server_names)?;
+        let caller = validate::parse_caller(&server_names)?;
         let current = self.wait_for_revision(&at_least).await?;
-        let recipient = validate::recipient(&user_id)?;
+        let recipient = validate::parse_recipient(&user_id)?;
         let limit = self.limits.response_bytes;
         let interest = Interest::compute(&current, &CallerView::new(caller), recipient);
         let (listed, revision) = (interest.listed(), current.revision);
@@ -112,10 +112,10 @@ impl PresenceRouterService for PresenceRouter {
         request: Request<Streaming<RouteStatesRequest>>,
     ) -> Result<Response<Self::RouteStatesStream>, Status> {
         let Self { live, limits, shutdown } = self.clone();
-        let log = StreamLog::begin(&request);
+        let log = StreamLog::begin_stream(&request);
         let requests = request.into_inner();
         Ok(spawn_stream(|responses| {
-            route_states::serve(live, limits, shutdown, requests, responses, log)
+            route_states::serve_route_states(live, limits, shutdown, requests, responses, log)
         }))
     }
 
@@ -126,10 +126,10 @@ impl PresenceRouterService for PresenceRouter {
         request: Request<WatchChangesRequest>,
     ) -> Result<Response<Self::WatchChangesStream>, Status> {
         let Self { live, limits, shutdown } = self.clone();
-        let log = StreamLog::begin(&request);
+        let log = StreamLog::begin_stream(&request);
         let request = request.into_inner();
         Ok(spawn_stream(|responses| {
-            watch_changes::serve(live, limits, shutdown, request, responses, log)
+            watch_changes::serve_watch_changes(live, limits, shutdown, request, responses, log)
         }))
     }
 }

@@ -1,8 +1,8 @@
-//! Routes a batch on a stream: from its users to the bytes of the answer, with
-//! the same few allocations for ten states or ten thousand.
+//! Routes a batch on a stream, from its users to the bytes of the answer, with the same few
+//! allocations for ten states or ten thousand.
 //!
-//! In steps, so that sets can be sent as they are defined, and other streams
-//! get their turn.
+//! It works in steps, so that the stream can send each set as soon as it is defined, and other
+//! streams get their turn.
 
 use presence_router_proto::wire::{Deliveries, Users};
 
@@ -16,17 +16,17 @@ use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
-/// Where the work of a batch is done; kept for the next one.
+/// The working memory of a batch, reused for the next one.
 #[derive(Debug, Default)]
 pub(super) struct Batcher {
-    /// For each state, what is known of its sender.
+    /// The sender of each state.
     senders: Vec<Sender>,
     /// The groups of states with one answer, in the order of first use. The first group is
     /// for states that nobody may see.
     groups: Vec<Group>,
-    /// For each state that is looked at in one go, the last answer of its sender.
+    /// The last answer of the sender, for each state of the current step.
     known: Vec<Option<Index<Answer>>>,
-    /// For each state that was looked at, its group.
+    /// The group of each state that was grouped so far.
     group_of_state: Vec<Index<BatchGroup>>,
     /// State indexes, in the order of their groups.
     indexes: Vec<u32>,
@@ -34,7 +34,7 @@ pub(super) struct Batcher {
 
 #[derive(Clone, Copy, Debug)]
 enum Sender {
-    /// Of this class of listed users.
+    /// A listed user of this class.
     Class(ClassId),
     /// A valid id that is not listed.
     Unlisted,
@@ -44,7 +44,7 @@ enum Sender {
 struct Group {
     /// `None` for the states that nobody may see.
     answer: Option<Index<Answer>>,
-    /// How many states, and in the end where its indexes end.
+    /// The number of states; `write_deliveries` turns it into the end of the group's indexes.
     end: usize,
 }
 
@@ -54,10 +54,15 @@ const NOBODY: Index<BatchGroup> = Index::FIRST;
 // === impl Batcher ===
 
 impl Batcher {
-    /// Begins a batch: finds all senders, before anything is made of one.
+    /// Begins a batch: finds all senders before it routes a state, so that no state of
+    /// an invalid batch is routed.
     ///
-    /// Fails if one user is not valid.
-    pub(super) fn begin(&mut self, users: &Users, user_table: &UserTable) -> Result<(), RpcError> {
+    /// Fails if a user id is invalid.
+    pub(super) fn begin_batch(
+        &mut self,
+        users: &Users,
+        user_table: &UserTable,
+    ) -> Result<(), RpcError> {
         self.senders.clear();
         self.groups.clear();
         self.groups.push(Group::default());
@@ -66,7 +71,7 @@ impl Batcher {
         let mut refused = Ok(());
         let senders = &mut self.senders;
         user_table.classes_of(users.bytes(), |class| {
-            // A listed user's text needs no check.
+            // The id of a listed user is valid.
             if class.is_none()
                 && refused.is_ok()
                 && let Err(error) = UserId::parse(users.get(senders.len()))
@@ -79,12 +84,11 @@ impl Batcher {
         violations.into_result()
     }
 
-    /// Looks at the next states, until there is a set to define or there are
-    /// `most` of them, and puts those with one answer together. Says whether
-    /// there are more.
+    /// Groups the next states by their answer. Stops after the first state that defines a set,
+    /// or after `most` states, and returns true if states are left.
     ///
     /// Fails if the client's budget has no room for the sets of the batch.
-    pub(super) fn advance(
+    pub(super) fn group_next_states(
         &mut self,
         users: &Users,
         most: usize,
@@ -92,7 +96,7 @@ impl Batcher {
         definer: &mut Definer<'_>,
     ) -> Result<bool, OverBudget> {
         let first = self.group_of_state.len();
-        // First of all of them, so that the processor can wait for many at once.
+        // Look up all of them first, so that the processor can wait for many reads at once.
         self.known.clear();
         self.known.extend(self.senders.iter().skip(first).take(most).map(|sender| match sender {
             Sender::Class(class) => sets.last_of_class(*class, Side::Sender),
@@ -100,8 +104,8 @@ impl Batcher {
         }));
         let states = (first..).zip(self.senders.iter().skip(first));
         for ((state, sender), known) in states.zip(&self.known) {
-            // An answer that was used in this batch holds; others may be void.
-            let group = match known.and_then(|answer| sets.group(answer)) {
+            // An answer that this batch has used is valid; others may be void.
+            let group = match known.and_then(|answer| sets.group_of_answer(answer)) {
                 Some(group) => group,
                 None => match known.filter(|answer| sets.mark_used(*answer)) {
                     Some(answer) => group_of(answer, &mut self.groups, sets),
@@ -122,17 +126,21 @@ impl Batcher {
         Ok(self.group_of_state.len() < self.senders.len())
     }
 
-    /// For each state the class of its sender; `None` for an unlisted one.
-    pub(super) fn classes(&self) -> impl Iterator<Item = Option<ClassId>> {
+    /// The class of each state's sender, or `None` for an unlisted sender.
+    pub(super) fn sender_classes(&self) -> impl Iterator<Item = Option<ClassId>> {
         self.senders.iter().map(|sender| match sender {
             Sender::Class(class) => Some(*class),
             Sender::Unlisted => None,
         })
     }
 
-    /// Writes the deliveries of the states that were looked at.
-    pub(super) fn finish(&mut self, mut deliveries: Deliveries, sets: &SentSets) -> Deliveries {
-        // Counting sort: where each group begins, then every index to its place.
+    /// Writes the deliveries of the states that were grouped.
+    pub(super) fn write_deliveries(
+        &mut self,
+        mut deliveries: Deliveries,
+        sets: &SentSets,
+    ) -> Deliveries {
+        // Counting sort: find the beginning of each group, then put every index in its place.
         let mut sum = 0;
         for group in &mut self.groups {
             let states = group.end;
@@ -155,7 +163,7 @@ impl Batcher {
             let indexes = self.indexes.get(start..*end).unwrap_or_default();
             start = *end;
             if let Some(answer) = answer {
-                let (set_id, hides) = sets.answer(*answer);
+                let (set_id, hides) = sets.set_and_hides(*answer);
                 deliveries.push(SetId::or_nobody(set_id), indexes, hides);
             }
         }
@@ -163,8 +171,8 @@ impl Batcher {
     }
 }
 
-/// The answer for a sender that has none yet, or a void one. `None` is not reached: `begin`
-/// has refused ids that are not valid.
+/// The answer for a sender that has none yet, or a void one. `None` is not reached:
+/// `begin_batch` has rejected invalid ids.
 fn find_answer(
     sender: Sender,
     (users, state): (&Users, usize),
@@ -172,27 +180,27 @@ fn find_answer(
     definer: &mut Definer<'_>,
 ) -> Result<Option<Index<Answer>>, OverBudget> {
     match sender {
-        Sender::Class(class) => sets.of_class(class, Side::Sender, definer).map(Some),
+        Sender::Class(class) => sets.answer_for_class(class, Side::Sender, definer).map(Some),
         Sender::Unlisted => {
             let Ok(user) = UserId::parse(users.get(state)) else { return Ok(None) };
             let Definer { snapshot, view, .. } = *definer;
             let signature = snapshot.signature(user, Side::Sender, view.caller());
-            sets.of_signature(signature, definer).map(Some)
+            sets.answer_for_signature(signature, definer).map(Some)
         }
     }
 }
 
-/// The group of an answer, a new one at its first use in the batch.
+/// The group of an answer. Adds a group at the first use of the answer in the batch.
 fn group_of(
     answer: Index<Answer>,
     groups: &mut Vec<Group>,
     sets: &mut SentSets,
 ) -> Index<BatchGroup> {
-    // Another user may have led to the same answer.
-    if let Some(group) = sets.group(answer) {
+    // Another user of the batch may have the same answer.
+    if let Some(group) = sets.group_of_answer(answer) {
         return group;
     }
-    let (set_id, _) = sets.answer(answer);
+    let (set_id, _) = sets.set_and_hides(answer);
     let group = match set_id {
         None => NOBODY,
         Some(_) => {

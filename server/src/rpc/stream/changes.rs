@@ -1,4 +1,5 @@
-//! Writes for a stream which pairs became visible and which invisible.
+//! Writes the changes of a stream: the pairs that became visible, and those that became
+//! invisible.
 
 use presence_router_proto::v1::{Changed, PairProduct, Reset};
 use prost::Message;
@@ -9,22 +10,24 @@ use crate::live::Current;
 use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::{Caller, Difference, Pairs, TooMuch};
 
-/// Most bytes of a `Changed` by itself, well below what clients take, and most
-/// bytes of user ids in lists that come with it. With more, a client that starts
-/// afresh is better off.
+/// Most bytes of a `Changed` without its lists, well below the message limit of clients, and
+/// most bytes of user ids in the lists that come with it. For a larger change, a `Reset` is
+/// cheaper for the client.
 const MAX_BYTES: usize = 1024 * 1024;
 const MAX_LISTED: u64 = 16 * 1024 * 1024;
 
-/// What a client gets for a change.
+/// The messages that a client gets for a change.
 #[derive(Debug, PartialEq)]
 pub(super) enum Change {
-    /// Edits, sets that are named in `Changed` only, and their ends.
+    /// A `Changed`, preceded by edits and by sets that only `Changed` refers to, and followed
+    /// by the ends of these sets.
     Changed { before: Vec<SetUpdate>, changed: Changed, after: Vec<SetUpdate> },
-    /// The difference is unknown or too large: the client starts afresh.
+    /// The message for a difference that is unknown or too large: the client drops all sets
+    /// and answers.
     Reset(Reset),
 }
 
-/// What a stream remembers from one revision to the next.
+/// The memory that a stream carries from one revision to the next.
 #[derive(Debug)]
 pub(super) struct StreamState {
     pub(super) view: CallerView,
@@ -34,21 +37,21 @@ pub(super) struct StreamState {
 // === impl StreamState ===
 
 impl StreamState {
-    /// Nothing was sent yet. A budget of 0: no bound.
+    /// Returns the state of a stream that has sent nothing. A budget of 0 means no limit.
     pub(super) fn new(caller: Caller, budget: u64) -> Self {
         Self { view: CallerView::new(caller), sets: SentSets::new(budget) }
     }
 
-    /// Forgets what was sent, as the client does on `Reset`. Necessary before
-    /// another snapshot is used.
-    pub(super) fn reset(&mut self, current: &Current) -> Reset {
+    /// Forgets all sets that were sent, as the client does on `Reset`. Necessary before the
+    /// stream uses another snapshot without [`Self::follow_revision`].
+    pub(super) fn reset_stream(&mut self, current: &Current) -> Reset {
         self.view = CallerView::new(self.view.caller().clone());
         self.sets.clear();
         Reset { revision: current.revision.to_string() }
     }
 
-    /// Goes on from one revision to a later one.
-    pub(super) fn follow(
+    /// Moves from one revision to a later one, and returns the change.
+    pub(super) fn follow_revision(
         &mut self,
         old: &Current,
         new: &Current,
@@ -60,10 +63,10 @@ impl StreamState {
             .as_ref()
             .ok()
             .and_then(|difference| self.write_change(old, &before, new, difference.as_ref()));
-        change.unwrap_or_else(|| Change::Reset(self.reset(new)))
+        change.unwrap_or_else(|| Change::Reset(self.reset_stream(new)))
     }
 
-    /// The change by sets. `None` if it is too large.
+    /// Writes the change with sets. Returns `None` if the change is too large.
     fn write_change(
         &mut self,
         old: &Current,
@@ -74,15 +77,17 @@ impl StreamState {
         let Self { view, sets } = self;
         let mut updates = Vec::new();
         let mut definer = Definer { snapshot: &new.snapshot, view, out: &mut updates };
-        sets.follow(&old.snapshot, before, &mut definer).ok()?;
-        let mut passing = Vec::new();
+        sets.follow_snapshot(&old.snapshot, before, &mut definer).ok()?;
+        let mut temporary = Vec::new();
         let mut listed = 0;
         let mut write_pairs = |all: &[Pairs]| -> Option<Vec<PairProduct>> {
             let products = all.iter().flat_map(|pairs| pairs.concerning(definer.snapshot, view));
             let mut written = Vec::new();
             for [senders, recipients] in products {
-                let mut set =
-                    |members| sets.mention(members, &mut passing, &mut listed, &mut definer).ok();
+                let mut set = |members| {
+                    sets.write_temporary_set(members, &mut temporary, &mut listed, &mut definer)
+                        .ok()
+                };
                 let (senders, recipients) = (Some(set(&senders)?), Some(set(&recipients)?));
                 written.push(PairProduct { senders, recipients });
                 if listed > MAX_LISTED {
@@ -97,7 +102,7 @@ impl StreamState {
             return None;
         }
         let mut after = Vec::new();
-        passing.into_iter().for_each(|sent| sets.retire(sent, &mut after));
+        temporary.into_iter().for_each(|sent| sets.retire_with_lists(sent, &mut after));
         Some(Change::Changed { before: updates, changed, after })
     }
 }

@@ -1,4 +1,4 @@
-//! Indexes into lists, each of a type of its own.
+//! Indexes into lists, with a separate type for each list.
 
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
@@ -16,20 +16,20 @@ impl<T> Index<T> {
     /// Index 0.
     pub(super) const FIRST: Self = Self { after: NonZeroU32::MIN, list: PhantomData };
 
-    /// An index below 2^32 - 1. The lists of a stream are much shorter, so that a larger one
-    /// only has to be none of theirs.
+    /// Returns an index below 2^32 - 1. The lists of a stream are much shorter, so that any
+    /// larger index only has to be outside all of them.
     pub(super) fn new(index: usize) -> Self {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         Self { after: NonZeroU32::MIN.saturating_add(index), list: PhantomData }
     }
 
     pub(super) fn get(self) -> usize {
-        // 0 is not reached: no platform of ours has fewer than 32 bits.
+        // The default 0 is not reached: all supported platforms have at least 32 bits.
         usize::try_from(self.after.get() - 1).unwrap_or_default()
     }
 }
 
-// By hand: derived ones would demand the same of `T`.
+// By hand: derived implementations would demand the same traits of `T`.
 
 impl<T> Clone for Index<T> {
     fn clone(&self) -> Self {

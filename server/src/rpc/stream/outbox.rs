@@ -1,6 +1,7 @@
-//! The sending half of a stream: what both kinds of streams send, and how they end.
+//! The sending half of a stream: the messages that both kinds of streams send, and the ends of
+//! streams.
 //!
-//! It knows no requests and no sets, only the order in which a change is sent.
+//! It knows neither requests nor sets, only the order in which a change is sent.
 
 use std::time::Duration;
 
@@ -18,15 +19,15 @@ use crate::rpc::error::RpcError;
 /// Responses of a stream, on their way to the client.
 pub(in crate::rpc) type ResponseSender<M> = mpsc::Sender<Result<M, Status>>;
 
-/// Why a stream ends before its client ended it.
+/// The reason why a stream ends.
 pub(super) enum End {
     /// The client is gone, or has ended the stream.
     ClientGone,
-    /// It is refused.
+    /// The daemon ends the stream with this error.
     Refused(RpcError),
 }
 
-/// A message that both kinds of streams have.
+/// A message that both kinds of streams send.
 pub(super) enum Event {
     Opened(Opened),
     Heartbeat(Heartbeat),
@@ -43,9 +44,9 @@ pub(super) struct Outbox<M> {
     last_sent: Instant,
 }
 
-/// Waits until a stream must end, whatever it does: its client is gone, or the daemon
+/// Waits until a stream must end in the middle of its work: its client is gone, or the daemon
 /// shuts down.
-pub(super) async fn interrupted<M>(
+pub(super) async fn wait_for_interruption<M>(
     responses: &ResponseSender<M>,
     shutdown: &CancellationToken,
 ) -> End {
@@ -56,8 +57,8 @@ pub(super) async fn interrupted<M>(
     }
 }
 
-/// Ends a stream: a refusal goes to the client as its status.
-pub(super) async fn finish<M>(responses: &ResponseSender<M>, end: End) {
+/// Ends a stream: sends an error to the client as the status.
+pub(super) async fn finish_stream<M>(responses: &ResponseSender<M>, end: End) {
     if let End::Refused(error) = end {
         // A client that is gone needs no reason.
         let _ = responses.send(Err(error.into())).await;
@@ -75,12 +76,12 @@ impl From<RpcError> for End {
 // === impl Outbox ===
 
 impl<M> Outbox<M> {
-    /// An outbox of a stream that sends a heartbeat after so long a silence.
+    /// Returns the outbox of a stream that sends a heartbeat after `heartbeat` of silence.
     pub(super) fn new(responses: ResponseSender<M>, heartbeat: Duration) -> Self {
         Self { responses, heartbeat, last_sent: Instant::now() }
     }
 
-    /// Where the responses go.
+    /// The channel of the responses.
     pub(super) fn responses(&self) -> &ResponseSender<M> {
         &self.responses
     }
@@ -90,7 +91,7 @@ impl<M> Outbox<M> {
         tokio::time::sleep_until(self.last_sent + self.heartbeat)
     }
 
-    /// Sends a response, once the client has read enough of those before it.
+    /// Sends a response, once the client has read enough earlier responses.
     pub(super) async fn send(&mut self, response: M) -> Result<(), End> {
         self.responses.send(Ok(response)).await.map_err(|_| End::ClientGone)?;
         self.last_sent = Instant::now();
@@ -105,7 +106,7 @@ impl<M: From<Event>> Outbox<M> {
         self.send(Event::Opened(Opened { revision, heartbeat_interval }).into()).await
     }
 
-    /// Sends a sign of life.
+    /// Sends a heartbeat.
     pub(super) async fn send_heartbeat(&mut self, revision: Revision) -> Result<(), End> {
         let revision = revision.to_string();
         self.send(Event::Heartbeat(Heartbeat { revision }).into()).await

@@ -1,4 +1,5 @@
-//! Where a stream begins, and what its client has missed since it was here before.
+//! Finds the revision at which a stream begins, and the changes that a returning client has
+//! missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,38 +12,39 @@ use crate::rpc::validate;
 
 /// The beginning of a stream.
 pub(super) struct Resumed {
-    /// What is active at the revision that the stream begins at.
+    /// The policy and the directory of the revision at which the stream begins.
     pub(super) current: Arc<Current>,
     /// `None` if the client has missed nothing.
     pub(super) missed: Option<Missed>,
 }
 
-/// What a client that comes back has missed.
+/// The changes that a returning client has missed.
 pub(super) enum Missed {
-    /// What has changed since.
+    /// All changes since this revision, the client's last one.
     Since(Arc<Current>),
-    /// Something, of which no more is known.
+    /// Changes that the daemon cannot name, so that the client must drop everything.
     Unknown,
 }
 
-/// Begins a stream at a client's revision or a later one, for which it waits at most
-/// `longest`.
+/// Begins a stream at the client's revision or a later one. Waits at most `longest` for the
+/// client's revision.
 ///
-/// Fails if the revision is not one, or was not reached.
-pub(super) async fn resume(
+/// Fails if the revision is malformed, or was not reached.
+pub(super) async fn resume_stream(
     live: &Live,
     resume_revision: &str,
     longest: Duration,
 ) -> Result<Resumed, RpcError> {
     let field = "open.resume_revision";
     let current = match validate::wait_for_revision(live, field, resume_revision, longest).await {
-        // After a restart nothing that it remembers holds; it may stay.
+        // The daemon has restarted, so that nothing that the client remembers is valid. The
+        // client need not call again: a `Reset` is enough.
         Err(RpcError::RevisionOfOtherHistory { .. }) => {
             return Ok(Resumed { current: live.current(), missed: Some(Missed::Unknown) });
         }
         current => current?,
     };
-    // Empty: it remembers nothing, and has missed nothing.
+    // A client that sends no revision remembers nothing, and has missed nothing.
     let missed = resume_revision.parse().ok().filter(|kept: &Revision| *kept != current.revision);
     let missed = missed.map(|kept| live.at_revision(kept).map_or(Missed::Unknown, Missed::Since));
     Ok(Resumed { current, missed })
@@ -51,9 +53,9 @@ pub(super) async fn resume(
 // === impl Missed ===
 
 impl Missed {
-    /// For a client that may have kept answers. What they hide is no visibility, so
-    /// `Changed` does not name them; and their sets, which would be retired, ended
-    /// with the stream before.
+    /// Adapts the missed changes to a client that may have kept answers. A change of hides is
+    /// no change of visibility, so that `Changed` would not name the kept answers; and the
+    /// daemon cannot retire their sets, which ended with the previous stream.
     pub(super) fn for_kept_answers(self, current: &Current) -> Self {
         match self {
             Self::Since(old) if !current.snapshot.hides_as(&old.snapshot) => Self::Unknown,
@@ -61,7 +63,7 @@ impl Missed {
         }
     }
 
-    /// The change from what the client has to what is active.
+    /// Writes the change from the client's revision to the current one.
     pub(super) async fn into_change(
         self,
         state: &mut StreamState,
@@ -71,9 +73,9 @@ impl Missed {
         match self {
             Self::Since(old) => {
                 let difference = live.difference(&old, current).await;
-                state.follow(&old, current, &difference)
+                state.follow_revision(&old, current, &difference)
             }
-            Self::Unknown => Change::Reset(state.reset(current)),
+            Self::Unknown => Change::Reset(state.reset_stream(current)),
         }
     }
 }

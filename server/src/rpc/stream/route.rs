@@ -1,4 +1,5 @@
-//! What a stream answers, and what it remembers to do so. Knows no transport.
+//! Answers the requests of a stream from the sets that the stream has sent. It does not know
+//! the transport.
 
 use presence_router_proto::v1::{Hide, InterestAnswer, InterestQuery};
 use presence_router_proto::wire::{Deliveries, StateBatch};
@@ -14,14 +15,14 @@ use crate::rpc::error::RpcError;
 use crate::rpc::validate;
 use presence_router_engine::{Caller, Difference, Side, TooMuch};
 
-/// States that are looked at before others get their turn.
+/// States routed in one step, before other streams get their turn.
 const STEP: usize = 1000;
 
 /// Answers one caller's requests on one stream, in their order.
 #[derive(Debug)]
 pub struct Route {
     state: StreamState,
-    /// Most bytes of sets that the client keeps; 0: no bound.
+    /// Most bytes of sets that the client keeps; 0 means no limit.
     budget: u64,
     batcher: Batcher,
     shadows: ShadowEffects,
@@ -30,7 +31,7 @@ pub struct Route {
 // === impl Route ===
 
 impl Route {
-    /// Nothing was sent yet.
+    /// Returns the route of a stream that has sent nothing.
     pub fn new(caller: Caller, budget: u64) -> Self {
         Self {
             state: StreamState::new(caller, budget),
@@ -40,24 +41,24 @@ impl Route {
         }
     }
 
-    /// What the stream remembers.
-    pub(super) fn state(&mut self) -> &mut StreamState {
+    /// The memory of the stream.
+    pub(super) fn stream_state(&mut self) -> &mut StreamState {
         &mut self.state
     }
 
-    /// Goes on from one revision to a later one.
-    pub(super) fn follow(
+    /// Moves from one revision to a later one, and returns the change.
+    pub(super) fn follow_revision(
         &mut self,
         old: &Current,
         new: &Current,
         difference: &Result<impl AsRef<Difference>, TooMuch>,
     ) -> Change {
         self.shadows = ShadowEffects::default();
-        self.state.follow(old, new, difference)
+        self.state.follow_revision(old, new, difference)
     }
 
-    /// How many answers are remembered for unlisted users: what a caller could fill the
-    /// memory with.
+    /// The number of answers remembered for unlisted users, with which a caller could fill the
+    /// memory.
     pub fn unlisted_answers(&self) -> usize {
         self.state.sets.unlisted_answers()
     }
@@ -66,9 +67,9 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// The batch is over the limit, or a user or the revision is not valid.
-    /// Nothing of it is routed then.
-    pub fn begin(
+    /// The batch is over the limit, or a user id or the revision is invalid. None of its states
+    /// is routed then.
+    pub fn begin_batch(
         &mut self,
         current: &Current,
         batch: &StateBatch,
@@ -77,16 +78,16 @@ impl Route {
         validate::check_revision("at_least", &batch.at_least, current.revision)?;
         validate::check_batch_size(batch.users.len(), limit)?;
         self.state.sets.begin_request();
-        self.batcher.begin(&batch.users, current.snapshot.users())
+        self.batcher.begin_batch(&batch.users, current.snapshot.users())
     }
 
-    /// Goes on with a batch. Adds what must be sent of sets before its answer to
-    /// `updates`, which must be empty, and says whether to call again.
+    /// Routes the next states of a batch. Adds the set updates that must precede the answer to
+    /// `updates`, which must be empty, and returns true if the caller must call again.
     ///
     /// # Errors
     ///
     /// The client's budget has no room for the sets of the batch.
-    pub fn advance(
+    pub fn advance_batch(
         &mut self,
         current: &Current,
         batch: &StateBatch,
@@ -94,28 +95,27 @@ impl Route {
     ) -> Result<bool, RpcError> {
         let Self { state: StreamState { view, sets }, batcher, budget, .. } = self;
         let mut definer = Definer { snapshot: &current.snapshot, view, out: updates };
-        let more = batcher.advance(&batch.users, STEP, sets, &mut definer);
+        let more = batcher.group_next_states(&batch.users, STEP, sets, &mut definer);
         let instead = "send smaller batches, or raise the budget";
         more.map_err(|_| RpcError::SetOverBudget { budget: *budget, instead })
     }
 
-    /// The recipients of each state of a batch, once [`Self::advance`] is done with it.
-    pub fn finish(&mut self, current: &Current, batch: &StateBatch) -> Deliveries {
+    /// The recipients of each state of a batch, once [`Self::advance_batch`] is done with it.
+    pub fn finish_batch(&mut self, current: &Current, batch: &StateBatch) -> Deliveries {
         if current.snapshot.has_shadows() {
             self.shadows.count(current, &self.state.view, &self.batcher, &batch.users);
         }
         let deliveries = Deliveries::new(batch.batch_id, &current.revision.to_string());
-        self.batcher.finish(deliveries, &self.state.sets)
+        self.batcher.write_deliveries(deliveries, &self.state.sets)
     }
 
-    /// The senders whose presence a user may see. What must be sent of sets before is added
-    /// to `updates`.
+    /// Returns the senders whose presence a user may see. Adds the set updates that must
+    /// precede the answer to `updates`.
     ///
     /// # Errors
     ///
-    /// The user or the revision is not valid, or the client's budget has no room
-    /// for the set.
-    pub fn interest(
+    /// The user id or the revision is invalid, or the client's budget has no room for the set.
+    pub fn answer_interest(
         &mut self,
         current: &Current,
         query: &InterestQuery,
@@ -128,16 +128,16 @@ impl Route {
         sets.begin_request();
         let mut definer = Definer { snapshot, view, out: updates };
         let answer = match snapshot.users().class_of(user_id) {
-            Some(class) => sets.of_class(class, Side::Recipient, &mut definer),
+            Some(class) => sets.answer_for_class(class, Side::Recipient, &mut definer),
             None => {
-                let recipient = validate::recipient(user_id)?;
+                let recipient = validate::parse_recipient(user_id)?;
                 let signature = snapshot.signature(recipient, Side::Recipient, view.caller());
-                sets.of_signature(signature, &mut definer)
+                sets.answer_for_signature(signature, &mut definer)
             }
         };
         let instead = "raise the budget, or ask by `GetInterestedUsers`";
         let answer = answer.map_err(|_| RpcError::SetOverBudget { budget: *budget, instead })?;
-        let (set_id, hides) = sets.answer(answer);
+        let (set_id, hides) = sets.set_and_hides(answer);
         let hides = hides.iter().map(|hide| Hide::decode(hide.as_slice()));
         Ok(InterestAnswer {
             query_id: *query_id,

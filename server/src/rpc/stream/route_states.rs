@@ -1,4 +1,4 @@
-//! One `RouteStates` stream: its requests in their order, and the changes between them.
+//! One `RouteStates` stream: handles its requests in order, and sends the changes between them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tonic::Streaming;
 use tracing::debug;
 
 use super::changes::Change;
-use super::outbox::{End, Event, Outbox, ResponseSender, finish, interrupted};
-use super::resume::{Resumed, resume};
+use super::outbox::{End, Event, Outbox, ResponseSender, finish_stream, wait_for_interruption};
+use super::resume::{Resumed, resume_stream};
 use super::route::Route;
 use super::set_table::SetUpdate;
 use crate::live::{Current, Live};
@@ -26,7 +26,7 @@ use crate::rpc::limits::Limits;
 use crate::rpc::transport::access_log::{StreamLog, StreamStats};
 use crate::rpc::validate;
 
-/// Longest wait for `Open`: a stream that says nothing must not stay for ever.
+/// Longest wait for `Open`, so that a silent stream does not stay open for ever.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers for unlisted users that a stream remembers before it resets its cache, so that
@@ -45,16 +45,16 @@ struct Session {
     log: StreamLog,
 }
 
-/// Why a request gets no answer.
+/// The reason why a request gets no answer.
 enum Unanswered {
-    /// It is refused, and the stream goes on.
+    /// The daemon rejects the request, and the stream goes on.
     Refused(RpcError),
     /// The stream ends.
     StreamEnds(End),
 }
 
-/// Serves a stream to its end, and notes in its log what it did.
-pub(in crate::rpc) async fn serve(
+/// Serves a stream to its end, and records its statistics in the log.
+pub(in crate::rpc) async fn serve_route_states(
     live: Arc<Live>,
     limits: Limits,
     shutdown: CancellationToken,
@@ -62,29 +62,30 @@ pub(in crate::rpc) async fn serve(
     responses: ResponseSender<RouteStatesResponse>,
     log: StreamLog,
 ) {
-    let opening = Session::open(live, limits, &mut requests, responses.clone(), log.clone());
+    let opening =
+        Session::open_session(live, limits, &mut requests, responses.clone(), log.clone());
     let opened = tokio::select! {
         biased;
-        end = interrupted(&responses, &shutdown) => Err(end),
+        end = wait_for_interruption(&responses, &shutdown) => Err(end),
         opened = opening => opened,
     };
     let (stats, end) = match opened {
         Ok(mut session) => {
-            let end = session.run(&shutdown, &mut requests).await;
+            let end = session.serve_requests(&shutdown, &mut requests).await;
             (StreamStats { revision: Some(session.current.revision), ..session.stats }, end)
         }
         Err(end) => (StreamStats::default(), end),
     };
-    // The client must be able to end its side, whatever becomes of ours.
+    // Free the client's side first, so that the client can end it even if ours is stuck.
     drop(requests);
-    log.end(stats);
-    finish(&responses, end).await;
+    log.record_end(stats);
+    finish_stream(&responses, end).await;
 }
 
 // === impl Session ===
 
 impl Session {
-    async fn open(
+    async fn open_session(
         live: Arc<Live>,
         limits: Limits,
         requests: &mut Streaming<RouteStatesRequest>,
@@ -97,9 +98,10 @@ impl Session {
             return Err(End::Refused(RpcError::OpenMissing));
         };
         let Open { server_names, resume_revision, set_budget_bytes } = open;
-        let caller = validate::caller(&server_names)?;
+        let caller = validate::parse_caller(&server_names)?;
         let revisions = live.subscribe();
-        let Resumed { current, missed } = resume(&live, &resume_revision, limits.at_least).await?;
+        let Resumed { current, missed } =
+            resume_stream(&live, &resume_revision, limits.at_least).await?;
         let stats = StreamStats::default();
         let route = Route::new(caller, set_budget_bytes);
         let outbox = Outbox::new(responses, limits.heartbeat);
@@ -108,13 +110,13 @@ impl Session {
         if let Some(missed) = missed {
             let Self { live, current, route, .. } = &mut session;
             let missed = missed.for_kept_answers(current);
-            let change = missed.into_change(route.state(), live, current).await;
+            let change = missed.into_change(route.stream_state(), live, current).await;
             session.outbox.send_change(change).await?;
         }
         Ok(session)
     }
 
-    async fn run(
+    async fn serve_requests(
         &mut self,
         shutdown: &CancellationToken,
         requests: &mut Streaming<RouteStatesRequest>,
@@ -122,11 +124,11 @@ impl Session {
         loop {
             let step = tokio::select! {
                 biased;
-                end = interrupted(self.outbox.responses(), shutdown) => return end,
+                end = wait_for_interruption(self.outbox.responses(), shutdown) => return end,
                 // Never fails: `Live` owns the sender and outlives this stream.
                 Ok(()) = self.revisions.changed() => self.follow_revision().await,
                 request = next_request(requests, &self.limits) => match request {
-                    Ok(Some(request)) => self.handle(request).await,
+                    Ok(Some(request)) => self.handle_request(request).await,
                     Ok(None) => Err(End::Refused(RpcError::MessageEmpty)),
                     Err(end) => Err(end),
                 },
@@ -140,35 +142,35 @@ impl Session {
         }
     }
 
-    /// Goes on to the current revision, and sends the change if that is new.
+    /// Moves to the current revision, and sends the change if that revision is new.
     async fn follow_revision(&mut self) -> Result<(), End> {
         let now = Arc::clone(&self.revisions.borrow_and_update());
         if now.revision == self.current.revision {
             return Ok(());
         }
         let difference = self.live.difference(&self.current, &now).await;
-        let change = self.route.follow(&self.current, &now, &difference);
+        let change = self.route.follow_revision(&self.current, &now, &difference);
         self.current = now;
         self.outbox.send_change(change).await
     }
 
-    /// Waits until the revision that a request demands is there, and no longer
-    /// than it may.
+    /// Waits until the daemon has reached the revision that a request demands, up to the
+    /// configured limit.
     async fn wait_for_revision(&mut self, at_least: &str) -> Result<(), End> {
         if at_least.is_empty() {
             return Ok(());
         }
         let (field, longest) = ("at_least", self.limits.at_least);
-        // The route checks the revision again, and refuses the request for it.
+        // The route checks the revision again, and rejects the request if it was not reached.
         let _ = validate::wait_for_revision(&self.live, field, at_least, longest).await;
         self.follow_revision().await
     }
 
-    async fn handle(&mut self, request: Request) -> Result<(), End> {
+    async fn handle_request(&mut self, request: Request) -> Result<(), End> {
         // The policy may have changed while the last answer waited to be read.
         self.follow_revision().await?;
         if self.route.unlisted_answers() > MAX_UNLISTED {
-            let reset = self.route.state().reset(&self.current);
+            let reset = self.route.stream_state().reset_stream(&self.current);
             self.outbox.send_change(Change::Reset(reset)).await?;
         }
         let (request, answer) = match request {
@@ -194,18 +196,19 @@ impl Session {
         }
     }
 
-    /// Routes a batch. Its sets are sent as they are defined, at the pace at which the
-    /// client reads them.
+    /// Routes a batch. Sends each set as soon as it is defined, at the pace at which the client
+    /// reads.
     async fn answer_batch(&mut self, batch: &StateBatch) -> Result<Deliveries, Unanswered> {
         self.wait_for_revision(&batch.at_least).await?;
         self.stats.batches += 1;
         self.log.count_batch();
-        self.route.begin(&self.current, batch, self.limits.batch_states)?;
+        self.route.begin_batch(&self.current, batch, self.limits.batch_states)?;
         let mut more = true;
         while more {
             let mut updates = Vec::new();
-            let advanced = self.route.advance(&self.current, batch, &mut updates);
-            // Also those of a batch that is refused then: the stream has them.
+            let advanced = self.route.advance_batch(&self.current, batch, &mut updates);
+            // Also for a batch that is rejected afterwards: the stream remembers these sets as
+            // sent.
             self.outbox.send_set_updates(updates).await?;
             more = advanced?;
             tokio::task::consume_budget().await;
@@ -213,7 +216,7 @@ impl Session {
         let states = u64::try_from(batch.users.len()).unwrap_or(u64::MAX);
         self.stats.states += states;
         self.log.count_states(states);
-        Ok(self.route.finish(&self.current, batch))
+        Ok(self.route.finish_batch(&self.current, batch))
     }
 
     async fn send(&mut self, message: Response) -> Result<(), End> {
@@ -228,14 +231,14 @@ impl Session {
         self.stats.interests += 1;
         self.log.count_interest();
         let mut updates = Vec::new();
-        let answer = self.route.interest(&self.current, query, &mut updates);
+        let answer = self.route.answer_interest(&self.current, query, &mut updates);
         self.outbox.send_set_updates(updates).await?;
         Ok(answer?)
     }
 }
 
-/// The next request of a client. `None` if the message has nothing set, or a kind that this
-/// daemon does not know.
+/// The next request of a client. `None` if the message is empty, or contains a kind of request
+/// that this daemon does not know.
 async fn next_request(
     requests: &mut Streaming<RouteStatesRequest>,
     limits: &Limits,

@@ -1,8 +1,8 @@
-//! The sets that are live on a stream, as the client has them: their ids, the sets that
-//! they refer to, and their bytes. Knows nothing of their members.
+//! The live sets of a stream, as the client has them: their ids, the sets that they refer to,
+//! and their bytes. The table does not know the members of sets.
 //!
-//! `SentSets`, which defines sets here, keeps within the client's budget: it asks for the
-//! excess, and retires sets until there is none.
+//! `SentSets` defines sets here and keeps them within the client's budget: it asks for the
+//! bytes over the budget, and retires sets until there are none.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -14,17 +14,17 @@ use prost::Message;
 
 use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
 
-/// Most bytes of user ids in one message: well below what clients take.
+/// Most bytes of user ids in one message, well below the message limit of clients.
 const MAX_PART_BYTES: usize = 128 * 1024;
 
 /// A message about a set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SetUpdate {
-    /// One begins, or goes on.
+    /// A set begins, or goes on.
     Part(SetPart),
-    /// A list has other users.
+    /// The users of a list change.
     Edit(SetEdit),
-    /// One ends.
+    /// A set ends.
     Retired(SetRetired),
 }
 
@@ -32,13 +32,13 @@ pub enum SetUpdate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct SetId(NonZeroU64);
 
-/// The sets that are live on a stream.
+/// The live sets of a stream.
 #[derive(Debug)]
 pub(super) struct SetTable {
-    /// The number of sets that were ever defined. Never reset: ids are never used again.
+    /// The number of sets ever defined. Never reset, since an id is never reused.
     defined: u64,
     live: HashMap<SetId, LiveSet, RandomState>,
-    /// Most bytes, and how many there are.
+    /// The most bytes that may be used, and the bytes that are used.
     budget: u64,
     used: u64,
 }
@@ -46,9 +46,9 @@ pub(super) struct SetTable {
 #[derive(Debug, Default)]
 struct LiveSet {
     bytes: u64,
-    /// The sets it refers to.
+    /// The sets that this set refers to.
     refers_to: Vec<SetId>,
-    /// How many sets refer to it.
+    /// The number of sets that refer to this set.
     referred: u32,
 }
 
@@ -60,7 +60,7 @@ impl SetId {
         self.0.get()
     }
 
-    /// An id where the contract has 0 for nobody.
+    /// The id in a field where the contract uses 0 for "no users".
     pub(super) fn or_nobody(id: Option<Self>) -> u64 {
         id.map_or(0, Self::get)
     }
@@ -69,7 +69,7 @@ impl SetId {
 // === impl SetTable ===
 
 impl SetTable {
-    /// Without sets. A budget of 0: no bound.
+    /// Returns a table without sets. A budget of 0 means no limit.
     pub(super) fn new(budget: u64) -> Self {
         let budget = if budget == 0 { u64::MAX } else { budget };
         Self { defined: 0, live: HashMap::default(), budget, used: 0 }
@@ -81,12 +81,12 @@ impl SetTable {
         self.used = 0;
     }
 
-    /// Bytes that are over the budget once so many more come.
-    pub(super) fn excess(&self, bytes: u64) -> u64 {
+    /// The number of bytes over the budget after `bytes` more were added.
+    pub(super) fn bytes_over_budget(&self, bytes: u64) -> u64 {
         self.used.saturating_add(bytes).saturating_sub(self.budget)
     }
 
-    /// The bytes of some sets, each counted once.
+    /// The bytes of these sets, each set counted once.
     pub(super) fn bytes_of(&self, ids: impl IntoIterator<Item = Option<SetId>>) -> u64 {
         let mut ids: Vec<SetId> = ids.into_iter().flatten().collect();
         ids.sort_unstable();
@@ -94,13 +94,13 @@ impl SetTable {
         ids.iter().filter_map(|id| self.live.get(id)).map(|set| set.bytes).sum()
     }
 
-    /// Whether some live set refers to one.
+    /// Returns true if a live set refers to this set.
     pub(super) fn is_referred(&self, id: SetId) -> bool {
         self.live.get(&id).is_some_and(|set| set.referred > 0)
     }
 
-    /// Defines a set by an expression, which refers to these.
-    pub(super) fn define(
+    /// Defines a set by an expression that refers to the sets `refers_to`.
+    pub(super) fn define_expression(
         &mut self,
         expression: &SetExpression,
         refers_to: Vec<SetId>,
@@ -155,8 +155,8 @@ impl SetTable {
         }
     }
 
-    /// Ends the life of a set that no live set refers to.
-    pub(super) fn retire(&mut self, id: SetId, out: &mut Vec<SetUpdate>) {
+    /// Ends a set. No live set may refer to it.
+    pub(super) fn retire_set(&mut self, id: SetId, out: &mut Vec<SetUpdate>) {
         let Some(set) = self.live.remove(&id) else { return };
         debug_assert_eq!(set.referred, 0, "a live set refers to {id:?}");
         self.used = self.used.saturating_sub(set.bytes);
@@ -177,17 +177,17 @@ impl SetTable {
     }
 }
 
-/// The bytes of an expression against the budget.
+/// The bytes of an expression that count against the budget.
 pub(super) fn expression_bytes(expression: &SetExpression) -> u64 {
     u64::try_from(expression.encoded_len()).unwrap_or(u64::MAX)
 }
 
-/// The bytes of a list against the budget.
+/// The bytes of a list that count against the budget.
 pub(super) fn user_id_bytes(users: &[NamedId<'_>]) -> u64 {
     u64::try_from(users.iter().map(|user| user.len()).sum::<usize>()).unwrap_or(u64::MAX)
 }
 
-/// Splits ids so that each part fits a message; at least one part.
+/// Splits ids into parts that fit a message each. Returns at least one part.
 fn in_parts<'a, 'u>(mut users: &'a [NamedId<'u>]) -> Vec<&'a [NamedId<'u>]> {
     let mut parts = Vec::new();
     loop {
@@ -196,7 +196,7 @@ fn in_parts<'a, 'u>(mut users: &'a [NamedId<'u>]) -> Vec<&'a [NamedId<'u>]> {
             bytes += user.len();
             bytes <= MAX_PART_BYTES
         };
-        // One at least, or there would be no end.
+        // At least one user, or the loop would not end.
         let fit = users.iter().take_while(|user| fits(user)).count().max(1);
         let (part, rest) = users.split_at_checked(fit).unwrap_or((users, &[]));
         parts.push(part);
@@ -221,13 +221,16 @@ mod tests {
             table.define_list(&[id("@a:x")], &mut out),
             table.define_list(&[id("@b:x")], &mut out),
         );
-        let both =
-            table.define(&convert::union_of_sets([a, b].map(SetId::get)), vec![a, b], &mut out);
+        let both = table.define_expression(
+            &convert::union_of_sets([a, b].map(SetId::get)),
+            vec![a, b],
+            &mut out,
+        );
         assert!(table.is_referred(a) && table.is_referred(b) && !table.is_referred(both));
         out.clear();
-        table.retire(both, &mut out);
+        table.retire_set(both, &mut out);
         assert!(!table.is_referred(a) && !table.is_referred(b));
-        [a, b].into_iter().for_each(|id| table.retire(id, &mut out));
+        [a, b].into_iter().for_each(|id| table.retire_set(id, &mut out));
         assert_eq!(out, [both, a, b].map(|id| SetUpdate::Retired(SetRetired { id: id.get() })));
         assert_eq!(table.used, 0);
         assert_eq!(table.define_list(&[id("@a:x")], &mut out).get(), 4, "ids are never used again");

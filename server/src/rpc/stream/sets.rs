@@ -1,10 +1,10 @@
-//! The sets that a stream has sent: each part of an audience or interest once,
-//! each composition of parts once, referred to by id from then on. The answer of a class
-//! of users is remembered, so that in the steady state a user costs one lookup.
+//! The sets that a stream has sent. Each part of an audience or interest, and each composition
+//! of parts, is sent once; later messages refer to it by its id. The stream remembers the
+//! answer of each class of users, so that in the steady state a user costs one lookup.
 //!
-//! To read in this order: `answers` are the remembered answers, `define` sends sets and
-//! `hidden` those of hides; `evict` ends what is void or does not fit, and `follow` goes on
-//! to another snapshot.
+//! Reading order: `answers` are the remembered answers, `define` sends sets and `hidden` the
+//! sets of hides; `evict` removes void answers, and sets that do not fit the budget; `follow`
+//! moves all sets to another snapshot.
 
 mod answers;
 mod define;
@@ -38,63 +38,63 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 #[derive(Debug)]
 pub(super) struct SentSets {
     table: SetTable,
-    /// Counts requests, to know what was used lately.
+    /// The number of requests so far. Sets and answers note the last request that used them.
     request: u64,
     parts: Map<Part, SentSet>,
-    /// The other way round.
+    /// The reverse of `parts`.
     part_of: Map<SetId, Part>,
     hidden: HiddenSets,
     answers: Vec<Answer>,
-    /// The answers that hold.
+    /// The valid answers.
     by_key: Map<Key, Index<Answer>>,
-    /// How many are void.
+    /// The number of void answers.
     voided: usize,
     /// The answer of users without counterparts.
     nobody: Option<Index<Answer>>,
     /// The last answer of each class, for senders and for recipients.
     by_class: [ByClass; 2],
-    /// The same for unlisted users.
+    /// The last answer of each signature of unlisted users.
     by_signature: Map<Signature, Index<Answer>>,
 }
 
-/// A set of users, as it was sent.
+/// A set of users, as the stream sent it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentSet {
     /// The set.
     id: SetId,
-    /// Its list of users, if it has one: itself, or a set that it refers to.
+    /// The list of its users, if there is one: the set itself, or a set that it refers to.
     list: Option<SetId>,
-    /// The list of its exceptions, if that is a set.
+    /// The list of its exceptions, if that list is a set.
     except: Option<SetId>,
-    /// Whether nobody is in it.
+    /// True if the set has no members.
     empty: bool,
-    /// The last request that used it.
+    /// The last request that used the set.
     used: u64,
 }
 
-/// The client's budget has no room for what one request needs.
+/// The error of a request that needs more sets than the client's budget has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OverBudget;
 
-/// Where sets are defined for: a snapshot and a caller, and the updates for the client.
+/// The snapshot and the caller that sets are defined for, and the updates for the client.
 pub(super) struct Definer<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) view: &'a CallerView,
     pub(super) out: &'a mut Vec<SetUpdate>,
 }
 
-/// A part of an answer that is about to be made.
+/// A part of a new answer.
 enum AnswerPart {
-    /// The client has its set.
+    /// The client has the part's set.
     Sent(SentSet),
-    /// It was not sent yet.
+    /// The stream has not sent the part yet.
     New(Part, Members),
 }
 
 // === impl SentSets ===
 
 impl SentSets {
-    /// No sets yet. `budget` is in bytes; 0: no bound.
+    /// Returns an empty collection. `budget` is in bytes; 0 means no limit.
     pub(super) fn new(budget: u64) -> Self {
         Self {
             table: SetTable::new(budget),
@@ -114,10 +114,10 @@ impl SentSets {
     /// Forgets all sets, as the client does on `Reset`.
     pub(super) fn clear(&mut self) {
         self.table.clear();
-        self.forget();
+        self.forget_sets();
     }
 
-    fn forget(&mut self) {
+    fn forget_sets(&mut self) {
         self.parts = Map::default();
         self.part_of = Map::default();
         self.hidden = HiddenSets::default();
@@ -129,24 +129,24 @@ impl SentSets {
         self.by_signature = Map::default();
     }
 
-    /// Another request: what it uses stays until the next one.
+    /// Begins a request. Everything that the request uses stays until the next one begins.
     pub(super) fn begin_request(&mut self) {
         self.request += 1;
-        // Not only where something changed: an eviction voids answers as well, and a
-        // client with a small budget can ask for ever.
+        // Not only after a change of revision: an eviction voids answers as well, and a client
+        // with a small budget can send requests without end.
         if self.voided > MAX_VOID + self.by_key.len() {
-            self.compact();
+            self.compact_answers();
         }
     }
 
-    /// How many answers are remembered for unlisted users. All else is bounded by policy and
-    /// directory; these a caller can make up.
+    /// The number of answers remembered for unlisted users. Policy and directory bound
+    /// everything else, but a caller can invent any number of unlisted users.
     pub(super) fn unlisted_answers(&self) -> usize {
         self.by_signature.len()
     }
 
     /// The answer for the users of a class.
-    pub(super) fn of_class(
+    pub(super) fn answer_for_class(
         &mut self,
         class: ClassId,
         side: Side,
@@ -164,7 +164,7 @@ impl SentSets {
     }
 
     /// The answer for the users with a signature.
-    pub(super) fn of_signature(
+    pub(super) fn answer_for_signature(
         &mut self,
         signature: Signature,
         definer: &mut Definer<'_>,
@@ -179,8 +179,8 @@ impl SentSets {
         Ok(answer)
     }
 
-    /// Makes the answer for a signature of the sets of its parts. Parts that the client does
-    /// not have yet are defined.
+    /// Makes the answer for a signature from the sets of its parts, and defines the parts that
+    /// the client does not have yet.
     fn make_answer(
         &mut self,
         signature: &Signature,
@@ -190,8 +190,7 @@ impl SentSets {
         if parts.iter().all(AnswerPart::is_empty) {
             return Ok(self.empty_answer());
         }
-        // A part without members may get some: those whose answer it is a part
-        // of must hear of them.
+        // Empty parts as well: a part may get members later, and then the answer must change.
         let mut ids = Vec::with_capacity(parts.len());
         for part in parts {
             ids.push(match part {
@@ -210,15 +209,15 @@ impl SentSets {
         {
             return Ok(known);
         }
-        // A set of its own even of one part: it can end, and its parts stay.
+        // A set of its own even for one part, so that the answer can end and the part stays.
         let expression = convert::union_of_sets(key.parts.iter().map(|id| id.get()));
         self.evict_until_fits(expression_bytes(&expression), definer.out)?;
-        let set_id = self.table.define(&expression, key.parts.clone(), definer.out);
+        let set_id = self.table.define_expression(&expression, key.parts.clone(), definer.out);
         Ok(self.add_answer(key, Some(set_id), hidden))
     }
 
-    /// The parts of an answer. Those that the client has are used by the request under way
-    /// from now on.
+    /// The parts of an answer. Marks the parts that the client has as used by the current
+    /// request.
     fn parts_of(&mut self, signature: &Signature, definer: &Definer<'_>) -> Vec<AnswerPart> {
         let mut parts = Vec::new();
         for part in definer.snapshot.parts(signature) {
@@ -236,7 +235,7 @@ impl SentSets {
         parts
     }
 
-    /// The answer of users without counterparts. It has no set.
+    /// The answer of users without counterparts, which has no set.
     fn empty_answer(&mut self) -> Index<Answer> {
         if let Some(known) = self.nobody
             && self.mark_used(known)

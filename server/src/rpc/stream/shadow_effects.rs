@@ -1,5 +1,5 @@
-//! Counts the states of a stream that rules in shadow would have changed. What
-//! they would change is found once for each class.
+//! Counts the states of a stream that shadow rules would have changed. The effects are computed
+//! once for each class.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_ids::UserId;
 
-/// What rules in shadow would change, by class. For one snapshot only.
+/// The effects of shadow rules, by class. Valid for one snapshot only.
 #[derive(Debug, Default)]
 pub(super) struct ShadowEffects {
     by_class: HashMap<ClassId, Box<[Shadowed]>, RandomState>,
@@ -23,7 +23,7 @@ pub(super) struct ShadowEffects {
 // === impl ShadowEffects ===
 
 impl ShadowEffects {
-    /// Counts the states of a batch.
+    /// Counts the states of a batch that shadow rules would have changed.
     pub(super) fn count(
         &mut self,
         current: &Current,
@@ -33,7 +33,7 @@ impl ShadowEffects {
     ) {
         let snapshot = &current.snapshot;
         let mut counts: HashMap<usize, u64> = HashMap::new();
-        for (class, user) in batch.classes().zip(users.iter()) {
+        for (class, user) in batch.sender_classes().zip(users.iter()) {
             let of_unlisted;
             let shadowed = match class {
                 Some(class) => self.by_class.entry(class).or_insert_with(|| {

@@ -1,5 +1,4 @@
-//! One `WatchChanges` stream: what `RouteStates` says of changes, without
-//! batches.
+//! One `WatchChanges` stream: sends the same changes as `RouteStates`, and takes no batches.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,8 +10,8 @@ use presence_router_proto::v1::WatchChangesRequest;
 use tokio_util::sync::CancellationToken;
 
 use super::changes::StreamState;
-use super::outbox::{End, Event, Outbox, ResponseSender, finish, interrupted};
-use super::resume::{Resumed, resume};
+use super::outbox::{End, Event, Outbox, ResponseSender, finish_stream, wait_for_interruption};
+use super::resume::{Resumed, resume_stream};
 use super::set_table::SetUpdate;
 use crate::live::{Current, Live};
 use crate::rpc::limits::Limits;
@@ -27,8 +26,8 @@ struct Watch {
     outbox: Outbox<WatchChangesResponse>,
 }
 
-/// Serves a watch to its end, and notes in its log what it did.
-pub(in crate::rpc) async fn serve(
+/// Serves a watch to its end, and records its statistics in the log.
+pub(in crate::rpc) async fn serve_watch_changes(
     live: Arc<Live>,
     limits: Limits,
     shutdown: CancellationToken,
@@ -38,33 +37,34 @@ pub(in crate::rpc) async fn serve(
 ) {
     let mut stats = StreamStats::default();
     let watching = async {
-        let mut watch = Watch::open(live, limits, request, responses.clone()).await?;
-        watch.run(&mut stats).await
+        let mut watch = Watch::open_watch(live, limits, request, responses.clone()).await?;
+        watch.send_events(&mut stats).await
     };
     let end = tokio::select! {
         biased;
-        end = interrupted(&responses, &shutdown) => end,
+        end = wait_for_interruption(&responses, &shutdown) => end,
         ended = watching => match ended {
             Ok(never) => match never {},
             Err(end) => end,
         },
     };
-    log.end(stats);
-    finish(&responses, end).await;
+    log.record_end(stats);
+    finish_stream(&responses, end).await;
 }
 
 // === impl Watch ===
 
 impl Watch {
-    async fn open(
+    async fn open_watch(
         live: Arc<Live>,
         limits: Limits,
         request: WatchChangesRequest,
         responses: ResponseSender<WatchChangesResponse>,
     ) -> Result<Self, End> {
         let WatchChangesRequest { server_names, resume_revision, set_budget_bytes } = request;
-        let caller = validate::caller(&server_names)?;
-        let Resumed { current, missed } = resume(&live, &resume_revision, limits.at_least).await?;
+        let caller = validate::parse_caller(&server_names)?;
+        let Resumed { current, missed } =
+            resume_stream(&live, &resume_revision, limits.at_least).await?;
         let state = StreamState::new(caller, set_budget_bytes);
         let outbox = Outbox::new(responses, limits.heartbeat);
         let mut watch = Self { live, current, state, outbox };
@@ -77,23 +77,23 @@ impl Watch {
     }
 
     /// Sends changes and heartbeats until the stream ends.
-    async fn run(&mut self, stats: &mut StreamStats) -> Result<Infallible, End> {
+    async fn send_events(&mut self, stats: &mut StreamStats) -> Result<Infallible, End> {
         let mut revisions = self.live.subscribe();
         loop {
             stats.revision = Some(self.current.revision);
-            // Whatever came while the last message waited to be read is one
+            // All revisions that came while the last message waited for its reader are one
             // change.
             let now = Arc::clone(&revisions.borrow_and_update());
             if now.revision != self.current.revision {
                 let difference = self.live.difference(&self.current, &now).await;
-                let change = self.state.follow(&self.current, &now, &difference);
+                let change = self.state.follow_revision(&self.current, &now, &difference);
                 self.current = now;
                 self.outbox.send_change(change).await?;
                 continue;
             }
             tokio::select! {
                 biased;
-                // Never fails: this watch holds what changes.
+                // Never fails: `Live` owns the sender, and this watch holds `Live`.
                 _ = revisions.changed() => {}
                 () = self.outbox.heartbeat_due() => {
                     self.outbox.send_heartbeat(self.current.revision).await?;

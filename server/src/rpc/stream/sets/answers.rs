@@ -1,5 +1,5 @@
-//! The answers that a stream remembers: the sets of each, when it was last used, and whose
-//! answer it is.
+//! The answers that a stream remembers: the sets of each answer, the last request that used it,
+//! and the users that it belongs to.
 
 use super::SentSets;
 use super::hidden::HiddenSet;
@@ -9,22 +9,22 @@ use presence_router_engine::Side;
 use presence_router_engine::unstable::routing::query::visibility::Signature;
 use presence_router_engine::unstable::routing::snapshot::keys::{ClassId, Key as _};
 
-/// Counterparts, as the client has them. 32 bytes, since a batch may use another for each
-/// state.
+/// The counterparts of a user, as the client has them. Takes 32 bytes only, since a batch may
+/// use a different answer for each state.
 #[derive(Debug)]
 pub(in crate::rpc::stream) struct Answer {
-    /// The set of them. `None`: there are none.
+    /// The set of the counterparts. `None` if there are none.
     pub(super) set_id: Option<SetId>,
-    /// The last request that used it, and the group of states that it made of it.
+    /// The last request that used the answer, and the answer's group in that batch.
     pub(super) used: u64,
     pub(super) group: Option<Index<BatchGroup>>,
-    /// Whether it was invalidated.
+    /// True once the answer was invalidated.
     pub(super) void: bool,
     pub(super) hides: bool,
     pub(super) made_of: Box<MadeOf>,
 }
 
-/// The sets and hides of an answer. Needed when something changes, not for a batch.
+/// The sets and hides of an answer. Needed after a change, not for a batch.
 #[derive(Debug, Default)]
 pub(super) struct MadeOf {
     pub(super) key: Key,
@@ -32,22 +32,22 @@ pub(super) struct MadeOf {
     pub(super) hidden: Vec<Index<HiddenSet>>,
 }
 
-/// Answers with the same key are the same one.
+/// The identity of an answer: answers with the same key are the same answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    /// Sets of its parts.
+    /// The sets of its parts.
     pub(super) parts: Vec<SetId>,
     /// Encoded `Hide` messages.
     pub(super) hides: Vec<Vec<u8>>,
-    /// Whether hides concern the users whose answer it is.
+    /// True if hides concern the users that the answer belongs to.
     pub(super) hides_anything: bool,
 }
 
 /// Marks indexes into the groups of a batch.
 pub(in crate::rpc::stream) enum BatchGroup {}
 
-/// Answers by class. In pages, since a class is used or not together with those
-/// that were made with it, and the oldest may be gone for good.
+/// Answers by class. In pages, since classes that were made together are often used together,
+/// and the pages of the oldest classes may be gone for good.
 #[derive(Debug, Default)]
 pub(super) struct ByClass(Vec<Option<Box<Page>>>);
 
@@ -76,14 +76,14 @@ impl ByClass {
         }
     }
 
-    /// Puts another answer in place of each, or none.
+    /// Replaces each answer by the one that `now` returns, or removes it.
     pub(super) fn replace(&mut self, now: impl Fn(Index<Answer>) -> Option<Index<Answer>>) {
         for page in &mut self.0 {
             let Some(entries) = page else { continue };
             for entry in entries.iter_mut() {
                 *entry = entry.and_then(&now);
             }
-            // Numbers of classes only grow, so pages of old ones must go.
+            // Class numbers only grow, so the pages of old classes must go.
             if entries.iter().all(Option::is_none) {
                 *page = None;
             }
@@ -94,8 +94,8 @@ impl ByClass {
 // === impl SentSets ===
 
 impl SentSets {
-    /// The set of an answer, and its hides.
-    pub(in crate::rpc::stream) fn answer(
+    /// Returns the set of an answer, and its hides.
+    pub(in crate::rpc::stream) fn set_and_hides(
         &self,
         index: Index<Answer>,
     ) -> (Option<SetId>, &[Vec<u8>]) {
@@ -106,14 +106,17 @@ impl SentSets {
         }
     }
 
-    /// The group that the request under way made of an answer. `None`: none yet, and the
-    /// answer may be void.
-    pub(in crate::rpc::stream) fn group(&self, index: Index<Answer>) -> Option<Index<BatchGroup>> {
+    /// The group of an answer in the current request. `None` if the request has not used the
+    /// answer yet; the answer may be void then.
+    pub(in crate::rpc::stream) fn group_of_answer(
+        &self,
+        index: Index<Answer>,
+    ) -> Option<Index<BatchGroup>> {
         let answer = self.answers.get(index.get())?;
         answer.group.filter(|_| answer.used == self.request && !answer.void)
     }
 
-    /// Notes the group of an answer that the request under way uses.
+    /// Notes the group of an answer that the current request uses.
     pub(in crate::rpc::stream) fn set_group(
         &mut self,
         index: Index<Answer>,
@@ -124,7 +127,7 @@ impl SentSets {
         }
     }
 
-    /// The answer that a signature had last. It may be void.
+    /// The last answer of a signature. It may be void.
     pub(super) fn last_of_signature(
         &self,
         signature: &Signature,
@@ -136,7 +139,7 @@ impl SentSets {
         }
     }
 
-    /// The answer that a class had last. It may be void.
+    /// The last answer of a class. It may be void.
     pub(in crate::rpc::stream) fn last_of_class(
         &self,
         class: ClassId,
@@ -145,7 +148,7 @@ impl SentSets {
         side.of(&self.by_class).get(class)
     }
 
-    /// Marks an answer as used by the request under way. `false` if it is void.
+    /// Marks an answer as used by the current request. Returns false if the answer is void.
     pub(in crate::rpc::stream) fn mark_used(&mut self, index: Index<Answer>) -> bool {
         let request = self.request;
         let answer = self.answers.get_mut(index.get());

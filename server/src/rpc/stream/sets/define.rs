@@ -9,10 +9,10 @@ use presence_router_engine::unstable::routing::query::visibility::Part;
 use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
 use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
 
-/// Most users that an expression lists itself.
+/// Most users that an expression lists inline.
 const MAX_INLINE: u64 = 100;
 
-/// Most bytes that references add to an expression.
+/// Upper bound of the bytes that references add to an expression.
 const REFERENCE_BYTES: u64 = 64;
 
 // === impl SentSets ===
@@ -46,8 +46,8 @@ impl SentSets {
             let id = self.table.define_list(&listed, out);
             return Ok(SentSet { id, list: Some(id), except: None, empty, used });
         }
-        // Few exceptions stand in the expression; many come in parts as all lists
-        // do.
+        // The expression contains few exceptions itself; many are a list of their own, which is
+        // sent in parts.
         let exceptions = members.exceptions();
         let (inline, apart) = if exceptions.len() > MAX_INLINE {
             (UserList::default(), convert::user_ids(&exceptions, user_table))
@@ -61,8 +61,8 @@ impl SentSets {
             };
             convert::open_part_to_expression(members, |_| except).unwrap_or_default()
         };
-        // At once, so that no list is left without what it is for. Ids weigh more
-        // or less.
+        // Make room for the lists and the expression at once, so that no list is sent without
+        // its expression. The sum is an upper bound, since encoded set ids vary in length.
         let open = expression_bytes(&open_part(None, inline.clone()));
         let bytes = user_id_bytes(&listed) + user_id_bytes(&apart) + open + REFERENCE_BYTES;
         self.evict_until_fits(bytes, out)?;
@@ -75,17 +75,16 @@ impl SentSets {
             None => open,
         };
         let refers_to = list.into_iter().chain(except).collect();
-        let id = self.table.define(&expression, refers_to, out);
+        let id = self.table.define_expression(&expression, refers_to, out);
         Ok(SentSet { id, list, except, empty, used })
     }
 
-    /// Writes a set that nothing will refer to again. If it has to be defined for that, it is
-    /// added to `passing`, to be retired when the change is written, and the bytes of its
-    /// lists to `listed`.
-    pub(in crate::rpc::stream) fn mention(
+    /// Writes a set that only one change refers to. A large set has to be defined for this: it
+    /// is added to `temporary`, to be retired after the change, and its bytes to `listed`.
+    pub(in crate::rpc::stream) fn write_temporary_set(
         &mut self,
         members: &Members,
-        passing: &mut Vec<SentSet>,
+        temporary: &mut Vec<SentSet>,
         listed: &mut u64,
         definer: &mut Definer<'_>,
     ) -> Result<SetExpression, OverBudget> {
@@ -94,7 +93,7 @@ impl SentSets {
             return Ok(convert::members_to_expression(members, definer.snapshot.users()));
         }
         let sent = self.define_set(members, definer)?;
-        passing.push(sent);
+        temporary.push(sent);
         *listed += self.table.bytes_of([Some(sent.id), sent.list, sent.except]);
         Ok(convert::set_reference(sent.id.get()))
     }

@@ -1,6 +1,5 @@
-//! Ends of sets: what is void, and what must go to keep within the client's
-//! budget. What was not used for longest goes first; what the request under way
-//! uses stays.
+//! Removes void answers, and the sets that exceed the client's budget. The least recently used
+//! sets go first; sets that the current request uses stay.
 
 use super::{Answer, MadeOf, OverBudget, SentSet, SentSets};
 use crate::rpc::stream::index::Index;
@@ -9,14 +8,14 @@ use crate::rpc::stream::set_table::SetUpdate;
 // === impl SentSets ===
 
 impl SentSets {
-    /// Retires sets until so many more bytes fit. Fails if those of the request
-    /// under way leave no room.
+    /// Retires sets until `bytes` more fit. Fails if the sets of the current request leave no
+    /// room.
     pub(super) fn evict_until_fits(
         &mut self,
         bytes: u64,
         out: &mut Vec<SetUpdate>,
     ) -> Result<(), OverBudget> {
-        if self.table.excess(bytes) == 0 {
+        if self.table.bytes_over_budget(bytes) == 0 {
             return Ok(());
         }
         let mut idle: Vec<(u64, usize)> = (0..)
@@ -26,19 +25,19 @@ impl SentSets {
             .collect();
         idle.sort_unstable();
         self.retire_unused(out);
-        // Some at a time: to look for unused sets takes long.
+        // An eighth of the answers at a time, since a search for unused sets takes long.
         for some in idle.chunks((idle.len() / 8).max(1)) {
-            if self.table.excess(bytes) == 0 {
+            if self.table.bytes_over_budget(bytes) == 0 {
                 break;
             }
-            some.iter().for_each(|(_, index)| self.invalidate(Index::new(*index), out));
+            some.iter().for_each(|(_, index)| self.invalidate_answer(Index::new(*index), out));
             self.retire_unused(out);
         }
-        if self.table.excess(bytes) == 0 { Ok(()) } else { Err(OverBudget) }
+        if self.table.bytes_over_budget(bytes) == 0 { Ok(()) } else { Err(OverBudget) }
     }
 
-    /// Makes an answer void, and retires the sets that are its own.
-    pub(super) fn invalidate(&mut self, index: Index<Answer>, out: &mut Vec<SetUpdate>) {
+    /// Makes an answer void, and retires the sets that no other answer uses.
+    pub(super) fn invalidate_answer(&mut self, index: Index<Answer>, out: &mut Vec<SetUpdate>) {
         let answer = self.answers.get_mut(index.get());
         let Some(answer) = answer.filter(|answer| !answer.void) else { return };
         answer.void = true;
@@ -47,15 +46,14 @@ impl SentSets {
         self.voided += 1;
         self.by_key.remove(&key);
         if let Some(set_id) = set_id {
-            self.table.retire(set_id, out);
+            self.table.retire_set(set_id, out);
         }
-        for sent in self.hidden.release(&hidden, self.request) {
-            self.retire(sent, out);
+        for sent in self.hidden.release_sets(&hidden, self.request) {
+            self.retire_with_lists(sent, out);
         }
     }
 
-    /// Retires parts that no answer which holds uses, but for those of the
-    /// request under way.
+    /// Retires the parts that no valid answer uses, except those of the current request.
     fn retire_unused(&mut self, out: &mut Vec<SetUpdate>) {
         let (table, request) = (&self.table, self.request);
         let unused = self
@@ -65,16 +63,17 @@ impl SentSets {
         let unused: Vec<_> = unused.map(|(part, sent)| (part.clone(), *sent)).collect();
         for (part, sent) in unused {
             self.parts.remove(&part);
-            self.retire(sent, out);
+            self.retire_with_lists(sent, out);
         }
         for sent in self.hidden.take_unused(request) {
-            self.retire(sent, out);
+            self.retire_with_lists(sent, out);
         }
     }
 
-    /// Forgets void answers. What holds is found where it was, since clients may
-    /// remember it and not ask again before the users move whose answer it is.
-    pub(super) fn compact(&mut self) {
+    /// Forgets void answers. Valid answers stay reachable through their classes and signatures:
+    /// a client may have remembered an answer and not ask again, and the stream must still find
+    /// the answer when its users change their memberships.
+    pub(super) fn compact_answers(&mut self) {
         let mut left = 0;
         let now: Vec<Option<Index<Answer>>> = self
             .answers
@@ -95,12 +94,16 @@ impl SentSets {
     }
 
     /// Retires a set with its lists.
-    pub(in crate::rpc::stream) fn retire(&mut self, sent: SentSet, out: &mut Vec<SetUpdate>) {
+    pub(in crate::rpc::stream) fn retire_with_lists(
+        &mut self,
+        sent: SentSet,
+        out: &mut Vec<SetUpdate>,
+    ) {
         self.part_of.remove(&sent.id);
-        self.table.retire(sent.id, out);
+        self.table.retire_set(sent.id, out);
         for list in [sent.list, sent.except].into_iter().flatten() {
             if list != sent.id {
-                self.table.retire(list, out);
+                self.table.retire_set(list, out);
             }
         }
     }
@@ -113,9 +116,9 @@ mod tests {
     use presence_router_engine::unstable::routing::query::visibility::CallerView;
     use presence_router_engine::{Caller, Policy, Side};
 
-    /// Two audiences, and room for one: each ends the other, as often as the client asks.
+    /// Two audiences with room for one: each evicts the other, as often as the client asks.
     #[test]
-    fn what_ends_to_make_room_does_not_pile_up() {
+    fn evicted_answers_do_not_pile_up() {
         let policy = r#"
             groups:
               team/a: ["@a:one.org", "@b:one.org"]
@@ -135,8 +138,8 @@ mod tests {
             let mut out = Vec::new();
             sets.begin_request();
             let mut definer = Definer { snapshot, view: &view, out: &mut out };
-            let answer = sets.of_class(class, Side::Sender, &mut definer).unwrap();
-            assert_eq!(sets.answer(answer).1.len(), 1);
+            let answer = sets.answer_for_class(class, Side::Sender, &mut definer).unwrap();
+            assert_eq!(sets.set_and_hides(answer).1.len(), 1);
             let ended = out.iter().any(|update| matches!(update, SetUpdate::Retired(_)));
             assert!(ended || asked == 0, "there is no room for both");
             answers = answers.max(sets.answers.len());

@@ -1,13 +1,12 @@
-//! Takes a stream's sets from one snapshot to the next: lists are edited, what
-//! cannot be edited is retired, and all else stays as it was sent.
+//! Moves a stream's sets from one snapshot to the next: edits lists, retires the sets that an
+//! edit cannot update, and leaves all other sets as they were sent.
 //!
-//! A client goes on using an answer that `Changed` does not name. So whatever
-//! is not retired must be, from here on, what an answer made anew would refer
-//! to; being equal today is not enough, since the next edit may change the one
-//! and not the other.
+//! A client continues to use an answer that `Changed` does not name. Each set that stays must
+//! therefore be the very set that a new answer would refer to. Equal members today are not
+//! enough, since the next edit may change one of two equal sets and not the other.
 //!
-//! Under another ruleset all answers end, and with them that worry: a list whose
-//! users are those of a set of the new ruleset is as good as one sent anew.
+//! Under another ruleset all answers end, and this danger with them: a list with the users of
+//! a set of the new ruleset is as good as a new list.
 
 use std::collections::HashSet;
 
@@ -22,17 +21,17 @@ use presence_router_engine::unstable::routing::query::visibility::{CallerView, P
 use presence_router_engine::unstable::routing::snapshot::members::Open;
 use presence_router_engine::{Side, Snapshot};
 
-/// What an edit of the policy or the directory makes of a part.
+/// The effect of a new policy or directory on a part.
 enum PartChange {
-    /// Its list has the same users.
+    /// The part's list has the same users.
     Same,
-    /// Its list is edited.
+    /// The part's list is edited.
     Edit(ListEdit),
-    /// Its set ends: an edit of the list is not enough.
+    /// The part's set ends: an edit of the list is not enough.
     Replace,
 }
 
-/// The users that come into a list, and those that leave it.
+/// The users that join a list, and those that leave it.
 struct ListEdit {
     list: SetId,
     added: RoaringBitmap,
@@ -42,9 +41,9 @@ struct ListEdit {
 // === impl SentSets ===
 
 impl SentSets {
-    /// Goes on from an earlier snapshot to that of the definer. Fails if what
-    /// stays has grown over the client's budget.
-    pub(in crate::rpc::stream) fn follow(
+    /// Moves from an earlier snapshot to the definer's. Fails if the remaining sets have grown
+    /// over the client's budget.
+    pub(in crate::rpc::stream) fn follow_snapshot(
         &mut self,
         old: &Snapshot,
         view: &CallerView,
@@ -59,22 +58,21 @@ impl SentSets {
         Ok(())
     }
 
-    /// Goes on under another ruleset. What anybody may see is another question now,
-    /// so all answers end; but most of what they are made of stays, lists of
-    /// users above all.
+    /// Moves to another ruleset. The visibility of every user may be different, so all answers
+    /// end; but most of their parts stay, above all lists of users.
     fn follow_ruleset(&mut self, old: &Snapshot, definer: &mut Definer<'_>) {
         let table = &self.table;
-        // Parts that no answer is made of go, or they would stay for ever.
+        // Parts that no answer uses go, or they would stay for ever.
         let (used, unused) = std::mem::take(&mut self.parts)
             .into_iter()
             .partition::<Vec<_>, _>(|(_, sent)| table.is_referred(sent.id));
         for index in 0..self.answers.len() {
-            self.invalidate(Index::new(index), definer.out);
+            self.invalidate_answer(Index::new(index), definer.out);
         }
         for sent in self.hidden.take_unused(self.request) {
-            self.retire(sent, definer.out);
+            self.retire_with_lists(sent, definer.out);
         }
-        self.forget();
+        self.forget_sets();
         let mapping = definer.snapshot.set_mapping_from(old);
         for (part, sent) in used {
             match mapping.as_ref().and_then(|mapping| mapping.map_part(&part)) {
@@ -82,15 +80,15 @@ impl SentSets {
                     self.part_of.insert(sent.id, part.clone());
                     self.parts.insert(part, sent);
                 }
-                None => self.retire(sent, definer.out),
+                None => self.retire_with_lists(sent, definer.out),
             }
         }
         for (_, sent) in unused {
-            self.retire(sent, definer.out);
+            self.retire_with_lists(sent, definer.out);
         }
     }
 
-    /// Goes on under the same ruleset, with other members of its sets.
+    /// Moves to a snapshot with the same ruleset, and other members of its sets.
     fn follow_members(
         &mut self,
         delta: &MembershipDelta<'_>,
@@ -121,29 +119,29 @@ impl SentSets {
         let gone = replaced.iter().map(|sent| sent.id).collect();
         self.invalidate_outdated(delta.may_change_hides(), &gone, &emptied, definer);
         for sent in replaced {
-            self.retire(sent, definer.out);
+            self.retire_with_lists(sent, definer.out);
         }
         self.send_edits(edits, definer)
     }
 
-    /// Invalidates the answers of users that moved, as they have other parts, be they the
-    /// same users today; and of users that are not found by their signature any more, as
-    /// they may move next.
+    /// Invalidates the answers of users whose memberships changed: their new parts are different
+    /// ones, even if the members are equal today. Also invalidates the answers of users that
+    /// their signature no longer finds, since these users may change next.
     fn invalidate_moved(&mut self, delta: &MembershipDelta<'_>, definer: &mut Definer<'_>) {
         if let Some(nobody) = self.nobody.take() {
-            self.invalidate(nobody, definer.out);
+            self.invalidate_answer(nobody, definer.out);
         }
         for side in [Side::Sender, Side::Recipient] {
             for signature in delta.signatures(side, definer.view.caller()) {
                 if let Some(answer) = self.last_of_signature(&signature, side) {
-                    self.invalidate(answer, definer.out);
+                    self.invalidate_answer(answer, definer.out);
                 }
             }
         }
     }
 
-    /// Invalidates answers made of sets that are gone, those of which all sets are empty by
-    /// now, and with `hides` those that have to do with hides.
+    /// Invalidates answers that use a set that is gone, answers whose sets are all empty now,
+    /// and with `hides` the answers that hides concern.
     fn invalidate_outdated(
         &mut self,
         hides: bool,
@@ -159,19 +157,19 @@ impl SentSets {
             let key = &answer.made_of.key;
             (hides && key.hides_anything)
                 || (!gone.is_empty() && key.parts.iter().any(|id| gone.contains(id)))
-                // No answer names users that nobody may see.
+                // Users without counterparts have an answer without a set.
                 || (!emptied.is_empty() && key.parts.iter().all(is_empty))
         };
         let outdated = (0..).zip(&self.answers);
         let outdated = outdated.filter(|(_, answer)| !answer.void && is_outdated(answer));
         let outdated: Vec<_> = outdated.map(|(index, _)| Index::new(index)).collect();
         for answer in outdated {
-            self.invalidate(answer, definer.out);
+            self.invalidate_answer(answer, definer.out);
         }
     }
 
-    /// Sends edits: first the users that leave, then those that come in, as far as the
-    /// budget has room for them.
+    /// Sends edits: first the users that leave, then those that join, as far as the budget has
+    /// room for them.
     fn send_edits(
         &mut self,
         edits: Vec<(Part, ListEdit)>,
@@ -185,7 +183,7 @@ impl SentSets {
         }
         let bytes = additions.iter().map(|(_, _, added)| user_id_bytes(added)).sum();
         self.evict_until_fits(bytes, definer.out)?;
-        // An eviction may have taken the list itself.
+        // The eviction may have retired the list itself.
         additions.retain(|(part, ..)| self.parts.contains_key(part));
         for (_, list, added) in additions {
             self.table.edit_list(list, &added, &[], definer.out);
@@ -193,16 +191,16 @@ impl SentSets {
         Ok(())
     }
 
-    /// Whether the caller may learn which users come into a list: they are its own
-    /// users, or of concern to somebody whose answer refers to it. A list that is only
-    /// kept for the next answer may be of strangers by now.
+    /// Returns true if the caller may learn the users that join a list: they are the caller's
+    /// own users, or an answer refers to the list, so that the users concern the caller. A list
+    /// that is only kept for the next answer may contain strangers by now.
     fn may_learn(&self, sent: SentSet, edit: &ListEdit, definer: &Definer<'_>) -> bool {
         let (user_table, caller) = (definer.snapshot.users(), definer.view.caller());
         self.table.is_referred(sent.id)
             || edit.added.iter().all(|user| caller.holds(user_table.id(user).parts().1))
     }
 
-    /// The change of a part. Notes whether the part is empty after it.
+    /// Returns the change of a part. Also notes if the part is empty afterwards.
     fn change_of(
         &mut self,
         part: &Part,
@@ -213,8 +211,8 @@ impl SentSets {
     ) -> PartChange {
         let before = old.members_of_part(part, view);
         let after = definer.snapshot.members_of_part(part, definer.view);
-        // An exception less would be in at once, and it must not be in before
-        // `Changed` says so.
+        // A user that is no longer an exception would join the set at once, but must not join
+        // it before `Changed` says so.
         if delta.may_restructure(part) || before.exceptions() != after.exceptions() {
             return PartChange::Replace;
         }

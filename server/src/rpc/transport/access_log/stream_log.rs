@@ -17,7 +17,7 @@ pub(in crate::rpc) struct StreamLog(Option<Arc<CallRecord>>);
 
 impl StreamLog {
     /// The record of the call that begins a stream.
-    pub(in crate::rpc) fn begin<T>(request: &Request<T>) -> Self {
+    pub(in crate::rpc) fn begin_stream<T>(request: &Request<T>) -> Self {
         let record = request.extensions().get::<Arc<CallRecord>>().cloned();
         if let Some(record) = &record {
             record.is_stream.store(true, Relaxed);
@@ -49,7 +49,7 @@ impl StreamLog {
     }
 
     /// Notes what the stream did, now that its task has ended.
-    pub(in crate::rpc) fn end(self, stats: StreamStats) {
+    pub(in crate::rpc) fn record_end(self, stats: StreamStats) {
         if let Some(record) = self.0 {
             // Not reached: a stream ends once.
             let _ = record.stream_stats.set(stats);
