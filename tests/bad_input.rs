@@ -479,7 +479,8 @@ async fn a_watch_is_refused_with_a_reason() {
         (example(), "what?", Code::InvalidArgument, "REVISION_MALFORMED"),
     ] {
         let resume_revision = resume_revision.to_owned();
-        let request = WatchChangesRequest { server_names, resume_revision, set_budget_bytes: 0 };
+        let request =
+            WatchChangesRequest { server_names, resume_revision, ..WatchChangesRequest::default() };
         let mut watch = daemon.client().watch_changes(request).await.unwrap().into_inner();
         let refused = watch.message().await.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (code, why));
@@ -489,7 +490,7 @@ async fn a_watch_is_refused_with_a_reason() {
     let request = WatchChangesRequest {
         server_names: example(),
         resume_revision: next.join(":"),
-        set_budget_bytes: 0,
+        ..WatchChangesRequest::default()
     };
     let mut watch = daemon.client().watch_changes(request).await.unwrap().into_inner();
     let refused = watch.message().await.unwrap_err();

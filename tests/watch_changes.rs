@@ -41,6 +41,7 @@ impl Watch {
             server_names: vec![server.to_owned()],
             resume_revision: resume_revision.to_owned(),
             set_budget_bytes: budget,
+            ..WatchChangesRequest::default()
         };
         let responses = daemon.client().watch_changes(request).await.unwrap().into_inner();
         let mut watch = Self { responses, sets: ClientSets::default() };

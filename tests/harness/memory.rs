@@ -62,6 +62,7 @@ impl Memory {
             server_names,
             resume_revision,
             set_budget_bytes: budget,
+            ..Open::default()
         }));
         let opened = stream.next().await.unwrap();
         assert!(matches!(opened, Some(Response::Opened(_))), "{opened:?}");

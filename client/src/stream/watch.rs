@@ -144,6 +144,7 @@ impl Task {
             server_names: self.shared.server_names.clone(),
             resume_revision: self.resume_revision.clone(),
             set_budget_bytes: self.capabilities.set_budget_bytes(),
+            capabilities: Vec::new(),
         };
         let mut service = self.shared.service.clone();
         let of_status = |status: Status| StreamError::of_status(call, &status);

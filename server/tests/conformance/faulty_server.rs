@@ -108,6 +108,7 @@ impl PresenceRouterService for FaultyServer {
                     RequestMessage::Open(_) => opened(fault),
                     RequestMessage::Batch(batch) => deliveries(fault, batch.batch_id),
                     RequestMessage::Interest(query) => interest(fault, query),
+                    RequestMessage::Touch(_) => Vec::new(),
                 };
                 for message in told {
                     // The kit may have seen enough.
@@ -128,7 +129,8 @@ impl PresenceRouterService for FaultyServer {
 
 fn opened(fault: Fault) -> Vec<ResponseMessage> {
     let heartbeat_interval = (fault != Fault::NoHeartbeatInterval).then(Default::default);
-    let opened = ResponseMessage::Opened(Opened { revision: "e:1".into(), heartbeat_interval });
+    let opened = Opened { revision: "e:1".into(), heartbeat_interval, ..Opened::default() };
+    let opened = ResponseMessage::Opened(opened);
     if fault == Fault::NoOpened { vec![] } else { vec![opened] }
 }
 

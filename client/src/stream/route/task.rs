@@ -185,6 +185,7 @@ impl Task {
             server_names: self.shared.server_names.clone(),
             resume_revision: self.resume_revision.clone(),
             set_budget_bytes: self.capabilities.set_budget_bytes(),
+            capabilities: Vec::new(),
         };
         // The channel has room: nothing was sent yet.
         let _ = outgoing.try_send(RouteStatesRequest { message: Some(RequestMessage::Open(open)) });

@@ -103,7 +103,8 @@ impl<M: From<Event>> Outbox<M> {
     /// Sends the first message of a stream.
     pub(super) async fn send_opened(&mut self, revision: Revision) -> Result<(), End> {
         let (revision, heartbeat_interval) = (revision.to_string(), self.heartbeat.try_into().ok());
-        self.send(Event::Opened(Opened { revision, heartbeat_interval }).into()).await
+        let opened = Opened { revision, heartbeat_interval, capabilities: Vec::new() };
+        self.send(Event::Opened(opened).into()).await
     }
 
     /// Sends a heartbeat.

@@ -97,7 +97,7 @@ impl Session {
         let Some(Request::Open(open)) = first else {
             return Err(End::Refused(RpcError::OpenMissing));
         };
-        let Open { server_names, resume_revision, set_budget_bytes } = open;
+        let Open { server_names, resume_revision, set_budget_bytes, capabilities: _ } = open;
         let caller = validate::parse_caller(&server_names)?;
         let revisions = live.subscribe();
         let Resumed { current, missed } =
@@ -183,6 +183,8 @@ impl Session {
                 let answer = self.answer_interest(&query).await.map(Response::InterestAnswer);
                 (request_error::Request::QueryId(query.query_id), answer)
             }
+            // `Opened` did not announce it.
+            Request::Touch(_) => return Err(End::Refused(RpcError::MessageEmpty)),
         };
         match answer {
             Ok(answer) => self.send(answer).await,

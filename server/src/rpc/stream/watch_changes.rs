@@ -61,7 +61,7 @@ impl Watch {
         request: WatchChangesRequest,
         responses: ResponseSender<WatchChangesResponse>,
     ) -> Result<Self, End> {
-        let WatchChangesRequest { server_names, resume_revision, set_budget_bytes } = request;
+        let WatchChangesRequest { server_names, resume_revision, set_budget_bytes, .. } = request;
         let caller = validate::parse_caller(&server_names)?;
         let Resumed { current, missed } =
             resume_stream(&live, &resume_revision, limits.at_least).await?;
