@@ -1,10 +1,11 @@
 //! The command line: one file for each command, named after it; `schema` is one line
 //! here.
 //!
-//! Shared by commands: `args` are arguments, `environment` the variables that are read, and
-//! `exit_codes` what `--help` says of those; `policy_input` reads a policy that a person
-//! names, and `daemon_client` asks a running daemon; `words` and `output` print. `welcome`
-//! is the text that `serve` prints at a first start, and `settings` are its flags.
+//! Shared by commands: `args` declares arguments, `environment` reads variables, and
+//! `exit_codes` describes the exit codes for `--help`; `policy_input` reads a policy from a
+//! file or from standard input, and `daemon_client` asks a running daemon; `words` and
+//! `output` print. `settings` declares the flags of `serve`, and `welcome` is the text that
+//! `serve` prints if it serves the example policy.
 
 mod args;
 mod check;
@@ -34,15 +35,16 @@ use clap::{Parser, Subcommand};
 
 use self::settings::Settings;
 
-/// The exit codes of the program are those of its commands.
-const OF_COMMANDS: &str = "`presence-router COMMAND --help` has the exit codes of a command.";
+/// Each command has exit codes of its own. The program's help shows those of `serve`.
+const EXIT_CODES_HINT: &str =
+    "`presence-router COMMAND --help` prints the exit codes of that command.";
 
-/// Decides who may see whose Matrix presence, for homeservers that ask by gRPC.
+/// Decide who may see whose Matrix presence, and answer homeservers over gRPC
 ///
-/// Without a command it serves, and without any settings the example policy on
-/// loopback.
+/// Without a command, the program runs `serve`. Without settings, `serve` answers from an
+/// example policy, on local addresses only.
 #[derive(Debug, Parser)]
-#[command(name = "presence-router", version, after_help = format!("{}\n\n{OF_COMMANDS}", exit_codes::SERVE))]
+#[command(name = "presence-router", version, after_help = format!("{}\n\n{EXIT_CODES_HINT}", exit_codes::SERVE))]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -54,27 +56,27 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve homeservers until a signal ends it
+    /// Run the daemon: answer homeservers until a signal stops it
     #[command(after_help = exit_codes::SERVE)]
     Serve(Settings),
 
-    /// Check a policy and run its tests: print all problems, or warnings and a summary
+    /// Check a policy and run its tests; print its problems, or its warnings and a summary
     #[command(after_help = exit_codes::CHECK)]
     Check(check::CheckArgs),
 
-    /// Say why one user's presence is visible to another, or why it is not
+    /// Explain why a user's presence is visible to another user, or not visible
     #[command(after_help = exit_codes::EXPLAIN)]
     Explain(explain::ExplainArgs),
 
-    /// Compare what is answered with what the policy says, pair by pair
+    /// Compare the answers for each pair of users with a second evaluation of the policy
     #[command(after_help = exit_codes::VERIFY)]
     Verify(verify::VerifyArgs),
 
-    /// Tell who would gain and who would lose sight of whom by another policy
+    /// Preview another policy: print the pairs of users that would gain or lose visibility
     #[command(after_help = exit_codes::PLAN)]
     Plan(plan::PlanArgs),
 
-    /// Draw who sees whom between the sets of a policy
+    /// Draw the sets of users of a policy, with arrows from senders to recipients
     #[command(after_help = exit_codes::GRAPH)]
     Graph(graph::GraphArgs),
 
@@ -82,7 +84,7 @@ enum Command {
     #[command(after_help = exit_codes::SHOW)]
     Show(show::ShowArgs),
 
-    /// Make a daemon load its policy again, and print what came of it
+    /// Make a daemon load its policy again, and print the result
     #[command(after_help = exit_codes::RELOAD)]
     Reload(reload::ReloadArgs),
 
@@ -90,11 +92,11 @@ enum Command {
     #[command(after_help = exit_codes::PRINT)]
     Schema,
 
-    /// Print batches of presence for `RouteStates` as JSON lines, for grpcurl
+    /// Print sample requests for the call `RouteStates`, as JSON lines for grpcurl
     #[command(after_help = exit_codes::PRINT)]
     Sample(sample::SampleArgs),
 
-    /// Run scenarios against a server that speaks the contract, and print which it passes
+    /// Test any server of the gRPC contract, and print the scenarios that it passes
     #[cfg(feature = "conformance")]
     #[command(after_help = exit_codes::CONFORMANCE)]
     Conformance(conformance::ConformanceArgs),
@@ -109,24 +111,25 @@ enum Command {
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(Cli { command, serve: settings }: Cli) -> ExitCode {
+pub(crate) fn run_command(Cli { command, serve: settings }: Cli) -> ExitCode {
     output::exit_code(match command {
-        None => serve::serve(settings),
-        Some(Command::Serve(settings)) => serve::serve(settings),
+        None => serve::serve_homeservers(settings),
+        Some(Command::Serve(settings)) => serve::serve_homeservers(settings),
         Some(Command::Check(arguments)) => check::check(&arguments),
-        Some(Command::Explain(arguments)) => explain::explain(&arguments),
-        Some(Command::Verify(arguments)) => verify::verify(&arguments),
-        Some(Command::Plan(arguments)) => plan::plan(&arguments),
-        Some(Command::Graph(arguments)) => graph::graph(&arguments),
-        Some(Command::Show(arguments)) => show::show(&arguments),
-        Some(Command::Reload(arguments)) => reload::reload(&arguments),
-        Some(Command::Schema) => output::print(POLICY_SCHEMA),
-        Some(Command::Sample(arguments)) => sample::sample(&arguments),
+        Some(Command::Explain(arguments)) => explain::print_explanation(&arguments),
+        Some(Command::Verify(arguments)) => verify::verify_answers(&arguments),
+        Some(Command::Plan(arguments)) => plan::preview_policy(&arguments),
+        Some(Command::Graph(arguments)) => graph::print_graph(&arguments),
+        Some(Command::Show(arguments)) => show::print_active_policy(&arguments),
+        Some(Command::Reload(arguments)) => reload::reload_policy(&arguments),
+        Some(Command::Schema) => output::print_text(POLICY_SCHEMA),
+        Some(Command::Sample(arguments)) => sample::print_sample(&arguments),
         #[cfg(feature = "conformance")]
-        Some(Command::Conformance(arguments)) => conformance::conformance(&arguments),
+        Some(Command::Conformance(arguments)) => conformance::run_conformance(&arguments),
         #[cfg(not(feature = "conformance"))]
         Some(Command::Conformance { .. }) => Err(output::Failure::cannot_run(
-            "`conformance` is not in this build: build it with the cargo feature `conformance`",
+            "`conformance` is not in this build: build presence-router with the cargo feature \
+             `conformance`",
         )),
     })
 }

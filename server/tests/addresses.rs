@@ -70,9 +70,9 @@ async fn an_address_of_the_variable_is_blamed_on_the_variable() {
     for (value, why) in [
         (
             "unix:/nowhere/socket",
-            "cannot reach a daemon at `unix:/nowhere/socket`, set by `PRESENCE_ROUTER_ADDR`: No such file",
+            "cannot reach a daemon at `unix:/nowhere/socket` (from `PRESENCE_ROUTER_ADDR`): No such file",
         ),
-        ("here", "the environment variable `PRESENCE_ROUTER_ADDR` is `here`: there is no port"),
+        ("here", "the environment variable `PRESENCE_ROUTER_ADDR` is `here`: the port is missing"),
         (
             "/run/x.sock",
             "the environment variable `PRESENCE_ROUTER_ADDR` is `/run/x.sock`: a path needs `unix:` before it; write `unix:/run/x.sock`",
@@ -88,13 +88,13 @@ async fn an_address_of_the_variable_is_blamed_on_the_variable() {
 #[tokio::test]
 async fn what_is_no_address_says_what_is() {
     for (address, why) in [
-        ("here", "there is no port from 0 to 65535"),
-        ("http://here", "there is no port from 0 to 65535"),
-        ("a b:1", "valid are `host:port` and `unix:/path/to/socket`"),
+        ("here", "the port is missing"),
+        ("http://here", "the port is missing"),
+        ("a b:1", "valid addresses are `host:port` and `unix:/path/to/socket`"),
         ("https://127.0.0.1:9470", "TLS is not supported"),
         ("grpc://127.0.0.1:9470", "the scheme is unknown"),
-        ("unix:", "there is no path behind `unix:`"),
-        ("unix://run/x.sock", "so there are three slashes"),
+        ("unix:", "the path behind `unix:` is missing"),
+        ("unix://run/x.sock", "so write three slashes"),
         ("/run/x.sock", "a path needs `unix:` before it; write `unix:/run/x.sock`"),
         ("./socket", "a path needs `unix:` before it; write `unix:./socket`"),
         ("x.sock", "a path needs `unix:` before it; write `unix:x.sock`"),
@@ -102,7 +102,7 @@ async fn what_is_no_address_says_what_is() {
         for verb in [&["show"][..], &["conformance", "--only", "teams"]] {
             let said = cannot_run(&[verb, &["--addr", address]].concat()).await;
             assert!(said.contains(why), "{address}: {said}");
-            let valid = "valid are `host:port` and `unix:/path/to/socket`";
+            let valid = "valid addresses are `host:port` and `unix:/path/to/socket`";
             assert!(said.contains(valid) || why.contains("write"), "{address}: {said}");
         }
     }

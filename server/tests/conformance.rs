@@ -96,19 +96,19 @@ async fn what_the_contract_promises_is_checked() {
     let folder = files.name("");
     for (fault, by_unary, by_stream) in [
         (Fault::Nothing, "", ""),
-        (Fault::NoRevision, "without a revision", ""),
-        (Fault::RevisionMoves, "the revision changes, and the policy does not", ""),
-        (Fault::SelfIsSpelledOut, "@joe:x is spelled out as its own recipient", ""),
+        (Fault::NoRevision, "an answer has no revision", ""),
+        (Fault::RevisionMoves, "the revision changed, but the policy did not", ""),
+        (Fault::SelfIsSpelledOut, "@joe:x is listed as its own recipient", ""),
         (Fault::RepeatedStateIsDropped, "two states of @ann:x", "two states of @ann:x"),
         (Fault::NoSuchState, "there is no state 4", "there is no state 4"),
-        (Fault::Hides, "something is hidden", "something is hidden"),
+        (Fault::Hides, "the answer hides a field", "the answer hides a field"),
         (Fault::NoOpened, "", "`Opened` does not come first"),
         (Fault::NoHeartbeatInterval, "", "lacks a revision or a heartbeat interval"),
         (Fault::OutOfOrder, "", "requests are not answered in order"),
-        (Fault::SetIsMissing, "", "set 1 is used, and is not there"),
+        (Fault::SetIsMissing, "", "set 1 is used, but is not defined"),
         (Fault::SetIsIncomplete, "", "set 1 is used before it is complete"),
         (Fault::StateIsDeliveredTwice, "", "state 2 is in two deliveries"),
-        (Fault::RevisionWasNotTold, "", "an answer is of revision `e:2`"),
+        (Fault::RevisionWasNotTold, "", "an answer has revision `e:2`"),
     ] {
         let address = faulty_server::serve(fault).await.to_string();
         let only = ["--scenarios", &folder, "--only", "mine"];
@@ -129,7 +129,7 @@ async fn what_the_contract_promises_is_checked() {
 }
 
 #[tokio::test]
-async fn mistakes_must_be_refused() {
+async fn invalid_requests_must_be_refused() {
     let files = Files::new();
     files.write("mine.yaml", ONE_PAIR);
     let address = faulty_server::serve(Fault::Nothing).await.to_string();
@@ -138,10 +138,10 @@ async fn mistakes_must_be_refused() {
     let table = stdout_text(&output);
     assert_eq!(output.status.code(), Some(1), "{table}");
     for line in [
-        "mine        passed  passed",
-        "(mistakes)  FAILED  FAILED",
-        "(mistakes), unary: GetUsersForStates without server names is not refused",
-        "(mistakes), stream: a malformed user id: not a `RequestError` each, and the stream goes on",
+        "mine                passed  passed",
+        "(invalid requests)  FAILED  FAILED",
+        "(invalid requests), unary: GetUsersForStates without server names is not refused",
+        "(invalid requests), stream: a malformed user id: each such request must get a `RequestError`, and the next one an answer",
         "2 passed, 2 failed",
     ] {
         assert!(table.lines().any(|one| one == line), "{line}\n{table}");
@@ -175,13 +175,16 @@ async fn what_cannot_be_run_is_said() {
         (vec![], "required arguments were not provided"),
         (vec!["--only", "teams"], "--addr <ADDRESS>"),
         (vec!["--addr", &socket, "--only", "teams"], "cannot connect to `unix:"),
-        (vec!["--addr", &socket], "say how to make it so by `--serve` or `--apply`"),
+        (vec!["--addr", &socket], "give a command for that with `--serve` or `--apply`"),
         (
             vec!["--addr", "no address", "--only", "teams"],
-            "valid are `host:port` and `unix:/path/to/socket`",
+            "valid addresses are `host:port` and `unix:/path/to/socket`",
         ),
-        (vec!["--addr", &socket, "--only", "tems"], "there is no scenario `tems`: valid are board"),
-        (vec!["--addr", &socket, "--scenarios", &empty], "there are no scenarios, `*.yaml`, in"),
+        (
+            vec!["--addr", &socket, "--only", "tems"],
+            "there is no scenario `tems`: valid names are board",
+        ),
+        (vec!["--addr", &socket, "--scenarios", &empty], "has no scenarios (`*.yaml`)"),
         (
             vec!["--addr", &socket, "--scenarios", "/nowhere"],
             "cannot read the scenarios `/nowhere`",
@@ -201,7 +204,7 @@ async fn what_cannot_be_run_is_said() {
         format!("{scenario}callers: [{{ server_names: [x], audiences: {{ '@a:x': [] }} }}]"),
     );
     let said = cannot_run(&["conformance", "--addr", &socket, "--scenarios", &empty]).await;
-    assert!(said.contains("`@a:x` is not among its `users`"), "{said}");
+    assert!(said.contains("the list `users` lacks `@a:x`"), "{said}");
 
     let daemon = Daemon::start(&[]).await;
     let apply = ["--addr", &daemon.address(), "--apply", "exit 4"];

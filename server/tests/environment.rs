@@ -19,7 +19,7 @@ async fn an_empty_variable_is_named() {
         let (code, said) = with_variable(&["serve"], name, "").await;
         let want = format!(
             "presence-router: the environment variable `PRESENCE_ROUTER_{name}` is empty; give it \
-             a value, or take it out of the environment\n"
+             a value, or unset it\n"
         );
         assert_eq!((code, said), (Some(2), want));
     }

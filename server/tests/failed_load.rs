@@ -32,11 +32,11 @@ async fn who_asks_about_the_policy_hears_of_it() {
     for line in [
         format!("{file}:1:1: unknown key `ruls`"),
         format!("{file}:2:15: `ann` is not a set"),
-        format!("{file}: it has 2 problems since 20"),
+        format!("{file}: the file has 2 problems since 20"),
     ] {
         assert!(said.lines().any(|found| found.starts_with(&line)), "{line} is not in {said}");
     }
-    assert!(said.contains("; an earlier policy stays active, as follows\n"), "{said}");
+    assert!(said.contains("; an earlier policy stays active:\n"), "{said}");
     assert!(said.contains("allow `joe sees ann`"), "{said}");
     let since = |said: &str| {
         let line = said.lines().find(|line| line.contains(" since ")).unwrap().to_owned();
@@ -48,7 +48,7 @@ async fn who_asks_about_the_policy_hears_of_it() {
     daemon.signal(Signal::HUP);
     daemon.logged_times(REJECTED, 2).await;
     let later = about(&daemon).await;
-    assert!(later.contains(": it has 1 problem since "), "{later}");
+    assert!(later.contains(": the file has 1 problem since "), "{later}");
     assert_eq!(since(&said), since(&later));
     files.write("policy.yaml", POLICY);
     daemon.signal(Signal::HUP);

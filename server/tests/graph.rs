@@ -74,7 +74,10 @@ async fn open_arrows_are_never_left_out() {
             dot.contains("label=\"a.example\"") && dot.contains("label=\"c.example\""),
             "{dot}"
         );
-        assert!(dot.contains(&format!("{left_out} arrows of fewer pairs are left out")), "{dot}");
+        assert!(
+            dot.contains(&format!("{left_out} arrows with fewer pairs are not drawn")),
+            "{dot}"
+        );
     }
 }
 

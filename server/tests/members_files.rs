@@ -107,10 +107,12 @@ async fn a_plan_has_both_numbers() {
     let now = files.name("policy.yaml");
     for (list, want) in [
         (lines(500), None),
-        (lines(40), Some("members file `hidden.txt`: 500 users, would become 40\n")),
+        (lines(40), Some("members file `hidden.txt`: 500 users now, 40 in the candidate\n")),
         (
             String::new(),
-            Some("members file `hidden.txt`: 500 users, would become 0; it would be rejected"),
+            Some(
+                "members file `hidden.txt`: 500 users now, 0 in the candidate; the daemon would reject it",
+            ),
         ),
     ] {
         files.write("next/hidden.txt", &list);

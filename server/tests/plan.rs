@@ -144,9 +144,9 @@ rules:
     let want = "\
 gained: 0 pairs
 lost: 0 pairs
-hide rule `guests see no status`: begins on 2 pairs; ends on 0 pairs
-  begins: @ann:a.org to @eve:b.org
-  begins: @joe:a.org to @eve:b.org
+hide rule `guests see no status`: begins to hide for 2 pairs; stops hiding for 0 pairs
+  begins to hide: sender @ann:a.org, recipient @eve:b.org
+  begins to hide: sender @joe:a.org, recipient @eve:b.org
 ";
     assert!(said.ends_with(want), "{said}");
     let output = run(&[&live[..], &["--json", "--samples", "1"]].concat()).await;
@@ -163,9 +163,9 @@ async fn rules_about_rooms_are_told_to_people() {
     let output = run(&["plan", &then, "--policy", &now]).await;
     let said = String::from_utf8(output.stdout).unwrap();
     let want = "\
-room rule `gone`: gone, from line 7
-room rule `hint`: changed, in line 6
-room rule `new`: new, in line 7
+room rule `gone`: removed; it was in line 7
+room rule `hint`: changed in line 6
+room rule `new`: added in line 7
 ";
     assert!(said.ends_with(want), "{said}");
 }
@@ -180,8 +180,8 @@ async fn nobody_is_touched_by_their_own_presence() {
     let output = run(&["plan", &files.write("then.yaml", then), "--policy", &now]).await;
     let said = String::from_utf8(output.stdout).unwrap();
     let want = "\
-gained: 1 pair, of 1 listed sender and 1 listed recipient, on b.org
-  \"@a\\u001b:a.org\" to @b:b.org
+gained: 1 pair (1 listed sender, 1 listed recipient; recipients on b.org)
+  sender \"@a\\u001b:a.org\", recipient @b:b.org
 ";
     assert!(said.contains(want), "{said}");
 }
@@ -204,7 +204,7 @@ async fn a_copied_id_names_the_same_user() {
         let then = files.write("then.yaml", policy(written));
         let output = run(&["plan", &then, "--policy", &now]).await;
         let said = String::from_utf8(output.stdout).unwrap();
-        assert!(said.contains(&format!("\n  {shown} to @z:b.org\n")), "{said}");
+        assert!(said.contains(&format!("\n  sender {shown}, recipient @z:b.org\n")), "{said}");
 
         let output = run(&["explain", shown, "@z:b.org", "--policy", &then, "--json"]).await;
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -255,7 +255,7 @@ async fn what_cannot_be_planned_is_said() {
     assert_eq!(said, "presence-router: 2 problems\n");
     assert!(out.contains("bad.yaml:1:20:") && out.contains("did you mean `allow`?"), "{out}");
     for (args, why) in [
-        (vec!["plan", "--live-rule", "staff", "--policy", &now], "has no rule `staff` in shadow"),
+        (vec!["plan", "--live-rule", "staff", "--policy", &now], "has no shadow rule `staff`"),
         (vec!["plan", "missing.yaml", "--policy", &now], "cannot read the policy `missing.yaml`"),
         (vec!["plan", &now, "--policy", "missing.yaml"], "cannot read the policy `missing.yaml`"),
         (vec!["plan", &now, "--addr", "unix:/nowhere/at/all"], "cannot reach a daemon"),

@@ -36,7 +36,7 @@ rules that match the pair:
       - team/a > line 2 lists @joe:example.org
       - server glob *.org
 
-rules that match the recipient, not the sender:
+rules that match only the recipient:
   deny `never`, line 9
     recipient: everyone
 ";
@@ -171,7 +171,7 @@ async fn answers_are_verified() {
     let drawn = ["verify", "--policy", &file, "--pairs", "9", "--seed", "7"];
     let said = fine(&drawn).await;
     assert!(
-        said.ends_with("(pairs drawn of 3 listed users and some invented ones, seed 7)\n"),
+        said.ends_with("(drawn at random from 3 listed users and some invented users; seed 7)\n"),
         "{said}"
     );
     assert_eq!(fine(&drawn).await, said);
@@ -258,8 +258,7 @@ async fn no_daemon_is_there() {
             let said = cannot_run(&[verb, &["--addr", address]].concat()).await;
             let want = format!("presence-router: cannot reach a daemon at `{address}`: {why}");
             assert!(said.starts_with(&want), "{said}");
-            let what =
-                "; start one by `presence-router serve`, or say by `--addr` where it listens\n";
+            let what = "; start a daemon with `presence-router serve`, or give its address with `--addr`\n";
             assert!(said.ends_with(what), "{said}");
         }
     }

@@ -109,15 +109,15 @@ async fn a_wrong_answer_is_a_finding() {
     for (pairs, want) in [
         (
             "1",
-            "wrong: `@ann:a.org` is visible to `@joe:b.org` by the policy, and the audience of `@ann:a.org` leaves it out",
+            "wrong: by the policy, `@ann:a.org` is visible to `@joe:b.org`, but the audience of `@ann:a.org` lacks `@joe:b.org`",
         ),
         (
             "2",
-            "wrong: `@ann:a.org` is not visible to `@joe:b.org` by the policy, and the interest of `@joe:b.org` has it",
+            "wrong: by the policy, `@ann:a.org` is not visible to `@joe:b.org`, but the interest of `@joe:b.org` contains `@ann:a.org`",
         ),
         (
             "3",
-            "wrong: the policy hides status_msg (unless busy) and last_active_ts of `@ann:a.org` from `@joe:b.org`, and the interest of `@joe:b.org` hides nothing",
+            "wrong: the policy hides status_msg (unless busy) and last_active_ts of `@ann:a.org` from `@joe:b.org`, but the interest of `@joe:b.org` hides nothing",
         ),
     ] {
         let output = run(&["verify", "--addr", &address, "--pairs", pairs, "--seed", "7"]).await;
@@ -126,10 +126,7 @@ async fn a_wrong_answer_is_a_finding() {
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stdout.starts_with(want), "{stdout}");
         assert!(stdout.contains("seed 7, revision 0:1"), "{stdout}");
-        assert!(
-            stderr.contains("this is a fault of presence-router: please report it"),
-            "{stderr}"
-        );
+        assert!(stderr.contains("this is a bug in presence-router: please report it"), "{stderr}");
     }
 }
 
@@ -140,9 +137,9 @@ async fn a_server_of_another_version_is_told_of() {
     assert!(said.contains(&format!("the daemon at `{address}` does not know this call")), "{said}");
     let said = cannot_run(&["explain", "@a:b", "@c:d", "--addr", &address]).await;
     assert!(
-        said.ends_with(&format!("the daemon at `{address}` refuses: no such users\n")),
+        said.ends_with(&format!("the daemon at `{address}` refused the request: no such users\n")),
         "{said}"
     );
     let said = cannot_run(&["reload", "--addr", &address]).await;
-    assert!(said.contains("the daemon's answer is of a later version"), "{said}");
+    assert!(said.contains("the daemon is of a later version"), "{said}");
 }

@@ -17,10 +17,10 @@ use presence_router_server::source::files;
 use self::report::Report;
 use super::args::MembersLimit;
 use super::daemon_client::{self, Address};
-use super::output::{Failure, Outcome, print};
+use super::output::{Failure, Outcome, print_text};
 use super::policy_input::PolicyInput;
 
-/// What to check.
+/// The policy to check.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// The policy file; `-` reads standard input, with members files relative to the current
@@ -30,16 +30,16 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) limit: MembersLimit,
 
-    /// Warn of every rule that this homeserver cannot enforce in full
+    /// Warn about each rule that this homeserver cannot enforce in full
     #[arg(long = "for", value_enum, value_name = "HOMESERVER")]
     pub(crate) homeserver: Option<Homeserver>,
 
-    /// Run the tests of every `*.yaml` and `*.yml` in a directory as well
+    /// Also run the tests in each `*.yaml` and `*.yml` file of a directory
     #[arg(long, value_name = "DIR")]
     pub(crate) tests: Option<PathBuf>,
 
-    /// Let the daemon at `host:port` or `unix:/path/to/socket` check it, which changes nothing.
-    /// Of members files, the daemon reads those of its active policy only
+    /// Let the daemon at `host:port` or `unix:/path/to/socket` check the policy, which changes
+    /// nothing. The daemon reads only the members files that its active policy names
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["homeserver", "tests"])]
     pub(crate) addr: Option<Address>,
 
@@ -48,10 +48,10 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
 }
 
-/// Homeservers of which it is known what they enforce.
+/// Homeservers with a known list of the rules that they cannot enforce in full.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Homeserver {
-    /// Synapse, without changes to it
+    /// Unmodified Synapse
     Synapse,
 }
 
@@ -68,16 +68,16 @@ pub(super) fn check(arguments: &CheckArgs) -> Outcome {
         None => check_here(&input, arguments),
     };
     let report = report.map_err(Failure::cannot_run)?;
-    print(&if *json { report.to_json() } else { report.to_text() })?;
+    print_text(&if *json { report.to_json() } else { report.to_text() })?;
     match report.problem_count() {
         0 => Ok(()),
         problems => Err(Failure::failed(count(problems, "problem"))),
     }
 }
 
-/// Checks a policy, and runs its tests and those of a folder.
+/// Checks a policy, and runs its tests and the tests of a folder.
 fn check_here(input: &PolicyInput, arguments: &CheckArgs) -> Result<Report, String> {
-    let policy = match input.parse() {
+    let policy = match input.load() {
         Ok(policy) => policy,
         Err(problems) => return Ok(Report::rejected(&[problems])),
     };
@@ -114,9 +114,8 @@ fn check_by_daemon(input: PolicyInput, addr: &Address) -> Result<Report, String>
     })
 }
 
-/// True if a file holds tests, by its name. Hidden files do not: editors leave some beside
-/// a file that is being edited. Those that end in `.yml` do, or their tests would seem to
-/// pass.
+/// True if a file holds tests, by its name. Hidden files do not: editors create hidden files
+/// beside an open file. Files with the ending `.yml` do, or their tests would seem to pass.
 fn is_test_file(file: &Path) -> bool {
     let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     !hidden && file.extension().is_some_and(|end| end == "yaml" || end == "yml")
@@ -133,7 +132,7 @@ fn run_tests(policy: &Policy, folder: &Path) -> Result<usize, TestsError> {
         files.collect::<io::Result<_>>().map_err(|error| unreadable(folder, error))?;
     files.retain(|file| is_test_file(file));
     files.sort();
-    // A path with a slip of the fingers must not pass for tests that pass.
+    // With a misspelt path, the tests must not seem to pass.
     if files.is_empty() {
         let message = format!("there are no tests, `*.yaml` or `*.yml`, in `{}`", folder.display());
         return Err(TestsError::Folder(message));

@@ -1,18 +1,18 @@
-//! `presence-router conformance`: the scenarios, asked of any server that speaks
-//! the contract, for authors of other ones.
+//! `presence-router conformance`: runs the scenarios against any server that implements the
+//! contract, for authors of other servers.
 //!
-//! To read in this order: `scenario` has the requests, and `expectation` the answers to
-//! them; `target_server` is the server under test, perhaps started as a `process`, with the
-//! policy of a scenario active; `unary` and `stream` are the two ways to ask, about the
-//! states of one `batch`; `sets` checks the sets of a stream, `mistakes` the answers to a
-//! client that breaks the contract, and `table` prints the results. All are stricter than a client need be:
-//! what the contract promises is checked, not used.
+//! Reading order: `scenario` has the requests, and `expectation` the right answers;
+//! `target_server` is the server under test, perhaps started as a `process`, with the policy
+//! of a scenario active; `unary` and `stream` are the two ways to ask about the states of one
+//! `batch`; `sets` checks the sets of a stream, `invalid_requests` checks the answers to a
+//! client that breaks the contract, and `table` prints the results. All of them are stricter
+//! than a client: they check the promises of the contract instead of relying on them.
 
 mod args;
 mod batch;
 mod difference;
 mod expectation;
-mod mistakes;
+mod invalid_requests;
 mod process;
 mod scenario;
 mod sets;
@@ -27,17 +27,17 @@ use self::expectation::{Answers, Expectation};
 use self::scenario::Scenario;
 use self::table::Row;
 use self::target_server::TargetServer;
-use super::output::{Failure, Outcome, print};
+use super::output::{Failure, Outcome, print_text};
 
-pub(super) fn conformance(arguments: &ConformanceArgs) -> Outcome {
+pub(super) fn run_conformance(arguments: &ConformanceArgs) -> Outcome {
     let scenarios = scenario::read_scenarios(arguments.scenarios.as_deref(), &arguments.only)?;
     if let Some(folder) = &arguments.write_policies {
         return Ok(scenario::write_policies(&scenarios, folder)?);
     }
     if arguments.serve.is_none() && arguments.apply.is_none() && scenarios.len() != 1 {
         return Err(Failure::cannot_run(
-            "each scenario needs its policy to be active: say how to make it so by `--serve` or \
-             `--apply`, or name the one that is active by `--only`",
+            "the server must answer from the policy of each scenario: give a command for that with \
+             `--serve` or `--apply`, or name the scenario whose policy is active with `--only`",
         ));
     }
     let runtime = tokio::runtime::Runtime::new()
@@ -48,7 +48,7 @@ pub(super) fn conformance(arguments: &ConformanceArgs) -> Outcome {
             _ = tokio::signal::ctrl_c() => Err(CannotRun("interrupted".into())),
         }
     })?;
-    print(&table::results_table(&rows))?;
+    print_text(&table::results_table(&rows))?;
     if rows.iter().all(Row::passed) { Ok(()) } else { Err(Failure::failed_silently()) }
 }
 
@@ -77,25 +77,27 @@ async fn run_scenarios(
             }
         }
         rows.push(Row { scenario: scenario.name.clone(), unary, stream });
-        // Whatever the policy is.
+        // Once is enough: the answers do not depend on the policy.
         if rows.len() == scenarios.len() && arguments.only.is_empty() {
-            let (unary, stream) = (mistakes::unary(&server).await, mistakes::stream(&server).await);
-            rows.push(Row { scenario: "(mistakes)".into(), unary, stream });
+            rows.push(Row {
+                scenario: "(invalid requests)".into(),
+                unary: invalid_requests::check_calls(&server).await,
+                stream: invalid_requests::check_stream(&server).await,
+            });
         }
-        server.end().await;
+        server.shut_down().await;
     }
     Ok(rows)
 }
 
-/// The first difference between what was said to a caller and what should have
-/// been.
+/// Returns the first difference between the answers to a caller and the right answers.
 fn compare_answers(
     scenario: &Scenario,
     caller: &Expectation,
     found: Result<Answers, Difference>,
 ) -> Result<(), Difference> {
-    let difference = found.and_then(|found| caller.expects(&scenario.users, &found));
-    difference.map_err(|Difference(what)| {
-        Difference(format!("caller {}: {what}", caller.server_names.join(", ")))
+    let difference = found.and_then(|found| caller.check_answers(&scenario.users, &found));
+    difference.map_err(|Difference(text)| {
+        Difference(format!("caller {}: {text}", caller.server_names.join(", ")))
     })
 }

@@ -1,4 +1,4 @@
-//! Asks a running daemon, by the contract's own client.
+//! Asks a running daemon, with the generated client of the contract.
 
 mod address;
 mod candidates;
@@ -18,7 +18,7 @@ use super::output::print_error;
 pub(crate) type Client = PolicyServiceClient<Channel>;
 
 /// Asks the daemon at an address, or without one at the default addresses. The error names
-/// each address that was tried with its origin, and says what to do.
+/// each address with its origin, and a remedy.
 pub(crate) fn ask_daemon<T>(
     address: Option<&Address>,
     call: impl AsyncFnOnce(Client) -> Result<Response<T>, Status>,
@@ -30,25 +30,26 @@ pub(crate) fn ask_daemon<T>(
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
+    let runtime = runtime.map_err(|error| format!("cannot start the client: {error}"))?;
     runtime.block_on(async {
         let (channel, address) = connect_to_first(&candidates).await?;
         let daemon = format!("the daemon at `{address}`{}", candidates.origin());
-        // What a policy is has no bound that is known here; the daemon has one.
+        // This client does not know a bound for the size of a policy; the daemon has one.
         let client = Client::new(channel).max_decoding_message_size(usize::MAX);
         call(client).await.map(Response::into_inner).map_err(|status| match status.code() {
             Code::Unimplemented => format!(
-                "{daemon} does not know this call: it is of another version, or no presence-router"
+                "{daemon} does not know this call: it is another version of presence-router, or \
+                 another program"
             ),
             _ if status.source().is_some() => {
                 format!("{daemon} did not answer: {}", root_cause(&status))
             }
-            _ => format!("{daemon} refuses: {}", status.message()),
+            _ => format!("{daemon} refused the request: {}", status.message()),
         })
     })
 }
 
-/// Connects to the first of these addresses at which something listens.
+/// Connects to the first of these addresses that accepts a connection.
 async fn connect_to_first<'a>(
     candidates: &'a Candidates<'_>,
 ) -> Result<(Channel, &'a Address), String> {
@@ -67,13 +68,13 @@ async fn connect_to_first<'a>(
     }
     failures.extend(candidates.left_out().map(str::to_owned));
     Err(format!(
-        "cannot reach a daemon at {}; start one by `presence-router serve`, or say by `--addr` \
-         where it listens",
+        "cannot reach a daemon at {}; start a daemon with `presence-router serve`, or give its \
+         address with `--addr`",
         failures.join("; ")
     ))
 }
 
-/// The innermost cause of an error. The errors around it say less.
+/// The innermost cause of an error. The outer errors say less.
 pub(crate) fn root_cause(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -88,14 +89,14 @@ mod tests {
 
     use super::*;
 
-    /// Two addresses that hold by default: nobody listens at the first.
+    /// Two default addresses; nothing listens at the first.
     fn defaults(second: &str) -> Candidates<'static> {
         let addresses = ["unix:/nowhere/socket", second].map(|address| address.parse().unwrap());
         Candidates::Default { addresses: addresses.into(), left_out: None }
     }
 
     #[tokio::test]
-    async fn the_second_default_is_asked_where_nobody_listens_at_the_first() {
+    async fn the_second_default_is_asked_if_nothing_listens_at_the_first() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let second = listener.local_addr().unwrap().to_string();
         let candidates = defaults(&second);
@@ -104,20 +105,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_was_tried_is_named_with_where_it_comes_from() {
+    async fn the_error_names_each_address_with_its_origin() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let second = listener.local_addr().unwrap().to_string();
         drop(listener);
         let error = connect_to_first(&defaults(&second)).await.unwrap_err();
         let want = format!(
-            "cannot reach a daemon at `unix:/nowhere/socket`, a default: No such file or directory \
-             (os error 2); `{second}`, a default: Connection refused (os error 111); start one by "
+            "cannot reach a daemon at `unix:/nowhere/socket` (a default): No such file or \
+             directory (os error 2); `{second}` (a default): Connection refused (os error 111); \
+             start a daemon with "
         );
         assert!(error.starts_with(&want), "{error}");
 
         let left_out = Some("`unix:/x` was not tried: why".to_owned());
         let candidates = Candidates::Default { addresses: Vec::new(), left_out };
         let error = connect_to_first(&candidates).await.unwrap_err();
-        assert!(error.contains(" at `unix:/x` was not tried: why; start one by "), "{error}");
+        assert!(
+            error.contains(" at `unix:/x` was not tried: why; start a daemon with "),
+            "{error}"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The environment variables that the program reads. clap could read them itself, but
-//! would blame the flag for a bad one, and every command for those of `serve`.
+//! The environment variables that the program reads. clap could read them itself, but its
+//! message for a bad variable would name the flag, and a bad variable of `serve` would stop
+//! every command.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -14,18 +15,18 @@ pub(super) const LOG_FORMAT: &str = "PRESENCE_ROUTER_LOG_FORMAT";
 pub(super) const POLICY: &str = "PRESENCE_ROUTER_POLICY";
 pub(super) const WATCH_POLICY: &str = "PRESENCE_ROUTER_WATCH_POLICY";
 
-/// All variables that some command reads.
+/// All variables of all commands.
 pub(crate) const ALL: [&str; 8] =
     [ADDR, CONFIG, LISTEN_TCP, LISTEN_UNIX, LOG, LOG_FORMAT, POLICY, WATCH_POLICY];
 
-/// Most edits between a variable that nothing reads and the one that was meant.
+/// The maximum number of edits between a misspelt name and the name in the suggestion.
 const MAX_EDITS: usize = 2;
 
 /// Reads a variable as text.
 ///
 /// # Errors
 ///
-/// It is empty, is not UTF-8, or is not valid. The message names the variable.
+/// The variable is empty, not UTF-8, or not valid. The message names it.
 pub(crate) fn read_text<T, E: std::fmt::Display>(
     name: &str,
     parse: impl FnOnce(&str) -> Result<T, E>,
@@ -42,7 +43,7 @@ pub(crate) fn read_text<T, E: std::fmt::Display>(
 ///
 /// # Errors
 ///
-/// It is empty, or is not valid. The message names the variable.
+/// The variable is empty or not valid. The message names it.
 pub(super) fn read_path(
     name: &str,
     parse: impl FnOnce(PathBuf) -> Result<PathBuf, String>,
@@ -52,18 +53,19 @@ pub(super) fn read_path(
     parse(path).map(Some).map_err(|valid| not_valid(name, &value, &valid))
 }
 
-/// Warns of each variable that is set, that nothing reads, and whose name is nearly one of
-/// `known`.
+/// Returns a warning for each variable of the environment that the program does not read
+/// and that is spelt nearly like one of `known`.
 pub(crate) fn misspelt_variables(known: &[&str]) -> Vec<String> {
     let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     names.filter_map(|name| misspelt_name(&name, known)).collect()
 }
 
+/// Returns the warning for one name.
 fn misspelt_name(name: &str, known: &[&str]) -> Option<String> {
     if ALL.contains(&name) {
         return None;
     }
-    // Somebody may think that case does not matter.
+    // A lower-case name is a likely mistake.
     let upper = name.to_ascii_uppercase();
     let edits = known.iter().map(|known| (strsim::osa_distance(&upper, known), known));
     let (_, meant) = edits.min().filter(|(edits, _)| *edits <= MAX_EDITS)?;
@@ -75,10 +77,9 @@ fn misspelt_name(name: &str, known: &[&str]) -> Option<String> {
 
 fn read_value(name: &str) -> Result<Option<OsString>, String> {
     match env::var_os(name) {
-        Some(value) if value.is_empty() => Err(format!(
-            "the environment variable `{name}` is empty; give it a value, or take it out of the \
-             environment"
-        )),
+        Some(value) if value.is_empty() => {
+            Err(format!("the environment variable `{name}` is empty; give it a value, or unset it"))
+        }
         value => Ok(value),
     }
 }

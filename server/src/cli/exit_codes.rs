@@ -1,67 +1,68 @@
-//! The meaning of each command's exit codes, as its `--help` shows it. Names no
-//! other command.
+//! The exit codes of each command, as its `--help` prints them. The text of a command
+//! names no other command.
 
 pub(super) const SERVE: &str = "\
 Exit codes:
-  0  shut down in order
-  1  failed while serving, or calls were cut off while shutting down
-  2  did not start: bad arguments, settings, policy or socket
+  0  the daemon shut down in order
+  1  the daemon failed while it served, or cut off calls while it shut down
+  2  the daemon did not start: bad arguments, settings, policy or socket
 
 Signals:
-  SIGHUP           load the policy again; one with problems changes nothing
-  SIGTERM, SIGINT  shut down in order; a second one at once";
+  SIGHUP           load the policy again; if it has problems, the previous policy stays active
+  SIGTERM, SIGINT  shut down in order: finish open calls; a second signal ends the daemon at once";
 
 pub(super) const CHECK: &str = "\
 Exit codes:
-  0  valid, and all tests passed; there may be warnings
+  0  the policy is valid, perhaps with warnings, and all tests passed
   1  the policy has problems, or a test failed
-  2  cannot run: bad arguments, a file that cannot be read, or no daemon at `--addr`";
+  2  nothing was checked: bad arguments, an unreadable file, or no daemon at `--addr`";
 
 pub(super) const EXPLAIN: &str = "\
 Exit codes:
-  0  explained, be it visible or not; with `--quiet`: visible
-  1  with `--quiet` only: not visible
-  2  cannot run: bad arguments, a policy with problems, or no daemon";
+  0  the explanation was printed; with `--quiet`: the sender is visible to the recipient
+  1  with `--quiet` only: the sender is not visible to the recipient
+  2  no explanation: bad arguments, a policy with problems, or no daemon";
 
 pub(super) const VERIFY: &str = "\
 Exit codes:
-  0  all answers are what the policy says
-  1  an answer is wrong
-  2  cannot run: bad arguments, a policy with problems, or no daemon";
+  0  all compared answers are right
+  1  an answer is wrong, which is a bug of presence-router
+  2  nothing was compared: bad arguments, a policy with problems, or no daemon";
 
 pub(super) const PLAN: &str = "\
 Exit codes:
-  0  planned
+  0  the preview was printed
   1  the candidate has problems
-  2  cannot run: bad arguments, a file that cannot be read, a present policy with problems, or no
-     daemon";
+  2  no preview: bad arguments, an unreadable file, no daemon, or problems in the policy of `--policy`";
 
 pub(super) const GRAPH: &str = "\
 Exit codes:
-  0  drawn
-  2  cannot run: bad arguments, or a policy that has problems or cannot be read";
+  0  the graph was printed
+  2  no graph: bad arguments, an unreadable policy, or a policy with problems";
 
 pub(super) const SHOW: &str = "\
 Exit codes:
-  0  shown
-  2  cannot run: bad arguments, or no daemon";
+  0  the policy was printed
+  2  nothing was printed: bad arguments, or no daemon";
 
 pub(super) const RELOAD: &str = "\
 Exit codes:
-  0  loaded, or unchanged
-  1  refused: the policy has problems, or cannot be read; the one before it stays active
-  2  cannot run: bad arguments, or no daemon";
+  0  the daemon loaded the policy, or the policy is unchanged
+  1  the daemon rejected the policy, which has problems or is unreadable; the previous policy
+     stays active
+  2  nothing was loaded: bad arguments, or no daemon";
 
 pub(super) const PRINT: &str = "\
 Exit codes:
-  0  printed
-  2  cannot run: bad arguments, or standard output cannot be written";
+  0  the text was printed
+  2  the text was not printed: bad arguments, or standard output is not writable";
 
 #[cfg(feature = "conformance")]
-pub(super) const CONFORMANCE: &str = r#"Every scenario needs its policy to be active. COMMANDs are for `sh`, with
+pub(super) const CONFORMANCE: &str = r#"A scenario is a policy with the right answers for some users. The server under test must answer
+from the policy of the scenario. `sh` runs each COMMAND with these variables:
   $POLICY    file with the policy of the scenario
-  $SCENARIO  name of the scenario, for servers with policies of their own language
-  $SOCKET    Unix socket to listen on, unless --addr says where
+  $SCENARIO  name of the scenario, for servers with another policy language
+  $SOCKET    Unix socket to listen on, if there is no `--addr`
 
 Examples:
   presence-router conformance \
@@ -71,6 +72,6 @@ Examples:
   presence-router conformance --addr 127.0.0.1:9470 --only teams
 
 Exit codes:
-  0  all passed
-  1  some failed
-  2  cannot run: bad arguments or scenarios, no server, a COMMAND that failed"#;
+  0  all scenarios passed
+  1  a scenario failed
+  2  not all scenarios ran: bad arguments or scenarios, no server, or a COMMAND that failed"#;

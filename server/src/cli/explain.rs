@@ -1,4 +1,5 @@
-//! `presence-router explain`: why one user sees another, or does not.
+//! `presence-router explain`: prints why a user's presence is visible to another user, or not
+//! visible.
 
 mod hides;
 mod json;
@@ -14,16 +15,16 @@ use presence_router_server::rpc::convert::policy as convert;
 
 use super::args::PolicySource;
 use super::daemon_client;
-use super::output::{Failure, Outcome, print};
+use super::output::{Failure, Outcome, print_text};
 use super::policy_input::load_policy;
 
-/// Which pair to explain.
+/// The pair to explain.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// User id of the user whose presence it is, such as `@ann:example.org`
+    /// Id of the user whose presence is shown, such as `@ann:example.org`
     pub(crate) sender: String,
 
-    /// User id of the user who may see it
+    /// Id of the user who may see the presence
     pub(crate) recipient: String,
 
     #[command(flatten)]
@@ -33,24 +34,24 @@ pub(crate) struct ExplainArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print nothing but errors, and say by the exit code whether the pair is visible
+    /// Print errors only; the exit code is 0 for visible and 1 for not visible
     #[arg(long, short, conflicts_with = "json")]
     pub(crate) quiet: bool,
 }
 
-pub(super) fn explain(
+pub(super) fn print_explanation(
     ExplainArgs { sender, recipient, source, json, quiet }: &ExplainArgs,
 ) -> Outcome {
     let [sender, recipient] = [sender, recipient].map(|user| match unescaped(user) {
         Some(user) => user,
-        // It is reported below, like any other text that is no id.
+        // `explain_pair` reports it, like any other text that is not a user id.
         None => user.into(),
     });
     let answer = explain_pair(&sender, &recipient, source).map_err(Failure::cannot_run)?;
     if *quiet {
         return if answer.visible { Ok(()) } else { Err(Failure::failed_silently()) };
     }
-    print(&if *json {
+    print_text(&if *json {
         json::explanation_json(&sender, &recipient, &answer)
     } else {
         tree::explanation_tree(&sender, &recipient, &answer)

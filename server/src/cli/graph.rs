@@ -1,4 +1,5 @@
-//! `presence-router graph`: a picture of who sees whom, for Graphviz or Mermaid.
+//! `presence-router graph`: draws the sets of users of a policy, with arrows from senders to
+//! recipients, for Graphviz or Mermaid.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,28 +9,28 @@ use presence_router_engine::unstable::policy::analyse::graph::{self, Arrow, Poli
 use presence_router_engine::unstable::policy::wording::count;
 
 use super::args::MembersLimit;
-use super::output::{Failure, Outcome, print};
+use super::output::{Failure, Outcome, print_text};
 use super::policy_input::load_policy;
 
-/// What to draw.
+/// The policy to draw, and the form of the graph.
 #[derive(Debug, Args)]
 pub(crate) struct GraphArgs {
-    /// The policy file, or `-` for standard input; groups of the directory are empty
+    /// The policy file; `-` reads standard input. Groups with `directory: true` are empty
     pub(crate) policy: PathBuf,
 
     #[command(flatten)]
     pub(crate) limit: MembersLimit,
 
-    /// For what to draw it
+    /// Language of the graph
     #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
     pub(crate) format: GraphFormat,
 
-    /// Most arrows to draw; those of fewer pairs are left out, but no `open` ones
+    /// Maximum number of arrows: the arrows with the most pairs are drawn, and every `open` one
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) arrows: usize,
 }
 
-/// What draws a picture.
+/// The language of a graph, named after the program that draws it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum GraphFormat {
     /// Graphviz
@@ -38,24 +39,26 @@ pub(crate) enum GraphFormat {
     Mermaid,
 }
 
-pub(super) fn graph(GraphArgs { policy, limit, format, arrows }: &GraphArgs) -> Outcome {
+pub(super) fn print_graph(GraphArgs { policy, limit, format, arrows }: &GraphArgs) -> Outcome {
     let policy = load_policy(policy, *limit).map_err(Failure::cannot_run)?;
-    let picture = graph::graph(&policy, *arrows);
-    print(&match format {
-        GraphFormat::Dot => dot(&picture),
-        GraphFormat::Mermaid => mermaid(&picture),
+    let graph = graph::graph(&policy, *arrows);
+    print_text(&match format {
+        GraphFormat::Dot => to_graphviz(&graph),
+        GraphFormat::Mermaid => to_mermaid(&graph),
     })
 }
 
-/// The sets that an arrow begins or ends at, by index.
-fn drawn_sets(picture: &PolicyGraph) -> impl Iterator<Item = (usize, &String)> {
+/// The sets at an end of an arrow, with their indexes.
+fn drawn_sets(graph: &PolicyGraph) -> impl Iterator<Item = (usize, &String)> {
     let ends = |index: usize| {
-        picture.arrows.iter().any(|arrow| arrow.senders == index || arrow.recipients == index)
+        graph.arrows.iter().any(|arrow| arrow.senders == index || arrow.recipients == index)
     };
-    (0..).zip(&picture.sets).filter(move |(index, _)| ends(*index))
+    (0..).zip(&graph.sets).filter(move |(index, _)| ends(*index))
 }
 
-fn label(arrow: &Arrow) -> String {
+/// The label of an arrow: its number of visible pairs, `open` with unlisted users, or `?` if
+/// counting takes too many steps.
+fn arrow_label(arrow: &Arrow) -> String {
     match arrow.pairs {
         None => "?".to_owned(),
         Some(pairs) if pairs.open && pairs.named == 0 => "open".to_owned(),
@@ -64,50 +67,54 @@ fn label(arrow: &Arrow) -> String {
     }
 }
 
-fn left_out(picture: &PolicyGraph) -> String {
-    let verb = if picture.left_out == 1 { "is" } else { "are" };
-    format!("{} of fewer pairs {verb} left out", count(picture.left_out, "arrow"))
+fn left_out_note(graph: &PolicyGraph) -> String {
+    let verb = if graph.left_out == 1 { "is" } else { "are" };
+    format!("{} with fewer pairs {verb} not drawn", count(graph.left_out, "arrow"))
 }
 
-fn dot(picture: &PolicyGraph) -> String {
-    // Beside its own escapes, Graphviz reads those of HTML.
+fn to_graphviz(graph: &PolicyGraph) -> String {
+    // Graphviz reads HTML escapes as well as its own.
     let quoted = |text: &str| {
         let text = text.replace('&', "&amp;").replace('\\', "\\\\");
         format!("\"{}\"", text.replace('"', "\\\""))
     };
     let mut text = "digraph presence {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
     // Writing to a string never fails.
-    for (index, set) in drawn_sets(picture) {
+    for (index, set) in drawn_sets(graph) {
         let _ = writeln!(text, "  s{index} [label={}];", quoted(set));
     }
-    for arrow in &picture.arrows {
+    for arrow in &graph.arrows {
         let Arrow { senders, recipients, .. } = arrow;
-        let _ = writeln!(text, "  s{senders} -> s{recipients} [label={}];", quoted(&label(arrow)));
+        let _ = writeln!(
+            text,
+            "  s{senders} -> s{recipients} [label={}];",
+            quoted(&arrow_label(arrow))
+        );
     }
-    if picture.left_out > 0 {
-        let _ = writeln!(text, "  label={};", quoted(&left_out(picture)));
+    if graph.left_out > 0 {
+        let _ = writeln!(text, "  label={};", quoted(&left_out_note(graph)));
     }
     text.push_str("}\n");
     text
 }
 
-fn mermaid(picture: &PolicyGraph) -> String {
-    // In quotes nothing means anything but these. A `\n` is a line break.
+fn to_mermaid(graph: &PolicyGraph) -> String {
+    // Only these characters have a meaning in quotes; `\n` is a line break.
     let quoted = |text: &str| {
         let text = text.replace('#', "#35;").replace('&', "#amp;").replace('\\', "#92;");
         let text = text.replace('"', "#quot;").replace('`', "#96;");
         format!("\"{}\"", text.replace('<', "#lt;").replace('>', "#gt;"))
     };
     let mut text = "flowchart LR\n".to_owned();
-    for (index, set) in drawn_sets(picture) {
+    for (index, set) in drawn_sets(graph) {
         let _ = writeln!(text, "  s{index}[{}]", quoted(set));
     }
-    for arrow in &picture.arrows {
+    for arrow in &graph.arrows {
         let Arrow { senders, recipients, .. } = arrow;
-        let _ = writeln!(text, "  s{senders} -->|{}| s{recipients}", quoted(&label(arrow)));
+        let _ = writeln!(text, "  s{senders} -->|{}| s{recipients}", quoted(&arrow_label(arrow)));
     }
-    if picture.left_out > 0 {
-        let _ = writeln!(text, "  %% {}", left_out(picture));
+    if graph.left_out > 0 {
+        let _ = writeln!(text, "  %% {}", left_out_note(graph));
     }
     text
 }

@@ -1,14 +1,14 @@
-//! How commands end: the result on standard output, a failure on standard error, and the
-//! exit code. Knows no command.
+//! The end of a command: its result on standard output, a failure on standard error, and
+//! the exit code. Knows no command.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-/// The exit code of a command that found what should not be, and of a daemon that failed.
+/// The exit code of a command with a negative result, and of a daemon that failed.
 const FAILED: u8 = 1;
 
-/// The exit code when nothing was checked, asked or served.
+/// The exit code of a command that checked, asked or served nothing.
 const CANNOT_RUN: u8 = 2;
 
 /// The end of a command.
@@ -18,7 +18,7 @@ pub(crate) type Outcome = Result<(), Failure>;
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit_code: u8,
-    /// One line for standard error, unless the reason stands elsewhere already.
+    /// One line for standard error. `None`: standard output or the log has the reason.
     message: Option<String>,
 }
 
@@ -31,8 +31,8 @@ pub(crate) fn exit_code(outcome: Outcome) -> ExitCode {
     ExitCode::from(exit_code)
 }
 
-/// Prints a line to standard error, under the name of the program. Never fails: where
-/// standard error is closed, the exit code still tells.
+/// Prints a line to standard error, behind the name of the program. Never fails: if
+/// standard error is closed, the exit code is still there.
 pub(crate) fn print_error(message: &str) {
     let _ = writeln!(io::stderr(), "presence-router: {message}");
 }
@@ -42,25 +42,25 @@ pub(crate) fn print_error(message: &str) {
 /// # Errors
 ///
 /// As [`print_with`].
-pub(crate) fn print(text: &str) -> Outcome {
+pub(crate) fn print_text(text: &str) -> Outcome {
     print_with(|out| out.write_all(text.as_bytes()))
 }
 
-/// Prints to standard output by a function.
+/// Prints the output of a function to standard output.
 ///
 /// A closed pipe is no failure. In `presence-router schema | head`, `head` ends as soon as
 /// it has its lines; Rust's runtime ignores SIGPIPE, so the next write fails instead of
-/// ending this process. The reader has what it wanted, and the command goes on to the exit
-/// code that it would have had. `print!` would panic there, and is used nowhere.
+/// ending this process. The reader has enough, and the exit code is the same as without
+/// the pipe. `print!` would panic on the closed pipe, so no command uses it.
 ///
 /// # Errors
 ///
-/// Standard output cannot be written for another reason, such as a full disk.
+/// Writing to standard output failed for another reason, such as a full disk.
 pub(crate) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outcome {
     let mut out = BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::cannot_run(format!("cannot write: {error}")))
+            Err(Failure::cannot_run(format!("cannot write to standard output: {error}")))
         }
         _ => Ok(()),
     }
@@ -69,22 +69,22 @@ pub(crate) fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
 // === impl Failure ===
 
 impl Failure {
-    /// The command found what should not be.
+    /// A negative result, or a failure while serving, with a line about it.
     pub(crate) fn failed(message: impl Display) -> Self {
         Self { exit_code: FAILED, message: Some(message.to_string()) }
     }
 
-    /// As [`Failure::failed`], where standard output or the log has the reason.
+    /// As [`Failure::failed`], if standard output or the log has the reason.
     pub(crate) fn failed_silently() -> Self {
         Self { exit_code: FAILED, message: None }
     }
 
-    /// Nothing was checked, asked or served.
+    /// Nothing was checked, asked or served, for this reason.
     pub(crate) fn cannot_run(message: impl Display) -> Self {
         Self { exit_code: CANNOT_RUN, message: Some(message.to_string()) }
     }
 
-    /// As [`Failure::cannot_run`], where the log has the reason.
+    /// As [`Failure::cannot_run`], if the log has the reason.
     pub(crate) fn cannot_run_silently() -> Self {
         Self { exit_code: CANNOT_RUN, message: None }
     }

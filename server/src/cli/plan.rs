@@ -1,4 +1,4 @@
-//! `presence-router plan`: what another policy would change, before it is live.
+//! `presence-router plan`: previews the changes of another policy before it is active.
 
 mod json;
 mod text;
@@ -16,25 +16,25 @@ use presence_router_server::rpc::convert::policy as convert;
 
 use super::args::PolicySource;
 use super::daemon_client;
-use super::output::{Failure, Outcome, print};
+use super::output::{Failure, Outcome, print_text};
 use super::policy_input::{self, PolicyInput, is_standard_input};
 use super::words::problem_lines;
 
-/// What to plan.
+/// The change to preview.
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// The policy that would take the place of the active one; `-` reads standard input
+    /// File with the policy that would replace the active one; `-` reads standard input
     #[arg(required_unless_present = "live_rule")]
     pub(crate) candidate: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) source: PolicySource,
 
-    /// Plan the same policy with this rule, which is in shadow, taking part
+    /// Preview the active policy without `shadow: true` at this rule, instead of a candidate
     #[arg(long, value_name = "RULE", conflicts_with = "candidate")]
     pub(crate) live_rule: Option<String>,
 
-    /// How many pairs to name of those gained, and of those lost
+    /// Maximum number of gained pairs to print, and of lost pairs
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = value_parser!(u32).range(..=1000))]
     pub(crate) samples: u32,
 
@@ -43,7 +43,7 @@ pub(crate) struct PlanArgs {
     pub(crate) json: bool,
 }
 
-pub(super) fn plan(arguments: &PlanArgs) -> Outcome {
+pub(super) fn preview_policy(arguments: &PlanArgs) -> Outcome {
     let file = arguments.candidate.as_deref().map(policy_input::display_name).unwrap_or_default();
     let answer = match &arguments.source.policy {
         Some(current) => plan_from_files(current, arguments),
@@ -51,10 +51,10 @@ pub(super) fn plan(arguments: &PlanArgs) -> Outcome {
     };
     let answer = answer.map_err(Failure::cannot_run)?;
     if !answer.problems.is_empty() {
-        print(&problem_lines(&file, "", &answer.problems))?;
+        print_text(&problem_lines(&file, "", &answer.problems))?;
         return Err(Failure::failed(count(answer.problems.len(), "problem")));
     }
-    print(&if arguments.json { json::plan_json(&answer) } else { text::plan_text(&answer) })
+    print_text(&if arguments.json { json::plan_json(&answer) } else { text::plan_text(&answer) })
 }
 
 fn plan_by_daemon(
@@ -78,7 +78,9 @@ fn plan_from_files(
         && is_standard_input(candidate)
         && is_standard_input(current)
     {
-        return Err("standard input holds one policy only: name a file for the other".to_owned());
+        return Err(
+            "standard input holds one policy only: give a file for the other policy".to_owned()
+        );
     }
     let PolicyInput { name, text, folder } = PolicyInput::read(current, source.limit)?;
     let (before, engine) = Policy::load_over(None, &name, &text, &folder)
@@ -98,12 +100,12 @@ fn plan_from_files(
             let rule = rule.as_deref().unwrap_or_default();
             before
                 .with_live_rule(rule, &engine)
-                .ok_or_else(|| format!("`{name}` has no rule `{rule}` in shadow"))?
+                .ok_or_else(|| format!("`{name}` has no shadow rule `{rule}`"))?
         }
     };
     let samples = usize::try_from(*samples).unwrap_or(usize::MAX);
     let impact = impact::plan(&before, &before.snapshot, &after, &after.snapshot, samples);
-    let impact = impact.map_err(|why| format!("{why}; plan parts of it"))?;
+    let impact = impact.map_err(|why| format!("{why}; preview smaller changes one by one"))?;
     let members_files = members_file_changes(&before.document, &after.document);
     let differences = compare(&before, &after).to_string();
     Ok(convert::planned(String::new(), differences, &members_files, impact))

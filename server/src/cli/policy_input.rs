@@ -1,5 +1,5 @@
-//! Reads a policy that a person names on the command line: a file, or `-` for standard
-//! input. The daemon itself reads files only, again and again.
+//! Reads a policy from a path on the command line: a file, or `-` for standard input. The
+//! daemon itself reads files only, and reads them repeatedly.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -11,25 +11,25 @@ use presence_router_server::source::progress::Progress;
 
 use super::args::MembersLimit;
 
-/// The path that stands for standard input.
+/// The path that means standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// The text of a policy, and what belongs to it.
+/// The text of a policy, its name and its directory.
 #[derive(Debug)]
 pub(crate) struct PolicyInput {
-    /// The file, for messages.
+    /// The name of the file in messages.
     pub(crate) name: String,
     pub(crate) text: Vec<u8>,
-    /// The directory of members files: that of the file, or for standard input the current
-    /// one.
+    /// The directory of members files: the directory of the file, or for standard input the
+    /// current one.
     pub(crate) folder: Folder,
 }
 
 // === impl PolicyInput ===
 
 impl PolicyInput {
-    /// Reads a policy, but no more of an endless file, such as a device, than shows that it
-    /// is too large. `limit` is that of the members files that it names.
+    /// Reads a policy. Of an endless file, such as a device, reads only as much as proves that
+    /// the file is too large. `limit` applies to the members files of the policy.
     pub(crate) fn read(path: &Path, limit: MembersLimit) -> Result<Self, String> {
         let name = display_name(path);
         let text =
@@ -45,30 +45,30 @@ impl PolicyInput {
         }
     }
 
-    /// Reads the text as a policy.
-    pub(crate) fn parse(&self) -> Result<Policy, Problems> {
+    /// Parses and resolves the policy.
+    pub(crate) fn load(&self) -> Result<Policy, Problems> {
         Policy::load(&self.name, &self.text, &self.folder)
     }
 
-    /// The text, to send it to a daemon.
+    /// Returns the text, to send it to a daemon.
     pub(crate) fn into_utf8(self) -> Result<String, String> {
         String::from_utf8(self.text)
             .map_err(|_| format!("cannot send the policy `{}`: it is not UTF-8", self.name))
     }
 }
 
-/// Reads a policy that must not have problems, to ask about it.
+/// Reads and loads a policy; problems of the policy are an error.
 pub(crate) fn load_policy(path: &Path, limit: MembersLimit) -> Result<Policy, String> {
-    let policy = PolicyInput::read(path, limit)?.parse();
+    let policy = PolicyInput::read(path, limit)?.load();
     policy.map_err(|problems| format!("the policy has problems:\n{problems}"))
 }
 
-/// The name that messages have for a policy.
+/// The name of a policy in messages.
 pub(crate) fn display_name(path: &Path) -> String {
     if is_standard_input(path) { "<stdin>".to_owned() } else { path.display().to_string() }
 }
 
-/// True for `-`. `./-` is a file of that name.
+/// True for `-`. `./-` is a file with this name.
 pub(crate) fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == STANDARD_INPUT
 }

@@ -1,4 +1,4 @@
-//! Input for `RouteStates` by hand: JSON lines as grpcurl reads them.
+//! Sample requests for `RouteStates`, as JSON lines for grpcurl.
 
 use std::io::{self, Write};
 
@@ -8,23 +8,23 @@ use serde::Serialize;
 
 use super::output::{Outcome, print_with};
 
-/// People of the example policy, so that a sample shows something.
+/// Users of the example policy, so that the daemon's answers contain recipients.
 const KNOWN: [&str; 4] = ["ann", "joe", "sam", "wallboard"];
 const PRESENCES: [&str; 3] = ["online", "unavailable", "offline"];
 
-/// What to print.
+/// The size of the sample.
 #[derive(Debug, Args)]
 pub(crate) struct SampleArgs {
-    /// Batches to print
+    /// Number of batches
     #[arg(long, default_value_t = 10)]
     pub(crate) batches: u64,
 
-    /// States in each batch; a daemon takes 10000 by default
+    /// Presence states in each batch; a daemon accepts up to 10000 by default
     #[arg(long, default_value_t = 10, value_parser = value_parser!(u64).range(..=1_000_000))]
     pub(crate) size: u64,
 
-    /// Server name of the caller and of most senders
-    #[arg(long, default_value = "example.org", value_parser = server_name)]
+    /// Server name of the caller and of all senders
+    #[arg(long, default_value = "example.org", value_parser = parse_server_name)]
     pub(crate) server_name: String,
 }
 
@@ -44,27 +44,27 @@ struct State {
     presence: &'static str,
 }
 
-pub(super) fn sample(SampleArgs { batches, size, server_name }: &SampleArgs) -> Outcome {
+pub(super) fn print_sample(SampleArgs { batches, size, server_name }: &SampleArgs) -> Outcome {
     print_with(|out| write_sample(out, *batches, *size, server_name))
 }
 
-/// Writes an `open` for the server name, then the batches, numbered from 1. The
-/// same arguments always give the same lines. Every second sender is one of the
-/// example policy's people, the others are made up.
+/// Writes an `open` with the server name, then the batches, numbered from 1. The same
+/// arguments always give the same lines. Every second sender is a user of the example
+/// policy; the others are invented.
 ///
 /// # Errors
 ///
-/// The output cannot be written.
+/// Writing to the output failed.
 fn write_sample(out: &mut dyn Write, batches: u64, size: u64, server_name: &str) -> io::Result<()> {
     write_line(out, &Line::Open { server_names: [server_name] })?;
     for batch in 0..batches {
-        let states = (0..size).map(|i| state(batch * size + i, server_name)).collect();
+        let states = (0..size).map(|i| sample_state(batch * size + i, server_name)).collect();
         write_line(out, &Line::Batch { batch_id: batch + 1, states })?;
     }
     out.flush()
 }
 
-fn state(n: u64, server_name: &str) -> State {
+fn sample_state(n: u64, server_name: &str) -> State {
     let pick = |list: &[&'static str], n: u64| {
         let index = n % u64::try_from(list.len()).unwrap_or(1);
         usize::try_from(index).ok().and_then(|index| list.get(index)).copied().unwrap_or_default()
@@ -79,6 +79,6 @@ fn write_line(out: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-fn server_name(text: &str) -> Result<String, ServerNameError> {
+fn parse_server_name(text: &str) -> Result<String, ServerNameError> {
     ServerName::parse(text).map(|name| name.as_str().to_owned())
 }

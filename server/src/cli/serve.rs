@@ -7,12 +7,12 @@ use presence_router_server::live::Source;
 use presence_router_server::logging::{self, LogFormat};
 use tracing::{error, info, warn};
 
-use super::output::{Failure, Outcome, print};
+use super::output::{Failure, Outcome, print_text};
 use super::settings::Settings;
 use super::{environment, welcome};
 
-pub(super) fn serve(settings: Settings) -> Outcome {
-    let config = settings.resolve().map_err(Failure::cannot_run)?;
+pub(super) fn serve_homeservers(settings: Settings) -> Outcome {
+    let config = settings.resolve_config().map_err(Failure::cannot_run)?;
     logging::start(config.log.format, &config.log.filter).map_err(Failure::cannot_run)?;
     for warning in environment::misspelt_variables(&environment::ALL) {
         warn!("{warning}");
@@ -20,7 +20,7 @@ pub(super) fn serve(settings: Settings) -> Outcome {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::cannot_run(format!("cannot start threads: {error}")))?;
     let outcome = runtime.block_on(run_daemon(config));
-    // Not to wait for a policy that is being loaded.
+    // Does not wait for a policy that is still loading.
     runtime.shutdown_background();
     logging::flush();
     outcome
@@ -41,8 +41,8 @@ async fn run_daemon(config: Config) -> Outcome {
     };
     if *daemon.source() == Source::Example {
         let text = welcome::welcome_text(&daemon.addresses());
-        // Nobody has to read it, and nothing waits for a full pipe.
-        tokio::task::spawn_blocking(move || print(&text));
+        // The text is optional: a full pipe must not delay the daemon.
+        tokio::task::spawn_blocking(move || print_text(&text));
     }
     daemon.run().await.map_err(|error| {
         log_failure(format, &error.to_string());
@@ -50,12 +50,12 @@ async fn run_daemon(config: Config) -> Outcome {
     })
 }
 
-/// Writes the reason for the end into the log, behind all that it holds already: a line of
-/// standard error's own could come before those.
+/// Writes the reason for the end to the log, behind all lines that the log still buffers. A
+/// line written directly to standard error could come before them.
 fn log_failure(format: LogFormat, why: &str) {
     match format {
         LogFormat::Plain => logging::write_line(&format!("presence-router: {why}")),
-        // Who reads the log expects nothing but objects.
+        // Readers of a JSON log expect objects only.
         LogFormat::Json => error!("{why}"),
     }
 }

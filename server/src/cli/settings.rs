@@ -1,4 +1,4 @@
-//! The settings of `serve`: flags over environment over config file over defaults.
+//! The settings of `serve`. Precedence: flags, environment, config file, defaults.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,41 +10,41 @@ use presence_router_server::logging::{self, LogFormat};
 
 use super::environment::{self, read_path, read_text};
 
-/// Settings that stand above those of the config file.
+/// Flags of `serve`. They take precedence over environment and config file.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Settings {
-    /// YAML file with settings. Flags and environment outrank it; `listen` is replaced as a
-    /// whole [env: PRESENCE_ROUTER_CONFIG]
+    /// YAML file with settings. Flags and environment variables take precedence over it; an
+    /// address or socket from there replaces the whole section `listen` [env:
+    /// PRESENCE_ROUTER_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// YAML file with the policy [default: the example inside the binary] [env:
+    /// YAML file with the policy [default: the built-in example policy] [env:
     /// PRESENCE_ROUTER_POLICY]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// Whether a change of the policy's files comes into force by itself [default: true] [env:
+    /// Load the policy again when its file or a members file changes [default: true] [env:
     /// PRESENCE_ROUTER_WATCH_POLICY]
     #[arg(long, value_name = "BOOL")]
     watch_policy: Option<bool>,
 
-    /// TCP address to listen on, a loopback one; port 0 takes a free one [default, if no
-    /// socket is given either: 127.0.0.1:9470] [env: PRESENCE_ROUTER_LISTEN_TCP]
+    /// TCP address to listen on, which must be a loopback address; port 0 picks a free port
+    /// [default without `--listen-unix`: 127.0.0.1:9470] [env: PRESENCE_ROUTER_LISTEN_TCP]
     #[arg(long, value_name = "ADDRESS", value_parser = tcp_address)]
     listen_tcp: Option<SocketAddr>,
 
-    /// Path of a Unix socket to listen on [default, if no address is given either:
+    /// Path of a Unix socket to listen on [default without `--listen-tcp`:
     /// /tmp/presence-router.sock] [env: PRESENCE_ROUTER_LISTEN_UNIX]
     #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(|path| socket_path(&path)))]
     listen_unix: Option<PathBuf>,
 
-    /// How log lines look on standard error [default: plain] [env: PRESENCE_ROUTER_LOG_FORMAT]
+    /// Format of the log on standard error [default: plain] [env: PRESENCE_ROUTER_LOG_FORMAT]
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 
-    /// What is logged: a level or a filter such as `info,h2=debug`, or
-    /// `info,presence_router::calls=debug` for a line for each call [default: info,h2=error]
-    /// [env: PRESENCE_ROUTER_LOG]
+    /// Log level, or a filter such as `info,h2=debug`; `info,presence_router::calls=debug`
+    /// logs a line for each call [default: info,h2=error] [env: PRESENCE_ROUTER_LOG]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
@@ -52,13 +52,13 @@ pub(crate) struct Settings {
 // === impl Settings ===
 
 impl Settings {
-    /// The settings: flags over environment over config file over defaults. A variable that
-    /// a flag outranks is not read.
+    /// Merges flags, environment, config file and defaults, in this order of precedence. Does
+    /// not read the variable of a flag that is set.
     ///
     /// # Errors
     ///
-    /// A variable or the config file cannot be used.
-    pub(super) fn resolve(self) -> Result<Config, String> {
+    /// A variable or the config file is unreadable or not valid.
+    pub(super) fn resolve_config(self) -> Result<Config, String> {
         let any_path = |path| Ok(path);
         let file = flag_or_variable(self.config, || read_path(environment::CONFIG, any_path))?;
         let mut config = match &file {
@@ -95,13 +95,13 @@ impl Settings {
 
 fn read_config(path: &Path) -> Result<Config, String> {
     let config = Config::read(path).map_err(|error| error.to_string())?;
-    // Filters are known where the log is made, not where settings are read.
+    // The module of the settings does not know the syntax of filters; the log's module does.
     logging::check_filter(&config.log.filter)
         .map_err(|why| format!("{}: `filter` in the section `log`: {why}", path.display()))?;
     Ok(config)
 }
 
-/// The value of a flag; where the flag is not set, that of a variable.
+/// Returns the value of a flag, or without the flag the value of a variable.
 fn flag_or_variable<T>(
     flag: Option<T>,
     variable: impl FnOnce() -> Result<Option<T>, String>,

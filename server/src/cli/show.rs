@@ -1,4 +1,4 @@
-//! `presence-router show`: the active policy of a daemon.
+//! `presence-router show`: prints the active policy of a daemon.
 
 use std::fmt::Write as _;
 
@@ -8,29 +8,29 @@ use presence_router_proto::v1::{FailedPolicyLoad, GetPolicyRequest, GetPolicyRes
 
 use super::args::DaemonAddr;
 use super::daemon_client;
-use super::output::{Failure, Outcome, print};
+use super::output::{Failure, Outcome, print_text};
 use super::words::{effect_word, problem_lines};
 
-/// What to show.
+/// The daemon, and the view of its policy.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) daemon: DaemonAddr,
 
-    /// Print where the policy comes from, its rules and its warnings instead of its text
+    /// Print the policy's file, revision, digest, rules and warnings instead of its text
     #[arg(long)]
     pub(crate) about: bool,
 }
 
-pub(super) fn show(ShowArgs { daemon, about }: &ShowArgs) -> Outcome {
+pub(super) fn print_active_policy(ShowArgs { daemon, about }: &ShowArgs) -> Outcome {
     let request = GetPolicyRequest { omit_text: *about };
     let get = async |mut client: daemon_client::Client| client.get_policy(request).await;
     let policy =
         daemon_client::ask_daemon(daemon.addr.as_ref(), get).map_err(Failure::cannot_run)?;
-    if *about { print(&about_text(&policy)) } else { print(&policy.text) }
+    print_text(&if *about { about_text(&policy) } else { policy.text })
 }
 
-/// Lines for the latest load, which failed: the active policy is not what the file holds.
+/// Lines for the latest load, which failed: the file differs from the active policy.
 fn failed_load_lines(file: &str, failed: &FailedPolicyLoad) -> String {
     let FailedPolicyLoad { since_time, latest_time: _, problem_count, problems } = failed;
     let since = since_time.map(|time| format!(" since {time}")).unwrap_or_default();
@@ -41,7 +41,7 @@ fn failed_load_lines(file: &str, failed: &FailedPolicyLoad) -> String {
         text.push_str(&format!("{file}: and {}\n", count(more, "more problem")));
     }
     format!(
-        "{text}{file}: it has {}{since}; an earlier policy stays active, as follows\n",
+        "{text}{file}: the file has {}{since}; an earlier policy stays active:\n",
         count(number, "problem")
     )
 }
@@ -82,8 +82,12 @@ fn about_text(policy: &GetPolicyResponse) -> String {
         );
     }
     for shadow in shadow_counts {
-        let states = count(usize::try_from(shadow.states).unwrap_or(usize::MAX), "state");
-        let _ = writeln!(text, "shadow    {} would have changed {states}", quoted(&shadow.name));
+        let states = count(usize::try_from(shadow.states).unwrap_or(usize::MAX), "presence state");
+        let _ = writeln!(
+            text,
+            "shadow    {} would have changed the answers for {states}",
+            quoted(&shadow.name)
+        );
     }
     text
 }

@@ -1,8 +1,9 @@
-//! `presence-router verify`: whether the answers are what the policy says.
+//! `presence-router verify`: compares the answers for pairs of users with a second, simpler
+//! evaluation of the policy.
 
 use clap::{Args, value_parser};
 use presence_router_engine::unstable::policy::analyse::verify::{self, DEFAULT_PAIRS, MAX_PAIRS};
-use presence_router_engine::unstable::policy::wording::quoted;
+use presence_router_engine::unstable::policy::wording::{count, quoted};
 use presence_router_proto::v1::{
     ComparedHides, CounterExample, Hide, VerifiedCallback, VerifyPolicyRequest,
     VerifyPolicyResponse,
@@ -12,31 +13,31 @@ use presence_router_server::rpc::convert::policy as convert;
 
 use super::args::PolicySource;
 use super::daemon_client;
-use super::output::{Failure, Outcome, print};
+use super::output::{Failure, Outcome, print_text};
 use super::policy_input::load_policy;
-use super::words::hidden_fields;
+use super::words::describe_hidden_fields;
 
-/// How much to verify.
+/// The pairs to compare.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) source: PolicySource,
 
-    /// Most pairs to compare; where there are more, some are drawn
+    /// Maximum number of pairs to compare; if there are more, the pairs are drawn at random
     #[arg(long, default_value_t = DEFAULT_PAIRS, value_parser = value_parser!(u64).range(1..=MAX_PAIRS))]
     pub(crate) pairs: u64,
 
-    /// Draw as a run before did, which told its seed
+    /// Draw the same pairs as an earlier run, which printed its seed
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
 }
 
-pub(super) fn verify(arguments: &VerifyArgs) -> Outcome {
+pub(super) fn verify_answers(arguments: &VerifyArgs) -> Outcome {
     let answer = verify_policy(arguments).map_err(Failure::cannot_run)?;
-    print(&format!("{}\n", describe(&answer)))?;
+    print_text(&format!("{}\n", describe_result(&answer)))?;
     match answer.counter_example {
         Some(_) => Err(Failure::failed(
-            "this is a fault of presence-router: please report it, with the policy and the seed",
+            "this is a bug in presence-router: please report it, with the policy and the seed",
         )),
         None => Ok(()),
     }
@@ -60,37 +61,40 @@ fn verify_policy(
     Ok(convert::verified(verified, String::new()))
 }
 
-fn describe(answer: &VerifyPolicyResponse) -> String {
+fn describe_result(answer: &VerifyPolicyResponse) -> String {
     let VerifyPolicyResponse { revision, pairs, exhaustive, seed, listed_users, counter_example } =
         answer;
-    let which = if *exhaustive { "all pairs" } else { "pairs drawn" };
-    let of = format!("{which} of {listed_users} listed users and some invented ones, seed {seed}");
+    let drawn = if *exhaustive { "all pairs of" } else { "drawn at random from" };
+    let users = count(usize::try_from(*listed_users).unwrap_or(usize::MAX), "listed user");
     let at = if revision.is_empty() { String::new() } else { format!(", revision {revision}") };
+    let scope = format!("{drawn} {users} and some invented users; seed {seed}{at}");
     match counter_example {
-        None => format!("verified: {pairs} pairs ({of}{at})"),
-        Some(found) => format!("wrong: {} ({of}{at})", describe_counter_example(found)),
+        None => format!("verified: {pairs} pairs ({scope})"),
+        Some(found) => format!("wrong: {} ({scope})", describe_counter_example(found)),
     }
 }
 
 fn describe_counter_example(found: &CounterExample) -> String {
     let [sender, recipient] = [&found.sender, &found.recipient].map(|user| quoted(user));
-    let whose = match found.callback() {
-        VerifiedCallback::Audience => format!("audience of {sender}"),
-        VerifiedCallback::Interest => format!("interest of {recipient}"),
-        VerifiedCallback::Unspecified => "answer".to_owned(),
+    let (answer, member) = match found.callback() {
+        VerifiedCallback::Audience => (format!("the audience of {sender}"), &recipient),
+        VerifiedCallback::Interest => (format!("the interest of {recipient}"), &sender),
+        VerifiedCallback::Unspecified => ("an answer".to_owned(), &recipient),
     };
     if let Some(ComparedHides { defined, answered }) = &found.hides {
         let [defined, answered] = [defined, answered].map(|hides| describe_hides(hides));
         return format!(
-            "the policy hides {defined} of {sender} from {recipient}, and the {whose} hides {answered}"
+            "the policy hides {defined} of {sender} from {recipient}, but {answer} hides {answered}"
         );
     }
-    let (is, says) = if found.visible { ("is", "leaves it out") } else { ("is not", "has it") };
-    format!("{sender} {is} visible to {recipient} by the policy, and the {whose} {says}")
+    let (is, has) = if found.visible { ("is", "lacks") } else { ("is not", "contains") };
+    format!("by the policy, {sender} {is} visible to {recipient}, but {answer} {has} {member}")
 }
 
 fn describe_hides(hides: &[Hide]) -> String {
-    let hides: Vec<_> =
-        hides.iter().map(|hide| hidden_fields(&hide.fields, &hide.unless_presence)).collect();
+    let hides: Vec<_> = hides
+        .iter()
+        .map(|hide| describe_hidden_fields(&hide.fields, &hide.unless_presence))
+        .collect();
     if hides.is_empty() { "nothing".to_owned() } else { hides.join(" and ") }
 }

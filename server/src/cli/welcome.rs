@@ -1,45 +1,45 @@
-//! The text for a newcomer, when the daemon serves its example policy. Every command in
-//! it works in a shell as it is printed, whatever the path of the socket.
+//! The text for a newcomer, when the daemon serves the example policy. Every printed command
+//! works in a shell unchanged, for any path of the socket.
 
 use std::fmt::Write;
 
-/// Where the daemon listens, and two calls to type next.
+/// The addresses of the daemon, and two calls to try next.
 pub(crate) fn welcome_text(addresses: &[&str]) -> String {
     let mut text =
         format!("presence-router {} serves its example policy.\n\n", env!("CARGO_PKG_VERSION"));
     for address in addresses {
         let _ = writeln!(text, "  listening on {address}");
     }
-    // grpcurl takes either form, but a port is shorter to type.
+    // grpcurl takes both forms, and a port is shorter to type.
     if let Some(address) = addresses.iter().min_by_key(|address| address.starts_with("unix:")) {
         let target = shell_quoted(&grpcurl_target(address));
         let _ = write!(
             text,
             "
-Type next, in another terminal:
+Try it in another terminal:
 
-  who gets Ann's presence?
+  Who receives Ann's presence?
     grpcurl -plaintext -d '{{\"server_names\": [\"example.org\"], \"states\": [{{\"user_id\": \"@ann:example.org\"}}]}}' \\
       {target} presence_router.v1.PresenceRouterService/GetUsersForStates
 
-  whose presence may Joe see?
+  Whose presence may Joe see?
     grpcurl -plaintext -d '{{\"server_names\": [\"example.org\"], \"user_id\": \"@joe:example.org\"}}' \\
       {target} presence_router.v1.PresenceRouterService/GetInterestedUsers
 
-A policy of your own: presence-router serve --policy FILE. Ctrl-C ends.
+To use your own policy: presence-router serve --policy FILE. Ctrl-C stops the daemon.
 "
         );
     }
     text
 }
 
-/// An address in the form that grpcurl takes. For a socket that is a URL with an empty
-/// host: of `unix:/path`, grpcurl makes an `:authority` that HTTP/2 does not allow.
+/// An address in the form of grpcurl. For a socket, that form is a URL with an empty host:
+/// from `unix:/path`, grpcurl makes an `:authority` that HTTP/2 does not allow.
 fn grpcurl_target(address: &str) -> String {
     let Some(path) = address.strip_prefix("unix:") else { return address.to_owned() };
     let mut target = "unix://".to_owned();
     for c in path.chars() {
-        // These end a path, or are no part of any URL.
+        // These characters end a path, or are not allowed in a URL.
         if c.is_ascii_control() || matches!(c, '%' | '?' | '#') {
             let _ = write!(target, "%{:02X}", u32::from(c));
         } else {
@@ -49,7 +49,7 @@ fn grpcurl_target(address: &str) -> String {
     target
 }
 
-/// One word of a shell's command line.
+/// A text as one word of a shell's command line.
 fn shell_quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/:._-+,@%=".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {

@@ -1,4 +1,4 @@
-//! The contract's values in the words of policies, as several commands print them.
+//! Values of the contract in the words of policies, as several commands print them.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,11 @@ use presence_router_engine::unstable::policy::wording::escaped;
 use presence_router_engine::{Position, problem_line};
 use presence_router_proto::v1::{PolicyProblem, PolicyRule, PresenceField, RuleEffect};
 
-/// Lines for the problems that a daemon found, as `check` prints those that it finds
-/// itself. `file` is the policy's; `severity` begins each message.
+/// The word for a value of an enum that a later version of the contract added.
+pub(crate) const UNKNOWN_VALUE: &str = "a value that this version does not know";
+
+/// Lines for the problems that a daemon found, in the form of `check`. `file` is the policy
+/// file; `severity` begins each message.
 pub(crate) fn problem_lines(file: &str, severity: &str, problems: &[PolicyProblem]) -> String {
     let line = |problem: &PolicyProblem| {
         let position = Position { line: problem.line, column: problem.column };
@@ -17,8 +20,8 @@ pub(crate) fn problem_lines(file: &str, severity: &str, problems: &[PolicyProble
     problems.iter().map(line).collect()
 }
 
-/// The word for a value of a contract's enum: its name without the prefix that all of them
-/// share. `unspecified` is the name of the value 0.
+/// The word for a value of an enum of the contract: its name without the prefix of the
+/// enum. `unspecified` is the name of the value 0.
 pub(crate) fn enum_word(name: &str, unspecified: &str) -> String {
     let prefix = unspecified.strip_suffix("UNSPECIFIED").unwrap_or_default();
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
@@ -29,18 +32,18 @@ pub(crate) fn effect_word(rule: &PolicyRule) -> String {
     enum_word(rule.effect().as_str_name(), RuleEffect::Unspecified.as_str_name())
 }
 
-/// The names of fields that are hidden.
+/// The names of hidden fields.
 pub(crate) fn field_words(hidden: &[i32]) -> Vec<String> {
     let word = |field: &i32| match PresenceField::try_from(*field) {
         Ok(field) => enum_word(field.as_str_name(), PresenceField::default().as_str_name()),
-        // The iterator that prost has for lists of them leaves these out.
-        Err(_) => "something that this version does not know".to_owned(),
+        // Not by prost's iterator over such a list, which skips unknown fields.
+        Err(_) => UNKNOWN_VALUE.to_owned(),
     };
     hidden.iter().map(word).collect()
 }
 
-/// The fields that are hidden, and the presence values with which they are not.
-pub(crate) fn hidden_fields(fields: &[i32], unless: &[String]) -> String {
+/// The hidden fields, and the presence values for which nothing is hidden.
+pub(crate) fn describe_hidden_fields(fields: &[i32], unless: &[String]) -> String {
     let mut hidden = field_words(fields).join(", ");
     if !unless.is_empty() {
         let unless: Vec<_> = unless.iter().map(|value| escaped(value)).collect();
@@ -54,8 +57,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_of_a_later_version_is_told_of() {
+    fn a_field_of_a_later_version_is_printed_as_unknown() {
         let words = field_words(&[PresenceField::StatusMsg as i32, 77]);
-        assert_eq!(words, ["status_msg", "something that this version does not know"]);
+        assert_eq!(words, ["status_msg", UNKNOWN_VALUE]);
     }
 }

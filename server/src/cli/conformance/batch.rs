@@ -1,4 +1,4 @@
-//! The batch that is asked about: each user of a scenario, twice.
+//! The batch of states in the requests: each user of a scenario, twice.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use presence_router_proto::v1::PresenceState;
 use super::difference::Difference;
 use super::expectation::UserLists;
 
-/// What is said of each state of a batch: users, or servers.
+/// The answer for each state of a batch: its users, or its servers.
 pub(super) type PerState = Vec<BTreeSet<String>>;
 
-/// A state for each user, and then the same once more: an update that comes
-/// again is routed again.
+/// A state for each user, and then all of them once more: the server must route a repeated
+/// update again.
 pub(super) fn batch_states(users: &[String]) -> Vec<PresenceState> {
     let state = |user: &String| PresenceState { user_id: user.clone(), ..PresenceState::default() };
     users.iter().chain(users).map(state).collect()
 }
 
-/// The states of a batch that an answer names, each with its sender.
+/// The states of a batch with these indexes, each with its sender.
 pub(super) fn named_states<'a>(
     users: &'a [String],
     indexes: &[u32],
@@ -35,7 +35,7 @@ pub(super) fn named_states<'a>(
     states.collect()
 }
 
-/// Adds what is said of a state.
+/// Adds users or servers to the answer for a state.
 pub(super) fn add_to_state<'a>(
     states: &mut PerState,
     state: usize,
@@ -46,14 +46,16 @@ pub(super) fn add_to_state<'a>(
     }
 }
 
-/// What is said of each user: the same of both of its states.
+/// The answer for each user, which must be equal for both states of the user.
 pub(super) fn merge_by_user(users: &[String], states: PerState) -> Result<UserLists, Difference> {
     let mut lists = UserLists::new();
     for (state, (user, found)) in users.iter().chain(users).zip(states).enumerate() {
         if state < users.len() {
             lists.insert(user.clone(), found);
         } else if lists.get(user) != Some(&found) {
-            return Err(Difference(format!("two states of {user} in one batch go different ways")));
+            return Err(Difference(format!(
+                "two states of {user} in one batch have different answers"
+            )));
         }
     }
     Ok(lists)

@@ -1,28 +1,28 @@
-//! The two ways to fail: the server under test answers what it must not, or nothing can be
-//! said about it.
+//! The two ways to fail: the server under test gives a wrong answer, or the scenario cannot
+//! run.
 
 use std::time::Duration;
 
 use crate::cli::output::Failure;
 
-/// Longer than any answer takes.
+/// Longer than the time of any answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How the server under test differs from what it must do.
+/// A difference between the server under test and the contract, in words.
 #[derive(Debug)]
 pub(super) struct Difference(pub(super) String);
 
-/// Nothing can be said about the server under test.
+/// The reason for which a scenario cannot run.
 #[derive(Debug)]
 pub(super) struct CannotRun(pub(super) String);
 
-/// Waits for something that the server under test must do.
+/// Waits for an action of the server under test. `name` is for the message.
 pub(super) async fn wait_for<T>(
-    what: &str,
+    name: &str,
     future: impl Future<Output = T>,
 ) -> Result<T, Difference> {
     let waited = tokio::time::timeout(PATIENCE, future).await;
-    waited.map_err(|_| Difference(format!("{what}: nothing comes for {} s", PATIENCE.as_secs())))
+    waited.map_err(|_| Difference(format!("{name}: no answer within {} s", PATIENCE.as_secs())))
 }
 
 // === impl CannotRun ===

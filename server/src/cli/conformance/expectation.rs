@@ -1,4 +1,4 @@
-//! What a caller of a scenario must be told, and how that differs from what it was told.
+//! The right answers to a caller of a scenario, compared with the server's answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::difference::Difference;
 
-/// For each user, others. Who is not mentioned has nobody.
+/// For each user, a set of other users. A missing user has an empty set.
 pub(super) type UserLists = BTreeMap<String, BTreeSet<String>>;
 
-/// A caller, and what it must be told.
+/// A caller, and the right answers to it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Expectation {
@@ -22,22 +22,26 @@ pub(super) struct Expectation {
     pub(super) destinations: UserLists,
 }
 
-/// What a caller was told.
+/// The server's answers to a caller.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     /// Recipients of each sender.
     pub(super) audiences: UserLists,
     /// Senders of each recipient.
     pub(super) interests: UserLists,
-    /// Servers that are named for a sender. Not said by streams.
+    /// Destinations of each sender. Streams do not send them.
     pub(super) destinations: Option<UserLists>,
 }
 
 // === impl Expectation ===
 
 impl Expectation {
-    /// The first difference.
-    pub(super) fn expects(&self, users: &[String], found: &Answers) -> Result<(), Difference> {
+    /// Returns the first difference between these answers and the right ones.
+    pub(super) fn check_answers(
+        &self,
+        users: &[String],
+        found: &Answers,
+    ) -> Result<(), Difference> {
         for user in users {
             compare_lists("audience", &self.audiences, &found.audiences, user)?;
             if let Some(destinations) = &found.destinations {
@@ -50,7 +54,7 @@ impl Expectation {
 }
 
 fn compare_lists(
-    what: &str,
+    name: &str,
     expected: &UserLists,
     found: &UserLists,
     user: &str,
@@ -58,16 +62,16 @@ fn compare_lists(
     let nobody = BTreeSet::new();
     let (expected, found) =
         (expected.get(user).unwrap_or(&nobody), found.get(user).unwrap_or(&nobody));
-    let list = |word: &str, users: Vec<&String>| {
+    let list = |verb: &str, users: Vec<&String>| {
         let users = users.iter().map(|user| user.as_str()).collect::<Vec<_>>().join(", ");
-        if users.is_empty() { users } else { format!(" {word} {users}") }
+        if users.is_empty() { users } else { format!(" {verb} {users}") }
     };
     let missing = list("lacks", expected.difference(found).collect());
-    let too_many = list("must not have", found.difference(expected).collect());
+    let too_many = list("must not contain", found.difference(expected).collect());
     match (missing.is_empty(), too_many.is_empty()) {
         (true, true) => Ok(()),
-        (false, false) => Err(Difference(format!("{what} of {user}{missing}, and{too_many}"))),
-        _ => Err(Difference(format!("{what} of {user}{missing}{too_many}"))),
+        (false, false) => Err(Difference(format!("{name} of {user}{missing}, and{too_many}"))),
+        _ => Err(Difference(format!("{name} of {user}{missing}{too_many}"))),
     }
 }
 
@@ -76,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_says_who_is_missing_and_who_is_too_many() {
+    fn a_difference_names_missing_and_surplus_users() {
         let lists = |others: &[&str]| {
             let others = others.iter().map(|user| (*user).to_owned()).collect::<BTreeSet<_>>();
             UserLists::from([("@a:x".to_owned(), others)])
@@ -88,14 +92,14 @@ mod tests {
             interests: UserLists::new(),
             destinations: UserLists::new(),
         };
-        for (found, said) in [
+        for (found, message) in [
             (lists(&["@b:x"]), "audience of @a:x lacks @c:x"),
-            (lists(&["@b:x", "@c:x", "@d:x"]), "audience of @a:x must not have @d:x"),
-            (lists(&["@d:x", "@b:x"]), "audience of @a:x lacks @c:x, and must not have @d:x"),
+            (lists(&["@b:x", "@c:x", "@d:x"]), "audience of @a:x must not contain @d:x"),
+            (lists(&["@d:x", "@b:x"]), "audience of @a:x lacks @c:x, and must not contain @d:x"),
             (UserLists::new(), "audience of @a:x lacks @b:x, @c:x"),
         ] {
             let found = Answers { audiences: found, ..Answers::default() };
-            assert_eq!(caller.expects(&users, &found).unwrap_err().0, said);
+            assert_eq!(caller.check_answers(&users, &found).unwrap_err().0, message);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Commands of whoever runs the scenarios: a server, or what gives it a policy.
+//! Commands of the user: a server, or a command that gives a server a policy.
 
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use super::difference::{CannotRun, PATIENCE};
 
-/// Time that a server has to end by itself, and that a running one has to make a policy
-/// active after it was told to.
+/// The time for a server to end after SIGTERM, and the time for a running server to make a
+/// policy active.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
-/// A command with all that it has started. Killed when dropped.
+/// A command with all its child processes. Dropping it kills all of them.
 pub(super) struct Process(Child);
 
 // === impl Process ===
@@ -30,25 +30,28 @@ impl Process {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(CannotRun(format!("`{command}` failed: {status}"))),
             Ok(Err(error)) => Err(CannotRun(format!("cannot wait for `{command}`: {error}"))),
-            Err(_) => Err(CannotRun(format!("`{command}` does not end"))),
+            Err(_) => {
+                Err(CannotRun(format!("`{command}` did not end within {} s", PATIENCE.as_secs())))
+            }
         }
     }
 
-    pub(super) async fn end(mut self) {
-        self.signal(Signal::TERM);
-        // Who does not end in time is killed when dropped.
+    /// Ends the command with SIGTERM, or with SIGKILL if it does not end in time.
+    pub(super) async fn terminate(mut self) {
+        self.send_signal(Signal::TERM);
+        // Dropping `self` kills a process that has not ended in time.
         let _ = timeout(GRACE, self.0.wait()).await;
     }
 
-    /// The exit status, once the command has ended.
+    /// The exit status, or `None` while the command runs.
     pub(super) fn exit_status(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().ok().flatten()
     }
 
-    fn signal(&self, signal: Signal) {
+    fn send_signal(&self, signal: Signal) {
         let id = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(group) = id {
-            // It may have ended by itself.
+            // Fails if the group has already ended.
             let _ = kill_process_group(group, signal);
         }
     }
@@ -56,6 +59,6 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.signal(Signal::KILL);
+        self.send_signal(Signal::KILL);
     }
 }

@@ -1,5 +1,5 @@
-//! Scenario files: a policy, callers, and who sees whom. What the keys mean
-//! stands in `tests/scenarios.rs`.
+//! Scenario files: a policy, callers, and the right answers to them. `tests/scenarios.rs`
+//! explains the keys.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::difference::CannotRun;
 use super::expectation::Expectation;
 
-/// A scenario, by the name of its file.
+/// A scenario, named after its file.
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub(super) name: String,
@@ -34,7 +34,7 @@ macro_rules! built_in {
     };
 }
 
-/// Those that are in the binary: all of `tests/scenarios`.
+/// The scenarios in the binary: all of `tests/scenarios`.
 const BUILT_IN: &[(&str, &str)] = built_in![
     "board",
     "deny-wins",
@@ -51,8 +51,8 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "wallboard",
 ];
 
-/// The scenarios of a folder, else those of the binary; `only` these names, if
-/// there are any.
+/// Reads the scenarios of a folder, or without a folder the built-in ones. A non-empty `only`
+/// restricts them to these names.
 pub(super) fn read_scenarios(
     folder: Option<&Path>,
     only: &[String],
@@ -67,7 +67,9 @@ pub(super) fn read_scenarios(
     let names: Vec<_> = scenarios.iter().map(|scenario| scenario.name.clone()).collect();
     if let Some(unknown) = only.iter().find(|name| !names.contains(name)) {
         let names = names.join(", ");
-        return Err(CannotRun(format!("there is no scenario `{unknown}`: valid are {names}")));
+        return Err(CannotRun(format!(
+            "there is no scenario `{unknown}`: valid names are {names}"
+        )));
     }
     scenarios.retain(|scenario| only.is_empty() || only.contains(&scenario.name));
     Ok(scenarios)
@@ -83,10 +85,10 @@ fn read_folder(folder: &Path) -> Result<Vec<Scenario>, CannotRun> {
         files.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(folder, error))?;
     files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
     files.sort();
-    // A path with a slip of the fingers must not pass for a server that conforms.
+    // With a misspelt path, the server must not seem to pass.
     if files.is_empty() {
         let folder = folder.display();
-        return Err(CannotRun(format!("there are no scenarios, `*.yaml`, in `{folder}`")));
+        return Err(CannotRun(format!("the directory `{folder}` has no scenarios (`*.yaml`)")));
     }
     let read = |file: &std::path::PathBuf| {
         let text = fs::read_to_string(file).map_err(|error| unreadable(file, error))?;
@@ -95,8 +97,8 @@ fn read_folder(folder: &Path) -> Result<Vec<Scenario>, CannotRun> {
     files.iter().map(read).collect()
 }
 
-/// Writes the policy of each scenario into a folder, for servers that cannot
-/// have them while they run.
+/// Writes the policy of each scenario to a folder, for servers that cannot load a policy
+/// while they run.
 pub(super) fn write_policies(scenarios: &[Scenario], folder: &Path) -> Result<(), CannotRun> {
     let unwritable = |error| CannotRun(format!("cannot write to `{}`: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(unwritable)?;
@@ -121,7 +123,7 @@ impl Scenario {
             });
             for user in mentioned.chain(caller.destinations.keys()) {
                 if !users.contains(user) {
-                    return Err(invalid(&format!("`{user}` is not among its `users`")));
+                    return Err(invalid(&format!("the list `users` lacks `{user}`")));
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! The sets of a stream, by all that the contract promises of them: what a client
-//! may rely on is checked here. The globs are those of the contract crate.
+//! The sets of a stream. Checks every promise of the contract about sets that a client may
+//! rely on. The globs are those of the crate `presence-router-ids`.
 
 #[cfg(test)]
 mod tests;
@@ -13,12 +13,12 @@ use presence_router_proto::v1::{SetEdit, SetExpression, SetPart, UserList};
 
 use super::difference::Difference;
 
-/// The sets that a stream has defined. A unary answer has none.
+/// The sets of a stream. A unary answer has none.
 #[derive(Debug, Default)]
 pub(super) struct DefinedSets {
     live: HashMap<u64, Set>,
     last_id: u64,
-    /// Users who are in from the next `Changed` on.
+    /// Users that edits added; they are members from the next `Changed` on.
     added: HashMap<u64, BTreeSet<String>>,
 }
 
@@ -31,7 +31,7 @@ enum Set {
 // === impl DefinedSets ===
 
 impl DefinedSets {
-    pub(super) fn define(&mut self, part: SetPart) -> Result<(), Difference> {
+    pub(super) fn add_part(&mut self, part: SetPart) -> Result<(), Difference> {
         let SetPart { id, content, last } = part;
         let incomplete = self.live.iter().find_map(|(id, set)| match set {
             Set::List { complete: false, .. } => Some(*id),
@@ -39,10 +39,15 @@ impl DefinedSets {
         });
         match incomplete {
             Some(begun) if begun != id => {
-                return differs(format!("a part of set {id} comes amid those of set {begun}"));
+                return differs(format!(
+                    "a part of set {id} comes before the last part of set {begun}"
+                ));
             }
             None if id <= self.last_id => {
-                return differs(format!("set {id} comes after set {}", self.last_id));
+                return differs(format!(
+                    "set {id} is defined after set {}, but ids must ascend",
+                    self.last_id
+                ));
             }
             _ => self.last_id = id,
         }
@@ -59,17 +64,17 @@ impl DefinedSets {
                 return differs(format!("the expression of set {id} is not its only part"));
             }
             Some(Content::Expression(expression)) => {
-                self.check(&expression)?;
+                self.check_expression(&expression)?;
                 self.live.insert(id, Set::Expression(expression));
             }
-            None => return differs(format!("a part of set {id} is of no kind")),
+            None => return differs(format!("a part of set {id} is empty, or of an unknown kind")),
         }
         Ok(())
     }
 
-    pub(super) fn edit(&mut self, edit: SetEdit) -> Result<(), Difference> {
+    pub(super) fn apply_edit(&mut self, edit: SetEdit) -> Result<(), Difference> {
         let Some(Set::List { users, complete: true }) = self.live.get_mut(&edit.id) else {
-            return differs(format!("set {} is edited, and is no list", edit.id));
+            return differs(format!("set {} is edited, but is not a complete list", edit.id));
         };
         let added = self.added.entry(edit.id).or_default();
         for user in &edit.removed {
@@ -80,7 +85,8 @@ impl DefinedSets {
         Ok(())
     }
 
-    pub(super) fn changed(&mut self) {
+    /// Makes the users of earlier edits members, at a `Changed`.
+    pub(super) fn apply_additions(&mut self) {
         for (id, more) in self.added.drain() {
             if let Some(Set::List { users, .. }) = self.live.get_mut(&id) {
                 users.extend(more);
@@ -88,34 +94,37 @@ impl DefinedSets {
         }
     }
 
-    pub(super) fn retire(&mut self, id: u64) -> Result<(), Difference> {
+    pub(super) fn retire_set(&mut self, id: u64) -> Result<(), Difference> {
         if self.live.remove(&id).is_none() {
-            return differs(format!("set {id} is retired, and is not there"));
+            return differs(format!("set {id} is retired, but is not defined"));
         }
         self.added.remove(&id);
-        let refers = |set: &Set| matches!(set, Set::Expression(all) if self.check(all).is_err());
+        let refers =
+            |set: &Set| matches!(set, Set::Expression(all) if self.check_expression(all).is_err());
         match self.live.iter().find(|(_, set)| refers(set)) {
-            Some((user, _)) => differs(format!("set {id} is retired, and set {user} refers to it")),
+            Some((other, _)) => {
+                differs(format!("set {id} is retired, but set {other} refers to it"))
+            }
             None => Ok(()),
         }
     }
 
-    /// Forgets all sets, but not which ids were used.
-    pub(super) fn reset(&mut self) {
+    /// Forgets all sets, but not their ids, which must not come again.
+    pub(super) fn forget_all(&mut self) {
         self.live.clear();
         self.added.clear();
     }
 
-    /// Whether a user is in a set that an answer refers to.
+    /// Returns true if a user is in this set, to which an answer refers.
     pub(super) fn contains(&self, id: u64, user: &str) -> Result<bool, Difference> {
         self.check_reference(id)?;
         Ok(self.is_in(id, user))
     }
 
-    /// Whether an expression is one that may come here.
-    pub(super) fn check(&self, expression: &SetExpression) -> Result<(), Difference> {
+    /// Checks that an expression is complete and refers only to complete sets.
+    pub(super) fn check_expression(&self, expression: &SetExpression) -> Result<(), Difference> {
         match &expression.expression {
-            None => differs("an expression is of no kind".into()),
+            None => differs("an expression is empty, or of an unknown kind".into()),
             Some(Expression::Users(list)) => check_list(list),
             Some(Expression::Everyone(_) | Expression::Server(_)) => Ok(()),
             Some(Expression::Match(pattern)) if UserGlob::parse(pattern).is_none() => {
@@ -124,21 +133,23 @@ impl DefinedSets {
             Some(Expression::Match(_)) => Ok(()),
             Some(Expression::SetId(id)) => self.check_reference(*id),
             Some(Expression::AllOf(list)) if list.sets.is_empty() => {
-                differs("an intersection is of no sets".into())
+                differs("an `all_of` has no sets".into())
             }
             Some(Expression::AnyOf(list) | Expression::AllOf(list)) => {
-                list.sets.iter().try_for_each(|set| self.check(set))
+                list.sets.iter().try_for_each(|set| self.check_expression(set))
             }
             Some(Expression::Difference(both)) => {
-                self.check(both.any.as_deref().unwrap_or(&SetExpression::default()))?;
-                self.check(both.except.as_deref().unwrap_or(&SetExpression::default()))
+                self.check_expression(both.any.as_deref().unwrap_or(&SetExpression::default()))?;
+                self.check_expression(both.except.as_deref().unwrap_or(&SetExpression::default()))
             }
         }
     }
 
-    /// Whether a user is in an expression that has been checked.
-    pub(super) fn evaluate(&self, expression: &SetExpression, user: &str) -> bool {
-        let is_in = |one: Option<&SetExpression>| one.is_some_and(|set| self.evaluate(set, user));
+    /// Returns true if a checked expression contains a user.
+    pub(super) fn expression_contains(&self, expression: &SetExpression, user: &str) -> bool {
+        let is_in = |one: Option<&SetExpression>| {
+            one.is_some_and(|set| self.expression_contains(set, user))
+        };
         match &expression.expression {
             None => false,
             Some(Expression::Users(list)) => list.user_ids.iter().any(|one| one == user),
@@ -160,7 +171,7 @@ impl DefinedSets {
 
     fn check_reference(&self, id: u64) -> Result<(), Difference> {
         match self.live.get(&id) {
-            None => differs(format!("set {id} is used, and is not there")),
+            None => differs(format!("set {id} is used, but is not defined")),
             Some(Set::List { complete: false, .. }) => {
                 differs(format!("set {id} is used before it is complete"))
             }
@@ -172,7 +183,7 @@ impl DefinedSets {
         match self.live.get(&id) {
             None => false,
             Some(Set::List { users, .. }) => users.contains(user),
-            Some(Set::Expression(expression)) => self.evaluate(expression, user),
+            Some(Set::Expression(expression)) => self.expression_contains(expression, user),
         }
     }
 }
@@ -181,10 +192,10 @@ fn check_list(list: &UserList) -> Result<(), Difference> {
     if list.user_ids.is_sorted_by(|one, next| one < next) {
         Ok(())
     } else {
-        differs(format!("a list of users is not sorted, or repeats one: {:?}", list.user_ids))
+        differs(format!("a list of users is not sorted, or repeats a user: {:?}", list.user_ids))
     }
 }
 
-fn differs<T>(what: String) -> Result<T, Difference> {
-    Err(Difference(what))
+fn differs<T>(text: String) -> Result<T, Difference> {
+    Err(Difference(text))
 }

@@ -1,5 +1,5 @@
-//! The scenarios by `RouteStates`: one batch and a question for each user, all
-//! under way at a time.
+//! Runs a scenario by `RouteStates`: sends one batch and an interest query for each user, all
+//! at once.
 
 use presence_router_proto::v1::route_states_request::Message as Request;
 use presence_router_proto::v1::route_states_response::Message as Response;
@@ -20,14 +20,14 @@ use super::target_server::TargetServer;
 
 const BATCH: u64 = 7;
 
-/// A stream, and what is known of it.
+/// A stream with its sets and its current revision.
 struct Stream {
     responses: Streaming<RouteStatesResponse>,
     sets: DefinedSets,
     revision: String,
 }
 
-/// What a server says to a caller about the users of a scenario.
+/// Returns the server's answers to a caller about the users of a scenario.
 pub(super) async fn ask_by_stream(
     server: &TargetServer,
     Scenario { users, .. }: &Scenario,
@@ -35,7 +35,7 @@ pub(super) async fn ask_by_stream(
 ) -> Result<Answers, Difference> {
     let (requests, outgoing) = mpsc::unbounded_channel();
     let send = |message| {
-        // A stream that is gone says why when it is read.
+        // Reading a closed stream returns the reason.
         let _ = requests.send(RouteStatesRequest { message: Some(message) });
     };
     send(Request::Open(Open { server_names: server_names.clone(), ..Open::default() }));
@@ -49,17 +49,18 @@ pub(super) async fn ask_by_stream(
     }
     let mut client = server.client();
     let call = client.route_states(UnboundedReceiverStream::new(outgoing));
-    let responses = wait_for("RouteStates", call).await?.map_err(|status| ended(&status))?;
-    let mut stream = Stream::open(responses.into_inner()).await?;
+    let responses =
+        wait_for("RouteStates", call).await?.map_err(|status| stream_failure(&status))?;
+    let mut stream = Stream::read_opened(responses.into_inner()).await?;
     let Response::Deliveries(answer) = stream.next().await? else {
         return Err(Difference("the first request is not answered first".into()));
     };
-    let audiences = stream.audiences(users, &answer)?;
+    let audiences = stream.read_audiences(users, &answer)?;
     let mut interests = UserLists::new();
     for (query, user) in (0..).zip(users) {
         match stream.next().await? {
             Response::InterestAnswer(answer) if answer.query_id == query => {
-                stream.interest(users, user, &answer, &mut interests)?;
+                stream.read_interest(users, user, &answer, &mut interests)?;
             }
             _ => return Err(Difference("requests are not answered in order".into())),
         }
@@ -70,9 +71,10 @@ pub(super) async fn ask_by_stream(
 // === impl Stream ===
 
 impl Stream {
-    async fn open(responses: Streaming<RouteStatesResponse>) -> Result<Self, Difference> {
+    /// Reads `Opened`, which must come first.
+    async fn read_opened(responses: Streaming<RouteStatesResponse>) -> Result<Self, Difference> {
         let mut stream = Self { responses, sets: DefinedSets::default(), revision: String::new() };
-        let Response::Opened(opened) = stream.message().await? else {
+        let Response::Opened(opened) = stream.next_message().await? else {
             return Err(Difference("`Opened` does not come first".into()));
         };
         if opened.revision.is_empty() || opened.heartbeat_interval.is_none() {
@@ -82,40 +84,43 @@ impl Stream {
         Ok(stream)
     }
 
-    async fn message(&mut self) -> Result<Response, Difference> {
+    async fn next_message(&mut self) -> Result<Response, Difference> {
         match wait_for("the stream", self.responses.message()).await? {
             Ok(Some(RouteStatesResponse { message: Some(message) })) => Ok(message),
             Ok(Some(RouteStatesResponse { message: None })) => {
                 Err(Difference("a message is empty, or of an unknown kind".into()))
             }
-            Ok(None) => Err(Difference("the stream ends".into())),
-            Err(status) => Err(ended(&status)),
+            Ok(None) => Err(Difference("the server ended the stream".into())),
+            Err(status) => Err(stream_failure(&status)),
         }
     }
 
-    /// The next answer.
+    /// Reads up to the next answer, and applies the messages before it.
     async fn next(&mut self) -> Result<Response, Difference> {
         loop {
-            match self.message().await? {
-                Response::SetPart(part) => self.sets.define(part)?,
-                Response::SetEdit(edit) => self.sets.edit(edit)?,
-                Response::SetRetired(retired) => self.sets.retire(retired.id)?,
+            match self.next_message().await? {
+                Response::SetPart(part) => self.sets.add_part(part)?,
+                Response::SetEdit(edit) => self.sets.apply_edit(edit)?,
+                Response::SetRetired(retired) => self.sets.retire_set(retired.id)?,
                 Response::Changed(changed) => {
-                    self.sets.changed();
+                    self.sets.apply_additions();
                     for pairs in changed.gained.into_iter().chain(changed.lost) {
-                        self.sets.check(&pairs.senders.unwrap_or_default())?;
-                        self.sets.check(&pairs.recipients.unwrap_or_default())?;
+                        self.sets.check_expression(&pairs.senders.unwrap_or_default())?;
+                        self.sets.check_expression(&pairs.recipients.unwrap_or_default())?;
                     }
                     self.revision = changed.revision;
                 }
                 Response::Reset(reset) => {
-                    self.sets.reset();
+                    self.sets.forget_all();
                     self.revision = reset.revision;
                 }
                 Response::Heartbeat(_) => {}
                 Response::Opened(_) => return Err(Difference("`Opened` comes twice".into())),
                 Response::RequestError(error) => {
-                    return Err(Difference(format!("a request is refused: {}", error.message)));
+                    return Err(Difference(format!(
+                        "the server refused a request: {}",
+                        error.message
+                    )));
                 }
                 answer @ (Response::Deliveries(_) | Response::InterestAnswer(_)) => {
                     return Ok(answer);
@@ -129,34 +134,43 @@ impl Stream {
             return Ok(());
         }
         Err(Difference(format!(
-            "an answer is of revision `{revision}`, and `{}` is the last that was told",
+            "an answer has revision `{revision}`, but the current revision of the stream is `{}`",
             self.revision
         )))
     }
 
-    fn audiences(&self, users: &[String], answer: &Deliveries) -> Result<UserLists, Difference> {
+    fn read_audiences(
+        &self,
+        users: &[String],
+        answer: &Deliveries,
+    ) -> Result<UserLists, Difference> {
         self.check_revision(&answer.revision)?;
         if answer.batch_id != BATCH {
-            return Err(Difference(format!("batch {BATCH} is answered as {}", answer.batch_id)));
+            return Err(Difference(format!(
+                "the answer to batch {BATCH} has the id {}",
+                answer.batch_id
+            )));
         }
         let mut recipients: PerState = vec![Default::default(); 2 * users.len()];
         let mut delivered = vec![false; recipients.len()];
         for delivery in &answer.deliveries {
             if !delivery.hides.is_empty() {
-                return Err(Difference("something is hidden that the policy does not hide".into()));
+                return Err(Difference(
+                    "the answer hides a field that the policy does not hide".into(),
+                ));
             }
             for (state, sender) in named_states(users, &delivery.state_indexes)? {
                 if delivered.get_mut(state).is_some_and(|was| std::mem::replace(was, true)) {
                     return Err(Difference(format!("state {state} is in two deliveries")));
                 }
-                let all = self.among(users, sender, delivery.recipients_set_id)?;
+                let all = self.members_among(users, sender, delivery.recipients_set_id)?;
                 add_to_state(&mut recipients, state, all);
             }
         }
         merge_by_user(users, recipients)
     }
 
-    fn interest(
+    fn read_interest(
         &self,
         users: &[String],
         recipient: &String,
@@ -165,24 +179,26 @@ impl Stream {
     ) -> Result<(), Difference> {
         self.check_revision(&answer.revision)?;
         if !answer.hides.is_empty() {
-            return Err(Difference("something is hidden that the policy does not hide".into()));
+            return Err(Difference(
+                "the answer hides a field that the policy does not hide".into(),
+            ));
         }
         if answer.senders_set_id != 0 {
-            let senders = self.among(users, recipient, answer.senders_set_id)?;
+            let senders = self.members_among(users, recipient, answer.senders_set_id)?;
             interests.insert(recipient.clone(), senders.into_iter().cloned().collect());
         }
         Ok(())
     }
 
-    /// Those of the users who are in a set, but for the one whom it is for.
-    fn among<'a>(
+    /// The users in a set, without the user whose answer it is.
+    fn members_among<'a>(
         &self,
         users: &'a [String],
-        whose: &String,
+        asked: &String,
         set: u64,
     ) -> Result<Vec<&'a String>, Difference> {
         let mut members = Vec::new();
-        for user in users.iter().filter(|user| *user != whose) {
+        for user in users.iter().filter(|user| *user != asked) {
             if self.sets.contains(set, user)? {
                 members.push(user);
             }
@@ -191,6 +207,6 @@ impl Stream {
     }
 }
 
-fn ended(status: &tonic::Status) -> Difference {
-    Difference(format!("the stream ends with {:?}: {}", status.code(), status.message()))
+fn stream_failure(status: &tonic::Status) -> Difference {
+    Difference(format!("the stream failed with {:?}: {}", status.code(), status.message()))
 }

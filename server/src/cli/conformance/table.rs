@@ -1,10 +1,10 @@
-//! The results as a table for a person, with the differences below it.
+//! The results as a table for people, with the differences below it.
 
 use std::fmt::Write as _;
 
 use super::difference::Difference;
 
-/// The results of a scenario, by each way to ask.
+/// The results of a scenario: by unary calls, and by a stream.
 pub(super) struct Row {
     pub(super) scenario: String,
     pub(super) unary: Result<(), Difference>,
@@ -19,15 +19,15 @@ pub(super) fn results_table(rows: &[Row]) -> String {
     let mut failed = 0;
     for row in rows {
         let _ = write!(table, "{:width$}", row.scenario);
-        for (way, result) in row.ways() {
+        for (way, result) in row.results() {
             let word = match result {
                 Ok(()) => {
                     passed += 1;
                     "passed"
                 }
-                Err(Difference(what)) => {
+                Err(Difference(text)) => {
                     failed += 1;
-                    let _ = writeln!(differences, "{}, {way}: {what}", row.scenario);
+                    let _ = writeln!(differences, "{}, {way}: {text}", row.scenario);
                     "FAILED"
                 }
             };
@@ -45,7 +45,7 @@ impl Row {
         self.unary.is_ok() && self.stream.is_ok()
     }
 
-    fn ways(&self) -> [(&'static str, &Result<(), Difference>); 2] {
+    fn results(&self) -> [(&'static str, &Result<(), Difference>); 2] {
         [("unary", &self.unary), ("stream", &self.stream)]
     }
 }

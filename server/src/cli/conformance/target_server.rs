@@ -1,5 +1,5 @@
-//! The server under test, with the policy of a scenario active: started for
-//! it, or running already.
+//! The server under test, with the policy of a scenario active. The server is started for the
+//! scenario, or runs already.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use super::process::{GRACE, Process};
 use super::scenario::Scenario;
 use crate::cli::daemon_client::{self, Address};
 
-/// Time between two looks at whether a server is there.
+/// The time between two attempts to reach a server.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A server that answers.
+/// A server under test that answers requests.
 pub(super) struct TargetServer {
     channel: Channel,
     process: Option<Process>,
@@ -60,9 +60,9 @@ impl TargetServer {
             Some(command) => Some(Process::start(command, shell(command))?),
             None => None,
         };
-        let channel = connect(&address, process.as_mut()).await?;
+        let channel = connect_when_ready(&address, process.as_mut()).await?;
         let server = Self { channel, process, _folder: folder };
-        let revision = server.revision().await?;
+        let revision = server.current_revision().await?;
         if let Some(command) = &arguments.apply {
             Process::start(command, shell(command))?.wait_for_success(command).await?;
             server.wait_for_another_revision(&revision).await?;
@@ -74,15 +74,16 @@ impl TargetServer {
         PresenceRouterServiceClient::new(self.channel.clone())
     }
 
-    pub(super) async fn end(self) {
+    /// Closes the connection, and ends the process if there is one.
+    pub(super) async fn shut_down(self) {
         drop(self.channel);
         if let Some(process) = self.process {
-            process.end().await;
+            process.terminate().await;
         }
     }
 
-    /// The current revision. Waits until the server answers at all.
-    async fn revision(&self) -> Result<String, CannotRun> {
+    /// Returns the current revision, after waiting until the server answers at all.
+    async fn current_revision(&self) -> Result<String, CannotRun> {
         let until = Instant::now() + PATIENCE;
         loop {
             let request = GetInterestedUsersRequest {
@@ -92,7 +93,7 @@ impl TargetServer {
             };
             let mut client = self.client();
             let answer = timeout(PATIENCE, client.get_interested_users(request)).await;
-            match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer comes"))) {
+            match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
                 Ok(answer) => return Ok(answer.into_inner().revision),
                 Err(status) if status.code() != Code::Unavailable || Instant::now() > until => {
                     let (code, why) = (status.code(), status.message());
@@ -105,19 +106,19 @@ impl TargetServer {
         }
     }
 
-    /// Waits until another policy is active. For a bounded time: the server may
-    /// have had this one before.
+    /// Waits until another policy is active, for a bounded time: the revision stays the same if
+    /// the server had this policy before.
     async fn wait_for_another_revision(&self, revision: &str) -> Result<(), CannotRun> {
         let until = Instant::now() + GRACE;
-        while self.revision().await? == revision && Instant::now() < until {
+        while self.current_revision().await? == revision && Instant::now() < until {
             sleep(PAUSE).await;
         }
         Ok(())
     }
 }
 
-/// Connects as soon as somebody listens, unless the process has ended.
-async fn connect(
+/// Connects as soon as the server listens, unless its process has ended.
+async fn connect_when_ready(
     address: &Address,
     mut process: Option<&mut Process>,
 ) -> Result<Channel, CannotRun> {
@@ -126,12 +127,12 @@ async fn connect(
         let error = match timeout(PATIENCE, address.endpoint.connect()).await {
             Ok(Ok(channel)) => return Ok(channel),
             Ok(Err(error)) => daemon_client::root_cause(&error),
-            Err(_) => "it does not answer".to_owned(),
+            Err(_) => "no answer".to_owned(),
         };
         if let Some(status) = process.as_mut().and_then(|process| process.exit_status()) {
             return Err(CannotRun(format!("the server ended before it listened: {status}")));
         }
-        // What runs already either listens or does not.
+        // Waits only for a started process: a server that runs already either listens or not.
         if process.is_none() || Instant::now() > until {
             return Err(CannotRun(format!("cannot connect to `{address}`: {error}")));
         }

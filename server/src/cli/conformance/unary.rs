@@ -1,4 +1,4 @@
-//! The scenarios by the unary calls.
+//! Runs a scenario by unary calls.
 
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetInterestedUsersResponse, GetUsersForStatesRequest,
@@ -13,7 +13,7 @@ use super::scenario::Scenario;
 use super::sets::DefinedSets;
 use super::target_server::TargetServer;
 
-/// What a server says to a caller about the users of a scenario.
+/// Returns the server's answers to a caller about the users of a scenario.
 pub(super) async fn ask_by_calls(
     server: &TargetServer,
     Scenario { users, .. }: &Scenario,
@@ -29,9 +29,9 @@ pub(super) async fn ask_by_calls(
     let answer = expect_answer("GetUsersForStates", wait_for("GetUsersForStates", call).await?)?;
     let at_least = answer.revision.clone();
     if at_least.is_empty() {
-        return Err(Difference("an answer is without a revision".into()));
+        return Err(Difference("an answer has no revision".into()));
     }
-    let mut answers = audiences(users, answer)?;
+    let mut answers = read_audiences(users, answer)?;
     for user in users {
         let request = GetInterestedUsersRequest {
             server_names: server_names.clone(),
@@ -42,9 +42,9 @@ pub(super) async fn ask_by_calls(
         let answer =
             expect_answer("GetInterestedUsers", wait_for("GetInterestedUsers", call).await?)?;
         if answer.revision != at_least {
-            return Err(Difference("the revision changes, and the policy does not".into()));
+            return Err(Difference("the revision changed, but the policy did not".into()));
         }
-        interest(users, user, answer, &mut answers.interests)?;
+        read_interest(users, user, answer, &mut answers.interests)?;
     }
     Ok(answers)
 }
@@ -53,24 +53,27 @@ fn expect_answer<T>(call: &str, answer: Result<Response<T>, Status>) -> Result<T
     match answer {
         Ok(answer) => Ok(answer.into_inner()),
         Err(status) => {
-            Err(Difference(format!("{call} ends with {:?}: {}", status.code(), status.message())))
+            Err(Difference(format!("{call} failed with {:?}: {}", status.code(), status.message())))
         }
     }
 }
 
-fn audiences(users: &[String], answer: GetUsersForStatesResponse) -> Result<Answers, Difference> {
+fn read_audiences(
+    users: &[String],
+    answer: GetUsersForStatesResponse,
+) -> Result<Answers, Difference> {
     if !answer.recipients.is_sorted_by(|one, next| one.user_id < next.user_id) {
-        return Err(Difference("recipients are not sorted, or one comes twice".into()));
+        return Err(Difference("recipients are not sorted, or one is repeated".into()));
     }
     if !answer.hides.is_empty() {
-        return Err(Difference("something is hidden that the policy does not hide".into()));
+        return Err(Difference("the answer hides a field that the policy does not hide".into()));
     }
     let mut recipients: PerState = vec![Default::default(); 2 * users.len()];
     let mut destinations = recipients.clone();
     for entry in &answer.recipients {
         for (state, sender) in named_states(users, &entry.state_indexes)? {
             if entry.user_id == *sender {
-                return Err(Difference(format!("{sender} is spelled out as its own recipient")));
+                return Err(Difference(format!("{sender} is listed as its own recipient")));
             }
             add_to_state(
                 &mut recipients,
@@ -81,13 +84,14 @@ fn audiences(users: &[String], answer: GetUsersForStatesResponse) -> Result<Answ
     }
     for open in &answer.open_recipients {
         let set = open.recipients.clone().unwrap_or_default();
-        DefinedSets::default().check(&set)?;
+        DefinedSets::default().check_expression(&set)?;
         if !open.destinations.is_sorted_by(|one, next| one < next) {
-            return Err(Difference("destinations are not sorted, or one comes twice".into()));
+            return Err(Difference("destinations are not sorted, or one is repeated".into()));
         }
         for (state, sender) in named_states(users, &open.state_indexes)? {
-            let is_in =
-                |user: &&String| *user != sender && DefinedSets::default().evaluate(&set, user);
+            let is_in = |user: &&String| {
+                *user != sender && DefinedSets::default().expression_contains(&set, user)
+            };
             add_to_state(&mut recipients, state, users.iter().filter(is_in));
             add_to_state(&mut destinations, state, &open.destinations);
         }
@@ -99,7 +103,7 @@ fn audiences(users: &[String], answer: GetUsersForStatesResponse) -> Result<Answ
     })
 }
 
-fn interest(
+fn read_interest(
     users: &[String],
     recipient: &String,
     answer: GetInterestedUsersResponse,
@@ -107,20 +111,21 @@ fn interest(
 ) -> Result<(), Difference> {
     let GetInterestedUsersResponse { user_ids, open_senders, hides, .. } = answer;
     if !user_ids.is_sorted_by(|one, next| one < next) {
-        return Err(Difference("senders are not sorted, or one comes twice".into()));
+        return Err(Difference("senders are not sorted, or one is repeated".into()));
     }
     if user_ids.contains(recipient) {
-        return Err(Difference(format!("{recipient} is spelled out as its own sender")));
+        return Err(Difference(format!("{recipient} is listed as its own sender")));
     }
     if !hides.is_empty() {
-        return Err(Difference("something is hidden that the policy does not hide".into()));
+        return Err(Difference("the answer hides a field that the policy does not hide".into()));
     }
     let senders = interests.entry(recipient.clone()).or_default();
     senders.extend(user_ids.into_iter().filter(|user| users.contains(user)));
     if let Some(set) = open_senders {
-        DefinedSets::default().check(&set)?;
-        let is_in =
-            |user: &&String| *user != recipient && DefinedSets::default().evaluate(&set, user);
+        DefinedSets::default().check_expression(&set)?;
+        let is_in = |user: &&String| {
+            *user != recipient && DefinedSets::default().expression_contains(&set, user)
+        };
         senders.extend(users.iter().filter(is_in).cloned());
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The address of a daemon, as a person writes it. Connects to nothing.
+//! The address of a daemon, as a user writes it. Does not connect.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use tonic::transport::Endpoint;
 
-/// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+/// The longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The time between two pings to a daemon that does not answer yet, and the longest wait
-/// for the answer to one. A call itself may take as long as it needs.
-const ALIVE: Duration = Duration::from_secs(10);
+/// The time between two pings to a daemon that has not answered yet, and the longest wait
+/// for the answer to a ping. A call itself may take as long as it needs.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Addresses that are valid, for messages.
-const VALID: &str = "valid are `host:port` and `unix:/path/to/socket`";
+/// The valid forms of an address, for messages.
+const VALID: &str = "valid addresses are `host:port` and `unix:/path/to/socket`";
 
 /// The address of a daemon: `host:port` or `unix:/path`.
 #[derive(Clone, Debug)]
@@ -44,41 +44,41 @@ impl FromStr for Address {
         let endpoint = Endpoint::from_shared(format!("http://{authority}"));
         let endpoint = endpoint.map_err(|_| VALID.to_owned())?;
         if endpoint.uri().port_u16().is_none() {
-            return Err(format!("there is no port from 0 to 65535; {VALID}"));
+            return Err(format!("the port is missing, or not a number from 0 to 65535; {VALID}"));
         }
         Ok(Self::new(text.to_owned(), endpoint))
     }
 }
 
 impl Address {
-    /// The address of a socket, from the text behind `unix:`. A relative path counts from the
+    /// The address of a socket, from the text behind `unix:`. A relative path is relative to the
     /// current directory.
     fn from_socket_path(text: &str) -> Result<Self, String> {
         let path = match text.strip_prefix("//") {
             Some(path) if !path.starts_with('/') => {
-                let what = "an absolute path stands behind `unix://`, so there are three slashes";
-                return Err(format!("{what}; {VALID}"));
+                let problem = "`unix://` needs an absolute path, so write three slashes";
+                return Err(format!("{problem}; {VALID}"));
             }
             Some(path) => path,
             None => text,
         };
         if path.is_empty() {
-            return Err(format!("there is no path behind `unix:`; {VALID}"));
+            return Err(format!("the path behind `unix:` is missing; {VALID}"));
         }
         let path = std::path::absolute(path).map_err(|error| {
             format!("the current directory is unknown ({error}); write the full path")
         })?;
         let path = path.display();
-        // In this form no leading slash is taken for a part of the scheme.
+        // In this form, a leading slash is not read as a part of the scheme.
         let endpoint = Endpoint::from_shared(format!("unix://{path}"));
         Ok(Self::new(format!("unix:{path}"), endpoint.map_err(|_| VALID.to_owned())?))
     }
 
     fn new(written: String, endpoint: Endpoint) -> Self {
         let endpoint = endpoint
-            .connect_timeout(CONNECT)
-            .http2_keep_alive_interval(ALIVE)
-            .keep_alive_timeout(ALIVE);
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE);
         Self { written, endpoint }
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Tells a path without `unix:` from a host and a port.
+/// Distinguishes a path without `unix:` from a host and a port.
 fn is_path(text: &str) -> bool {
     let begins = ["/", "./", "../", "~"].iter().any(|start| text.starts_with(start));
     begins || text.ends_with(".sock") && !text.contains("://")

@@ -1,5 +1,4 @@
-//! The addresses to try: the one that was given, or those that hold by default. Connects
-//! to nothing.
+//! The addresses to try: the given address, or the defaults. Does not connect.
 
 #[cfg(test)]
 mod tests;
@@ -15,17 +14,17 @@ use rustix::process::geteuid;
 use super::address::Address;
 use crate::cli::environment;
 
-/// The addresses to try, in their order, by origin.
+/// The addresses to try, in this order, with their origin.
 #[derive(Debug)]
 pub(super) enum Candidates<'a> {
-    /// The one that was given by `--addr`.
+    /// The address in `--addr`.
     Flag(&'a Address),
-    /// The one of `PRESENCE_ROUTER_ADDR`.
+    /// The address in `PRESENCE_ROUTER_ADDR`.
     Variable(Box<Address>),
-    /// Those that hold when neither is set.
+    /// The defaults, if neither is set.
     Default {
         addresses: Vec<Address>,
-        /// The default socket, if it must not be trusted, and why.
+        /// The default socket and the reason, if the socket is not trusted.
         left_out: Option<String>,
     },
 }
@@ -67,7 +66,7 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// The default that was left out, with the reason.
+    /// The default address that was left out, with the reason.
     pub(super) fn left_out(&self) -> Option<&str> {
         match self {
             Self::Default { left_out, .. } => left_out.as_deref(),
@@ -75,25 +74,25 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// The origin of these addresses, to stand behind one of them in a message. Empty for an
-    /// address that was just typed.
+    /// The origin of these addresses, for a message, behind an address. Empty for a flag, since
+    /// the user has just typed the address.
     pub(super) fn origin(&self) -> &'static str {
         match self {
             Self::Flag(_) => "",
-            Self::Variable(_) => ", set by `PRESENCE_ROUTER_ADDR`",
-            Self::Default { .. } => ", a default",
+            Self::Variable(_) => " (from `PRESENCE_ROUTER_ADDR`)",
+            Self::Default { .. } => " (a default)",
         }
     }
 }
 
-/// The reason not to trust a socket, if there is one: in `/tmp`, anybody may make a socket,
-/// and answer for the daemon. A missing socket is no reason.
+/// Returns the reason not to trust a socket, if there is one: any user may create a socket in
+/// `/tmp` and answer instead of the daemon. A missing socket is no reason.
 fn reason_to_distrust(socket: &Path, trusted_users: &[u32]) -> Option<String> {
-    // Of the file itself: a link is as easily planted.
+    // Does not follow links: a link is as easy to plant as a socket.
     match std::fs::symlink_metadata(socket) {
         Ok(file) if !file.file_type().is_socket() => Some("it is not a socket".to_owned()),
         Ok(file) if !trusted_users.contains(&file.uid()) => {
-            Some(format!("it belongs to the user {}, who is neither root nor you", file.uid()))
+            Some(format!("it belongs to user {}, who is neither root nor you", file.uid()))
         }
         Ok(_) => None,
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,

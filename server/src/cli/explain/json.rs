@@ -1,10 +1,10 @@
-//! An explanation for machines. Its form is stable: `docs/cli.md` has it. What
-//! it may get is more keys, and more words where words are.
+//! An explanation for programs. Its form is stable, and `docs/cli.md` describes it. Later
+//! versions may add keys, and words where a value is a word.
 
 use presence_router_proto::v1::{ExplainPairResponse, ExplainedRule, MembershipStep, PolicyRule};
 use serde::Serialize;
 
-use super::hides::hides;
+use super::hides::matching_hide_rules;
 use crate::cli::words::{effect_word, enum_word, field_words};
 
 #[derive(Serialize)]
@@ -15,7 +15,7 @@ struct Explanation<'a> {
     revision: Option<&'a str>,
     visible: bool,
     reason: &'a str,
-    /// What is hidden of a visible presence.
+    /// The hidden fields of a visible presence.
     hidden: Vec<Hidden<'a>>,
     rules: Vec<Rule<'a>>,
 }
@@ -42,12 +42,13 @@ struct Rule<'a> {
 struct Step<'a> {
     depth: u32,
     kind: String,
-    /// Null where the kind has none; so is the line.
+    /// Null if steps of this kind have no value.
     value: Option<&'a str>,
+    /// Null if steps of this kind have no line.
     line: Option<u64>,
 }
 
-/// The explanation as a JSON object, on lines.
+/// The explanation as a JSON object, pretty-printed.
 pub(super) fn explanation_json(
     sender: &str,
     recipient: &str,
@@ -60,14 +61,14 @@ pub(super) fn explanation_json(
         revision: Some(revision.as_str()).filter(|revision| !revision.is_empty()),
         visible: *visible,
         reason,
-        hidden: hides(answer).map(hidden).collect(),
-        rules: rules.iter().filter_map(rule).collect(),
+        hidden: matching_hide_rules(answer).map(hidden_by_rule).collect(),
+        rules: rules.iter().filter_map(explained_rule).collect(),
     };
-    // Texts and numbers are always JSON.
+    // Texts and numbers always serialize.
     serde_json::to_string_pretty(&explanation).unwrap_or_default() + "\n"
 }
 
-fn hidden(rule: &PolicyRule) -> Hidden<'_> {
+fn hidden_by_rule(rule: &PolicyRule) -> Hidden<'_> {
     Hidden {
         rule: &rule.name,
         fields: field_words(&rule.hidden_fields),
@@ -75,7 +76,7 @@ fn hidden(rule: &PolicyRule) -> Hidden<'_> {
     }
 }
 
-fn rule(explained: &ExplainedRule) -> Option<Rule<'_>> {
+fn explained_rule(explained: &ExplainedRule) -> Option<Rule<'_>> {
     let rule = explained.rule.as_ref()?;
     Some(Rule {
         name: &rule.name,
@@ -83,12 +84,12 @@ fn rule(explained: &ExplainedRule) -> Option<Rule<'_>> {
         effect: effect_word(rule),
         shadow: rule.shadow,
         matches: explained.matches,
-        sender: explained.sender_membership.iter().map(step).collect(),
-        recipient: explained.recipient_membership.iter().map(step).collect(),
+        sender: explained.sender_membership.iter().map(membership_step).collect(),
+        recipient: explained.recipient_membership.iter().map(membership_step).collect(),
     })
 }
 
-fn step(step: &MembershipStep) -> Step<'_> {
+fn membership_step(step: &MembershipStep) -> Step<'_> {
     let kind = step.kind();
     Step {
         depth: step.depth,

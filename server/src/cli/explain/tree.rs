@@ -7,10 +7,10 @@ use presence_router_proto::v1::{
     ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep,
 };
 
-use super::hides::hides;
-use crate::cli::words::{effect_word, hidden_fields};
+use super::hides::matching_hide_rules;
+use crate::cli::words::{UNKNOWN_VALUE, describe_hidden_fields, effect_word};
 
-/// The explanation, on lines.
+/// The explanation as text of several lines.
 pub(super) fn explanation_tree(
     sender: &str,
     recipient: &str,
@@ -21,23 +21,23 @@ pub(super) fn explanation_tree(
     let (from, to) = (escaped(sender), escaped(recipient));
     // Writing to a string never fails.
     let _ = writeln!(text, "{from} {verb} to {to}: {}", answer.reason);
-    for rule in hides(answer) {
+    for rule in matching_hide_rules(answer) {
         let name = quoted(&rule.name);
-        let hidden = hidden_fields(&rule.hidden_fields, &rule.unless_presence);
+        let hidden = describe_hidden_fields(&rule.hidden_fields, &rule.unless_presence);
         let _ = writeln!(text, "hidden by rule {name} (line {}): {}", rule.line, hidden);
     }
     type Wanted = fn(&ExplainedRule) -> bool;
     let kinds: [(&str, Wanted); 4] = [
         ("rules that match the pair", |rule| rule.matches),
-        ("rules that match both, but not together", |rule| {
+        ("rules that match both users, but not as a pair", |rule| {
             !rule.matches
                 && !rule.sender_membership.is_empty()
                 && !rule.recipient_membership.is_empty()
         }),
-        ("rules that match the sender, not the recipient", |rule| {
+        ("rules that match only the sender", |rule| {
             !rule.matches && rule.recipient_membership.is_empty()
         }),
-        ("rules that match the recipient, not the sender", |rule| {
+        ("rules that match only the recipient", |rule| {
             !rule.matches && rule.sender_membership.is_empty()
         }),
     ];
@@ -76,11 +76,10 @@ fn write_rule(explained: &ExplainedRule, (sender, recipient): (&str, &str), text
     }
 }
 
-/// One line, with `>` between the steps; where several sets are needed, a line
-/// below it for each.
+/// Writes a line with `>` between the steps. The sets of an `all of` follow on a line each.
 fn write_path(side: &str, user: &str, steps: &[MembershipStep], text: &mut String) {
     let mut line = format!("    {side}");
-    // The kinds of the steps that the next one may stand below.
+    // The kinds of the steps that may be ancestors of the next step.
     let mut above: Vec<MembershipKind> = Vec::new();
     for (i, step) in steps.iter().enumerate() {
         above.truncate(usize::try_from(step.depth).unwrap_or(usize::MAX));
@@ -91,17 +90,17 @@ fn write_path(side: &str, user: &str, steps: &[MembershipStep], text: &mut Strin
         } else if i > 0 {
             line.push_str(" > ");
         }
-        line.push_str(&describe(step, user));
+        line.push_str(&describe_step(step, user));
         above.push(step.kind());
     }
     let _ = writeln!(text, "{line}");
 }
 
-fn describe(step: &MembershipStep, user: &str) -> String {
+fn describe_step(step: &MembershipStep, user: &str) -> String {
     let value = escaped(&step.value);
     let glob = if value.contains(['*', '?']) { "server glob" } else { "server" };
     match step.kind() {
-        MembershipKind::Unspecified => "something that this version does not know".to_owned(),
+        MembershipKind::Unspecified => UNKNOWN_VALUE.to_owned(),
         MembershipKind::Everyone => "everyone".to_owned(),
         MembershipKind::User => format!("line {} lists {user}", step.line),
         MembershipKind::MembersFile => format!("members file {value} lists {user}"),

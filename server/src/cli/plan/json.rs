@@ -1,5 +1,5 @@
-//! A plan for machines. Its form is stable: `docs/cli.md` has it. What it may
-//! get is more keys.
+//! A preview for programs. Its form is stable, and `docs/cli.md` describes it. Later
+//! versions may add keys.
 
 use presence_router_proto::v1::{
     ChangedPair, ChangedPairs, HideImpact, MembersFileChange, PairCount, PlanPolicyResponse,
@@ -9,42 +9,42 @@ use serde_json::{Value, json};
 
 use crate::cli::words::enum_word;
 
-/// The plan as a JSON object, on lines.
+/// The preview as a JSON object, pretty-printed.
 pub(super) fn plan_json(plan: &PlanPolicyResponse) -> String {
     let plan = json!({
         "revision": Some(&plan.revision).filter(|revision| !revision.is_empty()),
         "differences": plan.differences,
-        "gained": pairs(&plan.gained.clone().unwrap_or_default()),
-        "lost": pairs(&plan.lost.clone().unwrap_or_default()),
-        "rules": plan.rules.iter().map(rule).collect::<Vec<_>>(),
-        "hides": plan.hides.iter().map(hide).collect::<Vec<_>>(),
+        "gained": changed_pairs(&plan.gained.clone().unwrap_or_default()),
+        "lost": changed_pairs(&plan.lost.clone().unwrap_or_default()),
+        "rules": plan.rules.iter().map(rule_impact).collect::<Vec<_>>(),
+        "hides": plan.hides.iter().map(hide_impact).collect::<Vec<_>>(),
         "rooms": plan.room_rules.iter().map(room_rule).collect::<Vec<_>>(),
         "members_files": plan.members_files.iter().map(members_file).collect::<Vec<_>>(),
     });
     format!("{plan:#}\n")
 }
 
-fn rule(rule: &RuleImpact) -> Value {
+fn rule_impact(rule: &RuleImpact) -> Value {
     json!({
         "name": rule.name,
-        "gained": rule.gained.as_ref().map(count),
-        "lost": rule.lost.as_ref().map(count),
+        "gained": rule.gained.as_ref().map(pair_count),
+        "lost": rule.lost.as_ref().map(pair_count),
     })
 }
 
-fn hide(rule: &HideImpact) -> Value {
+fn hide_impact(rule: &HideImpact) -> Value {
     json!({
         "name": rule.name,
-        "begins": rule.begins.as_ref().map(count),
-        "ends": rule.ends.as_ref().map(count),
-        "begins_samples": samples(&rule.begins_samples),
-        "ends_samples": samples(&rule.ends_samples),
+        "begins": rule.begins.as_ref().map(pair_count),
+        "ends": rule.ends.as_ref().map(pair_count),
+        "begins_samples": sample_pairs(&rule.begins_samples),
+        "ends_samples": sample_pairs(&rule.ends_samples),
     })
 }
 
 fn room_rule(rule: &RoomRuleChange) -> Value {
     let change = rule.change();
-    // A rule that only one of the policies has is in no line of the other.
+    // 0: the policy does not have the rule.
     let line = |line| Some(line).filter(|line| *line > 0);
     json!({
         "name": rule.name,
@@ -62,21 +62,21 @@ fn members_file(file: &MembersFileChange) -> Value {
     })
 }
 
-fn pairs(pairs: &ChangedPairs) -> Value {
+fn changed_pairs(pairs: &ChangedPairs) -> Value {
     json!({
-        "pairs": count(&pairs.pairs.unwrap_or_default()),
+        "pairs": pair_count(&pairs.pairs.unwrap_or_default()),
         "senders": pairs.senders,
         "recipients": pairs.recipients,
         "destinations": pairs.destinations,
-        "samples": samples(&pairs.samples),
+        "samples": sample_pairs(&pairs.samples),
     })
 }
 
-fn samples(pairs: &[ChangedPair]) -> Vec<Value> {
+fn sample_pairs(pairs: &[ChangedPair]) -> Vec<Value> {
     let sample = |pair: &ChangedPair| json!({ "sender": pair.sender, "recipient": pair.recipient });
     pairs.iter().map(sample).collect()
 }
 
-fn count(PairCount { listed, open, upper_bound }: &PairCount) -> Value {
+fn pair_count(PairCount { listed, open, upper_bound }: &PairCount) -> Value {
     json!({ "listed": listed, "open": open, "upper_bound": upper_bound })
 }

@@ -1,4 +1,4 @@
-//! A plan for people.
+//! A preview for people.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,9 @@ use presence_router_proto::v1::{
     RuleChange,
 };
 
-/// Most servers to name of those where users gain or lose.
+use crate::cli::words::UNKNOWN_VALUE;
+
+/// The maximum number of recipients' servers to print, each for gained and for lost pairs.
 const MAX_SERVERS: usize = 5;
 
 pub(super) fn plan_text(plan: &PlanPolicyResponse) -> String {
@@ -18,10 +20,10 @@ pub(super) fn plan_text(plan: &PlanPolicyResponse) -> String {
     }
     let mut text = String::new();
     // Writing to a string never fails.
-    let _ = writeln!(text, "different: {}", plan.differences);
-    for (what, pairs) in [("gained", &plan.gained), ("lost", &plan.lost)] {
+    let _ = writeln!(text, "differences: {}", plan.differences);
+    for (verb, pairs) in [("gained", &plan.gained), ("lost", &plan.lost)] {
         let pairs = pairs.clone().unwrap_or_default();
-        let _ = writeln!(text, "{what}: {}", describe_pairs(&pairs));
+        let _ = writeln!(text, "{verb}: {}", describe_pairs(&pairs));
         for sample in &pairs.samples {
             let _ = writeln!(text, "  {}", describe_pair(sample));
         }
@@ -30,28 +32,33 @@ pub(super) fn plan_text(plan: &PlanPolicyResponse) -> String {
         let _ = writeln!(text, "{}", describe_members_file(file));
     }
     for rule in &plan.rules {
-        let [gained, lost] = [&rule.gained, &rule.lost].map(describe_or_too_much);
+        let [gained, lost] = [&rule.gained, &rule.lost].map(describe_if_counted);
         let _ = writeln!(text, "rule {}: gained {gained}; lost {lost}", quoted(&rule.name));
     }
     for rule in &plan.hides {
-        let [begins, ends] = [&rule.begins, &rule.ends].map(describe_or_too_much);
-        let _ =
-            writeln!(text, "hide rule {}: begins on {begins}; ends on {ends}", quoted(&rule.name));
-        for (what, samples) in [("begins", &rule.begins_samples), ("ends", &rule.ends_samples)] {
+        let name = quoted(&rule.name);
+        let [begins, ends] = [&rule.begins, &rule.ends].map(describe_if_counted);
+        let _ = writeln!(
+            text,
+            "hide rule {name}: begins to hide for {begins}; stops hiding for {ends}"
+        );
+        for (verb, samples) in
+            [("begins to hide", &rule.begins_samples), ("stops hiding", &rule.ends_samples)]
+        {
             for sample in samples {
-                let _ = writeln!(text, "  {what}: {}", describe_pair(sample));
+                let _ = writeln!(text, "  {verb}: {}", describe_pair(sample));
             }
         }
     }
     for rule in &plan.room_rules {
         let RoomRuleChange { name, line, active_line, .. } = rule;
-        let becomes = match rule.change() {
-            RuleChange::Added => format!("new, in line {line}"),
-            RuleChange::Removed => format!("gone, from line {active_line}"),
-            RuleChange::Changed => format!("changed, in line {line}"),
-            RuleChange::Unspecified => "something that this version does not know".to_owned(),
+        let change = match rule.change() {
+            RuleChange::Added => format!("added in line {line}"),
+            RuleChange::Removed => format!("removed; it was in line {active_line}"),
+            RuleChange::Changed => format!("changed in line {line}"),
+            RuleChange::Unspecified => UNKNOWN_VALUE.to_owned(),
         };
-        let _ = writeln!(text, "room rule {}: {becomes}", quoted(name));
+        let _ = writeln!(text, "room rule {}: {change}", quoted(name));
     }
     text
 }
@@ -60,21 +67,23 @@ fn describe_members_file(
     MembersFileChange { name, active_users, users }: &MembersFileChange,
 ) -> String {
     let active = number_of(*active_users, "user");
-    let mut line = format!("members file {}: {active}, would become {users}", quoted(name));
+    let mut line = format!("members file {}: {active} now, {users} in the candidate", quoted(name));
     if *users == 0 {
-        line.push_str("; it would be rejected: load it by `presence-router reload --force`");
+        line.push_str(
+            "; the daemon would reject it: `presence-router reload --force` loads it anyway",
+        );
     }
     line
 }
 
-/// True if the candidate says the same, so that nobody gains or loses anything.
+/// True if the candidate means the same as the active policy: no pair is gained or lost.
 fn changes_nothing(plan: &PlanPolicyResponse) -> bool {
-    let nobody = |pairs: &Option<ChangedPairs>| {
+    let no_pairs = |pairs: &Option<ChangedPairs>| {
         pairs.as_ref().is_none_or(|pairs| pairs.pairs.unwrap_or_default() == PairCount::default())
     };
     plan.differences.starts_with(NO_DIFFERENCE)
-        && nobody(&plan.gained)
-        && nobody(&plan.lost)
+        && no_pairs(&plan.gained)
+        && no_pairs(&plan.lost)
         && plan.rules.is_empty()
         && plan.hides.is_empty()
         && plan.room_rules.is_empty()
@@ -82,7 +91,7 @@ fn changes_nothing(plan: &PlanPolicyResponse) -> bool {
 }
 
 fn describe_pair(ChangedPair { sender, recipient }: &ChangedPair) -> String {
-    format!("{} to {}", escaped(sender), escaped(recipient))
+    format!("sender {}, recipient {}", escaped(sender), escaped(recipient))
 }
 
 fn describe_pairs(pairs: &ChangedPairs) -> String {
@@ -92,7 +101,7 @@ fn describe_pairs(pairs: &ChangedPairs) -> String {
         return describe_count(&count);
     }
     let mut text = format!(
-        "{}, of {} and {}",
+        "{} ({}, {}",
         describe_count(&count),
         number_of(*senders, "listed sender"),
         number_of(*recipients, "listed recipient"),
@@ -101,13 +110,14 @@ fn describe_pairs(pairs: &ChangedPairs) -> String {
         let some: Vec<&str> = destinations.iter().take(MAX_SERVERS).map(String::as_str).collect();
         let more = destinations.len() - some.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let _ = write!(text, ", on {}{more}", some.join(", "));
+        let _ = write!(text, "; recipients on {}{more}", some.join(", "));
     }
+    text.push(')');
     text
 }
 
-fn describe_or_too_much(count: &Option<PairCount>) -> String {
-    count.as_ref().map_or_else(|| "too much to tell".to_owned(), describe_count)
+fn describe_if_counted(count: &Option<PairCount>) -> String {
+    count.as_ref().map_or_else(|| "too complex to count".to_owned(), describe_count)
 }
 
 fn describe_count(PairCount { listed, open, upper_bound }: &PairCount) -> String {
@@ -115,9 +125,9 @@ fn describe_count(PairCount { listed, open, upper_bound }: &PairCount) -> String
     if *listed == 0 && *open {
         return format!("pairs {UNLISTED}");
     }
-    let most = if *upper_bound { "at most " } else { "" };
+    let at_most = if *upper_bound { "at most " } else { "" };
     let open = if *open { format!(" and more {UNLISTED}") } else { String::new() };
-    format!("{most}{}{open}", number_of(*listed, "pair"))
+    format!("{at_most}{}{open}", number_of(*listed, "pair"))
 }
 
 fn number_of(number: u64, noun: &str) -> String {

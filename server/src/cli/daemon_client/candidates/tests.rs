@@ -1,4 +1,4 @@
-//! Which addresses are tried by default, and which socket is not trusted.
+//! The default addresses, and sockets that are not trusted.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -26,7 +26,7 @@ fn a_socket_of_root_or_of_the_user_comes_before_the_port() {
 }
 
 #[test]
-fn a_socket_that_somebody_planted_is_not_tried() {
+fn a_planted_socket_is_not_tried() {
     let folder = tempfile::tempdir().unwrap();
     let [socket, link, file] = ["socket", "link", "file"].map(|name| folder.path().join(name));
     let _listener = UnixListener::bind(&socket).unwrap();
@@ -34,7 +34,7 @@ fn a_socket_that_somebody_planted_is_not_tried() {
     std::fs::write(&file, "").unwrap();
     let owner = socket.metadata().unwrap().uid();
     for (path, trusted, why) in [
-        (&socket, owner + 1, format!("it belongs to the user {owner}, who is neither")),
+        (&socket, owner + 1, format!("it belongs to user {owner}, who is neither")),
         (&link, owner, "it is not a socket".to_owned()),
         (&file, owner, "it is not a socket".to_owned()),
     ] {

@@ -1,5 +1,5 @@
-//! What a server answers to a client that does not keep the contract: a refusal
-//! with its code and reason, and the rest goes on.
+//! Checks the answers to a client that breaks the contract: the server must refuse the
+//! request with the right code and reason, and answer the other requests.
 
 use presence_router_proto::ERROR_DOMAIN;
 use presence_router_proto::v1::route_states_request::Message as Request;
@@ -17,8 +17,8 @@ use super::target_server::TargetServer;
 const GOOD: &str = "@ann:example.org";
 const BAD: &str = "ann";
 
-/// By unary calls.
-pub(super) async fn unary(server: &TargetServer) -> Result<(), Difference> {
+/// Checks the answers to unary calls.
+pub(super) async fn check_calls(server: &TargetServer) -> Result<(), Difference> {
     let mut client = server.client();
     let states =
         [GOOD, BAD].map(|user| PresenceState { user_id: user.into(), ..Default::default() });
@@ -31,27 +31,29 @@ pub(super) async fn unary(server: &TargetServer) -> Result<(), Difference> {
         ..Default::default()
     };
     let answer = wait_for("GetUsersForStates", client.get_users_for_states(no_names)).await?;
-    let what = "GetUsersForStates without server names";
-    expect_refusal(what, answer.err(), Code::InvalidArgument, ErrorReason::ServerNamesMissing)?;
+    let name = "GetUsersForStates without server names";
+    expect_refusal(name, answer.err(), Code::InvalidArgument, ErrorReason::ServerNamesMissing)?;
 
     let answer = wait_for("GetUsersForStates", client.get_users_for_states(bad_state)).await?;
-    let what = "GetUsersForStates with a malformed user id";
+    let name = "GetUsersForStates with a malformed user id";
     let status =
-        expect_refusal(what, answer.err(), Code::InvalidArgument, ErrorReason::UserIdInvalid)?;
+        expect_refusal(name, answer.err(), Code::InvalidArgument, ErrorReason::UserIdInvalid)?;
     let fields = status.get_details_bad_request().map(|bad| bad.field_violations);
     let fields = fields.unwrap_or_default();
     if !fields.iter().map(|bad| bad.field.as_str()).eq(["states[1].user_id"]) {
-        return Err(Difference(format!("{what}: no BadRequest that names `states[1].user_id`")));
+        return Err(Difference(format!(
+            "{name}: the details lack a BadRequest for `states[1].user_id`"
+        )));
     }
 
     let answer = wait_for("GetInterestedUsers", client.get_interested_users(bad_user)).await?;
-    let what = "GetInterestedUsers with a malformed user id";
-    expect_refusal(what, answer.err(), Code::InvalidArgument, ErrorReason::UserIdInvalid)
+    let name = "GetInterestedUsers with a malformed user id";
+    expect_refusal(name, answer.err(), Code::InvalidArgument, ErrorReason::UserIdInvalid)
         .map(|_| ())
 }
 
-/// By streams.
-pub(super) async fn stream(server: &TargetServer) -> Result<(), Difference> {
+/// Checks the answers on streams.
+pub(super) async fn check_stream(server: &TargetServer) -> Result<(), Difference> {
     let open = Request::Open(Open { server_names: vec!["example.org".into()], ..Open::default() });
     let query = |query_id, user: &str| {
         Request::Interest(InterestQuery { query_id, user_id: user.into(), ..Default::default() })
@@ -65,7 +67,7 @@ pub(super) async fn stream(server: &TargetServer) -> Result<(), Difference> {
     let (answers, _) =
         send_and_collect(server, vec![open.clone(), batch, query(2, BAD), query(3, GOOD)], 4)
             .await?;
-    let what = "a malformed user id";
+    let name = "a malformed user id";
     match answers.as_slice() {
         [
             Response::Opened(_),
@@ -74,26 +76,26 @@ pub(super) async fn stream(server: &TargetServer) -> Result<(), Difference> {
             Response::InterestAnswer(answer),
         ] if answer.query_id == 3 => {
             use request_error::Request::{BatchId, QueryId};
-            expect_request_error(what, batch, &BatchId(1), "states[0].user_id")?;
-            expect_request_error(what, query, &QueryId(2), "user_id")?;
+            expect_request_error(name, batch, &BatchId(1), "states[0].user_id")?;
+            expect_request_error(name, query, &QueryId(2), "user_id")?;
         }
         _ => {
             return Err(Difference(format!(
-                "{what}: not a `RequestError` each, and the stream goes on"
+                "{name}: each such request must get a `RequestError`, and the next one an answer"
             )));
         }
     }
 
     let (_, status) = send_and_collect(server, vec![query(1, GOOD)], 1).await?;
-    let what = "a stream without `Open`";
-    expect_refusal(what, status, Code::FailedPrecondition, ErrorReason::OpenMissing)?;
+    let name = "a stream without `Open`";
+    expect_refusal(name, status, Code::FailedPrecondition, ErrorReason::OpenMissing)?;
     let (_, status) = send_and_collect(server, vec![open.clone(), open], 2).await?;
-    let what = "a second `Open`";
-    expect_refusal(what, status, Code::FailedPrecondition, ErrorReason::OpenRepeated).map(|_| ())
+    let name = "a second `Open`";
+    expect_refusal(name, status, Code::FailedPrecondition, ErrorReason::OpenRepeated).map(|_| ())
 }
 
-/// Says all this on a stream, and takes so many answers, or the end. What else it
-/// tells, of sets and changes, is no answer.
+/// Sends these requests on a stream, and collects this number of answers, or fewer if the
+/// stream ends. Messages about sets and changes do not count as answers.
 async fn send_and_collect(
     server: &TargetServer,
     requests: Vec<Request>,
@@ -101,7 +103,7 @@ async fn send_and_collect(
 ) -> Result<(Vec<Response>, Option<Status>), Difference> {
     let requests = requests.into_iter().map(|ask| RouteStatesRequest { message: Some(ask) });
     let requests: Vec<_> = requests.collect();
-    // The stream must stay open on our side, or its end would be ours.
+    // Keeps our side of the stream open: an end must come from the server.
     let requests =
         tokio_stream::StreamExt::chain(tokio_stream::iter(requests), tokio_stream::pending());
     let mut found = Vec::new();
@@ -129,31 +131,31 @@ async fn send_and_collect(
     Ok((found, None))
 }
 
-/// Whether a call was refused as it must be.
+/// Checks that the server refused a request with this code and reason.
 fn expect_refusal(
-    what: &str,
+    name: &str,
     status: Option<Status>,
     code: Code,
     reason: ErrorReason,
 ) -> Result<Status, Difference> {
     let reason = reason.as_str_name().trim_start_matches("ERROR_REASON_");
     let Some(status) = status else {
-        return Err(Difference(format!("{what} is not refused")));
+        return Err(Difference(format!("{name} is not refused")));
     };
     let info = status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN);
-    let said = info.map_or_else(String::new, |info| info.reason);
-    if (status.code(), said.as_str()) == (code, reason) {
+    let found = info.map_or_else(String::new, |info| info.reason);
+    if (status.code(), found.as_str()) == (code, reason) {
         return Ok(status);
     }
     Err(Difference(format!(
-        "{what} is refused by {:?} with the reason `{said}`, and must be by {code:?} with \
-         `{reason}`",
+        "{name} is refused with the code {:?} and the reason `{found}`, but must be with {code:?} \
+         and `{reason}`",
         status.code(),
     )))
 }
 
 fn expect_request_error(
-    what: &str,
+    name: &str,
     error: &RequestError,
     request: &request_error::Request,
     field: &str,
@@ -167,5 +169,5 @@ fn expect_request_error(
     {
         return Ok(());
     }
-    Err(Difference(format!("{what}: a `RequestError` of another request, code, reason or field")))
+    Err(Difference(format!("{name}: a `RequestError` has a wrong request, code, reason or field")))
 }
