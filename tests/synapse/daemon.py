@@ -135,7 +135,7 @@ def ask(address: str, recipient: str, server: str = SERVER) -> set[str]:
 
     router = Router(address, server, [], 5000)
     try:
-        router.seeded()
+        router.finish_seeding()
         router.get_interested_users(recipient, False, lambda f, *args: f(*args), done)
         assert answered.wait(LONG)
     finally:

@@ -124,15 +124,15 @@ def test_promises_are_kept_once_and_for_an_hour_at_most() -> None:
     # What they hide is nothing to them.
     of_one: Any = object()
     of_other: Any = object()
-    promises.make(one, ANN, of_one)
+    promises.add(one, ANN, of_one)
     now[0] = 1800
-    promises.make(other, BOB, of_one)
-    promises.make(other, EVE, of_other)
-    assert promises.open() == {ANN, EVE}
+    promises.add(other, BOB, of_one)
+    promises.add(other, EVE, of_other)
+    assert promises.pending_users() == {ANN, EVE}
     now[0] = 3601
-    assert promises.open() == {EVE}
-    assert promises.keep(one) is None
-    kept = promises.keep(other)
+    assert promises.pending_users() == {EVE}
+    assert promises.take(one) is None
+    kept = promises.take(other)
     assert kept is not None and (kept.user_id, kept.everyone) == (EVE, of_other)
-    assert promises.keep(other) is None
-    assert promises.open() == set()
+    assert promises.take(other) is None
+    assert promises.pending_users() == set()

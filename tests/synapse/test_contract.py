@@ -160,7 +160,7 @@ def test_what_is_no_presence_router_is_said_so(
     assert count("get_interested_users", "refused") == before + 1
     ours = [one for one in caplog.records if one.name == "presence_router"]
     (line,) = [one.getMessage() for one in ours if one.levelname == "WARNING"]
-    assert "refused a question" in line and "not implemented" in line
+    assert "refused a request" in line and "not implemented" in line
 
 
 @pytest.mark.parametrize("code", [*grpc.StatusCode][1:], ids=lambda code: code.name)

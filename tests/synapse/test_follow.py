@@ -137,7 +137,7 @@ def play(events: list[tuple[str, str, Any]], api: Api, *states: tuple[str, str, 
             return event
 
         follower = follow.Follower(api, next_change, 100)  # type: ignore[arg-type]
-        follower.note(
+        follower.record_states(
             SimpleNamespace(user_id=user_id, state=state, status_msg=text)  # type: ignore[misc]
             for user_id, state, text in states
         )
@@ -221,7 +221,7 @@ def test_who_is_refused_costs_nobody_else(caplog: pytest.LogCaptureFixture) -> N
     states = [*crowd, *foes, ("@foe:there", "online", None)]
     sent = play([gained(states, None)], Strict(), *states)
     assert sorted(user for some in sent for user in some) == sorted(user for user, *_ in crowd)
-    assert caplog.text.count("could not be sent again") == 1
+    assert caplog.text.count("Cannot send presence again") == 1
 
 
 def test_only_who_writes_presence_sends_any() -> None:
@@ -242,7 +242,7 @@ def test_a_failure_is_said_and_the_next_change_followed(caplog: pytest.LogCaptur
                 raise RuntimeError("no database")
 
     assert play([gained([ANN], None)], Failing(), ANN) == []
-    assert "could not be sent again" in caplog.text
+    assert "Cannot send presence again" in caplog.text
 
 
 def test_an_old_synapse_is_told_to_be_one(caplog: pytest.LogCaptureFixture) -> None:

@@ -277,11 +277,11 @@ def test_the_log_tells_changes_of_health_only(caplog: pytest.LogCaptureFixture) 
         assert report("ok", "malformed", "ok") == []
         assert report("deadline", "unreachable", "deadline") == [
             "presence-router at unix:/s does not answer: because; "
-            "extra presence is off until it is back"
+            "additional presence is off until it is back"
         ]
         now[0] += 12
         assert report("ok", "ok") == [
-            "presence-router at unix:/s is back after 12 s, 3 calls went unanswered"
+            "presence-router at unix:/s is back after 12 s; 3 calls had no answer"
         ]
         # Again so soon: only if it lasts.
         assert report("deadline", "deadline") == []
@@ -313,7 +313,7 @@ def test_a_trouble_with_some_questions_is_no_absence_and_said_now_and_then(
     assert alternate() == []
     now[0] += 2
     (line,) = alternate()
-    assert "99 times more" in line
+    assert "99 more since" in line
     # Neither hides the other.
     health.report("unreachable", "gone")
     health.report(outcome, "because")

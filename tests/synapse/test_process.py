@@ -30,8 +30,8 @@ def ask():
 
 router = Router(sys.argv[1], "test", [], 10000)
 if "used before" in sys.argv:
-    router.know(["@stored:test"])
-    router.seeded()
+    router.add_known_users(["@stored:test"])
+    router.finish_seeding()
     assert ask() == {"@stored:test"}
 
 
@@ -55,16 +55,16 @@ if not child:
     if "closed" in sys.argv:
         router.close()
         assert written() == before, "woke the parent's threads"
-    router.know(["@child:test"])
-    router.seeded()
+    router.add_known_users(["@child:test"])
+    router.finish_seeding()
     kept = "used before" in sys.argv and "closed" not in sys.argv
     assert ask() == ({"@stored:test"} if kept else set()) | {"@child:test"}
     router.close()
     assert written() == before, "woke the parent's threads"
     sys.exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-router.know(["@parent:test"])
-router.seeded()
+router.add_known_users(["@parent:test"])
+router.finish_seeding()
 assert "@parent:test" in ask() and "@child:test" not in ask()
 """
 

@@ -11,7 +11,7 @@ from conftest import World
 from daemon import Daemon, until
 from fake_api import Loaded, in_reactor
 from homeserver import MODULE, Homeserver
-from presence_router.rooms import Rooms, question
+from presence_router.rooms import Rooms, room_request
 from synapse.module_api.errors import SynapseError
 
 README = Path(__file__).parents[2] / "client/python/README.md"
@@ -136,7 +136,7 @@ def test_the_daemon_away_costs_nothing_but_its_rules(world: World) -> None:
         world.daemon.start()
     assert rooms(world, "let") == let + 2
     log = world.homeserver.our_log()[lines:]
-    assert sum("New rooms go without a verdict" in line for line in log) == 1, log
+    assert sum("presence-router gives no verdict on new rooms" in line for line in log) == 1, log
     until(lambda: ann.ask_for_room(name="Board 7").status_code == 403, "the daemon is asked again")
 
 
@@ -228,7 +228,7 @@ def test_a_request_is_read_as_synapse_reads_it() -> None:
         ),
         ({"initial_state": [{"type": 7}, None, {"type": "t"}]}, "initial_state", [("t", "")]),
     ):  # fmt: skip
-        asked = dict(question("@ann:here", content, False))
+        asked = dict(room_request("@ann:here", content, False))
         assert asked[field] == want, content
 
 

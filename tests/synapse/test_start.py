@@ -53,12 +53,12 @@ BAD = {
     "destination that is a glob": (
         {"address": SOCKET, "destinations": ["good.example", "*.example"]},
         "modules.<item 0>.config.destinations'",
-        ["`destinations` holds '*.example'", "without wildcards"],
+        ["`destinations` contains '*.example'", "without wildcards"],
     ),
     "destination that is no IPv6 address": (
         {"address": SOCKET, "destinations": ["[::1]", "[1:2]"]},
         "modules.<item 0>.config.destinations'",
-        ["`destinations` holds '[1:2]'"],
+        ["`destinations` contains '[1:2]'"],
     ),
     "destinations of wrong type": (
         {"address": SOCKET, "destinations": "good.example"},
@@ -68,12 +68,12 @@ BAD = {
     "all_users that is neither": (
         {"address": SOCKET, "all_users": False},
         "modules.<item 0>.config.all_users'",
-        ["`all_users` is False", "valid are `auto`, `never`"],
+        ["`all_users` is False", "the valid values are `auto`, `never`"],
     ),
     "follow_changes of wrong type": (
         {"address": SOCKET, "follow_changes": "yes"},
         "modules.<item 0>.config.follow_changes'",
-        ["`follow_changes` is 'yes'", "valid are true and false"],
+        ["`follow_changes` is 'yes'", "the valid values are true and false"],
     ),
     "follow_per_second out of range": (
         {"address": SOCKET, "follow_per_second": 0},
@@ -83,12 +83,12 @@ BAD = {
     "rooms of wrong type": (
         {"address": SOCKET, "rooms": "yes"},
         "modules.<item 0>.config.rooms'",
-        ["`rooms` is 'yes'", "valid are true and false"],
+        ["`rooms` is 'yes'", "the valid values are true and false"],
     ),
     "rooms_when_away that is neither": (
         {"address": SOCKET, "rooms": True, "rooms_when_away": ["deny"]},
         "modules.<item 0>.config.rooms_when_away'",
-        ["`rooms_when_away` is ['deny']", "valid are `allow`, `deny`"],
+        ["`rooms_when_away` is ['deny']", "the valid values are `allow`, `deny`"],
     ),
     "several": (
         {"adress": SOCKET, "deadline_ms": "200"},

@@ -8,8 +8,8 @@ use presence_router_client::SetError;
 pub(crate) enum AnswerError {
     #[error(transparent)]
     Set(#[from] SetError),
-    #[error("something of a state is hidden without saying what")]
+    #[error("the answer hides fields of a state without naming them")]
     Hides,
-    #[error("names a state that was not asked about")]
+    #[error("the answer names a state that the request does not contain")]
     Index,
 }

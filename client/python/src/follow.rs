@@ -74,8 +74,8 @@ impl Gain {
     fn new(senders: &Set, recipients: &Set, home: &Home, known_users: &KnownUsers) -> Self {
         let local = |user: &&str| home.is_local(user);
         let listed = recipients.listed_users().into_iter().filter(local).map(String::from);
-        // Of an open set nobody but a homeserver's clients can be listed, and those
-        // of other processes are not known here.
+        // For an open set, only a homeserver's own clients could be listed, and this process
+        // does not know the clients of other processes.
         let is_list = !recipients.is_open()
             || recipients.coverage_on_server(&home.server) == Coverage::Nobody;
         Self {

@@ -67,7 +67,7 @@ impl From<presence_router_client::Fields> for Fields {
             (fields.last_active_ts, Self::LAST_ACTIVE_TS),
             (fields.currently_active, Self::CURRENTLY_ACTIVE),
         ];
-        union(bits.into_iter().filter(|(is, _)| *is).map(|(_, field)| field))
+        union_of_fields(bits.into_iter().filter(|(is, _)| *is).map(|(_, field)| field))
     }
 }
 
@@ -107,11 +107,11 @@ pub(crate) fn hidden_of_sender(hides: &[Hide], state: &State) -> Fields {
     let concerns = |hide: &&Hide| state.user_id.as_ref().is_some_and(|id| hide.users.contains(id));
     match state.user_id {
         None if !hides.is_empty() => Fields::ALL,
-        _ => union(hides.iter().filter(concerns).map(|hide| hide.hidden_fields(state))),
+        _ => union_of_fields(hides.iter().filter(concerns).map(|hide| hide.hidden_fields(state))),
     }
 }
 
-fn union(fields: impl Iterator<Item = Fields>) -> Fields {
+fn union_of_fields(fields: impl Iterator<Item = Fields>) -> Fields {
     fields.fold(Fields::NONE, Fields::bitor)
 }
 
@@ -172,7 +172,7 @@ impl<'a> Hides<'a> {
                 let lives = || hide.users.coverage_on_server(server) != Coverage::Nobody;
                 *there.entry(*place).or_insert_with(lives)
             });
-            let fields = union(concerned.map(|(_, hide)| hide.hidden_fields(state)));
+            let fields = union_of_fields(concerned.map(|(_, hide)| hide.hidden_fields(state)));
             *hidden.entry(*position).or_default() |= fields;
         }
     }

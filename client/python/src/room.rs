@@ -22,7 +22,7 @@ pub(crate) type Event = (String, String, String, String);
 pub(crate) type Verdict = (Option<Denial>, Vec<Event>);
 
 /// Converts a request from Python's dictionary.
-pub(crate) fn question(room: &Bound<'_, PyDict>) -> PyResult<OnCreateRoomRequest> {
+pub(crate) fn read_request(room: &Bound<'_, PyDict>) -> PyResult<OnCreateRoomRequest> {
     let get =
         |key: &str| room.get_item(key)?.ok_or_else(|| PyTypeError::new_err(format!("no `{key}`")));
     let state = get("initial_state")?;
@@ -51,11 +51,12 @@ impl CallContext {
     ) -> Result<Verdict, Failure> {
         let client = self.client.with_deadline(self.deadline);
         match client.on_create_room(room).await {
-            Ok(answer) => Ok(verdict(answer)),
+            Ok(answer) => Ok(read_verdict(answer)),
             // The requester caused the error. Without a verdict the room could be
             // created, which would bypass every denial.
             Err(Error::Refused(refusal)) if is_about_size(&refusal) => {
-                let message = "The room has too long a name, or too many invites or events";
+                let message =
+                    "The name of the room is too long, or it has too many invites or events";
                 let denial = (413, "M_TOO_LARGE".to_owned(), message.to_owned(), String::new());
                 Ok((Some(denial), Vec::new()))
             }
@@ -64,7 +65,7 @@ impl CallContext {
     }
 }
 
-fn verdict(answer: OnCreateRoomResponse) -> Verdict {
+fn read_verdict(answer: OnCreateRoomResponse) -> Verdict {
     let denial = answer.denial.map(|why| (why.http_status, why.errcode, why.message, why.rule));
     let events = answer.added_events.into_iter();
     let events = events.map(|event| (event.r#type, event.state_key, event.content, event.rule));

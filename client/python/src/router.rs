@@ -155,7 +155,7 @@ impl Router {
         call_from_thread: Py<PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let room = room::question(room)?;
+        let room = room::read_request(room)?;
         let completion = Completion::new(call_from_thread, done);
         self.spawn(async move |context| match context.on_create_room(room).await {
             Ok(verdict) => {
@@ -165,13 +165,13 @@ impl Router {
         })
     }
 
-    fn know(&self, py: Python<'_>, user_ids: Vec<String>) -> PyResult<()> {
+    fn add_known_users(&self, py: Python<'_>, user_ids: Vec<String>) -> PyResult<()> {
         let known_users = self.with_runtime(|process| process.context().known_users.clone())?;
         py.detach(|| known_users.remember(user_ids.iter().map(String::as_str)));
         Ok(())
     }
 
-    fn seeded(&self) -> PyResult<()> {
+    fn finish_seeding(&self) -> PyResult<()> {
         self.with_runtime(|process| process.context().known_users.set_seeded())
     }
 

@@ -77,7 +77,7 @@ impl ProcessRuntime {
         deadline: Duration,
         before: Option<&Self>,
     ) -> PyResult<Self> {
-        let error = |what: String| PyRuntimeError::new_err(what);
+        let error = |message: String| PyRuntimeError::new_err(message);
         let runtime = Builder::new_multi_thread()
             // Two, because one of them may be waiting for the GIL.
             .worker_threads(2)
@@ -113,7 +113,7 @@ impl ProcessRuntime {
         &self.context
     }
 
-    /// Returns the changes.
+    /// Returns the changes that the daemon reports.
     pub(crate) fn follow(&self) -> Arc<Follow> {
         Arc::clone(&self.follow)
     }

@@ -1,5 +1,4 @@
-"""presence-router for Synapse: who may see whose Matrix presence.
+"""presence-router for Synapse: decides which users may see whose Matrix presence.
 
-The module to name in `homeserver.yaml` is
-`presence_router.synapse.PresenceRouterModule`.
+In `homeserver.yaml`, name the module `presence_router.synapse.PresenceRouterModule`.
 """

@@ -1,11 +1,11 @@
-# What the compiled half offers. All but `Everyone.hidden_of` return at once; results come
-# through `call_from_thread`, which is Twisted's `reactor.callFromThread`, as
+# The interface of the compiled half. All methods but `Everyone.hidden_of` return at once.
+# Results arrive through `call_from_thread`, which is Twisted's `reactor.callFromThread`, as
 # `done(outcome, detail, value)`, exactly once, in the reactor's thread.
 #
-# outcome: "ok", with a value (None of `check_daemon`); "unreachable", "deadline", "refused", "unusable",
-# "malformed" (the daemon takes the id of the user asked about for none), or
-# "failed" (a fault of our own), with detail for people and None as value. Of
-# states, there may be a value with any of them: what is known of some.
+# outcome: "ok", with a value (None for `check_daemon`); or "unreachable", "deadline",
+# "refused", "unusable", "malformed" (the daemon rejects the user's id as invalid) or
+# "failed" (a bug of the module), with detail for people and None as value. For states, there
+# may be a value with any outcome: the answer for some of the states.
 
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypedDict, TypeVar, final
@@ -20,19 +20,19 @@ _T = TypeVar("_T")
 
 Done: TypeAlias = Callable[[str, str, _T | None], None]
 
-# The position of a state, and what is hidden of it, as bits: 1 its presence (it is to
-# look offline; then all bits are set), 2 the status text, 4 the time of the last
-# activity, 8 whether the user is active now. Never 0.
+# The position of a state, and its hidden fields as bits: 1 the presence (the user must look
+# offline; then all bits are set), 2 the status text, 4 the time of the last activity, 8 the
+# flag of a user who is active now. Never 0.
 Hidden: TypeAlias = tuple[int, int]
 
-# Keys with the positions of the states that each of them gets as they are, and with
-# those of which something is hidden, in one version for each server; then the number
-# of states whose audience is on servers that nobody named. Of several states of one
-# user, a server gets the last.
+# Keys, with the positions of the states that each key gets in full, and with the states that
+# have hidden fields, in one version for each server; then the number of states with an
+# audience on servers that neither policy nor `destinations` names. Of several states of one
+# user, a server gets the last one.
 Keys: TypeAlias = tuple[list[tuple[list[str], list[int], list[Hidden]]], int]
 
-# Known senders; local users who may see them from now on, None if there is no list
-# of them; whether users of other servers may be among those who may.
+# Known senders; local users who may see them from now on, None if they cannot be listed;
+# true if users of other servers may be among the new recipients.
 Gain: TypeAlias = tuple[list[str], list[str] | None, bool]
 
 class Room(TypedDict):
@@ -44,8 +44,8 @@ class Room(TypedDict):
     name: str | None
     initial_state: list[tuple[str, str]]
 
-# Why a room is denied: HTTP status, errcode, message, rule (empty: too large to ask
-# about). Then state events to add: type, state key, content as JSON, rule.
+# The denial of a room: HTTP status, errcode, message, rule (empty: the room is too large to
+# ask about). Then state events to add: type, state key, content as JSON, rule.
 RoomVerdict: TypeAlias = tuple[
     tuple[int, str, str, str] | None, list[tuple[str, str, str, str]]
 ]
@@ -54,18 +54,18 @@ def check_address(address: str) -> None:
     """Raises ValueError unless an address is `unix:/path` or `http://host:port`."""
 
 def is_server_name(value: object) -> bool:
-    """Whether a value is the name of a server, as the daemon sees it."""
+    """Returns true if the daemon accepts a value as a server name."""
 
 @final
 class Everyone:
     """The answer about a local user who may see everyone without exception."""
 
     def hidden_of(self, states: list[UserPresenceState]) -> list[Hidden]:
-        """What of these states is hidden from the user, as was decided when the answer
-        was given; nothing of their own. Never raises.
+        """Returns the fields of these states that are hidden from the user, by the hides of
+        the answer. The user's own state has no hidden fields. Never raises.
 
-        At once if nothing is hidden of anybody. Else it reads and looks up every state,
-        with the GIL held and in the thread of the caller: 100,000, as an initial /sync
+        Returns at once if the answer has no hides. Otherwise it looks up every state, with
+        the GIL held and in the thread of the caller: 100,000 states, as an initial /sync
         may have, take 10 ms and more.
         """
 
@@ -73,8 +73,8 @@ class Everyone:
 class Router:
     """Asks one daemon on behalf of one homeserver.
 
-    Its threads start with the first call, in each process anew. Known senders
-    outlive a fork.
+    Its threads start with the first call, in each process separately. Known senders
+    survive a fork.
     """
 
     def __new__(
@@ -86,10 +86,10 @@ class Router:
         call_from_thread: Callable[..., Any],
         done: Done[Keys],
     ) -> None:
-        """Asks who gets these states, whose users become known senders.
+        """Asks for the recipients of these states; their users become known senders.
 
-        A user may occur more than once. Malformed ids cost only their own states,
-        and a part that gets no answer costs only itself.
+        A user may occur more than once. A malformed id excludes only its own states, and a
+        part without an answer excludes only itself.
         """
 
     def get_interested_users(
@@ -99,37 +99,37 @@ class Router:
         call_from_thread: Callable[..., Any],
         done: Done[set[str] | Everyone],
     ) -> None:
-        """Asks whose presence a user may see, of the known senders.
+        """Asks for the known senders whose presence a user may see.
 
-        The answer is a set of those of whom nothing is hidden. With
-        `may_be_everyone`, for a local user who may see everyone without exception, it
-        is that; and until the next answer, this user gets as a key what they may see of
-        states of which something is hidden.
+        The answer is the set of senders without hidden fields. With `may_be_everyone`,
+        the answer for a local user who may see everyone without exception is `Everyone`;
+        until the next answer, states with hidden fields then have this user as a key, with
+        the version that the user may see.
         """
 
     def check_daemon(self, call_from_thread: Callable[..., Any], done: Done[None]) -> None:
-        """Asks whether the daemon answers this homeserver at all, with a deadline of five
-        seconds or of any other question, whichever is longer."""
+        """Checks that the daemon answers this homeserver, with a deadline of five seconds or
+        that of any other question, whichever is longer."""
 
     def next_change(self, call_from_thread: Callable[..., Any], done: Done[list[Gain]]) -> None:
-        """Waits for the next change of who may see whom. One at a time.
+        """Waits for the next change of visibility. Only one call at a time.
 
-        outcome: "gained", with a value; "reset" (take everything as changed);
-        "connected", from which on changes are told, and "disconnected", with the
-        reason as detail: those two alternate; "failed", as of any call.
+        outcome: "gained", with a value; "reset" (everything may have changed); "connected"
+        (the daemon reports changes from now on) and "disconnected", with the reason as
+        detail, which alternate; "failed", as for any call.
         """
 
     def on_create_room(
         self, room: Room, call_from_thread: Callable[..., Any], done: Done[RoomVerdict]
     ) -> None:
-        """Asks what is to become of a room."""
+        """Asks for the decision about a room."""
 
-    def know(self, user_ids: list[str]) -> None:
-        """Adds known senders, those that are user ids. For any thread."""
+    def add_known_users(self, user_ids: list[str]) -> None:
+        """Adds known senders, and ignores texts that are not user ids. For any thread."""
 
-    def seeded(self) -> None:
-        """Says that the known senders are complete; until then, questions about
-        interest wait for it, within their deadline."""
+    def finish_seeding(self) -> None:
+        """Marks the known senders as complete. Until this call, questions about interest
+        wait for it, within their deadline."""
 
     def close(self) -> None:
-        """Ends the threads. Calls under way end as "failed"."""
+        """Ends the threads. Calls in flight end as "failed"."""

@@ -1,17 +1,16 @@
-"""Who was answered "ALL", and which question of Synapse is the one that follows.
+"""Users for whom the module answered "ALL", and the question of Synapse that follows.
 
-After that answer Synapse asks once more, with every current state there is, and
-takes what it delivers to the user from there: by a key that must exist, and
-without another look at the rooms. Nothing but the log context, which is one for
-both questions, tells for whom it asks.
+After this answer Synapse asks once more, with every current state, and delivers the
+second answer to the user: it looks up the user's key, which must exist, and does not
+look at the rooms again. Only the log context, which both questions share, identifies
+the user.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-# No part of the module API; a test says with which versions of Synapse it does
-# what we need.
+# Not part of the module API; a test checks each supported version of Synapse.
 from synapse.logging.context import current_context
 
 if TYPE_CHECKING:
@@ -23,42 +22,42 @@ _LASTING = 3600.0
 
 @dataclass
 class Promise:
-    """That a user gets every state there is."""
+    """The promise that a user gets every current state."""
 
     context: Any
-    """Kept, so that no other context can have its `id`."""
+    """The log context. Stored, so that no other context can have its `id`."""
 
     user_id: str
 
     everyone: "Everyone"
-    """What of it is hidden, as was decided when the promise was made."""
+    """The answer with its hides, as decided when the promise was made."""
 
     made_at: float
 
 
 class Promises:
-    """What has been promised to Synapse by "ALL", and is still to come."""
+    """Promises made to Synapse by "ALL" and not yet kept."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         # Oldest first.
         self._promises: dict[int, Promise] = {}
 
-    def make(self, context: Any, user_id: str, everyone: "Everyone") -> None:
-        """Remembers that the /sync of this context gets every state there is."""
+    def add(self, context: Any, user_id: str, everyone: "Everyone") -> None:
+        """Stores the promise that the /sync of this context gets every current state."""
         self._drop_old()
-        # Last, whichever was there before.
+        # Removed first, so that the new promise is the last one in the dict.
         self._promises.pop(id(context), None)
         self._promises[id(context)] = Promise(context, user_id, everyone, self._clock())
 
-    def keep(self, context: Any) -> Promise | None:
-        """Because of which promise Synapse asks now, if it does; that is kept now."""
+    def take(self, context: Any) -> Promise | None:
+        """Removes and returns the promise that explains Synapse's current question."""
         return self._promises.pop(id(context), None)
 
-    def open(self) -> set[str]:
-        """All users with a promise that was not kept, made within the last hour.
+    def pending_users(self) -> set[str]:
+        """Returns all users with a promise of the last hour that was not kept.
 
-        Nearly always nobody: each is kept within one /sync.
+        Nearly always empty: Synapse takes each promise within one /sync.
         """
         if not self._promises:
             return set()
@@ -75,6 +74,6 @@ class Promises:
 
 
 def asking_context() -> Any:
-    """The log context of the question that Synapse asks now; None: it has none,
-    and nothing may be promised."""
+    """Returns the log context of Synapse's current question. None: there is no context,
+    and the module must not make a promise."""
     return current_context() or None

@@ -1,4 +1,4 @@
-"""The module's configuration: reads it strictly, and says well what is wrong."""
+"""The module's configuration: strict checks, with a message for each problem."""
 
 import difflib
 from collections.abc import Mapping
@@ -27,54 +27,59 @@ _WHEN_AWAY = ("allow", "deny")
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration that has been checked."""
+    """A valid configuration."""
 
     address: str
-    """Where the daemon listens: `unix:/path` or `http://host:port`."""
+    """The daemon's address: `unix:/path` or `http://host:port`."""
 
     deadline_ms: int = 200
-    """Longest time that one question may take, in milliseconds, 1 to 10,000."""
+    """Maximum time of one question, in milliseconds, 1 to 10,000."""
 
     destinations: tuple[str, ...] = ()
-    """Remote servers that presence meant for everyone, or for a pattern of
-    servers, is sent to, beyond those that the policy names."""
+    """Remote servers that get presence meant for everyone or for a pattern of servers,
+    in addition to the servers that the policy names."""
 
     all_users: str = "never"
-    """`auto`: who may see everyone without exception gets everybody by Synapse's
-    PRESENCE_ALL_USERS, which is cheaper and, at an initial /sync, misses somebody
-    now and then; `never`: by the list of everybody, as all others do."""
+    """The answer for a user who may see everyone without exception. `auto`: Synapse's
+    PRESENCE_ALL_USERS, which is cheaper and, at an initial /sync, occasionally misses a
+    user. `never`: the list of all known senders, as for all other users."""
 
     follow_changes: bool = True
-    """Whether presence is sent again to those who come to see it."""
+    """True if presence is sent again to users who gain the right to see it."""
 
     follow_per_second: int = 100
-    """How many users' presence is sent again in a second, 1 to 10,000."""
+    """The number of users per second whose presence is sent again, 1 to 10,000."""
 
     rooms: bool = False
-    """Whether the policy decides about rooms that users create."""
+    """True if the policy decides about rooms that users create."""
 
     rooms_when_away: str = "allow"
-    """`allow`: without a verdict rooms are created unchanged; `deny`: they are not."""
+    """The decision without a verdict. `allow`: Synapse creates the room unchanged; `deny`:
+    the module denies the room."""
 
 
 def parse(raw: Any) -> Config:
-    """Reads the `config:` of the module. Raises ConfigError, with all problems."""
+    """Reads the module's `config:`. Raises ConfigError with all problems."""
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{_shown(raw)} is not a mapping; valid keys are {_listed(_KEYS)}")
+        raise ConfigError(
+            f"{_show_value(raw)} is not a mapping; the valid keys are {_join_keys(_KEYS)}"
+        )
 
     problems: dict[str, str] = {}
     for key in raw:
         if key not in _KEYS:
             near = difflib.get_close_matches(str(key), _KEYS, n=1)
             hint = f"did you mean `{near[0]}`? " if near else ""
-            problems[str(key)] = f"`{key}` is not a key; {hint}valid keys are {_listed(_KEYS)}"
+            problems[str(key)] = (
+                f"`{key}` is not a valid key; {hint}the valid keys are {_join_keys(_KEYS)}"
+            )
 
     address: Any = raw.get("address")
     if "address" not in raw:
         problems["address"] = "`address` is missing; write unix:/path/to/socket or http://host:port"
     elif not isinstance(address, str):
         problems["address"] = (
-            f"`address` is {_shown(address)}, not a string; "
+            f"`address` is {_show_value(address)}, not a string; "
             "write unix:/path/to/socket or http://host:port"
         )
     else:
@@ -87,51 +92,56 @@ def parse(raw: Any) -> Config:
     # To Python, True is the number 1.
     if type(deadline_ms) is not int or deadline_ms not in _DEADLINE_MS:
         problems["deadline_ms"] = (
-            f"`deadline_ms` is {_shown(deadline_ms)}; valid is a whole number of milliseconds "
-            f"from {_DEADLINE_MS[0]} to {_DEADLINE_MS[-1]}"
+            f"`deadline_ms` is {_show_value(deadline_ms)}; the valid values are whole numbers of "
+            f"milliseconds from {_DEADLINE_MS[0]} to {_DEADLINE_MS[-1]}"
         )
 
     destinations = raw.get("destinations", [])
     if not isinstance(destinations, list):
         problems["destinations"] = (
-            f"`destinations` is {_shown(destinations)}; valid is a list of server names"
+            f"`destinations` is {_show_value(destinations)}; "
+            "the valid value is a list of server names"
         )
     else:
         for name in destinations:
             if not is_server_name(name):
                 problems["destinations"] = (
-                    f"`destinations` holds {_shown(name)}; valid are server names, "
-                    "such as partner.example or partner.example:8448, without wildcards"
+                    f"`destinations` contains {_show_value(name)}; the valid values are "
+                    "server names, such as partner.example or partner.example:8448, without "
+                    "wildcards"
                 )
                 break
 
     all_users = raw.get("all_users", Config.all_users)
     if all_users not in _ALL_USERS:
         problems["all_users"] = (
-            f"`all_users` is {_shown(all_users)}; valid are {_listed(_ALL_USERS)}"
+            f"`all_users` is {_show_value(all_users)}; "
+            f"the valid values are {_join_keys(_ALL_USERS)}"
         )
 
     follow_changes = raw.get("follow_changes", Config.follow_changes)
     if not isinstance(follow_changes, bool):
         problems["follow_changes"] = (
-            f"`follow_changes` is {_shown(follow_changes)}; valid are true and false"
+            f"`follow_changes` is {_show_value(follow_changes)}; "
+            "the valid values are true and false"
         )
 
     follow_per_second = raw.get("follow_per_second", Config.follow_per_second)
     if type(follow_per_second) is not int or follow_per_second not in _PER_SECOND:
         problems["follow_per_second"] = (
-            f"`follow_per_second` is {_shown(follow_per_second)}; valid is a whole number of users "
-            f"from {_PER_SECOND[0]} to {_PER_SECOND[-1]}"
+            f"`follow_per_second` is {_show_value(follow_per_second)}; the valid values are whole "
+            f"numbers of users from {_PER_SECOND[0]} to {_PER_SECOND[-1]}"
         )
 
     rooms = raw.get("rooms", Config.rooms)
     if not isinstance(rooms, bool):
-        problems["rooms"] = f"`rooms` is {_shown(rooms)}; valid are true and false"
+        problems["rooms"] = f"`rooms` is {_show_value(rooms)}; the valid values are true and false"
 
     rooms_when_away = raw.get("rooms_when_away", Config.rooms_when_away)
     if rooms_when_away not in _WHEN_AWAY:
         problems["rooms_when_away"] = (
-            f"`rooms_when_away` is {_shown(rooms_when_away)}; valid are {_listed(_WHEN_AWAY)}"
+            f"`rooms_when_away` is {_show_value(rooms_when_away)}; "
+            f"the valid values are {_join_keys(_WHEN_AWAY)}"
         )
 
     if len(problems) == 1:
@@ -151,10 +161,10 @@ def parse(raw: Any) -> Config:
     )
 
 
-def _listed(keys: tuple[str, ...]) -> str:
+def _join_keys(keys: tuple[str, ...]) -> str:
     return ", ".join(f"`{key}`" for key in keys)
 
 
-def _shown(value: Any) -> str:
+def _show_value(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

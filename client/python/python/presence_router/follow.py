@@ -1,9 +1,10 @@
-"""Follows the daemon's changes: who has come to see somebody gets that somebody's
-presence at once, and not only when it changes next.
+"""Follows the daemon's changes: recipients who gain the right to see a sender get the
+sender's presence at once, and not only when the presence changes next.
 
-Only in the process that writes presence, for all users of the homeserver: there
-all states pass, and nowhere else can one be sent again. Those who may not see
-somebody any more get no further update; what they have, clients keep showing.
+This runs only in the process that writes presence, for all users of the homeserver: all
+states pass through that process, and no other process can send a state again. Recipients
+who lose the right to see a sender get no further update; clients keep showing the last
+presence they received.
 """
 
 import logging
@@ -20,23 +21,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("presence_router")
 
-# What is waited for before the first is sent, in seconds, at most: several
-# homeservers of one daemon hear of a change at the same moment, and the next
-# change may come a moment later.
+# Maximum pause before the first state is sent, in seconds: the daemon reports a change to
+# all its homeservers at the same moment, and the next change may follow soon.
 _JITTER = 1.0
 
-# States that are sent at once, between two pauses.
+# States sent at once, between two pauses.
 _BATCH = 10
 
-# A presence that nobody need be sent: without one, users are offline.
+# A presence that need not be sent: users without a presence are offline.
 _OFFLINE = "offline"
 
-# Seconds until the database is asked again for the states of before.
+# Seconds until the next attempt to read the earlier states from the database.
 _SEED_PAUSE = 5.0
 
 
 class Follower:
-    """Sends presence again to those who may see it from now on."""
+    """Sends presence again to recipients who gain the right to see it."""
 
     def __init__(
         self,
@@ -47,18 +47,18 @@ class Follower:
         self._api = api
         self._next_change = next_change
         self._per_second = per_second
-        # State and status text of whoever had a presence while this process ran,
-        # or before it. Synapse shows every change to the callbacks.
+        # State and status text of every user with a presence, from before the start of this
+        # process or since. Synapse passes every change to the callbacks.
         self._seen: dict[str, tuple[str, str | None]] = {}
-        # Dicts, for their order.
+        # Dicts, because they keep their order.
         self._senders: dict[str, None] = {}
         self._recipients: dict[str, None] = {}
         self._sending = False
         self._failure_logged = False
         self._was_away = False
 
-    def note(self, states: Iterable[UserPresenceState]) -> None:
-        """Remembers current states."""
+    def record_states(self, states: Iterable[UserPresenceState]) -> None:
+        """Stores current states."""
         for state in states:
             self._seen[state.user_id] = (state.state, state.status_msg)
 
@@ -73,44 +73,46 @@ class Follower:
                 for gain in gains or ():
                     self._queue_gained(*gain)
             elif kind == "reset":
-                # The daemon was started anew, or too much has changed to say what.
+                # The daemon restarted, or the change is too large to report in detail.
                 self._queue_everybody("reset")
             elif kind == "connected":
-                # Whoever asked meanwhile was answered "nobody", in whichever process.
+                # During the outage, every process answered "nobody".
                 if self._was_away:
                     self._queue_everybody("outage")
                 self._was_away = False
             elif kind == "disconnected":
                 self._was_away = True
-                logger.info("Changes of who may see whom are not told for the moment: %s", why)
+                logger.info("Changes of visibility are currently not reported: %s", why)
             else:
-                logger.warning("Changes of who may see whom are not followed any more: %s", why)
+                logger.warning("Changes of visibility are no longer followed: %s", why)
                 return
             self._send()
 
     async def _writes_presence(self) -> bool:
-        """Whether this is the process that may."""
+        """Returns true if this process writes presence."""
         try:
-            # Nobody's: it does nothing where it may be called, and fails elsewhere.
+            # With no users: the call does nothing in the process that writes presence, and
+            # fails in every other process.
             await self._api.set_presence_for_users({})
         except AssertionError:
             return False
         except AttributeError:
             logger.warning(
                 "This Synapse is too old to send presence again when the policy changes: "
-                "1.96 or later can. Changes take effect with the next update of each user"
+                "upgrade to 1.96 or later. Until then, changes take effect with the next "
+                "update of each user"
             )
             return False
         return True
 
     async def _seed(self) -> None:
-        """Learns the states that users had before this process began."""
+        """Reads the states that users had before this process started."""
         while True:
             try:
                 states = await self._api.run_db_interaction("presence_router_states", _read_states)
                 break
             except Exception:
-                logger.debug("Cannot read the states of before", exc_info=True)
+                logger.debug("Cannot read the states from before the start", exc_info=True)
                 await self._api.sleep(_SEED_PAUSE)
         for user_id, state in states.items():
             self._seen.setdefault(user_id, state)
@@ -128,20 +130,20 @@ class Follower:
         else:
             self._senders.update(dict.fromkeys(shown))
 
-    def _queue_everybody(self, what: str) -> None:
-        metrics.FOLLOWED.labels(what).inc()
+    def _queue_everybody(self, cause: str) -> None:
+        metrics.FOLLOWED.labels(cause).inc()
         self._senders.update(dict.fromkeys(filter(self._has_presence, self._seen)))
 
     def _has_presence(self, user_id: str) -> bool:
         return self._seen.get(user_id, (_OFFLINE, None))[0] != _OFFLINE
 
     def _may_get_all(self, user_id: str) -> bool:
-        """Whether it does no harm to send a local user everybody's presence.
+        """Returns true if sending everybody's presence to a local user does no harm.
 
-        To do that, Synapse sets the user's own presence once more, by a device that
-        does not exist, and without the status text. It would appear online for half
-        a minute after it went, and its text would be lost. Of one who never had a
-        presence it is not known whether there is such a user.
+        To do so, Synapse sets the user's own presence again, from a device that does not
+        exist, and without the status text. A user who has just gone offline would appear
+        online for half a minute, and the user's text would be lost. A user who never had
+        a presence may not exist.
         """
         return self._seen.get(user_id) == (_OFFLINE, None)
 
@@ -155,8 +157,8 @@ class Follower:
         try:
             await self._api.sleep(random.random() * _JITTER)
             logger.info(
-                "Who may see whom has changed: sending the presence of %d users again, and "
-                "everybody's to %d",
+                "Visibility has changed: sending the presence of %d users again, and "
+                "everybody's presence to %d users",
                 len(self._senders),
                 len(self._recipients),
             )
@@ -164,31 +166,32 @@ class Follower:
                 count = await self._send_batch()
                 await self._api.sleep(count / self._per_second)
         except Exception as why:
-            self._failed(why)
+            self._report_failure(why)
             self._senders.clear()
             self._recipients.clear()
         finally:
             self._sending = False
 
-    def _failed(self, why: Exception) -> None:
+    def _report_failure(self, why: Exception) -> None:
         metrics.FOLLOWED.labels("failed").inc()
         if not self._failure_logged:
             self._failure_logged = True
             logger.warning(
-                "Presence could not be sent again to those who may see it now: %r; they see it "
-                "when it changes next",
+                "Cannot send presence again to its new recipients: %r; they see it when it "
+                "changes next",
                 why,
             )
 
-    async def _current(self, user_ids: list[str]) -> dict[str, tuple[str, str | None]]:
-        """Their states as Synapse has them at this moment.
+    async def _read_current(self, user_ids: list[str]) -> dict[str, tuple[str, str | None]]:
+        """Returns the states that Synapse has at this moment.
 
-        The callbacks see a state once it is in the database. To send again what they
-        saw before would undo one that is on its way there, status text and all.
+        Synapse passes a state to the callbacks once the state is in the database. Sending
+        an older state again would undo a state on its way to the database, including its
+        status text.
         """
         try:
-            # No part of the module API; a test says with which versions of Synapse it
-            # is as `set_presence_for_users` itself does.
+            # Not part of the module API. `set_presence_for_users` itself calls it; a test
+            # checks each supported version of Synapse.
             handler = self._api._hs.get_presence_handler()
             found = await handler.current_state_for_users(user_ids)
         except AttributeError:
@@ -207,10 +210,10 @@ class Follower:
         return len(some)
 
     async def _send_states(self, user_ids: list[str]) -> None:
-        # Who went offline meanwhile has told so, or is about to.
+        # For users who went offline meanwhile, Synapse sends this state itself.
         states = {
             user_id: state
-            for user_id, state in (await self._current(user_ids)).items()
+            for user_id, state in (await self._read_current(user_ids)).items()
             if state[0] != _OFFLINE
         }
         if not states:
@@ -219,10 +222,10 @@ class Follower:
             await self._api.set_presence_for_users(states)
         except Exception as why:
             if len(states) == 1:
-                self._failed(why)
+                self._report_failure(why)
                 return
-            # One that is refused takes the others with it, and other servers send
-            # anything: what is no user id, or what no database takes.
+            # One rejected state rejects the whole batch, and other servers may send
+            # anything: an invalid user id, or a value that no database accepts.
             for user_id in states:
                 await self._send_states([user_id])
         else:

@@ -1,4 +1,4 @@
-"""Tells how the daemon is: the log tells changes, not calls; a gauge tells the rest."""
+"""Reports the daemon's health: changes in the log, the current state by a gauge."""
 
 import logging
 from collections.abc import Callable
@@ -11,15 +11,15 @@ logger = logging.getLogger("presence_router")
 _AWAY = frozenset({"unreachable", "deadline"})
 _ANSWERED = frozenset({"ok", "malformed"})
 
-# In seconds: what was said is not said again sooner ...
+# Minimum seconds between two log lines of one kind ...
 _INTERVAL = 600.0
-# ... unless the daemon is away for so long without any answer.
+# ... except that an outage of this many seconds is always logged.
 _LASTING = 10.0
 
 _TROUBLES = {
-    "refused": "refused a question",
-    "unusable": "gave an answer that cannot be used",
-    "failed": "could not be asked, by a fault of this module",
+    "refused": "refused a request",
+    "unusable": "sent an unusable answer",
+    "failed": "got no request, because of a bug in this module",
 }
 
 
@@ -37,11 +37,12 @@ class _Trouble:
 
 
 class DaemonHealth:
-    """The health of the daemon, as the outcomes of calls show it.
+    """The health of the daemon, derived from the outcomes of calls.
 
-    It is away from a call without an answer until one with; both are said once.
-    One that comes and goes all the time is said to be away at most once per
-    interval, and so is each other trouble, during which it does answer.
+    The daemon is away from the first call without an answer until the next call with an
+    answer; each is logged once. If the daemon comes and goes all the time, the log reports
+    it away at most once per interval. The same limit holds for each other trouble, during
+    which the daemon does answer.
     """
 
     def __init__(self, address: str, clock: Callable[[], float]) -> None:
@@ -53,27 +54,27 @@ class DaemonHealth:
         metrics.REACHABLE.set(1)
 
     def report(self, outcome: str, detail: str) -> None:
-        """Takes note of the outcome of a call."""
+        """Records the outcome of a call."""
         if outcome != "failed":
             metrics.REACHABLE.set(outcome not in _AWAY)
         if outcome in _ANSWERED:
-            self._answered()
+            self._record_answer()
         elif outcome in _AWAY:
-            self._unanswered(detail)
+            self._record_no_answer(detail)
         else:
-            self._troubled(outcome, detail)
+            self._record_trouble(outcome, detail)
 
-    def _answered(self) -> None:
+    def _record_answer(self) -> None:
         absence, self._absence = self._absence, None
         if absence is not None and absence.logged:
             logger.warning(
-                "presence-router at %s is back after %.0f s, %d calls went unanswered",
+                "presence-router at %s is back after %.0f s; %d calls had no answer",
                 self._address,
                 self._clock() - absence.since,
                 absence.unanswered,
             )
 
-    def _unanswered(self, detail: str) -> None:
+    def _record_no_answer(self, detail: str) -> None:
         now = self._clock()
         if self._absence is None:
             self._absence = _Absence(now)
@@ -84,12 +85,13 @@ class DaemonHealth:
             return
         absence.logged, self._away_logged_at = True, now
         logger.warning(
-            "presence-router at %s does not answer: %s; extra presence is off until it is back",
+            "presence-router at %s does not answer: %s; "
+            "additional presence is off until it is back",
             self._address,
             detail,
         )
 
-    def _troubled(self, outcome: str, detail: str) -> None:
+    def _record_trouble(self, outcome: str, detail: str) -> None:
         now = self._clock()
         trouble = self._troubles.get(outcome)
         if trouble is not None and now - trouble.logged_at < _INTERVAL:
@@ -98,8 +100,8 @@ class DaemonHealth:
         suppressed = 0 if trouble is None else trouble.suppressed
         self._troubles[outcome] = _Trouble(now)
         logger.warning(
-            "presence-router at %s %s: %s; whom that concerned got no extra presence by it. "
-            "Said at most every %.0f minutes; %d times more since the last time",
+            "presence-router at %s %s: %s; the users concerned got no additional presence. "
+            "Logged at most every %.0f minutes; %d more since the last line",
             self._address,
             _TROUBLES.get(outcome, outcome),
             detail,

@@ -1,4 +1,4 @@
-"""What Synapse's own metrics endpoint shows of us.
+"""The module's metrics.
 
 They are in the default registry, which Synapse serves with its own metrics.
 """
@@ -19,34 +19,34 @@ REQUESTS = Counter(
 
 SECONDS = Histogram(
     "presence_router_request_seconds",
-    "How long Synapse waited for presence-router, by callback",
+    "Time that Synapse waited for presence-router, by callback",
     ["callback"],
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
 )
 
 ALL_USERS = Counter(
     "presence_router_all_users",
-    "Syncs of users who may see everyone, by how far they came: promised (Synapse was told that "
-    "the user gets everybody), kept (it came for the states, and got them)",
+    "Syncs of users who may see everyone, by step: promised (the module answered that the user "
+    "gets everybody), kept (Synapse then asked for the states and got them)",
     ["step"],
 )
 
 ROOMS = Counter(
     "presence_router_rooms",
-    "New rooms, by what became of them: unchanged, added (state was), denied; without a verdict of "
-    "presence-router: let (created unchanged), denied_without_verdict",
+    "New rooms, by decision: unchanged, added (with additional state), denied; without a verdict "
+    "of presence-router: let (created unchanged), denied_without_verdict",
     ["what"],
 )
 
 UNSENT = Counter(
     "presence_router_unsent_states",
-    "Presence updates of local users whose audience reaches servers that neither the policy "
-    "nor `destinations` names, and that were not sent there",
+    "Presence updates of local users that were not sent to some servers of their audience, because "
+    "neither the policy nor `destinations` names these servers",
 )
 
 FOLLOWED = Counter(
     "presence_router_followed",
-    "Changes of who may see whom that this process followed (gained, reset, outage), and what it "
-    "sent again for them (senders, recipients) or could not (failed)",
+    "Changes of visibility that this process followed (gained, reset, outage), presence that it "
+    "sent again for them (senders, recipients), and failures to send (failed)",
     ["what"],
 )

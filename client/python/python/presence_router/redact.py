@@ -1,10 +1,9 @@
-"""Redacts a presence: takes out the fields that are hidden."""
+"""Redacts a presence: replaces its hidden fields."""
 
 from synapse.module_api import UserPresenceState
 
-# By the bits of `_native.Hidden`: the field of Synapse's, and what stands there instead.
-# Of a time of 0 and of no text Synapse says nothing at all; of the activity, that
-# there is none.
+# By the bits of `_native.Hidden`: Synapse's field, and its replacement. Synapse omits a
+# time of 0 and an empty text; for the activity, it reports that there is none.
 _INSTEAD: tuple[tuple[str, object], ...] = (
     ("state", "offline"),
     ("status_msg", None),

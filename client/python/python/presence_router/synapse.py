@@ -1,11 +1,11 @@
-"""The Synapse module: Synapse's presence router callbacks, answered by the daemon.
+"""The Synapse module: the daemon answers Synapse's presence router callbacks.
 
-It only ever adds to what Synapse shows anyway, and never raises into Synapse. It
-says "ALL" only of a user who may see everyone without exception, because that
-replaces what rooms would show, and only where it will recognise the question
-that follows: an answer that does not fit breaks /sync. What is hidden it leaves out
-where the states that it answers with are what Synapse sends: to other servers, and
-after "ALL". Elsewhere Synapse takes the state from its database, and nothing comes.
+The module only adds to the presence that Synapse shows by itself, and never raises into
+Synapse. It answers "ALL" only for a user who may see everyone without exception, because
+"ALL" replaces the presence shown through rooms. It also must recognise Synapse's next
+question: an answer that does not fit breaks /sync. The module redacts hidden fields where
+Synapse sends the states of the answer: to other servers, and after "ALL". Elsewhere Synapse
+takes the state from its database; there the module does not show the sender at all.
 """
 
 import atexit
@@ -25,8 +25,8 @@ try:
     from twisted.internet.defer import CancelledError, Deferred
 except ImportError as why:
     raise ImportError(
-        f"presence_router.synapse runs inside Synapse, and there is none here ({why}): install "
-        "the wheel into the Python environment that Synapse itself runs from"
+        f"presence_router.synapse runs inside Synapse, which is not installed here ({why}): "
+        "install the wheel into the Python environment that Synapse itself runs from"
     ) from why
 
 from . import config, metrics
@@ -44,18 +44,19 @@ logger = logging.getLogger("presence_router")
 
 T = TypeVar("T")
 
-# Seconds between tries to read the known senders; the last one goes on.
+# Seconds between attempts to read the known senders; the last value repeats.
 _SEED_PAUSES = (1, 2, 5, 10, 30, 60, 300)
 
 
 class PresenceRouterModule:
     """Routes presence by the answers of a presence-router daemon."""
 
-    # The callbacks must not be named as Synapse names them. Loaded by the legacy
-    # `presence.presence_router`, Synapse would find them and register them too.
+    # The methods must not have Synapse's names for the callbacks: if the legacy setting
+    # `presence.presence_router` loads the module, Synapse would find and register them
+    # too.
 
     def __init__(self, config: config.Config, module_api: ModuleApi) -> None:
-        # Not at import: whoever imports the reactor first chooses which.
+        # Not at import: the first import of the reactor chooses which reactor runs.
         from twisted.internet import reactor
 
         self._reactor: Any = reactor
@@ -85,9 +86,9 @@ class PresenceRouterModule:
             get_interested_users=self.interest_of,
         )
         if config.rooms:
-            rooms = Rooms(self._verdict_on, config.rooms_when_away == "deny")
+            rooms = Rooms(self._ask_room_verdict, config.rooms_when_away == "deny")
             module_api.register_third_party_rules_callbacks(on_create_room=rooms.on_create_room)
-        # At once if the reactor runs already; else not before Synapse forked.
+        # At once if the reactor already runs; otherwise after Synapse's forks.
         self._reactor.callWhenRunning(self._start_checking)
         self._reactor.callWhenRunning(self._start_seeding)
         if self._follows:
@@ -101,29 +102,31 @@ class PresenceRouterModule:
     async def route_states(
         self, state_updates: Iterable[UserPresenceState]
     ) -> dict[str, set[UserPresenceState]]:
-        """Says who else must get which of these updates."""
+        """Returns the additional recipients of these updates, each with their states."""
         states = list(state_updates)
-        promise = self._promises.keep(asking_context())
+        promise = self._promises.take(asking_context())
         if promise is not None:
-            # All of it, the own state included: nothing else brings that. As was
-            # decided a moment ago, whatever became of the daemon since.
+            # All states, including the user's own, which arrives by no other way. The hides
+            # are those of the promise, whatever the daemon would answer by now.
             metrics.ALL_USERS.labels("kept").inc()
             for position, hidden in promise.everyone.hidden_of(states):
                 states[position] = redact(states[position], hidden)
             return {promise.user_id: _as_set(states)}
-        users_to_states = await self._routed(states)
-        for user_id in self._promises.open():
-            # Perhaps it is their /sync that asks, in a context that is not the
-            # one we know: without a key it would fail.
+        users_to_states = await self._ask_routes(states)
+        for user_id in self._promises.pending_users():
+            # The question may come from this user's /sync, in a context that the module
+            # does not know: without a key, that /sync would fail.
             own = _as_set([state for state in states if state.user_id == user_id])
             users_to_states[user_id] = users_to_states.get(user_id, set()) | own
         return users_to_states
 
-    async def _routed(self, states: list[UserPresenceState]) -> dict[str, set[UserPresenceState]]:
+    async def _ask_routes(
+        self, states: list[UserPresenceState]
+    ) -> dict[str, set[UserPresenceState]]:
         if not states:
             return {}
         if self._follows:
-            self._follower.note(states)
+            self._follower.record_states(states)
         answer: Keys | None = await self._ask(
             "get_users_for_states",
             lambda done: self._router.get_users_for_states(
@@ -144,12 +147,12 @@ class PresenceRouterModule:
                     position, hidden = one
                     versions[one] = redact(states[position], hidden)
                 shown.append(versions[one])
-            # Shared by all these keys: Synapse copies what it keeps.
+            # All these keys share one set: Synapse copies the sets that it keeps.
             users_to_states.update(dict.fromkeys(keys, _as_set(shown)))
         return users_to_states
 
     async def interest_of(self, user_id: str) -> set[str] | str:
-        """Says whose presence a user may see."""
+        """Returns the senders whose presence a user may see."""
         context = asking_context()
         may_be_everyone = self._may_promise and context is not None
         answer: set[str] | Everyone | None = await self._ask(
@@ -162,11 +165,11 @@ class PresenceRouterModule:
             return set()
         if isinstance(answer, set):
             return answer
-        self._promises.make(context, user_id, answer)
+        self._promises.add(context, user_id, answer)
         metrics.ALL_USERS.labels("promised").inc()
         return PRESENCE_ALL_USERS
 
-    async def _verdict_on(self, room: "Room") -> "RoomVerdict | None":
+    async def _ask_room_verdict(self, room: "Room") -> "RoomVerdict | None":
         verdict: RoomVerdict | None = await self._ask(
             "on_create_room",
             lambda done: self._router.on_create_room(room, self._reactor.callFromThread, done),
@@ -174,9 +177,9 @@ class PresenceRouterModule:
         return verdict
 
     async def _ask(self, callback: str, start: "Callable[[Done[T]], None]") -> T | None:
-        """Asks a question of Synapse's, and counts it; None is no verdict.
+        """Passes a question of Synapse to the daemon, and counts it. None: no verdict.
 
-        What fails in part has a value nevertheless, and is counted as a failure.
+        A question that fails in part has a value nevertheless, and counts as a failure.
         """
         began = time.perf_counter()
         outcome, detail, value = await self._call(callback, start)
@@ -190,11 +193,11 @@ class PresenceRouterModule:
     async def _call(
         self, name: str, start: "Callable[[Done[T]], None]"
     ) -> "tuple[str, str, T | None]":
-        """Makes a call of the native half: its outcome, detail and value."""
+        """Makes a call of the native half; returns its outcome, detail and value."""
         answered: Deferred[tuple[str, str, T | None]] = Deferred()
 
         def done(outcome: str, detail: str, value: T | None, /) -> None:
-            # Cancelled meanwhile: Deferreds swallow the one late result.
+            # After a cancellation, the Deferred swallows the one late result.
             answered.callback((outcome, detail, value))
 
         try:
@@ -203,7 +206,7 @@ class PresenceRouterModule:
         except CancelledError:
             raise
         except Exception as why:
-            # Whatever it is: an exception would cost Synapse more than this.
+            # Every exception: raising it into Synapse would do more harm.
             logger.debug("%s failed", name, exc_info=True)
             return "failed", repr(why), None
 
@@ -213,17 +216,18 @@ class PresenceRouterModule:
             self._warned_of_unsent = True
             logger.warning(
                 "The policy shows presence to servers that neither it nor `destinations` names. "
-                "Synapse must be told each server to send to: add those that matter to "
-                "`destinations`. Counted in presence_router_unsent_states_total from here on"
+                "Synapse sends only to servers that it knows by name: add the servers that "
+                "matter to `destinations`. From now on, only the metric "
+                "presence_router_unsent_states_total counts such updates"
             )
 
     def _start_checking(self) -> None:
         self._api.run_as_background_process("presence_router_check", self._check_daemon)
 
     async def _check_daemon(self) -> None:
-        """Warns if no daemon answers at the start, when somebody reads the log.
+        """Warns if no daemon answers at the start, while an operator reads the log.
 
-        It may be hours until Synapse asks for the first time.
+        Synapse may ask its first question only hours later.
         """
         outcome, detail, _ = await self._call(
             "check_daemon",
@@ -247,42 +251,44 @@ class PresenceRouterModule:
         self._api.run_as_background_process("presence_router_seed", self._seed)
 
     async def _seed(self) -> None:
-        """Learns which senders exist: Synapse wants them spelled out."""
+        """Reads the existing senders: Synapse needs them as an explicit list."""
         pauses = itertools.chain(_SEED_PAUSES, itertools.repeat(_SEED_PAUSES[-1]))
         for tries in itertools.count(1):
             try:
-                # No part of the module API tells who has a presence; this table has
-                # been there, with this column, since before there were modules.
+                # The module API has no list of users with a presence; this table and this
+                # column are older than Synapse's modules.
                 await self._api.run_db_interaction("presence_router_seed", self._read_senders)
                 break
             except Exception as why:
                 if tries == 1:
                     logger.warning(
-                        "Cannot read who has a presence: %r; until that works, who may see "
-                        "everyone sees only those whose presence changes. It is tried again "
-                        "and again",
+                        "Cannot read the users with a presence: %r; until that works, users who "
+                        "may see everyone see only senders whose presence changes. The module "
+                        "keeps trying",
                         why,
                     )
-                logger.debug("Try %d to read who has a presence failed", tries, exc_info=True)
-                # Nobody need wait for what may take hours.
-                self._router.seeded()
+                logger.debug(
+                    "Attempt %d to read the users with a presence failed", tries, exc_info=True
+                )
+                # No question should wait for an attempt hours later.
+                self._router.finish_seeding()
             await self._api.sleep(next(pauses))
-        self._router.seeded()
+        self._router.finish_seeding()
         if tries > 1:
-            logger.warning("Who has a presence could be read at try %d", tries)
+            logger.warning("The users with a presence were read at attempt %d", tries)
 
     def _read_senders(self, txn: Any) -> None:
         txn.execute("SELECT DISTINCT user_id FROM presence_stream")
         # In this thread of the database pool, not in the reactor's.
         while rows := txn.fetchmany(10_000):
-            self._router.know([user_id for (user_id,) in rows])
+            self._router.add_known_users([user_id for (user_id,) in rows])
 
 
 def _as_set(states: list[UserPresenceState]) -> set[UserPresenceState]:
-    """The states, as Synapse wants them.
+    """Returns the states as the set that Synapse needs.
 
-    It takes whatever other servers send: where a text should be, there may be a list,
-    and no set holds that. It costs its own sender only.
+    Synapse accepts anything that other servers send: a list may take the place of a text,
+    and a set cannot contain such a state. Only that state is dropped.
     """
     try:
         return set(states)
