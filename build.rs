@@ -1,7 +1,7 @@
-//! Compiles `proto/` into Rust with protox, so that nobody needs a `protoc`.
+//! Compiles `proto/` into Rust with protox, so that a build needs no `protoc`.
 //!
-//! Twice: as it stands, and once more for the server, with hand-written types
-//! for the messages on its hot path.
+//! The code is generated twice: once unchanged, and once for the server, with hand-written
+//! types for the messages on its hot path.
 
 use std::{env, error::Error, fs, path::Path};
 
@@ -17,11 +17,11 @@ const FILES: [&str; 4] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Not all of `proto/`: it holds Rust as well.
+    // Not all of `proto/`, which also contains Rust code.
     println!("cargo:rerun-if-changed={ROOT}/presence_router");
     let descriptors = protox::Compiler::new([ROOT])?
         .include_imports(true)
-        // Comments reach rustdoc, and `grpcurl describe` by reflection.
+        // The source info carries comments to rustdoc and, by reflection, to `grpcurl describe`.
         .include_source_info(true)
         .open_files(FILES)?
         .encode_file_descriptor_set();
@@ -37,10 +37,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if env::var_os("CARGO_FEATURE_SERVER").is_some() {
         let out = Path::new(&out).join("server");
         fs::create_dir_all(&out)?;
-        // All messages are those of `v1`, but for what carries users by the thousand, and
-        // what streams carry it in.
+        // The server shares all messages with `v1`, except those that carry thousands of
+        // users, and the stream messages around them.
         let mut builder = builder().build_client(false).out_dir(out);
-        for message in messages(&descriptors) {
+        for message in message_names(&descriptors) {
             let path = match message {
                 "RouteStatesRequest" | "RouteStatesResponse" | "WatchChangesResponse" => continue,
                 "StateBatch" | "Deliveries" | "SetPart" | "GetInterestedUsersResponse" => {
@@ -55,8 +55,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Names of the package's messages and enums.
-fn messages(descriptors: &FileDescriptorSet) -> impl Iterator<Item = &str> {
+/// Returns the names of the package's messages and enums.
+fn message_names(descriptors: &FileDescriptorSet) -> impl Iterator<Item = &str> {
     let files = descriptors.file.iter().filter(|file| file.package() == PACKAGE);
     files.flat_map(|file| {
         let messages = file.message_type.iter().map(|message| message.name());

@@ -149,7 +149,7 @@ fn apply(daemon: &Daemon, revisions: &[Edits], members: &mut Members) -> Vec<Mem
             let user = UserId::parse(user).unwrap();
             if *joins { Edit::Join { group, user } } else { Edit::Leave { group, user } }
         });
-        daemon.live.edit(&edits.collect::<Vec<_>>()).unwrap();
+        daemon.live.edit_directory(&edits.collect::<Vec<_>>()).unwrap();
         for (group, user, joins) in revision {
             let group = members.get_mut(group).unwrap();
             if *joins {
@@ -451,7 +451,10 @@ async fn an_answer_ends_long_after_many_others() {
     let daemon = Daemon::serving(&policy).await;
     let join = |users: &[String], group: &str| {
         let join = |user| Edit::Join { group, user: UserId::parse(user).unwrap() };
-        daemon.live.edit(&users.iter().map(|user| join(user)).collect::<Vec<_>>()).unwrap();
+        daemon
+            .live
+            .edit_directory(&users.iter().map(|user| join(user)).collect::<Vec<_>>())
+            .unwrap();
     };
     // No two are in the same groups, and one is in another.
     let users: Vec<String> = (1..=12_000).map(|number| format!("@{number}:one.org")).collect();

@@ -170,7 +170,7 @@ async fn explains_at_the_revision_in_force() {
     let pair = ["@sam:one.org", "@joe:one.org"];
     assert!(!explain(&daemon, pair).await.unwrap().visible);
     let join = |user| Edit::Join { group: "sales", user: UserId::parse(user).unwrap() };
-    daemon.live.edit(&pair.map(join)).unwrap();
+    daemon.live.edit_directory(&pair.map(join)).unwrap();
     let answer = explain(&daemon, pair).await.unwrap();
     assert_eq!((answer.visible, answer.revision), (true, daemon.revision()));
     let way = &answer.rules.iter().find(|rule| rule.matches).unwrap().sender_membership;
@@ -201,7 +201,7 @@ async fn verifies_the_active_policy() {
     assert_eq!((all.counter_example, all.exhaustive), (None, true));
     assert_eq!((all.revision, all.listed_users), (daemon.revision(), 2));
     let join = Edit::Join { group: "sales", user: UserId::parse("@sam:two.org").unwrap() };
-    daemon.live.edit(&[join]).unwrap();
+    daemon.live.edit_directory(&[join]).unwrap();
     let some = verify(4, Some(7)).await;
     assert_eq!((some.counter_example, some.exhaustive, some.seed), (None, false, 7));
     assert_eq!((some.revision, some.listed_users), (daemon.revision(), 3));

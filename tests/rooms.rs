@@ -99,7 +99,7 @@ async fn sets_are_those_of_the_directory_and_of_the_policy_in_force() {
     let sales = OnCreateRoomRequest { name: Some("Sales 2026".to_owned()), ..room("@sue:one.org") };
     assert_eq!(verdict(&ask(&daemon, sales.clone()).await.unwrap()), ["org.hint", "org.other"]);
     let sue = UserId::parse("@sue:one.org").unwrap();
-    let revision = daemon.live.edit(&[Edit::Join { group: "sales", user: sue }]).unwrap();
+    let revision = daemon.live.edit_directory(&[Edit::Join { group: "sales", user: sue }]).unwrap();
     let at_least = OnCreateRoomRequest { at_least: revision.to_string(), ..sales.clone() };
     let answer = ask(&daemon, at_least).await.unwrap();
     assert_eq!(verdict(&answer), ["ORG.EXAMPLE_NO"]);

@@ -69,7 +69,7 @@ rules:
 fn counts(daemon: &Daemon) -> BTreeMap<String, u64> {
     let active = daemon.live.active();
     let name = |place: usize| active.applied.policy.document.rules[place].name.clone();
-    active.current.shadows.counts().map(|(place, count)| (name(place), count)).collect()
+    active.current.shadows.counts_by_rule().map(|(place, count)| (name(place), count)).collect()
 }
 
 #[tokio::test]

@@ -183,14 +183,14 @@ async fn a_list_that_no_answer_refers_to_names_nobody_new() {
     let group = "team/a";
     let join = |user| Edit::Join { group, user: UserId::parse(user).unwrap() };
     let ann = "@ann:example.org";
-    daemon.live.edit(&[join(ann), join("@joe:far.example")]).unwrap();
+    daemon.live.edit_directory(&[join(ann), join("@joe:far.example")]).unwrap();
 
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
     let mut sets = ClientSets::default();
     route(&mut stream, &mut sets, &[ann]).await;
     let leave = Edit::Leave { group, user: UserId::parse(ann).unwrap() };
     for edit in [leave, join("@sam:far.example"), join(ann), join("@sue:far.example")] {
-        daemon.live.edit(&[edit]).unwrap();
+        daemon.live.edit_directory(&[edit]).unwrap();
         let mut added = Vec::new();
         while let told = stream.next().await.unwrap().unwrap()
             && !matches!(told, Response::Changed(_))
@@ -268,7 +268,7 @@ async fn a_client_that_comes_back_keeps_no_answer_that_hides_something_else() {
     let join = |user| Edit::Join { group: "shy", user: UserId::parse(user).unwrap() };
 
     let first = daemon.revision();
-    daemon.live.edit(&[join("@ann:example.org")]).unwrap();
+    daemon.live.edit_directory(&[join("@ann:example.org")]).unwrap();
     assert!(matches!(come_back(&daemon, &first).await, Response::Reset(_)), "from others");
 
     let second = daemon.revision();

@@ -84,7 +84,7 @@ impl Watch {
 fn join(daemon: &Daemon, users: &[&str]) -> String {
     let users = users.iter().map(|user| UserId::parse(user).unwrap());
     let edits: Vec<Edit<'_>> = users.map(|user| Edit::Join { group: "sales", user }).collect();
-    daemon.live.edit(&edits).unwrap().to_string()
+    daemon.live.edit_directory(&edits).unwrap().to_string()
 }
 
 #[tokio::test]

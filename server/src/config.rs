@@ -1,11 +1,11 @@
-//! Settings of the daemon: flags over environment over one YAML file over
-//! defaults. Fixed for the life of the process. The file is read here; flags and
-//! environment belong to the command line.
+//! The daemon's settings. Precedence: flags, then environment, then one YAML file, then
+//! defaults. Settings stay fixed for the life of the process. This module reads the file;
+//! flags and environment belong to the command line.
 //!
-//! `presence-router.example.yaml` explains every key to those who write it.
+//! `presence-router.example.yaml` explains every key to operators.
 //!
-//! To read in this order: [`Config`] and its sections, `limits`, `listen` and `log`; `values`
-//! reads single values, and `message` says what is wrong with them.
+//! Read in this order: [`Config`] and its sections, `limits`, `listen` and `log`; then
+//! `values`, which reads single values, and `message`, which words the errors.
 
 mod limits;
 mod listen;
@@ -30,50 +30,50 @@ use crate::live::LoadSettings;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// File with the policy. Unset: the example policy inside the binary.
+    /// The policy file. If unset, the daemon uses the example policy inside the binary.
     pub policy: Option<PathBuf>,
 
-    /// Whether a change of the policy's files is noticed, and comes into force.
-    #[serde(deserialize_with = "values::flag")]
+    /// True if the daemon loads the policy by itself when one of its files changes.
+    #[serde(deserialize_with = "values::read_flag")]
     pub watch_policy: bool,
 
-    /// Whether a members file that listed users may list nobody.
-    #[serde(deserialize_with = "values::flag")]
+    /// True if a members file that listed users before may become empty.
+    #[serde(deserialize_with = "values::read_flag")]
     pub allow_empty_members_files: bool,
 
-    /// Where to listen.
-    #[serde(deserialize_with = "values::section")]
+    /// The addresses to listen on.
+    #[serde(deserialize_with = "values::read_section")]
     pub listen: Listen,
 
-    /// Bounds on what one caller may ask and get.
-    #[serde(deserialize_with = "values::section")]
+    /// Limits on the requests and answers of one caller.
+    #[serde(deserialize_with = "values::read_section")]
     pub limits: LimitSettings,
 
-    /// What is written to standard error.
-    #[serde(deserialize_with = "values::section")]
+    /// The log on standard error.
+    #[serde(deserialize_with = "values::read_section")]
     pub log: Log,
 }
 
-/// Why settings cannot be used.
+/// The reason for which settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the config file `{}`: {error}", path.display())]
     Unreadable {
-        /// The file.
+        /// The config file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         error: std::io::Error,
     },
 
-    /// The file does not say valid settings.
+    /// The file contains an invalid setting, or is not YAML.
     #[error("{}:{position}{message}", path.display())]
     Invalid {
-        /// The file.
+        /// The config file.
         path: PathBuf,
         /// `line:column: `, or a space.
         position: String,
-        /// What was found and what is valid.
+        /// The invalid text, and the valid values in its place.
         message: String,
     },
 }
@@ -85,18 +85,18 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or does not say valid settings.
+    /// The file cannot be read, or its settings are invalid.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read(path)
             .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), error })?;
         Self::parse(path, &text)
     }
 
-    /// Reads a config file's text. `path` only names it in messages.
+    /// Parses the text of a config file. Only messages use `path`.
     ///
     /// # Errors
     ///
-    /// The text does not say valid settings.
+    /// The settings are invalid.
     pub fn parse(path: &Path, text: &[u8]) -> Result<Self, ConfigError> {
         parse_text(text).map_err(|InvalidText { position, message }| {
             let position = position
@@ -105,7 +105,7 @@ impl Config {
         })
     }
 
-    /// The settings of loading the policy.
+    /// Returns the settings for loading the policy.
     pub fn load_settings(&self) -> LoadSettings {
         let bytes = self.limits.members_file_bytes.get();
         LoadSettings {
@@ -115,7 +115,7 @@ impl Config {
     }
 }
 
-/// Reads a text. An empty one says nothing, and the defaults hold.
+/// Parses the text of a config file. An empty text leaves every setting at its default.
 fn parse_text(text: &[u8]) -> Result<Config, InvalidText> {
     let text = std::str::from_utf8(text).map_err(InvalidText::not_utf8)?;
     serde_saphyr::from_str::<Option<Config>>(text)

@@ -1,26 +1,26 @@
-//! The number of files and sockets that the process may have open.
+//! The limit on the number of open files and sockets of the process.
 //!
-//! The usual soft limit, 1024, is there for programs that use `select`; the daemon
-//! does not, and takes what the hard limit allows. Connections never take the last
-//! ones: a policy that changes must still be read.
+//! The usual soft limit, 1024, exists for programs that use `select`; the daemon does not use
+//! `select`, and raises its soft limit to the hard limit. Connections never take the last
+//! descriptors, so that the daemon can still read a changed policy.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// The descriptors that connections leave to everything else: sockets that are
-/// listened on, one more client for each that waits to be let in, the policy's files
-/// and the watches on them, the log, the runtime.
+/// The number of descriptors that connections leave to everything else: the listening
+/// sockets, one waiting client for each of these, the policy's files and the watches on
+/// them, the log, and the runtime.
 const RESERVE: u64 = 64;
 
-/// The number of descriptors that the process may have. `None`: as many as it likes.
+/// The maximum number of descriptors of the process. `None` means no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DescriptorLimit(Option<u64>);
 
 // === impl DescriptorLimit ===
 
 impl DescriptorLimit {
-    /// Raises the soft limit to the hard one. Where the system refuses, the limit
-    /// stays what it was.
+    /// Raises the soft limit to the hard limit. If the system refuses, the soft limit
+    /// stays unchanged.
     pub fn raise() -> Self {
         let limit = getrlimit(Resource::Nofile);
         if limit.current == limit.maximum {
@@ -31,24 +31,24 @@ impl DescriptorLimit {
             Ok(()) => Self(limit.maximum),
             Err(error) => {
                 let limit = limit.current;
-                warn!(limit, %error, "cannot raise the limit of open files");
+                warn!(limit, %error, "the system refused to raise the limit of open files");
                 Self(limit)
             }
         }
     }
 
-    /// The number of connections that there is room for, of those that are wanted.
-    /// Warns if they are fewer.
-    pub fn connections(self, wanted: usize) -> usize {
+    /// Returns the number of connections that fit into the limit, at most `wanted`. Warns
+    /// if fewer than `wanted` fit.
+    pub fn allowed_connections(self, wanted: usize) -> usize {
         let connections = self.max_connections().min(wanted);
         if connections < wanted {
             warn!(
                 wanted,
                 connections,
                 open_files = self.0,
-                "`limits.connections` is more than this process may have open: further clients \
-                 wait; raise its limit of open files (`ulimit -n`, `LimitNOFILE=` of a unit), or \
-                 lower `limits.connections`"
+                "`limits.connections` exceeds the limit of open files: the daemon serves fewer \
+                 connections, and further clients wait; raise the limit (`ulimit -n`, \
+                 `LimitNOFILE=` of a unit), or lower `limits.connections`"
             );
         }
         connections
@@ -76,7 +76,7 @@ mod tests {
             (Some(100), 1024, 50),
             (Some(1), 1024, 1),
         ] {
-            assert_eq!(DescriptorLimit(limit).connections(wanted), want, "{limit:?}");
+            assert_eq!(DescriptorLimit(limit).allowed_connections(wanted), want, "{limit:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The presence-router daemon as a library. `main.rs` wires it to a command line; the
+//! The presence-router daemon as a library. `main.rs` connects it to a command line; the
 //! commands themselves are in the binary, below `cli`.
 //!
 //! ```text
@@ -23,14 +23,14 @@
 //!   homeservers, operators
 //! ```
 //!
-//! To read in this order: the engine, a crate of its own, decides who may see whom by an
-//! operator's text. [`source`] reads the files that the text is in, and notices that they
-//! change; [`live`] keeps the active policy, at a [`revision`]; [`rpc`] answers callers;
-//! [`config`] is what an operator can set; [`reloader`] loads the policy again when its files
-//! change, and [`lifecycle`] joins all of it to signals and sockets, and to what the process
-//! may use: [`descriptors`] and the [`logging`] to standard error.
+//! Read the modules in this order: the engine, a crate of its own, decides from an operator's
+//! policy which users may see whose presence. [`source`] reads the policy's files and notices
+//! their changes; [`live`] keeps the active policy, at a [`revision`]; [`rpc`] answers callers;
+//! [`config`] holds the operator's settings; [`reloader`] loads the policy again when its files
+//! change; and [`lifecycle`] connects all of these to signals, to sockets and to the resources of
+//! the process: its [`descriptors`], and [`logging`] to standard error.
 //!
-//! Modules use those before them and none behind them: `source`, `live`, `rpc`, `config`,
+//! A module uses only modules before it in this list: `source`, `live`, `rpc`, `config`,
 //! `reloader`, `lifecycle`. `revision`, `descriptors` and `logging` use none of these.
 
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! A daemon's life: start, signals, end.
+//! The daemon's lifecycle: start, signals, shutdown.
 
 use std::sync::Arc;
 
@@ -17,23 +17,23 @@ use crate::rpc::server::{self, ServeError};
 use crate::rpc::transport::listener::{ListenError, Listener};
 use crate::source::progress::Progress;
 
-/// Why the daemon did not start.
+/// The reason for which the daemon did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The policy.
+    /// The policy cannot be loaded.
     #[error("{0}")]
     Policy(#[from] LoadError),
 
-    /// A socket.
+    /// The daemon cannot listen on a socket.
     #[error("{0}")]
     Listen(#[from] ListenError),
 
-    /// The operating system.
+    /// The operating system refused a signal handler, random numbers or a thread.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
 
-    /// A signal came before the policy was loaded. This is no failure.
-    #[error("{0} before the policy was loaded: nothing was served")]
+    /// A signal arrived before the policy was loaded. This is not a failure.
+    #[error("{0} arrived before the policy was loaded: the daemon served nothing")]
     Stopped(&'static str),
 }
 
@@ -68,9 +68,10 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// Says what is in the way. Nothing is served then.
+    /// The policy cannot be loaded, a socket cannot be bound, the operating system refused a
+    /// resource, or a signal arrived first. The daemon serves nothing then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        // First, so that no signal takes a daemon that is half started.
+        // First, so that no signal kills a half-started daemon.
         let mut signals = Signals {
             hangup: signal(SignalKind::hangup())?,
             end: EndSignals {
@@ -78,25 +79,26 @@ impl Daemon {
                 interrupt: signal(SignalKind::interrupt())?,
             },
         };
-        // Caught once, it ends the process no more: a log that has reached the size
-        // that the system allows for a file is lost, and nothing else.
+        // Once caught, SIGXFSZ no longer ends the process: a log file at the system's size
+        // limit then costs log lines, and nothing else.
         let _file_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         let descriptors = DescriptorLimit::raise();
         let settings = config.load_settings();
         let source = config.policy.map_or(Source::Example, Source::File);
         let (progress, epoch) = (Progress::default(), Epoch::random()?);
-        let of_load = progress.clone();
+        let load_progress = progress.clone();
         debug!("loading the policy");
-        // A large policy takes long, and signals must be taken meanwhile.
-        let load =
-            tokio::task::spawn_blocking(move || Live::start_with(source, settings, of_load, epoch));
+        // A large policy takes long to load, and the daemon must handle signals meanwhile.
+        let load = tokio::task::spawn_blocking(move || {
+            Live::start_with(source, settings, load_progress, epoch)
+        });
         let live = tokio::select! {
             loaded = progress.log_during(load) => loaded.map_err(std::io::Error::other)??,
             signal = signals.end.next_signal() => return Err(StartError::Stopped(signal)),
         };
         let live = Arc::new(live);
         let mut listeners = Vec::new();
-        let Listen { tcp, unix } = config.listen.resolved();
+        let Listen { tcp, unix } = config.listen.with_defaults();
         if let Some(address) = tcp {
             listeners.push(Listener::tcp(address).await?);
         }
@@ -105,26 +107,26 @@ impl Daemon {
         }
         let (watch_policy, log_format) = (config.watch_policy, config.log.format);
         let mut limits = Limits::from(config.limits);
-        limits.connections = descriptors.connections(limits.connections);
+        limits.connections = descriptors.allowed_connections(limits.connections);
         Ok(Self { live, watch_policy, log_format, limits, listeners, signals })
     }
 
-    /// Where the daemon listens.
-    pub fn addresses(&self) -> Vec<&str> {
+    /// The addresses that the daemon listens on.
+    pub fn listen_addresses(&self) -> Vec<&str> {
         self.listeners.iter().map(Listener::address).collect()
     }
 
-    /// Where the policy comes from.
+    /// The source of the policy.
     pub fn source(&self) -> &Source {
         self.live.source()
     }
 
-    /// Serves until a signal ends it. A second signal ends the process at once.
+    /// Serves until a signal ends the daemon. A second signal ends the process at once.
     ///
     /// # Errors
     ///
-    /// Serving failed, or the end was not in order.
-    pub async fn run(self) -> Result<(), ServeError> {
+    /// Serving failed, or the shutdown had to cut off calls.
+    pub async fn serve_until_signal(self) -> Result<(), ServeError> {
         let Self { live, watch_policy, log_format, limits, listeners, signals } = self;
         let revision = live.current().revision;
         for listener in &listeners {
@@ -133,7 +135,7 @@ impl Daemon {
         let shutdown = CancellationToken::new();
         let Signals { hangup, end } = signals;
         let reloader = Reloader::new(Arc::clone(&live), watch_policy, log_format);
-        tokio::spawn(reloader.run(hangup));
+        tokio::spawn(reloader.reload_on_triggers(hangup));
         tokio::spawn(stop_on_signals(end, shutdown.clone()));
         server::serve(live, limits, listeners, shutdown).await?;
         info!("shut down");
@@ -141,13 +143,13 @@ impl Daemon {
     }
 }
 
-/// Shuts down in order at the first signal, and ends the process at the second.
+/// Begins an orderly shutdown at the first signal, and ends the process at the second.
 async fn stop_on_signals(mut signals: EndSignals, shutdown: CancellationToken) {
     let signal = signals.next_signal().await;
     info!(signal, "shutting down");
     shutdown.cancel();
     let signal = signals.next_signal().await;
-    warn!(signal, "second signal: ending at once");
+    warn!(signal, "second signal: ending the process at once");
     logging::flush_at_once();
     std::process::exit(1);
 }
@@ -155,7 +157,7 @@ async fn stop_on_signals(mut signals: EndSignals, shutdown: CancellationToken) {
 // === impl EndSignals ===
 
 impl EndSignals {
-    /// Waits for one of them, and returns its name.
+    /// Waits for one of the signals, and returns its name.
     async fn next_signal(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

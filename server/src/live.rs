@@ -1,5 +1,5 @@
-//! The live state of a daemon: the active policy with the directory, and how another one
-//! takes its place.
+//! The live state of a daemon: the active policy with the directory, and the replacement of
+//! the policy by another one.
 //!
 //! ```text
 //! source ──> loader ──> Live ──> publisher ──> rpc
@@ -8,12 +8,12 @@
 //!            as a whole sions    failed load
 //! ```
 //!
-//! To read in this order: the `loader` turns a source into a policy that was checked as a
-//! whole, with members files as `active_files` allows them where a caller asks; the
-//! `publisher` makes it the active one at the revision that it is given, keeps the latest
-//! revisions in a `history`, and remembers a load that failed. [`Live`] joins the two, one
-//! change at a time, and gives out the revisions. `candidate` checks and plans a policy that
-//! does not become active.
+//! Read in this order: the `loader` turns a source into a completely checked policy. For a
+//! policy that a caller sends, `active_files` decides which members files it may read. The
+//! `publisher` makes a policy active at a given revision, keeps the latest revisions in a
+//! `history`, and remembers a failed load. [`Live`] connects loader and publisher, makes one
+//! change at a time, and assigns the revisions. `candidate` checks and plans a policy that does
+//! not become active.
 
 mod active;
 mod active_files;
@@ -46,24 +46,24 @@ use crate::revision::{Epoch, Revision};
 use crate::source::progress::Progress;
 use crate::source::stamp::SeenFile;
 
-/// What is live in this process. All services share one.
+/// The live state of this process. All services share one `Live`.
 ///
-/// Readers take what is active without waiting for a load; whatever changes it, a load or an
-/// edit of the directory, does so one after another.
+/// Readers take the active policy without waiting for a load. Changes, which are loads and
+/// edits of the directory, happen one after another.
 #[derive(Debug)]
 pub struct Live {
     loader: Loader,
     publisher: Publisher,
-    /// Held during a change, so that changes come one by one.
+    /// Locked during a change, so that changes happen one after another.
     writer: Mutex<Writer>,
 }
 
-/// What the next revision is made from.
+/// The state from which the next revision is built.
 #[derive(Debug)]
 struct Writer {
     inputs: Inputs,
     engine: Engine,
-    /// The latest revision that was given out.
+    /// The latest assigned revision.
     revision: Revision,
 }
 
@@ -79,8 +79,8 @@ impl Live {
         Self::start_with(source, LoadSettings::default(), Progress::default(), epoch)
     }
 
-    /// As [`Live::start`], with settings. `progress` hears how far this load and later
-    /// ones are.
+    /// Does the same as [`Live::start`], with settings. `progress` receives the progress of
+    /// this load and of later ones.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Live {
     ) -> Result<Self, LoadError> {
         let loader = Loader { source, settings, progress };
         let Attempt { found, files, .. } = loader.load(None, false);
-        // Without a policy before it none is unchanged.
+        // Not reached: without a previous policy, a load never finds the policy unchanged.
         let Found::Checked(checked) = found? else { return Err(LoadError::Incomplete) };
         let Checked { policy, engine, inputs, text } = *checked;
         let (snapshot, shadows) = (Arc::clone(&policy.snapshot), ShadowCounters::new(&policy));
@@ -104,24 +104,24 @@ impl Live {
         Ok(Self { loader, publisher, writer: Mutex::new(Writer { inputs, engine, revision }) })
     }
 
-    /// Loads the policy again. Takes long for a large one: not for a thread
-    /// that answers requests.
+    /// Loads the policy again. A large policy takes long: do not call this on a thread that
+    /// answers requests.
     ///
     /// # Errors
     ///
-    /// The policy cannot be loaded. The active one stays.
+    /// The policy cannot be loaded. The previous one stays active.
     pub fn reload(&self, options: LoadOptions<'_>) -> Result<Loaded, Arc<LoadError>> {
-        let mut writer = self.writer();
+        let mut writer = self.lock_writer();
         let ActivePolicy { current, applied } = self.active();
         let before = Before { inputs: &writer.inputs, engine: &writer.engine, applied: &applied };
         let Attempt { found, files, may_pass } = self.loader.load(Some(before), options.force);
         let loaded = match found {
-            // No failure of the policy, and nothing of it was looked at.
+            // Not a failure of the policy, which was not even checked.
             Err(LoadError::Incomplete) => return Err(Arc::new(LoadError::Incomplete)),
             Ok(Found::Checked(_)) if !(options.were_complete)(&files) => {
                 return Err(Arc::new(LoadError::Incomplete));
             }
-            Ok(Found::Checked(checked)) => Ok(self.replace(&mut writer, *checked)),
+            Ok(Found::Checked(checked)) => Ok(self.publish_loaded(&mut writer, *checked)),
             Ok(Found::Unchanged) => Ok(Loaded::Unchanged(current.revision)),
             Err(error) => Err(Arc::new(error)),
         };
@@ -132,38 +132,42 @@ impl Live {
         loaded
     }
 
-    /// Checks a text as a load would, and changes nothing. It may name those members
-    /// files that the active policy names too.
+    /// Checks the text of a policy as a load would, and changes nothing. The text may name
+    /// only members files that the active policy names too.
     ///
     /// # Errors
     ///
-    /// All problems for which it would be rejected.
-    pub fn check(&self, text: &str) -> Result<Policy, Problems> {
-        candidate::check(&self.loader, &self.active().applied, text)
+    /// All problems for which a load would reject the text.
+    pub fn check_text(&self, text: &str) -> Result<Policy, Problems> {
+        candidate::check_text(&self.loader, &self.active().applied, text)
     }
 
-    /// Tells what would change if another policy took the place of the active one. Takes
-    /// long for large ones, and loads wait meanwhile.
+    /// Computes the effect of replacing the active policy by a candidate. Large policies
+    /// take long, and loads wait meanwhile.
     ///
     /// # Errors
     ///
-    /// The candidate has problems.
-    pub fn plan(&self, candidate: Candidate<'_>, samples: usize) -> Result<Planned, PlanError> {
-        let writer = self.writer();
+    /// The candidate has problems, or is the live form of a shadow rule that does not exist.
+    pub fn plan_candidate(
+        &self,
+        candidate: Candidate<'_>,
+        samples: usize,
+    ) -> Result<Planned, PlanError> {
+        let writer = self.lock_writer();
         let active = self.active();
         let policy = candidate.load(&self.loader, &active.applied, &writer.engine)?;
         drop(writer);
         Ok(Planned::new(&active, &policy, samples))
     }
 
-    /// Changes who is in the groups that the directory fills, all of it or
-    /// nothing, and returns the revision at which it holds.
+    /// Changes the members of directory groups, and returns the revision with all of the
+    /// edits. If one edit fails, none of them applies.
     ///
     /// # Errors
     ///
-    /// A group is not one that the directory fills.
-    pub fn edit(&self, edits: &[Edit<'_>]) -> Result<Revision, EditError> {
-        let mut writer = self.writer();
+    /// A group is not a directory group.
+    pub fn edit_directory(&self, edits: &[Edit<'_>]) -> Result<Revision, EditError> {
+        let mut writer = self.lock_writer();
         writer.engine.edit(edits)?;
         let ActivePolicy { current, applied } = self.active();
         let (snapshot, shadows) = (writer.engine.snapshot(), current.shadows.clone());
@@ -173,14 +177,14 @@ impl Live {
         Ok(revision)
     }
 
-    /// Sets the thresholds of the engine, so that tests reach with a few users what
-    /// otherwise takes thousands.
+    /// Sets the thresholds of the engine, so that tests with a few users cover code that
+    /// otherwise runs only with thousands.
     pub fn set_thresholds(&self, thresholds: Thresholds) {
-        self.writer().engine.set_thresholds(thresholds);
+        self.lock_writer().engine.set_thresholds(thresholds);
     }
 
-    /// Publishes a policy that was loaded.
-    fn replace(&self, writer: &mut Writer, checked: Checked) -> Loaded {
+    /// Publishes a loaded policy.
+    fn publish_loaded(&self, writer: &mut Writer, checked: Checked) -> Loaded {
         let Checked { policy, engine, inputs, text } = checked;
         let ActivePolicy { current, applied } = self.active();
         let differences = compare(&applied.policy, &policy);
@@ -194,60 +198,60 @@ impl Live {
         Loaded::Replaced(revision, Box::new(differences))
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        // Poison is no harm: what is active is replaced in one piece.
+    fn lock_writer(&self) -> MutexGuard<'_, Writer> {
+        // A poisoned lock is harmless: the active policy is replaced in one step.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The files to look at for a change, the policy's own first, as they were when they
-    /// were read, and word of every load, whoever asked for it: those that the active policy
-    /// is made of, and if the latest load was rejected, those that its text names. None for
-    /// the example.
-    pub fn files(&self) -> watch::Receiver<Vec<SeenFile>> {
-        self.publisher.files()
+    /// Subscribes to the files to watch, the policy's own first, each in the state in which
+    /// it was read. These are the files of the active policy and, if the latest load was
+    /// rejected, the files that the rejected text names. The example policy has no files.
+    /// Every load sends them, also a load by another caller.
+    pub fn subscribe_files(&self) -> watch::Receiver<Vec<SeenFile>> {
+        self.publisher.subscribe_files()
     }
 
-    /// The latest load, if it failed, and word when that changes.
-    pub fn failed_load(&self) -> watch::Receiver<Option<FailedLoad>> {
-        self.publisher.failed_load()
+    /// Subscribes to the latest load, if it failed.
+    pub fn subscribe_failed_load(&self) -> watch::Receiver<Option<FailedLoad>> {
+        self.publisher.subscribe_failed_load()
     }
 
-    /// How far the load is that is under way.
+    /// The progress of the load that is running.
     pub fn progress(&self) -> &Progress {
         &self.loader.progress
     }
 
-    /// Where the policy comes from.
+    /// The source of the policy.
     pub fn source(&self) -> &Source {
         &self.loader.source
     }
 
-    /// What answers are computed from now.
+    /// The current revision, with the snapshot that answers are computed from.
     pub fn current(&self) -> Arc<Current> {
         self.publisher.current()
     }
 
-    /// The active policy, along with what it decides.
+    /// The active policy, with its snapshot.
     pub fn active(&self) -> ActivePolicy {
         self.publisher.active()
     }
 
-    /// What answers are computed from, and word when that changes.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Current>> {
-        self.publisher.subscribe()
+    /// Subscribes to the current revision and its snapshot.
+    pub fn subscribe_current(&self) -> watch::Receiver<Arc<Current>> {
+        self.publisher.subscribe_current()
     }
 
-    /// What answers were computed from at a revision of this history, if it is kept.
+    /// Returns a revision of this history with its snapshot, if the history keeps it.
     pub fn at_revision(&self, revision: Revision) -> Option<Arc<Current>> {
         self.publisher.at_revision(revision)
     }
 
-    /// Who gained and who lost sight of whom from one revision to a later one.
-    /// Found once, however many ask.
+    /// Returns the pairs that a later revision gains and loses. The search runs once for all
+    /// callers with the same two revisions.
     ///
     /// # Errors
     ///
-    /// It is too much to tell.
+    /// The difference is too large to list.
     pub async fn difference(
         &self,
         from: &Arc<Current>,
@@ -260,7 +264,7 @@ impl Live {
 // === impl Writer ===
 
 impl Writer {
-    /// Gives out a revision. Without a store, nobody else does.
+    /// Assigns a revision. Without a store, nothing else assigns revisions.
     fn next_revision(&mut self) -> Revision {
         self.revision = self.revision.next();
         self.revision

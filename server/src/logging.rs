@@ -1,14 +1,14 @@
-//! The log of the daemon: formatted by `tracing-subscriber`, written to standard
-//! error by a thread of its own behind a bounded [`queue`].
+//! The daemon's log. `tracing-subscriber` formats the lines, and a separate thread behind a
+//! bounded [`queue`] writes them to standard error.
 //!
-//! So nothing that serves callers ever waits for standard error: not for a slow
-//! reader, not for one that is gone, and not when a task panics. Lines about calls
-//! are left out when the queue is full; warnings, errors and refusals are kept, up
-//! to a bound of their own, and a line says how many were left out. [`flush`] makes
-//! sure that nothing is lost at the end.
+//! Therefore no task that serves callers waits for standard error: not for a slow reader, not
+//! for a reader that is gone, and not when a task panics. If the queue is full, the log drops
+//! lines about calls; it keeps warnings, errors and refusals, up to a higher bound, and
+//! writes a line with the number of dropped lines. [`flush`] writes all waiting lines at the
+//! end of the process.
 //!
-//! `tracing-appender` has such a thread too, but cannot tell one line from another:
-//! its queue drops an error as readily as a call.
+//! `tracing-appender` has such a thread too, but cannot distinguish lines: its queue drops an
+//! error as readily as a call.
 
 #[cfg(test)]
 pub(crate) mod captured;
@@ -34,29 +34,30 @@ use self::json::JsonLines;
 use self::queue::{Importance, Queue};
 use self::writer::LineWriters;
 
-/// The filter that holds when nobody sets one.
+/// The default filter.
 pub const DEFAULT_FILTER: &str = "info,h2=error";
 
-/// The target of lines that the log may leave out when nobody reads it: calls that
-/// succeeded, and streams that ended. Part of the daemon's interface, as operators
-/// filter by it; targets below it are for lines about calls that are kept.
+/// The target of lines that the log may drop when its reader is slow: successful calls and
+/// ended streams. Operators filter by this target, so that it is part of the daemon's
+/// interface. The log keeps lines of the targets below this one.
 pub const CALLS: &str = "presence_router::calls";
 
-/// The longest wait at the end for somebody to read the log: in all, and while
-/// nothing of it is read.
+/// The longest wait for the log's reader at the end of the process.
 const FLUSH: Duration = Duration::from_secs(10);
+
+/// The longest part of this wait in which the reader reads nothing.
 const FLUSH_STALLED: Duration = Duration::from_secs(2);
 
-/// The same when the process must end at once.
+/// The longest wait for the log's reader when the process must end at once.
 const FLUSH_AT_ONCE: Duration = Duration::from_millis(500);
 
-/// The log of this process, once it was started.
+/// The log of this process, after its start.
 static LOG: OnceLock<Arc<Queue>> = OnceLock::new();
 
-/// How a line of the log looks.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Plain,
 
@@ -64,31 +65,31 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why the log cannot be started.
+/// The reason for which the log cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The text is no filter.
+    /// The text is not a filter.
     #[error("{0}")]
     Filter(String),
 
-    /// The operating system refused.
+    /// The operating system refused a descriptor or a thread.
     #[error("cannot write the log to standard error: {0}")]
     System(#[from] io::Error),
 
-    /// There is one log in a process.
+    /// The process has a log already.
     #[error("the log was started already")]
     Repeated,
 }
 
-/// Starts the log of this process. From then on, panics are lines of it, too.
+/// Starts the log of this process. From then on, the log contains panics, too.
 ///
 /// # Errors
 ///
-/// The filter is not valid, or the system gives no descriptor or thread.
+/// The filter is invalid, or the system refuses a descriptor or a thread.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), LogError> {
     let filter = filter::parse(filter).map_err(LogError::Filter)?;
-    // A descriptor of its own: whoever holds the lock of `io::stderr` while it is
-    // full would stop all others that write to it.
+    // A descriptor of its own: a thread that holds the lock of `io::stderr` while standard
+    // error is full would block all other writers.
     let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let queue = Arc::new(Queue::default());
     LOG.set(Arc::clone(&queue)).map_err(|_| LogError::Repeated)?;
@@ -99,7 +100,7 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), LogError> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(LineWriters(queue))
-        // It would write to standard error by itself, and wait for it.
+        // The subscriber would write its own errors to standard error directly, and wait.
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     match format {
@@ -117,35 +118,35 @@ pub fn start(format: LogFormat, filter: &str) -> Result<(), LogError> {
 ///
 /// # Errors
 ///
-/// Says what is valid.
+/// The text is not a filter. The message describes valid filters.
 pub fn check_filter(text: &str) -> Result<(), String> {
     filter::parse(text).map(drop)
 }
 
-/// Writes a line as it stands, after all that was logged before.
+/// Writes a line without any formatting, after all lines before it.
 pub fn write_line(line: &str) {
     if let Some(queue) = LOG.get() {
         queue.push(Importance::Kept, format!("{line}\n").as_bytes());
     }
 }
 
-/// Waits until all lines are written, but not for ever: if nobody reads them, they
-/// are lost.
+/// Waits until all lines are written, for at most [`FLUSH`]: without a reader, the remaining
+/// lines are lost.
 pub fn flush() {
     if let Some(queue) = LOG.get() {
         queue.flush(FLUSH, FLUSH_STALLED);
     }
 }
 
-/// The same for a process that must end at once.
+/// Waits like [`flush`], but briefly, for a process that must end at once.
 pub fn flush_at_once() {
     if let Some(queue) = LOG.get() {
         queue.flush(FLUSH_AT_ONCE, FLUSH_AT_ONCE);
     }
 }
 
-/// A panic as a line of the log. The standard library's own hook would write to
-/// standard error, and wait for it.
+/// Logs a panic. The standard library's own hook would write to standard error directly, and
+/// wait.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("a value that is no text");
     let position = panic.location().map(display);
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_line_with_its_position() {
-        // Of this thread only, as the hook runs on the thread that panics.
+        // Capturing this thread is enough, since the hook runs on the thread that panics.
         let captured = Captured::start();
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(log_panic));

@@ -1,9 +1,9 @@
-//! Loads the policy again: on a signal, when its files have changed, and after a load
-//! that failed for a reason that may pass.
+//! Loads the policy again: on a signal, after a change of its files, and after a load that
+//! failed for a reason that may pass.
 //!
-//! A change is loaded once the files are complete, see [`settling`](crate::source::settling).
-//! Where the system announces nothing, a poll of the files finds it.
-//! A signal does not wait: whoever sends one says that the files are as they are to be.
+//! The reloader loads changed files once they are complete, see
+//! [`settling`](crate::source::settling). A poll finds changes that the system does not
+//! announce. A load on a signal does not wait, since the sender vouches for the files.
 
 mod completeness;
 mod file_watch;
@@ -22,7 +22,7 @@ use tracing::{debug, error, warn};
 
 use self::completeness::were_complete;
 use self::file_watch::FileWatch;
-use self::poll::{POLL_INTERVAL, Poll, changed_files};
+use self::poll::{POLL_INTERVAL, Poll, find_changed_files};
 use self::report::{LoadReason, LoadReport, Reporter};
 use self::retry::Retry;
 use crate::live::{Live, LoadError, LoadOptions};
@@ -32,25 +32,25 @@ use crate::source::links::deciding_entries;
 use crate::source::settling::{STABLE, Settling, Step};
 use crate::source::stamp::{Fingerprint, SeenFile};
 
-/// Some change, nobody knows which.
-const ANYTHING: Changes = Changes { by_path: BTreeMap::new(), unknown: true };
+/// An unknown change: any file may have changed.
+const ANY_CHANGE: Changes = Changes { by_path: BTreeMap::new(), unknown: true };
 
-/// What the reloader waits for.
+/// An event that the reloader acts on.
 #[derive(Debug)]
 enum Trigger {
-    /// Somebody asks for a load by SIGHUP.
+    /// SIGHUP asks for a load.
     Signal,
-    /// The system announces changes of the files.
+    /// The system announced changes of the files.
     FilesChanged(Changes),
     /// A call of `ReloadPolicy` has loaded the policy.
     LoadedElsewhere,
-    /// It is time to poll the files.
+    /// The next poll of the files is due.
     PollDue,
-    /// A poll has found these files changed.
+    /// A poll has finished, and found that these files changed.
     PollFinished(Vec<PathBuf>),
-    /// It is time to see whether the files are complete.
+    /// The next check for complete files is due.
     StepDue,
-    /// It is time to try again.
+    /// The next try after a failed load is due.
     RetryDue,
 }
 
@@ -62,7 +62,7 @@ pub struct Reloader {
     inbox: Inbox,
     file_watch: FileWatch,
     settling: Settling,
-    /// The files of the latest load, whoever asked for it.
+    /// The files of the latest load, including loads by `ReloadPolicy`.
     loads: watch::Receiver<Vec<SeenFile>>,
     retry: Retry,
     poll: Poll,
@@ -71,15 +71,15 @@ pub struct Reloader {
 // === impl Reloader ===
 
 impl Reloader {
-    /// For the files of the active policy. Watches them if `watch`, and if there are any.
-    /// `format` is that of the log.
+    /// Creates a reloader for the files of the active policy. With `watch`, it watches the
+    /// files, if there are any. `format` is the format of the log.
     pub fn new(live: Arc<Live>, watch: bool, format: LogFormat) -> Self {
-        let loads = live.files();
+        let loads = live.subscribe_files();
         let inbox = Inbox::default();
         let file_watch = if watch && !loads.borrow().is_empty() {
             FileWatch::start(inbox.clone())
         } else {
-            FileWatch::none()
+            FileWatch::disabled()
         };
         Self {
             live,
@@ -93,9 +93,9 @@ impl Reloader {
         }
     }
 
-    /// Serves until it is dropped. `hangup` asks for a load now; however often it comes
-    /// during a load, one more load follows.
-    pub async fn run(mut self, mut hangup: Signal) {
+    /// Reloads the policy on triggers until the future is dropped. `hangup` asks for a load at
+    /// once; any number of signals during a load causes one more load.
+    pub async fn reload_on_triggers(mut self, mut hangup: Signal) {
         let mut poll_times = interval_at(Instant::now() + POLL_INTERVAL, POLL_INTERVAL);
         poll_times.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.watch_files().await;
@@ -108,19 +108,19 @@ impl Reloader {
                     self.watch_files().await;
                     self.schedule_retry();
                 }
-                Trigger::PollDue => self.poll.begin(self.files()),
+                Trigger::PollDue => self.poll.begin_poll(self.seen_files()),
                 Trigger::PollFinished(different) => self.note_differences(different),
                 Trigger::StepDue => {}
                 Trigger::RetryDue => {
-                    self.retry.begin();
-                    self.settling.note_changes(ANYTHING, Instant::now());
+                    self.retry.begin_try();
+                    self.settling.note_changes(ANY_CHANGE, Instant::now());
                 }
             }
         }
     }
 
-    /// Takes the steps that are due until changed files are complete, and loads them then.
-    /// Returns when the next step is due, if one is.
+    /// Takes all steps that are due, and loads changed files once they are complete. Returns
+    /// the time of the next step, if there is one.
     async fn take_due_steps(&mut self) -> Option<Instant> {
         loop {
             match self.settling.next_step(Instant::now()) {
@@ -128,14 +128,15 @@ impl Reloader {
                 Step::Wait(until) => return Some(until),
                 Step::Compare => {
                     let contents = self.read_contents().await;
-                    self.settling.note_changes(self.inbox.take(), Instant::now());
+                    self.settling.note_changes(self.inbox.take_changes(), Instant::now());
                     self.settling.compare_contents(contents, Instant::now());
                 }
                 Step::Report(files) => {
                     warn!(
                         files = join_paths(&files),
-                        "the policy's files are still being written; the active policy stays \
-                         until they are closed, or stay the same for {STABLE:?}"
+                        "files of the policy are not complete yet; the previous policy stays \
+                         active until their writer closes them, or until they stay the same for \
+                         {STABLE:?}"
                     );
                 }
                 Step::Load(unclosed) => self.load_changed_files(&unclosed).await,
@@ -151,22 +152,24 @@ impl Reloader {
     ) -> Trigger {
         tokio::select! {
             Some(()) = hangup.recv() => Trigger::Signal,
-            changes = self.inbox.changed() => Trigger::FilesChanged(changes),
+            changes = self.inbox.wait_for_changes() => Trigger::FilesChanged(changes),
             Ok(()) = self.loads.changed() => Trigger::LoadedElsewhere,
-            _ = poll_times.tick(), if self.file_watch.is_on() && !self.poll.is_under_way() => {
+            _ = poll_times.tick(), if self.file_watch.is_on() && !self.poll.is_running() => {
                 Trigger::PollDue
             }
-            different = self.poll.finished() => Trigger::PollFinished(different),
+            different = self.poll.changed_files() => Trigger::PollFinished(different),
             () = wait_until(due) => Trigger::StepDue,
-            () = wait_until(self.retry.due()) => Trigger::RetryDue,
+            () = wait_until(self.retry.next_try()) => Trigger::RetryDue,
         }
     }
 
     fn note_changes(&mut self, changes: Changes) {
-        debug!(?changes, "the policy's files change");
+        debug!(?changes, "the policy's files changed");
         self.settling.note_changes(changes, Instant::now());
         if self.settling.is_unfinished() {
-            debug!("a file of the policy is being written: waiting until it is closed");
+            debug!(
+                "another program is writing a file of the policy: waiting until the file is closed"
+            );
         }
     }
 
@@ -177,11 +180,11 @@ impl Reloader {
         }
     }
 
-    /// Loads files that are complete, unless another look says that some are not.
+    /// Loads the changed files, unless a last check finds that some are not complete.
     async fn load_changed_files(&mut self, unclosed: &[PathBuf]) {
-        let files = if self.file_watch.is_on() { self.files() } else { Vec::new() };
-        let different = tokio::task::spawn_blocking(|| changed_files(files)).await;
-        self.settling.note_changes(self.inbox.take(), Instant::now());
+        let files = if self.file_watch.is_on() { self.seen_files() } else { Vec::new() };
+        let different = tokio::task::spawn_blocking(|| find_changed_files(files)).await;
+        self.settling.note_changes(self.inbox.take_changes(), Instant::now());
         self.note_differences(different.unwrap_or_default());
         if !matches!(self.settling.next_step(Instant::now()), Step::Load(_)) {
             return;
@@ -189,16 +192,16 @@ impl Reloader {
         if !unclosed.is_empty() {
             warn!(
                 files = join_paths(unclosed),
-                "files of the policy were written and never closed; they have stayed the same for \
-                 {STABLE:?} and count as complete"
+                "another program wrote files of the policy and never closed them; the daemon loads \
+                 them now, since they stayed the same for {STABLE:?}"
             );
         }
         self.load(LoadReason::Files).await;
     }
 
-    /// Loads, and says in the log what came of it.
+    /// Loads the policy, and logs the result.
     async fn load(&mut self, reason: LoadReason) {
-        // First, so that no change is missed that is made while it loads.
+        // First, so that the watch does not miss a change during the load.
         self.watch_files().await;
         self.settling.clear();
         let (live, inbox) = (Arc::clone(&self.live), self.inbox.clone());
@@ -212,12 +215,12 @@ impl Reloader {
         let progress = self.live.progress().clone();
         match progress.log_during(load).await {
             Ok(Err(error)) if matches!(*error, LoadError::Incomplete) => {
-                debug!("the policy's files were being written while they were read");
-                self.settling.note_changes(ANYTHING, Instant::now());
+                debug!("another program wrote the policy's files while the daemon read them");
+                self.settling.note_changes(ANY_CHANGE, Instant::now());
             }
             Ok(loaded) => self.reporter.report(&self.live, &LoadReport { reason, loaded }),
             Err(panic) => {
-                error!(%panic, "loading the policy failed; the previous one stays active")
+                error!(%panic, "a fault of the daemon stopped the load; the previous policy stays active");
             }
         }
         self.loads.mark_unchanged();
@@ -225,36 +228,36 @@ impl Reloader {
         self.schedule_retry();
     }
 
-    /// Plans another load after one that failed for a reason that may pass.
+    /// Schedules another try after a load that failed for a reason that may pass.
     fn schedule_retry(&mut self) {
-        let failed = self.live.failed_load();
+        let failed = self.live.subscribe_failed_load();
         let may_pass = failed.borrow().as_ref().is_some_and(|failed| failed.may_pass);
         self.retry.schedule(may_pass);
     }
 
-    /// Watches the files of the latest load, whoever asked for it.
+    /// Watches the files of the latest load, including loads by `ReloadPolicy`.
     async fn watch_files(&mut self) {
-        let paths = self.paths();
-        self.file_watch.follow(paths).await;
+        let paths = self.seen_paths();
+        self.file_watch.watch_only(paths).await;
     }
 
     async fn read_contents(&self) -> Fingerprint {
-        let files = self.paths();
-        debug!("comparing the policy's files with what they were");
+        let files = self.seen_paths();
+        debug!("comparing the policy's files with their contents before");
         let read = tokio::task::spawn_blocking(|| Fingerprint::read(files));
         read.await.unwrap_or_else(|_| Fingerprint::read([]))
     }
 
-    fn files(&self) -> Vec<SeenFile> {
+    fn seen_files(&self) -> Vec<SeenFile> {
         self.loads.borrow().clone()
     }
 
-    fn paths(&self) -> Vec<PathBuf> {
+    fn seen_paths(&self) -> Vec<PathBuf> {
         self.loads.borrow().iter().map(|file| file.path.clone()).collect()
     }
 }
 
-/// Waits until a time; for ever without one.
+/// Waits until a time. Without a time, waits for ever.
 async fn wait_until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

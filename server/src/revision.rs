@@ -1,12 +1,12 @@
-//! Revisions: positions in the one history of what decides.
+//! Revisions: positions in the history of the policy and the directory.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A position in a history. As text `epoch:number`, opaque to clients.
+/// A position in a history. Its text is `epoch:number`, which is opaque to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Revision {
-    /// The history. Without a store every start of the daemon begins a new one.
+    /// The history. Without a store, every start of the daemon begins a new history.
     pub epoch: Epoch,
     /// The position, from 1.
     pub number: u64,
@@ -16,7 +16,7 @@ pub struct Revision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
-/// A text that is no revision.
+/// The error for a text that is not a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not a revision that a daemon gave out")]
 pub struct NotARevision;
@@ -24,7 +24,7 @@ pub struct NotARevision;
 // === impl Epoch ===
 
 impl Epoch {
-    /// A history that nobody has met before.
+    /// Creates the name of a new history. No client has met it before.
     ///
     /// # Errors
     ///
@@ -35,7 +35,7 @@ impl Epoch {
         Ok(Self(u64::from_le_bytes(bytes)))
     }
 
-    /// The name as a number.
+    /// Returns the name as a number.
     pub fn as_u64(self) -> u64 {
         self.0
     }
@@ -65,7 +65,7 @@ impl fmt::Display for Revision {
 impl FromStr for Revision {
     type Err = NotARevision;
 
-    /// Takes exactly what `Display` gives: one revision has one text.
+    /// Accepts exactly the output of `Display`: one revision has one text.
     fn from_str(text: &str) -> Result<Self, NotARevision> {
         let (epoch, number) = text.split_once(':').ok_or(NotARevision)?;
         let revision = Self {

@@ -1,13 +1,13 @@
-//! The policy's files on the disk: reading them, noticing that they change, and waiting
-//! until their content is complete.
+//! The policy's files on disk: reading the files, noticing changes, and waiting until the
+//! contents are complete.
 //!
-//! To read in this order: [`files`] reads one, and [`folder`] those that a policy names;
-//! a [`digest`] tells one content from another, and a [`stamp`] one state of a file;
-//! [`watcher`] hears of changes from the operating system, by the [`links`] that lead to a
-//! file, and leaves them in an [`inbox`]; `network` file systems announce less; and
-//! [`settling`] decides when the changed files may be read. [`progress`] is for the log
-//! while they are. Nothing here knows which policy is active, or whether the files hold a
-//! valid one.
+//! Read in this order: [`files`] reads one file, and [`folder`] reads the files that a policy
+//! names. A [`digest`] identifies a content, and a [`stamp`] identifies a state of a file.
+//! [`watcher`] receives changes from the operating system, for the file and for the [`links`]
+//! that lead to it, and puts them into an [`inbox`]; `network` file systems announce fewer
+//! changes. [`settling`] decides when the daemon may read the changed files, and [`progress`]
+//! reports a long read to the log. Nothing here knows which policy is active, or whether the
+//! files contain a valid one.
 
 pub mod digest;
 pub mod files;

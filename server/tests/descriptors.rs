@@ -41,7 +41,7 @@ async fn connections_leave_what_a_reload_needs() {
     let files = Files::new();
     let policy = files.write("policy.yaml", POLICY);
     let daemon = limited("ulimit -n 128", &files, &["--policy", &policy]).await;
-    let warned = daemon.logged("`limits.connections` is more than this process may have").await;
+    let warned = daemon.logged("`limits.connections` exceeds the limit of open files").await;
     assert!(warned.contains("connections=64") && warned.contains("ulimit -n"), "{warned}");
     let first = connect(&format!("unix:{}", files.name("socket"))).await;
     interested(&first, "@joe:example.org").await.unwrap();

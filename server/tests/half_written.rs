@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::harness::calls::{interested, users_for};
 use crate::harness::{Daemon, Files};
 
-const WAITING: &str = "a file of the policy is being written";
+const WAITING: &str = "another program is writing a file of the policy";
 const COMPARING: &str = "comparing the policy's files";
 
 /// Everybody sees everybody, but nobody those in the list, of whom Zoe is the last.

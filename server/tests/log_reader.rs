@@ -115,12 +115,12 @@ async fn a_reader_that_comes_back_learns_what_it_missed() {
     assert_eq!(daemon.end().await.code(), Some(0));
     let log = within("the end of the log", reading).await.unwrap();
     let calls = log.iter().filter(|line| line.contains("code=Ok")).count();
-    let left_out = sum(&log, "lines of the log were left out", "calls");
+    let left_out = sum(&log, "the daemon dropped lines of its log", "calls");
     assert!(calls > 0 && left_out > 0, "{calls} calls, {left_out} left out");
     assert_eq!(calls + left_out, MANY, "all calls are there, or counted");
     let refused = log.iter().filter(|line| line.contains("code=InvalidArgument")).count();
     assert_eq!(refused, 10, "a refusal is not left out");
-    assert_eq!(sum(&log, "lines of the log were left out", "others"), 0);
+    assert_eq!(sum(&log, "the daemon dropped lines of its log", "others"), 0);
     assert!(log.iter().any(|line| line.ends_with("shut down")), "{:?}", log.last());
 }
 

@@ -266,7 +266,7 @@ async fn a_file_that_is_written_elsewhere() {
     assert_eq!(joe_sees(&daemon, 1).await, ["@mounted:example.org"]);
 }
 
-/// The system announces nothing to who watches below it.
+/// The system announces nothing to a watch below the renamed directory.
 #[tokio::test]
 async fn a_directory_that_is_renamed_further_up() {
     let files = Files::new();
@@ -294,7 +294,7 @@ async fn without_any_watch() {
     // The limit is one of this user namespace alone.
     let mut command = program_named("unshare", &["-U", "-r", "sh", "-c", &serve]);
     let daemon = Daemon::spawn(&mut command).await;
-    let line = daemon.logged("looking at the policy every 5s for changes").await;
+    let line = daemon.logged("checking the policy's files every 5s").await;
     assert!(line.contains("WARN") && line.contains("fs.inotify.max_user_instances"), "{line}");
     files.write("policy.yaml", shows("@found"));
     assert_eq!(joe_sees(&daemon, 1).await, ["@found:example.org"]);

@@ -40,11 +40,11 @@ async fn run_daemon(config: Config) -> Outcome {
         }
     };
     if *daemon.source() == Source::Example {
-        let text = welcome::welcome_text(&daemon.addresses());
+        let text = welcome::welcome_text(&daemon.listen_addresses());
         // The text is optional: a full pipe must not delay the daemon.
         tokio::task::spawn_blocking(move || print_text(&text));
     }
-    daemon.run().await.map_err(|error| {
+    daemon.serve_until_signal().await.map_err(|error| {
         log_failure(format, &error.to_string());
         Failure::failed_silently()
     })

@@ -9,40 +9,40 @@ use super::values;
 use crate::rpc::limits::Limits;
 use crate::source::folder::MAX_MEMBERS_BYTES;
 
-/// Bounds on what one caller may ask and get.
+/// Limits on the requests and answers of one caller.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// Most bytes of a message from a client.
-    #[serde(deserialize_with = "values::count")]
+    /// Maximum size of a message from a client, in bytes.
+    #[serde(deserialize_with = "values::read_count")]
     pub request_bytes: NonZeroUsize,
 
-    /// Most bytes of a unary answer.
-    #[serde(deserialize_with = "values::count")]
+    /// Maximum size of the answer to a unary call, in bytes.
+    #[serde(deserialize_with = "values::read_count")]
     pub response_bytes: NonZeroUsize,
 
-    /// Most states in a batch.
-    #[serde(deserialize_with = "values::count")]
+    /// Maximum number of states in a batch.
+    #[serde(deserialize_with = "values::read_count")]
     pub batch_states: NonZeroUsize,
 
-    /// Most bytes of a members file.
-    #[serde(deserialize_with = "values::count")]
+    /// Maximum size of a members file, in bytes.
+    #[serde(deserialize_with = "values::read_count")]
     pub members_file_bytes: NonZeroUsize,
 
-    /// Most open connections. Further clients wait.
-    #[serde(deserialize_with = "values::count")]
+    /// Maximum number of open connections. Further clients wait.
+    #[serde(deserialize_with = "values::read_count")]
     pub connections: NonZeroUsize,
 
     /// Longest wait for a revision that a request demands, in seconds.
-    #[serde(deserialize_with = "values::seconds")]
+    #[serde(deserialize_with = "values::read_seconds")]
     pub at_least_seconds: NonZeroU16,
 
-    /// Longest time that a stream is silent, in seconds.
-    #[serde(deserialize_with = "values::seconds")]
+    /// Longest silence of the daemon on a stream, in seconds.
+    #[serde(deserialize_with = "values::read_seconds")]
     pub heartbeat_seconds: NonZeroU16,
 
-    /// Longest wait at shutdown for calls that are under way, in seconds.
-    #[serde(deserialize_with = "values::seconds")]
+    /// Longest wait at shutdown for calls in progress, in seconds.
+    #[serde(deserialize_with = "values::read_seconds")]
     pub shutdown_seconds: NonZeroU16,
 }
 
@@ -50,14 +50,14 @@ pub struct LimitSettings {
 
 impl Default for LimitSettings {
     fn default() -> Self {
-        let at = |n| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
+        let count = |n| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
         let seconds = |n| NonZeroU16::new(n).unwrap_or(NonZeroU16::MIN);
         Self {
-            request_bytes: at(1024 * 1024),
-            response_bytes: at(4 * 1024 * 1024),
-            batch_states: at(10_000),
-            members_file_bytes: at(usize::try_from(MAX_MEMBERS_BYTES).unwrap_or(usize::MAX)),
-            connections: at(1024),
+            request_bytes: count(1024 * 1024),
+            response_bytes: count(4 * 1024 * 1024),
+            batch_states: count(10_000),
+            members_file_bytes: count(usize::try_from(MAX_MEMBERS_BYTES).unwrap_or(usize::MAX)),
+            connections: count(1024),
             at_least_seconds: seconds(1),
             heartbeat_seconds: seconds(15),
             shutdown_seconds: seconds(10),

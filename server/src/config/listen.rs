@@ -1,4 +1,4 @@
-//! The section `listen`, and the addresses in it.
+//! The section `listen` and its addresses.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,32 +7,32 @@ use serde::{Deserialize, Deserializer};
 
 use super::values::not_valid;
 
-/// Where to listen. If neither is set, both defaults are.
+/// The addresses to listen on. If neither is set, the daemon listens on both defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
-    /// TCP address, a loopback one. Port 0 takes a free one.
-    #[serde(deserialize_with = "tcp")]
+    /// A TCP address, which must be a loopback address. Port 0 takes a free port.
+    #[serde(deserialize_with = "read_tcp_address")]
     pub tcp: Option<SocketAddr>,
 
     /// Absolute path of a Unix socket.
-    #[serde(deserialize_with = "socket")]
+    #[serde(deserialize_with = "read_socket_path")]
     pub unix: Option<PathBuf>,
 }
 
-/// Where the daemon listens when nothing says so.
+/// The TCP address without any setting.
 pub const DEFAULT_TCP: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9470);
 
-/// The Unix socket when nothing says so. Packages set one below `/run`.
+/// The Unix socket without any setting. Packages set a path below `/run`.
 pub const DEFAULT_UNIX: &str = "/tmp/presence-router.sock";
 
 // === impl Listen ===
 
 impl Listen {
-    /// Where to listen, the defaults filled in.
+    /// Fills in both defaults if neither address is set.
     #[must_use]
-    pub fn resolved(self) -> Self {
+    pub fn with_defaults(self) -> Self {
         match self {
             Self { tcp: None, unix: None } => {
                 Self { tcp: Some(DEFAULT_TCP), unix: Some(DEFAULT_UNIX.into()) }
@@ -42,11 +42,11 @@ impl Listen {
     }
 }
 
-/// Reads an address to listen on.
+/// Parses a TCP address to listen on.
 ///
 /// # Errors
 ///
-/// Says what is valid.
+/// The text is not an IP address with a port. The message describes a valid address.
 pub fn tcp_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| match text {
         path if path.starts_with("unix:") || path.contains('/') => {
@@ -57,12 +57,12 @@ pub fn tcp_address(text: &str) -> Result<SocketAddr, &'static str> {
     })
 }
 
-/// Reads the path of a Unix socket to listen on, and makes it absolute: clients have
-/// another current directory, so the log and all messages name a path that they can use.
+/// Parses the path of a Unix socket to listen on, and makes it absolute: clients have
+/// another current directory, so the log and all messages name a path that clients can use.
 ///
 /// # Errors
 ///
-/// Says what is valid.
+/// The text is not a usable path. The message describes a valid path.
 pub fn socket_path(path: &Path) -> Result<PathBuf, String> {
     let Some(text) = path.to_str() else {
         return Err("the path is not UTF-8, so no client could name it".to_owned());
@@ -79,12 +79,12 @@ pub fn socket_path(path: &Path) -> Result<PathBuf, String> {
         .map_err(|error| format!("the current directory is unknown ({error}); write the full path"))
 }
 
-fn tcp<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+fn read_tcp_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     text.map(|text| tcp_address(&text).map_err(|valid| not_valid(&text, valid))).transpose()
 }
 
-fn socket<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+fn read_socket_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
     text.map(|text| socket_path(Path::new(&text)).map_err(|valid| not_valid(&text, &valid)))
         .transpose()

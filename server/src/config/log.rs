@@ -5,16 +5,16 @@ use serde::Deserialize;
 use super::values;
 use crate::logging::{DEFAULT_FILTER, LogFormat};
 
-/// What is written to standard error.
+/// The log on standard error.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
-    /// How.
-    #[serde(deserialize_with = "values::log_format")]
+    /// The format of a line.
+    #[serde(deserialize_with = "values::read_log_format")]
     pub format: LogFormat,
 
-    /// What: a level, or a filter such as `info,h2=debug`. User ids are written
-    /// at debug only. A filter that does not name `h2` shows only its errors.
+    /// A level, or a filter such as `info,h2=debug`. The daemon logs user ids at `debug`
+    /// and below only. A filter that does not name `h2` shows only errors of `h2`.
     pub filter: String,
 }
 

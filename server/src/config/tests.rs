@@ -1,4 +1,4 @@
-//! What a config file may say, and what is said about one that is wrong.
+//! Valid config files, and the messages about invalid ones.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ fn parse(text: &str) -> Result<Config, String> {
     Config::parse(Path::new("config.yaml"), text.as_bytes()).map_err(|error| error.to_string())
 }
 
-/// The keys of a section, the empty name for the whole. Serde knows them, and
-/// says them of a wrong one: nobody can forget one here.
+/// Returns the keys of a section, or those of the whole file for an empty name. Serde lists
+/// them in its message about an unknown key, so that this test cannot miss a key.
 fn keys(section: &str) -> BTreeSet<String> {
     let wrong = if section.is_empty() {
         "no-such-key: 1".to_owned()
@@ -24,37 +24,37 @@ fn keys(section: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_example_says_the_defaults() {
+fn the_example_sets_every_default() {
     let mut defaults = Config::default();
-    defaults.listen = defaults.listen.resolved();
+    defaults.listen = defaults.listen.with_defaults();
     assert_eq!(parse(EXAMPLE).unwrap(), defaults);
 }
 
 #[test]
-fn the_example_says_every_key() {
+fn the_example_contains_every_key() {
     let tree: serde_json::Value = serde_saphyr::from_str(EXAMPLE).unwrap();
-    let said = |tree: &serde_json::Value| -> BTreeSet<String> {
+    let keys_of = |tree: &serde_json::Value| -> BTreeSet<String> {
         tree.as_object().unwrap().keys().cloned().collect()
     };
-    assert_eq!(said(&tree), keys(""));
+    assert_eq!(keys_of(&tree), keys(""));
     for (name, section) in tree.as_object().unwrap() {
         if section.is_object() {
-            assert_eq!(said(section), keys(name), "{name}");
+            assert_eq!(keys_of(section), keys(name), "{name}");
         }
     }
 }
 
 #[test]
-fn nothing_said_means_the_defaults() {
+fn keys_that_are_not_set_have_their_defaults() {
     for text in ["", "# nothing\n", "policy:\n", "limits:\n", "listen: { tcp: }\nlog:\n"] {
         assert_eq!(parse(text).unwrap(), Config::default(), "{text:?}");
     }
 }
 
 #[test]
-fn a_problem_is_one_line_with_its_place_and_what_is_valid() {
-    let most = usize::MAX;
-    let number = format!("a whole number from 1 to {most} is valid here");
+fn a_problem_is_one_line_with_its_position_and_the_valid_values() {
+    let max = usize::MAX;
+    let number = format!("a whole number from 1 to {max} is valid here");
     for (text, want) in [
         ("polcy: x", "1:1: unknown key `polcy`; valid here are `policy`, `watch_policy`, `allow_empty_members_files`, `listen`, `limits`, `log`; did you mean `policy`?".to_owned()),
         ("listen: { tpc: x }", "1:11: unknown key `tpc`; valid here are `tcp`, `unix`; did you mean `tcp`?".to_owned()),

@@ -1,5 +1,5 @@
-//! The active policy, and what answers are computed from. The two are apart: of an old
-//! revision the latter is kept, and need not keep an old text along.
+//! The active policy, and the snapshot that answers are computed from. They are separate
+//! types, because the history keeps snapshots of old revisions without their texts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,27 +13,27 @@ use crate::revision::Revision;
 use crate::source::digest::Digest;
 use crate::source::folder::Folder;
 
-/// What answers are computed from at one revision.
+/// A revision with its snapshot, from which answers are computed.
 #[derive(Debug)]
 pub struct Current {
     /// The revision.
     pub revision: Revision,
     /// The policy, ready to answer.
     pub snapshot: Arc<Snapshot>,
-    /// What rules in shadow would have changed.
+    /// The counters of the shadow rules.
     pub shadows: ShadowCounters,
 }
 
-/// A policy and what it decides, both of one revision.
+/// A policy and its snapshot at one revision.
 #[derive(Clone, Debug)]
 pub struct ActivePolicy {
-    /// What answers are computed from.
+    /// The revision with its snapshot.
     pub current: Arc<Current>,
-    /// What it was made of, along with the directory.
+    /// The policy from which, with the directory, the snapshot was built.
     pub applied: Arc<Applied>,
 }
 
-/// All that a policy was made from: another load of the same gives the same.
+/// Digests of all inputs of a policy: a load of equal inputs gives an equal policy.
 #[derive(Clone, Debug)]
 pub(super) struct Inputs {
     pub(super) text: Digest,
@@ -43,24 +43,24 @@ pub(super) struct Inputs {
 /// A policy as it was loaded.
 #[derive(Debug)]
 pub struct Applied {
-    /// The policy. Its snapshot knows no later edit of the directory.
+    /// The policy. Its snapshot does not contain later edits of the directory.
     pub policy: Policy,
-    /// Its text.
+    /// The text of the policy.
     pub text: String,
-    /// Digest of the text.
+    /// The digest of the text.
     pub digest: Digest,
-    /// Digests of the files that it names, by name.
+    /// Digests of the files that the text names, by name.
     pub files: BTreeMap<String, Digest>,
-    /// When it was loaded.
+    /// The time of the load.
     pub loaded: SystemTime,
 }
 
 // === impl Inputs ===
 
 impl Inputs {
-    /// True if these are the text and the files of a policy.
-    pub(super) fn are(&self, text: &[u8], folder: &Folder) -> bool {
-        Digest::of(text) == self.text && folder.still_has(&self.files)
+    /// True if the text and the files still have the digests of these inputs.
+    pub(super) fn still_match(&self, text: &[u8], folder: &Folder) -> bool {
+        Digest::of_text(text) == self.text && folder.still_has(&self.files)
     }
 }
 
@@ -70,7 +70,7 @@ impl Applied {
     pub(super) fn new(policy: Policy, text: &[u8], inputs: &Inputs) -> Self {
         let loaded = wall_clock();
         let Inputs { text: digest, files } = inputs.clone();
-        // Of a policy without problems it is UTF-8.
+        // The text of a policy without problems is UTF-8.
         let text = String::from_utf8_lossy(text).into_owned();
         Self { policy, text, digest, files, loaded }
     }

@@ -1,5 +1,6 @@
-//! The members files that a policy may name which a caller sends: those of the active
-//! policy, and no others. Who may ask is not who may read every file of the daemon's.
+//! The members files that a policy from a caller may read: those of the active policy, and
+//! no others. A caller's right to send a policy is not a right to read every file that the
+//! daemon can read.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! Policies that do not become active: checked as a load would, or compared with the
-//! active one.
+//! Policies that do not become active. The daemon checks them as a load would, or compares
+//! them with the active policy.
 
 use presence_router_engine::unstable::policy::analyse::impact;
 use presence_router_engine::unstable::policy::analyse::members_files::{
@@ -13,41 +13,45 @@ use super::active_files::ActiveFiles;
 use super::loader::Loader;
 use crate::revision::Revision;
 
-/// What may take the place of the active policy.
+/// A policy that could replace the active one.
 #[derive(Clone, Copy, Debug)]
 pub enum Candidate<'a> {
-    /// This text, with those members files that the active policy names too.
+    /// This text. It may name only members files that the active policy names too.
     Text(&'a str),
-    /// The active policy with a rule that is in shadow taking part.
+    /// The active policy, in which this shadow rule takes part in decisions.
     LiveRule(&'a str),
 }
 
-/// What a candidate would change.
+/// The changes that a candidate would make.
 #[derive(Debug)]
 pub struct Planned {
     /// The revision of the active policy.
     pub revision: Revision,
-    /// What is different in the text.
+    /// The differences between the two texts.
     pub differences: Differences,
-    /// Members files that list other users by now.
+    /// Members files whose lists of users have changed.
     pub members_files: Vec<MembersFileChange>,
-    /// Whom it concerns.
+    /// The pairs that the candidate changes.
     pub impact: Result<Impact, TooMuch>,
 }
 
-/// Why nothing can be told of a candidate.
+/// The reason for which a candidate cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// It has problems.
+    /// The candidate has problems.
     #[error(transparent)]
     Problems(#[from] Problems),
-    /// There is no such rule in shadow.
+    /// The active policy has no shadow rule of this name.
     #[error("the active policy has no such rule in shadow")]
     NoSuchRule,
 }
 
-/// Checks a text as `loader` would, by the members files of the active policy.
-pub(super) fn check(loader: &Loader, applied: &Applied, text: &str) -> Result<Policy, Problems> {
+/// Checks a text as `loader` would, with the members files of the active policy.
+pub(super) fn check_text(
+    loader: &Loader,
+    applied: &Applied,
+    text: &str,
+) -> Result<Policy, Problems> {
     let files = ActiveFiles::new(loader, applied);
     let policy = Policy::load("policy", text.as_bytes(), &files)?;
     let changes = members_file_changes(&applied.policy.document, &policy.document);
@@ -62,7 +66,8 @@ pub(super) fn check(loader: &Loader, applied: &Applied, text: &str) -> Result<Po
 // === impl Candidate ===
 
 impl Candidate<'_> {
-    /// The candidate as a policy that could be published, with the directory of `engine`.
+    /// Loads the candidate as a policy that could be published, with the directory of
+    /// `engine`.
     pub(super) fn load(
         self,
         loader: &Loader,

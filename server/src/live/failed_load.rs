@@ -1,34 +1,38 @@
-//! The latest load, if it failed: why, and since when.
+//! The latest load, if it failed: the reason, and the time of the first failure.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::load_error::LoadError;
 
-/// Loads that failed since the latest one that did not.
+/// The failed loads since the latest successful one.
 #[derive(Clone, Debug)]
 pub struct FailedLoad {
-    /// When the first of them failed.
+    /// The time of the first failure.
     pub since: SystemTime,
-    /// When the latest of them failed.
+    /// The time of the latest failure.
     pub latest: SystemTime,
-    /// Why the latest of them failed.
+    /// The reason for the latest failure.
     pub error: Arc<LoadError>,
-    /// Whether another try may succeed though no file changes.
+    /// True if another try may succeed although no file changes.
     pub may_pass: bool,
 }
 
 // === impl FailedLoad ===
 
 impl FailedLoad {
-    /// One more load that failed.
-    pub(super) fn after(before: Option<&Self>, error: Arc<LoadError>, may_pass: bool) -> Self {
+    /// Adds one more failure to the failures before it.
+    pub(super) fn with_next_failure(
+        before: Option<&Self>,
+        error: Arc<LoadError>,
+        may_pass: bool,
+    ) -> Self {
         let latest = wall_clock();
         Self { since: before.map_or(latest, |before| before.since), latest, error, may_pass }
     }
 }
 
-/// The time to show to people.
+/// Returns the wall-clock time, for people only.
 #[expect(clippy::disallowed_methods, reason = "shown to people, and decides nothing")]
 pub(super) fn wall_clock() -> SystemTime {
     SystemTime::now()

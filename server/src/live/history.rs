@@ -1,4 +1,4 @@
-//! The latest revisions, and what changed between them.
+//! The latest revisions, and the differences between them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,25 +10,25 @@ use crate::revision::Revision;
 use presence_router_engine::unstable::routing::change::difference::Budget;
 use presence_router_engine::{Difference, TooMuch};
 
-/// Revisions that are kept, the current one included. A client that comes back
-/// from an earlier one starts afresh. An edit of the directory costs little
-/// memory, since snapshots share what did not change; another policy for a
-/// million users may cost hundreds of megabytes while it is kept.
-const KEPT: usize = 16;
+/// The number of kept revisions, including the current one. A client that resumes from an
+/// earlier revision starts from the beginning. An edit of the directory costs little memory,
+/// since snapshots share their unchanged parts; each further policy for a million users may
+/// cost hundreds of megabytes while the history keeps it.
+const KEPT_REVISIONS: usize = 16;
 
-/// Differences that are remembered: streams that read slowly are behind by
-/// several.
-const REMEMBERED: usize = 16;
+/// The number of kept differences. It is more than one, since slow streams are several
+/// revisions behind.
+const KEPT_DIFFERENCES: usize = 16;
 
 /// The latest revisions.
 #[derive(Debug)]
 pub(super) struct History {
-    /// The current one last.
+    /// The current revision is the last one.
     kept: Mutex<VecDeque<Arc<Current>>>,
     found: Mutex<VecDeque<Found>>,
 }
 
-/// A difference that was asked for, perhaps not found yet.
+/// A requested difference. The search for it may still be running.
 #[derive(Debug)]
 struct Found {
     between: [Revision; 2],
@@ -42,9 +42,9 @@ impl History {
         Self { kept: Mutex::new(VecDeque::from([first])), found: Mutex::default() }
     }
 
-    pub(super) fn add(&self, current: Arc<Current>) {
+    pub(super) fn add_revision(&self, current: Arc<Current>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT {
+        if kept.len() == KEPT_REVISIONS {
             kept.pop_front();
         }
         kept.push_back(current);
@@ -60,22 +60,25 @@ impl History {
         from: &Arc<Current>,
         to: &Arc<Current>,
     ) -> Result<Arc<Difference>, TooMuch> {
-        let cell = self.cell([from.revision, to.revision]);
+        let cell = self.difference_cell([from.revision, to.revision]);
         let found = cell.get_or_init(|| {
             let (from, to) = (Arc::clone(from), Arc::clone(to));
-            // Too long for a thread on which other streams wait.
+            // The search takes too long for a thread that other streams wait for.
             let find = move || Difference::between(&from.snapshot, &to.snapshot, Budget::CHANGE);
             async { tokio::task::spawn_blocking(find).await.unwrap_or(Err(TooMuch)).map(Arc::new) }
         });
         found.await.clone()
     }
 
-    fn cell(&self, between: [Revision; 2]) -> Arc<OnceCell<Result<Arc<Difference>, TooMuch>>> {
+    fn difference_cell(
+        &self,
+        between: [Revision; 2],
+    ) -> Arc<OnceCell<Result<Arc<Difference>, TooMuch>>> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = found.iter().find(|known| known.between == between) {
             return Arc::clone(&known.difference);
         }
-        if found.len() == REMEMBERED {
+        if found.len() == KEPT_DIFFERENCES {
             found.pop_front();
         }
         let difference = Arc::default();

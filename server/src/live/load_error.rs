@@ -1,4 +1,4 @@
-//! Why a policy was not loaded, for people and for the log.
+//! The reason for which a policy was not loaded, for people and for the log.
 
 use std::borrow::Cow;
 use std::io;
@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use presence_router_engine::{Position, Problem, ProblemCode, Problems};
 use serde_json::{Value, json};
 
-/// Why a policy was not loaded.
+/// The reason for which a policy was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file cannot be read.
+    /// The policy file cannot be read.
     #[error("cannot read the policy `{}`: {error}", path.display())]
     Unreadable {
-        /// The file.
+        /// The policy file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         error: io::Error,
     },
 
@@ -23,15 +23,15 @@ pub enum LoadError {
     #[error("the policy has problems:\n{0}")]
     Problems(#[from] Problems),
 
-    /// Somebody was writing to a file meanwhile. This is no failure of the policy.
-    #[error("the policy's files were being written while they were read; try again")]
+    /// Another program wrote to a file during the load. This is not a failure of the policy.
+    #[error("another program wrote the policy's files while the daemon read them; try again")]
     Incomplete,
 }
 
 // === impl LoadError ===
 
 impl LoadError {
-    /// The problems: those of the text, or the one that kept the files from being read.
+    /// Returns the problems of the text, or the one that prevented reading the files.
     pub fn problems(&self) -> Cow<'_, [Problem]> {
         let code = match self {
             Self::Problems(found) => return Cow::Borrowed(&found.list),
@@ -42,9 +42,9 @@ impl LoadError {
         Cow::Owned(vec![Problem { code, file: None, position, message }])
     }
 
-    /// The problems as a JSON array for the log: of each `file`, `line`, `column` (both 0
-    /// where it is about the file as a whole), `code` and `message`. `policy` is the policy's
-    /// file.
+    /// Returns the problems as a JSON array for the log. Each problem has `file`, `line`,
+    /// `column` (both 0 if it concerns the whole file), `code` and `message`. `policy` is the
+    /// policy's file.
     pub fn problems_as_json(&self, policy: &str) -> String {
         let problems = self.problems();
         let problems: Vec<Value> =

@@ -1,4 +1,4 @@
-//! What a load is asked for, and what it did.
+//! The options of a load, and its result.
 
 use std::fmt;
 
@@ -7,30 +7,30 @@ use presence_router_engine::Differences;
 use crate::revision::Revision;
 use crate::source::stamp::SeenFile;
 
-/// How to load.
+/// The options of a load.
 #[derive(Clone, Copy)]
 pub struct LoadOptions<'a> {
-    /// Let a members file that listed users list nobody.
+    /// Allows an empty members file that listed users before.
     pub force: bool,
 
-    /// Asked before a policy is published: whether the files that it was read from were
-    /// complete.
+    /// Returns true if the files were complete while they were read. The load calls this
+    /// before it publishes a policy.
     pub were_complete: &'a dyn Fn(&[SeenFile]) -> bool,
 }
 
-/// What a load did.
+/// The result of a successful load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loaded {
-    /// A new policy is active, at this revision, and what is different in it.
+    /// A new policy is active at this revision, with these differences from the previous one.
     Replaced(Revision, Box<Differences>),
-    /// The text, and every file that it names, is the active one already.
+    /// The text and every file that it names are those of the active policy.
     Unchanged(Revision),
 }
 
 // === impl LoadOptions ===
 
 impl LoadOptions<'_> {
-    /// For who asks for a load now, whatever is under way.
+    /// A load at once, even if another program may be writing to the files.
     pub const AT_ONCE: LoadOptions<'static> =
         LoadOptions { force: false, were_complete: &|_| true };
 }

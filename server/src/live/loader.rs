@@ -1,5 +1,5 @@
-//! From where the policy comes from to a policy that is checked, and may be published.
-//! Publishes nothing.
+//! Turns the source of the policy into a checked policy that may be published. The loader
+//! publishes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,21 +18,21 @@ use crate::source::folder::{Folder, MAX_MEMBERS_BYTES};
 use crate::source::progress::Progress;
 use crate::source::stamp::SeenFile;
 
-/// Where the policy comes from.
+/// The source of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A file, read at every load.
+    /// A file, which every load reads.
     File(PathBuf),
     /// [`EXAMPLE_POLICY`], for a first start without any settings.
     Example,
 }
 
-/// What an operator can set about loading.
+/// The operator's settings for loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadSettings {
-    /// Most bytes of a members file.
+    /// Maximum size of a members file, in bytes.
     pub members_file_bytes: u64,
-    /// Whether a members file that listed users may list nobody.
+    /// True if a members file that listed users before may become empty.
     pub allow_empty_members_files: bool,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Checked {
     pub(super) text: Vec<u8>,
 }
 
-/// What is active before a load.
+/// The active policy before a load.
 #[derive(Clone, Copy)]
 pub(super) struct Before<'a> {
     pub(super) inputs: &'a Inputs,
@@ -61,23 +61,23 @@ pub(super) struct Before<'a> {
     pub(super) applied: &'a Applied,
 }
 
-/// What a load found in the source.
+/// The policy that a load found in the source.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// Another policy than the active one.
+    /// A policy other than the active one.
     Checked(Box<Checked>),
     /// The active policy.
     Unchanged,
 }
 
-/// A try to load.
+/// An attempt to load the policy.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) found: Result<Found, LoadError>,
-    /// The policy's files, its own first: those that it is made of, and if it was
-    /// rejected, also those that the active one is made of. None for the example.
+    /// The files that the policy was read from, its own first. If it was rejected, the list
+    /// also contains the files of the active policy. The example has no files.
     pub(super) files: Vec<SeenFile>,
-    /// Whether another try may succeed though no file changes.
+    /// True if another try may succeed although no file changes.
     pub(super) may_pass: bool,
 }
 
@@ -103,16 +103,18 @@ impl fmt::Display for Source {
 // === impl Loader ===
 
 impl Loader {
-    /// Reads the policy and checks it. With `force`, a members file may have become
-    /// empty.
+    /// Reads and checks the policy. With `force`, a members file that listed users before may
+    /// be empty.
     pub(super) fn load(&self, before: Option<Before<'_>>, force: bool) -> Attempt {
-        self.progress.begin();
+        self.progress.begin_load();
         match &self.source {
             Source::File(path) => self.load_file(path, before, force),
             Source::Example => {
                 let found = match before {
                     Some(_) => Ok(Found::Unchanged),
-                    None => self.check(EXAMPLE_POLICY.into(), None, &NoFiles, BTreeMap::new, force),
+                    None => {
+                        self.check_text(EXAMPLE_POLICY.into(), None, &NoFiles, BTreeMap::new, force)
+                    }
                 };
                 Attempt { found, files: Vec::new(), may_pass: false }
             }
@@ -124,9 +126,9 @@ impl Loader {
             Folder::with_limit(path, self.settings.members_file_bytes, self.progress.clone());
         let (text, stamp) = match files::read_regular(path) {
             Ok(read) => read,
-            Err(error) => return unreadable(path, error, &folder, before),
+            Err(error) => return unreadable_policy(path, error, &folder, before),
         };
-        if before.is_some_and(|before| before.inputs.are(&text, &folder)) {
+        if before.is_some_and(|before| before.inputs.still_match(&text, &folder)) {
             let policy = SeenFile { path: path.to_owned(), stamp };
             let files = files_to_watch(policy, &folder, before, BTreeSet::new());
             return Attempt { found: Ok(Found::Unchanged), files, may_pass: false };
@@ -135,13 +137,13 @@ impl Loader {
             let read = folder.read_files().into_iter();
             read.map(|(name, read)| (name, read.digest)).collect()
         };
-        let found = self.check(text.clone(), before, &folder, digests, force);
+        let found = self.check_text(text.clone(), before, &folder, digests, force);
         let found = match found {
             Err(_) if folder.was_rewritten() => Err(LoadError::Incomplete),
             found => found,
         };
-        // What is wrong may be in a file that only the rejected text names, and be put
-        // right there.
+        // The problem may be in a file that only the rejected text names, and an operator
+        // may solve it there.
         let (named, before) = match &found {
             Ok(_) => (BTreeSet::new(), None),
             Err(_) => (named_files(&text), before),
@@ -152,9 +154,9 @@ impl Loader {
         Attempt { found, files, may_pass }
     }
 
-    /// Checks a text, and writes into the log what is probably not meant. `digests` are
-    /// those of the files that were read.
-    fn check(
+    /// Checks a text, and logs the policy's warnings. `digests` returns the digests of the
+    /// files that were read.
+    fn check_text(
         &self,
         text: Vec<u8>,
         before: Option<Before<'_>>,
@@ -180,13 +182,13 @@ impl Loader {
         for warning in &policy.warnings {
             warn!("{}", warning.line(&name));
         }
-        let inputs = Inputs { text: Digest::of(&text), files: digests() };
+        let inputs = Inputs { text: Digest::of_text(&text), files: digests() };
         Ok(Found::Checked(Box::new(Checked { policy, engine, inputs, text })))
     }
 }
 
-/// A load that ended at the policy's own file.
-fn unreadable(
+/// Returns the attempt for a policy whose own file cannot be read.
+fn unreadable_policy(
     path: &Path,
     error: io::Error,
     folder: &Folder,
@@ -202,8 +204,8 @@ fn unreadable(
     Attempt { found: Err(error), files, may_pass }
 }
 
-/// The files to look at for a change: the policy's own, those that were read, those
-/// of the active policy, and some more.
+/// Returns the files to watch: the policy's own file, the files that were read, the files of
+/// the active policy, and `more`.
 fn files_to_watch(
     policy: SeenFile,
     folder: &Folder,
@@ -215,7 +217,7 @@ fn files_to_watch(
     names.extend(read.keys().cloned());
     names.extend(before.into_iter().flat_map(|before| before.inputs.files.keys()).cloned());
     let others = names.into_iter().map(|name| {
-        let path = folder.path(&name);
+        let path = folder.path_of_file(&name);
         match read.get(&name) {
             Some(read) => SeenFile { path, stamp: read.stamp },
             None => SeenFile::look_at(path),

@@ -1,6 +1,6 @@
-//! Makes a policy the active one, and tells whoever waits for that. Keeps what was active
-//! before, and the latest load if it failed. Loads nothing, and invents no revision: each
-//! publication has the revision that its maker gave it.
+//! Makes a policy active and notifies subscribers. Keeps the revisions before it, and the
+//! latest load if it failed. The publisher loads nothing and assigns no revisions: each policy
+//! comes with its revision.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,17 +11,16 @@ use super::active::{ActivePolicy, Current};
 use super::failed_load::FailedLoad;
 use super::history::History;
 use super::load_error::LoadError;
-
 use crate::revision::Revision;
 use crate::source::stamp::SeenFile;
 
-/// What is published.
+/// The published policy, and its history.
 #[derive(Debug)]
 pub(super) struct Publisher {
     current: watch::Sender<Arc<Current>>,
     history: History,
     active: Mutex<ActivePolicy>,
-    /// The files to look at for a change. Sent at every load.
+    /// The files to watch. Every load sends them.
     files: watch::Sender<Vec<SeenFile>>,
     failed_load: watch::Sender<Option<FailedLoad>>,
 }
@@ -29,7 +28,7 @@ pub(super) struct Publisher {
 // === impl Publisher ===
 
 impl Publisher {
-    /// Begins with a policy, which was made of these files.
+    /// Begins with a policy that was read from these files.
     pub(super) fn new(active: ActivePolicy, files: Vec<SeenFile>) -> Self {
         Self {
             current: watch::Sender::new(Arc::clone(&active.current)),
@@ -40,25 +39,25 @@ impl Publisher {
         }
     }
 
-    /// Replaces the active policy, at the revision of the next. The caller sees to it that
-    /// revisions come one by one and ascend.
+    /// Replaces the active policy by the next one, at the revision of the next one. The caller
+    /// ensures that revisions ascend and that calls do not overlap.
     pub(super) fn publish(&self, next: ActivePolicy) {
         let current = Arc::clone(&next.current);
-        // First: whoever hears of a revision can ask for it.
-        self.history.add(Arc::clone(&current));
+        // First, so that a subscriber who is notified of a revision finds it in the history.
+        self.history.add_revision(Arc::clone(&current));
         *self.active.lock().unwrap_or_else(PoisonError::into_inner) = next;
         self.current.send_replace(current);
     }
 
-    /// Records a load that did not fail, of these files.
+    /// Records a successful load of these files.
     pub(super) fn record_success(&self, files: Vec<SeenFile>) {
         self.failed_load.send_replace(None);
-        // Last: who hears of it finds everything else done.
+        // Last, so that a notified subscriber finds everything else done.
         self.files.send_replace(files);
     }
 
-    /// Records a load that failed, after which these files are looked at. `may_pass`: another
-    /// try may succeed though no file changes.
+    /// Records a failed load, and the files to watch after it. `may_pass` means that another
+    /// try may succeed although no file changes.
     pub(super) fn record_failure(
         &self,
         error: Arc<LoadError>,
@@ -66,17 +65,17 @@ impl Publisher {
         files: Vec<SeenFile>,
     ) {
         self.failed_load.send_modify(|failed| {
-            *failed = Some(FailedLoad::after(failed.as_ref(), error, may_pass));
+            *failed = Some(FailedLoad::with_next_failure(failed.as_ref(), error, may_pass));
         });
-        // Last: who hears of it finds everything else done.
+        // Last, so that a notified subscriber finds everything else done.
         self.files.send_replace(files);
     }
 
-    pub(super) fn files(&self) -> watch::Receiver<Vec<SeenFile>> {
+    pub(super) fn subscribe_files(&self) -> watch::Receiver<Vec<SeenFile>> {
         self.files.subscribe()
     }
 
-    pub(super) fn failed_load(&self) -> watch::Receiver<Option<FailedLoad>> {
+    pub(super) fn subscribe_failed_load(&self) -> watch::Receiver<Option<FailedLoad>> {
         self.failed_load.subscribe()
     }
 
@@ -85,11 +84,11 @@ impl Publisher {
     }
 
     pub(super) fn active(&self) -> ActivePolicy {
-        // Poison is no harm: it is replaced in one piece.
+        // A poisoned lock is harmless: the policy is replaced in one step.
         self.active.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Current>> {
+    pub(super) fn subscribe_current(&self) -> watch::Receiver<Arc<Current>> {
         self.current.subscribe()
     }
 

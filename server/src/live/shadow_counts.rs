@@ -1,24 +1,25 @@
-//! Counts of what rules in shadow would have changed, while a policy is active.
+//! Counters of shadow rules: the number of states that each rule would have changed while
+//! the policy is active.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use presence_router_engine::{Differences, Policy};
 
-/// By the index of a rule: how many states were routed whose audience or hides it
-/// alone would have changed. None for rules that take part.
+/// By the index of a rule, the number of routed states whose audience or hides would have
+/// changed if this rule alone took part. Rules that take part in decisions have no counter.
 #[derive(Clone, Debug, Default)]
 pub struct ShadowCounters(Vec<Option<Arc<AtomicU64>>>);
 
 // === impl ShadowCounters ===
 
 impl ShadowCounters {
-    /// From 0 for all rules in shadow.
+    /// Starts a counter at 0 for each shadow rule.
     pub(super) fn new(policy: &Policy) -> Self {
         Self(policy.document.rules.iter().map(|rule| rule.shadow.then(Arc::default)).collect())
     }
 
-    /// Those of the next policy. A rule that is the same goes on counting.
+    /// Creates the counters of the next policy. An unchanged rule keeps its count.
     pub(super) fn carry_over(
         &self,
         before: &Policy,
@@ -38,15 +39,15 @@ impl ShadowCounters {
         next
     }
 
-    /// Counts states for a rule.
-    pub fn add(&self, rule: usize, states: u64) {
+    /// Adds states to the counter of a rule.
+    pub fn add_states(&self, rule: usize, states: u64) {
         if let Some(Some(counter)) = self.0.get(rule) {
             counter.fetch_add(states, Ordering::Relaxed);
         }
     }
 
-    /// The rules in shadow, by index, with their counts.
-    pub fn counts(&self) -> impl Iterator<Item = (usize, u64)> {
+    /// Returns the indexes of the shadow rules, with their counts.
+    pub fn counts_by_rule(&self) -> impl Iterator<Item = (usize, u64)> {
         let counters = self.0.iter().enumerate();
         counters
             .filter_map(|(rule, counter)| Some((rule, counter.as_ref()?.load(Ordering::Relaxed))))

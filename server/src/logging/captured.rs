@@ -1,11 +1,11 @@
-//! For tests: the lines that are logged on one thread.
+//! The log lines of one thread, for tests.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use tracing::subscriber::DefaultGuard;
 
-/// Lines of the thread that made it, for as long as it lives.
+/// Captures the lines of the thread that created it, until it is dropped.
 pub(crate) struct Captured {
     written: Arc<Mutex<Vec<u8>>>,
     _guard: DefaultGuard,
@@ -16,7 +16,7 @@ struct Sink(Arc<Mutex<Vec<u8>>>);
 // === impl Captured ===
 
 impl Captured {
-    /// Captures lines of all levels.
+    /// Starts to capture lines of all levels.
     pub(crate) fn start() -> Self {
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&written);
@@ -28,7 +28,7 @@ impl Captured {
         Self { written, _guard: tracing::subscriber::set_default(log.finish()) }
     }
 
-    /// The lines so far that have this text.
+    /// Returns the captured lines that contain this text.
     pub(crate) fn lines(&self, text: &str) -> Vec<String> {
         let written = String::from_utf8(self.written.lock().unwrap().clone()).unwrap();
         written.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()

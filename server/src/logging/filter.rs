@@ -1,4 +1,4 @@
-//! Which lines are written: a text to a filter.
+//! Parsing of the filter that selects log lines.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -6,20 +6,19 @@ use tracing_subscriber::filter::LevelFilter;
 const VALID: &str = "valid are a level (`error`, `warn`, `info`, `debug`, `trace`, `off`) and \
                      filters such as `info,h2=debug`";
 
-/// The HTTP/2 library warns of what any client can provoke, and as often as that: 38
-/// MB of lines a second were seen from one connection. Whoever wants its lines names
-/// it.
-const QUIET: &str = ",h2=error";
+/// Silences the warnings of the HTTP/2 library, which any client can provoke without limit:
+/// one connection caused 38 MB of lines a second. A filter that names `h2` shows them.
+const QUIET_HTTP2: &str = ",h2=error";
 
-/// Reads a filter. The library that reads it takes a lone word that is no level for
-/// the name of a module, and nothing for errors only: a slip of the fingers would
-/// silence the log.
+/// Parses a filter. The library would take a single word that is not a level for the name of
+/// a module, and an empty text for errors only, so that a typing error would silence the
+/// log. This function rejects both.
 pub(super) fn parse(text: &str) -> Result<EnvFilter, String> {
     let is_meant = |part: &&str| {
         part.contains('=') || (!part.is_empty() && part.parse::<LevelFilter>().is_ok())
     };
     let mut filter = text.to_owned();
-    // A span may have commas of its own.
+    // The fields of a span may contain commas.
     if !text.contains('[') {
         let parts: Vec<_> = text.split(',').map(str::trim).collect();
         if let Some(odd) = parts.iter().find(|part| !is_meant(part)) {
@@ -28,13 +27,13 @@ pub(super) fn parse(text: &str) -> Result<EnvFilter, String> {
         filter = parts.join(",");
     }
     if !names_http2(text) {
-        filter += QUIET;
+        filter += QUIET_HTTP2;
     }
     EnvFilter::try_new(filter)
         .map_err(|error| format!("`{text}` is not a log filter: {VALID} ({error})"))
 }
 
-/// Whether the filter says something of the HTTP/2 library.
+/// Returns true if the filter names the HTTP/2 library.
 fn names_http2(text: &str) -> bool {
     text.split(',').any(|part| {
         let target = part.split(['=', '[']).next().unwrap_or_default().trim();

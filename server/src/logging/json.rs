@@ -1,5 +1,5 @@
-//! Log lines as JSON objects, by the library; only that a list stays a list. The library
-//! would write the problems of a policy as one text with JSON inside.
+//! Log lines as JSON objects. The library formats them, except that a list stays a list: the
+//! library would write the problems of a policy as one string with JSON inside.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 /// The field that holds a JSON list.
 const LIST: &str = "problems";
 
-/// The library's format with lists.
+/// The library's JSON format, with support for lists.
 pub(super) struct JsonLines(pub(super) Format<Json>);
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -39,7 +39,7 @@ where
     }
 }
 
-/// The line with the list as a list. `None`: it has none.
+/// Returns the line with its list as a JSON list, or `None` if the line has no list.
 fn with_list(line: &str) -> Option<Value> {
     let mut record: Value = serde_json::from_str(line).ok()?;
     let list = record.get_mut(LIST)?;

@@ -1,50 +1,50 @@
-//! Lines that wait for the thread that writes them: bounded in bytes, and never
-//! waited for by those that log.
+//! The queue of lines that wait for the writing thread. The queue is bounded in bytes, and a
+//! task that logs never waits for it.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The bytes that may wait before lines are left out that can be: some 20,000 calls.
+/// The number of waiting bytes above which the queue drops droppable lines: some 20,000 calls.
 const DROPPABLE_BYTES: usize = 4 * 1024 * 1024;
 
-/// The bytes that may wait in all. What is left out beyond that is counted by itself:
-/// no operator should ever see that number.
+/// The maximum number of waiting bytes. The queue counts the lines that it drops above this
+/// maximum separately: no operator should ever see this count.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Whether a line may be left out.
+/// The importance of a line, which decides whether the queue may drop it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Importance {
-    /// One of very many: a call, or what only those who look for faults read.
+    /// One line of very many: a call, or a line for debugging.
     Droppable,
     /// A warning, an error, a refusal, or a change of the daemon's state.
     Kept,
 }
 
-/// Lines that nobody will read.
+/// The numbers of dropped lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LeftOut {
     pub(super) droppable: u64,
     pub(super) kept: u64,
 }
 
-/// The lines that wait.
+/// The waiting lines.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// There is something to write.
+    /// Wakes the writer when a line arrives.
     filled: Condvar,
-    /// Something was written.
+    /// Wakes [`Queue::flush`] when lines were written.
     drained: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Bytes that the writer has taken, and not written yet.
+    /// Bytes that the writer has taken and not written yet.
     taken: usize,
-    /// Bytes that were written, or given up, since the start.
+    /// Bytes that the writer has written or given up since the start.
     done: u64,
     left_out: LeftOut,
 }
@@ -52,7 +52,7 @@ struct State {
 // === impl Queue ===
 
 impl Queue {
-    /// Adds a line, unless there is no room for it.
+    /// Adds a line, or counts it as dropped if the queue has no room.
     pub(super) fn push(&self, importance: Importance, line: &[u8]) {
         let mut state = self.lock();
         let bytes = state.bytes().saturating_add(line.len());
@@ -67,8 +67,8 @@ impl Queue {
         }
     }
 
-    /// Waits for lines, and puts them in place of what `lines` held.
-    pub(super) fn take(&self, lines: &mut Vec<u8>) {
+    /// Waits for lines, and replaces the content of `lines` by them.
+    pub(super) fn take_lines(&self, lines: &mut Vec<u8>) {
         lines.clear();
         let state = self.lock();
         let nothing = |state: &mut State| state.waiting.is_empty();
@@ -78,8 +78,8 @@ impl Queue {
         state.taken = lines.len();
     }
 
-    /// Notes that so many bytes of those that were taken are done with.
-    pub(super) fn finish(&self, bytes: usize) {
+    /// Records that the writer has written or given up this many of the taken bytes.
+    pub(super) fn finish_bytes(&self, bytes: usize) {
         let mut state = self.lock();
         state.taken = state.taken.saturating_sub(bytes);
         state.done = state.done.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -87,8 +87,8 @@ impl Queue {
         self.drained.notify_all();
     }
 
-    /// The lines that were left out since this was asked last, once there is room to
-    /// say so.
+    /// Returns the numbers of lines dropped since the last call, once the queue has room for a
+    /// line about them.
     pub(super) fn take_left_out(&self) -> Option<LeftOut> {
         let mut state = self.lock();
         let there_are = state.left_out != LeftOut::default();
@@ -96,8 +96,8 @@ impl Queue {
             .then(|| std::mem::take(&mut state.left_out))
     }
 
-    /// Waits until all lines are done with: at most `longest`, and no longer than
-    /// `stalled` while nothing is.
+    /// Waits until the writer has finished all lines, for at most `longest` in all, and at most
+    /// `stalled` without progress.
     pub(super) fn flush(&self, longest: Duration, stalled: Duration) {
         let until = Instant::now() + longest;
         let mut state = self.lock();
@@ -115,7 +115,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Poison is no harm: each change is complete, but for lost lines.
+        // A poisoned lock is harmless: each change is complete, except for lost lines.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,7 +132,7 @@ impl State {
 mod tests {
     use super::*;
 
-    /// Fills a queue that nobody empties with lines of a size.
+    /// Fills a queue without a writer with lines of one size.
     fn fill(queue: &Queue, importance: Importance, line: usize, lines: usize) {
         for _ in 0..lines {
             queue.push(importance, &vec![b'x'; line]);
@@ -147,9 +147,9 @@ mod tests {
         fill(&queue, Importance::Kept, 1024, 10);
         assert_eq!(queue.take_left_out(), None, "there is no room to say so");
         let mut lines = Vec::new();
-        queue.take(&mut lines);
+        queue.take_lines(&mut lines);
         assert_eq!(lines.len(), (room + 10) * 1024);
-        queue.finish(lines.len());
+        queue.finish_bytes(lines.len());
         let left_out = LeftOut { droppable: 5000 - room as u64, kept: 0 };
         assert_eq!(queue.take_left_out(), Some(left_out));
         assert_eq!(queue.take_left_out(), None);
@@ -160,24 +160,24 @@ mod tests {
         let queue = Queue::default();
         fill(&queue, Importance::Kept, 1024, 20_000);
         let mut lines = Vec::new();
-        queue.take(&mut lines);
+        queue.take_lines(&mut lines);
         assert_eq!(lines.len(), MAX_BYTES);
         fill(&queue, Importance::Kept, 1, 1);
-        queue.finish(lines.len());
+        queue.finish_bytes(lines.len());
         let kept = 20_001 - (MAX_BYTES / 1024) as u64;
         assert_eq!(queue.take_left_out(), Some(LeftOut { droppable: 0, kept }));
     }
 
-    /// No thread writes: it must not wait for one.
+    /// The flush must not wait for a writer, since there is none.
     #[test]
-    fn a_flush_ends_though_nobody_writes() {
+    fn a_flush_ends_without_a_writer() {
         let queue = Queue::default();
         fill(&queue, Importance::Kept, 10, 1);
         queue.flush(Duration::from_millis(20), Duration::from_millis(10));
-        queue.finish(0);
+        queue.finish_bytes(0);
         let mut lines = Vec::new();
-        queue.take(&mut lines);
-        queue.finish(lines.len());
+        queue.take_lines(&mut lines);
+        queue.finish_bytes(lines.len());
         queue.flush(Duration::MAX / 4, Duration::MAX / 4);
     }
 }

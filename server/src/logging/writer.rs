@@ -1,5 +1,5 @@
-//! The two ends of the queue: what the formatter writes a line to, and the thread
-//! that writes lines to standard error.
+//! The two ends of the queue: the writer that receives a line from the formatter, and the
+//! thread that writes lines to standard error.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,41 +11,41 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::CALLS;
 use super::queue::{Importance, Queue};
 
-/// The bytes that are written at once: as many as a pipe takes in one piece, so that
-/// no line is torn by another program that writes to it.
+/// The number of bytes per write: a pipe accepts this many in one piece, so that the output
+/// of another program on the same pipe cannot split a line.
 const PIECE: usize = 4096;
 
-/// A buffer that grew beyond this in a burst is given back.
+/// The largest buffer that the thread keeps; it frees a buffer that grew larger in a burst.
 const KEPT_BUFFER: usize = 64 * 1024;
 
-/// The pause before a descriptor that does not block is tried again.
+/// The pause before another try to write to a non-blocking descriptor.
 const RETRY: Duration = Duration::from_millis(10);
 
 /// Makes a writer for each line.
 #[derive(Debug)]
 pub(super) struct LineWriters(pub(super) Arc<Queue>);
 
-/// Takes one line, whole.
+/// Receives one whole line.
 #[derive(Debug)]
 pub(super) struct LineWriter<'q> {
     queue: &'q Queue,
     importance: Importance,
 }
 
-/// Lines that could not be written.
+/// The lines that the thread could not write.
 #[derive(Debug, Default)]
 struct Unwritten {
     lines: u64,
     why: String,
-    /// The end of the last line that was written is missing.
+    /// True if the end of the last written line is missing.
     is_torn: bool,
 }
 
-/// Writes the lines of a queue, for ever.
+/// Writes the lines of a queue for ever.
 pub(super) fn write_lines(queue: &Queue, mut out: impl Write) {
     let (mut lines, mut unwritten) = (Vec::new(), Unwritten::default());
     loop {
-        queue.take(&mut lines);
+        queue.take_lines(&mut lines);
         write_all(queue, &lines, &mut out, &mut unwritten);
         if lines.capacity() > KEPT_BUFFER {
             lines = Vec::new();
@@ -59,39 +59,39 @@ fn write_all(queue: &Queue, lines: &[u8], out: &mut impl Write, unwritten: &mut 
         let written = match write_piece(rest, out, unwritten.is_torn) {
             Ok(written) => written,
             Err(error) => {
-                // Of a full disk, or without a reader: nothing can be done about it here.
+                // The disk is full, or there is no reader: this thread can only count the lines.
                 let lost = rest.iter().filter(|byte| **byte == b'\n').count();
                 unwritten.lines += u64::try_from(lost).unwrap_or(u64::MAX);
                 unwritten.why = error.to_string();
                 unwritten.is_torn |= rest.len() < lines.len() && !ends_line(lines, rest.len());
-                queue.finish(rest.len());
+                queue.finish_bytes(rest.len());
                 return;
             }
         };
         unwritten.is_torn = false;
         rest = rest.get(written..).unwrap_or_default();
-        queue.finish(written);
+        queue.finish_bytes(written);
         if unwritten.lines > 0 {
             let Unwritten { lines, why, .. } = std::mem::take(unwritten);
-            warn!(lines, why, "lines of the log could not be written");
+            warn!(lines, why, "the daemon could not write lines of its log");
         }
         if let Some(left_out) = queue.take_left_out() {
             warn!(
                 calls = left_out.droppable,
                 others = left_out.kept,
-                "lines of the log were left out: standard error is not read fast enough"
+                "the daemon dropped lines of its log: the reader of standard error is too slow"
             );
         }
     }
 }
 
-/// Whether all but the last bytes end with a line.
+/// Returns true if the bytes before the last `rest` bytes end with a complete line.
 fn ends_line(lines: &[u8], rest: usize) -> bool {
     let end = lines.len().checked_sub(rest + 1);
     end.and_then(|end| lines.get(end)) == Some(&b'\n')
 }
 
-/// Writes some bytes, whole lines if they fit.
+/// Writes the first bytes of `rest`, as whole lines if they fit into a piece.
 fn write_piece(rest: &[u8], out: &mut impl Write, is_torn: bool) -> io::Result<usize> {
     let head = rest.get(..PIECE).unwrap_or(rest);
     let end = head.iter().rposition(|byte| *byte == b'\n').map_or(head.len(), |last| last + 1);
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes so many bytes at a call, or fails.
+    /// A standard error that takes a given number of bytes at each call, or fails.
     #[derive(Default)]
     struct Script {
         answers: VecDeque<Result<usize, io::ErrorKind>>,
@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// What is written of these batches of lines, by a system that answers so.
+    /// Returns the bytes that are written of these batches when the system gives these answers.
     fn written(
         batches: &[&str],
         answers: impl IntoIterator<Item = Result<usize, io::ErrorKind>>,
@@ -182,14 +182,14 @@ mod tests {
         tracing::subscriber::with_default(log, || {
             let (mut lines, mut unwritten) = (Vec::new(), Unwritten::default());
             let mut batches = batches.iter();
-            // An empty queue would be waited for: the end is an empty batch.
+            // The last batch is a line `end`, since an empty queue would block.
             loop {
                 if let Some(batch) = batches.next() {
                     queue.push(Importance::Kept, batch.as_bytes());
                 } else {
                     queue.push(Importance::Kept, b"end\n");
                 }
-                queue.take(&mut lines);
+                queue.take_lines(&mut lines);
                 write_all(&queue, &lines, &mut out, &mut unwritten);
                 if out.written.ends_with(b"end\n") {
                     return;
@@ -207,15 +207,16 @@ mod tests {
         assert_eq!(written(&["one\n"], busy), "one\nend\n");
     }
 
-    /// The disk is full in the middle of a line, and for one more; then it is not.
+    /// The disk is full in the middle of a line and at the next write, and then has room.
     #[test]
-    fn what_cannot_be_written_is_counted_and_tears_no_later_line() {
+    fn unwritten_lines_are_counted_and_split_no_later_line() {
         let full = || Err(io::ErrorKind::StorageFull);
         let log = written(&["one\ntwo\nthree\n", "four\n", "five\n"], [Ok(5), full(), full()]);
         let (lines, report) = log.split_once("five\n").unwrap();
         assert_eq!(lines, "one\nt\n");
-        let said = " WARN lines of the log could not be written lines=3 why=\"no storage space\"\n";
-        assert_eq!(report, format!("{said}end\n"));
+        let want =
+            " WARN the daemon could not write lines of its log lines=3 why=\"no storage space\"\n";
+        assert_eq!(report, format!("{want}end\n"));
     }
 
     #[test]

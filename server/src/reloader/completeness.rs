@@ -1,17 +1,17 @@
-//! Whether files were complete while they were read.
+//! The check that files were complete while the daemon read them.
 
 use std::time::Duration;
 
 use crate::source::inbox::Inbox;
 use crate::source::stamp::{SeenFile, Stamp};
 
-/// How long an announcement may be on its way while a load asks whether somebody writes
-/// to a file that it has read.
-const ANNOUNCEMENT: Duration = Duration::from_millis(50);
+/// The time that a load waits for late announcements before it decides whether another
+/// program was writing to a file.
+const ANNOUNCEMENT_DELAY: Duration = Duration::from_millis(50);
 
-/// True if nobody was writing to the files while they were read.
+/// Returns true if no program was writing to the files while the daemon read them.
 pub(super) fn were_complete(files: &[SeenFile], inbox: &Inbox) -> bool {
-    !inbox.any_unfinished_within(ANNOUNCEMENT)
+    !inbox.any_unfinished_within(ANNOUNCEMENT_DELAY)
         && !files.iter().any(|file| Stamp::of_path(&file.path).is_rewritten_since(&file.stamp))
 }
 
@@ -23,7 +23,7 @@ mod tests {
     use crate::source::inbox::Change;
 
     #[test]
-    fn what_somebody_wrote_to_meanwhile_was_not_complete() {
+    fn a_file_that_was_written_during_the_read_was_not_complete() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("list");
         std::fs::write(&path, "one").unwrap();
@@ -31,19 +31,19 @@ mod tests {
         let inbox = Inbox::default();
         assert!(were_complete(&read, &inbox));
 
-        // Another file in its place was complete, and so was the one that was read.
+        // A replacement is complete, and so was the replaced file that was read.
         std::fs::write(dir.path().join("next"), "two").unwrap();
         std::fs::rename(dir.path().join("next"), &path).unwrap();
         assert!(were_complete(&read, &inbox));
 
         let read = [SeenFile::look_at(path.clone())];
         std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"more").unwrap();
-        assert!(!were_complete(&read, &inbox), "without a word from the system");
+        assert!(!were_complete(&read, &inbox), "without an announcement");
 
         let read = [SeenFile::look_at(path.clone())];
-        inbox.put(path.clone(), Change::Unfinished);
+        inbox.put_change(path.clone(), Change::Unfinished);
         assert!(!were_complete(&read, &inbox));
-        inbox.put(path, Change::Complete);
+        inbox.put_change(path, Change::Complete);
         assert!(were_complete(&read, &inbox));
     }
 }

@@ -1,5 +1,5 @@
-//! The watch on the policy's files, and what the log says of it. It follows the files from
-//! load to load.
+//! The watch on the policy's files, and its log lines. After each load, the watch moves to the
+//! files of that load.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,50 +10,50 @@ use super::poll::POLL_INTERVAL;
 use crate::source::inbox::Inbox;
 use crate::source::watcher::Watcher;
 
-/// The watch, if the operator wants one.
+/// The watch on the policy's files, if it is enabled.
 #[derive(Debug)]
 pub(super) struct FileWatch {
-    /// `None`: the files are not watched.
+    /// `None` if the operator disabled the watch, or the policy has no files.
     watcher: Option<Arc<Mutex<Watcher>>>,
     logged: Status,
 }
 
-/// What the log last said about watching.
+/// The latest status of the watch in the log.
 #[derive(Debug, PartialEq, Eq)]
 enum Status {
     Nothing,
     Watching,
-    /// Not every change is announced, for this reason.
+    /// The system does not announce every change, for this reason.
     Incomplete(String),
 }
 
 // === impl FileWatch ===
 
 impl FileWatch {
-    /// A watch that puts changes into an inbox.
+    /// Starts a watch that puts changes into an inbox.
     pub(super) fn start(inbox: Inbox) -> Self {
         Self { watcher: Some(Arc::new(Mutex::new(Watcher::new(inbox)))), logged: Status::Nothing }
     }
 
-    /// No watch.
-    pub(super) fn none() -> Self {
+    /// Creates a disabled watch.
+    pub(super) fn disabled() -> Self {
         Self { watcher: None, logged: Status::Nothing }
     }
 
-    /// True if changes of the files count.
+    /// Returns true if the watch is enabled.
     pub(super) fn is_on(&self) -> bool {
         self.watcher.is_some()
     }
 
-    /// Watches these files, and no others any more.
-    pub(super) async fn follow(&mut self, files: Vec<PathBuf>) {
+    /// Watches these files, and no others.
+    pub(super) async fn watch_only(&mut self, files: Vec<PathBuf>) {
         let Some(watcher) = &self.watcher else { return };
         let (watcher, count) = (Arc::clone(watcher), files.len());
-        let followed = tokio::task::spawn_blocking(move || {
-            // Poison is no harm: a watch that was not replaced is still one.
-            watcher.lock().unwrap_or_else(PoisonError::into_inner).follow(&files)
+        let watching = tokio::task::spawn_blocking(move || {
+            // A poisoned lock is harmless: a watch that was not replaced still works.
+            watcher.lock().unwrap_or_else(PoisonError::into_inner).watch_only(&files)
         });
-        let status = match followed.await {
+        let status = match watching.await {
             Ok(Ok(())) => Status::Watching,
             Ok(Err(reason)) => Status::Incomplete(reason),
             Err(panic) => Status::Incomplete(panic.to_string()),
@@ -65,8 +65,8 @@ impl FileWatch {
             Status::Incomplete(reason) => warn!(
                 reason,
                 files = count,
-                "looking at the policy every {POLL_INTERVAL:?} for changes, since not all of \
-                 them are announced"
+                "checking the policy's files every {POLL_INTERVAL:?}, since the system does not \
+                 announce every change of them"
             ),
             Status::Nothing | Status::Watching => {
                 info!(files = count, "watching the policy for changes");

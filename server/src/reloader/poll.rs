@@ -1,4 +1,4 @@
-//! Polls the files on a thread of its own: on a network file system it may hang.
+//! Polls the files on a separate thread, since a poll may hang on a network file system.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use tokio::task::JoinHandle;
 
 use crate::source::stamp::SeenFile;
 
-/// How often the files are polled for changes that the system does not announce.
+/// The time between two polls for changes that the system does not announce.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A poll that is under way, if any.
+/// The running poll, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Poll(Option<JoinHandle<Vec<PathBuf>>>);
 
@@ -18,18 +18,18 @@ pub(super) struct Poll(Option<JoinHandle<Vec<PathBuf>>>);
 
 impl Poll {
     /// Begins a poll.
-    pub(super) fn begin(&mut self, files: Vec<SeenFile>) {
-        self.0 = Some(tokio::task::spawn_blocking(|| changed_files(files)));
+    pub(super) fn begin_poll(&mut self, files: Vec<SeenFile>) {
+        self.0 = Some(tokio::task::spawn_blocking(|| find_changed_files(files)));
     }
 
-    /// True if a poll is under way.
-    pub(super) fn is_under_way(&self) -> bool {
+    /// Returns true if a poll is running.
+    pub(super) fn is_running(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Waits for the end of the poll, and returns the files that have changed. For ever
-    /// without a poll.
-    pub(super) async fn finished(&mut self) -> Vec<PathBuf> {
+    /// Waits for the end of the poll, and returns the changed files. Without a poll, waits
+    /// for ever.
+    pub(super) async fn changed_files(&mut self) -> Vec<PathBuf> {
         match &mut self.0 {
             Some(handle) => {
                 let changed = handle.await.unwrap_or_default();
@@ -41,8 +41,8 @@ impl Poll {
     }
 }
 
-/// Those of the files that are not as they were last read.
-pub(super) fn changed_files(files: Vec<SeenFile>) -> Vec<PathBuf> {
+/// Returns the files whose state differs from their last read state.
+pub(super) fn find_changed_files(files: Vec<SeenFile>) -> Vec<PathBuf> {
     let changed = files.into_iter().filter(SeenFile::has_changed);
     changed.map(|file| file.path).collect()
 }

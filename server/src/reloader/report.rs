@@ -1,5 +1,5 @@
-//! Says in the log what came of a load: everything of one that somebody asked for, and
-//! of others only news.
+//! Log lines about the result of a load. A load on a signal always gets a line; other loads
+//! get a line only if their result is new.
 
 use std::sync::Arc;
 
@@ -10,30 +10,30 @@ use crate::logging::LogFormat;
 use crate::source::digest::Digest;
 use crate::source::files;
 
-/// Why the policy is loaded again.
+/// The reason for another load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoadReason {
-    /// Somebody asked for it.
+    /// An operator sent SIGHUP.
     Signal,
-    /// The files have changed, or the load before failed for a reason that may pass.
+    /// The files changed, or the load before failed for a reason that may pass.
     Files,
 }
 
-/// What came of a load.
+/// A load and its result.
 #[derive(Debug)]
 pub(super) struct LoadReport {
     pub(super) reason: LoadReason,
     pub(super) loaded: Result<Loaded, Arc<LoadError>>,
 }
 
-/// What the log last said.
+/// Logs the results of loads, and remembers the latest failure in the log.
 #[derive(Debug)]
 pub(super) struct Reporter {
     format: LogFormat,
     failure: Option<Failure>,
 }
 
-/// A load that failed. Reported once for each text and each message.
+/// A failed load. The log gets one report for each combination of text and message.
 #[derive(Debug, PartialEq, Eq)]
 struct Failure {
     text: Digest,
@@ -43,7 +43,7 @@ struct Failure {
 // === impl Reporter ===
 
 impl Reporter {
-    /// Of a log in this format.
+    /// Creates a reporter for a log in this format.
     pub(super) fn new(format: LogFormat) -> Self {
         Self { format, failure: None }
     }
@@ -51,7 +51,7 @@ impl Reporter {
     /// Reports a load.
     pub(super) fn report(&mut self, live: &Live, LoadReport { reason, loaded }: &LoadReport) {
         let failure = loaded.as_ref().err().map(|error| Failure::new(live, error));
-        // Whoever sends a signal waits for the line.
+        // The sender of a signal waits for the line.
         let is_news = *reason == LoadReason::Signal || failure != self.failure;
         self.failure = failure;
         let policy = live.source();
@@ -76,7 +76,7 @@ impl Reporter {
             }
             LogFormat::Plain => {
                 error!(%policy, %revision, "policy rejected; the previous one stays active");
-                // A record for each, so that none is glued to what stands after it.
+                // One record per line, so that no line runs into the next record.
                 for line in problem.to_string().lines() {
                     error!("{line}");
                 }
@@ -95,6 +95,6 @@ impl Failure {
             }
             Source::Example => Vec::new(),
         };
-        Self { text: Digest::of(&text), message: error.to_string() }
+        Self { text: Digest::of_text(&text), message: error.to_string() }
     }
 }

@@ -81,7 +81,7 @@ pub(super) async fn wait_for_revision(
     text: &str,
     longest: Duration,
 ) -> Result<Arc<Current>, RpcError> {
-    let mut revisions = live.subscribe();
+    let mut revisions = live.subscribe_current();
     let reaching = async {
         loop {
             let current = Arc::clone(&revisions.borrow_and_update());

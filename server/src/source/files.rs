@@ -1,4 +1,4 @@
-//! Reading one file as a whole, and what an error of that means for another try.
+//! Reading a whole file, and deciding after an error whether another try may succeed.
 
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
@@ -7,15 +7,15 @@ use presence_router_engine::MAX_POLICY_BYTES;
 
 use super::stamp::Stamp;
 
-/// Bytes that are read between two looks at how far it is.
+/// The number of bytes between two reports of progress.
 const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Reads a policy that somebody names by hand, which may well be a pipe. Of what has
-/// no end, as a device, no more is read than shows that it is too much.
+/// Reads a policy that an operator names on the command line, which may be a pipe. If the
+/// input has no end, such as a device, this function stops one byte above the maximum.
 ///
 /// # Errors
 ///
-/// It cannot be read.
+/// The file cannot be read.
 pub fn read_any(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let max_bytes = MAX_POLICY_BYTES as u64 + 1;
@@ -23,19 +23,19 @@ pub fn read_any(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// As [`read_any`], but of a regular file only: what is read by itself, and again and
-/// again, must not be waited for.
+/// Reads a policy like [`read_any`], but only from a regular file: the daemon reads its
+/// policy by itself and repeatedly, and must not wait for the writer of a pipe.
 ///
 /// # Errors
 ///
-/// It cannot be read, is something else, or changes while it is read.
+/// The file cannot be read, is not a regular file, or changes while it is read.
 pub fn read_regular(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
-    // One byte more shows that it is too long.
+    // One byte above the maximum shows that the file is too long.
     read_regular_up_to(path, MAX_POLICY_BYTES as u64 + 1, &mut |_, _| {})
 }
 
-/// Whether reading again may succeed though nobody changes anything about the file: the
-/// process has too many open files, or the disk or the network failed.
+/// Returns true if another read may succeed although the file does not change: the process
+/// has too many open files, or the disk or the network failed.
 pub fn may_pass(error: &io::Error) -> bool {
     match error.kind() {
         ErrorKind::NotFound
@@ -43,26 +43,26 @@ pub fn may_pass(error: &io::Error) -> bool {
         | ErrorKind::IsADirectory
         | ErrorKind::NotADirectory
         | ErrorKind::InvalidFilename => false,
-        // Those without a number are our own.
+        // Errors without a number come from this crate.
         _ => error
             .raw_os_error()
             .is_some_and(|number| number != rustix::io::Errno::LOOP.raw_os_error()),
     }
 }
 
-/// Whether somebody wrote to a file while it was read.
+/// Returns true if another program wrote to the file while it was read.
 pub fn was_rewritten(error: &io::Error) -> bool {
     error.kind() == ErrorKind::ResourceBusy
 }
 
-/// Reads a regular file to its end, or to the byte that is too much. `progress` gets
-/// the bytes that are read, and how many there are to be.
+/// Reads a regular file to its end, or up to `max_bytes`. `progress` receives the number of
+/// bytes read so far and the expected total.
 pub(super) fn read_regular_up_to(
     path: &Path,
     max_bytes: u64,
     progress: &mut dyn FnMut(u64, u64),
 ) -> io::Result<(Vec<u8>, Stamp)> {
-    // Asked first: opening a pipe would wait for a writer.
+    // Before the file is opened, since opening a pipe would wait for a writer.
     let about = std::fs::metadata(path)?;
     if about.is_dir() {
         return Err(io::Error::other("it is a directory"));
@@ -87,7 +87,7 @@ pub(super) fn read_regular_up_to(
     if after.is_rewritten_since(&before) {
         return Err(io::Error::new(
             ErrorKind::ResourceBusy,
-            "it changed while it was read; write a new file beside it, then rename that",
+            "it changed while it was read; write a new file beside it, then rename the new file",
         ));
     }
     Ok((text, before))

@@ -1,5 +1,5 @@
-//! Changes of files that nobody has looked at yet: the thread that hears of them puts
-//! them in, the task that reloads takes them out.
+//! Changes of files that wait for the reloader. The thread that receives changes from the
+//! operating system puts them into the inbox, and the task that reloads takes them out.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,70 +11,71 @@ use tokio::sync::Notify;
 /// A change, as far as the operating system describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Somebody writes to the file and has not closed it, so that it may be half of
-    /// what it is to be.
+    /// A program writes to the file and has not closed it, so that the content may be
+    /// incomplete.
     Unfinished,
 
-    /// The file was closed by its writer, replaced, or removed: what is there is
+    /// The writer closed the file, or a program replaced or removed it. The content is
     /// complete.
     Complete,
 
-    /// Something else about it changed, such as its mode. It is as finished as it was.
+    /// A property such as the mode changed. The content is as complete as it was before.
     Touched,
 }
 
-/// Changes to look at: of each path the latest, since it says how the file is now.
+/// Changes that wait for the reloader. The inbox keeps only the latest change of each path,
+/// since that one describes the present state of the file.
 #[derive(Clone, Debug, Default)]
 pub struct Inbox(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     changes: Mutex<Changes>,
-    /// For the task that takes them out.
+    /// Wakes the task that takes the changes out.
     notify: Notify,
-    /// For a thread that gives late ones time to arrive.
+    /// Wakes a thread that waits for late changes.
     arrived: Condvar,
 }
 
 /// The content of an [`Inbox`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// By path.
+    /// The latest change of each path.
     pub by_path: BTreeMap<PathBuf, Change>,
-    /// Anything may have changed: the system lost count, or began to watch.
+    /// True if any file may have changed, because the system lost announcements, or because
+    /// a watch has only just begun.
     pub unknown: bool,
 }
 
 // === impl Inbox ===
 
 impl Inbox {
-    /// Puts in a change of a path.
-    pub fn put(&self, path: PathBuf, change: Change) {
+    /// Puts the change of a path into the inbox.
+    pub fn put_change(&self, path: PathBuf, change: Change) {
         let mut changes = self.lock();
         match change {
             Change::Unfinished | Change::Complete => _ = changes.by_path.insert(path, change),
             Change::Touched => _ = changes.by_path.entry(path).or_insert(change),
         }
         drop(changes);
-        self.announce();
+        self.wake_waiting();
     }
 
-    /// Puts in that anything may have changed.
+    /// Records that any file may have changed.
     pub fn put_unknown(&self) {
         self.lock().unknown = true;
-        self.announce();
+        self.wake_waiting();
     }
 
-    /// Takes out all changes.
-    pub fn take(&self) -> Changes {
+    /// Takes all changes out of the inbox.
+    pub fn take_changes(&self) -> Changes {
         std::mem::take(&mut *self.lock())
     }
 
-    /// Waits until there are changes, and takes them out. May be dropped at any time:
-    /// no change is lost.
-    pub async fn changed(&self) -> Changes {
+    /// Waits for changes, and takes them out. Dropping the future loses no change.
+    pub async fn wait_for_changes(&self) -> Changes {
         loop {
-            let changes = self.take();
+            let changes = self.take_changes();
             if changes != Changes::default() {
                 return changes;
             }
@@ -82,8 +83,8 @@ impl Inbox {
         }
     }
 
-    /// Whether a file is unfinished by one of the changes. Gives those that are on
-    /// their way so much time to arrive; blocks the thread meanwhile.
+    /// Returns true if one of the changes says that a file is unfinished. Waits up to `time`
+    /// for late changes, and blocks the thread meanwhile.
     pub fn any_unfinished_within(&self, time: Duration) -> bool {
         let unfinished = |changes: &Changes| {
             changes.by_path.values().any(|change| *change == Change::Unfinished)
@@ -94,13 +95,13 @@ impl Inbox {
         unfinished(&changes)
     }
 
-    fn announce(&self) {
+    fn wake_waiting(&self) {
         self.0.notify.notify_one();
         self.0.arrived.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, Changes> {
-        // Poison is no harm: every change is put in whole.
+        // A poisoned lock is harmless: each change is put in as a whole.
         self.0.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,27 +115,27 @@ mod tests {
         let inbox = Inbox::default();
         let wait = Duration::from_millis(1);
         assert!(!inbox.any_unfinished_within(wait));
-        inbox.put("/a".into(), Change::Unfinished);
-        inbox.put("/a".into(), Change::Touched);
+        inbox.put_change("/a".into(), Change::Unfinished);
+        inbox.put_change("/a".into(), Change::Touched);
         assert!(inbox.any_unfinished_within(wait));
-        inbox.put("/a".into(), Change::Complete);
-        inbox.put("/b".into(), Change::Complete);
+        inbox.put_change("/a".into(), Change::Complete);
+        inbox.put_change("/b".into(), Change::Complete);
         assert!(!inbox.any_unfinished_within(wait));
-        let changes = inbox.changed().await;
+        let changes = inbox.wait_for_changes().await;
         assert_eq!(changes.by_path.len(), 2);
         assert_eq!(changes.by_path[&PathBuf::from("/a")], Change::Complete);
         assert!(!changes.unknown);
 
         inbox.put_unknown();
-        assert!(inbox.changed().await.unknown);
-        assert_eq!(inbox.take(), Changes::default());
+        assert!(inbox.wait_for_changes().await.unknown);
+        assert_eq!(inbox.take_changes(), Changes::default());
     }
 
     #[test]
     fn a_change_that_arrives_late_is_waited_for() {
         let inbox = Inbox::default();
         let late = inbox.clone();
-        let writer = std::thread::spawn(move || late.put("/a".into(), Change::Unfinished));
+        let writer = std::thread::spawn(move || late.put_change("/a".into(), Change::Unfinished));
         assert!(inbox.any_unfinished_within(Duration::from_secs(60)));
         writer.join().unwrap();
     }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-/// The kind of network file system that a file is on, if it is on one.
+/// Returns the kind of network file system that contains a file, or `None` for a local file
+/// system.
 #[cfg(target_os = "linux")]
 pub(super) fn network_file_system(file: &Path) -> Option<&'static str> {
     let directory = file.parent().filter(|path| !path.as_os_str().is_empty());
     let about = rustix::fs::statfs(file)
         .or_else(|_| rustix::fs::statfs(directory.unwrap_or(Path::new("."))))
         .ok()?;
-    // The words are 64 bits long on some machines and 32 on others; the numbers fit 32.
+    // `f_type` has 64 bits on some machines and 32 on others; all the numbers fit into 32.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
     network_file_system_by_magic(about.f_type as u32)
 }
@@ -19,7 +20,7 @@ pub(super) fn network_file_system(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// Numbers from `statfs(2)` and the kernel's `magic.h`.
+/// Finds a network file system by its number in `statfs(2)` and the kernel's `magic.h`.
 fn network_file_system_by_magic(magic: u32) -> Option<&'static str> {
     Some(match magic {
         0x6969 => "NFS",

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::time::{Instant, interval_at};
 use tracing::info;
 
-/// How often the log says how far a load is.
-const EVERY: Duration = Duration::from_secs(5);
+/// The time between two log lines about the progress of a load.
+const LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
-/// How far a load is. Clones are of the same load.
+/// The progress of a load. Clones share the same load.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Mutex<Stage>>);
 
@@ -31,15 +31,15 @@ enum Stage {
 // === impl Progress ===
 
 impl Progress {
-    /// A load begins.
-    pub fn begin(&self) {
+    /// Resets the progress for a new load.
+    pub fn begin_load(&self) {
         *self.lock() = Stage::Begun;
     }
 
-    /// So many bytes of a file are read.
-    pub fn reading(&self, file: &str, read: u64, of: u64) {
+    /// Records that `read` of the `of` bytes of a file are read.
+    pub fn note_read_bytes(&self, file: &str, read: u64, of: u64) {
         let mut stage = self.lock();
-        let total = stage.bytes();
+        let total = stage.total_read_bytes();
         let before = match &*stage {
             Stage::Reading { file: same, before, .. } if same == file => *before,
             _ => total,
@@ -47,10 +47,10 @@ impl Progress {
         *stage = Stage::Reading { file: file.to_owned(), read, of, before };
     }
 
-    /// Waits for a load, and says in the log now and then how far it is.
+    /// Waits for a load, and logs its progress every five seconds.
     pub async fn log_during<T>(&self, load: impl Future<Output = T>) -> T {
         let begun = Instant::now();
-        let mut ticks = interval_at(begun + EVERY, EVERY);
+        let mut ticks = interval_at(begun + LOG_INTERVAL, LOG_INTERVAL);
         let mut load = std::pin::pin!(load);
         loop {
             tokio::select! {
@@ -63,7 +63,7 @@ impl Progress {
     }
 
     fn lock(&self) -> MutexGuard<'_, Stage> {
-        // Poison is no harm: a stage is replaced in one piece.
+        // A poisoned lock is harmless: a stage is replaced in one step.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,8 +79,12 @@ impl fmt::Display for Progress {
                 read / MEBIBYTE,
                 of / MEBIBYTE
             ),
-            // It is the last one, or the next one begins in a moment.
-            _ => write!(f, "checking it, with {} MiB of members files", stage.bytes() / MEBIBYTE),
+            // This file was the last one, or the next one begins in a moment.
+            _ => write!(
+                f,
+                "checking it, with {} MiB of members files",
+                stage.total_read_bytes() / MEBIBYTE
+            ),
         }
     }
 }
@@ -88,8 +92,8 @@ impl fmt::Display for Progress {
 // === impl Stage ===
 
 impl Stage {
-    /// Bytes of members files that are read.
-    fn bytes(&self) -> u64 {
+    /// Returns the number of bytes that were read from members files.
+    fn total_read_bytes(&self) -> u64 {
         match self {
             Self::Begun => 0,
             Self::Reading { read, before, .. } => before + read,
@@ -102,16 +106,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adds_up_what_was_read() {
+    fn adds_up_the_bytes_of_all_files() {
         let progress = Progress::default();
         assert_eq!(progress.to_string(), "checking it, with 0 MiB of members files");
-        progress.reading("a", MEBIBYTE, 3 * MEBIBYTE);
-        progress.reading("a", 3 * MEBIBYTE, 3 * MEBIBYTE);
-        progress.reading("b", MEBIBYTE, 2 * MEBIBYTE);
+        progress.note_read_bytes("a", MEBIBYTE, 3 * MEBIBYTE);
+        progress.note_read_bytes("a", 3 * MEBIBYTE, 3 * MEBIBYTE);
+        progress.note_read_bytes("b", MEBIBYTE, 2 * MEBIBYTE);
         assert_eq!(progress.to_string(), "reading the members file `b`, 1 of 2 MiB");
-        progress.reading("b", 2 * MEBIBYTE, 2 * MEBIBYTE);
+        progress.note_read_bytes("b", 2 * MEBIBYTE, 2 * MEBIBYTE);
         assert_eq!(progress.to_string(), "checking it, with 5 MiB of members files");
-        progress.begin();
+        progress.begin_load();
         assert_eq!(progress.to_string(), "checking it, with 0 MiB of members files");
     }
 }

@@ -1,13 +1,12 @@
-//! Decides when changed files are complete, so that they may be read.
+//! Decides when changed files are complete, so that the daemon may read them.
 //!
-//! A file that its writer has closed, and one that another file was renamed to, are
-//! complete. A file that was only written to may be half of what it is to be, and half
-//! a list of users whom a rule denies is a leak. Such a file is waited for; if it is
-//! never closed, or if the system announced nothing of the change (as network file
-//! systems do), it counts as complete once its content has stayed the same for
-//! [`STABLE`].
+//! A file is complete when its writer has closed it, or when another file was renamed to its
+//! name. A file that is still being written may be incomplete, and half a list of denied users
+//! is a leak. The daemon waits for such a file. If no program ever closes it, or if the system
+//! did not announce the change (as on network file systems), the file counts as complete once
+//! its content has stayed the same for [`STABLE`].
 //!
-//! Pure: the caller brings the time, the changes and the contents.
+//! This module is pure: the caller supplies the time, the changes and the contents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,41 +17,41 @@ use tokio::time::Instant;
 use super::inbox::{Change, Changes};
 use super::stamp::Fingerprint;
 
-/// How long nothing must happen: an editor takes several steps to save a file.
+/// The time without changes before a load: an editor saves a file in several steps.
 pub const QUIET: Duration = Duration::from_millis(250);
 
-/// Longest wait for that. Somebody who replaces complete files all the time gets a load
-/// now and then.
+/// Longest wait for [`QUIET`]. If a program replaces complete files all the time, the daemon
+/// still loads them from time to time.
 pub const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// How long a file that nobody closed must stay the same before it counts as complete.
+/// The time for which an unclosed file must stay the same before it counts as complete.
 pub const STABLE: Duration = Duration::from_secs(10);
 
-/// When a wait for a file is worth a line in the log: later than one that ends after
-/// [`STABLE`].
+/// The wait for a file after which the daemon logs a line. It is longer than [`STABLE`], so
+/// that a wait that ends after [`STABLE`] logs nothing.
 const OVERDUE: Duration = Duration::from_secs(15);
 
-/// Changes that wait to be read.
+/// Changed files that the daemon has not read yet.
 #[derive(Debug, Default)]
 pub struct Settling(Option<Round>);
 
-/// From the first change to the read that takes them all.
+/// The time from the first change to the read that takes all changes.
 #[derive(Debug)]
 struct Round {
     first: Instant,
     last: Instant,
-    /// Paths that were announced to have changed.
+    /// Paths whose change the system announced.
     announced: BTreeSet<PathBuf>,
-    /// Files that somebody writes to and has not closed.
+    /// Files that a program writes to and has not closed.
     unfinished: BTreeSet<PathBuf>,
-    /// Files that changed without an announcement, and the paths that would have been
-    /// in it.
+    /// Files that changed without an announcement, each with the paths that an announcement
+    /// would have named.
     silent: BTreeMap<PathBuf, Vec<PathBuf>>,
-    /// The latest contents, and since when they are the same.
+    /// The latest contents, and the time since which they have stayed the same.
     contents: Option<(Fingerprint, Instant)>,
-    /// Whether these contents count as complete.
+    /// True if these contents count as complete.
     stable: bool,
-    /// Whether the log has a line about the wait.
+    /// True if the log has a line about the wait.
     reported: bool,
 }
 
@@ -65,13 +64,13 @@ pub enum Step {
     /// Ask again at this time, or after another change.
     Wait(Instant),
 
-    /// Read the contents of all files, and hand them to [`Settling::compare_contents`].
+    /// Read the contents of all files, and pass them to [`Settling::compare_contents`].
     Compare,
 
-    /// Report that the wait takes long. Said once.
+    /// Report that the wait for these files takes long. This step comes once in a round.
     Report(Vec<PathBuf>),
 
-    /// Read the files. The paths are of those that were never closed, and count as
+    /// Load the files. The paths name the files that no program closed, and that count as
     /// complete because they stayed the same for [`STABLE`].
     Load(Vec<PathBuf>),
 }
@@ -79,7 +78,7 @@ pub enum Step {
 // === impl Settling ===
 
 impl Settling {
-    /// Takes changes that the system announced.
+    /// Records changes that the system announced.
     pub fn note_changes(&mut self, changes: Changes, now: Instant) {
         if changes == Changes::default() {
             return;
@@ -97,10 +96,10 @@ impl Settling {
         }
     }
 
-    /// Takes that a file is not as it was last read. `decided_by`: the paths that the
-    /// system names when it announces a change of the file. Where it has done that, this
-    /// says nothing new. A change of a directory above explains nothing: somebody may be
-    /// filling a new one.
+    /// Records that a file differs from its last read state. `decided_by` contains the paths
+    /// that the system names when it announces a change of the file. If the system has
+    /// announced one of them, the difference is already known. The announced change of a
+    /// directory above the file does not count: a program may still be filling a new directory.
     pub fn note_difference(&mut self, file: &Path, decided_by: Vec<PathBuf>, now: Instant) {
         let announced = self
             .0
@@ -115,7 +114,7 @@ impl Settling {
         round.silent.insert(file.to_owned(), decided_by);
     }
 
-    /// Takes the contents of all files.
+    /// Records the contents of all files, and finds out whether they are stable.
     pub fn compare_contents(&mut self, contents: Fingerprint, now: Instant) {
         let Some(round) = &mut self.0 else { return };
         match &round.contents {
@@ -124,7 +123,7 @@ impl Settling {
         }
     }
 
-    /// Says what to do now.
+    /// Returns the step to take now.
     pub fn next_step(&mut self, now: Instant) -> Step {
         let Some(round) = &mut self.0 else { return Step::Idle };
         let quiet = round.last + QUIET;
@@ -149,12 +148,12 @@ impl Settling {
         }
     }
 
-    /// Whether a file is unfinished, as far as anybody said.
+    /// Returns true if an announcement says that a file is unfinished.
     pub fn is_unfinished(&self) -> bool {
         self.0.as_ref().is_some_and(|round| !round.stable && !round.unfinished.is_empty())
     }
 
-    /// Forgets the changes: they were read.
+    /// Forgets all changes, because a load reads the files.
     pub fn clear(&mut self) {
         self.0 = None;
     }

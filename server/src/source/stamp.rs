@@ -1,5 +1,5 @@
-//! One state of a file, as the operating system describes it without reading the
-//! content; and the digest of all files, where the description cannot be trusted.
+//! The state of a file as the operating system describes it, without its content; and the
+//! digest of all files, for cases where this description is unreliable.
 
 use std::fs::{File, Metadata};
 use std::io::Read as _;
@@ -8,35 +8,35 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-/// Bytes that are read at a time.
+/// The number of bytes per read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// One state of what a path leads to.
+/// The state of a file at the end of a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stamp {
-    /// The path leads nowhere, or to something that the daemon may not look at.
+    /// The path leads nowhere, or to a file whose state the daemon may not read.
     #[default]
     Unreachable,
 
-    /// The path leads to this.
+    /// The path leads to a file or directory.
     Present {
         /// Device and inode.
         id: (u64, u64),
         /// Length of the content, in bytes.
         bytes: u64,
-        /// Seconds and nanoseconds of the last change of the content.
+        /// Time of the last change of the content, in seconds and nanoseconds.
         modified: (i64, i64),
-        /// The same, of the last change of anything else, such as its mode.
+        /// Time of the last change of the content or of a property such as the mode.
         changed: (i64, i64),
     },
 }
 
-/// A file, and the state that it was in when it was last read or looked for.
+/// A file, and its state when the daemon last read it or looked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenFile {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The state.
+    /// The state of the file.
     pub stamp: Stamp,
 }
 
@@ -47,12 +47,12 @@ pub struct Fingerprint(Vec<(Stamp, [u8; 32])>);
 // === impl Stamp ===
 
 impl Stamp {
-    /// The state of what a path leads to now.
+    /// Reads the present state of the file at the end of a path.
     pub fn of_path(path: &Path) -> Self {
         std::fs::metadata(path).map_or(Self::Unreachable, |about| Self::of_metadata(&about))
     }
 
-    /// The state that the operating system describes.
+    /// Converts the metadata of a file.
     pub fn of_metadata(about: &Metadata) -> Self {
         Self::Present {
             id: (about.dev(), about.ino()),
@@ -62,8 +62,8 @@ impl Stamp {
         }
     }
 
-    /// Whether this is the file of an earlier stamp with another content. Another file
-    /// in its place is not: whoever replaces a file leaves the one before it whole.
+    /// Returns true if this is the file of an earlier stamp with another content. Another file
+    /// at the same path is not: a program that replaces a file leaves the old file complete.
     pub fn is_rewritten_since(&self, earlier: &Self) -> bool {
         match (self, earlier) {
             (
@@ -78,13 +78,13 @@ impl Stamp {
 // === impl SeenFile ===
 
 impl SeenFile {
-    /// A file as it is now.
+    /// Reads the present state of a file.
     pub fn look_at(path: PathBuf) -> Self {
         let stamp = Stamp::of_path(&path);
         Self { path, stamp }
     }
 
-    /// Whether the path leads to another file by now, or to another state of it.
+    /// Returns true if the path now leads to another file, or the file has another state.
     pub fn has_changed(&self) -> bool {
         Stamp::of_path(&self.path) != self.stamp
     }
@@ -93,18 +93,19 @@ impl SeenFile {
 // === impl Fingerprint ===
 
 impl Fingerprint {
-    /// Reads some files to their ends. Network file systems tell the size and the times
-    /// of a file as they last heard of them; opening it makes them ask again.
+    /// Reads files to their ends. Network file systems report cached sizes and times of a
+    /// file; opening the file refreshes them.
     pub fn read(paths: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self(paths.into_iter().map(|path| read_one(&path)).collect())
+        Self(paths.into_iter().map(|path| fingerprint_file(&path)).collect())
     }
 }
 
-/// A file that cannot be read has the digest of what could be read of it.
-fn read_one(path: &Path) -> (Stamp, [u8; 32]) {
+/// Reads the state and the digest of one file. If a read fails, the digest covers the bytes
+/// before the failure.
+fn fingerprint_file(path: &Path) -> (Stamp, [u8; 32]) {
     let mut digest = Sha256::new();
     let mut stamp = Stamp::of_path(path);
-    // Asked first: a pipe would be waited for.
+    // Before the file is opened, since opening a pipe would wait for a writer.
     if std::fs::metadata(path).is_ok_and(|about| about.is_file())
         && let Ok(mut file) = File::open(path)
     {

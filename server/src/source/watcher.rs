@@ -1,16 +1,14 @@
-//! Hears of changes of some files from the operating system.
+//! Receives changes of files from the operating system.
 //!
-//! Editors put another file in the place of the one before it, Kubernetes another
-//! directory behind a symbolic link: so the directories are watched that lead to a
-//! file. A file that is mounted into a container by itself, or that is written under
-//! another of its names, changes without a word to its directory: so the file is
-//! watched, too.
+//! An editor replaces a file by another file, and Kubernetes replaces the directory behind a
+//! symbolic link. Therefore this module watches the directories that lead to a file. If a file
+//! is mounted into a container by itself, or written under another of its names, its directory
+//! receives no event. Therefore this module watches the file, too.
 //!
-//! Some changes are announced to nobody: those that another machine makes on a network
-//! file system, and a directory that is renamed above the watched ones. (To watch all
-//! of them up to the root, the library would have the kernel announce every file that
-//! anybody opens in `/etc` or `/tmp`.) Whoever uses this looks at the files now and
-//! then as well.
+//! The system does not announce all changes: it announces no change that another machine makes
+//! on a network file system, and no renaming of a directory above the watched ones. (To watch
+//! all directories up to the root, the library would have the kernel announce every file that
+//! any program opens in `/etc` or `/tmp`.) Callers must poll the files as well.
 
 #[cfg(test)]
 mod tests;
@@ -25,11 +23,11 @@ use super::inbox::{Change, Inbox};
 use super::links::deciding_entries;
 use super::network::network_file_system;
 
-/// A watch of some files. Ends when dropped.
+/// A watch on files. Dropping it ends the watch.
 #[derive(Debug, Default)]
 pub struct Watcher {
     inbox: Inbox,
-    /// What decides which files the paths lead to.
+    /// The directory entries that decide which files the paths lead to.
     entries: BTreeSet<PathBuf>,
     watcher: Option<RecommendedWatcher>,
 }
@@ -37,22 +35,22 @@ pub struct Watcher {
 // === impl Watcher ===
 
 impl Watcher {
-    /// A watch of nothing yet.
+    /// Creates a watcher that does not watch any file yet.
     pub fn new(inbox: Inbox) -> Self {
         Self { inbox, entries: BTreeSet::new(), watcher: None }
     }
 
-    /// Watches these files from now on, and no others; also files that are not there.
-    /// Follows links anew. If anything is watched that was not before, it may have
-    /// changed meanwhile: then this puts an unknown change into the inbox.
+    /// Watches these files from now on, and no others. The files need not exist. This
+    /// resolves links again. A file that was not watched before may have changed meanwhile;
+    /// for such a file, this puts an unknown change into the inbox.
     ///
     /// # Errors
     ///
-    /// Says what is in the way of being told every change of them.
-    pub fn follow(&mut self, files: &[PathBuf]) -> Result<(), String> {
+    /// The system will not announce every change of the files. The text has the reason.
+    pub fn watch_only(&mut self, files: &[PathBuf]) -> Result<(), String> {
         let entries: BTreeSet<PathBuf> =
             files.iter().flat_map(|file| deciding_entries(file)).collect();
-        let watched = self.replace(&entries);
+        let watched = self.replace_watches(&entries);
         if !entries.is_subset(&self.entries) {
             self.inbox.put_unknown();
         }
@@ -66,10 +64,10 @@ impl Watcher {
         }
     }
 
-    /// Replaces the watcher: the one before sees everything until this one does.
-    /// Directories are watched by what they are, not by their names, so that it
-    /// cannot be kept when one was replaced.
-    fn replace(&mut self, entries: &BTreeSet<PathBuf>) -> Result<(), String> {
+    /// Replaces the library's watcher. The old watcher receives all events until the new one
+    /// does. The old watcher cannot be kept: the system watches the directory itself and not
+    /// its name, so that a watcher misses a replaced directory.
+    fn replace_watches(&mut self, entries: &BTreeSet<PathBuf>) -> Result<(), String> {
         let directories: BTreeSet<&Path> =
             entries.iter().filter_map(|path| path.parent()).collect();
         let of_interest: BTreeSet<PathBuf> = entries
@@ -82,7 +80,7 @@ impl Watcher {
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             match event {
                 Ok(event) if !event.need_rescan() => note_event(event, &of_interest, &inbox),
-                // The system may have lost some.
+                // The system may have lost events.
                 _ => inbox.put_unknown(),
             }
         });
@@ -97,7 +95,7 @@ impl Watcher {
         for file in entries.iter().filter(is_file) {
             match watcher.watch(file, RecursiveMode::NonRecursive) {
                 Ok(()) => {}
-                // Gone since; its directory will announce what comes in its place.
+                // The file is gone; the watch on its directory will announce a new one.
                 Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => {}
                 Err(error) => {
                     reasons.push(format!("{}: {}", file.display(), explain_error(&error)));
@@ -114,13 +112,13 @@ fn note_event(event: Event, of_interest: &BTreeSet<PathBuf>, inbox: &Inbox) {
         if of_interest.contains(&path)
             && let Some(change) = change_by(event.kind, &path)
         {
-            inbox.put(path, change);
+            inbox.put_change(path, change);
         }
     }
 }
 
-/// The change that an event announces. `None`: none, somebody reads the file as the
-/// daemon does.
+/// Returns the change that an event announces. `None` means that a program, such as the
+/// daemon, only reads the file.
 fn change_by(kind: EventKind, path: &Path) -> Option<Change> {
     Some(match kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => Change::Complete,
@@ -134,26 +132,29 @@ fn change_by(kind: EventKind, path: &Path) -> Option<Change> {
     })
 }
 
-/// Whether whoever created a file is going to write and close it. Nobody does that to
-/// a link, nor to a file that has another name already.
+/// Returns true if the creator of a file is going to write and close it. This is not so for
+/// a symbolic link, or for a file that already has another name.
 fn is_being_written(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     path.symlink_metadata().is_ok_and(|about| about.is_file() && about.nlink() == 1)
 }
 
-/// The library's words, and where it has none for what an operator can mend, ours.
+/// Describes an error of the library. An error that an operator can solve gets a text of its
+/// own, since the library's text does not name the solution.
 fn explain_error(error: &notify::Error) -> String {
     match &error.kind {
         notify::ErrorKind::MaxFilesWatch => {
-            "the system has no watches left, see fs.inotify.max_user_watches".to_owned()
+            "the system has no watches left; raise fs.inotify.max_user_watches".to_owned()
         }
         notify::ErrorKind::Io(error)
             if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) =>
         {
-            "too many open files, or watchers, see fs.inotify.max_user_instances".to_owned()
+            "the process has too many open files, or the user has too many watchers; raise \
+             fs.inotify.max_user_instances"
+                .to_owned()
         }
         notify::ErrorKind::Io(error) => error.to_string(),
-        notify::ErrorKind::PathNotFound => "there is no such directory".to_owned(),
+        notify::ErrorKind::PathNotFound => "the directory does not exist".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -100,13 +100,18 @@ impl PolicyService for PolicyAdmin {
             shadow_counts: active
                 .current
                 .shadows
-                .counts()
+                .counts_by_rule()
                 .filter_map(|(index, states)| {
                     let name = policy.document.rules.get(index)?.name.clone();
                     Some(ShadowCount { name, states })
                 })
                 .collect(),
-            failed_load: self.live.failed_load().borrow().as_ref().map(convert::failed_load),
+            failed_load: self
+                .live
+                .subscribe_failed_load()
+                .borrow()
+                .as_ref()
+                .map(convert::failed_load),
         };
         let mut answer = self.respond(&active, answer.rules.len(), answer, "raise the limit")?;
         // Beside the limit: the operator has chosen how large the policy is.
@@ -122,7 +127,7 @@ impl PolicyService for PolicyAdmin {
     ) -> Result<Response<CheckPolicyResponse>, Status> {
         let CheckPolicyRequest { text } = request.into_inner();
         let active = self.live.active();
-        let answer = self.run_in_turn(move |live| match live.check(&text) {
+        let answer = self.run_in_turn(move |live| match live.check_text(&text) {
             Ok(policy) => CheckPolicyResponse {
                 problems: Vec::new(),
                 warnings: convert::problems(&policy.warnings),
@@ -151,7 +156,7 @@ impl PolicyService for PolicyAdmin {
                 RequestedCandidate::Text(text) => Candidate::Text(text),
                 RequestedCandidate::LiveRule(rule) => Candidate::LiveRule(rule),
             };
-            live.plan(candidate, samples)
+            live.plan_candidate(candidate, samples)
         });
         let answer = match planned.await? {
             Ok(Planned { revision, differences, members_files, impact }) => {

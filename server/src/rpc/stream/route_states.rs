@@ -99,7 +99,7 @@ impl Session {
         };
         let Open { server_names, resume_revision, set_budget_bytes, capabilities: _ } = open;
         let caller = validate::parse_caller(&server_names)?;
-        let revisions = live.subscribe();
+        let revisions = live.subscribe_current();
         let Resumed { current, missed } =
             resume_stream(&live, &resume_revision, limits.at_least).await?;
         let stats = StreamStats::default();

@@ -55,7 +55,7 @@ impl ShadowEffects {
             }
         }
         for (rule, states) in counts {
-            current.shadows.add(rule, states);
+            current.shadows.add_states(rule, states);
         }
     }
 }

@@ -78,7 +78,7 @@ impl Watch {
 
     /// Sends changes and heartbeats until the stream ends.
     async fn send_events(&mut self, stats: &mut StreamStats) -> Result<Infallible, End> {
-        let mut revisions = self.live.subscribe();
+        let mut revisions = self.live.subscribe_current();
         loop {
             stats.revision = Some(self.current.revision);
             // All revisions that came while the last message waited for its reader are one

@@ -99,7 +99,7 @@ impl<'a> Recipients<'a> {
             let changed =
                 |index: &&u32| except.is_none() || sender_of(&self.senders, **index) != except;
             let states = indexes.iter().filter(changed).count();
-            self.current.shadows.add(rule, states as u64);
+            self.current.shadows.add_states(rule, states as u64);
         }
     }
 

@@ -28,8 +28,8 @@ impl World {
         self.settling.note_difference(Path::new("hidden.txt"), decided_by, self.now);
     }
 
-    /// Goes on until something is to be done, and says what and when, in milliseconds
-    /// after the start.
+    /// Advances the clock to the next step other than a wait. Returns the step and its time in
+    /// milliseconds after the start.
     fn go_on(&mut self) -> (Step, u128) {
         loop {
             match self.settling.next_step(self.now) {
@@ -85,8 +85,8 @@ fn complete_files_are_not_waited_for_without_end() {
     assert_eq!(world.go_on(), (load(&[]), MAX_WAIT.as_millis()));
 }
 
-/// The file of the report that this module is for: emptied, half written a second
-/// later, closed after another.
+/// The reported case for which this module exists: a file is emptied, half written a second
+/// later, and closed after another second.
 #[test]
 fn a_half_written_file_is_not_read() {
     let mut world = World::new();
@@ -99,7 +99,7 @@ fn a_half_written_file_is_not_read() {
         world.announce(FILE, Change::Touched);
     }
     world.now = world.start + Duration::from_secs(2);
-    // Another file that is complete says nothing about this one.
+    // The completion of another file does not complete this one.
     world.announce("/etc/router/policy.yaml", Change::Complete);
     assert_eq!(world.go_on().0, Step::Compare);
     world.announce(FILE, Change::Complete);
@@ -142,7 +142,7 @@ fn a_change_without_an_announcement_must_stay_the_same() {
     world.find_difference();
     assert_eq!(world.go_on(), (Step::Compare, 250));
     world.compare("one");
-    // Looked at again and again meanwhile.
+    // Polls find the same difference again meanwhile.
     world.now += Duration::from_secs(5);
     world.find_difference();
     assert_eq!(world.go_on(), (Step::Compare, 10_250));
@@ -150,7 +150,7 @@ fn a_change_without_an_announcement_must_stay_the_same() {
     assert_eq!(world.go_on().0, load(&[]), "no writer is known who did not close it");
 }
 
-/// A look at the files may come before the announcement of the same change, or after.
+/// A poll may find a change before or after the system announces it.
 #[test]
 fn an_announced_change_is_not_a_silent_one() {
     for path in [FILE, "/etc/router/link"] {
@@ -160,8 +160,8 @@ fn an_announced_change_is_not_a_silent_one() {
         world.find_difference();
         assert_eq!(world.go_on(), (load(&[]), 250), "{path}");
     }
-    // The change of another file explains nothing, nor that of a directory, which somebody
-    // may be filling, nor that anything may have changed.
+    // None of these announces the change of this file: the change of another file, the change
+    // of a directory, which a program may be filling, and an unknown change.
     let mut world = World::new();
     for path in ["/etc/router/other.txt", "/etc/router"] {
         world.announce(path, Change::Complete);

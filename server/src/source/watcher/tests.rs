@@ -4,7 +4,7 @@ use notify::event::{DataChange, MetadataKind, RemoveKind, RenameMode};
 
 use super::*;
 
-/// The entries of a path, without what stands before a directory.
+/// Returns the entries of a path, relative to a directory.
 fn below(directory: &Path, path: &str) -> Vec<String> {
     let found = deciding_entries(&directory.join(path));
     let below = |path: &PathBuf| path.strip_prefix(directory).unwrap().display().to_string();
@@ -62,7 +62,8 @@ fn only_a_file_that_somebody_writes_is_unfinished() {
     assert_eq!(change(EventKind::Access(AccessKind::Open(AccessMode::Any)), "file"), None);
 }
 
-/// By the inode: a write under another name says nothing to the directory.
+/// The watch is on the inode, since the directory receives no event for a write under another
+/// name of the file.
 #[tokio::test]
 async fn a_write_under_another_name_is_announced() {
     let (watched, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -71,20 +72,20 @@ async fn a_write_under_another_name_is_announced() {
     std::fs::hard_link(&path, other.path().join("list")).unwrap();
     let inbox = Inbox::default();
     let mut watcher = Watcher::new(inbox.clone());
-    watcher.follow(std::slice::from_ref(&path)).unwrap();
-    assert!(inbox.changed().await.unknown, "it was not watched before");
-    watcher.follow(std::slice::from_ref(&path)).unwrap();
-    assert_eq!(inbox.take(), Default::default());
+    watcher.watch_only(std::slice::from_ref(&path)).unwrap();
+    assert!(inbox.wait_for_changes().await.unknown, "it was not watched before");
+    watcher.watch_only(std::slice::from_ref(&path)).unwrap();
+    assert_eq!(inbox.take_changes(), Default::default());
 
     std::fs::write(other.path().join("list"), "two").unwrap();
-    let mut changes = inbox.changed().await;
+    let mut changes = inbox.wait_for_changes().await;
     while changes.by_path.get(&path) != Some(&Change::Complete) {
-        changes = inbox.changed().await;
+        changes = inbox.wait_for_changes().await;
     }
 }
 
 #[test]
-fn explains_what_can_be_mended() {
+fn describes_errors_that_an_operator_can_solve() {
     let words = |kind| explain_error(&notify::Error::new(kind));
     assert!(words(notify::ErrorKind::MaxFilesWatch).contains("max_user_watches"));
     let too_many = std::io::Error::from(rustix::io::Errno::MFILE);
