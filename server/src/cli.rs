@@ -96,12 +96,12 @@ enum Command {
     #[command(after_help = exit_codes::PRINT)]
     Sample(sample::SampleArgs),
 
-    /// Test any server of the gRPC contract, and print the scenarios that it passes
+    /// Test a server that implements the gRPC contract, and print a table of results
     #[cfg(feature = "conformance")]
     #[command(after_help = exit_codes::CONFORMANCE)]
     Conformance(conformance::ConformanceArgs),
 
-    /// Not in this build
+    /// A command that this build lacks; running it explains how to get it
     #[cfg(not(feature = "conformance"))]
     #[command(hide = true)]
     Conformance {

@@ -32,8 +32,8 @@ pub(crate) struct PolicySource {
     #[command(flatten)]
     pub(crate) daemon: DaemonAddr,
 
-    /// Use the policy in this file instead of asking a daemon; groups with `directory: true`
-    /// are then empty. `-` reads standard input
+    /// Use the policy in this file instead of the active policy of a daemon; groups with
+    /// `directory: true` are then empty. `-` reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "addr")]
     pub(crate) policy: Option<PathBuf>,
 

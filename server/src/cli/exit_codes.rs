@@ -26,14 +26,15 @@ Exit codes:
 pub(super) const VERIFY: &str = "\
 Exit codes:
   0  all compared answers are right
-  1  an answer is wrong, which is a bug of presence-router
+  1  an answer is wrong, which is a bug in presence-router
   2  nothing was compared: bad arguments, a policy with problems, or no daemon";
 
 pub(super) const PLAN: &str = "\
 Exit codes:
   0  the preview was printed
   1  the candidate has problems
-  2  no preview: bad arguments, an unreadable file, no daemon, or problems in the policy of `--policy`";
+  2  no preview: bad arguments, an unreadable file, problems in the policy of `--policy`, or no
+     daemon";
 
 pub(super) const GRAPH: &str = "\
 Exit codes:

@@ -25,7 +25,8 @@ pub(crate) struct GraphArgs {
     #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
     pub(crate) format: GraphFormat,
 
-    /// Maximum number of arrows: the arrows with the most pairs are drawn, and every `open` one
+    /// Maximum number of arrows. Arrows with unlisted users (`open`) are always drawn, then the
+    /// arrows with the most pairs
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) arrows: usize,
 }

@@ -34,7 +34,7 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "RULE", conflicts_with = "candidate")]
     pub(crate) live_rule: Option<String>,
 
-    /// Maximum number of gained pairs to print, and of lost pairs
+    /// Maximum number of pairs to print in each list
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = value_parser!(u32).range(..=1000))]
     pub(crate) samples: u32,
 

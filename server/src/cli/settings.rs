@@ -30,11 +30,12 @@ pub(crate) struct Settings {
     watch_policy: Option<bool>,
 
     /// TCP address to listen on, which must be a loopback address; port 0 picks a free port
-    /// [default without `--listen-unix`: 127.0.0.1:9470] [env: PRESENCE_ROUTER_LISTEN_TCP]
+    /// [default if no address and no socket is set: 127.0.0.1:9470] [env:
+    /// PRESENCE_ROUTER_LISTEN_TCP]
     #[arg(long, value_name = "ADDRESS", value_parser = tcp_address)]
     listen_tcp: Option<SocketAddr>,
 
-    /// Path of a Unix socket to listen on [default without `--listen-tcp`:
+    /// Path of a Unix socket to listen on [default if no address and no socket is set:
     /// /tmp/presence-router.sock] [env: PRESENCE_ROUTER_LISTEN_UNIX]
     #[arg(long, value_name = "PATH", value_parser = PathBufValueParser::new().try_map(|path| socket_path(&path)))]
     listen_unix: Option<PathBuf>,
@@ -95,7 +96,7 @@ impl Settings {
 
 fn read_config(path: &Path) -> Result<Config, String> {
     let config = Config::read(path).map_err(|error| error.to_string())?;
-    // The module of the settings does not know the syntax of filters; the log's module does.
+    // `Config` does not know the syntax of filters, so the file has not been checked for it.
     logging::check_filter(&config.log.filter)
         .map_err(|why| format!("{}: `filter` in the section `log`: {why}", path.display()))?;
     Ok(config)

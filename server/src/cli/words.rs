@@ -36,7 +36,7 @@ pub(crate) fn effect_word(rule: &PolicyRule) -> String {
 pub(crate) fn field_words(hidden: &[i32]) -> Vec<String> {
     let word = |field: &i32| match PresenceField::try_from(*field) {
         Ok(field) => enum_word(field.as_str_name(), PresenceField::default().as_str_name()),
-        // Not by prost's iterator over such a list, which skips unknown fields.
+        // Not with prost's iterator over such a list, since it skips unknown fields.
         Err(_) => UNKNOWN_VALUE.to_owned(),
     };
     hidden.iter().map(word).collect()

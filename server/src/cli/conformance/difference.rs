@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::cli::output::Failure;
 
-/// Longer than the time of any answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest wait for an answer. A server that works answers much sooner.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A difference between the server under test and the contract, in words.
 #[derive(Debug)]
@@ -21,8 +21,9 @@ pub(super) async fn wait_for<T>(
     name: &str,
     future: impl Future<Output = T>,
 ) -> Result<T, Difference> {
-    let waited = tokio::time::timeout(PATIENCE, future).await;
-    waited.map_err(|_| Difference(format!("{name}: no answer within {} s", PATIENCE.as_secs())))
+    let waited = tokio::time::timeout(ANSWER_TIMEOUT, future).await;
+    waited
+        .map_err(|_| Difference(format!("{name}: no answer within {} s", ANSWER_TIMEOUT.as_secs())))
 }
 
 // === impl CannotRun ===

@@ -7,11 +7,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::difference::{CannotRun, PATIENCE};
+use super::difference::{ANSWER_TIMEOUT, CannotRun};
 
 /// The time for a server to end after SIGTERM, and the time for a running server to make a
 /// policy active.
-pub(super) const GRACE: Duration = Duration::from_secs(10);
+pub(super) const ACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A command with all its child processes. Dropping it kills all of them.
 pub(super) struct Process(Child);
@@ -26,13 +26,14 @@ impl Process {
 
     /// Waits for the end of a command that must succeed.
     pub(super) async fn wait_for_success(mut self, command: &str) -> Result<(), CannotRun> {
-        match timeout(PATIENCE, self.0.wait()).await {
+        match timeout(ANSWER_TIMEOUT, self.0.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => Err(CannotRun(format!("`{command}` failed: {status}"))),
             Ok(Err(error)) => Err(CannotRun(format!("cannot wait for `{command}`: {error}"))),
-            Err(_) => {
-                Err(CannotRun(format!("`{command}` did not end within {} s", PATIENCE.as_secs())))
-            }
+            Err(_) => Err(CannotRun(format!(
+                "`{command}` did not end within {} s",
+                ANSWER_TIMEOUT.as_secs()
+            ))),
         }
     }
 
@@ -40,7 +41,7 @@ impl Process {
     pub(super) async fn terminate(mut self) {
         self.send_signal(Signal::TERM);
         // Dropping `self` kills a process that has not ended in time.
-        let _ = timeout(GRACE, self.0.wait()).await;
+        let _ = timeout(ACTION_TIMEOUT, self.0.wait()).await;
     }
 
     /// The exit status, or `None` while the command runs.

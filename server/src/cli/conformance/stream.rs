@@ -190,7 +190,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The users in a set, without the user whose answer it is.
+    /// The users in a set of the answer about the user `asked`, without that user.
     fn members_among<'a>(
         &self,
         users: &'a [String],

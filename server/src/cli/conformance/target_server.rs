@@ -13,13 +13,13 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::args::ConformanceArgs;
-use super::difference::{CannotRun, PATIENCE};
-use super::process::{GRACE, Process};
+use super::difference::{ANSWER_TIMEOUT, CannotRun};
+use super::process::{ACTION_TIMEOUT, Process};
 use super::scenario::Scenario;
 use crate::cli::daemon_client::{self, Address};
 
 /// The time between two attempts to reach a server.
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A server under test that answers requests.
 pub(super) struct TargetServer {
@@ -84,7 +84,7 @@ impl TargetServer {
 
     /// Returns the current revision, after waiting until the server answers at all.
     async fn current_revision(&self) -> Result<String, CannotRun> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + ANSWER_TIMEOUT;
         loop {
             let request = GetInterestedUsersRequest {
                 server_names: vec!["example.org".into()],
@@ -92,7 +92,7 @@ impl TargetServer {
                 at_least: String::new(),
             };
             let mut client = self.client();
-            let answer = timeout(PATIENCE, client.get_interested_users(request)).await;
+            let answer = timeout(ANSWER_TIMEOUT, client.get_interested_users(request)).await;
             match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
                 Ok(answer) => return Ok(answer.into_inner().revision),
                 Err(status) if status.code() != Code::Unavailable || Instant::now() > until => {
@@ -101,7 +101,7 @@ impl TargetServer {
                         "the server does not answer GetInterestedUsers: {code:?}: {why}"
                     )));
                 }
-                Err(_) => sleep(PAUSE).await,
+                Err(_) => sleep(RETRY_INTERVAL).await,
             }
         }
     }
@@ -109,9 +109,9 @@ impl TargetServer {
     /// Waits until another policy is active, for a bounded time: the revision stays the same if
     /// the server had this policy before.
     async fn wait_for_another_revision(&self, revision: &str) -> Result<(), CannotRun> {
-        let until = Instant::now() + GRACE;
+        let until = Instant::now() + ACTION_TIMEOUT;
         while self.current_revision().await? == revision && Instant::now() < until {
-            sleep(PAUSE).await;
+            sleep(RETRY_INTERVAL).await;
         }
         Ok(())
     }
@@ -122,9 +122,9 @@ async fn connect_when_ready(
     address: &Address,
     mut process: Option<&mut Process>,
 ) -> Result<Channel, CannotRun> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + ANSWER_TIMEOUT;
     loop {
-        let error = match timeout(PATIENCE, address.endpoint.connect()).await {
+        let error = match timeout(ANSWER_TIMEOUT, address.endpoint.connect()).await {
             Ok(Ok(channel)) => return Ok(channel),
             Ok(Err(error)) => daemon_client::root_cause(&error),
             Err(_) => "no answer".to_owned(),
@@ -136,6 +136,6 @@ async fn connect_when_ready(
         if process.is_none() || Instant::now() > until {
             return Err(CannotRun(format!("cannot connect to `{address}`: {error}")));
         }
-        sleep(PAUSE).await;
+        sleep(RETRY_INTERVAL).await;
     }
 }
