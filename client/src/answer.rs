@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use presence_router_proto::v1::{self, PresenceField};
 
-use crate::{ProtocolViolation, Set, SetError};
+use crate::{ProtocolViolation, Set, SetError, list::HashedUser};
 
 /// The recipients of each of some states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +84,17 @@ pub struct Fields {
     pub last_active_ts: bool,
     /// The flag for a user who is active at the moment.
     pub currently_active: bool,
+}
+
+/// A sender whose presence a recipient may see, in the result of
+/// [`Counterparts::filter_senders`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VisibleSender {
+    /// The index of the sender among those in the question, from 0.
+    pub index: usize,
+    /// Fields that must not be shown to the recipient.
+    pub hidden: Fields,
 }
 
 /// The counterparts of one user, without the user itself: a sender's audience, or the
@@ -237,9 +248,32 @@ impl<'a> Counterparts<'a> {
     /// Returns the fields that must not be shown to, or of, one counterpart while the
     /// sender has this presence (`online`, `unavailable` ...).
     pub fn hidden_fields(&self, other: &str, presence: &str) -> Fields {
+        self.hidden_from(&HashedUser::new(other), presence)
+    }
+
+    /// Returns the visible ones of some senders, in the order of the question, if these are
+    /// the counterparts of a recipient. Each sender comes with its presence (`online`,
+    /// `unavailable` ...), on which hides may depend. The recipient itself is left out.
+    ///
+    /// The cost depends on the number of senders in the question, and not on the number of
+    /// senders whom the recipient may see.
+    pub fn filter_senders<'s>(
+        &self,
+        senders: impl IntoIterator<Item = (&'s str, &'s str)>,
+    ) -> Vec<VisibleSender> {
+        let Some(set) = self.set else { return Vec::new() };
+        let visible = senders.into_iter().enumerate().filter_map(|(index, (sender, presence))| {
+            let user = HashedUser::new(sender);
+            let visible = set.contains_hashed(&user) && sender != self.user_id;
+            visible.then(|| VisibleSender { index, hidden: self.hidden_from(&user, presence) })
+        });
+        visible.collect()
+    }
+
+    fn hidden_from(&self, other: &HashedUser<'_>, presence: &str) -> Fields {
         let hides = self.hides.iter().filter(|hide| {
             !hide.unless_presence.iter().any(|unless| unless == presence)
-                && hide.users.contains(other)
+                && hide.users.contains_hashed(other)
         });
         hides.fold(Fields::default(), |all, hide| all.union(hide.fields))
     }

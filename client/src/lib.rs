@@ -87,7 +87,7 @@ mod stream;
 mod transport;
 
 pub use address::{Address, AddressError};
-pub use answer::{Counterparts, Delivery, Fields, Hide, Interest, Routed};
+pub use answer::{Counterparts, Delivery, Fields, Hide, Interest, Routed, VisibleSender};
 pub use change::{ChangeEvent, Changed, Changes, PairProduct};
 pub use circuit_breaker::Backoff;
 pub use client::Client;

@@ -8,7 +8,7 @@ use presence_router_proto::{
     v1::{SetDifference, SetExpression, SetList, set_expression::Expression},
 };
 
-use crate::list::List;
+use crate::list::{HashedUser, List, server_of};
 
 /// A set of Matrix users, finite or open.
 ///
@@ -92,7 +92,11 @@ impl Set {
 
     /// Returns true if a user is in the set.
     pub fn contains(&self, user_id: &str) -> bool {
-        self.0.contains(user_id)
+        self.contains_hashed(&HashedUser::new(user_id))
+    }
+
+    pub(crate) fn contains_hashed(&self, user: &HashedUser<'_>) -> bool {
+        self.0.contains(user)
     }
 
     /// Returns the set's coverage of one server. `Nobody` and `Everybody` are exact; if
@@ -143,10 +147,7 @@ impl ExpressionReader<'_> {
             None if excepted => return Err(SetError::UnknownException),
             None if self.strict => return Err(SetError::UnknownKind),
             None => Kind::empty(),
-            Some(Expression::Users(list)) => {
-                let users = list.user_ids.iter().map(|id| id.as_str().into());
-                Kind::Users(List::new(users.collect()))
-            }
+            Some(Expression::Users(list)) => Kind::Users(List::new(list.user_ids.iter())),
             Some(Expression::Everyone(_)) => Kind::Everyone,
             Some(Expression::Server(glob)) => Kind::Server(Glob::new(glob.as_str()).into()),
             Some(Expression::Match(pattern)) => {
@@ -174,15 +175,15 @@ impl Kind {
         Self::Users(List::default())
     }
 
-    fn contains(&self, user_id: &str) -> bool {
+    pub(crate) fn contains(&self, user: &HashedUser<'_>) -> bool {
         match self {
-            Self::Users(users) => users.contains(user_id),
+            Self::Users(users) => users.contains(user),
             Self::Everyone => true,
-            Self::Server(glob) => server_of(user_id).is_some_and(|server| glob.matches(server)),
-            Self::Match(glob) => glob.matches(user_id),
-            Self::AnyOf(sets) => sets.iter().any(|set| set.contains(user_id)),
-            Self::AllOf(sets) => sets.iter().all(|set| set.contains(user_id)),
-            Self::Difference(sets) => sets.0.contains(user_id) && !sets.1.contains(user_id),
+            Self::Server(glob) => user.server().is_some_and(|server| glob.matches(server)),
+            Self::Match(glob) => glob.matches(user.id()),
+            Self::AnyOf(sets) => sets.iter().any(|set| set.contains(user)),
+            Self::AllOf(sets) => sets.iter().all(|set| set.contains(user)),
+            Self::Difference(sets) => sets.0.contains(user) && !sets.1.contains(user),
         }
     }
 
@@ -220,21 +221,18 @@ impl Kind {
             Self::AllOf(sets) => {
                 let mut named = Vec::new();
                 sets.iter().for_each(|set| set.collect_listed(&mut named));
-                all.extend(named.into_iter().filter(|user| self.contains(user)));
+                all.extend(named.into_iter().filter(|user| self.contains(&HashedUser::new(user))));
             }
             Self::Difference(sets) => {
                 let mut named = Vec::new();
                 sets.0.collect_listed(&mut named);
-                all.extend(named.into_iter().filter(|user| !sets.1.contains(user)));
+                all.extend(
+                    named.into_iter().filter(|user| !sets.1.contains(&HashedUser::new(user))),
+                );
             }
             Self::Everyone | Self::Server(_) | Self::Match(_) => {}
         }
     }
-}
-
-/// Returns the server name of a user id: the part after its first `:`.
-fn server_of(user_id: &str) -> Option<&str> {
-    user_id.split_once(':').map(|(_, server)| server)
 }
 
 #[cfg(test)]

@@ -43,8 +43,8 @@ impl Routed {
         });
         let delivery = |(entries, state_indexes): (Entries, Vec<u32>)| {
             let users = entries.recipients.iter().filter_map(|index| recipients.get(*index));
-            let users = users.map(|recipient| recipient.user_id.as_str().into()).collect();
-            let listed = Kind::Users(List::new(users));
+            let users: Vec<_> = users.map(|recipient| recipient.user_id.as_str()).collect();
+            let listed = Kind::Users(List::new(users.iter()));
             let sets = entries.open_recipients.iter().filter_map(|index| open.get(*index));
             let hides = entries.hides.iter().filter_map(|index| hides.get(*index).cloned());
             Delivery {
@@ -94,8 +94,7 @@ impl Interest {
         answer: GetInterestedUsersResponse,
     ) -> Result<Self, Error> {
         let GetInterestedUsersResponse { revision, user_ids, open_senders, hides } = answer;
-        let listed =
-            Kind::Users(List::new(user_ids.into_iter().map(String::into_boxed_str).collect()));
+        let listed = Kind::Users(List::new(user_ids.iter()));
         let open = match &open_senders {
             Some(open) => vec![Set::new(Some(open))?.0],
             None => Vec::new(),

@@ -43,3 +43,38 @@ fn hides_of_nobody_knows_whom_are_no_verdict() {
         assert!(routed.is_err_and(refused));
     }
 }
+
+#[test]
+fn a_filter_agrees_with_questions_about_one_sender_each() {
+    let status = |unless: &[&str]| v1::Hide {
+        users: Some(users("@s:x")),
+        fields: vec![PresenceField::StatusMsg as i32],
+        unless_presence: unless.iter().map(|one| (*one).to_owned()).collect(),
+    };
+    let answer = GetInterestedUsersResponse {
+        user_ids: ["@r:x", "@s:x", "@t:x"].map(str::to_owned).into(),
+        hides: vec![status(&["busy"])],
+        ..Default::default()
+    };
+    let interest = Interest::from_unary("@r:x".to_owned(), answer).unwrap();
+    let senders = [
+        ("@t:x", "online"),
+        ("@r:x", "online"),
+        ("@s:x", "online"),
+        ("@u:x", "online"),
+        ("@s:x", "busy"),
+    ];
+    let counterparts = interest.visible_senders();
+    let filtered = counterparts.filter_senders(senders);
+    let single: Vec<_> = (0..senders.len())
+        .filter(|index| counterparts.contains(senders[*index].0))
+        .map(|index| {
+            let (sender, presence) = senders[index];
+            VisibleSender { index, hidden: counterparts.hidden_fields(sender, presence) }
+        })
+        .collect();
+    assert_eq!(filtered, single);
+    let indexes: Vec<_> = filtered.iter().map(|one| (one.index, one.hidden.status_msg)).collect();
+    assert_eq!(indexes, [(0, false), (2, true), (4, false)]);
+    assert_eq!(Counterparts { set: None, ..counterparts }.filter_senders(senders), []);
+}

@@ -90,9 +90,8 @@ fn convert_hide(users: Set, what: &ruleset::Hide) -> Hide {
 
 fn set_of_members(members: &Members, user_table: &UserTable) -> Kind {
     let list = |numbers: &mut dyn Iterator<Item = u32>| {
-        Kind::Users(List::new(
-            numbers.map(|number| String::from(user_table.id(number)).into()).collect(),
-        ))
+        let users: Vec<_> = numbers.map(|number| String::from(user_table.id(number))).collect();
+        Kind::Users(List::new(users.iter()))
     };
     let listed = members.listed_besides();
     if *members.open() == Open::Nobody {

@@ -44,7 +44,7 @@ pub(super) struct Store {
 #[derive(Debug)]
 struct Partial {
     id: u64,
-    users: Vec<Box<str>>,
+    users: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -132,11 +132,11 @@ impl Store {
         for user in user_ids {
             UserId::parse(&user).map_err(|_| ProtocolViolation::UserId(partial.id))?;
             self.budget.take(user.len())?;
-            partial.users.push(user.into());
+            partial.users.push(user);
         }
         if last {
             let bytes: usize = partial.users.iter().map(|user| user.len()).sum();
-            let list = List::new(partial.users);
+            let list = List::new(partial.users.iter());
             let kept: usize = list.iter().map(str::len).sum();
             self.budget.give_back(bytes - kept);
             self.insert_entry(partial.id, Stored::List(list), kept, Measure::default());
