@@ -71,7 +71,7 @@ proptest! {
         };
         let run = |tests: [Value; 2]| {
             let text = json!({ "tests": tests }).to_string();
-            policy.test("tests.yaml", text.as_bytes())
+            policy.run_test_file("tests.yaml", text.as_bytes())
         };
         let right = [test("sender", "reaches", &yes, &no), test("recipient", "sees", &sees, &unseen)];
         prop_assert_eq!(run(right), Ok(2));
@@ -125,7 +125,7 @@ proptest! {
         let listed = listed(&text, &BTreeMap::new());
         let nobody = "@nobody:nowhere.example";
         let run = |test: Value| {
-            policy.test("tests.yaml", json!({ "tests": [test] }).to_string().as_bytes())
+            policy.run_test_file("tests.yaml", json!({ "tests": [test] }).to_string().as_bytes())
         };
         for (side, verb) in [("sender", "reaches"), ("recipient", "sees")] {
             let pair = |user: &str, other: &str| match side {

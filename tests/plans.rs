@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use presence_router_engine::unstable::policy::analyse::impact::plan;
+use presence_router_engine::unstable::policy::analyse::impact::compute_impact;
 use presence_router_engine::unstable::policy::document::{Document, Rule};
 use presence_router_engine::{
     Count, Effect, HiddenPairs, Hide, HideImpact, NoFiles, PairSummary, Policy,
@@ -99,7 +99,7 @@ proptest! {
             Policy::load_over(Some(&engine), FILE, before.as_bytes(), &NoFiles).unwrap();
         let (after, _) =
             Policy::load_candidate(&engine, FILE, after.as_bytes(), &NoFiles).unwrap();
-        let preview = plan(&before, &before.snapshot, &after, &after.snapshot, 7).unwrap();
+        let preview = compute_impact(&before, &before.snapshot, &after, &after.snapshot, 7).unwrap();
         let sees = |policy: &Policy| pairs(|sender, other| visible(&policy.document, sender, other));
         let (was, is) = (sees(&before), sees(&after));
         let gained: Pairs = is.difference(&was).cloned().collect();

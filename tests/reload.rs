@@ -142,6 +142,6 @@ fn a_policy_that_is_no_file_names_no_others() {
     let problems = Policy::parse("sent", POLICY.as_bytes()).unwrap_err();
     assert_eq!(count(problems.list.len(), "problem"), "1 problem");
     assert!(problems.to_string().ends_with(
-        "only a policy that is a file itself can name others [members-file-unreadable]"
+        "only a policy that is itself a file can name other files [members-file-unreadable]"
     ));
 }

@@ -44,7 +44,7 @@ async fn one_that_names_nobody_any_more_is_rejected() {
     let (daemon, address) = daemon(&files, "").await;
     daemon.logged("watching the policy for changes").await;
     files.write("hidden.txt", "# nobody\n");
-    let line = daemon.logged("lists nobody, and listed 500 users in the active policy").await;
+    let line = daemon.logged("lists no users, but listed 500 users in the active policy").await;
     assert!(line.contains("reload --force"), "{line}");
     daemon.signal(Signal::HUP);
     daemon.logged_times("policy rejected", 2).await;
@@ -52,10 +52,10 @@ async fn one_that_names_nobody_any_more_is_rejected() {
     let check = ["check", &files.name("policy.yaml"), "--addr", &address];
     let (code, stdout, _) = run_to_end(&check).await;
     assert_eq!(code, 1, "a check says what a load would do: {stdout}");
-    assert!(stdout.contains(":3:27: the members file `hidden.txt` lists nobody"), "{stdout}");
+    assert!(stdout.contains(":3:27: the members file `hidden.txt` lists no users"), "{stdout}");
     let (code, stdout, stderr) = run_to_end(&["reload", "--addr", &address]).await;
     assert_eq!(code, 1, "{stdout}");
-    assert!(stdout.contains("lists nobody"), "{stdout}");
+    assert!(stdout.contains("lists no users"), "{stdout}");
     assert!(stderr.contains("1 problem; the previous policy stays active"), "{stderr}");
     let (code, stdout, stderr) = run_to_end(&["reload", "--force", "--addr", &address]).await;
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");

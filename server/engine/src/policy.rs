@@ -1,16 +1,16 @@
 //! The policy: the text that an operator writes, checked as a whole, and turned
 //! into the [`Ruleset`] that routing decides by.
 //!
-//! By stage, and to be read in this order: [`document`] is what can be written, and
-//! [`problem`] what is wrong with it; [`parse`] makes a document of a text, and
-//! `resolve` a ruleset of a document; `lint` finds what is valid and probably not meant;
-//! `run_tests` runs the policy's own tests; [`load`] does all of that in turn.
-//! [`rooms`] decides about new rooms. [`analyse`] answers questions about policies that
-//! are loaded: why a pair is visible, whether routing decides as the document says, what
-//! another policy would change, who sees whom at a glance.
+//! In reading order, by stage: [`document`] has the types of a written policy, and
+//! [`problem`] those of its problems; [`parse`] turns a text into a document, and `resolve`
+//! a document into a ruleset; `lint` finds valid text that is probably a mistake;
+//! `run_tests` runs the policy's own tests; [`load`] runs all these stages in turn.
+//! [`rooms`] decides about new rooms. [`analyse`] answers questions about loaded policies:
+//! the reasons of a pair's visibility, the agreement of routing and document, the changes
+//! that another policy would make, and a graph of the visible pairs.
 //!
-//! `wording` and `nearest` help with messages. `schema` says to editors what `parse`
-//! takes. `docs/policy.md` is the reference for authors.
+//! `wording` and `nearest` help with messages. `schema` describes the input of `parse` to
+//! editors. `docs/policy.md` is the reference for authors.
 
 pub mod analyse;
 pub mod document;
@@ -43,7 +43,7 @@ use crate::routing::model::ruleset::Ruleset;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::SetId;
 
-/// The example policy, which shows most of what can be written.
+/// The example policy, which shows most of the language.
 pub const EXAMPLE_POLICY: &str = include_str!("../policies/example.yaml");
 
 /// JSON Schema of a policy, for editors.
@@ -64,8 +64,8 @@ pub struct Policy {
     /// the document.
     pub ruleset: Ruleset,
 
-    /// For each group of the ruleset, its index among the document's groups. Those
-    /// beyond are sets of rules about rooms.
+    /// For each group of the ruleset, its index among the document's groups. Groups
+    /// without an entry are sets of rules about rooms.
     pub groups: Vec<usize>,
 
     /// For each rule about rooms of the document, its sets, as groups of the ruleset.
@@ -74,7 +74,7 @@ pub struct Policy {
     /// The ruleset, ready to answer.
     pub snapshot: Arc<Snapshot>,
 
-    /// Warnings about what is valid and probably not meant, in the order of the text.
+    /// Warnings about valid text that is probably a mistake, in the order of the text.
     pub warnings: Vec<Problem>,
 }
 
@@ -91,8 +91,8 @@ pub struct RoomSets {
 // === impl Policy ===
 
 impl Policy {
-    /// A summary of the policy, in a line. It names servers, so that a misspelt one is
-    /// noticed: those with the most listed users, and those without any.
+    /// Returns a summary of the policy, in a line. It names servers, so that readers notice
+    /// a misspelt one: the servers with the most listed users, and those without any.
     pub fn summary(&self) -> String {
         let rules = self.document.rules.iter().filter(|rule| !rule.switch).count();
         let mut servers: Vec<(&str, u32)> = self.snapshot.listed_by_server().collect();
@@ -127,7 +127,7 @@ impl Policy {
     }
 }
 
-/// The first of some servers, with commas, and how many more there are.
+/// Joins the first of some servers with commas, and adds the number of the others.
 fn first_servers(all: impl Iterator<Item = String>) -> String {
     let mut all: Vec<String> = all.collect();
     let more = all.len().saturating_sub(MAX_SERVERS);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use crate::policy::analyse::explain::{Explanation, explain};
-use crate::policy::analyse::impact::{Impact, plan};
+use crate::policy::analyse::impact::{Impact, compute_impact};
 use crate::policy::analyse::verify::{Verified, verify};
 use crate::policy::problem::Problems;
 use crate::policy::{Files, Policy};
@@ -53,8 +53,7 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// All problems of the policy, each with its position; or all of its tests that
-    /// fail.
+    /// All problems of the policy, each with its position; or all of its failing tests.
     pub fn load(file: &str, text: &[u8], files: &dyn Files) -> Result<Self, Problems> {
         Policy::load_over(None, file, text, files).map(Self::new)
     }
@@ -142,7 +141,13 @@ impl Router {
     ///
     /// If the change is too large to report.
     pub fn plan(&self, candidate: &Self, samples: usize) -> Result<Impact, TooMuch> {
-        plan(&self.policy, &self.snapshot, &candidate.policy, &candidate.snapshot, samples)
+        compute_impact(
+            &self.policy,
+            &self.snapshot,
+            &candidate.policy,
+            &candidate.snapshot,
+            samples,
+        )
     }
 
     /// Returns the pairs that were gained and lost since an earlier snapshot.
@@ -226,7 +231,7 @@ rules:
     }
 
     #[test]
-    fn answers_from_both_sides_what_concerns_the_caller() {
+    fn answers_pairs_of_the_caller_from_both_sides() {
         let router = router();
         let [ours, theirs] = ["example.org", "else.org"].map(|name| Caller::new([name]).unwrap());
         let audience = router.audience(id("@ann:example.org"), &ours);
@@ -252,11 +257,14 @@ rules:
         router.replace_policy("new.yaml", text.as_bytes(), &NoFiles).unwrap();
         assert!(!router.is_visible(ann, joe));
         assert!(router.replace_policy("bad.yaml", b"rules: 1", &NoFiles).is_err());
-        assert!(router.is_visible(ann, id("@met-never:example.org")), "the one before it stays");
+        assert!(
+            router.is_visible(ann, id("@met-never:example.org")),
+            "the previous policy stays active"
+        );
     }
 
     #[test]
-    fn finds_nothing_to_object_to() {
+    fn verify_finds_no_counterexample() {
         let verified = router().verify(1_000_000, 0);
         assert!(verified.exhaustive && verified.counter_example.is_none(), "{verified:?}");
     }

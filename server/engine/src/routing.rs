@@ -1,11 +1,11 @@
-//! The visibility of presence: one definition, from which everything else is derived.
+//! The visibility of presence: one definition, from which all answers are derived.
 //!
-//! `visible(sender, recipient)` holds if they are not the same user, some allow
-//! rule matches the pair, and no deny rule does. Audience and interest are that
+//! `visible(sender, recipient)` holds if sender and recipient are not the same user, some
+//! allow rule matches the pair, and no deny rule does. Audience and interest are that
 //! relation read from its two sides; [`query::visibility`] has one function for both, so
 //! they cannot disagree.
 //!
-//! To read in this order, each module built on those before it:
+//! In reading order; each module builds on the earlier ones:
 //!
 //! - `presence_router_ids`: the definition of ids;
 //! - [`model`]: the rules that decide, and the homeserver that asks;

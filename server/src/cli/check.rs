@@ -140,7 +140,7 @@ fn run_tests(policy: &Policy, folder: &Path) -> Result<usize, TestsError> {
     let (mut passed, mut problems) = (0, Vec::new());
     for file in files {
         let (text, _) = files::read_regular(&file).map_err(|error| unreadable(&file, error))?;
-        match policy.test(&file.display().to_string(), &text) {
+        match policy.run_test_file(&file.display().to_string(), &text) {
             Ok(tests) => passed += tests,
             Err(found) => problems.push(found),
         }

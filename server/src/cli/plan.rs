@@ -104,7 +104,8 @@ fn plan_from_files(
         }
     };
     let samples = usize::try_from(*samples).unwrap_or(usize::MAX);
-    let impact = impact::plan(&before, &before.snapshot, &after, &after.snapshot, samples);
+    let impact =
+        impact::compute_impact(&before, &before.snapshot, &after, &after.snapshot, samples);
     let impact = impact.map_err(|why| format!("{why}; preview smaller changes one by one"))?;
     let members_files = members_file_changes(&before.document, &after.document);
     let differences = compare(&before, &after).to_string();

@@ -55,7 +55,7 @@ pub(super) fn check_text(
     let files = ActiveFiles::new(loader, applied);
     let policy = Policy::load("policy", text.as_bytes(), &files)?;
     let changes = members_file_changes(&applied.policy.document, &policy.document);
-    let problems: Vec<_> = changes.iter().filter_map(MembersFileChange::problem).collect();
+    let problems: Vec<_> = changes.iter().filter_map(MembersFileChange::emptied_problem).collect();
     if problems.is_empty() || loader.settings.allow_empty_members_files {
         Ok(policy)
     } else {
@@ -101,7 +101,7 @@ impl Planned {
             revision: current.revision,
             differences: compare(&applied.policy, policy),
             members_files: members_file_changes(&applied.policy.document, &policy.document),
-            impact: impact::plan(
+            impact: impact::compute_impact(
                 &applied.policy,
                 &current.snapshot,
                 policy,

@@ -171,12 +171,12 @@ impl Loader {
             let changes = members_file_changes(&applied.policy.document, &policy.document);
             if !force && !self.settings.allow_empty_members_files {
                 let problems: Vec<_> =
-                    changes.iter().filter_map(|change| change.problem()).collect();
+                    changes.iter().filter_map(|change| change.emptied_problem()).collect();
                 if !problems.is_empty() {
                     return Err(Problems::new(&name, problems).into());
                 }
             }
-            policy.warnings.extend(changes.iter().filter_map(|change| change.warning()));
+            policy.warnings.extend(changes.iter().filter_map(|change| change.shrunk_warning()));
             policy.warnings.sort_by_key(|warning| warning.position);
         }
         for warning in &policy.warnings {

@@ -1,14 +1,14 @@
-//! Questions about policies that are loaded.
+//! Analyses of loaded policies.
 //!
-//! About one policy: [`explain`] says why a pair is visible or not, [`verify`] checks
-//! what routing decides, [`graph`] shows who sees whom at a glance. Both of the first
-//! rest on `reference`, which evaluates a document naively, for some users, and
-//! [`verify`] and the policy's tests on `answer`, which asks a snapshot about one user.
-//! About two policies: [`compare`] says in what they differ, [`members_files`] which
-//! files lost their users, and [`impact`] what would become visible, and what would not
-//! be any more.
+//! Of one policy: [`explain`] finds the reasons why a pair is visible or not, [`verify`]
+//! checks the decisions of routing, [`graph`] draws the visible pairs as a graph. `explain`
+//! and `verify` build on `reference`, which evaluates a document naively, for some users;
+//! `verify` and the policy's tests build on `answer`, which asks a snapshot about one user.
+//! Of two policies: [`compare`] lists the differences, [`members_files`] finds files that
+//! lost their users, and [`impact`] computes the pairs that would become visible, and those
+//! that would stop being visible.
 //!
-//! Changes nothing, and knows nothing of who asks.
+//! Changes nothing, and knows nothing of the caller.
 
 pub(in crate::policy) mod answer;
 pub mod compare;

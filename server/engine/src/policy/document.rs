@@ -1,6 +1,6 @@
-//! The policy as its author wrote it, after every check that needs one place of
-//! the file only: names are names, ids and patterns are valid, nothing is
-//! resolved. The oracle of the tests reads this.
+//! The policy as its author wrote it, after all checks that need only one place of the file:
+//! names, ids and patterns are valid, but no reference is resolved. The oracle of the tests
+//! reads this document.
 
 pub mod room;
 
@@ -18,21 +18,22 @@ pub struct Document {
     /// Named sets of users, in the order of the file.
     pub groups: Vec<Group>,
 
-    /// Rules, in the order of the file, which means nothing; then those that
-    /// the switches at the top stand for.
+    /// Rules, in the order of the file, which has no meaning; then the rules of the switches
+    /// at the top.
     pub rules: Vec<Rule>,
 
-    /// Server names that the switches at the top call ours, in the order of the
+    /// Server names of `ours`, which the switches at the top refer to, in the order of the
     /// file, without repeats.
     pub ours: Vec<ServerName>,
 
     /// The position of `ours`, if the policy has it.
     pub ours_position: Position,
 
-    /// Rules about rooms, in the order of the file: that of the events they add.
+    /// Rules about rooms, in the order of the file, which is the order of the events that
+    /// they add.
     pub rooms: Vec<RoomRule>,
 
-    /// Tests of who sees whom, in the order of the file.
+    /// Tests of visibility, in the order of the file.
     pub tests: Vec<Test>,
 
     /// Tests of rules about rooms, in the order of the file.
@@ -48,10 +49,10 @@ pub struct Group {
     /// The position of the name.
     pub position: Position,
 
-    /// The members. Nobody, for a group of the directory.
+    /// The members. Empty for a group of the directory.
     pub members: SetExpr,
 
-    /// True if the directory fills it at run time.
+    /// True if the directory fills the group at run time.
     pub directory: bool,
 }
 
@@ -61,27 +62,26 @@ pub struct Rule {
     /// Not empty, unique in the document.
     pub name: String,
 
-    /// The position of the rule, or of the switch that stands for it.
+    /// The position of the rule, or of its switch.
     pub position: Position,
 
     /// The effect on the pairs that the rule matches.
     pub effect: Effect,
 
-    /// True if the rule only counts what it would do.
+    /// True if the rule takes no part, and the daemon only counts its effect.
     pub shadow: bool,
 
-    /// True if a switch at the top of the policy stands for it.
+    /// True if the rule comes from a switch at the top of the policy.
     pub switch: bool,
 
-    /// The pairs that it matches.
+    /// The pairs that the rule matches.
     pub pairs: Pairs,
 }
 
 /// The pairs of sender and recipient that a rule matches.
 #[derive(Clone, Debug)]
 pub enum Pairs {
-    /// `from` and `to`: every sender in the one with every recipient in the
-    /// other.
+    /// `from` and `to`: every sender in the first set with every recipient in the second.
     Product {
         /// The senders.
         from: SetExpr,
@@ -89,12 +89,12 @@ pub enum Pairs {
         to: SetExpr,
     },
 
-    /// `within`: members of one group with each other, for every group whose
-    /// whole name matches the glob.
+    /// `within`: members of one group with each other, for every group whose whole name
+    /// matches the glob.
     Within {
         /// A glob over group names. `*` crosses `/`.
         groups: Glob,
-        /// The position of the glob or the name.
+        /// The position of the glob.
         position: Position,
     },
 }
@@ -108,41 +108,41 @@ pub enum SetExpr {
     /// `everyone`.
     Everyone,
 
-    /// `server`: all users of servers that match any of these.
+    /// `server`: all users of servers that match any of these globs.
     Server(Vec<Glob>),
 
-    /// `match`: all users that match any of these.
+    /// `match`: all users that match any of these patterns.
     Match(Vec<UserGlob>),
 
     /// `members_file`: the users listed in another file.
     Members {
         /// The users.
         ids: Ids,
-        /// Name of the file, as written.
+        /// The name of the file, as written.
         file: String,
-        /// The position of the glob or the name.
+        /// The position of the name.
         position: Position,
     },
 
     /// `group`: the members of a group.
     Group {
-        /// Its name.
+        /// The name of the group.
         name: String,
         /// The position of the name.
         position: Position,
     },
 
-    /// A list: the union. Empty: nobody.
+    /// A list: the union. An empty list has no users.
     Union(Vec<SetExpr>),
 
-    /// `all_of`: the intersection, of at least one.
+    /// `all_of`: the intersection of at least one set.
     AllOf(Vec<SetExpr>),
 
     /// `any` and `except`: the difference.
     Difference {
-        /// The users of the set,
+        /// The set.
         any: Box<SetExpr>,
-        /// without the users of this one.
+        /// The exceptions, whose users are not in the difference.
         except: Box<SetExpr>,
     },
 }
@@ -156,25 +156,25 @@ pub struct Test {
     /// Members for groups of the directory, which are empty otherwise.
     pub given: Vec<Given>,
 
-    /// The side that the subject is on.
+    /// The side of the subject.
     pub side: Side,
 
-    /// The users asked about: every member of a finite set.
+    /// The users whom the test is about: every member of a finite set.
     pub subject: SetExpr,
 
     /// The position of the subject.
     pub subject_position: Position,
 
-    /// `reaches` or `sees`: counterparts.
+    /// `reaches` or `sees`: users who must be counterparts.
     pub yes: Vec<Named>,
 
-    /// `not`: users who are none.
+    /// `not`: users who must not be counterparts.
     pub not: Vec<Named>,
 
-    /// `only`: all listed users who are counterparts.
+    /// `only`: all listed users who may be counterparts, and must be.
     pub only: Option<Only>,
 
-    /// `hides`: what is hidden on all pairs of the test.
+    /// `hides`: the fields that are hidden on all pairs of the test.
     pub hides: Option<TestHides>,
 }
 
@@ -184,7 +184,7 @@ pub struct Only {
     /// The position of the list.
     pub position: Position,
 
-    /// The users. None: nobody.
+    /// The users. Empty: the subject has no listed counterparts.
     pub users: Vec<Named>,
 }
 
@@ -194,15 +194,15 @@ pub struct TestHides {
     /// The position of the value.
     pub position: Position,
 
-    /// They add up, as those of several rules do. Unlike a rule's, one may hide no
-    /// field.
+    /// The hides. They add up, as the hides of several rules do. Unlike a rule's hide, one may
+    /// hide no field.
     pub hides: Vec<Hide>,
 }
 
 /// Members that a test gives to a group.
 #[derive(Clone, Debug)]
 pub struct Given {
-    /// Name of the group.
+    /// The name of the group.
     pub group: String,
 
     /// The position of the name.
@@ -212,7 +212,7 @@ pub struct Given {
     pub members: Vec<String>,
 }
 
-/// A user id, and where it stands.
+/// A user id, or an event type, with its position.
 #[derive(Clone, Debug)]
 pub struct Named {
     /// The id.
@@ -230,7 +230,8 @@ impl Document {
         self.each_part_of(&mut |_, part| found(part));
     }
 
-    /// The same, with the position of the group or rule that a set belongs to.
+    /// Calls back for every set of the document, and every set in it, with the position of the
+    /// group or rule that the set belongs to.
     pub(super) fn each_part_of<'s>(&'s self, found: &mut impl FnMut(Position, &'s SetExpr)) {
         for group in &self.groups {
             group.members.each_part(&mut |part| found(group.position, part));
@@ -242,7 +243,7 @@ impl Document {
             }
         }
         for rule in &self.rooms {
-            for set in rule.when.sets() {
+            for set in rule.when.condition_sets() {
                 set.each_part(&mut |part| found(rule.position, part));
             }
         }
@@ -252,8 +253,8 @@ impl Document {
 // === impl Test ===
 
 impl Test {
-    /// The users that the test names by their ids, the subject's included.
-    pub(super) fn users(&self) -> Vec<&Named> {
+    /// Returns the users that the test names by their ids, including those of the subject.
+    pub(super) fn named_users(&self) -> Vec<&Named> {
         let mut users: Vec<&Named> = Vec::new();
         self.subject.each_part(&mut |part| {
             if let SetExpr::User(user) = part {
@@ -269,13 +270,13 @@ impl Test {
 // === impl SetExpr ===
 
 impl SetExpr {
-    /// A set without anybody.
+    /// Returns a set without users.
     pub(super) fn nobody() -> Self {
         Self::Union(Vec::new())
     }
 
-    /// Calls back for the set and every set in it. Recurses no deeper than
-    /// reading lets sets be.
+    /// Calls back for the set and every set in it. The reader bounds the depth of sets, and so
+    /// the recursion.
     pub(super) fn each_part<'s>(&'s self, found: &mut impl FnMut(&'s SetExpr)) {
         found(self);
         match self {
@@ -296,7 +297,7 @@ impl SetExpr {
     }
 }
 
-/// The key of a test that names the subject on a side.
+/// Returns the key of a test for a subject on a side.
 pub(super) fn side_key(side: Side) -> &'static str {
     match side {
         Side::Sender => "sender",

@@ -1,19 +1,19 @@
-//! The files that a policy names, as the caller gives them: a policy may come from
-//! elsewhere than a disk.
+//! Access to the files that a policy names. The caller implements it: a policy need not
+//! come from a disk.
 
 use std::io;
 
 /// Reads the members files that a policy names.
 pub trait Files {
-    /// The whole of a file, by its name as the policy has it.
+    /// Reads a whole file, by its name in the policy.
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// If the file cannot be read.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 }
 
-/// For a policy that does not come from a disk.
+/// No files, for a policy that does not come from a disk.
 #[derive(Clone, Copy, Debug)]
 pub struct NoFiles;
 
@@ -21,6 +21,6 @@ pub struct NoFiles;
 
 impl Files for NoFiles {
     fn read(&self, _: &str) -> io::Result<Vec<u8>> {
-        Err(io::Error::other("only a policy that is a file itself can name others"))
+        Err(io::Error::other("only a policy that is itself a file can name other files"))
     }
 }

@@ -1,7 +1,7 @@
 //! Loads a policy: parses its text, resolves and evaluates it, collects warnings, and
 //! runs its tests.
 //!
-//! Knows no disk: other files come in through [`Files`].
+//! Knows no disk: the caller passes other files through [`Files`].
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,7 @@ use crate::routing::snapshot::keys::Key;
 // === impl Policy ===
 
 impl Policy {
-    /// Reads and checks a policy that names no other files. `file` only names
-    /// it in messages.
+    /// Reads and checks a policy that names no other files. `file` is its name in messages.
     ///
     /// # Errors
     ///
@@ -32,8 +31,8 @@ impl Policy {
     /// # Errors
     ///
     /// All problems of the text, each with its position. A text that is not YAML has one
-    /// problem, since what follows it cannot be read. Tests run only if there is no other
-    /// problem.
+    /// problem, because the rest after it cannot be read. Tests run only if there is no
+    /// other problem.
     pub fn load(file: &str, text: &[u8], files: &dyn Files) -> Result<Self, Problems> {
         Self::load_over(None, file, text, files).map(|(policy, _)| policy)
     }
@@ -57,7 +56,7 @@ impl Policy {
         })
     }
 
-    /// Loads a policy over the directory of an engine, only to compare it with the active
+    /// Loads a policy over the directory of an engine, only for a comparison with the active
     /// one: users keep the numbers that the engine gave them.
     ///
     /// # Errors
@@ -80,7 +79,7 @@ impl Policy {
     ) -> Result<(Self, Engine), Problems> {
         let mut problems = Vec::new();
         let document = parse::document(text, files, &mut problems);
-        // Also of a document with problems, so that all of them are found at once.
+        // A document with problems is resolved too, so that authors see all problems at once.
         let resolved = document.as_ref().map(|document| resolve::resolve(document, &mut problems));
         if let (Some(document), Some(resolved), []) = (document, resolved, problems.as_slice()) {
             match evaluate(&resolved.ruleset) {
@@ -90,7 +89,7 @@ impl Policy {
                     let warnings = lint::warnings(&document, &ruleset, &groups, &rooms, &snapshot);
                     let policy = Self { document, ruleset, groups, rooms, snapshot, warnings };
                     let Document { tests, room_tests, .. } = &policy.document;
-                    run_tests::run(&policy, tests, room_tests, "", &mut problems);
+                    run_tests::run_tests(&policy, tests, room_tests, "", &mut problems);
                     if problems.is_empty() {
                         return Ok((policy, engine));
                     }
@@ -101,12 +100,12 @@ impl Policy {
         Err(Problems::new(file, problems))
     }
 
-    /// Makes this policy with one of its shadow rules taking part, over the directory of
-    /// an engine. `None`: there is no such rule.
+    /// Returns a copy of this policy in which one of its shadow rules takes part, over the
+    /// directory of an engine. `None`: there is no such rule.
     pub fn with_live_rule(&self, rule: &str, engine: &Engine) -> Option<(Self, Engine)> {
         let mut policy = self.clone();
-        let named = |rule_: &Rule| rule_.name == rule && rule_.shadow;
-        let index = policy.document.rules.iter().position(named)?;
+        let is_named = |candidate: &Rule| candidate.name == rule && candidate.shadow;
+        let index = policy.document.rules.iter().position(is_named)?;
         policy.document.rules.get_mut(index)?.shadow = false;
         policy.ruleset.rules.get_mut(index)?.shadow = false;
         let engine = engine.with_ruleset(&policy.ruleset).ok()?;
@@ -119,12 +118,12 @@ impl Policy {
     /// # Errors
     ///
     /// All problems of the text, or all tests that fail.
-    pub fn test(&self, file: &str, text: &[u8]) -> Result<usize, Problems> {
+    pub fn run_test_file(&self, file: &str, text: &[u8]) -> Result<usize, Problems> {
         let mut problems = Vec::new();
         let (tests, rooms) = parse::tests(text, &mut problems);
         resolve::check_tests(&self.document, &self.groups, &tests, &rooms, &mut problems);
         if problems.is_empty() {
-            run_tests::run(self, &tests, &rooms, " of the policy", &mut problems);
+            run_tests::run_tests(self, &tests, &rooms, " of the policy", &mut problems);
         }
         match problems.as_slice() {
             [] => Ok(tests.len() + rooms.len()),
@@ -133,8 +132,8 @@ impl Policy {
     }
 }
 
-/// Names of the files that a policy refers to. Also of one with problems, as far as it
-/// is YAML.
+/// Returns the names of the files that a policy refers to. A policy with problems has them
+/// too, as far as it is YAML.
 pub fn named_files(text: &[u8]) -> BTreeSet<String> {
     parse::named_files(text)
 }

@@ -1,10 +1,9 @@
-//! Decides about rooms that are being created, by the policy's rules about rooms and the
-//! sets of a snapshot. Pure; knows nothing of the caller.
+//! Decides about new rooms, by the policy's rules about rooms and the sets of a snapshot.
+//! Pure; knows nothing of the caller.
 //!
-//! A deny wins over everything. Order of rules decides nothing but the order of
-//! the events that are added: of several denials, and of several events of one
-//! type and state key, that of the rule whose name comes first by its bytes
-//! counts.
+//! A deny wins over everything. The order of rules decides only the order of the added
+//! events: among several denials, and among several events with one type and state key, the
+//! rule whose name comes first by its bytes counts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,48 +14,48 @@ use crate::routing::snapshot::keys::SetId;
 use crate::routing::snapshot::user_table::UserRef;
 use presence_router_ids::UserId;
 
-/// A room as somebody wants to have it.
+/// A room that a user wants to create.
 #[derive(Clone, Debug)]
 pub struct Room<'r> {
-    /// The user who creates it.
+    /// The user who creates the room.
     pub requester: UserId<'r>,
 
     /// True if the requester is an administrator of the homeserver.
     pub is_admin: bool,
 
-    /// Its preset. `None`: that of its visibility.
+    /// The preset. `None`: the preset of the visibility.
     pub preset: Option<&'r str>,
 
-    /// Its visibility. `None`: `private`.
+    /// The visibility. `None`: `private`.
     pub visibility: Option<&'r str>,
 
     /// The invited users.
     pub invites: Vec<UserId<'r>>,
 
-    /// Its name. `None`: no glob matches it, not even `*`.
+    /// The name. `None`: no glob matches the room, not even `*`.
     pub name: Option<&'r str>,
 
-    /// Types and state keys of the state that it begins with anyway.
+    /// Types and state keys of the initial state in the request.
     pub initial_state: HashSet<(&'r str, &'r str)>,
 }
 
 /// The decision about a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict<'p> {
-    /// It is not created.
+    /// The homeserver must not create the room.
     Denied {
-        /// Name of the rule that says so.
+        /// The name of the rule that denies the room.
         rule: &'p str,
         /// The answer to the requester.
         denial: &'p Denial,
     },
 
-    /// It is created, with these events beside its own: each with the name of its
-    /// rule, in the order of the policy.
+    /// The homeserver may create the room, with these additional events: each with the name
+    /// of its rule, in the order of the policy.
     Created(Vec<(&'p str, &'p StateEvent)>),
 }
 
-/// A room, with its people as a snapshot has them.
+/// A room, with its users looked up in a snapshot.
 struct RoomQuery<'a> {
     room: &'a Room<'a>,
     snapshot: &'a Snapshot,
@@ -64,13 +63,13 @@ struct RoomQuery<'a> {
     invites: Vec<UserRef<'a>>,
 }
 
-/// Decides about a room. The snapshot is of the policy's ruleset, whatever is in the
-/// directory by now.
+/// Decides about a room. The snapshot must be one of the policy's ruleset, with any contents
+/// of the directory.
 pub fn decide<'p>(policy: &'p Policy, snapshot: &Snapshot, room: &Room<'_>) -> Verdict<'p> {
     let query = RoomQuery::new(snapshot, room);
     let rules = policy.document.rooms.iter().zip(&policy.rooms);
     let matching: Vec<&RoomRule> = rules
-        .filter(|(rule, sets)| query.matches(&rule.when, **sets))
+        .filter(|(rule, sets)| query.meets(&rule.when, **sets))
         .map(|(rule, _)| rule)
         .collect();
     let denials = matching.iter().filter_map(|rule| match &rule.effect {
@@ -107,14 +106,14 @@ fn added_events<'p>(matching: &[&'p RoomRule], room: &Room<'_>) -> Vec<(&'p str,
 // === impl Room ===
 
 impl Room<'_> {
-    /// The preset that counts: a room without one has that of its visibility, as
-    /// the Matrix specification says.
-    fn preset(&self) -> &str {
+    /// Returns the preset that counts: a room without a preset has that of its visibility,
+    /// by the Matrix specification.
+    fn effective_preset(&self) -> &str {
         match (self.preset, self.visibility) {
             (Some(preset), _) => preset,
             (None, None | Some("private")) => "private_chat",
-            // The specification knows `public` alone; Synapse takes everything
-            // else for that.
+            // The only other value of the specification is `public`; Synapse treats every
+            // other value as `public`.
             (None, Some(_)) => "public_chat",
         }
     }
@@ -129,12 +128,12 @@ impl<'a> RoomQuery<'a> {
         Self { room, snapshot, requester: user_table.user_ref(room.requester), invites }
     }
 
-    fn matches(&self, when: &When, sets: RoomSets) -> bool {
+    fn meets(&self, when: &When, sets: RoomSets) -> bool {
         let When { requester: _, presets, visibility, invites: _, names, admin } = when;
         let room = self.room;
         admin.is_none_or(|admin| (admin == AdminCondition::MustBe) == room.is_admin)
             && visibility.is_none_or(|wanted| wanted == room.visibility.unwrap_or("private"))
-            && presets.as_ref().is_none_or(|presets| presets.contains(&room.preset()))
+            && presets.as_ref().is_none_or(|presets| presets.contains(&room.effective_preset()))
             && names.as_ref().is_none_or(|globs| {
                 room.name.is_some_and(|name| globs.iter().any(|glob| glob.matches(name)))
             })
@@ -142,9 +141,9 @@ impl<'a> RoomQuery<'a> {
             && sets.invites.is_none_or(|set| self.holds_any(set, &self.invites))
     }
 
-    /// True if a set holds any of some users.
+    /// Returns true if a set contains any of some users.
     fn holds_any(&self, set: SetId, users: &[UserRef<'_>]) -> bool {
         let set = self.snapshot.set(set);
-        set.is_some_and(|set| users.iter().any(|who| set.contains(*who)))
+        set.is_some_and(|set| users.iter().any(|user| set.contains(*user)))
     }
 }

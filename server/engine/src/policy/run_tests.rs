@@ -1,4 +1,4 @@
-//! Runs a policy's tests, by the snapshot that would answer homeservers.
+//! Runs a policy's tests, on the snapshot that would answer homeservers.
 
 mod hidden_fields;
 mod pairs;
@@ -18,23 +18,23 @@ use crate::routing::engine::Engine;
 use crate::routing::model::ruleset::{Ids, Ruleset, Set};
 use crate::routing::snapshot::Snapshot;
 
-/// Most failures of which the reason is looked for: it is looked for without
-/// haste, and who breaks a thousand tests at once has one reason.
+/// Maximum failures whose reason is computed: computing a reason is slow, and a thousand tests
+/// that fail at once have one reason.
 const MAX_REASONS: usize = 100;
 
-/// Members for groups, by their number.
+/// Members for groups, by the number of the group.
 type Filling<'t> = BTreeMap<usize, &'t [String]>;
 
-/// Tests that are given the same.
+/// Tests with the same given members.
 #[derive(Default)]
 struct Tests<'t> {
     pairs: Vec<&'t Test>,
     rooms: Vec<&'t RoomTest>,
 }
 
-/// Runs tests, and notes each that fails. `origin` follows the number of a line, such as
-/// ` of the policy`; it may be empty.
-pub(super) fn run(
+/// Runs tests, and adds a problem for each failure. `origin` follows the number of a line, such
+/// as ` of the policy`; it may be empty.
+pub(super) fn run_tests(
     policy: &Policy,
     tests: &[Test],
     rooms: &[RoomTest],
@@ -43,8 +43,8 @@ pub(super) fn run(
 ) {
     let has_directory = policy.ruleset.groups.iter().any(|set| matches!(set, Set::Directory(_)));
     let reasons_left = Cell::new(MAX_REASONS);
-    // Members that tests give make another ruleset, with a snapshot of its own: one at a
-    // time, however many there are.
+    // Members that tests give need another ruleset with its own snapshot: only one at a time
+    // is in memory, however many there are.
     for (filling, tests) in group_by_filling(policy, tests, rooms) {
         let given = |index: usize, user: &str| {
             filling.iter().any(|(number, members)| {
@@ -53,27 +53,31 @@ pub(super) fn run(
         };
         let mut run_all = |snapshot: &Snapshot| {
             let pairs = PairTests::new(policy, snapshot, &given, origin, &reasons_left);
-            tests.pairs.iter().for_each(|test| pairs.run(test, problems));
+            tests.pairs.iter().for_each(|test| pairs.run_test(test, problems));
             for test in &tests.rooms {
-                rooms::run(policy, snapshot, test, origin, problems);
+                rooms::run_test(policy, snapshot, test, origin, problems);
             }
         };
-        // Tests see no directory but what they give, whatever is in it now.
+        // Tests see only the members that they give, not the current directory.
         if filling.is_empty() && !has_directory {
             run_all(&policy.snapshot);
             continue;
         }
-        match Engine::new(&filled(&policy.ruleset, &filling)) {
+        match Engine::new(&fill_directory_groups(&policy.ruleset, &filling)) {
             Ok(engine) => run_all(&engine.snapshot()),
-            // A list of users adds no depth, so this is not reached.
-            Err(error) => problems.extend(tests.positions().map(|position| {
-                Problem::new(ProblemCode::TooDeep, position, format!("cannot run: {error}"))
+            // Not reached: a list of users adds no depth.
+            Err(error) => problems.extend(tests.test_positions().map(|position| {
+                Problem::new(
+                    ProblemCode::TooDeep,
+                    position,
+                    format!("the test cannot run: {error}"),
+                )
             })),
         }
     }
 }
 
-/// Puts tests together that are given the same.
+/// Groups tests by their given members.
 fn group_by_filling<'t>(
     policy: &Policy,
     tests: &'t [Test],
@@ -100,12 +104,13 @@ fn group_by_filling<'t>(
     by_filling
 }
 
-/// The ruleset with members for groups of the directory.
-fn filled(ruleset: &Ruleset, filling: &Filling<'_>) -> Ruleset {
+/// Returns a copy of the ruleset with members for groups of the directory.
+fn fill_directory_groups(ruleset: &Ruleset, filling: &Filling<'_>) -> Ruleset {
     let mut ruleset = ruleset.clone();
     for (number, members) in filling {
         if let Some(group) = ruleset.groups.get_mut(*number) {
-            // In the policy's own text, which is much shorter than a list can be.
+            // Cannot fail: the members are in the policy's text, which is much shorter than the
+            // maximum of a list.
             let ids = Ids::new(members.iter().map(String::as_str)).unwrap_or_default();
             *group = Set::Users(ids);
         }
@@ -116,7 +121,7 @@ fn filled(ruleset: &Ruleset, filling: &Filling<'_>) -> Ruleset {
 // === impl Tests ===
 
 impl Tests<'_> {
-    fn positions(&self) -> impl Iterator<Item = Position> {
+    fn test_positions(&self) -> impl Iterator<Item = Position> {
         let pairs = self.pairs.iter().map(|test| test.position);
         pairs.chain(self.rooms.iter().map(|test| test.position))
     }

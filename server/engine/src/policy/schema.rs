@@ -1,10 +1,10 @@
-//! What a policy looks like, as types from which the JSON Schema for editors is
-//! made. Built with the tests alone: the daemon serves the schema as a file, and
-//! reads policies by `read`, whose messages no schema could give.
+//! The shape of a policy, as types that generate the JSON Schema for editors. Only the tests
+//! build these types: the daemon serves the schema as a file, and `read` reads policies, with
+//! messages that no schema could give.
 //!
-//! So the two could drift. `tests/schema.rs` keeps them together: it changes
-//! valid policies in every place, and both must agree about each result.
-//! Comments here are what an editor shows.
+//! So schema and reader could drift apart. `tests/schema.rs` prevents this: it changes valid
+//! policies in every place, and both must agree on each result. Editors show the comments
+//! here.
 
 #![expect(dead_code, reason = "only the shape of these types is of use")]
 
@@ -21,14 +21,14 @@ use serde_json::Value;
 use self::room::RoomRule;
 use self::set::Set;
 
-/// The schema of policies. Draft 7, which every editor knows.
+/// Returns the schema of policies, in draft 7, which every editor supports.
 pub(super) fn schema() -> Value {
     let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<Policy>();
     RecursiveTransform(without_null).transform(&mut schema);
     schema.into()
 }
 
-/// A key may be left away, but not be there without a value.
+/// Removes `null`: a key may be absent, but must not be present without a value.
 fn without_null(schema: &mut Schema) {
     let is_null = |value: &Value| value == "null" || value.get("type").is_some_and(|t| t == "null");
     for key in ["type", "anyOf"] {
@@ -39,7 +39,7 @@ fn without_null(schema: &mut Schema) {
             match (key, only) {
                 ("anyOf", Value::Object(only)) => {
                     schema.remove(key);
-                    // Beside a reference, draft 7 looks at nothing else.
+                    // Draft 7 ignores everything beside a reference.
                     let described = schema.get("description").is_some();
                     if described && only.contains_key("$ref") {
                         schema.insert("allOf".to_owned(), Value::from(vec![Value::Object(only)]));
@@ -55,7 +55,7 @@ fn without_null(schema: &mut Schema) {
     }
 }
 
-/// Who may see whose Matrix presence.
+/// Decides which users may see whose Matrix presence.
 #[derive(JsonSchema)]
 #[schemars(
     deny_unknown_fields,
@@ -65,15 +65,15 @@ fn without_null(schema: &mut Schema) {
     })
 )]
 struct Policy {
-    /// Rules, in any order: allows add up, and a deny wins over all of them.
+    /// Rules, in any order: allows add up, and a deny wins over all allows.
     rules: Vec<Rule>,
     /// Named sets of users.
     groups: Option<BTreeMap<GroupName, Group>>,
     /// Rules about rooms that users create, for homeservers that ask.
     rooms: Option<Vec<RoomRule>>,
-    /// What is to hold. A policy whose tests fail is not loaded.
+    /// Tests of the policy. The daemon rejects a policy whose tests fail.
     tests: Option<Vec<Test>>,
-    /// Server names that the switches call ours, in full.
+    /// Our server names, in full. The switches refer to them.
     ours: Option<OneOrSeveral<ServerName>>,
     /// `false`: no presence from ours to ours.
     local: Option<bool>,
@@ -95,7 +95,7 @@ struct Servers {
     deny: Option<OneOrMany<ServerGlob>>,
 }
 
-/// A rule: what it does, and to which pairs.
+/// A rule: its effect, and its pairs.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 enum Rule {
@@ -104,15 +104,15 @@ enum Rule {
     Hide(HideRule),
 }
 
-/// Lets senders be seen by recipients.
+/// Allows recipients to see senders.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Allow {
-    /// What messages call the rule. No other rule has it.
+    /// The name of the rule in messages. No other rule may have it.
     name: Name,
-    /// `true`: the rule takes no part, and is tried out only.
+    /// `true`: the rule takes no part in decisions, and is only counted.
     shadow: Option<bool>,
-    /// Which pairs may be visible.
+    /// The pairs that may be visible.
     allow: Pairs,
 }
 
@@ -120,27 +120,27 @@ struct Allow {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Deny {
-    /// What messages call the rule. No other rule has it.
+    /// The name of the rule in messages. No other rule may have it.
     name: Name,
-    /// `true`: the rule takes no part, and is tried out only.
+    /// `true`: the rule takes no part in decisions, and is only counted.
     shadow: Option<bool>,
-    /// Which pairs are not visible.
+    /// The pairs that are not visible.
     deny: Pairs,
 }
 
-/// Hides fields of a presence from those who may see it.
+/// Hides fields of a presence from recipients who may see the presence.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct HideRule {
-    /// What messages call the rule. No other rule has it.
+    /// The name of the rule in messages. No other rule may have it.
     name: Name,
-    /// `true`: the rule takes no part, and is tried out only.
+    /// `true`: the rule takes no part in decisions, and is only counted.
     shadow: Option<bool>,
-    /// Which pairs, and what.
+    /// The pairs, and the hidden fields.
     hide: Hide,
 }
 
-/// Which pairs of sender and recipient a rule matches.
+/// The pairs of sender and recipient that a rule matches.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 enum Pairs {
@@ -148,13 +148,13 @@ enum Pairs {
     Within(Within),
 }
 
-/// Every sender of the one set with every recipient of the other.
+/// Every sender of the first set with every recipient of the second.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Product {
-    /// Senders, whose presence it is.
+    /// Senders, whose presence is shown.
     from: Set,
-    /// Recipients, who may see it.
+    /// Recipients, who may see the presence.
     to: Set,
 }
 
@@ -173,34 +173,34 @@ enum Hide {
     Within(HideWithin),
 }
 
-/// Hides from every recipient of the one set what senders of the other show.
+/// Hides fields of every sender of one set from every recipient of the other.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct HideProduct {
-    /// Senders, whose presence it is.
+    /// Senders, whose presence is shown.
     from: Set,
-    /// Recipients, who see less of it.
+    /// Recipients, who do not see the hidden fields.
     to: Set,
-    /// What they do not see.
+    /// The hidden fields.
     fields: OneOrSeveral<Field>,
-    /// When they see all of it.
+    /// Presence values for which nothing is hidden.
     unless: Option<Unless>,
 }
 
-/// Hides from members of a group what other members show.
+/// Hides fields of members of a group from other members.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct HideWithin {
     /// A glob over names of groups; `*` crosses `/`.
     within: Name,
-    /// What they do not see.
+    /// The hidden fields.
     fields: OneOrSeveral<Field>,
-    /// When they see all of it.
+    /// Presence values for which nothing is hidden.
     unless: Option<Unless>,
 }
 
-/// A field of a presence. `presence`: shown as offline, without status text and
-/// activity.
+/// A field of a presence. If `presence` is hidden, the sender is shown as offline, without
+/// status text and activity.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "snake_case")]
 enum Field {
@@ -210,7 +210,7 @@ enum Field {
     StatusMsg,
 }
 
-/// When everything is shown all the same.
+/// The presence values for which nothing is hidden.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Unless {
@@ -226,7 +226,7 @@ enum Group {
     Directory(Directory),
 }
 
-/// Filled at run time, and empty until then.
+/// A group that the directory fills at run time; empty until then.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Directory {
@@ -243,7 +243,7 @@ enum Test {
     Room(room::RoomTest),
 }
 
-/// Who is to see a sender.
+/// A test of a sender's recipients.
 #[derive(JsonSchema)]
 #[schemars(
     deny_unknown_fields,
@@ -258,19 +258,20 @@ enum Test {
 struct SenderTest {
     /// Members for groups of `directory: true`, in this test only.
     given: Option<Given>,
-    /// The sender, or a set that lists some.
+    /// The sender, or a set that lists senders.
     sender: Subject,
-    /// Who must see the sender.
+    /// Users who must see the sender.
     reaches: Option<OneOrMany<UserId>>,
-    /// The listed users who must see the sender; no other may. `[]`: none may.
+    /// The listed users who must see the sender; no other listed user may. `[]`: no listed
+    /// user may.
     only: Option<OneOrAny<UserId>>,
-    /// Who must not.
+    /// Users who must not see the sender.
     not: Option<OneOrMany<UserId>>,
-    /// The fields that are hidden from all who must see the sender, no less and no more.
+    /// The fields that are hidden from all users who must see the sender, no fewer and no more.
     hides: Option<TestHides>,
 }
 
-/// Whom a recipient is to see.
+/// A test of the senders that a recipient sees.
 #[derive(JsonSchema)]
 #[schemars(
     deny_unknown_fields,
@@ -285,15 +286,16 @@ struct SenderTest {
 struct RecipientTest {
     /// Members for groups of `directory: true`, in this test only.
     given: Option<Given>,
-    /// The recipient, or a set that lists some.
+    /// The recipient, or a set that lists recipients.
     recipient: Subject,
-    /// Whom the recipient must see.
+    /// Users whom the recipient must see.
     sees: Option<OneOrMany<UserId>>,
-    /// The listed users whom the recipient must see, and no other. `[]`: none.
+    /// The listed users whom the recipient must see; the recipient may see no other listed
+    /// user. `[]`: no listed user.
     only: Option<OneOrAny<UserId>>,
-    /// Whom not.
+    /// Users whom the recipient must not see.
     not: Option<OneOrMany<UserId>>,
-    /// The fields that are hidden of all whom the recipient must see, no less and no more.
+    /// The fields that are hidden of all users whom the recipient must see, no fewer and no more.
     hides: Option<TestHides>,
 }
 
@@ -317,13 +319,13 @@ enum TestHides {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct HiddenFields {
-    /// Which. `[]`: none.
+    /// The fields. `[]`: no field.
     fields: OneOrNone<Field>,
-    /// With which presence they are shown.
+    /// Presence values for which the fields are shown.
     unless: Option<Unless>,
 }
 
-/// What the directory would hold.
+/// Contents of the directory for this test.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct Given {

@@ -1,18 +1,18 @@
 //! Names and numbers as messages show them: in quotes, with escapes, counted.
 //!
-//! Knows texts only. `parse::unescaped` reads back what is escaped here.
+//! Knows only texts. `parse::unescaped` reads the escapes of this module back.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A number of things.
-pub fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+/// Renders a number of things, with the plural of their noun: `2 users`.
+pub fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// A text of an author in backticks, fit for a terminal and for one line.
+/// Renders an author's text in backticks, safe for a terminal and for one line.
 pub fn quoted(text: &str) -> String {
-    /// More says nothing that the position does not.
+    /// Longer texts add nothing to the position.
     const MAX_CHARACTERS: usize = 255;
     match text.char_indices().nth(MAX_CHARACTERS) {
         Some((end, _)) => format!("`{}`...", escaped(text.get(..end).unwrap_or_default())),
@@ -20,16 +20,16 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// Several names in backticks, with commas.
+/// Renders several names in backticks, with commas.
 pub(super) fn quoted_list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     names.into_iter().map(quoted).collect::<Vec<_>>().join(", ")
 }
 
-/// A text as people can read and copy it. One whose characters are all printable
-/// stands as it is, backslashes included: a user id that is copied names the same user.
-/// Any other one stands in double quotes with YAML's escapes, and so does one that begins
-/// with a double quote, which no user id does: so no two texts look alike, and what is
-/// copied into a policy names the same user too.
+/// Renders a text so that people can read and copy it. A text of printable characters stays
+/// unchanged, backslashes included: a copied user id names the same user. Any other text is
+/// put in double quotes with YAML's escapes. So is a text that begins with a double quote,
+/// which no user id does: two different texts never look alike, and a text that is copied
+/// into a policy names the same user too.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.starts_with('"') && text.chars().all(is_printable) {
         return Cow::Borrowed(text);
@@ -52,10 +52,10 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// True if a character shows as itself: no control character, line break, direction
-/// mark and the like.
+/// Returns true if a character is visible as itself: not a control character, line break,
+/// direction mark or the like.
 pub(super) fn is_printable(c: char) -> bool {
-    // An accent shows by itself only at the beginning of a text.
+    // `escape_debug` escapes an accent only at the beginning of a text.
     c == ' '
         || c.is_ascii_graphic()
         || (!c.is_ascii() && String::from_iter(['a', c]).escape_debug().nth(1) == Some(c))

@@ -25,8 +25,8 @@ use super::snapshot::set_defs::SetDefs;
 use super::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
-/// Most levels of sets in an open rule. More would not survive the wire:
-/// Protobuf decoders stop at a hundred nested messages, and a level takes two.
+/// Maximum levels of sets in an open rule. Deeper rules would not survive the wire: Protobuf
+/// decoders stop at a hundred nested messages, and each level takes two.
 pub const MAX_DEPTH: usize = 32;
 
 /// The only writer of the ruleset, the directory and the snapshots.
@@ -34,37 +34,39 @@ pub const MAX_DEPTH: usize = 32;
 pub struct Engine {
     defs: SetDefs,
     classes: Classes,
-    /// All sets with an open rule, of rules or not.
+    /// All sets with an open rule, whether rules use them or not.
     open_sets: Box<[SetId]>,
-    /// The current snapshot, of which readers get a clone.
+    /// The current snapshot. Readers get a clone.
     snapshot: Snapshot,
     thresholds: Thresholds,
 }
 
-/// From which sizes on the engine does something as a whole instead of step by
-/// step. No answer depends on them; tests set them to 0, to reach with a few users
-/// what otherwise takes thousands.
+/// The sizes from which the engine works on the whole instead of step by step. No answer
+/// depends on them; tests set them to 0, so that a few users suffice where otherwise thousands
+/// are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Numbers of users who are not listed any more that are kept, in addition to
-    /// twice as many as there are listed users.
+    /// Maximum kept numbers of formerly listed users, in addition to twice the number of listed
+    /// users.
     pub unused_numbers: usize,
 
-    /// Users who are put into classes one by one under another ruleset, even if they
-    /// are most of all users.
+    /// Maximum users that another ruleset puts into classes one by one, even if they are most of
+    /// all users.
     pub reclassified: u64,
 
-    /// Classes without users that are kept, in addition to as many as have users.
+    /// Maximum kept classes without users, in addition to the number of classes with users.
     pub unused_classes: usize,
 }
 
-/// An open set has more than [`MAX_DEPTH`] levels.
+/// The error for an open set with more than [`MAX_DEPTH`] levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its servers and patterns nest {depth} levels deep, at most {MAX_DEPTH} are supported")]
+#[error(
+    "servers and patterns nest {depth} levels deep, but at most {MAX_DEPTH} levels are supported"
+)]
 pub struct TooDeep {
     /// The group or rule that the set belongs to.
     pub owner: SetOwner,
-    /// Its levels.
+    /// The number of levels of the set.
     pub depth: usize,
 }
 
@@ -92,7 +94,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// An open set is too deep for the wire.
+    /// If an open set is too deep for the wire.
     pub fn new(ruleset: &Ruleset) -> Result<Self, TooDeep> {
         let mut numbering = Numbering::new(ruleset);
         let users = numbering.named_users();
@@ -100,17 +102,17 @@ impl Engine {
         Self::evaluate(ruleset, &mut numbering, &users, user_table, None, |_| None)
     }
 
-    /// Sets the thresholds of this engine, and of all that are made from it.
+    /// Sets the thresholds of this engine, and of all engines made from it.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.thresholds = thresholds;
     }
 
-    /// Evaluates a ruleset over a directory: for each membership, the group and the
-    /// user. What a ruleset has no group for is passed over.
+    /// Evaluates a ruleset over a directory: for each membership, the group and the user.
+    /// Ignores memberships in groups that the ruleset does not have.
     ///
     /// # Errors
     ///
-    /// An open set is too deep for the wire.
+    /// If an open set is too deep for the wire.
     pub fn with_memberships<'a>(
         ruleset: &Ruleset,
         memberships: impl IntoIterator<Item = (&'a str, UserId<'a>)>,
@@ -144,12 +146,12 @@ impl Engine {
         Self::evaluate(ruleset, &mut numbering, &users, user_table, None, directory)
     }
 
-    /// The same directory under another ruleset. Users keep their numbers, so that the
+    /// Evaluates another ruleset over the same directory. Users keep their numbers, so that the
     /// snapshots of both can be compared, however few users the ruleset lists.
     ///
     /// # Errors
     ///
-    /// An open set is too deep for the wire.
+    /// If an open set is too deep for the wire.
     pub fn with_ruleset(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
         let mut numbering = Numbering::new(ruleset);
         let users = numbering.named_users();
@@ -161,19 +163,19 @@ impl Engine {
         Self::evaluate(ruleset, &mut numbering, &users, user_table, Some(self), directory)
     }
 
-    /// As [`Engine::with_ruleset`], for a ruleset that takes the place of this one. If most
-    /// numbers belong to users who are not listed any more, all numbers are given
-    /// anew: whatever was remembered by number is void then.
+    /// Evaluates a ruleset that replaces this one, as [`Engine::with_ruleset`] does. If most
+    /// numbers belong to formerly listed users, all users get new numbers: readers must then
+    /// drop everything that they stored by number.
     ///
-    /// The ruleset that drops most users never does that, since it may be an accident,
-    /// and neither does its repair, if more than half of the numbers were in use
-    /// before the accident. So after a ruleset that keeps at least half of the listed
-    /// users there are at most [`Thresholds::unused_numbers`] numbers and twice as
-    /// many as the larger of the two rulesets lists users.
+    /// A ruleset that drops most users never causes new numbers, because it may be an accident.
+    /// Nor does its repair, if more than half of the numbers were in use before the accident. So
+    /// after a ruleset that keeps at least half of the listed users, there are at most
+    /// [`Thresholds::unused_numbers`] numbers plus twice the number of users that the larger of
+    /// the two rulesets lists.
     ///
     /// # Errors
     ///
-    /// An open set is too deep for the wire.
+    /// If an open set is too deep for the wire.
     pub fn replace_ruleset(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
         let next = self.with_ruleset(ruleset)?;
         let [before, after] = [self, &next].map(|engine| engine.snapshot.listed_count());
@@ -184,7 +186,7 @@ impl Engine {
         Ok(next)
     }
 
-    /// The same ruleset and directory, with numbers for listed users only.
+    /// Evaluates the same ruleset and directory, with numbers for listed users only.
     fn with_new_numbers(&self, ruleset: &Ruleset) -> Result<Self, TooDeep> {
         let user_table = &self.snapshot.users;
         let filled = ruleset.groups.iter().filter_map(|set| match set {

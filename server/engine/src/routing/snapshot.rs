@@ -29,16 +29,16 @@ use self::set_defs::Evaluated;
 use self::user_table::{UserRef, UserTable};
 use presence_router_ids::{Coverage, UserId};
 
-/// Everything that answers are computed from.
+/// The complete input of answers.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(in crate::routing) users: UserTable,
     pub(in crate::routing) classes: ClassList,
     pub(in crate::routing) sets: Evaluated,
     pub(in crate::routing) rules: Arc<RuleIndex>,
-    /// Sets of rules that servers or patterns let users into, ascending.
+    /// Sets of rules that contain users by server or pattern, ascending.
     pub(in crate::routing) open_sets: Arc<[SetId]>,
-    /// Servers that the ruleset names in full, sorted.
+    /// Returns the servers that the ruleset names in full, sorted.
     pub(in crate::routing) named_servers: Arc<[Box<str>]>,
     /// The number of lists, of policy and directory, that contain each user. A user's
     /// number stays assigned, listed or not.
@@ -48,25 +48,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The numbered users: all whom policy or directory name or once named.
+    /// Returns the numbered users: all users whom policy or directory name or once named.
     #[inline]
     pub fn users(&self) -> &UserTable {
         &self.users
     }
 
-    /// The users whom policy or directory list now. Others have numbers too, which they
-    /// keep from when they were listed.
+    /// Returns the users whom policy or directory list now. Formerly listed users keep their
+    /// numbers too.
     pub fn listed_users(&self) -> RoaringBitmap {
         self.lists.iter().filter(|(_, lists)| **lists > 0).map(|(number, _)| number).collect()
     }
 
-    /// The number of users whom policy or directory list now.
+    /// Returns the number of users whom policy or directory list now.
     pub fn listed_count(&self) -> usize {
         self.listed_by_server().map(|(_, users)| usize::try_from(users).unwrap_or(usize::MAX)).sum()
     }
 
-    /// Servers on which policy or directory list users now, and how many users, in no
-    /// meaningful order.
+    /// Returns the servers of the users whom policy or directory list now, each with the number
+    /// of these users, in no particular order.
     pub fn listed_by_server(&self) -> impl Iterator<Item = (&str, u32)> {
         self.users.servers_with_ids().filter_map(|(name, id)| {
             let users = self.servers.get(id)?;
@@ -74,18 +74,18 @@ impl Snapshot {
         })
     }
 
-    /// Servers that the ruleset names in full, sorted.
+    /// Returns the servers that the ruleset names in full, sorted.
     pub fn named_servers(&self) -> impl Iterator<Item = &str> {
         self.named_servers.iter().map(|name| &**name)
     }
 
-    /// The members of a set.
+    /// Returns the members of a set.
     #[inline]
     pub fn set(&self, id: SetId) -> Option<&Arc<Members>> {
         self.sets.get(id)
     }
 
-    /// The sets of rules that a user is in, ascending.
+    /// Returns the sets of rules that contain a user, ascending.
     pub fn sets_of(&self, who: UserRef<'_>) -> Vec<SetId> {
         match who {
             UserRef::Numbered { class, .. } => self.sets_of_class(class).to_vec(),
@@ -93,20 +93,20 @@ impl Snapshot {
         }
     }
 
-    /// The sets of rules that the users of a class are in, ascending.
+    /// Returns the sets of rules that contain the users of a class, ascending.
     #[inline]
     pub(in crate::routing) fn sets_of_class(&self, class: ClassId) -> &[SetId] {
         self.classes.get(class).map_or(&[], |class| &class.sets)
     }
 
-    /// The sets of rules that an unlisted user is in, ascending.
+    /// Returns the sets of rules that contain an unlisted user, ascending.
     pub(in crate::routing) fn open_sets_of(&self, user: UserId<'_>) -> impl Iterator<Item = SetId> {
         let lets_in = move |id: &SetId| self.set(*id).is_some_and(|set| set.open().contains(user));
         self.open_sets.iter().copied().filter(lets_in)
     }
 
-    /// Servers that policy or directory name, by a user or in full, on which an
-    /// open rule may let somebody in. Sorted.
+    /// Returns the servers that policy or directory name, by a user or in full, and on which an
+    /// open rule may include users. Sorted.
     pub fn destinations(&self, open: &Open) -> Vec<&str> {
         let in_full = self.named_servers();
         let by_user = self.listed_by_server().map(|(name, _)| name);

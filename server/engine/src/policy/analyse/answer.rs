@@ -11,21 +11,20 @@ use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
 use presence_router_ids::UserId;
 
-/// The audience or the interest of a user, as a callback answers it to a caller whom all
-/// of the user's pairs concern. Whether the user is in it means nothing.
+/// The audience or the interest of a user, as a callback answers it to a caller that all of
+/// the user's pairs concern. The user itself may be in it, without any meaning.
 pub(in crate::policy) struct Answer<'s> {
     snapshot: &'s Snapshot,
-    /// Those whom the pairs of the user are with.
+    /// The other users of the user's pairs.
     counterparts: Members,
-    /// Sorted by what they hide.
+    /// Sorted by hide.
     hides: Vec<(Members, &'s Hide)>,
 }
 
 // === impl Answer ===
 
 impl<'s> Answer<'s> {
-    /// Asks about a user who is on a side: for a sender's audience, or a recipient's
-    /// interest.
+    /// Asks about a user on a side: for a sender's audience, or a recipient's interest.
     pub(in crate::policy) fn new(snapshot: &'s Snapshot, user: &str, side: Side) -> Self {
         let user = UserId::parse(user).ok();
         let caller = user.and_then(|user| Caller::new([user.server()]).ok());
@@ -39,18 +38,18 @@ impl<'s> Answer<'s> {
         Self { snapshot, counterparts, hides }
     }
 
-    /// True if another user is a counterpart.
+    /// Returns true if another user is a counterpart.
     pub(in crate::policy) fn contains(&self, other: &str) -> bool {
         let who = UserId::parse(other).map(|other| self.snapshot.users().user_ref(other));
         who.is_ok_and(|who| self.counterparts.contains(who))
     }
 
-    /// Counterparts who have a number, listed or not.
-    pub(in crate::policy) fn numbered(&self) -> &RoaringBitmap {
+    /// Returns the counterparts with a number, listed or not.
+    pub(in crate::policy) fn numbered_counterparts(&self) -> &RoaringBitmap {
         self.counterparts.named()
     }
 
-    /// The hides of the pair with another user.
+    /// Returns the hides of the pair with another user.
     pub(in crate::policy) fn hides_of(&self, other: &str) -> impl Iterator<Item = &'s Hide> {
         let who = UserId::parse(other).ok().map(|other| self.snapshot.users().user_ref(other));
         let hides = self.hides.iter();
@@ -58,8 +57,8 @@ impl<'s> Answer<'s> {
         hides.map(|(_, hide)| *hide)
     }
 
-    /// The verdict on the pair with another user.
-    pub(in crate::policy) fn verdict(&self, other: &str) -> PairVerdict<'s> {
+    /// Returns the verdict on the pair with another user.
+    pub(in crate::policy) fn verdict_on(&self, other: &str) -> PairVerdict<'s> {
         let Ok(other) = UserId::parse(other) else { return PairVerdict::default() };
         let who = self.snapshot.users().user_ref(other);
         let hides = self.hides.iter().filter(|(users, _)| users.contains(who));

@@ -1,8 +1,8 @@
 //! Differences between two policies, by name: for the log, for the answer to a reload,
 //! and for a plan.
 //!
-//! Comments and positions in the text make no difference. `impact` says what a change
-//! does to pairs.
+//! Comments and positions in the text make no difference. `impact` computes the effect of a
+//! change on pairs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,46 +13,46 @@ use crate::policy::document::{Document, Group, Pairs, Rule, SetExpr};
 use crate::policy::problem::Position;
 use crate::policy::wording::{count, quoted};
 
-/// The words for policies without a difference.
+/// The text for policies without a difference.
 pub const NO_DIFFERENCE: &str = "no difference";
 
-/// Names of a kind that are written out at most.
+/// Maximum names of a kind in a message.
 const MAX_NAMES: usize = 5;
 
-/// Differences between two policies. Displayed in one line.
+/// Differences between two policies. `Display` prints them in one line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// Rules, without those that switches stand for.
+    /// Rules, without those of switches.
     pub rules: Names,
-    /// Groups. One whose members file has changed is changed.
+    /// Groups. A changed members file changes its group.
     pub groups: Names,
     /// Rules about rooms.
     pub rooms: Names,
-    /// Switches at the top, by their words, such as `local: false`; `ours` is one.
+    /// Switches at the top, as written, such as `local: false`; `ours` counts as one.
     pub switches: Names,
     /// The number of the later policy's tests.
     pub tests: usize,
 }
 
-/// Names of what is added, removed and changed. Each list is sorted.
+/// Names of added, removed and changed items. Each list is sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// Names that only the later policy has.
     pub added: Vec<String>,
     /// Names that only the earlier policy has.
     pub removed: Vec<String>,
-    /// Names that both have, with different contents.
+    /// Names that both policies have, with different contents.
     pub changed: Vec<String>,
 }
 
-/// A rule about rooms that differs between two policies: it is added, removed or changed.
+/// A rule about rooms that a later policy adds, removes or changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomChange {
-    /// Its name.
+    /// The name of the rule.
     pub name: String,
-    /// The position in the earlier policy. `None`: it is added.
+    /// The position in the earlier policy. `None`: the rule is added.
     pub before: Option<Position>,
-    /// The position in the later policy. `None`: it is removed.
+    /// The position in the later policy. `None`: the rule is removed.
     pub after: Option<Position>,
 }
 
@@ -60,7 +60,7 @@ pub struct RoomChange {
 pub fn compare(before: &Policy, after: &Policy) -> Differences {
     let (before, after) = (&before.document, &after.document);
     let mut switches =
-        Names::between(&rules_by_name(before, true), &rules_by_name(after, true), same_rule);
+        Names::compare(&rules_by_name(before, true), &rules_by_name(after, true), same_rule);
     if before.ours != after.ours {
         let list = match (before.ours.is_empty(), after.ours.is_empty()) {
             (true, _) => &mut switches.added,
@@ -71,15 +71,15 @@ pub fn compare(before: &Policy, after: &Policy) -> Differences {
         list.sort_unstable();
     }
     Differences {
-        rules: Names::between(
+        rules: Names::compare(
             &rules_by_name(before, false),
             &rules_by_name(after, false),
             same_rule,
         ),
-        groups: Names::between(&groups_by_name(before), &groups_by_name(after), |a, b| {
+        groups: Names::compare(&groups_by_name(before), &groups_by_name(after), |a, b| {
             a.directory == b.directory && same_set(&a.members, &b.members)
         }),
-        rooms: Names::between(
+        rooms: Names::compare(
             &room_rules_by_name(before),
             &room_rules_by_name(after),
             same_room_rule,
@@ -89,10 +89,10 @@ pub fn compare(before: &Policy, after: &Policy) -> Differences {
     }
 }
 
-/// Compares the rules about rooms of two policies. By name.
+/// Compares the rules about rooms of two policies. The result is sorted by name.
 pub fn room_changes(before: &Policy, after: &Policy) -> Vec<RoomChange> {
     let [before, after] = [before, after].map(|policy| room_rules_by_name(&policy.document));
-    let Names { added, removed, changed } = Names::between(&before, &after, same_room_rule);
+    let Names { added, removed, changed } = Names::compare(&before, &after, same_room_rule);
     let mut names = [added, removed, changed].concat();
     names.sort_unstable();
     let position = |rules: &BTreeMap<&str, &RoomRule>, name: &str| Some(rules.get(name)?.position);
@@ -126,15 +126,15 @@ fn room_rules_by_name(policy: &Document) -> BTreeMap<&str, &RoomRule> {
 }
 
 fn same_room_rule(a: &RoomRule, b: &RoomRule) -> bool {
-    fn same(a: Option<&SetExpr>, b: Option<&SetExpr>) -> bool {
+    fn same_condition(a: Option<&SetExpr>, b: Option<&SetExpr>) -> bool {
         match (a, b) {
             (Some(a), Some(b)) => same_set(a, b),
             (a, b) => a.is_none() && b.is_none(),
         }
     }
     let When { requester, presets, visibility, invites, names, admin } = &a.when;
-    same(requester.as_ref(), b.when.requester.as_ref())
-        && same(invites.as_ref(), b.when.invites.as_ref())
+    same_condition(requester.as_ref(), b.when.requester.as_ref())
+        && same_condition(invites.as_ref(), b.when.invites.as_ref())
         && (presets, visibility, names, admin)
             == (&b.when.presets, &b.when.visibility, &b.when.names, &b.when.admin)
         && a.effect == b.effect
@@ -144,8 +144,8 @@ fn groups_by_name(policy: &Document) -> BTreeMap<&str, &Group> {
     policy.groups.iter().map(|group| (group.name.as_str(), group)).collect()
 }
 
-/// True if two sets are written alike. Recurses no deeper than reading lets sets
-/// be.
+/// Returns true if two sets have the same text. The reader bounds the depth of sets, and so
+/// the recursion.
 fn same_set(a: &SetExpr, b: &SetExpr) -> bool {
     match (a, b) {
         (SetExpr::User(a), SetExpr::User(b)) => a.id == b.id,
@@ -168,7 +168,7 @@ fn same_set(a: &SetExpr, b: &SetExpr) -> bool {
 // === impl Differences ===
 
 impl Differences {
-    /// True if the policies do not differ, tests left aside.
+    /// Returns true if the policies do not differ, apart from their tests.
     pub fn is_empty(&self) -> bool {
         let Self { rules, groups, rooms, switches, tests: _ } = self;
         [rules, groups, rooms, switches].into_iter().all(Names::is_empty)
@@ -203,7 +203,7 @@ impl fmt::Display for Differences {
 // === impl Names ===
 
 impl Names {
-    fn between<T>(
+    fn compare<T>(
         before: &BTreeMap<&str, &T>,
         after: &BTreeMap<&str, &T>,
         same: impl Fn(&T, &T) -> bool,
@@ -231,10 +231,10 @@ impl fmt::Display for Names {
         let lists =
             [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)];
         let lists = lists.into_iter().filter(|(_, names)| !names.is_empty());
-        for (i, (what, names)) in lists.enumerate() {
+        for (i, (change, names)) in lists.enumerate() {
             let shown: Vec<_> = names.iter().take(MAX_NAMES).map(|name| quoted(name)).collect();
             let separator = if i == 0 { "" } else { ", " };
-            write!(f, "{separator}{what}: {} ({}", names.len(), shown.join(", "))?;
+            write!(f, "{separator}{change}: {} ({}", names.len(), shown.join(", "))?;
             if let Some(more @ 1..) = names.len().checked_sub(MAX_NAMES) {
                 write!(f, " and {more} more")?;
             }

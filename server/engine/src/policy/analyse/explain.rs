@@ -1,7 +1,7 @@
 //! Explains why a pair is visible or not: every rule that matches it, or one side of it,
 //! and the path by which each side is in the rule's set.
 //!
-//! Evaluates every rule and set, slowly: routing decides, this explains.
+//! Evaluates every rule and set, slowly: routing decides, this module explains.
 
 mod path;
 
@@ -19,7 +19,7 @@ use presence_router_ids::UserId;
 /// The reasons why a pair is visible or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// True if the two are one user. No rule is about such a pair.
+    /// True if sender and recipient are one user. No rule applies to such a pair.
     pub own: bool,
 
     /// True if the recipient may see the sender.
@@ -35,19 +35,20 @@ pub struct RuleMatch {
     /// The rule's index among the document's.
     pub rule: usize,
 
-    /// True if it matches the pair. A rule may match both sides and not the pair: `within`
-    /// wants them in one group.
+    /// True if the rule matches the pair. A rule may match both sides and not the pair:
+    /// `within` requires both users in one group.
     pub pair: bool,
 
-    /// The path of the sender into the rule's set; empty if it is not in.
+    /// The path of the sender into the rule's set; empty if the sender is not a member.
     pub sender: Vec<PathStep>,
 
-    /// The path of the recipient into the rule's set; empty if it is not in.
+    /// The path of the recipient into the rule's set; empty if the recipient is not a
+    /// member.
     pub recipient: Vec<PathStep>,
 }
 
-/// Explains why a pair is visible or not. `snapshot` is one of the policy's, with
-/// the directory as it is.
+/// Explains why a pair is visible or not. `snapshot` must be one of the policy's, with the
+/// current directory.
 pub fn explain(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -59,8 +60,7 @@ pub fn explain(
     explain_document(&policy.document, &policy.groups, &directory, sender, recipient)
 }
 
-/// Explains a pair by the document alone. `order`: as [`ReferenceEvaluation::new`] has
-/// it.
+/// Explains a pair by the document alone. For `order`, see [`ReferenceEvaluation::new`].
 pub(in crate::policy) fn explain_document(
     document: &Document,
     order: &[usize],
@@ -69,7 +69,7 @@ pub(in crate::policy) fn explain_document(
     recipient: &str,
 ) -> Explanation {
     let evaluation = ReferenceEvaluation::new(document, order, [sender, recipient], directory);
-    let users = [sender, recipient].map(|user| evaluation.number(user).unwrap_or_default());
+    let users = [sender, recipient].map(|user| evaluation.number_of(user).unwrap_or_default());
     let rules = document.rules.iter().enumerate();
     let rules = rules.filter_map(|(index, rule)| match_rule(&evaluation, index, rule, users));
     let rules = rules.collect();
@@ -79,14 +79,14 @@ pub(in crate::policy) fn explain_document(
     explanation
 }
 
-/// Matches a rule with a sender and a recipient. `None`: it matches neither.
+/// Matches a rule with a sender and a recipient. `None`: the rule matches neither.
 fn match_rule(
     evaluation: &ReferenceEvaluation<'_, '_>,
     index: usize,
     rule: &Rule,
     [from, to]: [u32; 2],
 ) -> Option<RuleMatch> {
-    let products = evaluation.products(rule);
+    let products = evaluation.products_of(rule);
     let both = products.iter().find(|p| p.senders.contains(from) && p.recipients.contains(to));
     let one = |side: for<'p> fn(&'p MatchedProduct<'_>) -> &'p RoaringBitmap, user| {
         both.or_else(|| products.iter().find(|product| side(product).contains(user)))
@@ -112,11 +112,11 @@ fn match_rule(
 // === impl Explanation ===
 
 impl Explanation {
-    /// Renders the verdict in a few words: which rules allow or deny the pair. `origin`
+    /// Renders the verdict in a few words: the rules that allow or deny the pair. `origin`
     /// follows the number of a line, such as ` of the policy`; it may be empty.
     pub fn reason(&self, document: &Document, origin: &str) -> String {
         if self.own {
-            return "no rule is about one's own presence".to_owned();
+            return "rules do not apply to a user's own presence".to_owned();
         }
         let names = |rules: &[usize]| rule_names(document, origin, rules);
         let [allows, denies] = [Effect::Allow, Effect::Deny]
@@ -124,7 +124,7 @@ impl Explanation {
         let mut reason = match (allows.as_slice(), denies.as_slice()) {
             ([], []) => "no allow rule matches".to_owned(),
             ([], denies) => {
-                format!("no allow rule matches, and it is denied by {}", names(denies))
+                format!("no allow rule matches, and the pair is denied by {}", names(denies))
             }
             (allows, []) => format!("allowed by {}", names(allows)),
             (_, denies) => format!("denied by {}", names(denies)),
@@ -137,8 +137,8 @@ impl Explanation {
         reason
     }
 
-    /// Names the rules that hide something on the pair. `origin`: as
-    /// [`Explanation::reason`] has it.
+    /// Names the rules that hide fields on the pair. For `origin`, see
+    /// [`Explanation::reason`].
     pub fn hide_reason(&self, document: &Document, origin: &str) -> String {
         let of_pair = self.rules.iter().filter(|matched| matched.pair);
         let hides = |index: &usize| {
@@ -152,7 +152,8 @@ impl Explanation {
         }
     }
 
-    /// Indices of the rules with an effect that match the pair, in shadow or not.
+    /// Returns the indices of the rules that match the pair and have an effect: rules in
+    /// shadow, or rules that take part.
     fn deciding_rules(&self, document: &Document, effect: &Effect, shadow: bool) -> Vec<usize> {
         let of_pair = self.rules.iter().filter(|matched| matched.pair);
         let decides = |rule: &Rule| rule.effect == *effect && rule.shadow == shadow;
@@ -161,7 +162,7 @@ impl Explanation {
     }
 }
 
-/// The names of the first of some rules, with their lines, and how many more there are.
+/// Renders the names and lines of the first of some rules, and the number of the others.
 fn rule_names(document: &Document, origin: &str, rules: &[usize]) -> String {
     const MAX_NAMES: usize = 3;
     let named = rules.iter().take(MAX_NAMES).filter_map(|index| {

@@ -1,4 +1,4 @@
-//! A policy as a graph for a person: sets, and arrows from senders to recipients with the
+//! A policy as a graph for people: sets, and arrows from senders to recipients with the
 //! number of pairs that are visible after denies. The groups of one `within` are one set.
 
 use std::cmp::Reverse;
@@ -14,21 +14,21 @@ use crate::routing::change::difference::{Count, Difference, Found, Pairs};
 use crate::routing::model::ruleset::Effect;
 use crate::routing::model::side::Side;
 
-/// Most comparisons of products that all arrows together take.
+/// Maximum comparisons of products for all arrows together.
 const MAX_STEPS: u64 = 20_000_000;
 
-/// Most characters of a set's words.
-const MAX_WORDS: usize = 40;
+/// Maximum characters of a set's label.
+const MAX_LABEL: usize = 40;
 
 /// A policy as a graph.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyGraph {
-    /// Words for each set: a group's name, the glob over several with their number, or
-    /// what else stands in a rule.
+    /// The label of each set: a group's name, the glob over several groups with their number,
+    /// or the set as the rule writes it.
     pub sets: Vec<String>,
-    /// The arrows: first those that are open, then those of more pairs.
+    /// The arrows: open arrows first, then those with the most pairs.
     pub arrows: Vec<Arrow>,
-    /// The number of arrows that are left out.
+    /// The number of omitted arrows.
     pub left_out: usize,
 }
 
@@ -39,16 +39,16 @@ pub struct Arrow {
     pub senders: usize,
     /// An index in the graph's sets.
     pub recipients: usize,
-    /// The number of visible pairs; `None`, if it is too much to count.
+    /// The number of visible pairs; `None`: counting them takes too many steps.
     pub pairs: Option<Count>,
 }
 
-/// A set that an arrow begins or ends at. Two sets are one if all of their words are the
-/// same, even where the graph cuts the words short.
+/// A set at which an arrow begins or ends. Two sets are one if their full labels are equal,
+/// even if the graph shortens the labels.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Group(String),
-    /// All groups whose names match a glob, more than one.
+    /// All groups whose names match a glob, at least two.
     Groups(String),
     Set(String),
 }
@@ -57,12 +57,12 @@ enum End {
 #[derive(Default)]
 struct Ends {
     indices: BTreeMap<End, usize>,
-    /// By index: the words to show.
-    words: Vec<String>,
+    /// By index: the label to show.
+    labels: Vec<String>,
 }
 
-/// Makes the graph of a policy: every arrow that is open or may be, and with these at
-/// most `max_arrows`.
+/// Creates the graph of a policy: all arrows that are open or may be, and other arrows up to
+/// `max_arrows` in total.
 pub fn graph(policy: &Policy, max_arrows: usize) -> PolicyGraph {
     let products = policy.snapshot.products(&policy.ruleset);
     let takes_part = |effect: Effect| {
@@ -87,29 +87,29 @@ pub fn graph(policy: &Policy, max_arrows: usize) -> PolicyGraph {
         .filter(|(arrow, _)| arrow.pairs != Some(Count::default()))
         .partition(|(arrow, is_open)| arrow.pairs.map_or(*is_open, |pairs| pairs.open));
     for list in [&mut open, &mut arrows] {
-        // An arrow that is too much to count most likely has many pairs.
+        // An arrow that takes too many steps to count most likely has many pairs.
         list.sort_by_key(|(arrow, _)| Reverse(arrow.pairs.map_or(u64::MAX, |pairs| pairs.named)));
     }
     let drawn = max_arrows.saturating_sub(open.len()).min(arrows.len());
     let left_out = arrows.len() - drawn;
     let arrows = open.into_iter().chain(arrows.into_iter().take(drawn));
-    PolicyGraph { sets: ends.words, arrows: arrows.map(|(arrow, _)| arrow).collect(), left_out }
+    PolicyGraph { sets: ends.labels, arrows: arrows.map(|(arrow, _)| arrow).collect(), left_out }
 }
 
 // === impl Ends ===
 
 impl Ends {
-    /// The ends of a rule's arrow: of its senders, and of its recipients.
+    /// Returns the ends of a rule's arrow: the senders, and the recipients.
     fn of_rule(&mut self, document: &Document, pairs: &Written) -> (usize, usize) {
         match pairs {
             Written::Product { from, to } => {
-                let from = self.index(End::new(from));
-                (from, self.index(End::new(to)))
+                let from = self.index_of(End::new(from));
+                (from, self.index_of(End::new(to)))
             }
             Written::Within { groups, .. } => {
                 let names = document.groups.iter().map(|group| &group.name);
                 let mut names = names.filter(|name| groups.matches(name));
-                let group = self.index(match (names.next(), names.count()) {
+                let group = self.index_of(match (names.next(), names.count()) {
                     (Some(only), 0) => End::Group(escaped(only).into_owned()),
                     (_, more) => End::Groups(format!("{} x{}", escaped(groups.as_str()), more + 1)),
                 });
@@ -118,11 +118,11 @@ impl Ends {
         }
     }
 
-    fn index(&mut self, end: End) -> usize {
-        let words = &mut self.words;
+    fn index_of(&mut self, end: End) -> usize {
+        let labels = &mut self.labels;
         *self.indices.entry(end).or_insert_with_key(|end| {
-            words.push(shorten(end.words()));
-            words.len() - 1
+            labels.push(shorten_label(end.label()));
+            labels.len() - 1
         })
     }
 }
@@ -133,18 +133,17 @@ impl End {
     fn new(set: &SetExpr) -> Self {
         match set {
             SetExpr::Group { name, .. } => Self::Group(escaped(name).into_owned()),
-            set => Self::Set(describe(set)),
+            set => Self::Set(describe_set(set)),
         }
     }
 
-    fn words(&self) -> &str {
-        let (Self::Group(words) | Self::Groups(words) | Self::Set(words)) = self;
-        words
+    fn label(&self) -> &str {
+        let (Self::Group(label) | Self::Groups(label) | Self::Set(label)) = self;
+        label
     }
 }
 
-/// The number of pairs of some products that no denying product holds, each counted
-/// once.
+/// Counts the pairs of some products that no denying product contains, each once.
 fn count_visible(products: &[Product], denies: &[Product], steps: &mut u64) -> Option<Count> {
     let none = Difference::default();
     let mut all = Count::default();
@@ -157,7 +156,7 @@ fn count_visible(products: &[Product], denies: &[Product], steps: &mut u64) -> O
             recipients: recipients.as_ref().clone(),
             found: Found::For(Side::Sender),
         };
-        // Groups that share nobody need not be compared with each other.
+        // Groups without a common user need no comparison with each other.
         let may_meet = (met_open && senders.is_open()) || !met.is_disjoint(senders.named());
         let without = if may_meet { counted.as_slice() } else { denies };
         let within = std::slice::from_ref(product);
@@ -171,10 +170,10 @@ fn count_visible(products: &[Product], denies: &[Product], steps: &mut u64) -> O
     Some(all)
 }
 
-/// A set in words.
-fn describe(set: &SetExpr) -> String {
+/// Renders a set for a label.
+fn describe_set(set: &SetExpr) -> String {
     let list = |sets: &[SetExpr], between: &str| {
-        sets.iter().map(describe).collect::<Vec<_>>().join(between)
+        sets.iter().map(describe_set).collect::<Vec<_>>().join(between)
     };
     match set {
         SetExpr::User(user) => escaped(&user.id).into_owned(),
@@ -195,16 +194,16 @@ fn describe(set: &SetExpr) -> String {
         SetExpr::Union(sets) => list(sets, ", "),
         SetExpr::AllOf(sets) => list(sets, " and "),
         SetExpr::Difference { any, except } => {
-            format!("{} except {}", describe(any), describe(except))
+            format!("{} except {}", describe_set(any), describe_set(except))
         }
     }
 }
 
-/// Words, or as many of them as a graph has room for.
-fn shorten(words: &str) -> String {
-    if words.chars().count() <= MAX_WORDS {
-        return words.to_owned();
+/// Shortens a label to the characters that a graph shows.
+fn shorten_label(label: &str) -> String {
+    if label.chars().count() <= MAX_LABEL {
+        return label.to_owned();
     }
-    let begin: String = words.chars().take(MAX_WORDS - 1).collect();
+    let begin: String = label.chars().take(MAX_LABEL - 1).collect();
     format!("{begin}…")
 }

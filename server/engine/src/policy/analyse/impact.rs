@@ -1,10 +1,10 @@
-//! The impact of a policy that would take the place of the active one, for the command
-//! `plan`: pairs that become visible and pairs that are visible no more, in total and
-//! rule by rule; what is hidden; and rules about rooms that are not the same.
+//! The impact of a candidate that would replace the active policy, for the command `plan`:
+//! pairs that become visible and pairs that stop being visible, in total and rule by rule;
+//! pairs with other hidden fields; and rules about rooms that differ.
 //!
-//! A rule accounts for a pair that becomes visible if it allows the pair and did
-//! not before, or denied it and does not any more; and for one that is lost the
-//! other way round. So several rules may account for one pair.
+//! A rule accounts for a gained pair if it starts to allow the pair or stops denying it, and
+//! for a lost pair if it stops allowing the pair or starts to deny it. So several rules may
+//! account for one pair.
 
 mod hides;
 mod samples;
@@ -25,10 +25,10 @@ use crate::routing::model::ruleset::Effect;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
 
-/// Comparisons of products that all rules together may take.
+/// Maximum comparisons of products for all rules together.
 const MAX_STEPS: u64 = 20_000_000;
 
-/// As [`MAX_STEPS`], for finding out what of the bounds does not change.
+/// Maximum comparisons of products to find the pairs of the bounds that do not change.
 const MAX_STEPS_OF_BOUNDS: u64 = 5_000;
 
 /// The pairs, rules and hides that a policy would change.
@@ -36,31 +36,31 @@ const MAX_STEPS_OF_BOUNDS: u64 = 5_000;
 pub struct Impact {
     /// Pairs that become visible.
     pub gained: PairSummary,
-    /// Pairs that are visible no more.
+    /// Pairs that stop being visible.
     pub lost: PairSummary,
-    /// The pairs that each rule accounts for, by name. Rules that account for none are
-    /// left out.
+    /// The pairs that each rule accounts for, by name, without rules that account for
+    /// none.
     pub rules: Vec<RuleImpact>,
-    /// The pairs on which each rule begins or ends to hide something, by name. Rules
-    /// without such pairs are left out.
+    /// The pairs on which each rule begins or ends to hide fields, by name, without rules
+    /// that have no such pairs.
     pub hides: Vec<HideImpact>,
     /// Rules about rooms that differ, by name.
     pub rooms: Vec<RoomChange>,
 }
 
-/// The pairs that are gained, or those that are lost.
+/// The gained pairs, or the lost pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairSummary {
     /// The number of pairs.
     pub pairs: Count,
-    /// The number of listed users who are senders of them.
+    /// The number of listed users who are senders of the pairs.
     pub senders: u64,
-    /// The number of listed users who are recipients of them.
+    /// The number of listed users who are recipients of the pairs.
     pub recipients: u64,
-    /// Servers on which recipients of them live, sorted: those of listed users, and those
-    /// that open sets name in full.
+    /// The servers of the recipients, sorted: servers of listed users, and servers that open
+    /// sets name in full.
     pub destinations: Vec<String>,
-    /// Some of the pairs, senders and recipients. Each of them certainly changes.
+    /// Some of the pairs: sender and recipient. Each of these pairs certainly changes.
     pub samples: Vec<[String; 2]>,
 }
 
@@ -69,9 +69,9 @@ pub struct PairSummary {
 pub struct RuleImpact {
     /// The rule, of either policy or of both.
     pub name: String,
-    /// Pairs that become visible; `None` if it is too much to tell.
+    /// Pairs that become visible; `None`: counting them takes too many steps.
     pub gained: Option<Count>,
-    /// Pairs that are visible no more; `None` if it is too much to tell.
+    /// Pairs that stop being visible; `None`: counting them takes too many steps.
     pub lost: Option<Count>,
 }
 
@@ -83,15 +83,15 @@ struct ProductsByRule<'p> {
 /// The products of a rule that have one effect, before and after.
 type BeforeAndAfter<'o> = [&'o [Product]; 2];
 
-/// Finds what would change if `candidate` took the place of `active`.
+/// Computes the changes if `candidate` replaced `active`.
 ///
-/// The snapshots `now` and `then` are those of the two policies, the later one made over
-/// the engine of the earlier. Of each kind at most `samples` pairs are named.
+/// The snapshots `now` and `then` are those of the two policies; the engine of the earlier
+/// one made the later one. The result names at most `samples` pairs of each kind.
 ///
 /// # Errors
 ///
-/// It is too much to tell.
-pub fn plan(
+/// If the change is too large to report.
+pub fn compute_impact(
     active: &Policy,
     now: &Snapshot,
     candidate: &Policy,
@@ -99,10 +99,10 @@ pub fn plan(
     samples: usize,
 ) -> Result<Impact, TooMuch> {
     let mut difference = Difference::between(now, then, Budget::PLAN)?;
-    let before = ProductsByRule::lifted(active, now, then)?;
+    let before = ProductsByRule::new_lifted(active, now, then)?;
     let after = ProductsByRule::new(candidate, then);
     difference.narrow_bounds(&before.all(), &after.all(), MAX_STEPS_OF_BOUNDS);
-    // Others may still have a number from when they were listed.
+    // Unlisted users may still have a number from an earlier time.
     let listed = now.listed_users() | then.listed_users();
     difference.keep_numbered(&listed);
     let summary = |pairs| PairSummary::new(&difference, pairs, then, samples);
@@ -115,7 +115,8 @@ pub fn plan(
     })
 }
 
-/// The pairs that each rule accounts for, by name, without rules that account for none.
+/// Counts the pairs that each rule accounts for, by name, without rules that account for
+/// none.
 fn rule_impacts(
     difference: &Difference,
     before: &ProductsByRule<'_>,
@@ -125,7 +126,7 @@ fn rule_impacts(
     let names: BTreeSet<&str> = before.rules.keys().chain(after.rules.keys()).copied().collect();
     let rules = names.into_iter().map(|name| {
         let [allowed, denied] = [Effect::Allow, Effect::Deny].map(|effect| {
-            [before, after].map(|rules| rules.products(name, &effect).unwrap_or_default())
+            [before, after].map(|rules| rules.products_of(name, &effect).unwrap_or_default())
         });
         // A rule with equal products has no impact, whatever its open sets are.
         if [allowed, denied].iter().all(|[before, after]| before == after) {
@@ -134,8 +135,9 @@ fn rule_impacts(
         }
         // A pair is gained if the rule stops denying it or starts to allow it, and lost
         // the other way round.
-        let gained = attribute(difference, &difference.gained, denied, allowed, &mut steps).ok();
-        let lost = attribute(difference, &difference.lost, allowed, denied, &mut steps).ok();
+        let gained =
+            count_attributed(difference, &difference.gained, denied, allowed, &mut steps).ok();
+        let lost = count_attributed(difference, &difference.lost, allowed, denied, &mut steps).ok();
         RuleImpact { name: name.to_owned(), gained, lost }
     });
     let accounts = |rule: &RuleImpact| {
@@ -144,9 +146,9 @@ fn rule_impacts(
     rules.filter(accounts).collect()
 }
 
-/// The number of the pairs that a rule accounts for: those that it `stops` to match with
-/// one effect, and those that it `starts` to match with the other.
-fn attribute(
+/// Counts the pairs that a rule accounts for: pairs that it `stops` matching with one effect,
+/// and pairs that it `starts` to match with the other.
+fn count_attributed(
     difference: &Difference,
     pairs: &[Pairs],
     [stops_before, stops_after]: BeforeAndAfter<'_>,
@@ -154,7 +156,7 @@ fn attribute(
     steps: &mut u64,
 ) -> Result<Count, TooMuch> {
     let mut count = Count::default();
-    // Of a rule that allowed and denies now, a pair may be in both.
+    // For a rule that allowed and now denies, a pair may be in both.
     let others = [stops_after, starts_after].concat();
     for (within, without) in [(starts_after, starts_before), (stops_before, others.as_slice())] {
         if !within.is_empty() {
@@ -176,8 +178,12 @@ impl<'p> ProductsByRule<'p> {
         Self { rules: rules.map(|(rule, all)| (rule.name.as_str(), (rule, all))).collect() }
     }
 
-    /// The same, with the users numbered as a later snapshot has them.
-    fn lifted(policy: &'p Policy, snapshot: &Snapshot, later: &Snapshot) -> Result<Self, TooMuch> {
+    /// Creates the products with the user numbers of a later snapshot.
+    fn new_lifted(
+        policy: &'p Policy,
+        snapshot: &Snapshot,
+        later: &Snapshot,
+    ) -> Result<Self, TooMuch> {
         let mut this = Self::new(policy, snapshot);
         for (_, products) in this.rules.values_mut() {
             *products = snapshot.lift_products(later, products)?;
@@ -185,16 +191,16 @@ impl<'p> ProductsByRule<'p> {
         Ok(this)
     }
 
-    /// The products of all rules that allow, and of all that deny.
+    /// Returns the products of all allow rules, and of all deny rules.
     fn all(&self) -> [Vec<Product>; 2] {
         [Effect::Allow, Effect::Deny].map(|effect| {
-            let names = self.rules.keys().filter_map(|name| self.products(name, &effect));
+            let names = self.rules.keys().filter_map(|name| self.products_of(name, &effect));
             names.flatten().cloned().collect()
         })
     }
 
-    /// The products of a rule that takes part and has an effect.
-    fn products(&self, name: &str, effect: &Effect) -> Option<&[Product]> {
+    /// Returns the products of a rule that takes part and has an effect.
+    fn products_of(&self, name: &str, effect: &Effect) -> Option<&[Product]> {
         let (rule, products) = self.rules.get(name)?;
         (!rule.shadow && rule.effect == *effect).then_some(products.as_slice())
     }
@@ -226,7 +232,7 @@ impl PairSummary {
     }
 }
 
-/// Adds the named users of a set who make a pair with another user across.
+/// Adds the named users of a set who form a pair with another user of the set across.
 fn add_paired_users(users: &mut RoaringBitmap, set: &Members, across: &Members) {
     match across.named().len() {
         0 if !across.is_open() => {}

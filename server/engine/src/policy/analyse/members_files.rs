@@ -1,8 +1,8 @@
-//! Members files that list other users than they did in an earlier policy.
+//! Members files that do not list the same users as in an earlier policy.
 //!
-//! An export that goes wrong leaves an empty file behind, and a group of users whom a
-//! rule protects is then empty as well: nobody is protected. So a file that listed
-//! users and lists none is a problem, and one that lost most of them a warning.
+//! A failed export leaves an empty file behind, and then a group of protected users is empty
+//! as well: the rule protects nobody. So a file that listed users and now lists none is a
+//! problem, and a file that lost most of its users a warning.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::{count, quoted};
 use crate::routing::model::ruleset::Ids;
 
-/// A members file of two policies that does not list the same users in both.
+/// A members file that does not list the same users in two policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MembersFileChange {
-    /// Its name, as both policies have it.
+    /// The file's name in both policies.
     pub file: String,
     /// The first position in the later policy that names it.
     pub position: Position,
@@ -24,8 +24,7 @@ pub struct MembersFileChange {
     pub after: usize,
 }
 
-/// Compares the members files that two policies name alike, by name. A file that only
-/// one of them names is left out.
+/// Compares the members files that both policies name, by name.
 pub fn members_file_changes(before: &Document, after: &Document) -> Vec<MembersFileChange> {
     let (before, after) = (members_files(before), members_files(after));
     let changes = after.into_iter().filter_map(|(file, (ids, position))| {
@@ -53,18 +52,18 @@ fn members_files(document: &Document) -> BTreeMap<&str, (&Ids, Position)> {
 // === impl MembersFileChange ===
 
 impl MembersFileChange {
-    /// True if the file listed users and lists none.
+    /// Returns true if the file listed users and now lists none.
     pub fn is_emptied(&self) -> bool {
         self.before > 0 && self.after == 0
     }
 
-    /// The problem of a file that was emptied.
-    pub fn problem(&self) -> Option<Problem> {
+    /// Returns the problem of an emptied file.
+    pub fn emptied_problem(&self) -> Option<Problem> {
         let Self { file, position, before, .. } = self;
         self.is_emptied().then(|| {
             let message = format!(
-                "the members file {} lists nobody, and listed {} in the active policy; if that is \
-                 meant, load it by `presence-router reload --force`, or set \
+                "the members file {} lists no users, but listed {} in the active policy; if this is \
+                 intended, load it with `presence-router reload --force`, or set \
                  `allow_empty_members_files: true`",
                 quoted(file),
                 count(*before, "user")
@@ -73,12 +72,12 @@ impl MembersFileChange {
         })
     }
 
-    /// The warning of a file that lost more than half of its users.
-    pub fn warning(&self) -> Option<Problem> {
+    /// Returns the warning for a file that lost more than half of its users.
+    pub fn shrunk_warning(&self) -> Option<Problem> {
         let Self { file, position, before, after } = self;
         (*after < before.div_ceil(2)).then(|| {
             let message = format!(
-                "the members file {} lists {}, and listed {before} in the policy before it",
+                "the members file {} lists {}, but listed {before} in the previous policy",
                 quoted(file),
                 count(*after, "user")
             );
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
     use crate::policy::{Files, Policy};
 
-    /// Every file lists as many users as its name says.
+    /// Files that list as many users as the number in their names.
     struct Numbered;
 
     impl Files for Numbered {
@@ -113,7 +112,7 @@ mod tests {
         Policy::load("policy", text.as_bytes(), &Numbered).unwrap().document
     }
 
-    /// The changes of one file from one number of users to another.
+    /// The change of one file from one number of users to another.
     fn change(before: usize, after: usize) -> MembersFileChange {
         MembersFileChange { file: "list".to_owned(), position: Position::default(), before, after }
     }
@@ -128,7 +127,13 @@ mod tests {
         "c-0".clone_into(file);
         let [change] = members_file_changes(&before, &after).try_into().unwrap();
         assert_eq!((change.before, change.after, change.position.line), (4, 0, 3));
-        assert!(change.problem().unwrap().message.contains("listed 4 users in the active policy"));
+        assert!(
+            change
+                .emptied_problem()
+                .unwrap()
+                .message
+                .contains("listed 4 users in the active policy")
+        );
     }
 
     #[test]
@@ -143,10 +148,10 @@ mod tests {
             (5, 5, false, false),
         ] {
             let change = change(before, after);
-            assert_eq!(change.problem().is_some(), problem, "{before} to {after}");
-            assert_eq!(change.warning().is_some(), warning, "{before} to {after}");
+            assert_eq!(change.emptied_problem().is_some(), problem, "{before} to {after}");
+            assert_eq!(change.shrunk_warning().is_some(), warning, "{before} to {after}");
         }
-        let warning = change(1000, 1).warning().unwrap().message;
-        assert!(warning.contains("lists 1 user, and listed 1000"), "{warning}");
+        let warning = change(1000, 1).shrunk_warning().unwrap().message;
+        assert!(warning.contains("lists 1 user, but listed 1000"), "{warning}");
     }
 }

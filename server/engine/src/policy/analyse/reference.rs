@@ -1,8 +1,8 @@
-//! The reference evaluator: a document, read word by word for some users. It says which
-//! of them are in which of its sets, and which pairs of them its rules match.
+//! The reference evaluator: evaluates a document word by word for some users. It determines
+//! the members of each set among these users, and the pairs that each rule matches.
 //!
-//! Without haste, and without the ruleset, numbers and classes that routing decides
-//! by: explanations rest on this, and what routing decides is compared with it.
+//! It is slow, and does not use the ruleset, numbers and classes of routing: explanations
+//! build on it, and `verify` compares the decisions of routing with it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,25 +15,25 @@ use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::{Key, SetId};
 use presence_router_ids::UserId;
 
-/// A document, evaluated for some users. They are numbered from 0 in their order, each
-/// once.
+/// A document, evaluated for some users. The users have numbers from 0 in their order, each
+/// user once.
 pub(super) struct ReferenceEvaluation<'d, 'u> {
     document: &'d Document,
-    /// Places of the document's groups, by name.
+    /// Indices of the document's groups, by name.
     indices: HashMap<&'d str, usize>,
     users: Vec<&'u str>,
     numbers: HashMap<&'u str, u32>,
-    /// By index: who of the users is in.
+    /// By index of a group: its members among the users.
     groups: Vec<RoaringBitmap>,
 }
 
-/// Says who is in a group of the directory: by the index of the group in the document,
-/// and a user.
+/// Returns true if a group of the directory, given by its index in the document, contains a
+/// user.
 pub(in crate::policy) type IsInDirectory<'a> = &'a dyn Fn(usize, &str) -> bool;
 
-/// A part of a rule: every one of the senders with every one of the recipients.
+/// A part of a rule: every sender with every recipient.
 pub(super) struct MatchedProduct<'d> {
-    /// The group, for one of a `within`.
+    /// The group, for a product of a `within`.
     pub(super) group: Option<&'d Group>,
     pub(super) senders: RoaringBitmap,
     pub(super) recipients: RoaringBitmap,
@@ -42,8 +42,8 @@ pub(super) struct MatchedProduct<'d> {
 // === impl ReferenceEvaluation ===
 
 impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
-    /// `order` has the indices of all groups, each after those it refers to, so
-    /// that nothing here recurses deeper than a set is.
+    /// `order` has the indices of all groups, each after the groups that it refers to, so
+    /// that no function here recurses deeper than one set.
     pub(super) fn new(
         document: &'d Document,
         order: &[usize],
@@ -68,7 +68,7 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
             let members = if group.directory {
                 evaluation.users_where(|user| directory(*index, user))
             } else {
-                evaluation.members(&group.members)
+                evaluation.members_of(&group.members)
             };
             if let Some(entry) = evaluation.groups.get_mut(*index) {
                 *entry = members;
@@ -77,25 +77,25 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
         evaluation
     }
 
-    /// The number of a user.
-    pub(super) fn number(&self, user: &str) -> Option<u32> {
+    /// Returns the number of a user.
+    pub(super) fn number_of(&self, user: &str) -> Option<u32> {
         self.numbers.get(user).copied()
     }
 
-    /// The id of a number.
-    pub(super) fn user(&self, number: u32) -> &'u str {
+    /// Returns the id of the user with a number.
+    pub(super) fn user_id(&self, number: u32) -> &'u str {
         usize::try_from(number).ok().and_then(|index| self.users.get(index)).copied().unwrap_or("")
     }
 
-    /// A group by its name.
-    pub(super) fn group(&self, name: &str) -> Option<&'d Group> {
+    /// Returns the group with a name.
+    pub(super) fn group_named(&self, name: &str) -> Option<&'d Group> {
         self.document.groups.get(*self.indices.get(name)?)
     }
 
-    /// The users who are in a set.
-    pub(super) fn members(&self, set: &SetExpr) -> RoaringBitmap {
+    /// Returns the users who are in a set.
+    pub(super) fn members_of(&self, set: &SetExpr) -> RoaringBitmap {
         let numbers = |ids: &mut dyn Iterator<Item = &str>| -> RoaringBitmap {
-            ids.filter_map(|id| self.number(id)).collect()
+            ids.filter_map(|id| self.number_of(id)).collect()
         };
         match set {
             SetExpr::User(user) => numbers(&mut std::iter::once(user.id.as_str())),
@@ -110,22 +110,22 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
             }
             SetExpr::Group { name, .. } => self.members_of_group(name),
             SetExpr::Union(any) => {
-                any.iter().fold(RoaringBitmap::new(), |all, set| all | self.members(set))
+                any.iter().fold(RoaringBitmap::new(), |all, set| all | self.members_of(set))
             }
             SetExpr::AllOf(all) => {
-                let mut sets = all.iter().map(|set| self.members(set));
+                let mut sets = all.iter().map(|set| self.members_of(set));
                 let first = sets.next().unwrap_or_default();
                 sets.fold(first, |both, set| both & set)
             }
-            SetExpr::Difference { any, except } => self.members(any) - self.members(except),
+            SetExpr::Difference { any, except } => self.members_of(any) - self.members_of(except),
         }
     }
 
-    /// The pairs that a rule matches.
-    pub(super) fn products(&self, rule: &Rule) -> Vec<MatchedProduct<'d>> {
+    /// Returns the pairs that a rule matches.
+    pub(super) fn products_of(&self, rule: &Rule) -> Vec<MatchedProduct<'d>> {
         match &rule.pairs {
             Pairs::Product { from, to } => {
-                let (senders, recipients) = (self.members(from), self.members(to));
+                let (senders, recipients) = (self.members_of(from), self.members_of(to));
                 vec![MatchedProduct { group: None, senders, recipients }]
             }
             Pairs::Within { groups: glob, .. } => {
@@ -141,9 +141,9 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
         }
     }
 
-    /// By sender: who may see it. The definition: not the same user, some allow
-    /// rule, and no deny rule.
-    pub(super) fn audiences(&self) -> Vec<RoaringBitmap> {
+    /// Returns the recipients who may see each sender. The definition: not the same user,
+    /// some allow rule, and no deny rule.
+    pub(super) fn audiences_by_sender(&self) -> Vec<RoaringBitmap> {
         let mut allowed = vec![RoaringBitmap::new(); self.users.len()];
         let mut denied = allowed.clone();
         self.each_row(|effect, sender, recipients| {
@@ -163,10 +163,10 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
         allowed
     }
 
-    /// By sender: what is hidden of it, and from whom in its audience. The
-    /// definition: the pair is visible, and a hide rule matches it; those of
-    /// several rules add up.
-    pub(super) fn hides(
+    /// Returns the hides of each sender, each with its recipients in the audience. The
+    /// definition: the pair is visible, and a hide rule matches it; the hides of several
+    /// rules add up.
+    pub(super) fn hides_by_sender(
         &self,
         audiences: &[RoaringBitmap],
     ) -> Vec<BTreeMap<&'d Hide, RoaringBitmap>> {
@@ -184,12 +184,11 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
         hides
     }
 
-    /// Calls back for each sender of each rule that takes part, with the
-    /// recipients across.
+    /// Calls back for each sender of each rule that takes part, with the recipients across.
     fn each_row(&self, mut row: impl FnMut(&'d Effect, usize, &RoaringBitmap)) {
         for rule in self.document.rules.iter().filter(|rule| !rule.shadow) {
-            for product in self.products(rule) {
-                for sender in product.senders.iter().filter_map(|at| usize::try_from(at).ok()) {
+            for product in self.products_of(rule) {
+                for sender in product.senders.iter().filter_map(|user| usize::try_from(user).ok()) {
                     row(&rule.effect, sender, &product.recipients);
                 }
             }
@@ -207,22 +206,22 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
     }
 }
 
-/// The server of a user.
+/// Returns the server of a user.
 pub(super) fn server_of(user: &str) -> &str {
     UserId::parse(user).map_or("", UserId::server)
 }
 
-/// The members of the directory's groups, as a snapshot of the policy has them.
+/// Returns the membership in the directory's groups, by a snapshot of the policy.
 pub(super) fn directory_of<'s>(
     policy: &Policy,
     snapshot: &'s Snapshot,
 ) -> impl Fn(usize, &str) -> bool + use<'s> {
-    // Groups of a ruleset are its first sets, by their numbers.
+    // The groups of a ruleset are its first sets, in the order of their numbers.
     let numbers: HashMap<usize, usize> = policy.groups.iter().copied().zip(0..).collect();
     move |index, user| {
         let number = numbers.get(&index);
         let set = number.and_then(|number| snapshot.set(SetId::from_index(*number)));
-        let who = UserId::parse(user).map(|user| snapshot.users().user_ref(user));
-        set.zip(who.ok()).is_some_and(|(set, who)| set.contains(who))
+        let user = UserId::parse(user).map(|user| snapshot.users().user_ref(user));
+        set.zip(user.ok()).is_some_and(|(set, user)| set.contains(user))
     }
 }

@@ -8,34 +8,37 @@ use crate::routing::model::ruleset::Hide;
 pub(in crate::policy) struct PairVerdict<'h> {
     /// True if the recipient may see the sender.
     pub(in crate::policy) visible: bool,
-    /// Sorted, without repeats. Empty, if the pair is not visible.
+    /// The hides, sorted, without repeats. Empty if the pair is not visible.
     pub(in crate::policy) hides: Vec<&'h Hide>,
 }
 
 /// A difference between the definition and an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Discrepancy {
-    /// Only one of them has the pair visible.
+    /// The pair is visible by only one of the two.
     Visibility,
-    /// Both agree about that, and not about what is hidden.
+    /// Both agree on the visibility, but not on the hides.
     Hides(Hides),
 }
 
-/// The hides of a pair, by both sources. Each list is sorted, without repeats.
+/// The hides of a pair, by both sources. Each list is sorted, and has no repeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hides {
-    /// By the definition. Empty, if the pair is not visible.
+    /// The hides by the definition. Empty if the pair is not visible.
     pub defined: Vec<Hide>,
 
-    /// By the callback.
+    /// The hides by the callback.
     pub answered: Vec<Hide>,
 }
 
 // === impl PairVerdict ===
 
 impl PairVerdict<'_> {
-    /// Compares the definition with an answer. `None`: they agree.
-    pub(in crate::policy) fn discrepancy(&self, answered: &PairVerdict<'_>) -> Option<Discrepancy> {
+    /// Compares the definition with an answer. `None`: both agree.
+    pub(in crate::policy) fn find_discrepancy(
+        &self,
+        answered: &PairVerdict<'_>,
+    ) -> Option<Discrepancy> {
         if self.visible != answered.visible {
             return Some(Discrepancy::Visibility);
         }

@@ -1,10 +1,10 @@
-//! Compares what a snapshot answers with the definition of visibility and of what
-//! is hidden, over the policy as it is written: an audience and an interest for
-//! each user, with their hides, pair by pair.
+//! Compares the answers of a snapshot with the definition of visibility and of hides, over
+//! the policy as written: an audience and an interest for each user, with their hides, pair
+//! by pair.
 //!
-//! Users are all that are listed, and some made up: what servers and patterns say of
-//! unlisted users must hold too. Where that makes more pairs than the budget, a part of
-//! them is drawn by a seed, so that what was found can be found again.
+//! The users are all listed users and some made-up ones, because the effect of servers and
+//! patterns on unlisted users must hold too. If they form more pairs than the budget, a seed
+//! selects a random part, so that a counterexample can be found again.
 
 mod definition;
 mod made_up_users;
@@ -21,46 +21,46 @@ use crate::policy::Policy;
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 
-/// Pairs to compare where nobody says how many.
+/// Default number of pairs to compare.
 pub const DEFAULT_PAIRS: u64 = 1_000_000;
 
-/// Most pairs to compare.
+/// Maximum number of pairs to compare.
 pub const MAX_PAIRS: u64 = 100_000_000;
 
 /// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// Pairs of two users that were compared, each in both callbacks.
+    /// The number of compared pairs of two users, each compared in both callbacks.
     pub pairs: u64,
 
     /// True if these are all pairs of listed and made-up users.
     pub exhaustive: bool,
 
-    /// The seed that pairs were drawn by, and users made up.
+    /// The seed of the random selection and of the made-up users.
     pub seed: u64,
 
-    /// Users whom policy or directory list.
+    /// The number of users listed by the policy or the directory.
     pub listed: u64,
 
-    /// The first pair on which they do not agree.
+    /// The first pair on which an answer and the definition do not agree.
     pub counter_example: Option<CounterExample>,
 }
 
 /// A pair on which a callback and the definition do not agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CounterExample {
-    /// Whose presence it is.
+    /// The sender of the pair.
     pub sender: String,
 
-    /// The user who may see it, or may not.
+    /// The recipient of the pair.
     pub recipient: String,
 
     /// The callback that differs: the audience of the sender, or the interest of the
     /// recipient.
     pub of: Side,
 
-    /// True if the pair is visible by the definition. The callback says the opposite,
-    /// unless the difference is about hides.
+    /// True if the pair is visible by the definition. The callback answers the opposite,
+    /// unless only the hides differ.
     pub visible: bool,
 
     /// The hides of both, if only these differ.
@@ -71,23 +71,23 @@ pub struct CounterExample {
 struct Sample {
     senders: Vec<String>,
     recipients: Vec<String>,
-    /// True if every pair of listed and made-up users is among them.
+    /// True if the sample contains every pair of listed and made-up users.
     exhaustive: bool,
     listed: u64,
 }
 
-/// Compares a snapshot's callbacks with what a policy says, on at most `pairs` pairs,
-/// drawn by `seed` where there are more. The snapshot should be one of this policy's,
-/// with the directory as it is.
+/// Compares a snapshot's callbacks with the definition over a policy, on at most `pairs`
+/// pairs. If there are more, `seed` selects a random part. The snapshot should be one of this
+/// policy's, with the current directory.
 pub fn verify(policy: &Policy, snapshot: &Snapshot, pairs: u64, seed: u64) -> Verified {
     let Sample { senders, recipients, exhaustive, listed } =
-        Sample::draw(policy, snapshot, pairs, seed);
+        Sample::select(policy, snapshot, pairs, seed);
     let both = senders.iter().chain(&recipients).map(String::as_str);
     let definition = Definition::new(policy, both, snapshot);
     let counter_example = find_counter_example(&definition, snapshot, &senders, &recipients);
-    // Nobody is paired with themselves.
-    let drawn: BTreeSet<&String> = recipients.iter().collect();
-    let own = senders.iter().filter(|sender| drawn.contains(sender)).count() as u64;
+    // No user forms a pair with itself.
+    let selected: BTreeSet<&String> = recipients.iter().collect();
+    let own = senders.iter().filter(|sender| selected.contains(sender)).count() as u64;
     let pairs = senders.len() as u64 * recipients.len() as u64 - own;
     Verified { pairs, exhaustive, seed, listed, counter_example }
 }
@@ -108,8 +108,8 @@ fn find_counter_example(
                 Side::Sender => [user, other],
                 Side::Recipient => [other, user],
             };
-            let defined = definition.verdict(sender, recipient);
-            let hides = match defined.discrepancy(&answer.verdict(other))? {
+            let defined = definition.verdict_on(sender, recipient);
+            let hides = match defined.find_discrepancy(&answer.verdict_on(other))? {
                 Discrepancy::Visibility => None,
                 Discrepancy::Hides(hides) => Some(hides),
             };
@@ -122,7 +122,7 @@ fn find_counter_example(
 // === impl Sample ===
 
 impl Sample {
-    fn draw(policy: &Policy, snapshot: &Snapshot, pairs: u64, seed: u64) -> Self {
+    fn select(policy: &Policy, snapshot: &Snapshot, pairs: u64, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let user_table = snapshot.users();
         let listed = snapshot.listed_users();
@@ -135,14 +135,14 @@ impl Sample {
             return Self { senders: all.clone(), recipients: all, exhaustive: true, listed };
         }
         let users = usize::try_from(pairs.isqrt()).unwrap_or(usize::MAX).max(2);
-        let mut draw = || {
+        let mut select_users = || {
             let unlisted = made_up.len().min(users / 4);
-            let drawn = rng.choose_multiple(&listed, users - unlisted);
-            let mut drawn: Vec<String> = drawn.into_iter().map(id).collect();
-            drawn.extend(rng.choose_multiple(made_up.iter().cloned(), unlisted));
-            drawn
+            let selected = rng.choose_multiple(&listed, users - unlisted);
+            let mut selected: Vec<String> = selected.into_iter().map(id).collect();
+            selected.extend(rng.choose_multiple(made_up.iter().cloned(), unlisted));
+            selected
         };
-        let (senders, recipients) = (draw(), draw());
+        let (senders, recipients) = (select_users(), select_users());
         Self { senders, recipients, exhaustive: false, listed: listed.len() }
     }
 }

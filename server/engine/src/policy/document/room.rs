@@ -1,4 +1,4 @@
-//! Rules about rooms that are being created, and their tests, as they are written.
+//! Rules about new rooms, and their tests, as written.
 
 use presence_router_ids::Glob;
 
@@ -23,15 +23,14 @@ pub struct RoomRule {
     /// The conditions that a room must meet.
     pub when: When,
 
-    /// The effect on the rooms that it matches.
+    /// The effect on the rooms that the rule matches.
     pub effect: RoomEffect,
 }
 
-/// Conditions, all of which must hold. Those that are not given hold for every
-/// room.
+/// Conditions, all of which must hold. A missing condition holds for every room.
 #[derive(Clone, Debug, Default)]
 pub struct When {
-    /// A set that holds the requester, who creates the room.
+    /// A set that must contain the requester, who creates the room.
     pub requester: Option<SetExpr>,
 
     /// Some of [`PRESETS`], sorted.
@@ -40,10 +39,10 @@ pub struct When {
     /// One of [`VISIBILITIES`].
     pub visibility: Option<&'static str>,
 
-    /// A set that at least one of those invited is in.
+    /// A set that must contain at least one invited user.
     pub invites: Option<SetExpr>,
 
-    /// Globs of which one must match the whole name of the room.
+    /// Globs, one of which must match the whole name of the room.
     pub names: Option<Vec<Glob>>,
 
     /// A condition about the requester's rights on the homeserver.
@@ -56,43 +55,43 @@ pub enum AdminCondition {
     /// The requester is an administrator.
     MustBe,
 
-    /// The requester is none.
+    /// The requester is not an administrator.
     MustNotBe,
 }
 
 /// The effect of a rule on the rooms that it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoomEffect {
-    /// Adds state, at least one event.
+    /// Adds state: at least one event.
     Add(Vec<StateEvent>),
 
-    /// The room is not created, whatever else matches.
+    /// Denies the room, whatever other rules match.
     Deny(Denial),
 }
 
 /// A state event for a new room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateEvent {
-    /// Its type, 1 to 255 bytes.
+    /// The type of the event, 1 to 255 bytes.
     pub event_type: String,
 
-    /// Its state key, at most 255 bytes.
+    /// The state key, at most 255 bytes.
     pub state_key: String,
 
-    /// Its content: a JSON object, as text.
+    /// The content: a JSON object, as text.
     pub content: String,
 }
 
-/// The answer to a requester whose room is not created.
+/// The answer to a requester whose room is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// Matrix error code, such as `M_FORBIDDEN`.
+    /// The Matrix error code, such as `M_FORBIDDEN`.
     pub errcode: String,
 
-    /// For the person.
+    /// A text for the requester.
     pub message: String,
 
-    /// HTTP status, 400 to 499.
+    /// The HTTP status, 400 to 499.
     pub status: u16,
 }
 
@@ -111,10 +110,10 @@ pub struct RoomTest {
     /// Types of events that must be added.
     pub adds: Vec<Named>,
 
-    /// Types of events that must not be.
+    /// Types of events that must not be added.
     pub not: Vec<Named>,
 
-    /// The wanted decision. `None`: the test does not say.
+    /// The wanted decision. `None`: any decision.
     pub denied: Option<WantedDenial>,
 }
 
@@ -131,10 +130,10 @@ pub struct WantedDenial {
 /// The outcome that a test wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WantedOutcome {
-    /// It is created, whatever is added to it.
+    /// The room is created, with any added state.
     Created,
 
-    /// It is denied with this errcode.
+    /// The room is denied with this errcode.
     DeniedWith(String),
 }
 
@@ -156,15 +155,15 @@ pub struct TestRoom {
     /// The invited users.
     pub invites: Vec<Named>,
 
-    /// Its name.
+    /// The name of the room.
     pub name: Option<String>,
 }
 
 // === impl When ===
 
 impl When {
-    /// The sets of its conditions.
-    pub(in crate::policy) fn sets(&self) -> impl Iterator<Item = &SetExpr> {
+    /// Returns the sets of the conditions.
+    pub(in crate::policy) fn condition_sets(&self) -> impl Iterator<Item = &SetExpr> {
         self.requester.iter().chain(&self.invites)
     }
 }

@@ -119,7 +119,7 @@ fn find_first<'d>(
 }
 
 fn users_of(test: &Test) -> impl Iterator<Item = (&str, Position)> {
-    test.users().into_iter().map(|user| (server_of(&user.id), user.position))
+    test.named_users().into_iter().map(|user| (server_of(&user.id), user.position))
 }
 
 fn server_of(user: &str) -> &str {

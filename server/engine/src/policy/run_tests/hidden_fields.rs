@@ -1,15 +1,15 @@
-//! What several hides hide together, and how a message says it.
+//! The combined effect of several hides, and its text in messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::{Fields, Hide};
 
-/// The hidden fields, each with the presence values with which it is shown.
+/// The hidden fields, each with the presence values for which the field is shown.
 pub(super) type Hidden<'h> = BTreeMap<&'static str, BTreeSet<&'h str>>;
 
-/// Several hides add up: a field is shown only with a presence with which none of them
-/// hides it.
+/// Combines several hides: a field is shown only for a presence for which no hide applies to
+/// the field.
 pub(super) fn effective_hides<'h>(hides: impl Iterator<Item = &'h Hide>) -> Hidden<'h> {
     let mut hidden = Hidden::new();
     for Hide { fields, unless } in hides {
@@ -31,7 +31,7 @@ pub(super) fn effective_hides<'h>(hides: impl Iterator<Item = &'h Hide>) -> Hidd
     hidden
 }
 
-/// Fields, each with what it is shown with.
+/// Renders hidden fields, each with the presence values for which the field is shown.
 pub(super) fn describe_hidden(hidden: &Hidden<'_>) -> String {
     let fields = hidden.iter().map(|(field, shown)| {
         let values: Vec<String> = shown.iter().map(|value| quoted(value)).collect();

@@ -1,5 +1,5 @@
-//! Runs tests of who sees whom, and of what is hidden. Each user that a test names has
-//! one failure at most, which names the first member of the subject that it is about.
+//! Runs tests of visibility and of hidden fields. Each user that a test names has at most one
+//! failure, which names the first member of the subject that fails.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
@@ -19,16 +19,16 @@ use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::ClassId;
 
-/// Pairs that one test may be about.
+/// Maximum pairs of one test.
 const MAX_PAIRS: usize = 1_000_000;
 
-/// Runs tests by one snapshot.
+/// Runs tests on one snapshot.
 pub(super) struct PairTests<'p> {
     policy: &'p Policy,
     snapshot: &'p Snapshot,
-    /// True if tests give a user to a group of the directory, which has this index.
+    /// Returns true if tests give a user to the group of the directory with this index.
     given: &'p dyn Fn(usize, &str) -> bool,
-    /// Follows the number of a line.
+    /// The text after the number of a line, such as ` of the policy`.
     origin: &'p str,
     reasons_left: &'p Cell<usize>,
     subjects: Subjects<'p>,
@@ -49,12 +49,13 @@ impl<'p> PairTests<'p> {
         Self { policy, snapshot, given, origin, reasons_left, subjects, listed }
     }
 
-    /// Notes what of a test does not hold.
-    pub(super) fn run(&self, test: &Test, problems: &mut Vec<Problem>) {
-        let members = self.subjects.members(&test.subject);
+    /// Runs a test, and adds a problem for each failure.
+    pub(super) fn run_test(&self, test: &Test, problems: &mut Vec<Problem>) {
+        let members = self.subjects.members_of(&test.subject);
         let key = side_key(test.side);
         if members.is_empty() {
-            let message = format!("test fails: `{key}` holds nobody, so that nothing is tested");
+            let message =
+                format!("test fails: `{key}` contains no users, so that nothing is tested");
             problems.push(Problem::new(
                 ProblemCode::EmptyTestSubject,
                 test.subject_position,
@@ -66,7 +67,7 @@ impl<'p> PairTests<'p> {
         let (users, others) = (members.len(), results.pairs.len().max(1));
         if users.saturating_mul(others) > MAX_PAIRS {
             let message = format!(
-                "the test is about {users} users of `{key}`, and so about more than {MAX_PAIRS} pairs; test some of them"
+                "the test covers {users} users of `{key}`, and so more than {MAX_PAIRS} pairs; test some of the users"
             );
             problems.push(Problem::new(ProblemCode::TestTooLarge, test.subject_position, message));
             return;
@@ -76,7 +77,7 @@ impl<'p> PairTests<'p> {
             classes.entry(self.snapshot.users().class_of(user)).or_default().push(user);
         }
         for (class, users) in classes {
-            // Listed users of one class have the same answer, others each their own.
+            // Listed users of one class have the same answer; each other user has its own.
             let alike = if class.is_some() { users.len() } else { 1 };
             for users in users.chunks(alike) {
                 self.check_alike(users, &mut results);
@@ -85,19 +86,19 @@ impl<'p> PairTests<'p> {
         self.report_failures(&results, problems);
     }
 
-    /// Checks everything for users who have one answer.
+    /// Checks all conditions of a test for users with the same answer.
     fn check_alike<'u>(&self, users: &[&'u str], results: &mut Results<'_, 'u>) {
         let Some(first) = users.first() else { return };
         let test = results.test;
         let answer = Answer::new(self.snapshot, first, test.side);
-        // A set may hold a user that the test names, who is then no pair with themselves.
-        // A test about one user that names the same one is a mistake.
+        // A set may contain a user that the test names; this user forms no pair with itself.
+        // A test of one user that names the same user is a mistake.
         let is_one = matches!(test.subject, SetExpr::User(_));
         for (other, wanted, failing) in &mut results.pairs {
             let sees = answer.contains(&other.id);
             for user in users.iter().filter(|user| is_one || **user != other.id) {
                 if (sees && **user != other.id) != *wanted {
-                    failing.add(user, || ());
+                    failing.add_user(user, || ());
                 }
             }
         }
@@ -107,7 +108,7 @@ impl<'p> PairTests<'p> {
                 let is = effective_hides(answer.hides_of(&other.id));
                 if answer.contains(&other.id) && is != wanted {
                     for user in users.iter().filter(|user| **user != other.id) {
-                        failing.add(user, || describe_hidden(&is));
+                        failing.add_user(user, || describe_hidden(&is));
                     }
                 }
             }
@@ -117,13 +118,13 @@ impl<'p> PairTests<'p> {
             let number = |user: &Named| user_table.number(&user.id);
             let listed = self.listed.get_or_init(|| self.snapshot.listed_users());
             let named: RoaringBitmap = only.users.iter().filter_map(number).collect();
-            let more = (answer.numbered() & listed) - named;
+            let more = (answer.numbered_counterparts() & listed) - named;
             for user in users {
                 let own = user_table.number(user);
                 let mut others = more.iter().filter(|other| Some(*other) != own);
                 if let Some(other) = others.next() {
                     let is_in = own.is_some_and(|own| more.contains(own));
-                    results.only.add(user, || (other, more.len() - 1 - u64::from(is_in)));
+                    results.only.add_user(user, || (other, more.len() - 1 - u64::from(is_in)));
                 }
             }
         }
@@ -137,15 +138,15 @@ impl<'p> PairTests<'p> {
         };
         for (other, wanted, failing) in &results.pairs {
             let Some((first, ())) = failing.first else { continue };
-            let verb = verb(test.side, !wanted, failing.others > 0);
+            let verb = visibility_verb(test.side, !wanted, failing.others > 0);
             let subject = subject(first, failing.others);
             let message = format!("{subject} {verb} {}", quoted(&other.id));
-            let pair = pair(test.side, first, &other.id);
-            problems.push(self.problem(other.position, message, pair, Explanation::reason));
+            let pair = order_pair(test.side, first, &other.id);
+            problems.push(self.failure_problem(other.position, message, pair, Explanation::reason));
         }
         if let (Some(only), Some((first, (other, more)))) = (&test.only, results.only.first) {
             let other = String::from(self.snapshot.users().id(other));
-            let verb = verb(test.side, true, results.only.others > 0);
+            let verb = visibility_verb(test.side, true, results.only.others > 0);
             let subject = subject(first, results.only.others);
             let others = match usize::try_from(more).unwrap_or(usize::MAX) {
                 0 => format!("{}, who is", quoted(&other)),
@@ -154,14 +155,14 @@ impl<'p> PairTests<'p> {
                 }
             };
             let message = format!("{subject} {verb} {others} not in `only`");
-            let pair = pair(test.side, first, &other);
-            problems.push(self.problem(only.position, message, pair, Explanation::reason));
+            let pair = order_pair(test.side, first, &other);
+            problems.push(self.failure_problem(only.position, message, pair, Explanation::reason));
         }
         for (other, failing) in &results.hides {
             let (Some(hides), Some((first, found))) = (&test.hides, &failing.first) else {
                 continue;
             };
-            let [sender, recipient] = pair(test.side, first, &other.id);
+            let [sender, recipient] = order_pair(test.side, first, &other.id);
             let wanted = describe_hidden(&effective_hides(hides.hides.iter()));
             let also = match failing.others {
                 0 => String::new(),
@@ -170,11 +171,16 @@ impl<'p> PairTests<'p> {
             let (from, to) = (quoted(sender), quoted(recipient));
             let message = format!("hidden of {from} from {to} is {found}, not {wanted}{also}");
             let pair = [sender, recipient];
-            problems.push(self.problem(hides.position, message, pair, Explanation::hide_reason));
+            problems.push(self.failure_problem(
+                hides.position,
+                message,
+                pair,
+                Explanation::hide_reason,
+            ));
         }
     }
 
-    fn problem(
+    fn failure_problem(
         &self,
         position: Position,
         message: String,
@@ -193,16 +199,16 @@ impl<'p> PairTests<'p> {
     }
 }
 
-/// Sender and recipient.
-fn pair<'u>(side: Side, user: &'u str, other: &'u str) -> [&'u str; 2] {
+/// Returns the sender and the recipient of a pair of the subject and another user.
+fn order_pair<'u>(side: Side, user: &'u str, other: &'u str) -> [&'u str; 2] {
     match side {
         Side::Sender => [user, other],
         Side::Recipient => [other, user],
     }
 }
 
-/// The verb of a pair's state, for one subject or several.
-fn verb(side: Side, does: bool, are_several: bool) -> &'static str {
+/// Returns the verb for a pair's visibility, for one subject or several.
+fn visibility_verb(side: Side, does: bool, are_several: bool) -> &'static str {
     match (side, does, are_several) {
         (Side::Sender, true, false) => "reaches",
         (Side::Sender, true, true) => "reach",

@@ -1,21 +1,21 @@
-//! What of a test does not hold, gathered over the members of its subject.
+//! The failed conditions of a test, collected over the members of its subject.
 
 use crate::policy::document::{Named, Test};
 
 /// The failures of a test, for each user that it names.
 pub(super) struct Results<'t, 'u> {
     pub(super) test: &'t Test,
-    /// The users of `reaches` or `sees`, `only` and `not`. True: the pair must be visible.
+    /// The users of `reaches` or `sees`, `only` and `not`. `true`: the pair must be visible.
     pub(super) pairs: Vec<(&'t Named, bool, Failing<'u, ()>)>,
-    /// For `only`: another listed user, by number, and how many more there are.
+    /// For `only`: a listed user who is not in the list, by number, and the number of more
+    /// such users.
     pub(super) only: Failing<'u, (u32, u64)>,
-    /// For `hides`, the users of `reaches` or `sees` and `only`, with the fields that are
-    /// hidden.
+    /// For `hides`: the users of `reaches` or `sees` and `only`, with their hidden fields.
     pub(super) hides: Vec<(&'t Named, Failing<'u, String>)>,
 }
 
-/// The members of a subject for whom something does not hold: the first, with what was
-/// found, and how many others.
+/// The members of a subject for whom a condition fails: the first one with the finding, and
+/// the number of others.
 pub(super) struct Failing<'u, T> {
     pub(super) first: Option<(&'u str, T)>,
     pub(super) others: usize,
@@ -47,7 +47,7 @@ impl<T> Default for Failing<'_, T> {
 }
 
 impl<'u, T> Failing<'u, T> {
-    pub(super) fn add(&mut self, user: &'u str, found: impl FnOnce() -> T) {
+    pub(super) fn add_user(&mut self, user: &'u str, found: impl FnOnce() -> T) {
         let before = self.first.as_ref().map(|(first, _)| *first);
         self.others += usize::from(before.is_some());
         if before.is_none_or(|before| user < before) {

@@ -10,26 +10,26 @@ use crate::policy::wording::quoted;
 use crate::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
 
-/// What became of a test's room.
+/// The decision about a test's room.
 struct Outcome<'p> {
     policy: &'p Policy,
-    /// Follows the number of a line.
+    /// The text after the number of a line, such as ` of the policy`.
     origin: &'p str,
     /// The rule that denies the room, and the errcode.
     denied: Option<(&'p str, &'p str)>,
-    /// The events that are added, each with its rule.
+    /// The added events, each with its rule.
     added: Vec<(&'p str, &'p StateEvent)>,
 }
 
-/// Notes what of a test does not hold. `origin` follows the number of a line.
-pub(super) fn run(
+/// Runs a test, and adds a problem for each failure. `origin` follows the number of a line.
+pub(super) fn run_test(
     policy: &Policy,
     snapshot: &Snapshot,
     test: &RoomTest,
     origin: &str,
     problems: &mut Vec<Problem>,
 ) {
-    // Not reached without one: reading checks ids.
+    // Not reached without a room: the reader checks ids.
     let Some(room) = room_of(&test.room) else { return };
     let outcome = Outcome::new(policy, origin, decide(policy, snapshot, &room));
     let mut fail = |position: Position, message: String| {
@@ -40,12 +40,12 @@ pub(super) fn run(
         ));
     };
     if let Some(WantedDenial { position, outcome: wanted }) = &test.denied
-        && let Some(message) = outcome.other_than(wanted)
+        && let Some(message) = outcome.describe_difference(wanted)
     {
         fail(*position, message);
     }
     for wanted in test.adds.iter().filter(|wanted| outcome.rule_that_adds(&wanted.id).is_none()) {
-        let (event, why) = (quoted(&wanted.id), outcome.why_nothing_is_added());
+        let (event, why) = (quoted(&wanted.id), outcome.describe_missing_event());
         fail(wanted.position, format!("{event} is not added to the room: {why}"));
     }
     for unwanted in &test.not {
@@ -56,7 +56,7 @@ pub(super) fn run(
     }
 }
 
-/// The room that a test creates. `None`: the requester is no user id.
+/// Returns the room that a test creates. `None`: the requester is not a user id.
 fn room_of(room: &TestRoom) -> Option<Room<'_>> {
     let invites = room.invites.iter();
     Some(Room {
@@ -81,8 +81,8 @@ impl<'p> Outcome<'p> {
         Self { policy, origin, denied, added }
     }
 
-    /// Says in what this is not what a test wants of it, if in anything.
-    fn other_than(&self, wanted: &WantedOutcome) -> Option<String> {
+    /// Describes the difference from the outcome that a test wants, if there is one.
+    fn describe_difference(&self, wanted: &WantedOutcome) -> Option<String> {
         match (wanted, self.denied) {
             (WantedOutcome::DeniedWith(wanted), None) => {
                 let wanted = quoted(wanted);
@@ -101,18 +101,22 @@ impl<'p> Outcome<'p> {
         }
     }
 
-    /// The rule that adds an event of a type.
+    /// Returns the rule that adds an event of a type.
     fn rule_that_adds(&self, event_type: &str) -> Option<&'p str> {
         let added = self.added.iter().find(|(_, event)| event.event_type == event_type);
         added.map(|(rule, _)| *rule)
     }
 
-    fn why_nothing_is_added(&self) -> String {
+    fn describe_missing_event(&self) -> String {
         match self.denied {
             Some((rule, errcode)) => {
-                format!("it is denied with {} by {}", quoted(errcode), self.describe_rule(rule))
+                format!(
+                    "the room is denied with {} by {}",
+                    quoted(errcode),
+                    self.describe_rule(rule)
+                )
             }
-            None => "no rule that matches adds it".to_owned(),
+            None => "no matching rule adds it".to_owned(),
         }
     }
 

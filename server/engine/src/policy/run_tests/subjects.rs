@@ -1,4 +1,4 @@
-//! The users whom a test is about: every member of a set that lists them.
+//! The subjects of a test: every member of a set that lists its members.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,7 +20,7 @@ pub(super) struct Subjects<'p> {
 // === impl Subjects ===
 
 impl<'p> Subjects<'p> {
-    /// `snapshot` is one of the policy's, perhaps with members that tests give.
+    /// `snapshot` is one of the policy's, possibly with members that tests give.
     pub(super) fn new(policy: &'p Policy, snapshot: &'p Snapshot) -> Self {
         let groups = policy.groups.iter().enumerate().filter_map(|(number, index)| {
             let name = policy.document.groups.get(*index)?.name.as_str();
@@ -30,8 +30,8 @@ impl<'p> Subjects<'p> {
         Self { snapshot, groups: groups.collect(), open }
     }
 
-    /// The members of a set that is not open.
-    pub(super) fn members(&self, set: &SetExpr) -> BTreeSet<String> {
+    /// Returns the members of a set that is not open.
+    pub(super) fn members_of(&self, set: &SetExpr) -> BTreeSet<String> {
         match set {
             SetExpr::User(user) => BTreeSet::from([user.id.clone()]),
             SetExpr::Members { ids, .. } => ids.iter().map(str::to_owned).collect(),
@@ -41,24 +41,24 @@ impl<'p> Subjects<'p> {
                 let users = group.into_iter().flat_map(|group| group.named());
                 user_table.ids(users).map(String::from).collect()
             }
-            SetExpr::Union(sets) => sets.iter().flat_map(|set| self.members(set)).collect(),
+            SetExpr::Union(sets) => sets.iter().flat_map(|set| self.members_of(set)).collect(),
             SetExpr::AllOf(sets) => {
                 let list = sets.iter().find(|set| !self.open.is_open(set));
-                let mut users = list.map(|set| self.members(set)).unwrap_or_default();
-                users.retain(|user| sets.iter().all(|set| self.holds(set, user)));
+                let mut users = list.map(|set| self.members_of(set)).unwrap_or_default();
+                users.retain(|user| sets.iter().all(|set| self.set_contains(set, user)));
                 users
             }
             SetExpr::Difference { any, except } => {
-                let mut users = self.members(any);
-                users.retain(|user| !self.holds(except, user));
+                let mut users = self.members_of(any);
+                users.retain(|user| !self.set_contains(except, user));
                 users
             }
-            // Not reached: they are open.
+            // Not reached: these sets are open.
             SetExpr::Everyone | SetExpr::Server(_) | SetExpr::Match(_) => BTreeSet::new(),
         }
     }
 
-    fn holds(&self, set: &SetExpr, user: &str) -> bool {
+    fn set_contains(&self, set: &SetExpr, user: &str) -> bool {
         let Ok(id) = UserId::parse(user) else { return false };
         match set {
             SetExpr::User(named) => named.id == user,
@@ -70,10 +70,10 @@ impl<'p> Subjects<'p> {
                 let group = self.groups.get(name.as_str()).and_then(|id| self.snapshot.set(*id));
                 group.is_some_and(|group| group.contains(self.snapshot.users().user_ref(id)))
             }
-            SetExpr::Union(sets) => sets.iter().any(|set| self.holds(set, user)),
-            SetExpr::AllOf(sets) => sets.iter().all(|set| self.holds(set, user)),
+            SetExpr::Union(sets) => sets.iter().any(|set| self.set_contains(set, user)),
+            SetExpr::AllOf(sets) => sets.iter().all(|set| self.set_contains(set, user)),
             SetExpr::Difference { any, except } => {
-                self.holds(any, user) && !self.holds(except, user)
+                self.set_contains(any, user) && !self.set_contains(except, user)
             }
         }
     }

@@ -18,11 +18,11 @@ pub(super) enum RoomRule {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Add {
-    /// What messages call the rule. No other rule about rooms has it.
+    /// The name of the rule in messages. No other rule about rooms may have it.
     name: Name,
-    /// Which rooms. Without it, every room.
+    /// Conditions. Without them, the rule matches every room.
     when: Option<When>,
-    /// State events. What the room's creator sets already stays as it is.
+    /// State events. State that the room's creator already sets stays unchanged.
     #[schemars(length(min = 1))]
     add: Vec<StateEvent>,
 }
@@ -31,34 +31,33 @@ pub(super) struct Add {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Deny {
-    /// What messages call the rule. No other rule about rooms has it.
+    /// The name of the rule in messages. No other rule about rooms may have it.
     name: Name,
-    /// Which rooms. Without it, every room.
+    /// Conditions. Without them, the rule matches every room.
     when: Option<When>,
-    /// What the requester is told.
+    /// The answer to the requester.
     deny: Denial,
 }
 
-/// Which rooms: all of these must hold.
+/// Conditions on a room, all of which must hold.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields, extend("minProperties" = 1))]
 pub(super) struct When {
-    /// Who creates the room.
+    /// A set that must contain the user who creates the room.
     requester: Option<Set>,
     /// A preset, or several.
     preset: Option<OneOrMany<Preset>>,
-    /// Whether the room is to be in the room directory.
+    /// The visibility: `public` lists the room in the room directory.
     visibility: Option<Visibility>,
-    /// A set that at least one of those invited is in.
+    /// A set that must contain at least one invited user.
     invites: Option<Set>,
     /// A glob over the name of the room, or several.
     name: Option<OneOrMany<Name>>,
-    /// Whether the requester is an administrator of the homeserver.
+    /// `true`: the requester must be an administrator of the homeserver; `false`: must not be.
     admin: Option<bool>,
 }
 
-/// A preset of the Matrix specification. A room without one has that of its
-/// visibility.
+/// A preset of the Matrix specification. A room without a preset has that of its visibility.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "snake_case")]
 #[expect(clippy::enum_variant_names, reason = "the words of the specification")]
@@ -68,7 +67,7 @@ pub(super) enum Preset {
     TrustedPrivateChat,
 }
 
-/// A visibility of the Matrix specification. A room without one is private.
+/// A visibility of the Matrix specification. A room without a visibility is private.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "snake_case")]
 pub(super) enum Visibility {
@@ -80,28 +79,28 @@ pub(super) enum Visibility {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct StateEvent {
-    /// Its type.
+    /// The type of the event.
     r#type: AddedType,
-    /// Its state key. Empty by default.
+    /// The state key. Empty by default.
     state_key: Option<String>,
-    /// Its content.
+    /// The content of the event.
     content: BTreeMap<String, Json>,
 }
 
-/// What the requester is told.
+/// The answer to the requester.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Denial {
-    /// `M_FORBIDDEN` by default.
+    /// The Matrix error code, `M_FORBIDDEN` by default.
     errcode: Option<Errcode>,
-    /// For the person.
+    /// A text for the requester.
     message: Name,
-    /// HTTP status, 403 by default.
+    /// The HTTP status, 403 by default.
     #[schemars(range(min = 400, max = 499))]
     status: Option<u16>,
 }
 
-/// What is to become of a room.
+/// A test of the decision about a room.
 #[derive(JsonSchema)]
 #[schemars(
     deny_unknown_fields,
@@ -116,27 +115,27 @@ pub(super) struct RoomTest {
     room: Room,
     /// Types of events that must be added.
     adds: Option<OneOrMany<EventType>>,
-    /// Types of events that must not be.
+    /// Types of events that must not be added.
     not: Option<OneOrMany<EventType>>,
-    /// The errcode that it is denied with, or `false`.
+    /// The errcode with which the room must be denied; `false`: the room must be created.
     denied: Option<Denied>,
 }
 
-/// A room that somebody creates.
+/// A room that a user creates.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Room {
-    /// Who creates it.
+    /// The user who creates the room.
     requester: UserId,
-    /// Its preset. That of its visibility by default.
+    /// The preset. By default, the preset of the visibility.
     preset: Option<Preset>,
-    /// `private` by default.
+    /// The visibility, `private` by default.
     visibility: Option<Visibility>,
-    /// Who is invited.
+    /// The invited users.
     invites: Option<OneOrMany<UserId>>,
-    /// Its name.
+    /// The name of the room.
     name: Option<Name>,
-    /// Whether the requester is an administrator. `false` by default.
+    /// `true`: the requester is an administrator. `false` by default.
     admin: Option<bool>,
 }
 
@@ -151,7 +150,7 @@ pub(super) enum Denied {
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 pub(super) enum Json {
-    Null(#[schemars(schema_with = "null")] ()),
+    Null(#[schemars(schema_with = "null_value")] ()),
     Bool(bool),
     Text(String),
     Number(
@@ -161,8 +160,8 @@ pub(super) enum Json {
     Map(BTreeMap<String, Json>),
 }
 
-/// Not as a type: that would be taken for a key without a value.
-fn null(_: &mut SchemaGenerator) -> Schema {
+/// Returns the schema of `null`, by value: as a type, `null` would mean a key without a value.
+fn null_value(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "enum": [null] })
 }
 
@@ -172,8 +171,8 @@ pub(super) struct EventType(
     #[schemars(regex(pattern = r"^(?=.*\S)[^\u0000-\u001f\u007f-\u009f]+$"))] String,
 );
 
-/// The type of a state event. `m.room.create` and `m.room.member` are made by the
-/// homeserver alone.
+/// The type of a state event. Only the homeserver creates `m.room.create` and
+/// `m.room.member`.
 #[derive(JsonSchema)]
 pub(super) struct AddedType(
     #[schemars(regex(

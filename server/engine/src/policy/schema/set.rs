@@ -10,7 +10,7 @@ use super::{GroupName, Name, OneOrMany, PlainUserId, ServerGlob, UserGlob};
 pub(super) enum Set {
     Everyone(Everyone),
     User(PlainUserId),
-    /// Whoever is in any of these; `[]` is nobody.
+    /// The users in any of these sets; `[]` contains no users.
     Union(Vec<Set>),
     Server(Server),
     Match(Match),
@@ -31,7 +31,7 @@ pub(super) enum Everyone {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Server {
-    /// A glob or several. `*` is any run of bytes, `?` is one.
+    /// A glob, or several. `*` matches any number of bytes, `?` exactly one.
     server: OneOrMany<ServerGlob>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Server {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Match {
-    /// A pattern or several, such as `@*-bot:example.org`.
+    /// A pattern, or several, such as `@*-bot:example.org`.
     r#match: OneOrMany<UserGlob>,
 }
 
@@ -47,19 +47,19 @@ pub(super) struct Match {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct GroupRef {
-    /// Its name.
+    /// The name of the group.
     group: GroupName,
 }
 
-/// The users listed in a file, one a line.
+/// The users listed in a file, one per line.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct MembersFile {
-    /// Its path, from where the policy is.
+    /// The path of the file, relative to the policy.
     members_file: Name,
 }
 
-/// Whoever is in all of these.
+/// The users in all of these sets.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct AllOf {
@@ -68,12 +68,12 @@ pub(super) struct AllOf {
     all_of: Vec<Set>,
 }
 
-/// Whoever is in `any`, and not in `except`.
+/// The users in `any` that are not in `except`.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Difference {
-    /// Who is in,
+    /// The set.
     any: Box<Set>,
-    /// unless also here.
+    /// The exceptions.
     except: Box<Set>,
 }

@@ -238,7 +238,8 @@ fn every_code_has_a_policy_that_shows_it() {
         let position = Position { line: 2, column: 6 };
         MembersFileChange { file: "staff.txt".to_owned(), position, before: 9, after }
     };
-    let (emptied, shrunk) = (change(0).problem().unwrap(), change(1).warning().unwrap());
+    let (emptied, shrunk) =
+        (change(0).emptied_problem().unwrap(), change(1).shrunk_warning().unwrap());
     assert_eq!(emptied.code, ProblemCode::MembersFileEmptied);
     assert_eq!(shrunk.code, ProblemCode::MembersFileShrunk);
     seen.extend([warning.code, emptied.code, shrunk.code]);

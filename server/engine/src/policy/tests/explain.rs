@@ -117,7 +117,10 @@ fn of_ones_own_presence() {
     let explanation = explain(&policy, &policy.snapshot, ["@ann:one.org"; 2]);
     assert!(explanation.own && !explanation.visible);
     assert!(explanation.rules[0].pair, "what would match is told all the same");
-    assert_eq!(explanation.reason(&policy.document, ""), "no rule is about one's own presence");
+    assert_eq!(
+        explanation.reason(&policy.document, ""),
+        "rules do not apply to a user's own presence"
+    );
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn checks_the_names_of_members_files() {
     }
     let near = problems(group("{ member_file: staff.txt }"));
     assert!(near.contains("did you mean `members_file`?"), "{near}");
-    assert!(near.ends_with("only a policy that is a file itself can name others"), "{near}");
+    assert!(near.ends_with("only a policy that is itself a file can name other files"), "{near}");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn a_failure_says_why() {
         ),
         (
             "{ recipient: '@ann:one.org', sees: '@cleo:one.org' }",
-            "40: test fails: `@ann:one.org` does not see `@cleo:one.org`: no allow rule matches, and it is denied by rule `the board stays private` (line 10)",
+            "40: test fails: `@ann:one.org` does not see `@cleo:one.org`: no allow rule matches, and the pair is denied by rule `the board stays private` (line 10)",
         ),
         (
             "{ recipient: '@joe:one.org', not: ['@ann:one.org'] }",
@@ -76,7 +76,7 @@ fn a_failure_says_why() {
         ),
         (
             "{ sender: '@ann:one.org', reaches: ['@ann:one.org'] }",
-            "41: test fails: `@ann:one.org` does not reach `@ann:one.org`: no rule is about one's own presence",
+            "41: test fails: `@ann:one.org` does not reach `@ann:one.org`: rules do not apply to a user's own presence",
         ),
         (
             "{ given: { groups: { sales: ['@sam:one.org', '@joe:one.org'] } }, sender: '@sam:one.org', not: '@joe:one.org' }",
@@ -108,7 +108,7 @@ fn checks_tests() {
         ("{ sender: a, not: '@b:b' }", "15: `a` is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{ group: a }`".to_owned()),
         ("{ sender: '@a', not: '@b:b' }", "15: `@a` is not a user id: the `:` and the server name after the localpart are missing".to_owned()),
         ("{ sender: 7, not: '@b:b' }", "15: expected a set, found a number".to_owned()),
-        ("{ sender: [], not: '@b:b' }", "15: test fails: `sender` holds nobody, so that nothing is tested".to_owned()),
+        ("{ sender: [], not: '@b:b' }", "15: test fails: `sender` contains no users, so that nothing is tested".to_owned()),
         ("{ sender: { group: bord }, not: '@b:b' }", "24: group `bord` is not declared; did you mean `board`?".to_owned()),
         ("{ recipient: [{ groop: board }], not: '@b:b' }", "21: unknown key `groop`; valid here are `all_of`, `any`, `except`, `group`, `match`, `members_file`, `server`; did you mean `group`?".to_owned()),
         (
@@ -178,8 +178,9 @@ fn checks_tests() {
 #[test]
 fn a_file_of_tests_is_one_of_its_own() {
     let policy = Policy::parse("policy.yaml", POLICY.as_bytes()).unwrap();
-    let run =
-        |text: &str| policy.test("t.yaml", text.as_bytes()).map_err(|problems| messages(&problems));
+    let run = |text: &str| {
+        policy.run_test_file("t.yaml", text.as_bytes()).map_err(|problems| messages(&problems))
+    };
     assert_eq!(run("tests:\n  - { sender: '@a:b', reaches: '@joe:one.org' }\n"), Ok(1));
     assert_eq!(run("tests: []\n"), Ok(0));
     for (text, want) in [

@@ -83,7 +83,7 @@ fn a_failure_names_a_member_and_says_why() {
         ),
         (
             "{ given: { groups: { sales: [] } }, recipient: { group: sales }, not: '@pat:two.org' }",
-            "52: test fails: `recipient` holds nobody, so that nothing is tested".to_owned(),
+            "52: test fails: `recipient` contains no users, so that nothing is tested".to_owned(),
         ),
         (
             "{ sender: '@ann:one.org', only: '@pat:two.org' }",
@@ -99,7 +99,7 @@ fn a_failure_names_a_member_and_says_why() {
         ),
         (
             "{ sender: '@ann:one.org', only: ['@ann:one.org', '@joe:one.org', '@pat:two.org'] }",
-            "38: test fails: `@ann:one.org` does not reach `@ann:one.org`: no rule is about one's own presence".to_owned(),
+            "38: test fails: `@ann:one.org` does not reach `@ann:one.org`: rules do not apply to a user's own presence".to_owned(),
         ),
         (
             "{ sender: '@ann:one.org', reaches: ['@joe:one.org', '@pat:two.org'], hides: { fields: [] } }",
@@ -150,7 +150,7 @@ fn an_open_set_is_no_subject() {
         Policy::parse("policy.yaml", with("{ sender: '@a:b', not: '@b:b' }").as_bytes()).unwrap();
     let text = "tests: [{ sender: everyone, not: '@a:b' }, { sender: { group: partner }, not: '@a:b' }, { recipient: { group: staff }, sees: '@x:y' }]";
     assert_eq!(
-        messages(&policy.test("t.yaml", text.as_bytes()).unwrap_err()),
+        messages(&policy.run_test_file("t.yaml", text.as_bytes()).unwrap_err()),
         format!(
             "t.yaml:1:19: {}\nt.yaml:1:63: group `partner` is not declared; did you mean `partners`?",
             open("sender")
@@ -174,7 +174,7 @@ fn a_test_has_an_end() {
     let test = format!("{{ sender: {{ group: all }}, not: [{}] }}", everybody.join(", "));
     assert_eq!(
         problems(policy(1_001, &test)),
-        "policy.yaml:4:15: the test is about 1001 users of `sender`, and so about more than 1000000 pairs; test some of them"
+        "policy.yaml:4:15: the test covers 1001 users of `sender`, and so more than 1000000 pairs; test some of the users"
     );
 }
 

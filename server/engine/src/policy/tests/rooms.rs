@@ -205,11 +205,11 @@ fn tests_of_rooms_run() {
         ),
         (
             "given: { groups: { sales: '@a:b' } }, room: { requester: '@a:b' }, adds: org.hint",
-            "`org.hint` is not added to the room: it is denied with `M_FORBIDDEN` by rule `no sales` (line 6)",
+            "`org.hint` is not added to the room: the room is denied with `M_FORBIDDEN` by rule `no sales` (line 6)",
         ),
         (
             "room: { requester: '@a:b', preset: public_chat }, adds: org.hint",
-            "`org.hint` is not added to the room: no rule that matches adds it",
+            "`org.hint` is not added to the room: no matching rule adds it",
         ),
         (
             "room: { requester: '@a:b' }, not: org.hint",
@@ -283,6 +283,6 @@ fn the_place_of_a_set_that_is_too_deep_is_its_rule() {
     );
     assert_eq!(
         problems(&text),
-        "policy.yaml:6:5: its servers and patterns nest 57 levels deep, at most 32 are supported"
+        "policy.yaml:6:5: servers and patterns nest 57 levels deep, but at most 32 levels are supported"
     );
 }

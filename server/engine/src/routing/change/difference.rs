@@ -1,17 +1,16 @@
 //! Pairs that became visible and pairs that stopped being visible, from one snapshot to a
 //! later one.
 //!
-//! A pair can change only if a product of some rule held it before and none of
-//! the same kind does after, or the other way round. So [`touched`] compares
-//! products, and finds the *touched* users, who entered or left one: every pair that
-//! changed has a touched user on one of its sides. Touched users who were in the same
-//! sets before and are in the same sets now form a *row*: one audience before, one
-//! after, one subtraction. That is exact.
+//! A pair can change only if a product of some rule contained the pair before and no product
+//! of the same effect does now, or the other way round. So [`touched`] compares products, and
+//! finds the *touched* users, who entered or left a product: every changed pair has a touched
+//! user on one of its sides. Touched users who were in the same sets before and are in the same
+//! sets now form a *row*: one audience before, one audience now, one subtraction. Rows are
+//! exact.
 //!
-//! Unlisted users cannot be put in rows, because no list of them can be made. Where a rule
-//! that is open on both its sides was written or changed, the difference has the product
-//! as a whole, which is a *bound*: it holds every such pair that changed, and may hold
-//! pairs that did not.
+//! Unlisted users have no rows, because they cannot be listed. If a rule that is open on both
+//! sides is new or changed, the difference contains the whole product, which is a *bound*: it
+//! contains every such pair that changed, and may contain pairs that did not change.
 
 pub mod attribution;
 mod comparison;
@@ -30,16 +29,16 @@ use crate::routing::snapshot::members::Members;
 /// The changes of visibility between two snapshots.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {
-    /// Pairs that are visible now and were not.
+    /// Pairs that became visible.
     pub gained: Vec<Pairs>,
-    /// Pairs that were visible and are not now.
+    /// Pairs that stopped being visible.
     pub lost: Vec<Pairs>,
-    /// Named users who stand in the rows of senders: the rows of recipients hold
-    /// pairs with them once more.
+    /// Named users in the rows of senders: the rows of recipients contain the pairs with these
+    /// users a second time.
     touched_senders: RoaringBitmap,
 }
 
-/// Every pair of one of some senders with one of some recipients, modulo self.
+/// Every pair of a sender and a recipient, modulo self.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pairs {
     /// The senders.
@@ -55,7 +54,7 @@ pub struct Pairs {
 pub enum Found {
     /// For touched users of this side: all of these pairs have changed.
     For(Side),
-    /// By an open product as a whole: some of them may not have changed.
+    /// From a whole open product: some of these pairs may not have changed.
     Bound,
 }
 
@@ -75,18 +74,18 @@ pub struct Count {
 #[derive(Clone, Copy, Debug)]
 pub struct Budget(pub u64);
 
-/// There is more to compare than the budget allows, or no way to: the snapshots
-/// number users differently.
+/// The error for a comparison that exceeds the budget, or that is impossible because the
+/// snapshots number users differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too much has changed to tell what")]
+#[error("the change is too large to report")]
 pub struct TooMuch;
 
 // === impl Budget ===
 
 impl Budget {
-    /// For a change that streams wait for.
+    /// The budget for a change that streams wait for.
     pub const CHANGE: Self = Self(100_000_000);
-    /// For a person who waits for an answer.
+    /// The budget for a person who waits for an answer.
     pub const PLAN: Self = Self(3_000_000_000);
 }
 
@@ -133,7 +132,7 @@ impl Difference {
             let mut itself = senders.named() & recipients.named();
             match found {
                 Found::For(Side::Sender) => {}
-                // A pair of two who are touched stands in a row of senders.
+                // A pair of two touched users is in a row of senders.
                 Found::For(Side::Recipient) => {
                     named -= self.touched_senders.intersection_len(senders.named())
                         * recipients.named().len();
@@ -150,8 +149,8 @@ impl Difference {
 // === impl Pairs ===
 
 impl Pairs {
-    /// Those that concern a caller: products that hold nobody but users in such
-    /// pairs. One pair may be in two. `snapshot` is the later one.
+    /// Returns the pairs that concern a caller, as products that contain only users of such
+    /// pairs. A pair may be in two products. `snapshot` is the later one.
     pub fn concerning(&self, snapshot: &Snapshot, view: &CallerView) -> Vec<[Members; 2]> {
         let Self { senders, recipients, .. } = self;
         let local = |set: &Members| set.on_servers_of(view.caller(), view.local_users(snapshot));

@@ -21,11 +21,11 @@ pub struct MembershipDelta<'s> {
     old: &'s Snapshot,
     new: &'s Snapshot,
     sets: BTreeMap<SetId, RoaringBitmap>,
-    /// Users who were named in between.
+    /// Users who were named between the snapshots.
     newcomers: Range<UserNumber>,
-    /// Classes that nobody is in any more.
+    /// Classes that became empty.
     left: Vec<ClassId>,
-    /// Those of the sets that a deny rule takes away from somebody.
+    /// Those of the sets that a deny rule excludes.
     denies: Vec<SetId>,
 }
 
@@ -47,7 +47,7 @@ impl Snapshot {
                 continue;
             }
             let mut moved = before.named() ^ after.named();
-            // Who has been named in between and was let in, is as before.
+            // Newly named users whom the open rule let in are members as before.
             let let_in = after.covered_from(newcomers.start);
             let is_in = &let_in & after.named();
             moved -= &is_in;
@@ -62,8 +62,8 @@ impl Snapshot {
         Some(MembershipDelta { old, new: self, sets, newcomers, left, denies })
     }
 
-    /// Classes that had somebody in them and have nobody now. Those without sets are
-    /// not among them: their users have no counterparts.
+    /// Returns the classes that became empty, without classes that have no sets: their users
+    /// have no counterparts.
     fn classes_left_since(&self, old: &Self) -> Vec<ClassId> {
         let is_empty = |snapshot: &Self, id: ClassId| {
             snapshot.classes.get(id).is_none_or(|class| class.sets.is_empty())
@@ -100,9 +100,8 @@ impl MembershipDelta<'_> {
         part.all_sets().any(|set| self.sets.contains_key(&set))
     }
 
-    /// Returns true if some deny rule takes something away from a part's set now and did
-    /// not, or the other way round: then a part is another for those whom the
-    /// rule is about.
+    /// Returns true if some deny rule now excludes users of a part's set and did not before, or
+    /// the other way round: then the part differs for the users whom the rule matches.
     pub fn may_restructure(&self, part: &Part) -> bool {
         let allow = part.allowed_set();
         let denies = self.new.rules.denies();

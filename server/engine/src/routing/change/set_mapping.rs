@@ -1,5 +1,5 @@
 //! Maps the sets of a ruleset to those of the next ruleset over one directory, so that
-//! answers made of them can be kept. Two sets are the same if they have the same members,
+//! answers made of these sets can be kept. Two sets are the same if they have the same members,
 //! however the rulesets write them.
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,17 +12,17 @@ use crate::routing::snapshot::members::Members;
 use crate::routing::snapshot::rule_index::RuleIndex;
 use crate::routing::snapshot::set_defs::Evaluated;
 
-/// Which later set each set of a ruleset's rules has become.
+/// A map from each set of a ruleset's rules to the later set.
 #[derive(Debug)]
 pub struct SetMapping {
-    /// By the index of an earlier set: the later one. No later set occurs twice.
+    /// By the index of an earlier set: the later set. No later set occurs twice.
     later: Vec<Option<SetId>>,
     /// Sets that only the earlier ruleset has, and those that only the later has.
     pub(in crate::routing) dropped: Vec<SetId>,
     pub(in crate::routing) added: Vec<SetId>,
 }
 
-/// Sets that some rule names.
+/// The sets that some rule names.
 pub(in crate::routing) fn sets_of_rules(
     sets: &Evaluated,
     rules: &RuleIndex,
@@ -33,8 +33,8 @@ pub(in crate::routing) fn sets_of_rules(
 // === impl SetMapping ===
 
 impl SetMapping {
-    /// From a snapshot to sets that are evaluated among the same users, and
-    /// perhaps more.
+    /// Maps the sets of a snapshot to sets that are evaluated among the same users, and
+    /// possibly more.
     pub(in crate::routing) fn between(old: &Snapshot, sets: &Evaluated, rules: &RuleIndex) -> Self {
         let first = old.users.numbers().end;
         let mut known: HashMap<_, Vec<(SetId, &Arc<Members>)>> = HashMap::new();
@@ -50,7 +50,7 @@ impl SetMapping {
             let is = |(_, other): &(SetId, &Arc<Members>)| {
                 Arc::ptr_eq(other, set) || other.is_same_with_more_users(first, set)
             };
-            // The same id if it can be: then nothing has to be translated.
+            // The same id if possible: then readers need no translation.
             let found = alike.and_then(|alike| {
                 let same = alike.iter().position(|other| other.0 == id && is(other));
                 let index = same.or_else(|| alike.iter().position(is))?;
@@ -71,17 +71,17 @@ impl SetMapping {
         part.with_mapped_sets(|id| self.later_id(id))
     }
 
-    /// The later set of an earlier one.
+    /// Returns the later set of an earlier one.
     pub(in crate::routing) fn later_id(&self, earlier: SetId) -> Option<SetId> {
         *self.later.get(earlier.index())?
     }
 
-    /// Later sets that are earlier ones too, by the order of those.
+    /// Returns the later sets that have an earlier one, in the order of the earlier sets.
     pub(in crate::routing) fn kept_ids(&self) -> impl Iterator<Item = SetId> {
         self.later.iter().flatten().copied()
     }
 
-    /// Returns true if no set that is in both has another id.
+    /// Returns true if every set of both rulesets keeps its id.
     pub(in crate::routing) fn is_identity(&self) -> bool {
         let is_same =
             |(index, later): (usize, &Option<SetId>)| later.is_none_or(|id| id.index() == index);
@@ -99,8 +99,8 @@ impl Snapshot {
         alike.then(|| SetMapping::between(old, &self.sets, &self.rules))
     }
 
-    /// Returns true if this is hidden of and from the same users as by an earlier snapshot,
-    /// be they seen or not. `true` is certain.
+    /// Returns true if this snapshot hides fields of and from the same users as an earlier
+    /// snapshot, whether visible or not. `true` is certain.
     pub fn hides_as(&self, old: &Self) -> bool {
         if [self, old].iter().all(|snapshot| snapshot.rules.hiding().is_empty()) {
             return true;

@@ -21,9 +21,10 @@ pub(super) struct Classified {
     pub(super) user_table: UserTable,
 }
 
-/// For each named user, the sets it is in, of some sets.
+/// For each named user, the sets that contain it, among some sets.
 struct Memberships {
-    /// By the number of a user: where its sets start. They end where the next one's start.
+    /// By the number of a user: the start of its sets. They end at the start of the next user's
+    /// sets.
     starts: Vec<usize>,
     sets: Vec<SetId>,
 }
@@ -31,7 +32,7 @@ struct Memberships {
 // === impl Classified ===
 
 impl Classified {
-    /// All users anew.
+    /// Puts all users into new classes.
     pub(super) fn from_scratch(
         sets: &Evaluated,
         rules: &RuleIndex,
@@ -47,8 +48,8 @@ impl Classified {
         Self { classes, list, user_table }
     }
 
-    /// From the classes under an earlier ruleset, whose users have the same numbers.
-    /// `None`: that would be more work than to do it anew.
+    /// Starts from the classes under an earlier ruleset, whose users have the same numbers.
+    /// `None`: starting from scratch is less work.
     pub(super) fn from_earlier(
         before: &Engine,
         sets: &Evaluated,
@@ -56,7 +57,7 @@ impl Classified {
         user_table: &UserTable,
     ) -> Option<Self> {
         let old = &before.snapshot;
-        // Most classes are of nobody any more: time to forget them.
+        // Most classes are empty: drop them by starting from scratch.
         let Thresholds { reclassified, unused_classes, .. } = before.thresholds;
         if old.classes.len() > 2 * before.classes.count() + unused_classes {
             return None;
@@ -82,7 +83,7 @@ impl Classified {
                         old.sets_of_class(class).iter().filter_map(|id| mapping.later_id(*id)),
                     );
                 }
-                // Nobody listed it before, so only open rules can have let it in.
+                // No list contained the user before, so only open rules can have included it.
                 None => {
                     let id = String::from(user_table.id(number));
                     let user = UserId::parse(&id).ok()?;
@@ -102,7 +103,7 @@ impl Classified {
     }
 }
 
-/// Users who are in a set that is not in both rulesets, and users who are new.
+/// Returns the users in a set that is not in both rulesets, and new users.
 fn users_touched(
     mapping: &SetMapping,
     old: &Snapshot,
@@ -118,7 +119,7 @@ fn users_touched(
     touched
 }
 
-/// The classes before, by the ids that their sets have now.
+/// Returns the previous classes, with the current ids of their sets.
 fn translate_classes(before: &Engine, mapping: &SetMapping) -> (Classes, ClassList) {
     let list = &before.snapshot.classes;
     if mapping.is_identity() {

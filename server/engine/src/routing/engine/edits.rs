@@ -9,17 +9,17 @@ use crate::routing::snapshot::keys::{SetId, UserNumber};
 use crate::routing::snapshot::set_defs::Evaluated;
 use presence_router_ids::UserId;
 
-/// A change of who is in a group that the directory fills.
+/// A change of the members of a group that the directory fills.
 #[derive(Clone, Copy, Debug)]
 pub enum Edit<'a> {
-    /// The user is in from now on.
+    /// The user becomes a member.
     Join {
         /// The group.
         group: &'a str,
         /// The user.
         user: UserId<'a>,
     },
-    /// The user is out from now on.
+    /// The user stops being a member.
     Leave {
         /// The group.
         group: &'a str,
@@ -28,7 +28,7 @@ pub enum Edit<'a> {
     },
 }
 
-/// The reason for which an edit was refused. The directory is unchanged.
+/// The reason for which the engine refused edits. The directory is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     /// The ruleset has no group of this name that the directory fills.
@@ -43,11 +43,11 @@ pub enum EditError {
 // === impl Engine ===
 
 impl Engine {
-    /// Changes who is in the directory's groups, all of it or nothing.
+    /// Changes the members of the directory's groups: applies all edits, or none of them.
     ///
     /// # Errors
     ///
-    /// A group is not one that the directory fills.
+    /// If the directory does not fill a group, or no number is left for a new user.
     pub fn edit(&mut self, edits: &[Edit<'_>]) -> Result<(), EditError> {
         let groups = edits
             .iter()
@@ -73,7 +73,7 @@ impl Engine {
         };
         let number = match (self.snapshot.users.number(user.as_str()), joins) {
             (Some(number), _) => number,
-            // Nobody names it, so it is in no group.
+            // The user has no number, and so is in no group.
             (None, false) => return,
             (None, true) => match self.number_user(user) {
                 Some(number) => number,
@@ -84,8 +84,8 @@ impl Engine {
             return;
         }
         self.count_list(number, joins);
-        // Sets that refer to others have larger ids: the smallest first, and
-        // each is up to date before another asks about it.
+        // Sets that refer to others have larger ids: with the smallest id first, each set is up
+        // to date before another set needs it.
         let mut changed = BTreeSet::from([group]);
         let mut todo: BTreeSet<SetId> = self.defs.referring_sets(group).iter().copied().collect();
         while let Some(id) = todo.pop_first() {
@@ -99,7 +99,7 @@ impl Engine {
         self.reclassify(number, &changed);
     }
 
-    /// Counts one list more or less for a user.
+    /// Adds one list to, or subtracts one from, the count of a user.
     fn count_list(&mut self, number: UserNumber, joins: bool) {
         let Some(lists) = self.snapshot.lists.get_mut_or_fill(number) else { return };
         *lists = if joins { *lists + 1 } else { lists.saturating_sub(1) };
@@ -113,12 +113,11 @@ impl Engine {
         }
     }
 
-    /// Gives a user a number, and adds it to all sets that let it in by server
-    /// or pattern.
+    /// Assigns a number to a user, and adds the user to all sets that include it by server or
+    /// pattern.
     fn number_user(&mut self, user: UserId<'_>) -> Option<UserNumber> {
         let number = self.snapshot.users.number_or_assign(user)?;
-        // A user whom no list holds is in a set if and only if its open rule lets
-        // it in.
+        // A user in no list is in a set if and only if the set's open rule includes the user.
         let mut entered = BTreeSet::new();
         for id in &*self.open_sets {
             if self.snapshot.sets.get(*id).is_some_and(|set| set.open().contains(user)) {
@@ -137,7 +136,7 @@ impl Engine {
         Some(number)
     }
 
-    /// Moves a user to the class that differs from its own by these sets.
+    /// Moves a user to the class that differs from its current class by these sets.
     fn reclassify(&mut self, number: UserNumber, changed: &BTreeSet<SetId>) {
         if changed.is_empty() {
             return;
@@ -166,7 +165,7 @@ impl Edit<'_> {
     }
 }
 
-/// Puts a user into a set or takes it out, and says whether that changed it.
+/// Adds a user to a set, or removes the user. Returns true if this changed the set.
 fn set_member(sets: &mut Evaluated, id: SetId, number: UserNumber, is_in: bool) -> bool {
     if sets.get(id).is_none_or(|set| set.named().contains(number) == is_in) {
         return false;

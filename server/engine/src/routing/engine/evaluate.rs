@@ -19,8 +19,9 @@ use presence_router_ids::UserId;
 // === impl Engine ===
 
 impl Engine {
-    /// `users` are those whom the ruleset names; `directory` has the members of the groups
-    /// that it fills. What stays the same as in the engine `before` is taken from there.
+    /// Evaluates a ruleset. `users` are the users whom the ruleset names; `directory` has the
+    /// members of the groups that it fills. The result shares unchanged data with the engine
+    /// `before`.
     pub(super) fn evaluate<'p>(
         ruleset: &'p Ruleset,
         numbering: &mut Numbering<'p>,
@@ -64,8 +65,8 @@ impl Engine {
     }
 }
 
-/// For each user, by number: how many lists contain it. All lists of the ruleset count as
-/// one.
+/// Returns, for each user by number, the number of lists that contain it. All lists of the
+/// ruleset count as one.
 fn lists_of_users(
     users: &[UserId<'_>],
     defs: &SetDefs,
@@ -92,7 +93,7 @@ fn listed_by_server(lists: &[u32], user_table: &UserTable) -> CowVec<ServerId, u
     listed.collect()
 }
 
-/// The owner of a set: the group that it is, or the first rule that names it.
+/// Returns the owner of a set: its group, or the first rule that names the set.
 fn owner_of_set(ruleset: &Ruleset, numbering: &Numbering<'_>, id: SetId) -> SetOwner {
     let index = id.index();
     if index < ruleset.groups.len() {

@@ -4,9 +4,9 @@ use presence_router_ids::{ServerName, ServerNameError, UserId};
 
 /// The server names that a caller holds as its own.
 ///
-/// Only pairs of which at least one side lives on one of them concern it. So
-/// for a user of its own every counterpart does, and for any other user only
-/// counterparts on its own servers.
+/// Only pairs with at least one user on these servers concern the caller. So for a user of
+/// these servers every counterpart concerns the caller, and for any other user only
+/// counterparts on these servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Sorted, without repeats.
@@ -20,18 +20,18 @@ pub struct CallerError {
     /// The index of the first such text in the list.
     pub index: usize,
 
-    /// The reason why it is not a server name.
+    /// The reason why the text is not a server name.
     pub error: ServerNameError,
 }
 
 // === impl Caller ===
 
 impl Caller {
-    /// A caller with these server names. Without any, nothing concerns it.
+    /// Creates a caller with these server names. Without a name, no pair concerns the caller.
     ///
     /// # Errors
     ///
-    /// One of the texts is not a server name.
+    /// If one of the texts is not a server name.
     pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Result<Self, CallerError> {
         let names = names.into_iter().enumerate().map(|(index, name)| {
             ServerName::parse(name.as_ref()).map_err(|error| CallerError { index, error })
@@ -42,7 +42,7 @@ impl Caller {
         Ok(Self { server_names: server_names.into() })
     }
 
-    /// The names, sorted by their bytes.
+    /// Returns the names, sorted by their bytes.
     pub fn server_names(&self) -> impl Iterator<Item = &str> {
         self.server_names.iter().map(ServerName::as_str)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use presence_router_ids::{Glob, UserGlob};
 
-/// Everything that decides who may see whom.
+/// The complete input of all decisions about visibility.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruleset {
     /// Members of each group; a group's number is its index. A group refers
@@ -16,7 +16,7 @@ pub struct Ruleset {
     /// evaluated like any other, and a snapshot has its members.
     pub groups: Vec<Set>,
 
-    /// The rules, in no meaningful order: allow is a union, and deny wins.
+    /// The rules. Their order has no meaning: allow is a union, and deny wins.
     pub rules: Vec<Rule>,
 }
 
@@ -26,8 +26,8 @@ pub struct Rule {
     /// The rule's effect on the pairs that it matches.
     pub effect: Effect,
 
-    /// True if the rule takes no part: it is evaluated and counted, and decides
-    /// nothing.
+    /// True if the rule is in shadow: it is evaluated and counted, but takes no part in
+    /// decisions.
     pub shadow: bool,
 
     /// The pairs that the rule matches.
@@ -37,10 +37,10 @@ pub struct Rule {
 /// The effect of a rule on the pairs that it matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// They may be visible.
+    /// The pairs may be visible.
     Allow,
 
-    /// They are not, whatever allows them.
+    /// The pairs are not visible, whatever other rules allow.
     Deny,
 
     /// Some fields of presence are hidden for those of the pairs that are visible.
@@ -53,8 +53,8 @@ pub struct Hide {
     /// The hidden fields. At least one.
     pub fields: Fields,
 
-    /// Presence values with which everything is shown all the same: sorted by
-    /// their bytes, without repeats. Empty: hidden whatever the presence.
+    /// Presence values for which nothing is hidden: sorted by their bytes, without repeats.
+    /// Empty: the fields are hidden for every presence.
     pub unless: Box<[Box<str>]>,
 }
 
@@ -74,7 +74,7 @@ pub struct Fields {
     pub currently_active: bool,
 }
 
-/// Every pair of one of the senders with one of the recipients.
+/// Every pair of a sender and a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
     /// The senders.
@@ -84,7 +84,7 @@ pub struct Product {
     pub recipients: Set,
 }
 
-/// A set of users, as an expression that says about any user whether it is in.
+/// A set of users, as an expression that decides membership for any user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Set {
     /// These users.
@@ -118,8 +118,8 @@ pub enum Set {
 
 /// User ids, valid, in any order, repeats allowed.
 ///
-/// One text for all of them: ten million boxes would take twice the memory that
-/// the ids themselves do. A clone shares it.
+/// One text holds all ids: ten million boxes would take twice the memory of the ids
+/// themselves. A clone shares the text.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Ids(Arc<List>);
 
@@ -130,19 +130,19 @@ struct List {
     ends: Box<[u32]>,
 }
 
-/// The ids have 4 GiB or more.
+/// The error for ids of 4 GiB or more in total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the ids have more than {} bytes together", u32::MAX)]
+#[error("the ids have more than {} bytes in total", u32::MAX)]
 pub struct TooLong;
 
 // === impl Ids ===
 
 impl Ids {
-    /// Takes ids one after the other.
+    /// Stores ids, in their order.
     ///
     /// # Errors
     ///
-    /// They are too long together.
+    /// If the ids are too long in total.
     pub fn new<'a>(ids: impl IntoIterator<Item = &'a str>) -> Result<Self, TooLong> {
         let (mut text, mut ends) = (String::new(), Vec::new());
         for id in ids {
@@ -152,7 +152,7 @@ impl Ids {
         Ok(Self(Arc::new(List { text: text.into(), ends: ends.into() })))
     }
 
-    /// The ids, in their order.
+    /// Returns the ids, in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         let mut start = 0;
         self.0.ends.iter().map(move |end| {

@@ -13,7 +13,7 @@ pub enum Side {
 // === impl Side ===
 
 impl Side {
-    /// The side across.
+    /// Returns the opposite side.
     #[must_use]
     #[inline]
     pub fn other(self) -> Self {
@@ -32,7 +32,7 @@ impl Side {
         }
     }
 
-    /// The same, to change.
+    /// Selects this side's value for a change.
     #[inline]
     pub fn of_mut<T>(self, [senders, recipients]: &mut [T; 2]) -> &mut T {
         match self {

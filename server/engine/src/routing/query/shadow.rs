@@ -1,5 +1,5 @@
-//! Rules in shadow decide nothing. This module finds the senders whose audience or hides
-//! such a rule would change, if it alone took part.
+//! Rules in shadow take no part in decisions. This module finds the senders whose audience or
+//! hides such a rule would change, if it alone took part.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,13 @@ use crate::routing::query::visibility::{CallerView, Signature};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
 
-/// A rule in shadow that would change something for a sender.
+/// A rule in shadow that would change the audience or the hides of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shadowed {
     /// The rule's index in the ruleset.
     pub rule: usize,
-    /// The only recipient for whom it would: for itself it changes nothing.
+    /// The recipient for whom alone the rule would change something, if there is only one. For
+    /// this user as the sender, the rule changes nothing.
     pub except: Option<u32>,
 }
 
@@ -27,9 +28,9 @@ impl Snapshot {
         !self.rules.shadows().is_empty()
     }
 
-    /// The rules in shadow that would change, each alone, the audience or the hides
-    /// of the senders with a signature, as far as they concern a caller. In the
-    /// ruleset's order. Where globs overlap, a rule that would change nothing may be among them.
+    /// Returns the rules in shadow of which each alone would change the audience or the hides of
+    /// the senders with a signature, as far as they concern a caller. In the ruleset's order. If
+    /// globs overlap, the result may include a rule that would change nothing.
     pub fn shadowed(&self, signature: &Signature, view: &CallerView) -> Vec<Shadowed> {
         let shadows = self.rules.shadows();
         let mut recipients: BTreeMap<usize, Members> = BTreeMap::new();

@@ -1,6 +1,6 @@
-//! The terms of "union of the allows minus the denies", collected here and nowhere else.
+//! The terms of "union of the allows minus the denies". Only this module collects them.
 //! [`super::visibility`] and [`super::shadow`] fold them; neither reads the rule index for
-//! allows and denies itself. Hides are no terms: they take nobody away.
+//! allows and denies itself. Hides are not terms: they exclude no users.
 
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
@@ -8,8 +8,8 @@ use crate::routing::snapshot::keys::SetId;
 
 /// The contribution of the rules about one of a user's sets to the user's counterparts.
 ///
-/// A relation that rules can require (subscriptions, blocks) becomes a variant of its
-/// own, and the compiler then names everything that has to fold it.
+/// A relation that rules can require (subscriptions, blocks) becomes another variant; the
+/// compiler then names all code that has to fold it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Term<'s> {
     /// The members of these sets are counterparts,
@@ -18,7 +18,7 @@ pub(super) enum Term<'s> {
     Deny(&'s [SetId]),
 }
 
-/// All sets of some terms, ascending and without repeats.
+/// Returns all sets of some terms, ascending and without repeats.
 #[derive(Debug, Default)]
 pub(super) struct Operands {
     pub(super) allow: Vec<SetId>,
@@ -28,8 +28,7 @@ pub(super) struct Operands {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// The terms for a user of these sets who stands on a side. A set may occur in
-    /// several.
+    /// Returns the terms for a user of these sets on a side. A set may occur in several terms.
     pub(super) fn terms<'s>(
         &'s self,
         sets: &'s [SetId],

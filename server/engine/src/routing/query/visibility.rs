@@ -9,13 +9,13 @@
 //!                      puts across from one
 //! ```
 //!
-//! `terms` collects what those rules put across, once for all questions asked here.
-//! Each set that an allow rule puts across, minus others, is a *part*. Users with
-//! different counterparts share parts, and so do audiences and interests; a
-//! group is one part, however many audiences it is in.
+//! `terms` collects the sets across of these rules, for all functions here. Each set that an
+//! allow rule puts across, minus others, is a *part*. Users with different counterparts share
+//! parts, and so do audiences and interests; a group is one part, however many audiences
+//! contain it.
 //!
-//! A user is never its own counterpart. Sets here are *modulo self*: they may
-//! hold the user itself, and a reader that lists them leaves it out.
+//! A user is never its own counterpart. Sets here are *modulo self*: they may contain the user
+//! itself, and a reader that lists them skips the user.
 
 use std::sync::{Arc, OnceLock};
 
@@ -40,7 +40,7 @@ pub struct CallerView {
     local: OnceLock<RoaringBitmap>,
 }
 
-/// All that a user's counterparts depend on, as far as they concern a caller.
+/// All data that a user's counterparts depend on, as far as they concern a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Signature {
     /// The user's side of its pairs.
@@ -50,7 +50,7 @@ pub struct Signature {
     sets: Sets,
 }
 
-/// The sets of rules that a user is in.
+/// The sets of rules that contain a user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Sets {
     /// The sets of a class of named users.
@@ -75,7 +75,7 @@ impl Signature {
         self.local_only
     }
 
-    /// The class of named users whose signature it is.
+    /// Returns the class of the named users with this signature.
     #[inline]
     pub fn class(&self) -> Option<ClassId> {
         match self.sets {
@@ -98,7 +98,7 @@ impl Part {
         &self.deny
     }
 
-    /// The same of sets with other ids.
+    /// Converts the part to sets with other ids.
     pub(in crate::routing) fn with_mapped_sets(
         &self,
         id: impl Fn(SetId) -> Option<SetId>,
@@ -112,17 +112,17 @@ impl Part {
 // === impl CallerView ===
 
 impl CallerView {
-    /// For one snapshot only.
+    /// Creates a view. It is valid for one snapshot only.
     pub fn new(caller: Caller) -> Self {
         Self { caller, local: OnceLock::new() }
     }
 
-    /// The caller.
+    /// Returns the caller.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// Named users of the caller's servers.
+    /// Returns the named users on the caller's servers.
     pub(in crate::routing) fn local_users(&self, snapshot: &Snapshot) -> &RoaringBitmap {
         self.local.get_or_init(|| {
             let names = self.caller.server_names();
@@ -135,8 +135,8 @@ impl CallerView {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// Returns the signature of a user: everything that its counterparts depend on, as
-    /// far as they concern a caller.
+    /// Returns the signature of a user: all data that its counterparts depend on, as far as they
+    /// concern a caller.
     pub fn signature(&self, user: UserId<'_>, side: Side, caller: &Caller) -> Signature {
         match self.users.user_ref(user) {
             UserRef::Numbered { class, .. } => self.signature_of_class(class, side, caller),
@@ -147,7 +147,7 @@ impl Snapshot {
         }
     }
 
-    /// The signature of the users of a class.
+    /// Returns the signature of the users of a class.
     pub fn signature_of_class(&self, class: ClassId, side: Side, caller: &Caller) -> Signature {
         let server = self
             .classes
@@ -157,13 +157,13 @@ impl Snapshot {
         Signature { side, local_only: !caller.holds(server), sets: Sets::Class(class) }
     }
 
-    /// The parts whose union the counterparts are. None: nobody.
+    /// Returns the parts whose union is the counterparts. Without parts, there are none.
     pub fn parts(&self, signature: &Signature) -> Vec<Part> {
         let terms = self.terms(self.signature_sets(signature), signature.side);
         let Operands { allow, deny } = terms.collect();
         let part = |allow| {
-            // Only what takes something away, so that a group which no rule
-            // touches is one part, whatever else its members are denied.
+            // Only exclusions that overlap the set: a group that no deny rule touches stays
+            // one part, whatever other users its members are denied.
             let set = self.set(allow);
             let takes = |deny: &SetId| {
                 set.zip(self.set(*deny)).is_some_and(|(set, denied)| set.may_meet(denied))
@@ -174,7 +174,7 @@ impl Snapshot {
         allow.into_iter().map(part).collect()
     }
 
-    /// The members of one part.
+    /// Returns the members of one part.
     pub fn members_of_part(&self, part: &Part, view: &CallerView) -> Members {
         let set = self.set(part.allow);
         let mut members = match (set, part.local_only) {
@@ -190,7 +190,7 @@ impl Snapshot {
         members
     }
 
-    /// All counterparts of the users with a signature, modulo self.
+    /// Returns all counterparts of the users with a signature, modulo self.
     pub fn counterparts(&self, signature: &Signature, view: &CallerView) -> Members {
         let mut all = Members::default();
         for part in self.parts(signature) {
@@ -199,7 +199,7 @@ impl Snapshot {
         all
     }
 
-    /// All counterparts of the users who are in these sets of rules, for any caller.
+    /// Returns all counterparts of the users in these sets of rules, for any caller.
     pub(in crate::routing) fn counterparts_of(&self, sets: &[SetId], side: Side) -> Members {
         let Operands { allow, deny } = self.terms(sets, side).collect();
         let mut counterparts = self.union_of(&allow);
@@ -241,8 +241,8 @@ impl Snapshot {
         hides
     }
 
-    /// The definition, for one pair: not the same user, some allow rule, and no
-    /// deny rule.
+    /// Evaluates the definition for one pair: not the same user, some allow rule, and no deny
+    /// rule.
     pub fn visible(&self, sender: UserId<'_>, recipient: UserId<'_>) -> bool {
         let [senders, recipients] =
             [sender, recipient].map(|user| self.sets_of(self.users.user_ref(user)));
@@ -258,7 +258,7 @@ impl Snapshot {
         allowed && sender != recipient
     }
 
-    /// Everyone who is in any of the sets.
+    /// Returns the users in any of the sets.
     pub(super) fn union_of(&self, sets: &[SetId]) -> Members {
         let mut all = Members::default();
         for set in sets.iter().filter_map(|id| self.set(*id)) {

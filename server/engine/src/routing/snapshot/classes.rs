@@ -17,28 +17,28 @@ use crate::routing::snapshot::keys::{ClassId, Key, ServerId, SetId};
 /// The common properties of the users in a class.
 #[derive(Clone, Debug, Default)]
 pub(in crate::routing) struct Class {
-    /// Their server.
+    /// The server of the users.
     pub(in crate::routing) server: ServerId,
-    /// The sets of rules that they are in, ascending. Empty, too, once nobody
-    /// is in the class any more.
+    /// The sets of rules that contain the users, ascending. Also empty once the class has no
+    /// users left.
     pub(in crate::routing) sets: Arc<[SetId]>,
 }
 
 /// All classes, by id.
 pub(in crate::routing) type ClassList = CowVec<ClassId, Class>;
 
-/// Finds classes, and knows which are in use. Only writers need it.
+/// Finds classes, and counts their users. Only writers need it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::routing) struct Classes {
     hasher: RandomState,
     ids: HashTable<ClassId>,
-    /// By the index of a class: how many users it has.
+    /// By the index of a class: the number of its users.
     users: Vec<u32>,
 }
 
 impl Classes {
-    /// The class of the users of a server who are in exactly these sets, with
-    /// one user more.
+    /// Adds a user to the class of the users of a server who are in exactly these sets, and
+    /// returns the class.
     pub(in crate::routing) fn add_user(
         &mut self,
         server: ServerId,
@@ -64,8 +64,7 @@ impl Classes {
         id
     }
 
-    /// One user less in a class. The last one takes what they had in common
-    /// along.
+    /// Removes a user from a class. The removal of the last user clears the class's sets.
     pub(in crate::routing) fn remove_user(&mut self, id: ClassId, list: &mut ClassList) {
         let Some(users) = self.user_count_mut(id) else { return };
         *users = users.saturating_sub(1);
@@ -86,7 +85,7 @@ impl Classes {
         self.ids.len()
     }
 
-    /// The same classes where their sets have other ids.
+    /// Returns the same classes with other ids of their sets.
     pub(in crate::routing) fn rehashed(&self, list: &ClassList) -> Self {
         let hasher = RandomState::default();
         let hash = |id: &ClassId| hash_of(&hasher, list, *id);

@@ -15,7 +15,7 @@ const BLOCK: usize = 128;
 /// A vector in blocks of chunks, whose entries are found by keys of a type.
 #[derive(Clone, Debug)]
 pub(in crate::routing) struct CowVec<K, T> {
-    /// All but the last are full.
+    /// Blocks, all of them full except the last one.
     blocks: Vec<Arc<Block<T>>>,
     len: usize,
     key: PhantomData<fn() -> K>,
@@ -42,18 +42,18 @@ impl<K: Key, T: Clone> CowVec<K, T> {
         self.blocks.get(chunk / BLOCK)?.get(chunk % BLOCK)?.get(index % CHUNK)
     }
 
-    /// All keys, ascending.
+    /// Returns all keys, ascending.
     pub(in crate::routing) fn keys(&self) -> impl Iterator<Item = K> + Clone + use<K, T> {
         (0..self.len).map(K::from_index)
     }
 
-    /// All entries with their keys, ascending.
+    /// Returns all entries with their keys, ascending.
     pub(in crate::routing) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
         self.keys().filter_map(|key| Some((key, self.get(key)?)))
     }
 
-    /// Keys of entries that may differ from those of a clone: all others are
-    /// shared with it.
+    /// Returns the keys of entries that may differ from those of a clone: both vectors share all
+    /// other entries.
     pub(in crate::routing) fn unshared<'a>(
         &'a self,
         other: &'a Self,
@@ -70,7 +70,7 @@ impl<K: Key, T: Clone> CowVec<K, T> {
         indexes.take_while(move |index| *index < self.len.max(other.len)).map(K::from_index)
     }
 
-    /// The entry to change. Copies its chunk if a clone shares it.
+    /// Returns an entry for a change. Copies the chunk if a clone shares it.
     pub(in crate::routing) fn get_mut(&mut self, key: K) -> Option<&mut T> {
         let index = key.index();
         let chunk = index / CHUNK;
@@ -78,7 +78,7 @@ impl<K: Key, T: Clone> CowVec<K, T> {
         Arc::make_mut(block.get_mut(chunk % BLOCK)?).get_mut(index % CHUNK)
     }
 
-    /// The entry to change, after filling up with default entries as far as it.
+    /// Returns an entry for a change, after filling the vector with default entries up to it.
     pub(in crate::routing) fn get_mut_or_fill(&mut self, key: K) -> Option<&mut T>
     where
         T: Default,

@@ -3,11 +3,11 @@
 
 /// An index into lists of one kind.
 pub trait Key: Copy {
-    /// The key of an index. An index that does not fit becomes the largest key, which no
-    /// list has an entry for: nothing gets four billion entries of any kind.
+    /// Returns the key of an index. An index that does not fit becomes the largest key, for which
+    /// no list has an entry: no list gets four billion entries.
     fn from_index(index: usize) -> Self;
 
-    /// The index.
+    /// Returns the index.
     fn index(self) -> usize;
 }
 
@@ -53,7 +53,7 @@ keys! {
     /// A class of users: users of one server who are in the same sets.
     ClassId,
 
-    /// A server that some user has been named on.
+    /// A server of a named user.
     ServerId,
 
     /// The index of a hide, among all distinct hides of a ruleset's rules.

@@ -36,44 +36,44 @@ pub(in crate::routing) type Fingerprint = (u64, Option<UserNumber>);
 // === impl Members ===
 
 impl Members {
-    /// A list of named users.
+    /// Creates a set that lists named users.
     pub fn listed(named: RoaringBitmap) -> Self {
         Self { named, ..Self::default() }
     }
 
-    /// All users of an open rule, with the named ones that it lets in.
+    /// Creates a set of all users of an open rule, with the named users that the rule includes.
     pub fn opened(open: Open, covered: RoaringBitmap) -> Self {
         Self { named: covered.clone(), covered, open }
     }
 
-    /// Adds who is in the other.
+    /// Adds the users of another set.
     pub fn unite(&mut self, other: &Self) {
         self.named |= &other.named;
         self.covered |= &other.covered;
         self.open = std::mem::take(&mut self.open).union_with(other.open.clone());
     }
 
-    /// Keeps only who is in the other too.
+    /// Keeps only users who are also in another set.
     pub fn intersect(&mut self, other: &Self) {
         self.named &= &other.named;
         self.covered &= &other.covered;
         self.open = std::mem::take(&mut self.open).intersect_with(other.open.clone());
     }
 
-    /// Takes out who is in the other.
+    /// Removes the users of another set.
     pub fn subtract(&mut self, other: &Self) {
         self.named -= &other.named;
         self.covered -= &other.covered;
         self.open = std::mem::take(&mut self.open).subtract(other.open.clone());
     }
 
-    /// Forgets all users with numbers but these. The open rule stays as it is.
+    /// Removes all users with numbers except these. The open rule stays unchanged.
     pub(in crate::routing) fn keep_numbered(&mut self, users: &RoaringBitmap) {
         self.named &= users;
         self.covered &= users;
     }
 
-    /// Puts a named user in or takes it out, whatever the open rule says.
+    /// Adds or removes a named user, whatever the open rule decides.
     pub(in crate::routing) fn set_named(&mut self, number: UserNumber, is_in: bool) {
         if is_in {
             self.named.insert(number);
@@ -82,7 +82,7 @@ impl Members {
         }
     }
 
-    /// Puts in a user who has just been named and whom the open rule lets in.
+    /// Adds a newly named user whom the open rule includes.
     pub(in crate::routing) fn insert_covered(&mut self, number: UserNumber) {
         self.named.insert(number);
         self.covered.insert(number);
@@ -98,8 +98,8 @@ impl Members {
         }
     }
 
-    /// The same set where more users are named: all of `newcomers` whom the open
-    /// rule lets in.
+    /// Returns the same set with more named users: all of `newcomers` whom the open rule
+    /// includes.
     #[must_use]
     pub(in crate::routing) fn with_newcomers(
         &self,
@@ -141,7 +141,7 @@ impl Members {
             && newcomers(&other.named) == newcomers(&other.covered)
     }
 
-    /// Users with numbers from `first` on whom the open rule lets in.
+    /// Returns the users with numbers from `first` on whom the open rule includes.
     pub(in crate::routing) fn covered_from(&self, first: UserNumber) -> RoaringBitmap {
         self.covered.range(first..).collect()
     }
@@ -173,30 +173,30 @@ impl Members {
         self.named.is_empty() && !self.is_open()
     }
 
-    /// All named users who are in, for whatever reason.
+    /// Returns all named users in the set, for any reason.
     #[inline]
     pub fn named(&self) -> &RoaringBitmap {
         &self.named
     }
 
-    /// The rule that says who else is in.
+    /// Returns the rule that decides on all other users.
     #[inline]
     pub fn open(&self) -> &Open {
         &self.open
     }
 
-    /// Named users who are in although the open rule does not let them in.
+    /// Returns the named users in the set whom the open rule does not include.
     pub fn listed_besides(&self) -> RoaringBitmap {
         &self.named - &self.covered
     }
 
-    /// Without those who are in although the open rule does not let them in.
+    /// Returns the set without the users whom the open rule does not include.
     #[must_use]
     pub(in crate::routing) fn without_listed_besides(&self) -> Self {
         Self { named: &self.named & &self.covered, ..self.clone() }
     }
 
-    /// Named users who are not in although the open rule lets them in.
+    /// Returns the named users not in the set whom the open rule includes.
     pub fn exceptions(&self) -> RoaringBitmap {
         &self.covered - &self.named
     }

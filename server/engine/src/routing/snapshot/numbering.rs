@@ -7,10 +7,10 @@ use super::keys::{Key, SetId};
 use crate::routing::model::ruleset::{Ruleset, Set};
 use presence_router_ids::UserId;
 
-/// Gives ids to the sets of a ruleset.
+/// Assigns ids to the sets of a ruleset.
 #[derive(Default)]
 pub(in crate::routing) struct Numbering<'p> {
-    /// In the order of their ids.
+    /// The sets, in the order of their ids.
     pub(in crate::routing) sets: Vec<&'p Set>,
     ids: HashMap<&'p Set, SetId>,
 }
@@ -28,7 +28,7 @@ impl<'p> Numbering<'p> {
         numbering
     }
 
-    /// The id of a set. Sets that are written alike have one.
+    /// Returns the id of a set. Equal expressions have the same id.
     pub(in crate::routing) fn id_of_set(&mut self, set: &'p Set) -> SetId {
         if let Set::Group(group) = set {
             return SetId::from_index(*group);
@@ -40,8 +40,8 @@ impl<'p> Numbering<'p> {
         })
     }
 
-    /// Users whom the sets name, sorted; texts that are no ids are passed over:
-    /// no user can have them.
+    /// Returns the users whom the sets name, sorted. Ignores texts that are not ids, because no
+    /// user can have them.
     pub(in crate::routing) fn named_users(&self) -> Vec<UserId<'p>> {
         let mut users = Vec::new();
         let mut rest = self.sets.clone();
@@ -62,7 +62,7 @@ impl<'p> Numbering<'p> {
         users
     }
 
-    /// Servers that the sets name in full, sorted.
+    /// Returns the servers that the sets name in full, sorted.
     pub(in crate::routing) fn named_servers(&self) -> BTreeSet<&'p str> {
         let mut servers = BTreeSet::new();
         let mut rest = self.sets.clone();

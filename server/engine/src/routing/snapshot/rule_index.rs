@@ -11,12 +11,11 @@ use crate::routing::snapshot::numbering::Numbering;
 /// The rules of a ruleset, by the sets that they name.
 #[derive(Debug, Default)]
 pub(in crate::routing) struct RuleIndex {
-    /// By the index of a set, and by the side that its members stand on.
+    /// By the index of a set, and by the side of its members.
     by_set: Box<[[RulesOfSet; 2]]>,
     /// The distinct hides.
     hides: Box<[Hide]>,
-    /// Sets that a deny rule takes away, and those that a hide rule names:
-    /// ascending.
+    /// Sets that a deny rule excludes, and sets that a hide rule names; both ascending.
     denies: Box<[SetId]>,
     hiding: Box<[SetId]>,
     shadows: Shadows,
@@ -30,16 +29,16 @@ pub(in crate::routing) struct RulesOfSet {
     pub(in crate::routing) allow: Vec<SetId>,
     /// Sets on the other side that a deny rule names.
     pub(in crate::routing) deny: Vec<SetId>,
-    /// Sets on the other side that a hide rule names, and what it hides.
+    /// Sets on the other side that a hide rule names, each with the hide.
     pub(in crate::routing) hide: Vec<(SetId, HideId)>,
 }
 
 /// The rules in shadow of a ruleset.
 #[derive(Debug, Default)]
 pub(in crate::routing) struct Shadows {
-    /// By the set of their senders: indexes in the ruleset, and sets of recipients.
+    /// By set of senders: indices in the ruleset, and sets of recipients.
     by_senders: HashMap<SetId, Vec<(usize, SetId)>>,
-    /// The effects that they would have, by their indexes in the ruleset.
+    /// The effects of the rules, by index in the ruleset.
     effects: BTreeMap<usize, Effect>,
 }
 
@@ -77,8 +76,7 @@ impl RuleIndex {
         Some(side.of(self.by_set.get(set.index())?))
     }
 
-    /// Every product of an allow rule (`true`) or a deny rule: senders and
-    /// recipients.
+    /// Returns every product of an allow rule (`true`) or a deny rule: senders and recipients.
     pub(in crate::routing) fn deciding_products(&self) -> impl Iterator<Item = (bool, [SetId; 2])> {
         self.rules_of_senders().flat_map(|(senders, rules)| {
             let allow = rules.allow.iter().map(move |recipients| (true, [senders, *recipients]));
@@ -87,7 +85,7 @@ impl RuleIndex {
         })
     }
 
-    /// Every product of a hide rule, senders and recipients, and what it hides.
+    /// Returns every product of a hide rule, senders and recipients, with the hide.
     pub(in crate::routing) fn hide_products(&self) -> impl Iterator<Item = (SetId, SetId, &Hide)> {
         self.rules_of_senders().flat_map(move |(senders, rules)| {
             rules.hide.iter().filter_map(move |(recipients, hide)| {
@@ -107,12 +105,13 @@ impl RuleIndex {
         self.of_set(set, side).is_some_and(decides)
     }
 
-    /// The rules in shadow.
+    /// Returns the rules in shadow.
     pub(in crate::routing) fn shadows(&self) -> &Shadows {
         &self.shadows
     }
 
-    /// Returns true if any rule names the set, those in shadow as their senders.
+    /// Returns true if any rule names the set; a rule in shadow counts if it names the set as
+    /// senders.
     pub(in crate::routing) fn is_used(&self, set: SetId) -> bool {
         let used = |rules: &RulesOfSet| {
             !rules.allow.is_empty() || !rules.deny.is_empty() || !rules.hide.is_empty()
@@ -121,12 +120,12 @@ impl RuleIndex {
             || self.by_set.get(set.index()).is_some_and(|rules| rules.iter().any(used))
     }
 
-    /// Sets that a deny rule takes away from somebody.
+    /// Returns the sets that a deny rule excludes.
     pub(in crate::routing) fn denies(&self) -> &[SetId] {
         &self.denies
     }
 
-    /// Sets that a hide rule names, on either side.
+    /// Returns the sets that a hide rule names, on either side.
     pub(in crate::routing) fn hiding(&self) -> &[SetId] {
         &self.hiding
     }
@@ -137,8 +136,8 @@ impl RuleIndex {
     }
 }
 
-/// By the index of a set, and by the side that its members stand on: the rules that name
-/// it and take part. `hides` is sorted.
+/// Indexes the rules that take part, by the index of each set that they name and by the side of
+/// its members. `hides` is sorted.
 fn rules_by_set<'p>(
     ruleset: &'p Ruleset,
     numbering: &mut Numbering<'p>,
@@ -165,7 +164,7 @@ fn rules_by_set<'p>(
 // === impl RulesOfSet ===
 
 impl RulesOfSet {
-    /// Adds the set across of a rule. `hides` is sorted, and has what a hide rule hides.
+    /// Adds the set across of a rule. `hides` is sorted, and contains every hide of a rule.
     fn add_rule(&mut self, effect: &Effect, other: SetId, hides: &[&Hide]) {
         match effect {
             Effect::Allow => self.allow.push(other),
@@ -214,13 +213,13 @@ impl Shadows {
         self.by_senders.is_empty()
     }
 
-    /// Products that have the set as their senders: the rule's index in the ruleset, and
-    /// the set of recipients.
+    /// Returns the products with the set as senders: the rule's index in the ruleset, and the
+    /// set of recipients.
     pub(in crate::routing) fn of_senders(&self, set: SetId) -> &[(usize, SetId)] {
         self.by_senders.get(&set).map_or(&[], Vec::as_slice)
     }
 
-    /// The effect of the rule with this index in the ruleset.
+    /// Returns the effect of the rule with this index in the ruleset.
     pub(in crate::routing) fn effect(&self, rule: usize) -> Option<&Effect> {
         self.effects.get(&rule)
     }

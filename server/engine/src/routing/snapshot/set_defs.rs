@@ -19,7 +19,7 @@ use crate::routing::model::ruleset::Set;
 pub(in crate::routing) struct SetDefs {
     /// By the index of a set. A definition refers only to sets before it.
     defs: Vec<SetDef>,
-    /// By the index of a set: the sets that refer to it, at first hand.
+    /// By the index of a set: the sets that refer to it directly.
     referring: Vec<Vec<SetId>>,
     /// Sets that the directory fills, by name.
     directory: HashMap<Box<str>, SetId>,
@@ -67,8 +67,8 @@ impl SetDefs {
         all
     }
 
-    /// Evaluates the sets in their order. `directory` has the members of those
-    /// that it fills.
+    /// Evaluates the sets in their order. `directory` has the members of the sets that it
+    /// fills.
     pub(in crate::routing) fn evaluate<E>(
         &self,
         user_table: &UserTable,
@@ -91,22 +91,22 @@ impl SetDefs {
         Ok(evaluated)
     }
 
-    /// The set that the directory fills under a name.
+    /// Returns the set that the directory fills under a name.
     pub(in crate::routing) fn directory_set(&self, name: &str) -> Option<SetId> {
         self.directory.get(name).copied()
     }
 
-    /// All sets that the directory fills.
+    /// Returns all sets that the directory fills.
     pub(in crate::routing) fn directory_sets(&self) -> impl Iterator<Item = SetId> {
         self.directory.values().copied()
     }
 
-    /// Sets that refer to one at first hand, ascending.
+    /// Returns the sets that refer directly to a set, ascending.
     pub(in crate::routing) fn referring_sets(&self, id: SetId) -> &[SetId] {
         self.referring.get(id.index()).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns true if a named user is in a set by its definition, all sets before it being
+    /// Returns true if a named user is in a set by its definition. All sets before it must be
     /// up to date.
     pub(in crate::routing) fn holds(
         &self,

@@ -1,12 +1,12 @@
 //! The path by which a user is in a set: the groups on the way, and the line, glob or
-//! pattern at its end. Of several paths the first in the text.
+//! pattern at its end. Among several paths, the first one in the text.
 
 use crate::policy::analyse::reference::{ReferenceEvaluation, server_of};
 use crate::policy::document::SetExpr;
 use crate::policy::problem::Position;
 
-/// A step of a path. The steps are a tree in one list: below each stand those
-/// that follow it and are deeper, and all that stand below one are needed.
+/// A step of a path. The steps are a tree in one list: the children of a step follow it, with
+/// a greater depth, and all children must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathStep {
     /// The nesting depth; 0 for the first step.
@@ -22,10 +22,10 @@ pub enum StepKind {
     /// `everyone`.
     Everyone,
 
-    /// The user's id, which stands here in the policy.
+    /// The user's id, at this position in the policy.
     User(Position),
 
-    /// A members file, by its name as written, and where that stands.
+    /// A members file: its name as written, and the position of the name.
     MembersFile(String, Position),
 
     /// A server glob.
@@ -34,17 +34,17 @@ pub enum StepKind {
     /// A pattern.
     Match(String),
 
-    /// A group, by its name, and where it is declared; below it, why.
+    /// A group: its name, and the position of its declaration. Its children give the reason.
     Group(String, Position),
 
-    /// A group that the directory fills.
+    /// A group that the directory fills: its name, and the position of its declaration.
     Directory(String, Position),
 
-    /// Several sets at once; below it, each of them.
+    /// An intersection; each of its sets has a child.
     AllOf,
 
-    /// A set with exceptions, of which the user is none; below it, why it is in
-    /// the set.
+    /// A set with exceptions that do not include the user. Its child gives the reason why
+    /// the user is in the set.
     NotExcepted,
 }
 
@@ -53,11 +53,11 @@ struct Walk<'e> {
     evaluation: &'e ReferenceEvaluation<'e, 'e>,
     user: u32,
     path: Vec<PathStep>,
-    /// Sets that are still to be followed, with the depth of each; the next one last.
+    /// Sets still to follow, each with its depth; the next set is the last one.
     todo: Vec<(usize, &'e SetExpr)>,
 }
 
-/// The path of a user into a set that holds the user.
+/// Returns the path of a user into a set that contains the user.
 pub(super) fn into_set(
     evaluation: &ReferenceEvaluation<'_, '_>,
     set: &SetExpr,
@@ -66,7 +66,7 @@ pub(super) fn into_set(
     Walk { evaluation, user, path: Vec::new(), todo: vec![(0, set)] }.finish()
 }
 
-/// The path of a user into a group that holds the user.
+/// Returns the path of a user into a group that contains the user.
 pub(super) fn into_group(
     evaluation: &ReferenceEvaluation<'_, '_>,
     name: &str,
@@ -80,18 +80,18 @@ pub(super) fn into_group(
 // === impl Walk ===
 
 impl Walk<'_> {
-    /// Does not recurse: a chain of groups may be as long as there are groups.
+    /// Follows all sets. Does not recurse: a chain may contain every group.
     fn finish(mut self) -> Vec<PathStep> {
         while let Some((depth, set)) = self.todo.pop() {
-            self.follow(depth, set);
+            self.follow_set(depth, set);
         }
         self.path
     }
 }
 
 impl<'e> Walk<'e> {
-    fn follow(&mut self, depth: usize, set: &'e SetExpr) {
-        let id = self.evaluation.user(self.user);
+    fn follow_set(&mut self, depth: usize, set: &'e SetExpr) {
+        let id = self.evaluation.user_id(self.user);
         let mut step = |kind| self.path.push(PathStep { depth, kind });
         match set {
             SetExpr::Everyone => step(StepKind::Everyone),
@@ -109,7 +109,7 @@ impl<'e> Walk<'e> {
             }
             SetExpr::Group { name, .. } => self.enter_group(name, depth),
             SetExpr::Union(any) => {
-                let holds = |set: &&SetExpr| self.evaluation.members(set).contains(self.user);
+                let holds = |set: &&SetExpr| self.evaluation.members_of(set).contains(self.user);
                 let first = any.iter().find(holds);
                 self.todo.extend(first.map(|set| (depth, set)));
             }
@@ -124,9 +124,9 @@ impl<'e> Walk<'e> {
         }
     }
 
-    /// The step into a group; what is in it is followed next.
+    /// Adds the step into a group, and queues the group's members.
     fn enter_group(&mut self, name: &str, depth: usize) {
-        let Some(group) = self.evaluation.group(name) else { return };
+        let Some(group) = self.evaluation.group_named(name) else { return };
         let (name, position) = (group.name.clone(), group.position);
         if group.directory {
             self.path.push(PathStep { depth, kind: StepKind::Directory(name, position) });

@@ -1,8 +1,8 @@
-//! The pairs on which a policy would hide more or less, rule by rule.
+//! The pairs on which a policy would hide more or fewer fields, rule by rule.
 //!
-//! A rule accounts for a pair that will be visible if it hides something of it that
-//! nothing hides now, or hides now what nothing would hide any more. What is hidden is
-//! taken as a whole: with another field, or another `unless`, it is something else.
+//! A rule accounts for a pair that will be visible if it would hide fields that no rule
+//! hides now, or if it now hides fields that no rule would hide any more. The hidden fields
+//! count as a whole: with another field, or another `unless`, a hide is a different one.
 
 use std::collections::BTreeMap;
 
@@ -16,34 +16,36 @@ use crate::routing::model::ruleset::{Effect, Hide};
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 
-/// The pairs that one rule that hides accounts for.
+/// The pairs that one hide rule accounts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HideImpact {
     /// The rule, of either policy or of both.
     pub name: String,
-    /// Pairs on which it begins to hide something; `None`: too much to tell.
+    /// Pairs on which the rule begins to hide fields; `None`: finding them takes too many
+    /// steps.
     pub begins: Option<HiddenPairs>,
-    /// Pairs on which it ends to; `None`: too much to tell.
+    /// Pairs on which the rule stops hiding fields; `None`: finding them takes too many
+    /// steps.
     pub ends: Option<HiddenPairs>,
 }
 
-/// Pairs of which something is hidden.
+/// Pairs with hidden fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HiddenPairs {
     /// The number of pairs.
     pub pairs: Count,
-    /// Some of them, senders and recipients.
+    /// Some of the pairs: sender and recipient.
     pub samples: Vec<[String; 2]>,
 }
 
-/// The rules of one policy that hide, by their names and by what they hide.
+/// The hide rules of one policy, by name and by hide.
 struct HidesByRule<'o> {
     by_rule: BTreeMap<&'o str, (&'o Hide, &'o [Product])>,
     by_hide: BTreeMap<&'o Hide, Vec<Product>>,
 }
 
-/// The pairs that each rule accounts for, by name, without rules that account for none. Users
-/// with a number count only if they are `listed`.
+/// Finds the pairs that each rule accounts for, by name, without rules that account for none.
+/// Users with a number count only if they are `listed`.
 pub(super) fn hide_impacts(
     before: &ProductsByRule<'_>,
     after: &ProductsByRule<'_>,
@@ -57,8 +59,8 @@ pub(super) fn hide_impacts(
         let Some((hide, products)) = one.by_rule.get(name) else {
             return Some(HiddenPairs::default());
         };
-        let same = other.by_hide.get(hide).map_or(&[][..], Vec::as_slice);
-        let mut pairs = visible_pairs(products, same, &visible, &mut steps).ok()?;
+        let same_hide = other.by_hide.get(hide).map_or(&[][..], Vec::as_slice);
+        let mut pairs = visible_pairs(products, same_hide, &visible, &mut steps).ok()?;
         pairs.iter_mut().for_each(|pairs| pairs.keep_numbered(listed));
         pairs.retain(|pairs| !pairs.is_empty());
         Some(HiddenPairs {
@@ -78,7 +80,7 @@ pub(super) fn hide_impacts(
     impacts.filter(|impact| impact.begins != nothing || impact.ends != nothing).collect()
 }
 
-/// Visible pairs of some products, each once, that are in none of others.
+/// Returns the visible pairs of some products, each once, that are in none of the `others`.
 fn visible_pairs(
     products: &[Product],
     others: &[Product],

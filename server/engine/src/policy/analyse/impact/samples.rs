@@ -1,12 +1,12 @@
-//! A few pairs of many, to be named.
+//! Selects a few pairs of many, as examples.
 
 use std::collections::BTreeSet;
 
 use crate::routing::change::difference::{Found, Pairs};
 use crate::routing::snapshot::Snapshot;
 
-/// At most `max` pairs of named users, senders and recipients, of each product a few. Of
-/// a bound none: they may not change.
+/// Selects at most `max` pairs of named users, a few from each product: sender and
+/// recipient. Selects none from a bound, whose pairs may not change.
 pub(super) fn sample_pairs(snapshot: &Snapshot, all: &[Pairs], max: usize) -> Vec<[String; 2]> {
     let all: Vec<&Pairs> = all.iter().filter(|pairs| pairs.found != Found::Bound).collect();
     let each = max.div_ceil(all.len().max(1));

@@ -21,8 +21,7 @@ pub(super) struct Definition<'p, 'u> {
 // === impl Definition ===
 
 impl<'p, 'u> Definition<'p, 'u> {
-    /// The definition over what a policy says, with the directory as a snapshot
-    /// has it.
+    /// Evaluates the definition over a policy, with the directory of a snapshot.
     pub(super) fn new(
         policy: &'p Policy,
         users: impl IntoIterator<Item = &'u str>,
@@ -31,14 +30,14 @@ impl<'p, 'u> Definition<'p, 'u> {
         let directory = directory_of(policy, snapshot);
         let evaluation =
             ReferenceEvaluation::new(&policy.document, &policy.groups, users, &directory);
-        let audiences = evaluation.audiences();
-        let hides = evaluation.hides(&audiences);
+        let audiences = evaluation.audiences_by_sender();
+        let hides = evaluation.hides_by_sender(&audiences);
         Self { evaluation, audiences, hides }
     }
 
-    /// The verdict on a pair of these users. Pairs with others count as not visible.
-    pub(super) fn verdict(&self, sender: &str, recipient: &str) -> PairVerdict<'p> {
-        let [from, to] = [sender, recipient].map(|user| self.evaluation.number(user));
+    /// Returns the verdict on a pair of these users. Pairs with others count as not visible.
+    pub(super) fn verdict_on(&self, sender: &str, recipient: &str) -> PairVerdict<'p> {
+        let [from, to] = [sender, recipient].map(|user| self.evaluation.number_of(user));
         let (Some(from), Some(to)) = (from.and_then(|from| usize::try_from(from).ok()), to) else {
             return PairVerdict::default();
         };

@@ -1,4 +1,4 @@
-//! Unlisted users, made up so that they meet what servers and patterns say.
+//! Makes up unlisted users that the policy's servers and patterns match.
 
 use std::collections::BTreeSet;
 
@@ -10,19 +10,19 @@ use crate::policy::document::SetExpr;
 use crate::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
 
-/// Most users that are made up, and most that have a number and are not listed.
+/// Maximum made-up users, and maximum unlisted users with a number.
 const MAX_MADE_UP: usize = 64;
 
-/// Unlisted users: on servers that are named, on those that globs fit, and on one
-/// that nobody met; of the names that patterns fit, and of another. And some who
-/// have a number from when they were listed.
+/// Returns unlisted users: on named servers, on servers that globs match, and on a server that
+/// nobody has met; with localparts that patterns match, and with another one. Some more have a
+/// number from a time when they were listed.
 pub(super) fn unlisted_users(
     policy: &Policy,
     snapshot: &Snapshot,
     listed: &RoaringBitmap,
     rng: &mut Rng,
 ) -> Vec<String> {
-    let [users, servers] = fitting_parts(policy, snapshot);
+    let [users, servers] = matching_parts(policy, snapshot);
     let all = users.len().saturating_mul(servers.len());
     let combinations = if all <= MAX_MADE_UP {
         (0..all).collect()
@@ -45,19 +45,19 @@ pub(super) fn unlisted_users(
     made_up.into_iter().collect()
 }
 
-/// Parts of user ids that the policy's globs and patterns fit, and one of each that they
-/// probably do not: what stands before the colon, and server names.
-fn fitting_parts(policy: &Policy, snapshot: &Snapshot) -> [Vec<String>; 2] {
-    let fitting = |glob: &str| glob.replace('*', "made-up").replace('?', "x");
+/// Returns parts of user ids that the policy's globs and patterns match, and one of each kind
+/// that they probably do not match: the parts before the colon, and server names.
+fn matching_parts(policy: &Policy, snapshot: &Snapshot) -> [Vec<String>; 2] {
+    let make_match = |glob: &str| glob.replace('*', "made-up").replace('?', "x");
     let mut users = BTreeSet::from(["@made-up".to_owned()]);
     let mut servers = BTreeSet::from(["unmet.example".to_owned()]);
     policy.document.each_part(&mut |part| match part {
         SetExpr::Server(globs) => {
-            servers.extend(globs.iter().map(|glob| fitting(glob.as_str())));
+            servers.extend(globs.iter().map(|glob| make_match(glob.as_str())));
         }
         SetExpr::Match(patterns) => {
-            users.extend(patterns.iter().map(|pattern| fitting(pattern.user().as_str())));
-            servers.extend(patterns.iter().map(|pattern| fitting(pattern.server().as_str())));
+            users.extend(patterns.iter().map(|pattern| make_match(pattern.user().as_str())));
+            servers.extend(patterns.iter().map(|pattern| make_match(pattern.server().as_str())));
         }
         _ => {}
     });

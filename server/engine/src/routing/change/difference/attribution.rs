@@ -19,7 +19,7 @@ pub type Product = [Arc<Members>; 2];
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// The products of each rule of the ruleset that this is a snapshot of.
+    /// Returns the products of each rule of the snapshot's ruleset.
     pub fn products(&self, ruleset: &Ruleset) -> Vec<Vec<Product>> {
         let mut numbering = Numbering::new(ruleset);
         let mut set = |set| self.set(numbering.id_of_set(set)).cloned().unwrap_or_default();
@@ -30,11 +30,11 @@ impl Snapshot {
         rules.collect()
     }
 
-    /// Products of this snapshot among the users of a later one.
+    /// Converts products of this snapshot to the users of a later one.
     ///
     /// # Errors
     ///
-    /// It has too many new users to look at.
+    /// If the later snapshot has too many new users.
     pub fn lift_products(
         &self,
         later: &Self,
@@ -49,15 +49,15 @@ impl Snapshot {
 // === impl Pairs ===
 
 impl Pairs {
-    /// Forgets pairs with users who have a number and are none of these, such as users
-    /// who are not listed any more. Pairs with users of open sets stay: such a user has
-    /// the same pairs with a number or without.
+    /// Removes pairs with users who have a number but are not in `users`, such as formerly
+    /// listed users. Pairs with users of open sets stay: such a user has the same pairs with
+    /// or without a number.
     pub fn keep_numbered(&mut self, users: &RoaringBitmap) {
         self.senders.keep_numbered(users);
         self.recipients.keep_numbered(users);
     }
 
-    /// True if no pair is left.
+    /// Returns true if no pair is left.
     pub fn is_empty(&self) -> bool {
         self.senders.is_empty() || self.recipients.is_empty()
     }
@@ -66,8 +66,8 @@ impl Pairs {
 // === impl Difference ===
 
 impl Difference {
-    /// Counts those of some of this difference's pairs that are in any of the products of
-    /// `within`, and in none of `without`. Each pair is counted once.
+    /// Counts some of this difference's pairs: those in any product of `within` and in no
+    /// product of `without`. Counts each pair once.
     ///
     /// # Errors
     ///
@@ -82,11 +82,11 @@ impl Difference {
         Ok(total_count(&self.pairs_within(pairs, within, without, steps)?))
     }
 
-    /// The pairs that [`Difference::count_within`] counts. None is in two.
+    /// Returns the pairs that [`Difference::count_within`] counts. No pair is in two products.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Difference::count_within`].
     pub fn pairs_within(
         &self,
         pairs: &[Pairs],
@@ -100,7 +100,7 @@ impl Difference {
         Ok(shared)
     }
 
-    /// Forgets pairs as [`Pairs::keep_numbered`] does.
+    /// Removes pairs as [`Pairs::keep_numbered`] does.
     pub fn keep_numbered(&mut self, users: &RoaringBitmap) {
         for list in [&mut self.gained, &mut self.lost] {
             list.iter_mut().for_each(|pairs| pairs.keep_numbered(users));
@@ -108,9 +108,9 @@ impl Difference {
         }
     }
 
-    /// Takes out of the bounds what does not change by the products that allow and
-    /// deny, before and after, as far as sets can tell. A bound stays as it is where
-    /// that takes more than `steps` comparisons.
+    /// Removes pairs from the bounds that do not change, by the products that allow and deny
+    /// before and after, as far as set arithmetic finds them. A bound stays unchanged if this
+    /// takes more than `steps` comparisons.
     pub fn narrow_bounds(
         &mut self,
         before: &[Vec<Product>; 2],
@@ -132,7 +132,7 @@ impl Difference {
         }
     }
 
-    /// Pairs without those that stand in a row of senders as well.
+    /// Returns the pairs that are not in a row of senders as well.
     fn without_touched_senders(&self, pairs: &Pairs) -> Pairs {
         let mut once = pairs.clone();
         if pairs.found == Found::For(Side::Recipient) {
@@ -154,8 +154,8 @@ pub fn total_count(pairs: &[Pairs]) -> Count {
     count
 }
 
-/// The pairs that are visible by some products, and are not by others: each time those
-/// that allow and those that deny.
+/// Returns the pairs that are visible by the `is` products and not by the `was` products; each
+/// has the products that allow and the products that deny.
 fn pairs_that_turned(
     pairs: &Pairs,
     [was_allowed, was_denied]: &[Vec<Product>; 2],
@@ -169,7 +169,7 @@ fn pairs_that_turned(
     Ok(turned)
 }
 
-/// Those of some pairs that are in any of the products, each once, and the others.
+/// Splits pairs into those in any of the products, each once, and the others.
 fn split_by_products(
     mut rest: Vec<Pairs>,
     within: &[Product],
@@ -183,7 +183,7 @@ fn split_by_products(
     Ok([shared, rest])
 }
 
-/// Those of some pairs that are in none of the products.
+/// Returns the pairs that are in none of the products.
 fn outside_products(
     mut rest: Vec<Pairs>,
     products: &[Product],
@@ -195,7 +195,7 @@ fn outside_products(
     Ok(rest)
 }
 
-/// The pairs that are in a product too.
+/// Returns the pairs that are also in a product.
 fn intersect_product(pairs: &Pairs, [senders, recipients]: &Product) -> Option<Pairs> {
     if !pairs.senders.may_meet(senders) || !pairs.recipients.may_meet(recipients) {
         return None;
@@ -206,8 +206,8 @@ fn intersect_product(pairs: &Pairs, [senders, recipients]: &Product) -> Option<P
     (!common.senders.is_empty() && !common.recipients.is_empty()).then_some(common)
 }
 
-/// The pairs that are not in a product: other senders', and those of its senders
-/// with others.
+/// Returns the pairs that are not in a product: pairs of other senders, and pairs of the
+/// product's senders with other recipients.
 fn subtract_product(
     all: Vec<Pairs>,
     product: &Product,

@@ -5,11 +5,11 @@ use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::UserNumber;
 use crate::routing::snapshot::members::Members;
 
-/// Two snapshots, the later one with all users of the earlier and perhaps more.
+/// Two snapshots; the later one has all users of the earlier one and possibly more.
 pub(super) struct Comparison<'s> {
     pub(super) old: &'s Snapshot,
     pub(super) new: &'s Snapshot,
-    /// Work that the budget still allows.
+    /// The rest of the budget.
     left: u64,
 }
 
@@ -20,20 +20,20 @@ impl<'s> Comparison<'s> {
         Self { old, new, left: budget.0 }
     }
 
-    /// Takes from the budget.
+    /// Spends part of the budget.
     pub(super) fn spend_budget(&mut self, members: u64) -> Result<(), TooMuch> {
         self.left = self.left.checked_sub(members).ok_or(TooMuch)?;
         Ok(())
     }
 
-    /// Users who have been named in between.
+    /// Returns the users who were named between the snapshots.
     fn newcomers(&self) -> impl Iterator<Item = (UserNumber, String)> + use<'_, 's> {
         let user_table = &self.new.users;
         let newcomers = user_table.numbers_since(&self.old.users);
         newcomers.map(|number| (number, user_table.id(number).into()))
     }
 
-    /// An earlier set among the users of the later snapshot.
+    /// Converts an earlier set to the users of the later snapshot.
     pub(super) fn lift_set(&mut self, members: &Members) -> Result<Members, TooMuch> {
         let newcomers = self.new.users.count() - self.old.users.count();
         if !members.is_open() || newcomers == 0 {

@@ -1,5 +1,5 @@
 //! Rows of a difference: touched users who were in the same sets before and are in the same
-//! sets now, and whom they see or are seen by more or less than before.
+//! sets now, with the counterparts that they gained and lost.
 
 use std::collections::HashMap;
 
@@ -20,21 +20,21 @@ struct RowKey {
     class: ClassId,
 }
 
-/// Which sets a user was in.
+/// The sets that contained a user.
 #[derive(PartialEq, Eq, Hash)]
 enum Before {
-    /// Those of a class of numbered users.
+    /// The sets of a class of numbered users.
     Class(ClassId),
-    /// Those that let in a user without a number.
+    /// The sets that contain a user without a number.
     OpenSets(Vec<SetId>),
 }
 
-/// Rows in which those with one set of counterparts are one.
+/// Rows, merged if they have the same counterparts.
 #[derive(Default)]
 struct MergedRows {
     rows: Vec<(RoaringBitmap, Members)>,
-    /// Indexes in `rows`, by a fingerprint of the counterparts: how many are named, the
-    /// first and the last.
+    /// Indices in `rows`, by a fingerprint of the counterparts: the number of named users, the
+    /// first one and the last one.
     indexes: HashMap<(u64, Option<u32>, Option<u32>), Vec<usize>>,
 }
 

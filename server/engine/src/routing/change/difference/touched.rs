@@ -1,11 +1,10 @@
-//! Compares the products of two snapshots' rules, and finds the users whose
-//! membership in one of them is another.
+//! Compares the products of two snapshots' rules, and finds the users whose membership in a
+//! product changed.
 //!
-//! Sets are the same if they have the same members, however a policy calls them:
-//! a rule or a group that did not change touches nobody. Products that are left
-//! over on both sides are paired by what they have in common, since of a group
-//! that got a member only that member is touched. How well they are paired
-//! decides how many are touched in vain, and nothing else.
+//! Sets are the same if they have the same members, whatever their names in a policy: an
+//! unchanged rule or group touches no users. Products that only one snapshot has are paired by
+//! their common members: if a group got a member, only that member is touched. Better pairing
+//! only reduces the number of users that are touched in vain.
 
 mod contents;
 mod pairing;
@@ -27,7 +26,7 @@ use crate::routing::snapshot::members::Members;
 pub(super) struct Touched {
     /// Named users, as senders and as recipients.
     pub(super) users: [RoaringBitmap; 2],
-    /// Open products: whether they are gained or lost.
+    /// Open products; `true`: the product is gained, `false`: lost.
     pub(super) bounds: Vec<(bool, Pairs)>,
 }
 
@@ -42,7 +41,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// Under one ruleset: users who entered or left a set.
+    /// Finds touched users under one ruleset: users who entered or left a set.
     fn touched_by_edits(&mut self) -> Result<Touched, TooMuch> {
         let (old, new) = (self.old, self.new);
         let mut touched = Touched::default();
@@ -66,7 +65,7 @@ impl Comparison<'_> {
         Ok(touched)
     }
 
-    /// Under two rulesets: users in a product that only one of them has.
+    /// Finds touched users under two rulesets: users in a product that only one ruleset has.
     fn touched_by_rules(&mut self) -> Result<Touched, TooMuch> {
         let first = self.old.users.numbers().end;
         let mut contents = Contents::default();
@@ -81,7 +80,7 @@ impl Comparison<'_> {
         Ok(touched)
     }
 
-    /// Products with one effect that only one of the snapshots has.
+    /// Finds the products with one effect that only one of the snapshots has.
     fn products_only_in(
         &mut self,
         of: &Snapshot,
@@ -151,7 +150,7 @@ impl Comparison<'_> {
 // === impl Touched ===
 
 impl Touched {
-    /// Some users of a side, and whom a product puts across.
+    /// Some users of a side, and the users across in a product.
     fn add_product(&mut self, gains: bool, side: Side, moved: Members, across: &Members) {
         let across_side = side.other();
         if !moved.is_open() {

@@ -1,5 +1,5 @@
-//! Tells contents of sets apart, across two snapshots: two sets have one content id if they
-//! have the same members.
+//! Identifies the contents of sets across two snapshots: two sets have the same content id if
+//! they have the same members.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use crate::routing::snapshot::members::{Fingerprint, Members};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct ContentId(u32);
 
-/// Gives each content of a set an id, the same for both snapshots.
+/// Assigns an id to each content of a set, the same for both snapshots.
 #[derive(Default)]
 pub(super) struct Contents {
     known: HashMap<Fingerprint, Vec<(ContentId, Arc<Members>)>>,
     count: u32,
 }
 
-/// Products by effect (whether they allow) and by the contents of their sides.
+/// Products by effect (true: allow) and by the contents of their sides.
 pub(super) type Products = BTreeMap<(bool, [ContentId; 2]), [SetId; 2]>;
 
 // === impl Contents ===
 
 impl Contents {
-    /// The products of a snapshot's rules. Users from `first` on are not in the
-    /// earlier one.
+    /// Returns the products of a snapshot's rules. Users with numbers from `first` on are not in
+    /// the earlier snapshot.
     pub(super) fn products(&mut self, snapshot: &Snapshot, first: UserNumber) -> Products {
         let mut of_set: HashMap<SetId, ContentId> = HashMap::new();
         let mut content = |id: SetId| {
@@ -40,12 +40,12 @@ impl Contents {
 
     fn id_of(&mut self, members: &Arc<Members>, first: UserNumber) -> ContentId {
         let known = self.known.entry(members.fingerprint(first)).or_default();
-        let is = |one: &Arc<Members>| {
+        let is_same = |one: &Arc<Members>| {
             Arc::ptr_eq(one, members)
                 || one.is_same_with_more_users(first, members)
                 || one == members
         };
-        if let Some((id, _)) = known.iter().find(|(_, one)| is(one)) {
+        if let Some((id, _)) = known.iter().find(|(_, one)| is_same(one)) {
             return *id;
         }
         let id = ContentId(self.count);

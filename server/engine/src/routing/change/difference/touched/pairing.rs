@@ -1,5 +1,5 @@
-//! Pairs products of two snapshots that have something in common: a group that got a member
-//! is mostly the same group.
+//! Pairs products of two snapshots that have members in common: a group that got a member is
+//! mostly the same group.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use super::contents::ContentId;
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::members::Members;
 
-/// Members by which products look for their like.
+/// The number of members by which the pairing looks for similar products.
 const SAMPLES: usize = 4;
 
-/// A product of one snapshot only.
+/// A product that only one snapshot has.
 pub(super) struct Unmatched {
     pub(super) contents: [ContentId; 2],
-    /// Among the users of the later snapshot.
+    /// The sets of both sides, among the users of the later snapshot.
     pub(super) sides: [Arc<Members>; 2],
 }
 
-/// Takes out products that have something in common, pair by pair.
+/// Removes products that have members in common, pair by pair.
 pub(super) fn pair_up(
     removed: &mut Vec<Unmatched>,
     added: &mut Vec<Unmatched>,
@@ -46,7 +46,7 @@ pub(super) fn pair_up(
         });
         let common = |index: usize| {
             let left = old.get(index)?.as_ref()?;
-            // A side that is the same moves nobody, whatever its size.
+            // An unchanged side touches no users, whatever its size.
             let common = SIDES.into_iter().map(|side| {
                 let [one, two] = [left, &new].map(|left| side.of(&left.sides));
                 if side.of(&left.contents) == side.of(&new.contents) {
@@ -68,8 +68,8 @@ pub(super) fn pair_up(
     found
 }
 
-/// Some members that a set most likely has in common with one that differs by
-/// few.
+/// Returns some members that a set most likely has in common with a set that differs by few
+/// members.
 fn sample_members(members: &Arc<Members>) -> impl Iterator<Item = u32> {
     let named = members.named().iter();
     named.clone().take(SAMPLES).chain(named.rev().take(SAMPLES))
