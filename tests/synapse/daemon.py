@@ -62,10 +62,10 @@ class Daemon:
         until(lambda: self.log.stat().st_size > logged, "the daemon says what is wrong")
 
     def apply(self, rules: list[Any], groups: dict[str, Any] | None = None) -> None:
-        """Puts a policy in force in the running daemon."""
+        """Makes a policy active in the running daemon."""
         sender, recipient = self.write(rules, groups)
         self._send(signal.SIGHUP)
-        until(lambda: sender in ask(self.address, recipient), "the policy is in force")
+        until(lambda: sender in ask(self.address, recipient), "the policy is active")
 
     def start(self) -> None:
         """Starts it and waits until it answers."""

@@ -1,6 +1,6 @@
 """The page for those who come from a module of their own: each block of YAML on it
-is loaded, each policy put in force and asked as Synapse would ask. The answers
-expected are those of the modules that they stand for."""
+is loaded, each policy made active and asked as Synapse would ask. The expected answers
+are those of the modules that the policies replace."""
 
 import re
 from collections.abc import Iterator

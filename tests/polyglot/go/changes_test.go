@@ -1,6 +1,5 @@
-// What is remembered follows the daemon: a reload, a restart, and every message
-// that the contract has for changes, those included that no daemon sends at
-// will.
+// Kept answers follow the daemon: a reload, a restart, and every message that the
+// contract has for changes, also those that no daemon sends on request.
 
 package polyglot
 
@@ -105,12 +104,12 @@ func TestWhatIsHiddenMeanwhileIsKnown(t *testing.T) {
 	answers, err := router.Audiences(ann)
 	must(t, err)
 	status := pb.PresenceField_PRESENCE_FIELD_STATUS_MSG
-	if hidden := answers[0].Hidden(joe, "online"); len(hidden) != 1 || !hidden[status] {
+	if hidden := answers[0].Hides.ForUser(joe, "online"); len(hidden) != 1 || !hidden[status] {
 		t.Error(hidden)
 	}
 }
 
-// expect checks who may see Ann, and who may not.
+// expect checks that one user may see Ann, and another one may not.
 func expect(t *testing.T, router *Router, in, out string) {
 	t.Helper()
 	answers, err := router.Audiences(ann)
@@ -120,14 +119,14 @@ func expect(t *testing.T, router *Router, in, out string) {
 	}
 }
 
-// --- what no daemon sends at will
+// --- messages that no daemon sends on request
 
 type told = []*pb.RouteStatesResponse
 
-// script answers each request, Open included, with what a test has written.
+// script answers each request, also Open, with the messages that a test wrote.
 type script struct {
 	pb.UnimplementedPresenceRouterServiceServer
-	// Of one stream after another.
+	// For all streams, one after another.
 	taken   sync.Mutex
 	answers []told
 }
@@ -176,7 +175,7 @@ func opened(heartbeat time.Duration) told {
 	return told{{Message: &pb.RouteStatesResponse_Opened{Opened: message}}}
 }
 
-// defined is a set in a part for each user.
+// defined returns a set, in one part for each user.
 func defined(id uint64, ids ...string) told {
 	var parts told
 	for i, user := range ids {
@@ -207,7 +206,7 @@ func TestChangedVoidsWhomItNames(t *testing.T) {
 			{Message: &pb.RouteStatesResponse_SetEdit{SetEdit: edit}},
 			changed(&pb.PairProduct{Senders: list(ann), Recipients: list(sue)}),
 		},
-		// Ann is asked about again; Joe, as a recipient, need not be.
+		// The router asks about Ann again, and keeps the answer about Joe as a recipient.
 		told{delivered(3, 1)},
 	)
 	expect(t, router, joe, sue)
@@ -240,7 +239,7 @@ func TestAStreamThatEndsAmidEditsVoidsAnswers(t *testing.T) {
 	router := scripted(t,
 		opened(time.Minute),
 		append(defined(1, joe), delivered(1, 1)),
-		// Joe goes over to another list, which the stream does not come to.
+		// Joe moves to another list; the stream ends before it defines this list.
 		told{{Message: edit}, {Message: nobody}},
 		opened(time.Minute),
 		append(defined(1, joe), delivered(1, 1)),
@@ -273,20 +272,20 @@ func TestAHideIsKeptAndAnUnknownFieldHidesAll(t *testing.T) {
 	router := scripted(t, opened(time.Minute), append(defined(1, joe, sue), delivered(1, 1,
 		&pb.Hide{Users: list(joe), Fields: []pb.PresenceField{status}, UnlessPresence: []string{"online"}},
 		&pb.Hide{Users: list(sue), Fields: []pb.PresenceField{status, 99}},
-		// None is not allowed, and so is not understood; nor is this one.
+		// The contract allows neither a hide without fields nor this field.
 		&pb.Hide{Users: list("@any:example.org")},
 		&pb.Hide{Users: list("@one:example.org"), Fields: []pb.PresenceField{0}},
 	)))
 	answers, err := router.Audiences(ann)
 	must(t, err)
-	if hidden := answers[0].Hidden(joe, "online"); len(hidden) != 0 {
+	if hidden := answers[0].Hides.ForUser(joe, "online"); len(hidden) != 0 {
 		t.Error(hidden)
 	}
-	if hidden := answers[0].Hidden(joe, "busy"); len(hidden) != 1 || !hidden[status] {
+	if hidden := answers[0].Hides.ForUser(joe, "busy"); len(hidden) != 1 || !hidden[status] {
 		t.Error(hidden)
 	}
 	for _, user := range []string{sue, "@any:example.org", "@one:example.org"} {
-		if hidden := answers[0].Hidden(user, "online"); len(hidden) != 4 {
+		if hidden := answers[0].Hides.ForUser(user, "online"); len(hidden) != 4 {
 			t.Error(user, hidden)
 		}
 	}

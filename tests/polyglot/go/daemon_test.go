@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// daemon is one on a Unix socket, which can be killed and started again.
+// daemon is a daemon on a Unix socket. Tests can kill it and start it again.
 type daemon struct {
 	t       *testing.T
 	folder  string
@@ -24,7 +24,7 @@ type daemon struct {
 	log     chan struct{}
 }
 
-// startDaemon starts one with a policy.
+// startDaemon starts a daemon with a policy, and ends it with the test.
 func startDaemon(t *testing.T, policy string) *daemon {
 	t.Helper()
 	d := &daemon{t: t, folder: t.TempDir()}
@@ -54,13 +54,13 @@ func (d *daemon) start(policy string) {
 	}
 	d.log = make(chan struct{})
 	go func() {
-		// It must never wait for room in the pipe.
+		// Read on, so that the daemon never waits for room in the pipe.
 		_, _ = io.Copy(io.Discard, lines)
 		close(d.log)
 	}()
 }
 
-// reload makes it load another policy.
+// reload makes the daemon load another policy.
 func (d *daemon) reload(policy string) {
 	d.t.Helper()
 	d.write(policy)
@@ -92,7 +92,7 @@ func connect(t *testing.T, address string) *grpc.ClientConn {
 	return connection
 }
 
-// openRouter opens a stream.
+// openRouter opens a stream, and closes it with the test.
 func openRouter(t *testing.T, connection *grpc.ClientConn, serverNames ...string) *Router {
 	t.Helper()
 	router := NewRouter(connection, serverNames...)

@@ -1,6 +1,6 @@
-// A client that sends far ahead of what it reads. Its connection must live: the
-// daemon's HTTP/2 library counts small messages that wait to be read, and closes
-// connections with too many.
+// A client that sends many requests before it reads the first answer. Its connection
+// must stay open, although the daemon's HTTP/2 library counts small unread messages and
+// closes connections with too many.
 
 package polyglot
 
@@ -40,7 +40,7 @@ func TestManyQueriesBeforeTheFirstAnswerIsRead(t *testing.T) {
 		query := &pb.InterestQuery{QueryId: id, UserId: "@joe:example.org"}
 		request := &pb.RouteStatesRequest{Message: &pb.RouteStatesRequest_Interest{Interest: query}}
 		if err := stream.Send(request); err != nil {
-			// The reason is what the stream ends with.
+			// Recv returns the reason.
 			_, err = stream.Recv()
 			t.Fatalf("query %d was not sent: %v", id, err)
 		}

@@ -1,7 +1,8 @@
-// A homeserver's end of RouteStates: asks once, and remembers until told.
+// A homeserver's end of RouteStates. It keeps each answer until a change.
 //
-// Shows what a client must do; a real one would be asked by many goroutines. The
-// rules are those at RouteStatesResponse. Any error means "no verdict".
+// It shows the duties of a client, one request at a time; a real client answers many
+// goroutines. The rules are in the contract, at RouteStatesResponse. Any error means
+// "no verdict". Copy this file as you copy sets.go.
 
 // Package polyglot shows how a homeserver written in Go talks to
 // presence-router.
@@ -19,11 +20,11 @@ import (
 	pb "polyglot/gen/presence_router/v1"
 )
 
-// Router has one stream at a time, and what it lets us remember.
+// Router has one stream at a time, and the answers that are still valid.
 type Router struct {
 	client      pb.PresenceRouterServiceClient
 	serverNames []string
-	// Revision of all that is remembered.
+	// Revision of all kept answers.
 	Revision string
 
 	audiences map[string]*Answer // by sender
@@ -33,20 +34,21 @@ type Router struct {
 	lastID uint64
 	asked  map[uint64][]string
 	stream pb.PresenceRouterService_RouteStatesClient
-	// What has come on it, and whether it has ended.
+	// Messages of the stream that were not read yet, and the error that ended it.
 	responses chan received
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
-	// Two heartbeats without a word end the stream.
+	// Two heartbeat intervals without a message end the stream.
 	silence  *time.Timer
 	patience time.Duration
 }
 
 // Answer is the recipients of a sender, or the senders of a recipient.
 type Answer struct {
-	user  string
-	set   Set
-	hides []hide
+	user string
+	set  Set
+	// Hides are the fields that must not be shown to some of these users.
+	Hides Hides
 }
 
 type received struct {
@@ -54,19 +56,15 @@ type received struct {
 	err     error
 }
 
-type hide struct {
-	users Set
-	*pb.Hide
-}
-
-// Refused is a mistake in a request. The stream goes on.
+// Refused is a request that the daemon refused. The stream goes on.
 type Refused struct{ *pb.RequestError }
 
 func (r Refused) Error() string { return r.Message }
 
 var errUnreachable = errors.New("two heartbeats are missing")
 
-// NewRouter asks in the name of a homeserver with these server names.
+// NewRouter returns a router for a homeserver with these server names. Connect opens
+// its stream.
 func NewRouter(connection grpc.ClientConnInterface, serverNames ...string) *Router {
 	client := pb.NewPresenceRouterServiceClient(connection)
 	r := &Router{client: client, serverNames: serverNames, sets: NewSets()}
@@ -76,37 +74,16 @@ func NewRouter(connection grpc.ClientConnInterface, serverNames ...string) *Rout
 
 // Contains tells whether the other user is in the answer.
 func (a *Answer) Contains(other string) bool {
-	// Team-mates share one set, so it may hold the very user it is for.
+	// Team-mates share one set, so it may contain the user that it is for.
 	return other != a.user && a.set(other)
 }
 
-// Hidden returns the fields that must not be shown between the two. An unknown
-// one hides all, and so does a hide without any, which a later version may send.
-func (a *Answer) Hidden(other, presence string) map[pb.PresenceField]bool {
-	hidden := map[pb.PresenceField]bool{}
-	for _, hide := range a.hides {
-		if !hide.users(other) || slices.Contains(hide.UnlessPresence, presence) {
-			continue
-		}
-		if len(hide.Fields) == 0 {
-			return allFields()
-		}
-		for _, field := range hide.Fields {
-			if field == 0 || pb.PresenceField_name[int32(field)] == "" {
-				return allFields()
-			}
-			hidden[field] = true
-		}
-	}
-	return hidden
-}
-
-// Connect opens the stream; again, when it has ended. Answers outlive their
-// stream if nothing has changed since. Sets do not.
+// Connect opens the stream, for the first time or after it has ended. Answers outlive
+// their stream if nothing changed in between. Sets do not.
 func (r *Router) Connect(ctx context.Context) error {
 	if r.sets.AreEdited() {
-		// Who went over from one list to another is in neither by now, and no
-		// Changed would name them.
+		// A user who moved from one list to another is in neither list now, and no
+		// Changed will name this user.
 		r.forget()
 	}
 	r.sets, r.lastID, r.asked = NewSets(), 0, map[uint64][]string{}
@@ -130,7 +107,7 @@ func (r *Router) Connect(ctx context.Context) error {
 	}
 	opened := message.GetOpened()
 	if opened == nil {
-		return r.end(errors.New("the stream does not open"))
+		return r.end(errors.New("the first message is not Opened"))
 	}
 	r.patience = 2 * opened.HeartbeatInterval.AsDuration()
 	r.silence.Reset(r.patience)
@@ -139,8 +116,8 @@ func (r *Router) Connect(ctx context.Context) error {
 		r.Revision = opened.Revision
 	case opened.Revision:
 	default:
-		// Changed does not say what else is hidden. A retired set would, and those
-		// of our answers are gone with their stream.
+		// Changed does not report hides. A retired set would void answers whose
+		// hides changed, but the sets of our answers ended with their stream.
 		r.forget()
 		return r.Follow()
 	}
@@ -153,13 +130,13 @@ func (r *Router) Close() {
 	r.cancel(context.Canceled)
 }
 
-// Audiences answers who may see each of these users, in their order.
+// Audiences returns the recipients of each sender, in the order of the senders.
 func (r *Router) Audiences(senders ...string) ([]*Answer, error) {
 	if err := r.catchUp(); err != nil {
 		return nil, err
 	}
 	answers := make([]*Answer, len(senders))
-	// Something may change while we ask, and void what we had.
+	// A change while we ask may void answers that we had.
 	for {
 		var unknown []string
 		for i, user := range senders {
@@ -181,7 +158,7 @@ func (r *Router) Audiences(senders ...string) ([]*Answer, error) {
 	}
 }
 
-// Interest answers whose presence a user may see.
+// Interest returns the senders that a recipient may see.
 func (r *Router) Interest(recipient string) (*Answer, error) {
 	if err := r.catchUp(); err != nil {
 		return nil, err
@@ -196,7 +173,7 @@ func (r *Router) Interest(recipient string) (*Answer, error) {
 	return r.interests[recipient], nil
 }
 
-// Follow waits for the next change, after which the revision is another.
+// Follow waits for the next change, which changes the revision.
 func (r *Router) Follow() error {
 	for {
 		message, err := r.read()
@@ -206,7 +183,8 @@ func (r *Router) Follow() error {
 	}
 }
 
-// catchUp reads what has come: it may void what is remembered, or end the stream.
+// catchUp reads the messages that have arrived: they may void answers, or end the
+// stream.
 func (r *Router) catchUp() error {
 	for r.ctx.Err() == nil && len(r.responses) > 0 {
 		if _, err := r.read(); err != nil {
@@ -235,7 +213,7 @@ func (r *Router) wait(users []string, request *pb.RouteStatesRequest) error {
 }
 
 func (r *Router) send(request *pb.RouteStatesRequest) error {
-	// An error of Send says only that there is one to receive.
+	// An error of Send only means that Recv returns the reason.
 	if r.stream.Send(request) != nil {
 		_, err := r.receive()
 		return err
@@ -256,8 +234,8 @@ func (r *Router) receive() (*pb.RouteStatesResponse, error) {
 	}
 }
 
-// pump hands on what comes, so that it can be seen whether something has. When
-// much waits, the daemon does.
+// pump moves messages from the stream to a channel, so that a reader can see if one has
+// arrived. While the channel is full, the daemon waits.
 func pump(ctx context.Context, stream pb.PresenceRouterService_RouteStatesClient, responses chan<- received) {
 	for {
 		message, err := stream.Recv()
@@ -299,7 +277,7 @@ func (r *Router) take(response *pb.RouteStatesResponse) error {
 		return r.sets.Edit(message.SetEdit)
 	case *pb.RouteStatesResponse_SetRetired:
 		r.sets.Retire(message.SetRetired.Id)
-		// Which of them use it we do not note: all are asked for again.
+		// This client does not record which answers use a set, so it drops all.
 		r.forget()
 	case *pb.RouteStatesResponse_Changed:
 		return r.changed(message.Changed)
@@ -322,7 +300,7 @@ func (r *Router) take(response *pb.RouteStatesResponse) error {
 		return Refused{message.RequestError}
 	case *pb.RouteStatesResponse_Heartbeat:
 	default:
-		// Whatever it says, we can no longer tell what is current.
+		// An unknown message may change sets, so none of them is certain now.
 		return fmt.Errorf("a message that this client does not know: %T", message)
 	}
 	return nil
@@ -379,14 +357,8 @@ func (r *Router) answer(user string, id uint64, hides []*pb.Hide) (*Answer, erro
 			return nil, err
 		}
 	}
-	for _, one := range hides {
-		users, err := r.sets.Compile(one.Users)
-		if err != nil {
-			return nil, err
-		}
-		answer.hides = append(answer.hides, hide{users, one})
-	}
-	return answer, nil
+	answer.Hides, err = r.sets.CompileHides(hides)
+	return answer, err
 }
 
 func (r *Router) takeAsked(id uint64) []string {
@@ -408,13 +380,3 @@ func void(answers map[string]*Answer, named Set) {
 }
 
 func nobody(string) bool { return false }
-
-func allFields() map[pb.PresenceField]bool {
-	all := map[pb.PresenceField]bool{}
-	for field := range pb.PresenceField_name {
-		if field != 0 {
-			all[pb.PresenceField(field)] = true
-		}
-	}
-	return all
-}

@@ -1,4 +1,4 @@
-// Every scenario file, by the unary calls and by the stream.
+// Every scenario file, by unary calls and by the stream.
 
 package polyglot
 
@@ -14,7 +14,7 @@ import (
 	pb "polyglot/gen/presence_router/v1"
 )
 
-// lists are who has whom, sorted, users with nobody left out.
+// lists are the other users of each user, sorted, without the users who have none.
 type lists map[string][]string
 
 type scenario struct {
@@ -127,7 +127,7 @@ func byInterest(
 	return interests
 }
 
-// add adds those of the others who are in the set.
+// add adds the other users that are in the set.
 func (l lists) add(user string, others []string, in Set) {
 	for _, other := range others {
 		if in(other) && !slices.Contains(l[user], other) {
@@ -138,7 +138,7 @@ func (l lists) add(user string, others []string, in Set) {
 
 func everyone(string) bool { return true }
 
-// without is an open set of a unary answer without the user that it is for.
+// without returns an open set of a unary answer without the user that it is for.
 func without(user string, set Set) Set {
 	return func(other string) bool { return other != user && set(other) }
 }

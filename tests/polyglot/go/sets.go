@@ -1,9 +1,11 @@
-// Sets of Matrix users as presence-router sends them: who is in, who is not.
+// Sets of Matrix users as presence-router sends them, and the fields that an answer
+// hides.
 //
-// Copy this file. It needs the generated messages and nothing else, and follows
-// sets.proto and the rules at RouteStatesResponse. Whatever it cannot tell for
-// certain is an error: the whole answer is void then, and nobody sees more than
-// the homeserver would show without the daemon.
+// Copy this file, and change two lines: the name of the package, and the import path
+// of pb, which is the go_package of your buf.gen.yaml. It imports the generated
+// messages and the standard library only. It follows sets.proto, presence.proto and
+// the rules at RouteStatesResponse. It returns an error for everything that it does
+// not understand: drop the whole answer then, and show no presence beyond your own.
 
 package polyglot
 
@@ -15,26 +17,28 @@ import (
 	pb "polyglot/gen/presence_router/v1"
 )
 
-// Set says whether a user is in it.
+// Set returns true for its users.
 type Set func(user string) bool
 
-// Sets are those that one stream has defined. They die with it. A unary answer
-// refers to none: the zero value compiles its expressions.
+// Sets are the sets that one stream has defined. They end with their stream. A unary
+// answer refers to no set by id: compile its expressions with the zero value.
 type Sets struct {
-	complete map[uint64]Set
-	// Lists of users. Edited in place: who refers to one sees the edit.
+	complete  map[uint64]Set
+	coverages map[uint64]coverageFunc
+	// Lists of users, edited in place, so that every set that refers to a list sees
+	// the edit.
 	lists map[uint64]users
 	added map[uint64]users
 }
 
 type users map[string]struct{}
 
-// NewSets is what a stream begins with.
+// NewSets returns the sets of a new stream: none.
 func NewSets() *Sets {
-	return &Sets{map[uint64]Set{}, map[uint64]users{}, map[uint64]users{}}
+	return &Sets{map[uint64]Set{}, map[uint64]coverageFunc{}, map[uint64]users{}, map[uint64]users{}}
 }
 
-// Get returns a set that is complete.
+// Get returns a complete set.
 func (s *Sets) Get(id uint64) (Set, error) {
 	if set, ok := s.complete[id]; ok {
 		return set, nil
@@ -42,29 +46,31 @@ func (s *Sets) Get(id uint64) (Set, error) {
 	return nil, fmt.Errorf("set %d is not defined", id)
 }
 
-// Define takes a part of a set, which is there once it has the last one.
+// Define adds a part of a set. The set is complete with its last part.
 func (s *Sets) Define(part *pb.SetPart) error {
-	set, err := Set(nil), error(nil)
+	set, cover, err := Set(nil), coverageFunc(nil), error(nil)
 	if list, ok := part.GetContent().(*pb.SetPart_Users); ok {
 		if s.lists[part.Id] == nil {
 			s.lists[part.Id] = users{}
 		}
 		s.lists[part.Id].add(list.Users.UserIds)
-		set = s.lists[part.Id].contains
+		set, cover = s.lists[part.Id].contains, s.lists[part.Id].cover
 	} else if set, err = s.Compile(part.GetExpression()); err != nil {
 		return err
+	} else {
+		cover = s.compileCoverage(part.GetExpression())
 	}
 	if part.Last {
-		s.complete[part.Id] = set
+		s.complete[part.Id], s.coverages[part.Id] = set, cover
 	}
 	return nil
 }
 
-// Edit removes at once; what is added waits for Changed.
+// Edit removes users at once, and keeps added users until Changed arrives.
 func (s *Sets) Edit(edit *pb.SetEdit) error {
 	list, ok := s.lists[edit.Id]
 	if !ok {
-		return fmt.Errorf("set %d is no list of users", edit.Id)
+		return fmt.Errorf("set %d is not a list of users", edit.Id)
 	}
 	if s.added[edit.Id] == nil {
 		s.added[edit.Id] = users{}
@@ -77,7 +83,7 @@ func (s *Sets) Edit(edit *pb.SetEdit) error {
 	return nil
 }
 
-// Changed lets in who was added.
+// Changed adds the users of all edits since the last Changed.
 func (s *Sets) Changed() {
 	for id, added := range s.added {
 		for user := range added {
@@ -87,19 +93,20 @@ func (s *Sets) Changed() {
 	clear(s.added)
 }
 
-// AreEdited tells whether edits wait for their Changed.
+// AreEdited returns true if an edit has no Changed yet.
 func (s *Sets) AreEdited() bool { return len(s.added) > 0 }
 
-// Retire drops a set. Answers that use it are void.
+// Retire drops a set. Drop the answers that use it as well.
 func (s *Sets) Retire(id uint64) {
 	delete(s.complete, id)
+	delete(s.coverages, id)
 	delete(s.lists, id)
 	delete(s.added, id)
 }
 
-// Compile makes an expression a function of the user. All of it is understood
-// before anybody is asked about: a kind that is unknown must not hide behind one
-// that happens to decide.
+// Compile turns an expression into a function of the user. It checks the whole
+// expression first: an unknown kind must be an error, even if another part of the
+// expression decides about most users.
 func (s *Sets) Compile(expression *pb.SetExpression) (Set, error) {
 	switch kind := expression.GetExpression().(type) {
 	case *pb.SetExpression_Users:
@@ -165,8 +172,166 @@ func (u users) add(ids []string) {
 	}
 }
 
-// matching is users by two globs: for what is before the first `:`, and for the
-// server.
+// Hides are the hides of one answer. Both methods return the fields to remove.
+type Hides []compiledHide
+
+type compiledHide struct {
+	*pb.Hide
+	users Set
+	cover coverageFunc
+}
+
+// Fields is a set of fields. If it contains PRESENCE_FIELD_PRESENCE, it contains all
+// fields: deliver the sender as offline, without status and activity.
+type Fields map[pb.PresenceField]bool
+
+// CompileHides compiles the hides of one answer.
+func (s *Sets) CompileHides(hides []*pb.Hide) (Hides, error) {
+	compiled := make(Hides, len(hides))
+	for i, hide := range hides {
+		users, err := s.Compile(hide.Users)
+		if err != nil {
+			return nil, err
+		}
+		compiled[i] = compiledHide{hide, users, s.compileCoverage(hide.Users)}
+	}
+	return compiled, nil
+}
+
+// ForUser returns the fields hidden between the subject of the answer and this user: a
+// recipient if the answer is about states, a sender if it is about interest. The
+// presence is the sender's.
+func (h Hides) ForUser(user, presence string) Fields {
+	return h.fields(presence, func(hide compiledHide) bool { return hide.users(user) })
+}
+
+// ForServer returns the fields to remove from the one copy of a state that goes to a
+// server. The server may show this copy to all of its users. So the result is the
+// union over every user there, known or not.
+func (h Hides) ForServer(server, presence string) Fields {
+	return h.fields(presence, func(hide compiledHide) bool { return hide.cover(server) != coversNone })
+}
+
+func (h Hides) fields(presence string, applies func(compiledHide) bool) Fields {
+	hidden := Fields{}
+	for _, hide := range h {
+		if slices.Contains(hide.UnlessPresence, presence) || !applies(hide) {
+			continue
+		}
+		// An unknown field means all fields. So does a hide without fields, which this
+		// version of the contract does not allow.
+		if len(hide.Fields) == 0 || slices.ContainsFunc(hide.Fields, meansAllFields) {
+			return allFields()
+		}
+		for _, field := range hide.Fields {
+			hidden[field] = true
+		}
+	}
+	return hidden
+}
+
+func meansAllFields(field pb.PresenceField) bool {
+	switch field {
+	case pb.PresenceField_PRESENCE_FIELD_STATUS_MSG,
+		pb.PresenceField_PRESENCE_FIELD_LAST_ACTIVE_TS,
+		pb.PresenceField_PRESENCE_FIELD_CURRENTLY_ACTIVE:
+		return false
+	default:
+		return true
+	}
+}
+
+func allFields() Fields {
+	all := Fields{}
+	for field := range pb.PresenceField_name {
+		if field != 0 {
+			all[pb.PresenceField(field)] = true
+		}
+	}
+	return all
+}
+
+// coverageFunc returns how many users of a server a set contains.
+type coverageFunc func(server string) coverage
+
+type coverage int
+
+const (
+	coversNone coverage = iota
+	coversSome
+	coversAll
+)
+
+// compileCoverage turns an expression that Compile accepts into a function of the
+// server. The result may be coversSome for a set without a user of this server, and
+// never coversNone for a set that has one.
+func (s *Sets) compileCoverage(expression *pb.SetExpression) coverageFunc {
+	switch kind := expression.GetExpression().(type) {
+	case *pb.SetExpression_Users:
+		list := users{}
+		list.add(kind.Users.UserIds)
+		return list.cover
+	case *pb.SetExpression_Server:
+		return covering("*", kind.Server)
+	case *pb.SetExpression_Match:
+		localparts, servers, _ := strings.Cut(kind.Match, ":")
+		return covering(localparts, servers)
+	case *pb.SetExpression_SetId:
+		return s.coverages[kind.SetId]
+	case *pb.SetExpression_AnyOf:
+		return s.foldCoverages(kind.AnyOf.Sets, coversNone, func(a, b coverage) coverage { return max(a, b) })
+	case *pb.SetExpression_AllOf:
+		return s.foldCoverages(kind.AllOf.Sets, coversAll, func(a, b coverage) coverage { return min(a, b) })
+	case *pb.SetExpression_Difference:
+		whole, without := s.compileCoverage(kind.Difference.Any), s.compileCoverage(kind.Difference.Except)
+		return func(server string) coverage { return min(whole(server), coversAll-without(server)) }
+	default:
+		// Everyone: Compile accepts no other kind.
+		return func(string) coverage { return coversAll }
+	}
+}
+
+func (s *Sets) foldCoverages(
+	expressions []*pb.SetExpression, start coverage, combine func(a, b coverage) coverage,
+) coverageFunc {
+	var covers []coverageFunc
+	for _, expression := range expressions {
+		covers = append(covers, s.compileCoverage(expression))
+	}
+	return func(server string) coverage {
+		result := start
+		for _, cover := range covers {
+			result = combine(result, cover(server))
+		}
+		return result
+	}
+}
+
+// covering returns the coverage by two globs. Every user id begins with `@`.
+func covering(localparts, servers string) coverageFunc {
+	found := coversSome
+	if localparts == "*" || localparts == "@*" {
+		found = coversAll
+	}
+	return func(server string) coverage {
+		if glob(servers, server) {
+			return found
+		}
+		return coversNone
+	}
+}
+
+func (u users) cover(server string) coverage {
+	for user := range u {
+		if _, of, _ := strings.Cut(user, ":"); of == server {
+			return coversSome
+		}
+	}
+	return coversNone
+}
+
+// matching returns the users that two globs match: one for the text before the first
+// `:`, and one for the server.
 func matching(localparts, servers string) Set {
 	return func(user string) bool {
 		before, server, ok := strings.Cut(user, ":")
@@ -174,11 +339,10 @@ func matching(localparts, servers string) Set {
 	}
 }
 
-// glob tells whether all of a text matches. By bytes, as indexes into strings
-// are: `?` is one, `*` any run of them.
+// glob returns true if the whole text matches: `?` is one byte, `*` any run of bytes.
 func glob(want, have string) bool {
-	// Where the last `*` stands, and where the text goes on behind its run. To
-	// let that run grow is enough: no earlier one can do what it cannot.
+	// The index of the last `*`, and the index in the text behind its run. On a
+	// mismatch only this run grows: a longer run of an earlier `*` never helps.
 	w, h, star, behind := 0, 0, -1, 0
 	for h < len(have) {
 		switch {

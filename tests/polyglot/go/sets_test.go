@@ -1,9 +1,9 @@
-// The set evaluator, by the contract's words; and what the stream may do to
-// sets.
+// The set evaluator, as the contract defines it; edits of sets; and hides.
 
 package polyglot
 
 import (
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -74,9 +74,9 @@ func TestWhatHasNoClearMeaningIsNoVerdict(t *testing.T) {
 		later,
 		match("nocolon"),
 		allOf(),
-		{Expression: &pb.SetExpression_SetId{SetId: 7}},
+		setID(7),
 		minus(all(), nil),
-		// Everyone is in, whatever the other is; and yet.
+		// An error, although everyone is in the union anyway.
 		anyOf(all(), later),
 	} {
 		if _, err := NewSets().Compile(expression); err == nil {
@@ -102,7 +102,7 @@ func TestASetIsThereWhenItIsComplete(t *testing.T) {
 func TestARemovalCountsAtOnceAndAnAdditionWhenChanged(t *testing.T) {
 	sets := NewSets()
 	must(t, sets.Define(part(1, true, "@a:x")))
-	but := minus(&pb.SetExpression{Expression: &pb.SetExpression_SetId{SetId: 1}}, list("@z:x"))
+	but := minus(setID(1), list("@z:x"))
 	must(t, sets.Define(&pb.SetPart{Id: 2, Content: &pb.SetPart_Expression{Expression: but}, Last: true}))
 	set, err := sets.Get(2)
 	must(t, err)
@@ -127,6 +127,93 @@ func TestARetiredSetIsGone(t *testing.T) {
 	if sets.Edit(&pb.SetEdit{Id: 1, Added: []string{"@b:x"}}) == nil {
 		t.Error("retired")
 	}
+}
+
+func TestACoverageOfAServer(t *testing.T) {
+	for _, test := range []struct {
+		expression *pb.SetExpression
+		covers     coverage
+	}{
+		{list("@a:x"), coversSome},
+		{list("@a:y"), coversNone},
+		{all(), coversAll},
+		{server("*"), coversAll},
+		{server("y"), coversNone},
+		{match("@*:x"), coversAll},
+		{match("@*-bot:x"), coversSome},
+		{match("@*-bot:y"), coversNone},
+		{anyOf(), coversNone},
+		{anyOf(list("@a:x"), server("x")), coversAll},
+		{allOf(list("@a:x"), server("x")), coversSome},
+		{allOf(all(), server("y")), coversNone},
+		{minus(all(), server("x")), coversNone},
+		{minus(all(), list("@a:x")), coversSome},
+		{minus(all(), server("y")), coversAll},
+	} {
+		sets := NewSets()
+		defined := &pb.SetPart{Id: 1, Content: &pb.SetPart_Expression{Expression: test.expression}, Last: true}
+		must(t, sets.Define(defined))
+		for _, expression := range []*pb.SetExpression{test.expression, setID(1)} {
+			if found := sets.compileCoverage(expression)("x"); found != test.covers {
+				t.Errorf("%v: %v", expression, found)
+			}
+		}
+	}
+}
+
+func TestHidesAddUpForAUserAndForAServer(t *testing.T) {
+	sets := NewSets()
+	must(t, sets.Define(part(1, true, "@joe:x")))
+	hides, err := sets.CompileHides([]*pb.Hide{
+		{Users: setID(1), Fields: []pb.PresenceField{2}, UnlessPresence: []string{"busy", "online"}},
+		{Users: server("x"), Fields: []pb.PresenceField{3}},
+		{Users: minus(all(), server("x")), Fields: []pb.PresenceField{4}},
+		{Users: match("@*-bot:y"), Fields: []pb.PresenceField{1}},
+		{Users: list("@a:later"), Fields: []pb.PresenceField{99}},
+		{Users: list("@a:none")},
+	})
+	must(t, err)
+	fields := func(fields ...pb.PresenceField) Fields {
+		set := Fields{}
+		for _, field := range fields {
+			set[field] = true
+		}
+		return set
+	}
+	for _, test := range []struct{ found, expected Fields }{
+		{hides.ForUser("@joe:x", "offline"), fields(2, 3)},
+		{hides.ForUser("@joe:x", "online"), fields(3)},
+		{hides.ForUser("@a:y", "online"), fields(4)},
+		// A hidden presence hides all fields, and so does an unknown field or none.
+		{hides.ForUser("@a-bot:y", "online"), fields(1, 2, 3, 4)},
+		{hides.ForUser("@a:later", "online"), fields(1, 2, 3, 4)},
+		{hides.ForUser("@a:none", "online"), fields(1, 2, 3, 4)},
+		// One copy for all users of a server.
+		{hides.ForServer("x", "offline"), fields(2, 3)},
+		{hides.ForServer("x", "busy"), fields(3)},
+		{hides.ForServer("y", "online"), fields(1, 2, 3, 4)},
+		{hides.ForServer("z", "online"), fields(4)},
+		{Hides(nil).ForServer("x", "online"), fields()},
+	} {
+		if !maps.Equal(test.found, test.expected) {
+			t.Errorf("found %v, expected %v", test.found, test.expected)
+		}
+	}
+	// An edit of a list applies to hides as well.
+	must(t, sets.Edit(&pb.SetEdit{Id: 1, Removed: []string{"@joe:x"}}))
+	if found := hides.ForServer("x", "offline"); !maps.Equal(found, fields(3)) {
+		t.Error(found)
+	}
+}
+
+func TestAHideForAnUnknownKindOfSetIsNoVerdict(t *testing.T) {
+	if _, err := NewSets().CompileHides([]*pb.Hide{{Fields: []pb.PresenceField{2}}}); err == nil {
+		t.Error("there is no set")
+	}
+}
+
+func setID(id uint64) *pb.SetExpression {
+	return &pb.SetExpression{Expression: &pb.SetExpression_SetId{SetId: id}}
 }
 
 func part(id uint64, last bool, ids ...string) *pb.SetPart {

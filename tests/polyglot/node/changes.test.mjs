@@ -1,6 +1,5 @@
-// What is remembered follows the daemon: a reload, a restart, and every message
-// that the contract has for changes, those included that no daemon sends at
-// will.
+// Kept answers follow the daemon: a reload, a restart, and every message that the
+// contract has for changes, also those that no daemon sends on request.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,7 +8,7 @@ import grpc from '@grpc/grpc-js';
 
 import { v1 } from './contract.mjs';
 import { Daemon, openRouter } from './daemon.mjs';
-import { FIELDS } from './router.mjs';
+import { FIELDS } from './sets.mjs';
 
 const [ANN, JOE, SUE] = ['@ann:example.org', '@joe:example.org', '@sue:example.org'];
 const ANY = '@any:example.org';
@@ -71,7 +70,7 @@ test('what is hidden meanwhile is known', async (t) => {
   await changed;
   await router.connect();
   const [audience] = await router.audiences([ANN]);
-  assert.deepEqual(audience.hidden(JOE, 'online'), ['PRESENCE_FIELD_STATUS_MSG']);
+  assert.deepEqual(audience.hides.forUser(JOE, 'online'), ['PRESENCE_FIELD_STATUS_MSG']);
 });
 
 async function expect(router, inside, outside) {
@@ -80,9 +79,9 @@ async function expect(router, inside, outside) {
   assert.ok(!audience.has(outside), outside);
 }
 
-// --- what no daemon sends at will
+// --- messages that no daemon sends on request
 
-/** A server that answers each request, `Open` included, with what a test has written. */
+/** A server that answers each request, also `Open`, with the messages that a test wrote. */
 async function scripted(t, ...script) {
   const server = new grpc.Server();
   server.addService(v1.PresenceRouterService.service, {
@@ -104,7 +103,7 @@ const opened = (milliseconds = 60_000) => {
   return [{ opened: { revision: 'e:1', heartbeatInterval: interval } }];
 };
 
-/** A set in a part for each user. */
+/** A set, in one part for each user. */
 const defined = (id, ...ids) =>
   ids.map((user, i) => ({
     setPart: { id, users: { userIds: [user] }, last: i === ids.length - 1 },
@@ -131,7 +130,7 @@ test('`Changed` voids whom it names', async (t) => {
       { setEdit: { id: 1, removed: [JOE], added: [SUE] } },
       { changed: { revision: 'e:2', gained } },
     ],
-    // Ann is asked about again; Joe, as a recipient, need not be.
+    // The router asks about Ann again, and keeps the answer about Joe as a recipient.
     [delivered(4, 1)],
   );
   await expect(router, JOE, SUE);
@@ -162,7 +161,7 @@ test('a stream that ends amid edits voids answers', async (t) => {
     t,
     opened(),
     [...defined(1, JOE), delivered(1, 1)],
-    // Joe goes over to another list, which the stream does not come to.
+    // Joe moves to another list; the stream ends before it defines this list.
     [{ setEdit: { id: 1, removed: [JOE] } }, { interestAnswer: { queryId: 2, revision: 'e:1' } }],
     opened(),
     [...defined(1, JOE), delivered(1, 1)],
@@ -194,17 +193,17 @@ test('a hide is kept, and an unknown field hides all', async (t) => {
     fields,
     unlessPresence,
   });
-  // None is not allowed, and so is not understood.
+  // The contract does not allow a hide without fields.
   const hides = [hide(JOE, [2], ['online']), hide(SUE, [2, 99]), hide(ANY, [])];
   const router = await scripted(t, opened(), [
     ...defined(1, JOE, SUE),
     delivered(1, 1, ...hides),
   ]);
   const [audience] = await router.audiences([ANN]);
-  assert.deepEqual(audience.hidden(JOE, 'online'), []);
-  assert.deepEqual(audience.hidden(JOE, 'busy'), ['PRESENCE_FIELD_STATUS_MSG']);
-  assert.deepEqual(audience.hidden(SUE, 'online'), FIELDS);
-  assert.deepEqual(audience.hidden(ANY, 'online'), FIELDS);
+  assert.deepEqual(audience.hides.forUser(JOE, 'online'), []);
+  assert.deepEqual(audience.hides.forUser(JOE, 'busy'), ['PRESENCE_FIELD_STATUS_MSG']);
+  assert.deepEqual(audience.hides.forUser(SUE, 'online'), FIELDS);
+  assert.deepEqual(audience.hides.forUser(ANY, 'online'), FIELDS);
 });
 
 test('an unknown message ends the stream', async (t) => {

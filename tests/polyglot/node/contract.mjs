@@ -1,5 +1,5 @@
-// The contract as @grpc/proto-loader reads it: no code is generated. Ids of 64
-// bits are strings, so that none is rounded.
+// The contract as @grpc/proto-loader reads it, without generated code. Ids of 64 bits are
+// strings, so that JavaScript does not round them.
 
 import { fileURLToPath } from 'node:url';
 
@@ -14,7 +14,7 @@ export const v1 = grpc.loadPackageDefinition(
     enums: String,
     longs: String,
     defaults: true,
-    // Names the member that is set: `expression.expression === 'anyOf'`.
+    // Adds the name of the member that is set: `expression.expression === 'anyOf'`.
     oneofs: true,
   }),
 ).presence_router.v1;

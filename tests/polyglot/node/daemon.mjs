@@ -12,12 +12,12 @@ import grpc from '@grpc/grpc-js';
 import { v1 } from './contract.mjs';
 import { Router } from './router.mjs';
 
-/** One daemon on a Unix socket, which can be killed and started again. */
+/** One daemon on a Unix socket. Tests can kill it and start it again. */
 export class Daemon {
   #folder = mkdtempSync(join(tmpdir(), 'presence-router-'));
   #process;
 
-  /** Starts one with a policy, and ends it with the test. */
+  /** Starts a daemon with a policy, and ends it with the test. */
   static async serving(t, policy) {
     const daemon = new Daemon();
     t.after(async () => {
@@ -50,7 +50,7 @@ export class Daemon {
     });
   }
 
-  /** Makes it load another policy. */
+  /** Makes the daemon load another policy. */
   reload(policy) {
     this.#write(policy);
     this.#process.kill('SIGHUP');

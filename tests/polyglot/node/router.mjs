@@ -1,21 +1,13 @@
-// A homeserver's end of RouteStates: asks once, and remembers until told.
+// A homeserver's end of RouteStates. It keeps each answer until a change.
 //
-// Shows what a client must do. The rules are those at RouteStatesResponse. Any
-// rejection means "no verdict".
+// It shows the duties of a client. The rules are in the contract, at RouteStatesResponse.
+// Any rejection means "no verdict".
 
 import grpc from '@grpc/grpc-js';
 
-import { NoVerdict, Sets } from './sets.mjs';
+import { Hides, NoVerdict, Sets } from './sets.mjs';
 
-/** Every field that can be hidden: values of `PresenceField`. */
-export const FIELDS = [
-  'PRESENCE_FIELD_PRESENCE',
-  'PRESENCE_FIELD_STATUS_MSG',
-  'PRESENCE_FIELD_LAST_ACTIVE_TS',
-  'PRESENCE_FIELD_CURRENTLY_ACTIVE',
-];
-
-/** A request has a mistake. The stream goes on. */
+/** The daemon refused a request. The stream goes on. */
 export class Refused extends Error {}
 
 const nobody = () => false;
@@ -24,36 +16,23 @@ const nobody = () => false;
 class Answer {
   #user;
   #set;
-  #hides;
 
-  constructor(user, set = nobody, hides = []) {
+  constructor(user, set = nobody, hides = new Hides()) {
     this.#user = user;
     this.#set = set;
-    this.#hides = hides;
+    /** The fields that must not be shown to some of these users. */
+    this.hides = hides;
   }
 
   has(other) {
-    // Team-mates share one set, so it may hold the very user it is for.
+    // Team-mates share one set, so it may contain the user that it is for.
     return other !== this.#user && this.#set(other);
-  }
-
-  /**
-   * Fields that must not be shown between the two. An unknown one hides all, and so
-   * does a hide without any, which a later version may send.
-   */
-  hidden(other, presence) {
-    const hides = this.#hides.filter(
-      ({ users, hide }) => users(other) && !hide.unlessPresence.includes(presence),
-    );
-    const known = ({ hide: { fields } }) =>
-      fields.length > 0 && fields.every((field) => FIELDS.includes(field));
-    return hides.every(known) ? [...new Set(hides.flatMap(({ hide }) => hide.fields))] : FIELDS;
   }
 }
 
-/** One stream at a time, and what it lets us remember. */
+/** One stream at a time, and the answers that are still valid. */
 export class Router {
-  /** Revision of all that is remembered. */
+  /** Revision of all kept answers. */
   revision = '';
 
   #client;
@@ -63,10 +42,10 @@ export class Router {
   // Of the stream.
   #call;
   #sets = new Sets();
-  #asked; // by id: whom the request is about, and whom to tell
+  #asked; // by id: the users that a request is about, and its promise
   #lastId;
-  #waiting; // for the stream to be open, then for changes
-  #silence; // the end, unless something comes
+  #waiting; // promises of the open stream, then of changes
+  #silence; // ends the stream, unless a message comes
   #ended;
 
   constructor(client, serverNames) {
@@ -75,12 +54,12 @@ export class Router {
   }
 
   /**
-   * Opens the stream; again, when it has ended. Answers outlive their stream if
-   * nothing has changed since. Sets do not.
+   * Opens the stream, for the first time or after it has ended. Answers outlive their
+   * stream if nothing changed in between. Sets do not.
    */
   async connect() {
-    // Who went over from one list to another is in neither by now, and no `Changed`
-    // would name them.
+    // A user who moved from one list to another is in neither list now, and no `Changed`
+    // will name this user.
     if (this.#sets.areEdited()) this.#forget();
     [this.#sets, this.#asked, this.#lastId] = [new Sets(), new Map(), 0];
     [this.#waiting, this.#ended] = [[], undefined];
@@ -100,9 +79,9 @@ export class Router {
     this.#end(new NoVerdict('closed'));
   }
 
-  /** Who may see each of these users, in their order. */
+  /** Returns the recipients of each sender, in the order of the senders. */
   async audiences(senders) {
-    // Something may change while we ask, and void what we had.
+    // A change while we ask may void answers that we had.
     for (;;) {
       if (this.#ended) throw this.#ended;
       const unknown = senders.filter((user) => !this.#audiences.has(user));
@@ -112,7 +91,7 @@ export class Router {
     }
   }
 
-  /** Whose presence this user may see. */
+  /** Returns the senders that a recipient may see. */
   async interest(recipient) {
     if (this.#ended) throw this.#ended;
     while (!this.#interests.has(recipient)) {
@@ -121,7 +100,7 @@ export class Router {
     return this.#interests.get(recipient);
   }
 
-  /** Waits for the next change, after which the revision is another. */
+  /** Waits for the next change, which changes the revision. */
   async follow() {
     await this.#next();
   }
@@ -145,7 +124,7 @@ export class Router {
 
   #answered(id) {
     const asked = this.#asked.get(id);
-    if (!asked) throw new NoVerdict(`an answer to what was not asked: ${id}`);
+    if (!asked) throw new NoVerdict(`an answer to a request that was not sent: ${id}`);
     this.#asked.delete(id);
     return asked;
   }
@@ -185,9 +164,9 @@ export class Router {
         const { revision, heartbeatInterval } = message.opened;
         this.#expectWithin(2000 * heartbeatInterval.seconds + heartbeatInterval.nanos / 500_000);
         this.revision ||= revision;
-        // Else what has changed since comes next. But `Changed` does not say what else
-        // is hidden. A retired set would, and those of our answers are gone with their
-        // stream.
+        // Otherwise the changes since that revision come next. But `Changed` does not
+        // report hides. A retired set would void answers whose hides changed, but the
+        // sets of our answers ended with their stream.
         if (this.revision === revision) this.#tell();
         else this.#forget();
         break;
@@ -200,7 +179,7 @@ export class Router {
         break;
       case 'setRetired':
         this.#sets.retire(message.setRetired.id);
-        // Which of them use it we do not note: all are asked for again.
+        // This client does not record which answers use a set, so it drops all.
         this.#forget();
         break;
       case 'changed':
@@ -236,7 +215,7 @@ export class Router {
       case 'heartbeat':
         break;
       default:
-        // Whatever it says, we can no longer tell what is current.
+        // An unknown message may change sets, so none of them is certain now.
         throw new NoVerdict('a message that this client does not know');
     }
   }
@@ -255,8 +234,7 @@ export class Router {
 
   #answer(user, setId, hides) {
     const set = setId === '0' ? undefined : this.#sets.get(setId);
-    const compiled = hides.map((hide) => ({ users: this.#sets.compile(hide.users), hide }));
-    return new Answer(user, set, compiled);
+    return new Answer(user, set, this.#sets.compileHides(hides));
   }
 
   #forget() {

@@ -1,4 +1,4 @@
-// Every scenario file, by the unary calls and by the stream.
+// Every scenario file, by unary calls and by the stream.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -46,7 +46,7 @@ for (const file of files) {
   });
 }
 
-/** Who has whom, users with nobody left out. */
+/** The other users of each user, without the users who have none. */
 class Lists extends Map {
   add(user, others, has = () => true) {
     const found = others.filter(has);

@@ -1,51 +1,69 @@
-// Sets of Matrix users as presence-router sends them: who is in, who is not.
+// Sets of Matrix users as presence-router sends them, and the fields that an answer hides.
 //
-// Copy this file. It needs messages as @grpc/proto-loader makes them (with
-// `oneofs`) and nothing else, and follows sets.proto and the rules at
-// RouteStatesResponse. Whatever it cannot tell for certain throws `NoVerdict`:
-// the whole answer is void then, and nobody sees more than the homeserver would
-// show without the daemon.
+// Copy this file unchanged. It imports nothing. It needs messages as @grpc/proto-loader
+// makes them with `oneofs`, `enums: String` and `longs: String`, as in contract.mjs. It
+// follows sets.proto, presence.proto and the rules at RouteStatesResponse. It throws
+// `NoVerdict` for everything that it does not understand: drop the whole answer then, and
+// show no presence beyond your own.
 
-/** There is no telling what the daemon means. */
+/** Every field that can be hidden: values of `PresenceField`. */
+export const FIELDS = [
+  'PRESENCE_FIELD_PRESENCE',
+  'PRESENCE_FIELD_STATUS_MSG',
+  'PRESENCE_FIELD_LAST_ACTIVE_TS',
+  'PRESENCE_FIELD_CURRENTLY_ACTIVE',
+];
+
+/** The coverage of a server's users by a set: none, some or all of them. */
+export const [NONE, SOME, ALL] = [0, 1, 2];
+
+/** The daemon sent something that this client does not understand. */
 export class NoVerdict extends Error {}
 
 /**
- * The sets that one stream has defined. They die with it. A unary answer refers
- * to none: `new Sets().compile(expression)`.
+ * The sets that one stream has defined. They end with their stream. A unary answer refers
+ * to no set by id: use `new Sets().compile(expression)`.
  *
- * A set is a function that says whether a user is in it.
+ * A set is a function that returns true for its users.
  */
 export class Sets {
   #complete = new Map();
-  // Lists of users. Edited in place: who refers to one sees the edit.
+  #coverages = new Map();
+  // Lists of users, edited in place, so that every set that refers to a list sees the edit.
   #lists = new Map();
   #added = new Map();
 
-  /** A set that is complete. */
+  /** Returns a complete set. */
   get(id) {
     const set = this.#complete.get(id);
     if (!set) throw new NoVerdict(`set ${id} is not defined`);
     return set;
   }
 
-  /** Takes a part of a set, which is there once it has the last one. */
+  /** Adds a part of a set. The set is complete with the part that has `last`. */
   define(part) {
     let set;
+    let coverage;
     if (part.content === 'users') {
       const list = this.#lists.get(part.id) ?? new Set();
       this.#lists.set(part.id, list);
       part.users.userIds.forEach((user) => list.add(user));
       set = (user) => list.has(user);
+      coverage = coveredByList(list);
     } else {
       set = this.compile(part.expression);
+      coverage = this.compileCoverage(part.expression);
     }
-    if (part.last) this.#complete.set(part.id, set);
+    if (part.last) {
+      this.#complete.set(part.id, set);
+      this.#coverages.set(part.id, coverage);
+    }
   }
 
-  /** Removes at once; what is added waits for `Changed`. */
+  /** Removes users at once, and keeps added users until `Changed` arrives. */
   edit({ id, added, removed }) {
     const list = this.#lists.get(id);
-    if (!list) throw new NoVerdict(`set ${id} is no list of users`);
+    if (!list) throw new NoVerdict(`set ${id} is not a list of users`);
     const waiting = this.#added.get(id) ?? new Set();
     this.#added.set(id, waiting);
     for (const user of removed) {
@@ -55,7 +73,7 @@ export class Sets {
     added.forEach((user) => waiting.add(user));
   }
 
-  /** Lets in who was added. */
+  /** Adds the users of all edits since the last `Changed`. */
   changed() {
     for (const [id, users] of this.#added) {
       users.forEach((user) => this.#lists.get(id).add(user));
@@ -63,20 +81,21 @@ export class Sets {
     this.#added.clear();
   }
 
-  /** Whether edits wait for their `Changed`. */
+  /** Returns true if an edit has no `Changed` yet. */
   areEdited() {
     return this.#added.size > 0;
   }
 
-  /** Drops a set. Answers that use it are void. */
+  /** Drops a set. Drop the answers that use it as well. */
   retire(id) {
-    for (const sets of [this.#complete, this.#lists, this.#added]) sets.delete(id);
+    const maps = [this.#complete, this.#coverages, this.#lists, this.#added];
+    for (const sets of maps) sets.delete(id);
   }
 
   /**
-   * Makes an expression a function of the user. All of it is understood before
-   * anybody is asked about: a kind that is unknown must not hide behind one that
-   * happens to decide.
+   * Turns an expression into a function of the user. Checks the whole expression first:
+   * an unknown kind must be an error, even if another part of the expression decides
+   * about most users.
    */
   compile(expression) {
     const all = (sets) => sets.map((set) => this.compile(set));
@@ -113,9 +132,111 @@ export class Sets {
         throw new NoVerdict('no set that this client knows');
     }
   }
+
+  /**
+   * Turns an expression that `compile` accepts into a function of the server. The result
+   * may be `SOME` for a set without a user of this server, and never `NONE` for a set that
+   * has one.
+   */
+  compileCoverage(expression) {
+    const all = (sets) => sets.map((set) => this.compileCoverage(set));
+    switch (expression.expression) {
+      case 'users':
+        return coveredByList(expression.users.userIds);
+      case 'everyone':
+        return () => ALL;
+      case 'server':
+        return coveredByPattern('*', expression.server);
+      case 'match':
+        return coveredByPattern(...split(expression.match));
+      case 'setId':
+        return this.#coverages.get(expression.setId);
+      case 'anyOf': {
+        const coverages = all(expression.anyOf.sets);
+        return (server) => Math.max(NONE, ...coverages.map((coverage) => coverage(server)));
+      }
+      case 'allOf': {
+        const coverages = all(expression.allOf.sets);
+        return (server) => Math.min(ALL, ...coverages.map((coverage) => coverage(server)));
+      }
+      default: {
+        const [whole, without] = all([expression.difference.any, expression.difference.except]);
+        return (server) => Math.min(whole(server), ALL - without(server));
+      }
+    }
+  }
+
+  /** Compiles the hides of one answer. */
+  compileHides(hides) {
+    return new Hides(
+      hides.map((hide) => ({
+        hide,
+        has: this.compile(hide.users),
+        coverage: this.compileCoverage(hide.users),
+      })),
+    );
+  }
 }
 
-/** Users by two globs: for what is before the first `:`, and for the server. */
+/** The hides of one answer. Both methods return an array of the fields to remove. */
+export class Hides {
+  #hides;
+
+  constructor(hides = []) {
+    this.#hides = hides;
+  }
+
+  /**
+   * The fields hidden between the subject of the answer and this user: a recipient if the
+   * answer is about states, a sender if it is about interest. `presence` is the sender's.
+   * If the result contains `PRESENCE_FIELD_PRESENCE`, it contains all fields: deliver the
+   * sender as offline, without status and activity.
+   */
+  forUser(user, presence) {
+    return hiddenFields(this.#hides.filter(({ has }) => has(user)), presence);
+  }
+
+  /**
+   * The fields to remove from the one copy of a state that goes to a server. The server
+   * may show this copy to all of its users. So the result is the union over every user
+   * there, known or not.
+   */
+  forServer(server, presence) {
+    return hiddenFields(this.#hides.filter(({ coverage }) => coverage(server) !== NONE), presence);
+  }
+}
+
+/** The union of the fields of some hides, for a sender with this presence. */
+function hiddenFields(hides, presence) {
+  const hidden = new Set();
+  for (const { fields, unlessPresence } of hides.map(({ hide }) => hide)) {
+    if (unlessPresence.includes(presence)) continue;
+    // An unknown field means all fields. So does a hide without fields, which this version
+    // of the contract does not allow.
+    if (fields.length === 0 || !fields.every((field) => FIELDS.includes(field))) return FIELDS;
+    fields.forEach((field) => hidden.add(field));
+  }
+  return hidden.has('PRESENCE_FIELD_PRESENCE') ? FIELDS : [...hidden];
+}
+
+/** The coverage by a list of users, which may change later. */
+function coveredByList(users) {
+  return (server) => {
+    for (const user of users) if (split(user)[1] === server) return SOME;
+    return NONE;
+  };
+}
+
+/** The coverage by two globs. Every user id begins with `@`. */
+function coveredByPattern(localparts, servers) {
+  const found = ['*', '@*'].includes(localparts) ? ALL : SOME;
+  return (server) => (glob(servers, server) ? found : NONE);
+}
+
+/**
+ * The users that two globs match: one for the text before the first `:`, and one for the
+ * server.
+ */
 function matching(localparts, servers) {
   return (user) => {
     const [before, server] = split(user);
@@ -123,7 +244,7 @@ function matching(localparts, servers) {
   };
 }
 
-/** What is before and behind the first `:`. */
+/** Splits a text at its first `:`. */
 function split(text) {
   const at = text.indexOf(':');
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
@@ -131,12 +252,12 @@ function split(text) {
 
 const [STAR, ONE] = Buffer.from('*?');
 
-/** Whether all of a text matches. By bytes: `?` is one, `*` any run of them. */
+/** Returns true if the whole text matches: `?` is one byte, `*` any run of bytes. */
 export function glob(pattern, text) {
   const want = Buffer.from(pattern);
   const have = Buffer.from(text);
-  // Where the last `*` stands, and where the text goes on behind its run. To let
-  // that run grow is enough: no earlier one can do what it cannot.
+  // The index of the last `*`, and the index in the text behind its run. On a mismatch
+  // only this run grows: a longer run of an earlier `*` never helps.
   let [w, h, star, behind] = [0, 0, -1, 0];
   while (h < have.length) {
     if (want[w] === STAR) {

@@ -1,10 +1,9 @@
-// The set evaluator, by the contract's words; and what the stream may do to
-// sets.
+// The set evaluator, as the contract defines it; edits of sets; and hides.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { NoVerdict, Sets, glob } from './sets.mjs';
+import { ALL, FIELDS, NONE, NoVerdict, SOME, Sets, glob } from './sets.mjs';
 
 const users = (...userIds) => ({ expression: 'users', users: { userIds } });
 const everyone = { expression: 'everyone', everyone: {} };
@@ -16,7 +15,7 @@ const setId = (id) => ({ expression: 'setId', setId: id });
 const minus = (any, except) => ({ expression: 'difference', difference: { any, except } });
 const part = (id, last, ...ids) => ({ id, last, content: 'users', ...users(...ids) });
 
-/** All words over some letters up to a length. */
+/** All words of some letters up to a length. */
 function words(letters, longest) {
   if (longest === 0) return [''];
   const shorter = words(letters, longest - 1);
@@ -62,7 +61,7 @@ test('what has no clear meaning is no verdict', () => {
     allOf(),
     setId('7'),
     minus(everyone, null),
-    // Everyone is in, whatever the other is; and yet.
+    // An error, although everyone is in the union anyway.
     anyOf(everyone, later),
   ]) {
     assert.throws(() => new Sets().compile(expression), NoVerdict);
@@ -95,4 +94,65 @@ test('a retired set is gone', () => {
   sets.retire('1');
   assert.throws(() => sets.get('1'), NoVerdict);
   assert.throws(() => sets.edit({ id: '1', removed: [], added: ['@b:x'] }), NoVerdict);
+});
+
+test('a coverage of a server', () => {
+  for (const [expression, expected] of [
+    [users('@a:x'), SOME],
+    [users('@a:y'), NONE],
+    [everyone, ALL],
+    [server('*'), ALL],
+    [server('y'), NONE],
+    [match('@*:x'), ALL],
+    [match('@*-bot:x'), SOME],
+    [match('@*-bot:y'), NONE],
+    [anyOf(), NONE],
+    [anyOf(users('@a:x'), server('x')), ALL],
+    [allOf(users('@a:x'), server('x')), SOME],
+    [allOf(everyone, server('y')), NONE],
+    [minus(everyone, server('x')), NONE],
+    [minus(everyone, users('@a:x')), SOME],
+    [minus(everyone, server('y')), ALL],
+  ]) {
+    const sets = new Sets();
+    assert.equal(sets.compileCoverage(expression)('x'), expected);
+    sets.define({ id: '1', last: true, content: 'expression', expression });
+    assert.equal(sets.compileCoverage(setId('1'))('x'), expected);
+  }
+});
+
+test('hides add up for a user and for a server', () => {
+  const [status, active, now] = FIELDS.slice(1);
+  const sets = new Sets();
+  sets.define(part('1', true, '@joe:x'));
+  const hide = (users, fields, unlessPresence = []) => ({ users, fields, unlessPresence });
+  const hides = sets.compileHides([
+    hide(setId('1'), [status], ['busy', 'online']),
+    hide(server('x'), [active]),
+    hide(minus(everyone, server('x')), [now]),
+    hide(match('@*-bot:y'), [FIELDS[0]]),
+    hide(users('@a:later'), [99]),
+    hide(users('@a:none'), []),
+  ]);
+  assert.deepEqual(hides.forUser('@joe:x', 'offline'), [status, active]);
+  assert.deepEqual(hides.forUser('@joe:x', 'online'), [active]);
+  assert.deepEqual(hides.forUser('@a:y', 'online'), [now]);
+  // A hidden presence hides all fields, and so does an unknown field or none.
+  for (const user of ['@a-bot:y', '@a:later', '@a:none']) {
+    assert.deepEqual(hides.forUser(user, 'online'), FIELDS);
+  }
+  // One copy for all users of a server.
+  assert.deepEqual(hides.forServer('x', 'offline'), [status, active]);
+  assert.deepEqual(hides.forServer('x', 'busy'), [active]);
+  assert.deepEqual(hides.forServer('y', 'online'), FIELDS);
+  assert.deepEqual(hides.forServer('z', 'online'), [now]);
+  assert.deepEqual(new Sets().compileHides([]).forServer('x', 'online'), []);
+  // An edit of a list applies to hides as well.
+  sets.edit({ id: '1', removed: ['@joe:x'], added: [] });
+  assert.deepEqual(hides.forServer('x', 'offline'), [active]);
+});
+
+test('a hide for an unknown kind of set is no verdict', () => {
+  const hides = [{ users: null, fields: FIELDS, unlessPresence: [] }];
+  assert.throws(() => new Sets().compileHides(hides), NoVerdict);
 });

@@ -1,4 +1,4 @@
-"""What tests start, and what they compare."""
+"""The daemons and streams that tests start."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

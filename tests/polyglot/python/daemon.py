@@ -8,12 +8,12 @@ from pathlib import Path
 
 import grpc
 
-# Far more than anything takes; what exceeds it hangs.
+# Much longer than any step takes: a step that takes longer hangs.
 LONG = 60.0
 
 
 class Daemon:
-    """One daemon on a Unix socket, which can be killed and started again."""
+    """One daemon on a Unix socket. Tests can kill it and start it again."""
 
     def __init__(self, folder: Path, policy: str) -> None:
         self.address = f"unix:{folder / 'router.sock'}"
@@ -21,7 +21,7 @@ class Daemon:
         self.start(policy)
 
     def start(self, policy: str) -> None:
-        """Starts it with a policy, and waits until its log says that it serves."""
+        """Starts the daemon with a policy, and waits until its log says that it serves."""
         self._policy.write_text(policy)
         binary = os.environ["PRESENCE_ROUTER_BIN"]
         self._process = subprocess.Popen(
@@ -34,18 +34,18 @@ class Daemon:
         for line in self._process.stderr:
             log += line
             if "serving" in line:
-                # Nobody may wait for room in the pipe.
+                # Read on, so that the daemon never waits for room in the pipe.
                 self._log = threading.Thread(target=self._process.stderr.read)
                 return self._log.start()
         raise AssertionError(f"the daemon ended: {log}")
 
     def reload(self, policy: str) -> None:
-        """Makes it load another policy."""
+        """Makes the daemon load another policy."""
         self._policy.write_text(policy)
         self._process.send_signal(signal.SIGHUP)
 
     def end(self, number: int = signal.SIGTERM) -> None:
-        """Ends it by a signal."""
+        """Ends the daemon by a signal."""
         self._process.send_signal(number)
         self._process.wait(LONG)
         self._log.join(LONG)
@@ -55,7 +55,7 @@ class Daemon:
 def channel(address: str) -> grpc.Channel:
     """A channel to a daemon.
 
-    Of a Unix socket grpcio would make an authority out of the path, which is
-    none by HTTP/2: the daemon's end refuses every call.
+    For a Unix socket grpcio makes an authority out of the path. HTTP/2 does not allow
+    such an authority, so the daemon's HTTP/2 library refuses every call.
     """
     return grpc.insecure_channel(address, [("grpc.default_authority", "localhost")])

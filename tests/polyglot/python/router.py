@@ -1,7 +1,8 @@
-"""A homeserver's end of `RouteStates`: asks once, and remembers until told.
+"""A homeserver's end of `RouteStates`. It keeps each answer until a change.
 
-Shows what a client must do; a real one would ask from several threads. The rules
-are those at `RouteStatesResponse`. Any exception means "no verdict".
+It shows the duties of a client, one request at a time; a real client asks from several
+threads. The rules are in the contract, at `RouteStatesResponse`. Any exception means
+"no verdict".
 """
 
 import queue
@@ -11,15 +12,13 @@ from dataclasses import dataclass, field
 
 import grpc
 from presence_router.v1 import route_states_pb2 as pb
-from presence_router.v1.presence_pb2 import Hide, PresenceField, PresenceState
+from presence_router.v1.presence_pb2 import Hide, PresenceState
 from presence_router.v1.presence_router_pb2_grpc import PresenceRouterServiceStub
-from sets import Contains, NoVerdict, Sets
-
-FIELDS = frozenset(PresenceField.values()) - {PresenceField.PRESENCE_FIELD_UNSPECIFIED}
+from sets import Contains, Hides, NoVerdict, Sets
 
 
 class Refused(Exception):
-    """A request has a mistake. The stream goes on."""
+    """The daemon refused a request. The stream goes on."""
 
 
 @dataclass
@@ -28,25 +27,15 @@ class Answer:
 
     user: str
     _contains: Contains
-    _hides: list[tuple[Contains, Hide]] = field(default_factory=list)
+    hides: Hides = field(default_factory=Hides)
 
     def __contains__(self, other: str) -> bool:
-        # Team-mates share one set, so it may hold the very user it is for.
+        # Team-mates share one set, so it may contain the user that it is for.
         return other != self.user and self._contains(other)
-
-    def hidden(self, other: str, presence: str) -> frozenset[int]:
-        """Fields that must not be shown between the two. An unknown one hides all,
-        and so does a hide without any, which a later version may send."""
-        hidden: frozenset[int] = frozenset()
-        for contains, hide in self._hides:
-            if contains(other) and presence not in hide.unless_presence:
-                fields = frozenset(hide.fields)
-                hidden |= fields if fields and fields <= FIELDS else FIELDS
-        return hidden
 
 
 class Router:
-    """One stream at a time, and what it lets us remember."""
+    """One stream at a time, and the answers that are still valid."""
 
     def __init__(self, channel: grpc.Channel, server_names: Iterable[str]) -> None:
         self._stub = PresenceRouterServiceStub(channel)
@@ -56,13 +45,13 @@ class Router:
         self._forget()
 
     def connect(self) -> None:
-        """Opens the stream; again, when it has ended.
+        """Opens the stream, for the first time or after it has ended.
 
-        Answers outlive their stream if nothing has changed since. Sets do not.
+        Answers outlive their stream if nothing changed in between. Sets do not.
         """
         if self._sets.are_edited():
-            # Who went over from one list to another is in neither by now, and no
-            # `Changed` would name them.
+            # A user who moved from one list to another is in neither list now, and
+            # no `Changed` will name this user.
             self._forget()
         self._sets, self._last_id = Sets(), 0
         self._asked: dict[int, list[str]] = {}
@@ -82,8 +71,8 @@ class Router:
         if not resume:
             self.revision = opened.opened.revision
         elif opened.opened.revision != resume:
-            # `Changed` does not say what else is hidden. A retired set would, and
-            # those of our answers are gone with their stream.
+            # `Changed` does not report hides. A retired set would void answers whose
+            # hides changed, but the sets of our answers ended with their stream.
             self._forget()
             self.follow()
 
@@ -93,17 +82,17 @@ class Router:
         self._call.cancel()
 
     def audiences(self, senders: Iterable[str]) -> dict[str, Answer]:
-        """Who may see each of these users."""
+        """Returns the recipients of each sender."""
         senders = list(senders)
         self._catch_up()
-        # Something may change while we ask, and void what we had.
+        # A change while we ask may void answers that we had.
         while unknown := [user for user in senders if user not in self._audiences]:
             states = [PresenceState(user_id=user) for user in unknown]
             self._wait(unknown, batch=pb.StateBatch(batch_id=self._next_id(), states=states))
         return {user: self._audiences[user] for user in senders}
 
     def interest(self, recipient: str) -> Answer:
-        """Whose presence this user may see."""
+        """Returns the senders that a recipient may see."""
         self._catch_up()
         while recipient not in self._interests:
             query = pb.InterestQuery(query_id=self._next_id(), user_id=recipient)
@@ -111,13 +100,13 @@ class Router:
         return self._interests[recipient]
 
     def follow(self) -> str:
-        """Waits for the next change, and returns the revision that is current then."""
+        """Waits for the next change, and returns the new revision."""
         while self._read() not in ("changed", "reset"):
             pass
         return self.revision
 
     def _catch_up(self) -> None:
-        """Reads what has come: it may void what is remembered, or end the stream."""
+        """Reads the messages that have arrived: they may void answers, or end the stream."""
         if self._ended:
             raise self._ended
         while not self._responses.empty():
@@ -166,7 +155,7 @@ class Router:
                 self._sets.edit(message.set_edit)
             case "set_retired":
                 self._sets.retire(message.set_retired.id)
-                # Which of them use it we do not note: all are asked for again.
+                # This client does not record which answers use a set, so it drops all.
                 self._forget()
             case "changed":
                 self._sets.changed()
@@ -191,7 +180,7 @@ class Router:
             case "heartbeat":
                 pass
             case _:
-                # Whatever it says, we can no longer tell what is current.
+                # An unknown message may change sets, so none of them is certain now.
                 raise NoVerdict("a message that this client does not know")
         return kind
 
@@ -205,7 +194,7 @@ class Router:
 
     def _answer(self, user: str, set_id: int, hides: Iterable[Hide]) -> Answer:
         contains = self._sets[set_id] if set_id else lambda _user: False
-        return Answer(user, contains, [(self._sets.compile(hide.users), hide) for hide in hides])
+        return Answer(user, contains, self._sets.compile_hides(hides))
 
     def _void(self, answers: dict[str, Answer], named: Contains) -> None:
         for user in [user for user in answers if named(user)]:
@@ -217,7 +206,7 @@ class Router:
 
 
 def pump(call: Iterable[pb.RouteStatesResponse], responses: queue.SimpleQueue) -> None:
-    """Hands on what comes, so that whoever waits can give up waiting."""
+    """Moves messages from the stream to a queue, so that a reader can wait with a timeout."""
     try:
         for message in call:
             responses.put(message)

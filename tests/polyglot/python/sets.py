@@ -1,32 +1,42 @@
-"""Sets of Matrix users as presence-router sends them: who is in, who is not.
+"""Sets of Matrix users as presence-router sends them, and the fields that an answer hides.
 
-Copy this file. It needs the generated messages and nothing else, and follows
-`sets.proto` and the rules at `RouteStatesResponse`. Whatever it cannot tell for
-certain raises `NoVerdict`: the whole answer is void then, and nobody sees more
-than the homeserver would show without the daemon.
+Copy this file unchanged. It imports the generated messages, `presence_router.v1`, and
+the standard library only. It follows `sets.proto`, `presence.proto` and the rules at
+`RouteStatesResponse`. It raises `NoVerdict` for everything that it does not understand:
+drop the whole answer then, and show no presence beyond your own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from presence_router.v1 import route_states_pb2, sets_pb2
+from presence_router.v1.presence_pb2 import Hide, PresenceField
 
-# Says whether a user is in a set.
+# Returns true for the users in a set.
 Contains = Callable[[str], bool]
+
+# Returns how many users of a server a set contains: NONE, SOME or ALL of them.
+Coverage = Callable[[str], int]
+NONE, SOME, ALL = range(3)
+
+# Every field that can be hidden.
+FIELDS = frozenset(PresenceField.values()) - {PresenceField.PRESENCE_FIELD_UNSPECIFIED}
 
 
 class NoVerdict(Exception):
-    """There is no telling what the daemon means."""
+    """The daemon sent something that this client does not understand."""
 
 
 class Sets:
-    """The sets that one stream has defined. They die with it.
+    """The sets that one stream has defined. They end with their stream.
 
-    A unary answer refers to none: `Sets().compile(expression)`.
+    A unary answer refers to no set by id: use `Sets().compile(expression)`.
     """
 
     def __init__(self) -> None:
         self._complete: dict[int, Contains] = {}
-        # Lists of users. Edited in place: who refers to one sees the edit.
+        self._coverages: dict[int, Coverage] = {}
+        # Lists of users, edited in place, so that every set that refers to a list
+        # sees the edit.
         self._lists: dict[int, set[str]] = {}
         self._added: dict[int, set[str]] = {}
 
@@ -37,18 +47,21 @@ class Sets:
             raise NoVerdict(f"set {set_id} is not defined") from None
 
     def define(self, part: route_states_pb2.SetPart) -> None:
-        """Takes a part of a set, which is there once it has the last one."""
+        """Adds a part of a set. The set is complete with the part that has `last`."""
         if part.WhichOneof("content") == "users":
             users = self._lists.setdefault(part.id, set())
             users.update(part.users.user_ids)
             contains: Contains = users.__contains__
+            coverage = cover_list(users)
         else:
             contains = self.compile(part.expression)
+            coverage = self.compile_coverage(part.expression)
         if part.last:
             self._complete[part.id] = contains
+            self._coverages[part.id] = coverage
 
     def edit(self, edit: route_states_pb2.SetEdit) -> None:
-        """Removes at once; what is added waits for `Changed`."""
+        """Removes users at once, and keeps added users until `Changed` arrives."""
         if edit.id not in self._lists:
             raise NoVerdict(f"set {edit.id} is no list of users")
         self._lists[edit.id].difference_update(edit.removed)
@@ -57,25 +70,25 @@ class Sets:
         added.update(edit.added)
 
     def changed(self) -> None:
-        """Lets in who was added."""
+        """Adds the users of all edits since the last `Changed`."""
         for set_id, users in self._added.items():
             self._lists[set_id] |= users
         self._added.clear()
 
     def are_edited(self) -> bool:
-        """Whether edits wait for their `Changed`."""
+        """Returns true if an edit has no `Changed` yet."""
         return bool(self._added)
 
     def retire(self, set_id: int) -> None:
-        """Drops a set. Answers that use it are void."""
-        for sets in (self._complete, self._lists, self._added):
+        """Drops a set. Drop the answers that use it as well."""
+        for sets in (self._complete, self._coverages, self._lists, self._added):
             sets.pop(set_id, None)
 
     def compile(self, expression: sets_pb2.SetExpression) -> Contains:
-        """Makes an expression a function of the user.
+        """Turns an expression into a function of the user.
 
-        All of it is understood before anybody is asked about: a kind that is
-        unknown must not hide behind one that happens to decide.
+        Checks the whole expression first: an unknown kind must be an error, even if
+        another part of the expression decides about most users.
         """
         match expression.WhichOneof("expression"):
             case "users":
@@ -101,9 +114,93 @@ class Sets:
             case kind:
                 raise NoVerdict(f"no set that this client knows: {kind}")
 
+    def compile_coverage(self, expression: sets_pb2.SetExpression) -> Coverage:
+        """Turns an expression that `compile` accepts into a function of the server.
+
+        The result may be `SOME` for a set without a user of this server, and never
+        `NONE` for a set that has one.
+        """
+        match expression.WhichOneof("expression"):
+            case "users":
+                return cover_list(frozenset(expression.users.user_ids))
+            case "everyone":
+                return lambda _server: ALL
+            case "server":
+                return cover_pattern("*", expression.server)
+            case "match":
+                return cover_pattern(*expression.match.split(":", 1))
+            case "set_id":
+                return self._coverages[expression.set_id]
+            case "any_of":
+                some = [self.compile_coverage(one) for one in expression.any_of.sets]
+                return lambda server: max((one(server) for one in some), default=NONE)
+            case "all_of":
+                every = [self.compile_coverage(one) for one in expression.all_of.sets]
+                return lambda server: min(one(server) for one in every)
+            case _:
+                whole = self.compile_coverage(expression.difference.any)
+                without = self.compile_coverage(getattr(expression.difference, "except"))
+                return lambda server: min(whole(server), ALL - without(server))
+
+    def compile_hides(self, hides: Iterable[Hide]) -> "Hides":
+        """Compiles the hides of one answer."""
+        return Hides(
+            [(self.compile(hide.users), self.compile_coverage(hide.users), hide) for hide in hides]
+        )
+
+
+class Hides:
+    """The hides of one answer. Each method returns the fields to remove."""
+
+    def __init__(self, hides: Iterable[tuple[Contains, Coverage, Hide]] = ()) -> None:
+        self._hides = list(hides)
+
+    def for_user(self, user: str, presence: str) -> frozenset[int]:
+        """Fields hidden between the subject of the answer and this user.
+
+        `user` is a recipient if the answer is about states, and a sender if it is
+        about interest. `presence` is the sender's. If the result contains
+        `PRESENCE_FIELD_PRESENCE`, it contains all fields: deliver the sender as
+        offline, without status and activity.
+        """
+        return hidden_fields((hide for has, _, hide in self._hides if has(user)), presence)
+
+    def for_server(self, server: str, presence: str) -> frozenset[int]:
+        """Fields to remove from the one copy of a state that goes to a server.
+
+        The server may show this copy to all of its users. So the result is the union
+        over every user there, known or not.
+        """
+        found = (hide for _, covers, hide in self._hides if covers(server) != NONE)
+        return hidden_fields(found, presence)
+
+
+def hidden_fields(hides: Iterable[Hide], presence: str) -> frozenset[int]:
+    """The union of the fields of some hides, for a sender with this presence."""
+    hidden: frozenset[int] = frozenset()
+    for hide in hides:
+        if presence not in hide.unless_presence:
+            fields = frozenset(hide.fields)
+            # An unknown field means all fields. So does a hide without fields, which
+            # this version of the contract does not allow.
+            hidden |= fields if fields and fields <= FIELDS else FIELDS
+    return FIELDS if PresenceField.PRESENCE_FIELD_PRESENCE in hidden else hidden
+
+
+def cover_list(users: Iterable[str]) -> Coverage:
+    """The coverage by a list of users, which may change later."""
+    return lambda server: SOME if any(u.partition(":")[2] == server for u in users) else NONE
+
+
+def cover_pattern(localparts: str, servers: str) -> Coverage:
+    """The coverage by two globs. Every user id begins with `@`."""
+    found = ALL if localparts in ("*", "@*") else SOME
+    return lambda server: found if glob(servers, server) else NONE
+
 
 def matching(localparts: str, servers: str) -> Contains:
-    """Users by two globs: for what is before the first `:`, and for the server."""
+    """The users that two globs match: one for the text before the first `:`, and one for
+    the server."""
 
     def contains(user: str) -> bool:
         before, colon, server = user.partition(":")
@@ -113,11 +210,11 @@ def matching(localparts: str, servers: str) -> Contains:
 
 
 def glob(pattern: str, text: str) -> bool:
-    """Whether all of a text matches. By bytes: `?` is one, `*` any run of them."""
+    """Returns true if the whole text matches: `?` is one byte, `*` any run of bytes."""
     want, have = pattern.encode(), text.encode()
     w = h = 0
-    # Where the last `*` stands, and where the text goes on behind its run. To
-    # let that run grow is enough: no earlier one can do what it cannot.
+    # The index of the last `*`, and the index in the text behind its run. On a
+    # mismatch only this run grows: a longer run of an earlier `*` never helps.
     star, behind = -1, 0
     while h < len(have):
         if want[w : w + 1] == b"*":

@@ -1,5 +1,5 @@
-"""What is remembered follows the daemon: a reload, a restart, and every message
-that the contract has for changes, those included that no daemon sends yet.
+"""Kept answers follow the daemon: a reload, a restart, and every message that the
+contract has for changes, also those that no daemon sends yet.
 """
 
 import signal
@@ -15,7 +15,8 @@ from presence_router.v1 import presence_router_pb2_grpc as services
 from presence_router.v1 import route_states_pb2 as pb
 from presence_router.v1.presence_pb2 import PRESENCE_FIELD_STATUS_MSG, Hide
 from presence_router.v1.sets_pb2 import SetExpression, UserList
-from router import FIELDS, NoVerdict, Router
+from router import NoVerdict, Router
+from sets import FIELDS
 
 ANN, JOE, SUE = "@ann:example.org", "@joe:example.org", "@sue:example.org"
 ANY = "@any:example.org"
@@ -78,7 +79,7 @@ def test_a_restart_is_survived(start: Callable[[str], Daemon], connect: Connect)
 def test_a_hide_of_meanwhile_is_known(start: Callable[[str], Daemon], connect: Connect) -> None:
     daemon = start(shown_to(JOE))
     router, other = (connect(daemon, ["example.org"]) for _ in range(2))
-    assert not router.audiences([ANN])[ANN].hidden(JOE, "online")
+    assert not router.audiences([ANN])[ANN].hides.for_user(JOE, "online")
 
     router.close()
     hide = f'{{"name": "h", "hide": {{"from": "{ANN}", "to": "{JOE}", "fields": ["status_msg"]}}}}'
@@ -87,14 +88,14 @@ def test_a_hide_of_meanwhile_is_known(start: Callable[[str], Daemon], connect: C
     router.connect()
     assert router.revision == other.revision
     audience = router.audiences([ANN])[ANN]
-    assert JOE in audience and audience.hidden(JOE, "online") == {PRESENCE_FIELD_STATUS_MSG}
+    assert JOE in audience and audience.hides.for_user(JOE, "online") == {PRESENCE_FIELD_STATUS_MSG}
 
 
-# --- what no daemon sends at will
+# --- messages that no daemon sends on request
 
 
 class Scripted(services.PresenceRouterServiceServicer):
-    """Answers each request, `Open` included, with what a test has written."""
+    """Answers each request, also `Open`, with the messages that a test wrote."""
 
     def __init__(self, script: list[list[pb.RouteStatesResponse]]) -> None:
         self._script = iter(script)
@@ -162,7 +163,7 @@ def test_changed_voids_whom_it_names_and_edits_whom_it_does_not(scripted: Any) -
             told(set_edit=pb.SetEdit(id=1, removed=[JOE], added=[SUE])),
             told(changed=pb.Changed(revision="e:2", gained=[gained])),
         ],
-        # Ann was asked about again; Joe, as a recipient, need not be.
+        # The router asks about Ann again, and keeps the answer about Joe as a recipient.
         [delivered(3, 1)],
     )
     assert JOE in router.audiences([ANN])[ANN]
@@ -193,7 +194,7 @@ def test_a_stream_that_ends_amid_edits_voids_answers(scripted: Any) -> None:
     router = scripted(
         opened(),
         [*defined(1, JOE), delivered(1, 1)],
-        # Joe goes over to another list, which the stream does not come to.
+        # Joe moves to another list; the stream ends before it defines this list.
         [
             told(set_edit=pb.SetEdit(id=1, removed=[JOE])),
             told(interest_answer=pb.InterestAnswer(query_id=2, revision="e:1")),
@@ -226,15 +227,15 @@ def test_a_hide_is_kept_and_an_unknown_field_hides_all(scripted: Any) -> None:
     hides = [
         Hide(users=users(JOE), fields=[2], unless_presence=["online"]),
         Hide(users=users(SUE), fields=[2, 99]),
-        # None is not allowed, and so is not understood.
+        # The contract does not allow a hide without fields.
         Hide(users=users(ANY)),
     ]
     router = scripted(opened(), [*defined(1, JOE, SUE, ANY), delivered(1, 1, *hides)])
     audience = router.audiences([ANN])[ANN]
-    assert audience.hidden(JOE, "online") == set()
-    assert audience.hidden(JOE, "busy") == {2}
-    assert audience.hidden(SUE, "online") == FIELDS
-    assert audience.hidden(ANY, "online") == FIELDS
+    assert audience.hides.for_user(JOE, "online") == set()
+    assert audience.hides.for_user(JOE, "busy") == {2}
+    assert audience.hides.for_user(SUE, "online") == FIELDS
+    assert audience.hides.for_user(ANY, "online") == FIELDS
 
 
 def test_an_unknown_message_ends_the_stream(scripted: Any) -> None:

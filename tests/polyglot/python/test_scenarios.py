@@ -1,4 +1,4 @@
-"""Every scenario file, by the unary calls and by the stream."""
+"""Every scenario file, by unary calls and by the stream."""
 
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from sets import Sets
 
 FILES = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
 
-# Who has whom, users with nobody left out.
+# The other users of each user, without the users who have none.
 Lists = dict[str, set[str]]
 
 
@@ -60,7 +60,7 @@ def expected(caller: dict[str, Any], what: str) -> Lists:
 
 
 def among(users: Iterable[str], answers: dict[str, Container[str]]) -> Lists:
-    """Those of the users who are in each answer."""
+    """Returns the users that each answer contains."""
     lists = {one: {user for user in users if user in answer} for one, answer in answers.items()}
     return {user: others for user, others in lists.items() if others}
 

@@ -1,12 +1,13 @@
-"""The set evaluator, by the contract's words; and what the stream may do to sets."""
+"""The set evaluator, as the contract defines it; edits of sets; and hides."""
 
 import re
 from itertools import product
 
 import pytest
+from presence_router.v1.presence_pb2 import Hide
 from presence_router.v1.route_states_pb2 import SetEdit, SetPart
 from presence_router.v1.sets_pb2 import Everyone, SetDifference, SetExpression, SetList, UserList
-from sets import NoVerdict, Sets, glob
+from sets import ALL, FIELDS, NONE, SOME, NoVerdict, Sets, glob
 
 EVERYONE = SetExpression(everyone=Everyone())
 
@@ -62,7 +63,7 @@ def test_each_kind(expression: SetExpression, inside: str | None, outside: str |
         SetExpression(all_of=SetList()),
         SetExpression(set_id=7),
         minus(EVERYONE, SetExpression()),
-        # Everyone is in, whatever the other is; and yet.
+        # An error, although everyone is in the union anyway.
         SetExpression(any_of=SetList(sets=[EVERYONE, SetExpression()])),
         # A kind of a later version of the contract.
         SetExpression.FromString(b"\xfa\x06\x00"),
@@ -100,3 +101,69 @@ def test_a_retired_set_is_gone() -> None:
         sets[1]
     with pytest.raises(NoVerdict):
         sets.edit(SetEdit(id=1, added=["@b:x"]))
+
+
+def server(glob: str) -> SetExpression:
+    return SetExpression(server=glob)
+
+
+@pytest.mark.parametrize(
+    ("expression", "coverage"),
+    [
+        (users("@a:x"), SOME),
+        (users("@a:y"), NONE),
+        (EVERYONE, ALL),
+        (server("*"), ALL),
+        (server("y"), NONE),
+        (SetExpression(match="@*:x"), ALL),
+        (SetExpression(match="@*-bot:x"), SOME),
+        (SetExpression(match="@*-bot:y"), NONE),
+        (SetExpression(any_of=SetList()), NONE),
+        (SetExpression(any_of=SetList(sets=[users("@a:x"), server("x")])), ALL),
+        (SetExpression(all_of=SetList(sets=[users("@a:x"), server("x")])), SOME),
+        (SetExpression(all_of=SetList(sets=[EVERYONE, server("y")])), NONE),
+        (minus(EVERYONE, server("x")), NONE),
+        (minus(EVERYONE, users("@a:x")), SOME),
+        (minus(EVERYONE, server("y")), ALL),
+    ],
+)
+def test_a_coverage_of_a_server(expression: SetExpression, coverage: int) -> None:
+    sets = Sets()
+    assert sets.compile_coverage(expression)("x") == coverage
+    sets.define(SetPart(id=1, expression=expression, last=True))
+    assert sets.compile_coverage(SetExpression(set_id=1))("x") == coverage
+
+
+def test_hides_add_up_for_a_user_and_for_a_server() -> None:
+    sets = Sets()
+    sets.define(part(1, "@joe:x"))
+    hides = sets.compile_hides(
+        [
+            Hide(users=SetExpression(set_id=1), fields=[2], unless_presence=["busy", "online"]),
+            Hide(users=server("x"), fields=[3]),
+            Hide(users=minus(EVERYONE, server("x")), fields=[4]),
+            Hide(users=SetExpression(match="@*-bot:y"), fields=[1]),
+            Hide(users=users("@a:later"), fields=[99]),
+            Hide(users=users("@a:none")),
+        ]
+    )
+    assert hides.for_user("@joe:x", "offline") == {2, 3}
+    assert hides.for_user("@joe:x", "online") == {3}
+    assert hides.for_user("@a:y", "online") == {4}
+    # A hidden presence hides all fields, and so does an unknown field or none.
+    for user in ("@a-bot:y", "@a:later", "@a:none"):
+        assert hides.for_user(user, "online") == FIELDS
+    # One copy for all users of a server.
+    assert hides.for_server("x", "offline") == {2, 3}
+    assert hides.for_server("x", "busy") == {3}
+    assert hides.for_server("y", "online") == FIELDS
+    assert hides.for_server("z", "online") == {4}
+    assert Sets().compile_hides([]).for_server("x", "online") == frozenset()
+    # An edit of a list applies to hides as well.
+    sets.edit(SetEdit(id=1, removed=["@joe:x"]))
+    assert hides.for_server("x", "offline") == {3}
+
+
+def test_a_hide_for_an_unknown_kind_of_set_is_no_verdict() -> None:
+    with pytest.raises(NoVerdict):
+        Sets().compile_hides([Hide(fields=[2])])
