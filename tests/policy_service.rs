@@ -142,7 +142,8 @@ async fn checks_a_policy_and_changes_nothing() {
     let files = check("groups: { a: { members_file: /etc/hostname } }\nrules: []\n").await;
     let problems = said(&files.problems);
     assert_eq!(problems.len(), 1);
-    let why = "cannot read the members file `/etc/hostname`: the active policy does not name it";
+    let why =
+        "cannot read the members file `/etc/hostname`: the active policy does not name this file";
     assert!(problems[0].contains(why), "{problems:?}");
     assert_eq!(daemon.revision(), before);
 }

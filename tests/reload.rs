@@ -100,10 +100,10 @@ fn a_broken_members_file_changes_nothing() {
     assert!(missing.starts_with(begins), "{missing}");
     std::fs::create_dir(&file).unwrap();
     let tried = "(tried `lists/staff.txt`) [members-file-unreadable]";
-    assert_eq!(world.refused(), format!("{begins}it is a directory {tried}"));
+    assert_eq!(world.refused(), format!("{begins}the path is a directory {tried}"));
     std::fs::remove_dir(&file).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
-    assert_eq!(world.refused(), format!("{begins}it is not a regular file {tried}"));
+    assert_eq!(world.refused(), format!("{begins}the path is not a regular file {tried}"));
 }
 
 /// From a disk, and wrong in its last line. Ten million lines in the long form.

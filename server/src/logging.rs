@@ -130,7 +130,7 @@ pub fn write_line(line: &str) {
     }
 }
 
-/// Waits until all lines are written, for at most [`FLUSH`]: without a reader, the remaining
+/// Waits until all lines are written, for ten seconds at most: without a reader, the remaining
 /// lines are lost.
 pub fn flush() {
     if let Some(queue) = LOG.get() {
@@ -148,7 +148,7 @@ pub fn flush_at_once() {
 /// Logs a panic. The standard library's own hook would write to standard error directly, and
 /// wait.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let message = panic.payload_as_str().unwrap_or("a value that is no text");
+    let message = panic.payload_as_str().unwrap_or("a value that is not text");
     let position = panic.location().map(display);
     let thread = std::thread::current();
     let backtrace = Backtrace::capture();

@@ -220,7 +220,10 @@ impl Reloader {
             }
             Ok(loaded) => self.reporter.report(&self.live, &LoadReport { reason, loaded }),
             Err(panic) => {
-                error!(%panic, "a fault of the daemon stopped the load; the previous policy stays active");
+                error!(
+                    %panic,
+                    "a fault of the daemon stopped the load; the previous policy stays active"
+                );
             }
         }
         self.loads.mark_unchanged();

@@ -18,7 +18,7 @@ pub struct Epoch(u64);
 
 /// The error for a text that is not a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is not a revision that a daemon gave out")]
+#[error("the text is not a revision that a daemon gave out")]
 pub struct NotARevision;
 
 // === impl Epoch ===

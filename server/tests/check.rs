@@ -169,7 +169,7 @@ async fn what_is_no_file_has_an_end() {
     std::fs::create_dir(files.path("tests")).unwrap();
     files.pipe("tests/a.yaml");
     let said = cannot_run(&["check", &file, "--tests", &files.name("tests")]).await;
-    assert!(said.contains("a.yaml`: it is not a regular file"), "{said}");
+    assert!(said.contains("a.yaml`: the path is not a regular file"), "{said}");
 }
 
 /// Neither a reader who goes away nor a full disk is a panic.

@@ -139,7 +139,9 @@ async fn one_that_is_too_long_is_rejected() {
         daemon(&files, "watch_policy: false\nlimits: { members_file_bytes: 20000 }").await;
     files.write("hidden.txt", lines(1000));
     daemon.signal(Signal::HUP);
-    daemon.logged("it has 20890 bytes, more than the 20000 of `limits.members_file_bytes`").await;
+    daemon
+        .logged("the file has 20890 bytes, more than the 20000 of `limits.members_file_bytes`")
+        .await;
 
     // Without a daemon there is a flag of the same name.
     let policy = files.name("policy.yaml");
@@ -152,7 +154,7 @@ async fn one_that_is_too_long_is_rejected() {
     let large = std::fs::File::create(files.path("hidden.txt")).unwrap();
     large.set_len(3 << 30).unwrap();
     let said = cannot_run(&["serve", "--policy", &files.name("policy.yaml")]).await;
-    assert!(said.contains("it has 3221225472 bytes, more than the 268435456 of"), "{said}");
+    assert!(said.contains("the file has 3221225472 bytes, more than the 268435456 of"), "{said}");
 }
 
 #[tokio::test]

@@ -32,8 +32,9 @@ async fn a_policy_that_is_a_pipe() {
     let files = Files::new();
     let file = files.pipe("policy.yaml");
     let said = refused(&["--policy", &file]).await;
-    let want =
-        format!("presence-router: cannot read the policy `{file}`: it is not a regular file\n");
+    let want = format!(
+        "presence-router: cannot read the policy `{file}`: the path is not a regular file\n"
+    );
     assert_eq!(said, want);
 }
 

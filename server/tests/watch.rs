@@ -117,7 +117,7 @@ async fn a_broken_file_is_told_once() {
     // Not a file for a moment: nobody may be able to read one of mode 000 but root.
     remove_file(&file).unwrap();
     create_dir(&file).unwrap();
-    daemon.logged(&format!("cannot read the policy `{file}`: it is a directory")).await;
+    daemon.logged(&format!("cannot read the policy `{file}`: the path is a directory")).await;
     assert_eq!(times(&daemon, "policy loaded"), 0);
     std::fs::remove_dir(&file).unwrap();
     files.write("policy.yaml", POLICY);
@@ -227,7 +227,7 @@ async fn a_pipe_in_its_place() {
     let daemon = watching(&file).await;
     files.pipe("pipe");
     rename(files.path("pipe"), &file).unwrap();
-    daemon.logged("it is not a regular file").await;
+    daemon.logged("the path is not a regular file").await;
     let output = run(&["reload", "--addr", &daemon.address()]).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     files.write("next", shows("@next"));

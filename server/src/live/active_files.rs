@@ -37,8 +37,8 @@ impl Files for ActiveFiles<'_> {
         match &self.folder {
             Some(folder) if self.applied.files.contains_key(name) => folder.read(name),
             _ => Err(io::Error::other(
-                "the active policy does not name it; check the policy where the file is, by \
-                 `presence-router check`",
+                "the active policy does not name this file; run `presence-router check` on the host \
+                 that has the file",
             )),
         }
     }

@@ -65,10 +65,10 @@ pub(super) fn read_regular_up_to(
     // Before the file is opened, since opening a pipe would wait for a writer.
     let about = std::fs::metadata(path)?;
     if about.is_dir() {
-        return Err(io::Error::other("it is a directory"));
+        return Err(io::Error::other("the path is a directory"));
     }
     if !about.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("the path is not a regular file"));
     }
     let file = std::fs::File::open(path)?;
     let about = file.metadata()?;
@@ -87,7 +87,7 @@ pub(super) fn read_regular_up_to(
     if after.is_rewritten_since(&before) {
         return Err(io::Error::new(
             ErrorKind::ResourceBusy,
-            "it changed while it was read; write a new file beside it, then rename the new file",
+            "the file changed during the read; write a new file beside it, then rename the new file",
         ));
     }
     Ok((text, before))

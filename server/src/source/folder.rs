@@ -90,8 +90,8 @@ impl Folder {
         let limit = self.max_bytes;
         let too_long = |bytes: u64| {
             let message = format!(
-                "it has {bytes} bytes, more than the {limit} of `limits.members_file_bytes`; split \
-                 the list, or raise the limit"
+                "the file has {bytes} bytes, more than the {limit} of \
+                 `limits.members_file_bytes`; split the list, or raise the limit"
             );
             io::Error::other(message)
         };
