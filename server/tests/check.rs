@@ -48,30 +48,26 @@ async fn all_problems_are_told_at_once() {
     let stdout = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<_> = stdout.lines().collect();
     let wants = [
-        ("3:7", "`ann` is not a set"),
-        ("4:3", "group `a` is already declared"),
-        ("5:1", "unknown key `ruls`"),
-        ("8:29", "group `nope` is not declared"),
+        ("3:7", "not-a-set"),
+        ("4:3", "duplicate-group"),
+        ("5:1", "unknown-key"),
+        ("8:29", "unknown-group"),
     ];
     assert_eq!(lines.len(), wants.len(), "{stdout}");
-    for (line, (place, what)) in lines.iter().zip(wants) {
-        let start = format!("{file}:{place}: {what}");
-        assert!(line.starts_with(&start), "want `{start}`, is `{line}`");
+    for (line, (position, code)) in lines.iter().zip(wants) {
+        let (start, end) = (format!("{file}:{position}: "), format!(" [{code}]"));
+        assert!(line.starts_with(&start) && line.ends_with(&end), "{start} {end}: {line}");
     }
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "presence-router: 4 problems\n");
 }
 
 #[tokio::test]
 async fn a_text_that_is_no_policy_has_one_problem() {
-    for (name, content, what) in [
-        ("empty", Vec::new(), ": the policy is empty; write `rules: []`"),
-        (
-            "not UTF-8",
-            b"rules:\n  - \xff\n".to_vec(),
-            ":2:5: not UTF-8: the byte 0xff at offset 11",
-        ),
-        ("half-written", b"groups:\n  a: [\"@ann:exa".to_vec(), ":2:7: not YAML: "),
-        ("a bomb", bomb().into_bytes(), "aliases stand for more than 100000 values here"),
+    for (name, content, code) in [
+        ("empty", Vec::new(), "[empty-file]"),
+        ("not UTF-8", b"rules:\n  - \xff\n".to_vec(), "[not-utf8]"),
+        ("half-written", b"groups:\n  a: [\"@ann:exa".to_vec(), "[not-yaml]"),
+        ("a bomb", bomb().into_bytes(), "[too-large]"),
     ] {
         let files = Files::new();
         let file = files.write("policy.yaml", content);
@@ -79,7 +75,7 @@ async fn a_text_that_is_no_policy_has_one_problem() {
         assert_eq!(output.status.code(), Some(1), "{name}");
         let stdout = String::from_utf8(output.stdout).unwrap();
         assert_eq!(stdout.lines().count(), 1, "{name}: {stdout}");
-        assert!(stdout.starts_with(&file) && stdout.contains(what), "{name}: {stdout}");
+        assert!(stdout.starts_with(&file) && stdout.trim_end().ends_with(code), "{name}: {stdout}");
     }
 }
 
@@ -129,7 +125,8 @@ async fn standard_input_is_checked() {
 
     let (code, stdout, stderr) = piped(&["check", "-"], "ruls: []\n", &files).await;
     assert_eq!((code, stderr.as_str()), (Some(1), "presence-router: 1 problem\n"));
-    assert!(stdout.starts_with("<stdin>:1:1: unknown key `ruls`"), "{stdout}");
+    let is_wanted = stdout.starts_with("<stdin>:1:1: ") && stdout.ends_with(" [unknown-key]\n");
+    assert!(is_wanted, "{stdout}");
 
     // A file of that name is another thing.
     files.write("-", "rules: []\n");
@@ -150,7 +147,8 @@ async fn so_do_other_verbs_that_read_a_policy() {
     let (code, stdout, _) = piped(&["plan", "-", "--policy", &file], "rules: []", &files).await;
     assert!(code == Some(0) && stdout.contains("lost: 1 pair"), "{stdout}");
     let (code, stdout, _) = piped(&["plan", "-", "--policy", &file], "ruls: []", &files).await;
-    assert!(code == Some(1) && stdout.starts_with("<stdin>:1:1: unknown key"), "{stdout}");
+    let is_wanted = stdout.starts_with("<stdin>:1:1: ") && stdout.ends_with(" [unknown-key]\n");
+    assert!(code == Some(1) && is_wanted, "{stdout}");
     let (code, _, stderr) = piped(&["plan", "-", "--policy", "-"], POLICY, &files).await;
     assert_eq!(code, Some(2));
     assert!(stderr.contains("standard input holds one policy only"), "{stderr}");
@@ -163,7 +161,7 @@ async fn what_is_no_file_has_an_end() {
     let output = run(&["check", "/dev/zero"]).await;
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.starts_with("/dev/zero: more than 268435456 bytes"), "{said}");
+    assert!(said.starts_with("/dev/zero: the text has more than 268435456 bytes; "), "{said}");
     let files = Files::new();
     let file = files.write("policy.yaml", POLICY);
     std::fs::create_dir(files.path("tests")).unwrap();

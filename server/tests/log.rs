@@ -138,7 +138,7 @@ async fn every_line_of_json_is_an_object() {
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
     let log = objects(&said.lines().map(str::to_owned).collect::<Vec<_>>());
-    assert!(log[0]["message"].as_str().unwrap().contains("unknown key `ruls`"), "{said}");
+    assert!(log[0]["message"].as_str().unwrap().contains("[unknown-key]"), "{said}");
 }
 
 /// Each line that the page explains is one that the daemon writes.

@@ -59,7 +59,7 @@ async fn one_that_names_nobody_any_more_is_rejected() {
     assert!(stderr.contains("1 problem; the previous policy stays active"), "{stderr}");
     let (code, stdout, stderr) = run_to_end(&["reload", "--force", "--addr", &address]).await;
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
-    assert!(stdout.contains("warning: the members file `hidden.txt` names nobody"), "{stdout}");
+    assert!(stdout.contains("warning: the members file `hidden.txt` lists no users"), "{stdout}");
     assert!(stdout.contains("groups changed: 1 (`hidden`)"), "{stdout}");
 
     // What was forced is active, and loads again without force.

@@ -46,7 +46,7 @@ fn run(command: &mut Command) -> (Option<i32>, String, String) {
 
 #[test]
 fn prints_warnings_and_a_summary() {
-    let never = "policy.yaml:6:5: warning: rule `joe sees nobody` can never match: `from` holds nobody [rule-never-matches]\n";
+    let never = "policy.yaml:6:5: warning: rule `joe sees nobody` can never match: `from` contains nobody; correct the set, or remove the rule [rule-never-matches]\n";
     let summary =
         "policy.yaml: valid: 2 rules, 1 group, 2 users listed on 1 server: example.org (2)\n";
     let (code, out, err) = check(folder(&[]).path(), &["policy.yaml"]);
@@ -115,7 +115,7 @@ fn runs_the_tests_of_both_endings_and_of_no_hidden_file() {
     assert!(lines[0].starts_with("tests/a.yml:1:44: test fails: "), "{out}");
     assert_eq!(
         lines[1],
-        "tests/b.yaml: the file is empty; write `tests: []` if it is to have no tests [empty-file]"
+        "tests/b.yaml: the file of tests is empty; write `tests: []` for a file without tests [empty-file]"
     );
     assert_eq!(err, "presence-router: 2 problems\n");
 }
@@ -128,20 +128,23 @@ fn check_json(folder: &Path, arguments: &[&str]) -> (Option<i32>, Value, String)
 
 #[test]
 fn prints_json_for_programs() {
-    let finding = |file: &str, [line, column]: [u64; 2], code: &str, message: &str| {
-        let keys = json!({ "file": file, "line": line, "column": column, "code": code });
-        let mut finding = keys;
+    let finding = |file: &str, [line, column]: [u64; 2], code: &str, [message, help]: [&str; 2]| {
+        let mut finding = json!({ "file": file, "line": line, "column": column, "code": code });
         finding["message"] = message.into();
+        finding["help"] = help.into();
         finding
     };
     let (code, found, err) = check_json(folder(&[]).path(), &["policy.yaml"]);
-    let message = "rule `joe sees nobody` can never match: `from` holds nobody";
+    let texts = [
+        "rule `joe sees nobody` can never match: `from` contains nobody",
+        "correct the set, or remove the rule",
+    ];
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert_eq!(
         found,
         json!({
             "problems": [],
-            "warnings": [finding("policy.yaml", [6, 5], "rule-never-matches", message)],
+            "warnings": [finding("policy.yaml", [6, 5], "rule-never-matches", texts)],
             "summary": "valid: 2 rules, 1 group, 2 users listed on 1 server: example.org (2)",
         })
     );
@@ -150,14 +153,15 @@ fn prints_json_for_programs() {
     let wrong = folder(&[("a.yaml", "")]);
     let (code, found, err) = check_json(wrong.path(), &["policy.yaml", "--tests", "tests"]);
     assert_eq!((code, err.as_str()), (Some(1), "presence-router: 1 problem\n"));
-    let message = "the file is empty; write `tests: []` if it is to have no tests";
-    let problem = finding("tests/a.yaml", [0, 0], "empty-file", message);
+    let texts = ["the file of tests is empty", "write `tests: []` for a file without tests"];
+    let problem = finding("tests/a.yaml", [0, 0], "empty-file", texts);
     assert_eq!(found, json!({ "problems": [problem], "warnings": [], "summary": null }));
     std::fs::write(wrong.path().join("staff.txt"), "ann\n").expect("written");
     let (code, found, _) = check_json(wrong.path(), &["policy.yaml"]);
     assert_eq!(code, Some(1));
-    let message = "`ann` is not a user id: the first character is not `@`";
-    assert_eq!(found["problems"], json!([finding("staff.txt", [1, 1], "not-a-user-id", message)]));
+    let problem = &found["problems"][0];
+    assert_eq!([&problem["file"], &problem["code"]], ["staff.txt", "not-a-user-id"]);
+    assert_eq!([&problem["line"], &problem["column"]], [1, 1]);
 }
 
 /// The page's example of `check --json`.

@@ -1,5 +1,5 @@
-//! `presence-router check`: problems and warnings of a policy, for a person, an
-//! editor or a pipeline to read.
+//! `presence-router check`: prints the problems and warnings of a policy for people, editors
+//! and pipelines.
 
 mod report;
 

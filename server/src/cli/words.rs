@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use presence_router_engine::unstable::policy::wording::escaped;
-use presence_router_engine::{Position, problem_line};
+use presence_router_engine::{Position, ProblemLine};
 use presence_router_proto::v1::{PolicyProblem, PolicyRule, PresenceField, RuleEffect};
 
 /// The word for a value of an enum that a later version of the contract added.
@@ -13,9 +13,15 @@ pub(crate) const UNKNOWN_VALUE: &str = "a value that this version does not know"
 /// file; `severity` begins each message.
 pub(crate) fn problem_lines(file: &str, severity: &str, problems: &[PolicyProblem]) -> String {
     let line = |problem: &PolicyProblem| {
-        let position = Position { line: problem.line, column: problem.column };
-        let file = if problem.file.is_empty() { file } else { &problem.file };
-        format!("{}\n", problem_line(file, position, severity, &problem.message, &problem.code))
+        let line = ProblemLine {
+            file: if problem.file.is_empty() { file } else { &problem.file },
+            position: Position { line: problem.line, column: problem.column },
+            severity,
+            message: &problem.message,
+            help: &problem.help,
+            code: &problem.code,
+        };
+        format!("{line}\n")
     };
     problems.iter().map(line).collect()
 }

@@ -24,7 +24,7 @@ pub enum LoadError {
     Problems(#[from] Problems),
 
     /// Another program wrote to a file during the load. This is not a failure of the policy.
-    #[error("another program wrote the policy's files while the daemon read them; try again")]
+    #[error("another program wrote the policy's files while the daemon read them")]
     Incomplete,
 }
 
@@ -33,17 +33,21 @@ pub enum LoadError {
 impl LoadError {
     /// Returns the problems of the text, or the one that prevented reading the files.
     pub fn problems(&self) -> Cow<'_, [Problem]> {
-        let code = match self {
+        let (code, help) = match self {
             Self::Problems(found) => return Cow::Borrowed(&found.list),
-            Self::Unreadable { .. } => ProblemCode::PolicyUnreadable,
-            Self::Incomplete => ProblemCode::FilesIncomplete,
+            Self::Unreadable { .. } => {
+                (ProblemCode::PolicyUnreadable, "correct the path or the permissions")
+            }
+            Self::Incomplete => {
+                (ProblemCode::FilesIncomplete, "load the policy again when its files are complete")
+            }
         };
-        let (position, message) = (Position::default(), self.to_string());
-        Cow::Owned(vec![Problem { code, file: None, position, message }])
+        let (position, message, help) = (Position::default(), self.to_string(), help.to_owned());
+        Cow::Owned(vec![Problem { code, file: None, position, message, help }])
     }
 
     /// Returns the problems as a JSON array for the log. Each problem has `file`, `line`,
-    /// `column` (both 0 if it concerns the whole file), `code` and `message`. `policy` is the
+    /// `column` (both 0 if it concerns the whole file), `code`, `message` and `help`. `policy` is
     /// policy's file.
     pub fn problems_as_json(&self, policy: &str) -> String {
         let problems = self.problems();
@@ -53,12 +57,14 @@ impl LoadError {
     }
 }
 
-fn problem_as_json(Problem { code, file, position, message }: &Problem, policy: &str) -> Value {
+fn problem_as_json(problem: &Problem, policy: &str) -> Value {
+    let Problem { code, file, position, message, help } = problem;
     json!({
         "file": file.as_deref().unwrap_or(policy),
         "line": position.line,
         "column": position.column,
         "code": code.as_str(),
         "message": message,
+        "help": help,
     })
 }

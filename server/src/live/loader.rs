@@ -180,7 +180,7 @@ impl Loader {
             policy.warnings.sort_by_key(|warning| warning.position);
         }
         for warning in &policy.warnings {
-            warn!("{}", warning.line(&name));
+            warn!("{}", warning.display_line(&name));
         }
         let inputs = Inputs { text: Digest::of_text(&text), files: digests() };
         Ok(Found::Checked(Box::new(Checked { policy, engine, inputs, text })))

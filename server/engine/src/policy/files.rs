@@ -21,6 +21,7 @@ pub struct NoFiles;
 
 impl Files for NoFiles {
     fn read(&self, _: &str) -> io::Result<Vec<u8>> {
-        Err(io::Error::other("only a policy that is itself a file can name other files"))
+        let message = "only a policy file can refer to other files";
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
     }
 }

@@ -1,5 +1,5 @@
-//! Warnings about what is valid and probably not meant. Few kinds, each of which an
-//! author wants to know: a warning that is often wrong hides those that are right.
+//! Warnings about valid text that is probably a mistake. The kinds are few and matter to
+//! every author, since a warning that is often wrong hides the right ones.
 
 mod coverage;
 mod never_matches;
@@ -19,10 +19,10 @@ use crate::routing::snapshot::Snapshot;
 /// Most warnings of one kind.
 const MAX_OF_KIND: usize = 20;
 
-/// The presence values that there are.
+/// The known presence values.
 const PRESENCES: &[&str] = &["busy", "offline", "online", "unavailable"];
 
-/// All warnings about a policy without problems, in the order of their positions.
+/// Returns all warnings about a policy without problems, in the order of their positions.
 pub(super) fn warnings(
     document: &Document,
     ruleset: &Ruleset,
@@ -33,9 +33,9 @@ pub(super) fn warnings(
     let [capitals, near_names] = server_names::warnings(document, snapshot);
     let kinds = [
         never_matches::warnings(document, ruleset, numbers, rooms),
-        unused(document),
-        empty_files(document),
-        presences(document),
+        unused_groups(document),
+        empty_members_files(document),
+        unknown_presences(document),
         ports::warnings(document),
         capitals,
         near_names,
@@ -48,7 +48,8 @@ pub(super) fn warnings(
                 first.code,
                 first.position,
                 format!("from here on, {more} of this kind"),
-            );
+            )
+            .with_help("correct the ones above first");
             of_kind.truncate(MAX_OF_KIND);
             of_kind.push(more);
         }
@@ -58,16 +59,17 @@ pub(super) fn warnings(
     warnings
 }
 
-fn unused(document: &Document) -> Vec<Problem> {
+/// Warnings about groups without a reference.
+fn unused_groups(document: &Document) -> Vec<Problem> {
     let mut used = std::collections::HashSet::new();
-    let mut note = |part: &_| {
+    let mut mark_used = |part: &_| {
         if let SetExpr::Group { name, .. } = part {
             used.insert(name.clone());
         }
     };
-    document.each_part(&mut note);
+    document.each_part(&mut mark_used);
     // The subject of a test counts as a use, too.
-    document.tests.iter().for_each(|test| test.subject.each_part(&mut note));
+    document.tests.iter().for_each(|test| test.subject.each_part(&mut mark_used));
     let globs = document.rules.iter().filter_map(|rule| match &rule.pairs {
         Pairs::Within { groups, .. } => Some(groups),
         Pairs::Product { .. } => None,
@@ -79,29 +81,33 @@ fn unused(document: &Document) -> Vec<Problem> {
     unused
         .map(|group| {
             let name = quoted(&group.name);
-            let message = format!("group {name} is used by no rule, no test and no other group");
+            let message = format!("no rule, no test and no other group refers to group {name}");
             Problem::new(ProblemCode::UnusedGroup, group.position, message)
+                .with_help("refer to the group, or remove it")
         })
         .collect()
 }
 
 /// Warnings about empty members files, which a failed export leaves behind.
-fn empty_files(document: &Document) -> Vec<Problem> {
+fn empty_members_files(document: &Document) -> Vec<Problem> {
     let mut warnings = Vec::new();
     document.each_part(&mut |part: &_| {
         if let SetExpr::Members { ids, file, position } = part
             && ids.is_empty()
         {
-            let message = format!("the members file {} names nobody", quoted(file));
-            warnings.push(Problem::new(ProblemCode::EmptyMembersFile, *position, message));
+            let message = format!("the members file {} lists no users", quoted(file));
+            warnings.push(
+                Problem::new(ProblemCode::EmptyMembersFile, *position, message)
+                    .with_help("export the file again"),
+            );
         }
     });
     warnings
 }
 
-/// Any text may be a presence value one day, but not one that is nearly one of
-/// today's.
-fn presences(document: &Document) -> Vec<Problem> {
+/// Warnings about presence values that are probably misspelt. Matrix may define any other
+/// text one day, but hardly one that is nearly equal to a value of today.
+fn unknown_presences(document: &Document) -> Vec<Problem> {
     let mut nearest = Nearest::default();
     let mut warnings = Vec::new();
     for rule in &document.rules {
@@ -111,9 +117,12 @@ fn presences(document: &Document) -> Vec<Problem> {
             if let Some(near) = near.filter(|near| *near != &**value) {
                 let (value, rule_name) = (quoted(value), quoted(&rule.name));
                 let message = format!(
-                    "rule {rule_name} names the presence value {value}, which nobody knows; did you mean `{near}`?"
+                    "rule {rule_name} names the presence value {value}, which Matrix does not define"
                 );
-                warnings.push(Problem::new(ProblemCode::UnknownPresence, rule.position, message));
+                warnings.push(
+                    Problem::new(ProblemCode::UnknownPresence, rule.position, message)
+                        .with_help(format!("did you mean `{near}`?")),
+                );
             }
         }
     }

@@ -152,4 +152,5 @@ fn too_deep(error: TooDeep, document: &Document, resolved: &Resolved) -> Problem
         SetOwner::Rule(number) => document.rules.get(number).map(|rule| rule.position),
     };
     Problem::new(ProblemCode::TooDeep, position.unwrap_or_default(), error.to_string())
+        .with_help("declare a group for the inner part and refer to it")
 }

@@ -1,10 +1,9 @@
-//! The name that somebody may have meant: the *did you mean* of messages.
+//! Finds the name that an author probably means, for the *did you mean* of problems.
 //!
 //! Knows texts only.
 
-/// Finds the name that somebody may have meant, within a bounded effort: a
-/// policy of a million wrong names gets a million messages, not a million
-/// searches.
+/// Searches for similar names, with a bounded effort: a policy with a million wrong names
+/// gets a million messages, but not a million searches.
 #[derive(Debug)]
 pub(super) struct Nearest {
     comparisons_left: usize,
@@ -19,8 +18,7 @@ impl Default for Nearest {
 }
 
 impl Nearest {
-    /// The nearest of the names, if any is near enough to be a slip of the
-    /// fingers.
+    /// Returns the nearest name, if it is near enough to explain a slip of the fingers.
     pub(super) fn find<'n>(
         &mut self,
         wrong: &str,
@@ -30,7 +28,7 @@ impl Nearest {
         let most = (length / 3).clamp(1, 3);
         let mut nearest: Option<(usize, &str)> = None;
         for name in names {
-            // Comparing costs the product of both lengths.
+            // A comparison costs the product of both lengths.
             if name.len() > 128 || name.chars().count().abs_diff(length) > most {
                 continue;
             }

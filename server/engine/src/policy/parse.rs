@@ -1,8 +1,8 @@
-//! The text of a policy to a [`Document`], and the few other things that are read
-//! as YAML: a file of tests, the names of members files, an escaped name.
+//! Parses the text of a policy into a [`Document`], and the other texts that are YAML: a
+//! file of tests, the names of members files, an escaped name.
 //!
-//! `yaml` makes a tree that keeps the position of everything in the text, `read` turns
-//! that into a document. Neither knows other groups or rules: `resolve` does.
+//! `yaml` makes a tree that keeps the position of every value, and `read` turns the tree
+//! into a document. Neither compares groups or rules with each other: `resolve` does.
 
 mod read;
 mod yaml;
@@ -18,8 +18,8 @@ use super::document::{Document, Test};
 use super::files::{Files, NoFiles};
 use super::problem::Problem;
 
-/// Reads a policy as far as it can be read. `None`: not far enough to say
-/// whether what refers to a group is right.
+/// Reads a policy as far as possible. `None`: the list of groups is not complete enough
+/// to check references to groups.
 pub(super) fn document(
     text: &[u8],
     files: &dyn Files,
@@ -34,30 +34,30 @@ pub(super) fn document(
     }
 }
 
-/// Names of the files that a policy names, also where that is a mistake.
+/// Names of the members files that a policy refers to, even in invalid places.
 pub(super) fn named_files(text: &[u8]) -> BTreeSet<String> {
-    fn note(node: &Node<'_>, names: &mut BTreeSet<String>) {
+    fn collect_names(node: &Node<'_>, names: &mut BTreeSet<String>) {
         match &node.value {
-            Value::List(items) => items.iter().for_each(|item| note(item, names)),
+            Value::List(items) => items.iter().for_each(|item| collect_names(item, names)),
             Value::Map(entries) => entries.iter().for_each(|entry| match entry {
                 (Node { value: Value::Text(key), .. }, Node { value: Value::Text(name), .. })
                     if key == "members_file" =>
                 {
                     names.insert(name.to_string());
                 }
-                (_, value) => note(value, names),
+                (_, value) => collect_names(value, names),
             }),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => {}
         }
     }
     let mut names = BTreeSet::new();
     if let Ok(root) = yaml::parse(text) {
-        note(&root, &mut names);
+        collect_names(&root, &mut names);
     }
     names
 }
 
-/// Reads a file of tests alone.
+/// Reads a file that contains tests only.
 pub(super) fn tests(text: &[u8], problems: &mut Vec<Problem>) -> (Vec<Test>, Vec<RoomTest>) {
     match yaml::parse(text) {
         Ok(root) => Reader::new(&NoFiles, problems).read_tests_file(&root),
@@ -68,8 +68,8 @@ pub(super) fn tests(text: &[u8], problems: &mut Vec<Problem>) -> (Vec<Test>, Vec
     }
 }
 
-/// The text that [`escaped`](super::wording::escaped) made, or that a person wrote the same way. `None`: it is
-/// in double quotes, but not as YAML has it.
+/// Reverses [`escaped`](super::wording::escaped). People may write such a text by hand.
+/// `None`: the text begins with a double quote and is not a YAML string.
 pub fn unescaped(text: &str) -> Option<Cow<'_, str>> {
     if !text.starts_with('"') {
         return Some(Cow::Borrowed(text));

@@ -1,5 +1,5 @@
-//! Problems of a policy and their positions: one line for each, and all of a file at
-//! once.
+//! Problems of a policy, with their positions and remedies. Each prints as one line, and a
+//! load reports all problems of a policy at once.
 
 mod code;
 
@@ -24,20 +24,46 @@ pub struct Problem {
     /// The kind of the problem.
     pub code: ProblemCode,
 
-    /// The file, if it is another than the policy: one of members or tests.
+    /// The members file or the file of tests that has the problem. `None`: the policy.
     pub file: Option<Arc<str>>,
 
     /// The position in that file.
     pub position: Position,
 
-    /// Says what was found, and what is valid. One line.
+    /// The finding: one line, without a remedy.
     pub message: String,
+
+    /// The remedy: a correction or the valid values, one line. Empty: none is known.
+    pub help: String,
+}
+
+/// A problem as one line, `file:line:column: message; help [code]`, which editors read as
+/// they read the output of C compilers.
+#[derive(Clone, Copy, Debug)]
+pub struct ProblemLine<'p> {
+    /// The file.
+    pub file: &'p str,
+
+    /// The position in the file. The line leaves out line 0.
+    pub position: Position,
+
+    /// Text before the message, such as `warning: `.
+    pub severity: &'p str,
+
+    /// The message of the problem.
+    pub message: &'p str,
+
+    /// The help of the problem. Empty: the line has none.
+    pub help: &'p str,
+
+    /// The code of the problem. Empty: the line has none.
+    pub code: &'p str,
 }
 
 /// All problems of one policy, at least one, in the order of their files and positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
-    /// Name of the file, as the operator gave it.
+    /// Name of the policy file, as the operator gave it.
     pub file: String,
 
     /// The problems.
@@ -48,42 +74,49 @@ pub struct Problems {
 
 impl Problem {
     pub(super) fn new(code: ProblemCode, position: Position, message: impl Into<String>) -> Self {
-        Self { code, file: None, position, message: message.into() }
+        Self { code, file: None, position, message: message.into(), help: String::new() }
     }
 
-    pub(super) fn within(
-        code: ProblemCode,
-        file: &Arc<str>,
-        position: Position,
-        message: impl Into<String>,
-    ) -> Self {
-        Self { code, file: Some(Arc::clone(file)), position, message: message.into() }
+    /// Adds a remedy.
+    #[must_use]
+    pub(super) fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: help.into(), ..self }
     }
 
-    /// Displays the problem as [`problem_line`] does. `policy` names the policy.
-    pub fn line<'p>(&'p self, policy: &'p str) -> impl fmt::Display + 'p {
-        let file = self.file.as_deref().unwrap_or(policy);
-        problem_line(file, self.position, "", &self.message, self.code.as_str())
+    /// Moves the problem into a file other than the policy.
+    #[must_use]
+    pub(super) fn within(self, file: &Arc<str>) -> Self {
+        Self { file: Some(Arc::clone(file)), ..self }
+    }
+
+    /// The problem as one line. `policy` names the policy.
+    pub fn display_line<'p>(&'p self, policy: &'p str) -> ProblemLine<'p> {
+        let Self { code, file, position, message, help } = self;
+        ProblemLine {
+            file: file.as_deref().unwrap_or(policy),
+            position: *position,
+            severity: "",
+            message,
+            help,
+            code: code.as_str(),
+        }
     }
 }
 
-/// Displays a problem as `file:line:column: message [code]`, which editors read as they read
-/// the output of C compilers. `severity` stands before the message, such as `warning: `; an
-/// empty `code` is left out.
-pub fn problem_line<'p>(
-    file: &'p str,
-    position: Position,
-    severity: &'p str,
-    message: &'p str,
-    code: &'p str,
-) -> impl fmt::Display + 'p {
-    fmt::from_fn(move |f| {
+// === impl ProblemLine ===
+
+impl fmt::Display for ProblemLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, position, severity, message, help, code } = self;
         match position.line {
             0 => write!(f, "{file}: {severity}{message}")?,
             line => write!(f, "{file}:{line}:{}: {severity}{message}", position.column)?,
         }
+        if !help.is_empty() {
+            write!(f, "; {help}")?;
+        }
         if code.is_empty() { Ok(()) } else { write!(f, " [{code}]") }
-    })
+    }
 }
 
 // === impl Problems ===
@@ -101,7 +134,7 @@ impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, problem) in self.list.iter().enumerate() {
             let newline = if i == 0 { "" } else { "\n" };
-            write!(f, "{newline}{}", problem.line(&self.file))?;
+            write!(f, "{newline}{}", problem.display_line(&self.file))?;
         }
         Ok(())
     }

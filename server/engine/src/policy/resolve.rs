@@ -1,9 +1,9 @@
-//! A [`Document`] to the [`Ruleset`] that routing decides by: names become
-//! numbers, and every `within` becomes the groups that it means.
+//! Turns a [`Document`] into the [`Ruleset`] that routing uses for decisions: numbers
+//! replace names, and the matching groups replace each `within`.
 //!
-//! What needs more than one place of the file is checked here: that groups are
-//! declared, that none contains itself, and that tests can fill those they fill; which
-//! `check_tests` does for a file of tests alone, too.
+//! Also makes the checks that need more than one place of the text: groups are declared,
+//! no group contains itself, and tests give members only to groups of the directory.
+//! `check_tests` does the last check for a file of tests as well.
 
 mod check_tests;
 mod groups;
@@ -23,20 +23,20 @@ use super::problem::Problem;
 use crate::routing::model::ruleset::{Product, Rule, Ruleset, Set};
 use crate::routing::snapshot::keys::{Key, SetId};
 
-/// A ruleset, and what its numbers stand for.
+/// A ruleset, and the meaning of its numbers.
 pub(super) struct Resolved {
     /// The ruleset. Its rules are in the document's order.
     pub(super) ruleset: Ruleset,
 
-    /// For each group of the ruleset, its index among the document's groups. Those
-    /// beyond are sets of rules about rooms.
+    /// For each group of the ruleset, its index among the document's groups. Further groups
+    /// of the ruleset are sets of rules about rooms.
     pub(super) groups: Vec<usize>,
 
-    /// For each rule about rooms of the document, its sets.
+    /// The sets of each rule about rooms, in the document's order.
     pub(super) rooms: Vec<RoomSets>,
 }
 
-/// Makes a ruleset. It is of use only if no problem is added.
+/// Makes a ruleset. The result is valid only if the call adds no problem.
 pub(super) fn resolve(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
     let groups = Groups::new(document);
     groups.check_declared(problems);
@@ -99,8 +99,8 @@ fn resolve_pairs(
     }
 }
 
-/// Numbers for the sets of rules about rooms. Those that are no groups are put
-/// after them: groups without a name, which no rule of presence refers to.
+/// Numbers the sets of rules about rooms. A set that is not a group is appended to the
+/// groups: it has no name, and no rule about presence refers to it.
 fn resolve_room_sets(
     document: &Document,
     number: &impl Fn(&str) -> Option<usize>,

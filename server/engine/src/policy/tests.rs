@@ -1,8 +1,9 @@
-//! Whole policies: what each construct becomes, and what a hostile text costs.
+//! Whole policies: the meaning of each construct, and the cost of a hostile text.
 
 mod codes;
 mod compare;
 mod explain;
+mod help;
 mod members;
 mod messages;
 mod policy_tests;
@@ -20,7 +21,7 @@ use std::io;
 
 use presence_router_ids::{Glob, UserGlob};
 
-use super::problem::{Problems, problem_line};
+use super::problem::{Position, Problem, ProblemCode, ProblemLine, Problems};
 use super::{EXAMPLE_POLICY, Files, Policy};
 use crate::routing::model::ruleset::{Effect, Fields, Hide, Ids, Product, Rule, Ruleset, Set};
 
@@ -31,23 +32,51 @@ fn ruleset(text: &str) -> Ruleset {
     }
 }
 
-fn problems(text: impl AsRef<[u8]>) -> String {
+/// The problems of a policy.
+#[track_caller]
+fn problems(text: impl AsRef<[u8]>) -> Problems {
     match Policy::parse("policy.yaml", text.as_ref()) {
         Ok(policy) => panic!("{}\n{:?}", String::from_utf8_lossy(text.as_ref()), policy.ruleset),
-        Err(problems) => messages(&problems),
+        Err(problems) => problems,
     }
 }
 
-/// The problems as lines without their codes, which `codes` compares.
+/// Compares the problems of a policy as [`assert_codes`] does.
+#[track_caller]
+fn assert_problems(text: impl AsRef<[u8]>, want: &str) {
+    let found = problems(&text);
+    assert_codes(&found.list, want, &String::from_utf8_lossy(text.as_ref()));
+}
+
+/// Compares problems, in their order, with lines such as `3:5 unknown-key alow`: a
+/// position, a code, and names that the message has in backticks. The name of a file
+/// begins the line, as in `staff.txt:2:1 not-a-user-id`, if it is not the policy.
+#[track_caller]
+fn assert_codes(found: &[Problem], want: &str, context: &str) {
+    let shown: Vec<_> = found.iter().map(|problem| problem.display_line("policy.yaml")).collect();
+    let is_wanted = |(problem, want): (&Problem, &str)| {
+        let mut words = want.split(' ');
+        let Position { line, column } = problem.position;
+        let file = problem.file.iter().map(|file| format!("{file}:")).collect::<String>();
+        words.next() == Some(&format!("{file}{line}:{column}"))
+            && words.next() == Some(problem.code.as_str())
+            && words.all(|name| problem.message.contains(&format!("`{name}`")))
+    };
+    assert!(
+        found.len() == want.lines().count() && found.iter().zip(want.lines()).all(is_wanted),
+        "{context}\nfound: {shown:#?}\nwanted: {want}"
+    );
+}
+
+/// The problems as lines without their codes, for tests of the wording itself.
 fn messages(problems: &Problems) -> String {
     let lines = problems.list.iter().map(|problem| {
-        let file = problem.file.as_deref().unwrap_or(&problems.file);
-        problem_line(file, problem.position, "", &problem.message, "").to_string()
+        ProblemLine { code: "", ..problem.display_line(&problems.file) }.to_string()
     });
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A policy with this set at line 2, column 6.
+/// A policy with a set at line 2, column 6.
 fn group(set: &str) -> String {
     format!("groups:\n  a: {set}\nrules: []\n")
 }
@@ -58,9 +87,8 @@ fn bounds_how_deep_sets_stand_inside_each_other() {
         group(&format!("{}everyone{}", "{ all_of: [".repeat(depth - 1), "] }".repeat(depth - 1)))
     };
     ruleset(&all_of(32));
-    assert!(problems(all_of(33)).ends_with(
-        ": more than 32 sets stand inside each other here; declare a group for a part of it"
-    ));
+    let found = problems(all_of(33));
+    assert_eq!(found.list[0].code, ProblemCode::TooDeep, "{found}");
 }
 
 #[test]
@@ -71,19 +99,20 @@ fn a_hostile_text_costs_little() {
         writeln!(bomb, "a{level}: &a{level} [{uses}]").unwrap();
     }
     let blocks: String = (0..1000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
-    let deep = "more than 80 lists and maps stand inside each other here";
+    let deep = ProblemCode::TooDeep;
     for (text, want) in [
-        (bomb, "aliases stand for more than 100000 values here; declare a group and refer to it"),
+        (bomb, ProblemCode::TooLarge),
         ("[".repeat(1 << 20), deep),
         ("{a: ".repeat(1 << 18), deep),
         ("- ".repeat(1 << 19), deep),
         ("? ".repeat(1 << 19), deep),
         (blocks, deep),
-        ("---\na\n".repeat(1 << 16), "a second YAML document begins here; a policy is one"),
+        ("---\na\n".repeat(1 << 16), ProblemCode::SecondDocument),
     ] {
         let found = problems(&text);
-        assert!(found.starts_with("policy.yaml:") && found.ends_with(want), "{found}");
-        assert_eq!(found.lines().count(), 1);
+        assert_eq!(found.list.len(), 1, "{found}");
+        assert_eq!(found.list[0].code, want, "{found}");
+        assert!(found.list[0].position.line > 0, "{found}");
     }
 }
 
@@ -94,7 +123,7 @@ fn many_wrong_names_cost_little() {
         writeln!(text, "  group-{i}: {{ group: group-{i}x }}").unwrap();
     }
     text.push_str("rules: []\n");
-    assert_eq!(problems(&text).lines().count(), 5000);
+    assert_eq!(problems(&text).list.len(), 5000);
 }
 
 #[test]
@@ -186,13 +215,13 @@ fn the_example_is_valid() {
     ruleset(EXAMPLE_POLICY);
 }
 
-/// A page of the repository. The package of the crate is without it.
+/// A page of the repository. The package of the crate does not contain it.
 fn page(path: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What stands in a page's YAML fences.
+/// The contents of a page's YAML fences.
 fn examples(page: &str) -> Vec<&str> {
     let fences = page.split("```yaml\n").skip(1);
     fences.map(|rest| rest.split_once("```").expect("a fence that ends").0).collect()
@@ -238,7 +267,8 @@ fn a_text_cut_anywhere_is_answered_in_plain_lines() {
         let cut = text.get(..end).expect("it is ASCII");
         let Err(found) = Policy::parse("policy.yaml", cut.as_bytes()) else { continue };
         for problem in &found.list {
-            assert!(!problem.message.contains(char::is_control), "{found}");
+            let texts = [&problem.message, &problem.help];
+            assert!(!texts.iter().any(|text| text.contains(char::is_control)), "{found}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The result of `check`, as text and as JSON.
 
-use presence_router_engine::{Position, Problems, problem_line};
+use presence_router_engine::{Position, ProblemLine, Problems};
 use presence_router_proto::v1::PolicyProblem;
 use presence_router_server::rpc::convert::policy as convert;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use serde::Serialize;
 /// it. Later versions may add keys.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// None: the policy is valid, and all tests passed.
+    /// Empty: the policy is valid, and all tests passed.
     problems: Vec<Finding>,
     /// Empty if there are problems.
     warnings: Vec<Finding>,
@@ -29,25 +29,27 @@ struct Finding {
     column: u64,
     code: String,
     message: String,
+    /// Empty: no remedy is known.
+    help: String,
 }
 
 // === impl Report ===
 
 impl Report {
-    /// A policy without problems.
+    /// A report about a policy without problems.
     pub(super) fn valid(file: &str, warnings: &[PolicyProblem], summary: String) -> Self {
         let warnings = findings(file, warnings);
         Self { problems: Vec::new(), warnings, summary: Some(summary), file: file.to_owned() }
     }
 
-    /// A policy, or files of tests, with problems.
+    /// A report about a policy, or files of tests, with problems.
     pub(super) fn rejected(files: &[Problems]) -> Self {
         let of_file = |found: &Problems| findings(&found.file, &convert::problems(&found.list));
         let problems = files.iter().flat_map(of_file).collect();
         Self { problems, warnings: Vec::new(), summary: None, file: String::new() }
     }
 
-    /// A policy that a daemon found problems in.
+    /// A report about a policy in which a daemon found problems.
     pub(super) fn rejected_by_daemon(file: &str, problems: &[PolicyProblem]) -> Self {
         let problems = findings(file, problems);
         Self { problems, warnings: Vec::new(), summary: None, file: String::new() }
@@ -57,7 +59,7 @@ impl Report {
         self.problems.len()
     }
 
-    /// A line for each problem or warning, and one for the summary.
+    /// Returns a line for each problem and warning, and a line for the summary.
     pub(super) fn to_text(&self) -> String {
         let problems = self.problems.iter().map(|problem| problem.to_line(""));
         let warnings = self.warnings.iter().map(|warning| warning.to_line("warning: "));
@@ -65,14 +67,14 @@ impl Report {
         problems.chain(warnings).chain(summary).collect()
     }
 
-    /// A JSON object, on lines.
+    /// Returns a JSON object on several lines.
     pub(super) fn to_json(&self) -> String {
-        // Texts and numbers are always JSON.
+        // Cannot fail: texts and numbers are valid JSON.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 }
 
-/// `file` is the policy's.
+/// Converts problems. `file` names the policy.
 fn findings(file: &str, problems: &[PolicyProblem]) -> Vec<Finding> {
     let finding = |problem: &PolicyProblem| Finding {
         file: if problem.file.is_empty() { file } else { &problem.file }.to_owned(),
@@ -80,6 +82,7 @@ fn findings(file: &str, problems: &[PolicyProblem]) -> Vec<Finding> {
         column: problem.column,
         code: problem.code.clone(),
         message: problem.message.clone(),
+        help: problem.help.clone(),
     };
     problems.iter().map(finding).collect()
 }
@@ -88,8 +91,8 @@ fn findings(file: &str, problems: &[PolicyProblem]) -> Vec<Finding> {
 
 impl Finding {
     fn to_line(&self, severity: &str) -> String {
-        let position = Position { line: self.line, column: self.column };
-        let line = problem_line(&self.file, position, severity, &self.message, &self.code);
-        format!("{line}\n")
+        let Self { file, line, column, code, message, help } = self;
+        let position = Position { line: *line, column: *column };
+        format!("{}\n", ProblemLine { file, position, severity, message, help, code })
     }
 }

@@ -34,6 +34,7 @@ pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
         column: problem.position.column,
         message: problem.message.clone(),
         code: problem.code.to_string(),
+        help: problem.help.clone(),
     };
     problems.iter().map(problem).collect()
 }

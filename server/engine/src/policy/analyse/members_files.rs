@@ -62,13 +62,13 @@ impl MembersFileChange {
         let Self { file, position, before, .. } = self;
         self.is_emptied().then(|| {
             let message = format!(
-                "the members file {} lists no users, but listed {} in the active policy; if this is \
-                 intended, load it with `presence-router reload --force`, or set \
-                 `allow_empty_members_files: true`",
+                "the members file {} lists no users, but listed {} in the active policy",
                 quoted(file),
                 count(*before, "user")
             );
-            Problem::new(ProblemCode::MembersFileEmptied, *position, message)
+            let help = "if this is intended, load it with `presence-router reload --force`, or set \
+                        `allow_empty_members_files: true`";
+            Problem::new(ProblemCode::MembersFileEmptied, *position, message).with_help(help)
         })
     }
 
@@ -82,6 +82,7 @@ impl MembersFileChange {
                 count(*after, "user")
             );
             Problem::new(ProblemCode::MembersFileShrunk, *position, message)
+                .with_help("check the export")
         })
     }
 }

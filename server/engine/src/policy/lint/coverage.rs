@@ -1,5 +1,5 @@
-//! The coverage of some servers by the sets of a ruleset: enough to say for certain that a
-//! set holds nobody there, or everybody.
+//! The coverage of a region of servers by the sets of a ruleset. It proves that a set
+//! contains nobody of the region, or everybody.
 
 use presence_router_ids::{Coverage, Region, UserId};
 
@@ -15,8 +15,8 @@ pub(super) struct RegionCoverage<'r> {
 // === impl RegionCoverage ===
 
 impl<'r> RegionCoverage<'r> {
-    /// `numbers` says for each group of the ruleset which one of the document's it
-    /// is.
+    /// Computes the coverage by each group. `numbers` maps the groups of the ruleset to
+    /// groups of the document.
     pub(super) fn new(
         document: &Document,
         ruleset: &Ruleset,
@@ -39,7 +39,7 @@ impl<'r> RegionCoverage<'r> {
                 let users = ids.iter().filter_map(|id| UserId::parse(id).ok());
                 self.region.covered_by_users(users.map(UserId::server))
             }
-            // Filled at run time, by anybody.
+            // The directory may put any user into it at run time.
             Set::Directory(_) => Coverage::Some,
             Set::Everyone => Coverage::Everybody,
             Set::Server(glob) => self.region.covered_by(glob),

@@ -1,5 +1,5 @@
-//! Rules that can match nobody: with nobody on one side, or the same one user on both.
-//! A group of the directory may have somebody.
+//! Rules that can match no pair: one side is empty, or both sides contain the same one
+//! user. A group of the directory counts as not empty.
 
 use super::coverage::RegionCoverage;
 use super::small_sets::SmallSets;
@@ -11,14 +11,14 @@ use crate::routing::model::ruleset::{Product, Ruleset, Set};
 use crate::routing::snapshot::keys::{Key, SetId};
 use presence_router_ids::{Coverage, Region};
 
-/// Knows some sets of a ruleset that are certainly empty.
+/// Finds sets of a ruleset that are certainly empty.
 struct Emptiness<'p> {
     ruleset: &'p Ruleset,
     world: RegionCoverage<'static>,
     small_sets: SmallSets<'p>,
 }
 
-/// Warnings about rules, then about rules about rooms.
+/// Returns warnings about rules, then warnings about rules about rooms.
 pub(super) fn warnings(
     document: &Document,
     ruleset: &Ruleset,
@@ -30,13 +30,15 @@ pub(super) fn warnings(
     let rules = document.rules.iter().zip(&ruleset.rules).filter_map(|(rule, resolved)| {
         let why = emptiness.why_never(rule, &resolved.products)?;
         let message = format!("rule {} can never match: {why}", quoted(&rule.name));
-        Some(Problem::new(ProblemCode::RuleNeverMatches, rule.position, message))
+        let warning = Problem::new(ProblemCode::RuleNeverMatches, rule.position, message);
+        Some(warning.with_help("correct the set, or remove the rule"))
     });
     let rooms = document.rooms.iter().zip(rooms).filter_map(|(rule, sets)| {
         let why = emptiness.why_no_room(*sets)?;
         let name = quoted(&rule.name);
-        let message = format!("rule {name} about rooms can never match: {why} holds nobody");
-        Some(Problem::new(ProblemCode::RuleNeverMatches, rule.position, message))
+        let message = format!("rule {name} about rooms can never match: {why} contains nobody");
+        let warning = Problem::new(ProblemCode::RuleNeverMatches, rule.position, message);
+        Some(warning.with_help("correct the set, or remove the rule"))
     });
     rules.chain(rooms).collect()
 }
@@ -44,33 +46,34 @@ pub(super) fn warnings(
 // === impl Emptiness ===
 
 impl<'p> Emptiness<'p> {
+    /// The reason why a rule matches no pair, if it is certain.
     fn why_never(&self, rule: &Rule, products: &'p [Product]) -> Option<&'static str> {
         let is_never = |product: &'p Product| {
             self.is_empty(&product.senders)
                 || self.is_empty(&product.recipients)
-                || self.is_alone(product)
+                || self.is_one_user(product)
         };
-        // The rule of a switch may well be empty, and rightly so.
+        // An empty rule of a switch is no mistake.
         if rule.switch || !products.iter().all(is_never) {
             return None;
         }
         Some(match (&rule.pairs, products) {
             (Pairs::Product { .. }, [product]) => {
                 match (self.is_empty(&product.senders), self.is_empty(&product.recipients)) {
-                    (true, true) => "`from` and `to` hold nobody",
-                    (true, false) => "`from` holds nobody",
-                    (false, true) => "`to` holds nobody",
-                    (false, false) => "`from` and `to` hold one user, the same",
+                    (true, true) => "`from` and `to` contain nobody",
+                    (true, false) => "`from` contains nobody",
+                    (false, true) => "`to` contains nobody",
+                    (false, false) => "`from` and `to` contain the same one user",
                 }
             }
-            _ if products.iter().any(|product| self.is_alone(product)) => {
-                "its groups hold one user at most"
+            _ if products.iter().any(|product| self.is_one_user(product)) => {
+                "its groups contain at most one user"
             }
-            _ => "its groups hold nobody",
+            _ => "its groups contain nobody",
         })
     }
 
-    /// The condition that no room meets.
+    /// The name of a condition that no room meets.
     fn why_no_room(&self, sets: RoomSets) -> Option<&'static str> {
         let is_empty = |set: Option<SetId>| {
             let set = set.map(Key::index);
@@ -89,8 +92,8 @@ impl<'p> Emptiness<'p> {
             || self.small_sets.users_of(set).is_some_and(|users| users.is_empty())
     }
 
-    /// True if both sides hold one user, the same.
-    fn is_alone(&self, product: &'p Product) -> bool {
+    /// True if both sides contain the same one user.
+    fn is_one_user(&self, product: &'p Product) -> bool {
         let [senders, recipients] =
             [&product.senders, &product.recipients].map(|set| self.small_sets.users_of(set));
         senders.is_some_and(|users| users.len() == 1 && Some(users) == recipients)

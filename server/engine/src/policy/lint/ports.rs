@@ -1,8 +1,9 @@
-//! Server names without a port, where a port makes more visible than is meant: a rule
-//! that denies `evil.org` does not deny `evil.org:8448`, which is another server name.
+//! Server names without a port, in rules that show more than intended to servers with a
+//! port: a rule that denies `evil.org` does not deny `evil.org:8448`, which is another
+//! server name.
 //!
-//! Compares how much a set holds of a server with and without a port. Knows nothing
-//! of listed users, and looks only as far as its budget goes.
+//! Compares the coverage of a server name with and without a port by each set. Ignores
+//! listed users, and stops at a budget.
 
 mod server_sets;
 
@@ -19,45 +20,45 @@ use crate::policy::wording::{quoted, quoted_list};
 use crate::routing::model::ruleset::Effect;
 use crate::routing::model::side::Side;
 
-/// Parts of sets and globs that are looked at in all.
+/// Budget: the number of set parts and globs that one run examines.
 const MAX_STEPS: usize = 2_000_000;
 
-/// Groups and sets inside each other that are looked into.
+/// Maximum nesting of groups and sets that one run follows.
 const MAX_DEPTH: usize = 200;
 
-/// Names that are written out for a rule.
+/// Most server names in one warning.
 const MAX_NAMES: usize = 3;
 
-/// Ports that stand for all: the usual one, the shortest and the longest.
+/// Ports that represent all others: the usual, the shortest and the longest one.
 const PORTS: [&str; 3] = ["8448", "1", "65535"];
 
-/// The groups of a document, and what is left of the budget.
+/// The groups of a document, and the rest of the budget.
 struct PortGaps<'d> {
     document: &'d Document,
     groups: HashMap<&'d str, (&'d SetExpr, ServerSet<'d>)>,
     steps: Cell<usize>,
 }
 
-/// The effect of a rule on those whom its sets hold.
+/// The effect of a rule on the users in its sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sense {
     Restricts,
     Permits,
 }
 
-/// The servers that a set names without a port, each with the glob or pattern that it
-/// is named in.
+/// The servers that a set names without a port, each with the glob or pattern that names
+/// it.
 type Names<'d> = BTreeMap<&'d str, String>;
 
-/// A warning for each rule that names servers without a port, where that makes more
-/// visible. The names of `ours` are left out: another port of them is on our own hosts.
+/// Returns a warning for each rule that names servers without a port and shows more for
+/// this reason. It skips the names of `ours`: other ports there are on our own hosts.
 pub(super) fn warnings(document: &Document) -> Vec<Problem> {
     let gaps = PortGaps::new(document);
     let allows = document.rules.iter().filter(|rule| rule.effect == Effect::Allow);
     let allowed: Vec<[Vec<ServerSet<'_>>; 2]> = allows
         .map(|rule| {
             [Side::Sender, Side::Recipient]
-                .map(|side| gaps.sides(rule, side).map(ServerSet::new).collect())
+                .map(|side| gaps.sets_on_side(rule, side).map(ServerSet::new).collect())
         })
         .collect();
     let is_allowed = |side: Side, server: &str| {
@@ -66,7 +67,7 @@ pub(super) fn warnings(document: &Document) -> Vec<Problem> {
     };
     let mut warnings = Vec::new();
     for rule in &document.rules {
-        // Both directions of a switch say the same.
+        // Both directions of a switch name the same servers.
         if rule.switch && rule.name != "servers.deny, inbound" {
             continue;
         }
@@ -77,9 +78,9 @@ pub(super) fn warnings(document: &Document) -> Vec<Problem> {
         };
         let mut names = Names::new();
         for side in [Side::Sender, Side::Recipient] {
-            // A server that no rule allows needs no rule that denies it.
+            // A server that no rule allows needs no rule to deny it.
             let matters = |server: &str| meaning == Sense::Permits || is_allowed(side, server);
-            for set in gaps.sides(rule, side) {
+            for set in gaps.sets_on_side(rule, side) {
                 names.extend(gaps.names_with_gaps(set, meaning, matters));
             }
         }
@@ -91,7 +92,7 @@ pub(super) fn warnings(document: &Document) -> Vec<Problem> {
     }
     for rule in &document.rooms {
         let RoomEffect::Deny(_) = &rule.effect else { continue };
-        // Requesters are users of the homeserver that asks.
+        // `requester` needs no check: requesters are users of the homeserver that asks.
         let sets = rule.when.invites.iter();
         let names =
             sets.flat_map(|set| gaps.names_with_gaps(set, Sense::Restricts, |_| true)).collect();
@@ -107,13 +108,13 @@ fn warning(position: Position, what: &str, names: &Names<'_>) -> Option<Problem>
     if let Some(more @ 1..) = names.len().checked_sub(MAX_NAMES) {
         list.push_str(&format!(" and {more} more"));
     }
-    let message = format!(
-        "{what} {list}, but not with a port: `{name}:8448` is another server name; write `[\"{written}\", \"{written}:*\"]`"
-    );
-    Some(Problem::new(ProblemCode::PortNotMatched, position, message))
+    let message =
+        format!("{what} {list}, but not with a port: `{name}:8448` is another server name");
+    let help = format!("write `[\"{written}\", \"{written}:*\"]`");
+    Some(Problem::new(ProblemCode::PortNotMatched, position, message).with_help(help))
 }
 
-/// The name that a glob is, if it is one without a port.
+/// The server name that a glob consists of. `None`: the glob has wildcards or a port.
 fn without_port(glob: &Glob) -> Option<&str> {
     let name = glob.as_str();
     let in_brackets = name.strip_prefix('[').and_then(|rest| rest.split_once(']'));
@@ -134,7 +135,11 @@ impl<'d> PortGaps<'d> {
     }
 
     /// The sets on a side of a rule.
-    fn sides(&self, rule: &'d Rule, side: Side) -> impl Iterator<Item = &'d SetExpr> + use<'d> {
+    fn sets_on_side(
+        &self,
+        rule: &'d Rule,
+        side: Side,
+    ) -> impl Iterator<Item = &'d SetExpr> + use<'d> {
         let (product, within) = match &rule.pairs {
             Pairs::Product { from, to } => (Some(*side.of(&[from, to])), None),
             Pairs::Within { groups, .. } => (None, Some(groups)),
@@ -147,7 +152,8 @@ impl<'d> PortGaps<'d> {
         product.into_iter().chain(groups.map(|group| &group.members))
     }
 
-    /// The servers that a set names without a port, where that makes more visible.
+    /// The servers that a set names without a port, if the missing ports show more than
+    /// intended.
     fn names_with_gaps(
         &self,
         set: &'d SetExpr,
@@ -171,7 +177,7 @@ impl<'d> PortGaps<'d> {
             };
             with_ports.iter().any(|server| is_worse(server) && matters(server))
         });
-        // Beyond the budget nothing is certain.
+        // Without budget, no result is certain.
         if self.steps.get() == 0 { Names::new() } else { names }
     }
 

@@ -1,7 +1,7 @@
-//! Server names that are probably misspelt: with capital letters, since names are
-//! compared byte by byte, and names that are nearly one of `ours`.
+//! Server names that are probably misspelt: names with capital letters, since names are
+//! compared byte by byte, and names that nearly equal one of `ours`.
 //!
-//! Knows names only, and not what rules make of them.
+//! Knows names only, not the rules that use them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,46 +11,46 @@ use crate::policy::wording::quoted;
 use crate::routing::snapshot::Snapshot;
 use presence_router_ids::UserId;
 
-/// Pairs of a name and one of `ours` that are compared in all.
+/// Most comparisons of a name with one of `ours` in one run.
 const MAX_COMPARISONS: usize = 1_000_000;
 
 /// The first position of a name.
 struct Found<'d> {
     position: Position,
-    /// The members file that it stands in, and a user there.
+    /// The members file that contains the name, and a user there.
     file: Option<(&'d str, &'d str)>,
 }
 
-/// Warnings about server names: those of capital letters, and those of near names.
+/// Returns warnings about names with capital letters, and warnings about names that
+/// nearly equal one of `ours`.
 pub(super) fn warnings(document: &Document, snapshot: &Snapshot) -> [Vec<Problem>; 2] {
-    let names = names(document, snapshot);
+    let names = server_names(document, snapshot);
     let has_capitals = |name: &&str| name.bytes().any(|byte| byte.is_ascii_uppercase());
     let capitals: BTreeSet<&str> = names.iter().copied().filter(has_capitals).collect();
     let near = near_ours(document, &names);
     if capitals.is_empty() && near.is_empty() {
-        // It may spare a walk over ten million users.
+        // This saves a pass over up to ten million users.
         return Default::default();
     }
     let found = find_first(document, |name| near.contains_key(name) || capitals.contains(name));
     let capitals = found.iter().filter(|(name, _)| capitals.contains(*name)).map(|(name, at)| {
         let lower = quoted(&name.to_ascii_lowercase());
         at.warning(ProblemCode::ServerNameCapitals, name, &format!(
-            "has capital letters, and does not match {lower}: server names are compared byte by byte"
+            "has capital letters and does not match {lower}: server names are compared byte by byte"
         ))
+        .with_help(format!("write {lower}"))
     });
     let near = found.iter().filter_map(|(name, at)| {
         let near = quoted(near.get(name)?);
-        Some(at.warning(
-            ProblemCode::ServerNameNearOurs,
-            name,
-            &format!("is nearly {near}, which is one of `ours`; did you mean that?"),
-        ))
+        let why = format!("is nearly {near}, which is one of `ours`");
+        let warning = at.warning(ProblemCode::ServerNameNearOurs, name, &why);
+        Some(warning.with_help(format!("did you mean {near}?")))
     });
     [capitals.collect(), near.collect()]
 }
 
-/// All server names and globs over them, of listed users, sets and tests.
-fn names<'d>(document: &'d Document, snapshot: &'d Snapshot) -> BTreeSet<&'d str> {
+/// All server names, and globs over server names, of listed users, sets and tests.
+fn server_names<'d>(document: &'d Document, snapshot: &'d Snapshot) -> BTreeSet<&'d str> {
     let mut names: BTreeSet<&str> = snapshot.listed_by_server().map(|(name, _)| name).collect();
     names.extend(document.ours.iter().map(|name| name.as_str()));
     document.each_part(&mut |part| match part {
@@ -64,13 +64,13 @@ fn names<'d>(document: &'d Document, snapshot: &'d Snapshot) -> BTreeSet<&'d str
     names
 }
 
-/// The names that are nearly one of `ours`, each with that one.
+/// The names that nearly equal one of `ours`, each with its near name.
 fn near_ours<'d>(document: &'d Document, names: &BTreeSet<&'d str>) -> BTreeMap<&'d str, &'d str> {
     let ours: Vec<&str> = document.ours.iter().map(|name| name.as_str()).collect();
     let mut comparisons_left = MAX_COMPARISONS;
     let mut near = BTreeMap::new();
     for name in names {
-        // A glob over a domain can be misspelt like the domain.
+        // Authors misspell the domain of a glob as well.
         let domain = name.strip_prefix("*.").unwrap_or(name);
         if domain.contains(['*', '?']) || ours.contains(&domain) {
             continue;
@@ -87,33 +87,35 @@ fn near_ours<'d>(document: &'d Document, names: &BTreeSet<&'d str>) -> BTreeMap<
     near
 }
 
-/// Finds the first position of each name that is wanted.
+/// Finds the first position of each wanted name.
 fn find_first<'d>(
     document: &'d Document,
     is_wanted: impl Fn(&str) -> bool,
 ) -> BTreeMap<&'d str, Found<'d>> {
     let mut found: BTreeMap<&str, Found<'_>> = BTreeMap::new();
-    let mut note = |name: &'d str, position: Position, file: Option<(&'d str, &'d str)>| {
+    let mut record = |name: &'d str, position: Position, file: Option<(&'d str, &'d str)>| {
         if is_wanted(name) && found.get(name).is_none_or(|known| position < known.position) {
             found.insert(name, Found { position, file });
         }
     };
     for name in &document.ours {
-        note(name.as_str(), document.ours_position, None);
+        record(name.as_str(), document.ours_position, None);
     }
     document.each_part_of(&mut |position, part| match part {
-        SetExpr::Server(globs) => globs.iter().for_each(|glob| note(glob.as_str(), position, None)),
-        SetExpr::Match(patterns) => {
-            patterns.iter().for_each(|pattern| note(pattern.server().as_str(), position, None));
+        SetExpr::Server(globs) => {
+            globs.iter().for_each(|glob| record(glob.as_str(), position, None))
         }
-        SetExpr::User(user) => note(server_of(&user.id), user.position, None),
+        SetExpr::Match(patterns) => {
+            patterns.iter().for_each(|pattern| record(pattern.server().as_str(), position, None));
+        }
+        SetExpr::User(user) => record(server_of(&user.id), user.position, None),
         SetExpr::Members { ids, file, position } => {
-            ids.iter().for_each(|id| note(server_of(id), *position, Some((file, id))));
+            ids.iter().for_each(|id| record(server_of(id), *position, Some((file, id))));
         }
         _ => {}
     });
     for (server, position) in document.tests.iter().flat_map(users_of) {
-        note(server, position, None);
+        record(server, position, None);
     }
     found
 }
@@ -127,16 +129,17 @@ fn server_of(user: &str) -> &str {
 }
 
 /// True if a server name is probably a slip of the fingers for another one: at most two
-/// letters are added, left out, changed or swapped, and servers of one operator do not
-/// usually differ by that.
+/// letters are added, missing, changed or swapped. Names of different servers of one
+/// operator usually differ more.
 ///
-/// Compared label by label, since two names of one domain have most letters in common.
-/// A short label may be another word with every letter: in one of fewer than five letters
-/// only a swap counts, and one of fewer than eight may differ in one letter. The domain of
-/// one country is not that of another. Numbers count servers: `hs1` is not `hs2`.
+/// The comparison goes label by label, since two names of one domain have most letters in
+/// common. A short label may become another word with each letter: in a label of fewer
+/// than five letters only a swap counts, and a label of fewer than eight may differ in one
+/// letter. Domains of two countries are different domains. Numbers count servers: `hs1` is
+/// not `hs2`.
 fn is_near(name: &str, other: &str) -> bool {
     let parts = |name: &str| -> Option<(String, String)> {
-        // IPv6 addresses are not typed by hand letter by letter.
+        // Nobody types IPv6 addresses letter by letter.
         (!name.starts_with('[')).then(|| {
             let (host, port) = name.split_once(':').unwrap_or((name, ""));
             (host.to_ascii_lowercase(), port.to_owned())
@@ -154,7 +157,7 @@ fn is_near(name: &str, other: &str) -> bool {
         return false;
     }
     if one.len() != two.len() {
-        // A dot too many or one too few.
+        // One dot too many or one too few.
         return strsim::osa_distance(&name, &other) == 1;
     }
     let last = one.len() - 1;

@@ -1,5 +1,5 @@
-//! The members of sets that a policy lists itself and that are few: enough to say for
-//! certain that a set of names holds nobody, or one user.
+//! The members of small sets that the policy lists itself. They prove that a set of listed
+//! users is empty, or contains one user.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -7,19 +7,20 @@ use std::collections::BTreeSet;
 use crate::routing::model::ruleset::{Ruleset, Set};
 use presence_router_ids::{UserId, all_of, any_of};
 
-/// Longer lists are not looked at.
+/// Most users in a small set. Longer lists count as unknown.
 const MAX_USERS: usize = 1000;
 
-/// Parts of sets that are looked at in all. A policy can nest them to no end.
+/// Budget: the number of set parts that one run examines. A policy can nest sets without
+/// end.
 const MAX_STEPS: usize = 1_000_000;
 
 /// Users, each at most once.
 type Users<'p> = BTreeSet<&'p str>;
 
-/// The sets of a ruleset that are small.
+/// The small sets of a ruleset.
 pub(super) struct SmallSets<'p> {
     ruleset: &'p Ruleset,
-    /// The users who may be in each group. `None`: it cannot be listed, or is too long.
+    /// For each group, its possible members. `None`: unknown, or too many.
     groups: Vec<Option<Users<'p>>>,
     steps: Cell<usize>,
 }
@@ -38,7 +39,7 @@ impl<'p> SmallSets<'p> {
         this
     }
 
-    /// Users of whom nobody else can be in the set. `None`: nothing is known.
+    /// A list that contains every possible member of the set. `None`: unknown.
     pub(super) fn users_of(&self, set: &'p Set) -> Option<Users<'p>> {
         let users = match set {
             Set::Users(ids) if ids.len() <= MAX_USERS => ids.iter().collect(),
@@ -67,7 +68,8 @@ impl<'p> SmallSets<'p> {
         (users.len() <= MAX_USERS).then_some(users)
     }
 
-    /// True if a user is in. `None`: that is up to the directory, or takes too long.
+    /// True if a set contains a user. `None`: the directory decides, or the budget is
+    /// used up.
     fn contains(&self, set: &Set, user: &str) -> Option<bool> {
         self.steps.set(self.steps.get().checked_sub(1)?);
         match set {

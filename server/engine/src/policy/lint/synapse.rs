@@ -1,6 +1,6 @@
-//! Rules that stock Synapse cannot enforce. A presence router adds to
-//! what shared rooms show, and can take nothing away there; `docs/policy.md`
-//! has the table that this follows.
+//! Rules that stock Synapse cannot enforce. A presence router adds recipients to those of
+//! shared rooms, and cannot remove any there. This module follows the table in
+//! `docs/policy.md`.
 
 use presence_router_ids::{Coverage, Region, UserGlob, UserId};
 
@@ -14,21 +14,21 @@ use crate::routing::model::ruleset::{self, Effect, Ruleset, Set};
 /// The servers that recipients may be on.
 struct RecipientRegions<'p> {
     policy: &'p Policy,
-    /// Our servers, if the policy says which.
+    /// Our servers, if the policy names them.
     local: Vec<RegionCoverage<'p>>,
-    /// All others; without `ours`, all.
+    /// All other servers; without `ours`, all servers.
     others: RegionCoverage<'p>,
-    /// All servers but ours.
+    /// All servers except ours.
     away: Region<'p>,
 }
 
-/// A warning for each rule that Synapse enforces in part only, in the order of
-/// the rules. Without `ours` in the policy, recipients are taken to be anywhere.
+/// Returns a warning for each rule that Synapse enforces only in part, in the order of the
+/// rules. Without `ours` in the policy, recipients may be on any server.
 pub fn warnings(policy: &Policy) -> Vec<Problem> {
     let is_ours = |server: &str| policy.document.ours.iter().any(|ours| ours.as_str() == server);
     let regions = RecipientRegions::new(policy, Region::Outside(&is_ours));
     let rules = policy.document.rules.iter().zip(&policy.ruleset.rules);
-    // A shadow rule is not to be enforced by anybody.
+    // No homeserver needs to enforce a shadow rule.
     let rules = rules.filter(|(rule, _)| !rule.shadow);
     rules.filter_map(|(rule, planned)| regions.warning(rule, planned)).collect()
 }
@@ -62,15 +62,15 @@ impl<'p> RecipientRegions<'p> {
             Effect::Deny => (
                 "deny",
                 [
-                    here.then_some("on the local `/sync`, recipients who share a room with the sender see the presence all the same"),
-                    away.then_some("federation and its pings tell every server that shares a room with the sender all the same"),
+                    here.then_some("on the local `/sync`, recipients who share a room with the sender still see the presence"),
+                    away.then_some("federation and its pings still reach every server that shares a room with the sender"),
                 ],
             ),
             Effect::Hide(_) => (
                 "hide",
                 [
-                    here.then_some("on the local `/sync`, recipients who share a room with the sender see all fields, and the module shows others nothing of the sender at all, unless they may see everyone and `all_users` is `auto`"),
-                    away.then_some("federation may bring all fields to servers that share a room with the sender, and so may its pings to any server if a worker sends them; others get one copy for all of their users, without what is hidden from any recipient there"),
+                    here.then_some("on the local `/sync`, recipients who share a room with the sender see all fields; the module shows the sender to no other recipients, except to recipients who may see everyone if `all_users` is `auto`"),
+                    away.then_some("federation may send all fields to servers that share a room with the sender, and so may pings of a worker to any server; other servers get one copy for all of their users, without the fields that are hidden from any recipient there"),
                 ],
             ),
             Effect::Allow => {
@@ -78,7 +78,7 @@ impl<'p> RecipientRegions<'p> {
                     && recipients().any(|set| self.names_users_away(set));
                 (
                     "allow",
-                    [by_name.then_some("recipients on other servers are reached by server, which decides by itself whom it shows the presence to"), None],
+                    [by_name.then_some("Synapse sends presence to whole servers, and each other server decides by itself which of its users see it"), None],
                 )
             }
         };
@@ -108,7 +108,7 @@ impl<'p> RecipientRegions<'p> {
                     rest.extend(new_group(&self.policy.ruleset, &mut met, *number))
                 }
                 Set::Union(sets) | Set::Intersection(sets) => rest.extend(sets),
-                // Who is left out is no recipient.
+                // Excepted users are no recipients.
                 Set::Difference(any, _) => rest.push(any),
                 Set::Users(_)
                 | Set::Match(_)

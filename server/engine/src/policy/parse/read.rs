@@ -1,8 +1,9 @@
-//! A tree of YAML to a [`Document`]: every check that needs one place only.
+//! Turns a tree of YAML into a [`Document`], with every check that needs one place of the
+//! text only.
 //!
-//! Nothing stops at the first problem. What is wrong is noted, and something
-//! harmless stands in for it, so that the rest can be checked; a document of a
-//! policy with problems is good for finding more of them, and for nothing else.
+//! Reading does not stop at the first problem: it reports the problem, puts a harmless
+//! value in place of the wrong one, and checks the rest. The document of a policy with
+//! problems serves to find further problems, and no other purpose.
 
 mod content;
 mod fields;
@@ -31,6 +32,18 @@ use crate::routing::model::ruleset::Ids;
 /// The reason why a key of a later version is not valid.
 const UNSUPPORTED: &str = "not supported by this version";
 
+/// The help for a policy that lacks rules.
+const WRITE_NO_RULES: &str = "write `rules: []` to show nobody to anybody";
+
+/// The help for a text that is no user id.
+const WRITE_A_USER_ID: &str = "write a whole user id such as `@bob:example.org`";
+
+/// The help for an item that its list has twice.
+const REMOVE_ONE: &str = "remove one of the two";
+
+/// The help for a file that lacks tests.
+const WRITE_NO_TESTS: &str = "write `tests: []` for a file without tests";
+
 const POLICY_KEYS: &[&str] =
     &["groups", "inbound", "local", "ours", "outbound", "rooms", "rules", "servers", "tests"];
 const TESTS_KEYS: &[&str] = &["tests"];
@@ -40,7 +53,7 @@ pub(super) struct Reader<'p> {
     problems: &'p mut Vec<Problem>,
     nearest: Nearest,
     files: &'p dyn Files,
-    /// Members files that were read, by name.
+    /// Ids of the members files read so far, by name.
     members: HashMap<String, Ids>,
 }
 
@@ -53,29 +66,49 @@ impl<'p> Reader<'p> {
         self.problems.push(Problem::new(code, position, message));
     }
 
+    fn add_problem_with_help(
+        &mut self,
+        code: ProblemCode,
+        position: Position,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.problems.push(Problem::new(code, position, message).with_help(help));
+    }
+
     pub(super) fn read_document(&mut self, root: &Node<'_>) -> Option<Document> {
         if matches!(root.value, Value::Null) {
-            let message = "the policy is empty; write `rules: []` to show nobody to anybody";
-            self.add_problem(ProblemCode::EmptyFile, Position::default(), message);
+            let message = "the policy is empty";
+            self.add_problem_with_help(
+                ProblemCode::EmptyFile,
+                Position::default(),
+                message,
+                WRITE_NO_RULES,
+            );
             return None;
         }
         let Value::Map(entries) = &root.value else {
             let message =
-                format!("expected a map with `groups` and `rules`, found {}", root.kind());
+                format!("expected a map with `groups` and `rules`, found {}", root.type_name());
             self.add_problem(ProblemCode::WrongType, root.position, message);
             return None;
         };
         let fields = self.read_fields(entries, POLICY_KEYS, &[]);
         let groups = match fields.get("groups") {
             Some(field) => self.read_groups(field.value),
-            // With a key that nobody knows, groups may well be under it.
+            // An unknown key may be a misspelt `groups`.
             None => (!fields.has_unknown()).then(Vec::new),
         };
         let mut rules = match fields.get("rules") {
             Some(field) => self.read_rules(field.value),
             None => {
-                let message = "a policy needs `rules`; write `rules: []` to show nobody to anybody";
-                self.add_problem(ProblemCode::MissingKey, root.position, message);
+                let message = "a policy needs `rules`";
+                self.add_problem_with_help(
+                    ProblemCode::MissingKey,
+                    root.position,
+                    message,
+                    WRITE_NO_RULES,
+                );
                 Vec::new()
             }
         };
@@ -91,15 +124,20 @@ impl<'p> Reader<'p> {
 
     pub(super) fn read_tests_file(&mut self, root: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
         if matches!(root.value, Value::Null) {
-            let message = "the file is empty; write `tests: []` if it is to have no tests";
-            self.add_problem(ProblemCode::EmptyFile, Position::default(), message);
+            let message = "the file of tests is empty";
+            self.add_problem_with_help(
+                ProblemCode::EmptyFile,
+                Position::default(),
+                message,
+                WRITE_NO_TESTS,
+            );
             return Default::default();
         }
         let Value::Map(entries) = &root.value else {
             self.add_problem(
                 ProblemCode::WrongType,
                 root.position,
-                format!("expected a map with `tests`, found {}", root.kind()),
+                format!("expected a map with `tests`, found {}", root.type_name()),
             );
             return Default::default();
         };
@@ -108,10 +146,11 @@ impl<'p> Reader<'p> {
             Some(field) => self.read_tests(field.value),
             None => {
                 if !fields.has_unknown() {
-                    self.add_problem(
+                    self.add_problem_with_help(
                         ProblemCode::MissingKey,
                         root.position,
                         "a file of tests needs `tests`",
+                        WRITE_NO_TESTS,
                     );
                 }
                 Default::default()
@@ -119,10 +158,11 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// `None`: there may be groups more than could be read.
+    /// Reads `groups`. `None`: the text may have further groups, which cannot be read.
     fn read_groups(&mut self, node: &Node<'_>) -> Option<Vec<Group>> {
         let Value::Map(entries) = &node.value else {
-            let message = format!("expected a map of group names and sets, found {}", node.kind());
+            let message =
+                format!("expected a map of group names and sets, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
@@ -135,13 +175,19 @@ impl<'p> Reader<'p> {
                 None => (SetExpr::nobody(), true),
             };
             let Some(name) = self.read_group_name(key) else {
-                // A text that is no name cannot be referred to either.
+                // Nothing can refer to a text that is not a valid name.
                 complete &= matches!(key.value, Value::Text(_));
                 continue;
             };
             if let Some(line) = seen.get(name) {
                 let message = format!("group {} is already declared in line {line}", quoted(name));
-                self.add_problem(ProblemCode::DuplicateGroup, key.position, message);
+                let help = "rename one of the two groups, or merge their members";
+                self.add_problem_with_help(
+                    ProblemCode::DuplicateGroup,
+                    key.position,
+                    message,
+                    help,
+                );
             } else {
                 seen.insert(name, key.position.line);
             }
@@ -155,21 +201,19 @@ impl<'p> Reader<'p> {
         complete.then_some(groups)
     }
 
-    /// A name that a group may have, wherever it stands.
+    /// Reads a name that a group may have, in its declaration or in a reference.
     fn read_group_name<'n>(&mut self, node: &'n Node<'_>) -> Option<&'n str> {
         let name = self.read_name(node, "the name of a group")?;
         if name.contains(['*', '?']) {
-            let message = format!(
-                "{} is not the name of a group: globs are valid in `within` only",
-                quoted(name)
-            );
-            self.add_problem(ProblemCode::UnexpectedGlob, node.position, message);
+            let message = format!("{} is a glob, not the name of a group", quoted(name));
+            let help = "name each group: globs over names are valid in `within` only";
+            self.add_problem_with_help(ProblemCode::UnexpectedGlob, node.position, message, help);
             return None;
         }
         Some(name)
     }
 
-    /// A name of anything: some text that fits on a line.
+    /// Reads a name of any kind: a text without control characters that is not blank.
     fn read_name<'n>(&mut self, node: &'n Node<'_>, what: &str) -> Option<&'n str> {
         let name = self.read_text(node, what)?;
         if name.trim().is_empty() {
@@ -177,8 +221,13 @@ impl<'p> Reader<'p> {
             return None;
         }
         if name.contains(char::is_control) {
-            let message = format!("{} is not {what}: it holds a control character", quoted(name));
-            self.add_problem(ProblemCode::ControlCharacter, node.position, message);
+            let message = format!("{what}, {}, has a control character", quoted(name));
+            self.add_problem_with_help(
+                ProblemCode::ControlCharacter,
+                node.position,
+                message,
+                "remove the character",
+            );
             return None;
         }
         Some(name)
@@ -188,15 +237,20 @@ impl<'p> Reader<'p> {
         match &node.value {
             Value::Text(text) => Some(text),
             Value::Number(_) | Value::Bool(_) => {
-                let message = format!("expected {what}, found {}; put it in quotes", node.kind());
-                self.add_problem(ProblemCode::WrongType, node.position, message);
+                let message = format!("expected {what}, found {}", node.type_name());
+                self.add_problem_with_help(
+                    ProblemCode::WrongType,
+                    node.position,
+                    message,
+                    "put the value in quotes",
+                );
                 None
             }
             Value::Null | Value::List(_) | Value::Map(_) => {
                 self.add_problem(
                     ProblemCode::WrongType,
                     node.position,
-                    format!("expected {what}, found {}", node.kind()),
+                    format!("expected {what}, found {}", node.type_name()),
                 );
                 None
             }
@@ -205,14 +259,14 @@ impl<'p> Reader<'p> {
 
     fn read_bool(&mut self, node: &Node<'_>) -> Option<bool> {
         let Value::Bool(value) = node.value else {
-            let message = format!("expected `true` or `false`, found {}", node.kind());
+            let message = format!("expected `true` or `false`, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
         Some(value)
     }
 
-    /// A list of at least one. `what` are its items.
+    /// Reads a list of at least one item. `what` describes the items in messages.
     fn read_list<'n, 'a>(&mut self, node: &'n Node<'a>, what: &str) -> &'n [Node<'a>] {
         match &node.value {
             Value::List(items) if !items.is_empty() => return items,
@@ -224,14 +278,15 @@ impl<'p> Reader<'p> {
                 );
             }
             _ => {
-                let message = format!("expected a list of {what}, found {}", node.kind());
+                let message = format!("expected a list of {what}, found {}", node.type_name());
                 self.add_problem(ProblemCode::WrongType, node.position, message);
             }
         }
         &[]
     }
 
-    /// One text, or a list of at least one. `what` are its items.
+    /// Reads one text, or a list of at least one item. `what` describes the items in
+    /// messages.
     pub(super) fn read_one_or_list<'n, 'a>(
         &mut self,
         node: &'n Node<'a>,

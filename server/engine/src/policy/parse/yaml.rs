@@ -1,8 +1,8 @@
-//! Text to a tree that remembers where everything stands.
+//! Parses text into a tree that keeps the position of every value.
 //!
-//! Only what YAML itself says is checked here: a text that is not YAML has one
-//! problem, since nothing can be told about what follows it. What the tree
-//! means is for [`super::read`]. The options bound what a hostile text can cost.
+//! Checks the rules of YAML only: a text that is not YAML has one problem, since the text
+//! behind the error cannot be judged. [`super::read`] gives the tree its meaning. The
+//! options bound the cost of a hostile text.
 
 mod messages;
 
@@ -17,31 +17,31 @@ pub(super) use self::messages::not_utf8;
 use self::messages::not_yaml;
 use crate::policy::problem::{Position, Problem, ProblemCode};
 
-/// Most bytes of a policy: a million user ids of the longest kind.
+/// Most bytes of a policy: enough for a million user ids of maximum length.
 pub const MAX_POLICY_BYTES: usize = 256 << 20;
 
-/// Most values in a policy: some million user ids, each in a list of its own.
+/// Most values in a policy: enough for several million user ids, each in its own list.
 const MAX_VALUES: usize = 16_000_000;
 
-/// Most lists and maps inside each other. Twice the depth of sets, which take
-/// two each at most, and what stands around them.
+/// Maximum nesting of lists and maps. Twice the depth of sets, since a set takes at most
+/// two of them, plus the levels around sets.
 const MAX_DEPTH: usize = 80;
 
-/// Stack to read [`MAX_DEPTH`] of them with. Not optimised, the library takes
-/// 35 KiB for each, so that what a thread has by itself would not be enough.
+/// Stack for a text that is nested [`MAX_DEPTH`] deep. Without optimisation the library
+/// takes 35 KiB for each level, more than the default stack of a thread allows.
 const STACK_BYTES: usize = 8 << 20;
 
-/// Most values that aliases may stand for: what keeps a bomb of them small.
+/// Most values that all aliases together may expand to: a bound for alias bombs.
 const MAX_ALIASED: usize = 100_000;
 
-/// A value and where it stands; for an alias, where it is used.
+/// A value and its position. The position of an alias is the place of its use.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
     pub(super) position: Position,
     pub(super) value: Value<'a>,
 }
 
-/// A value of YAML, as far as a policy needs it.
+/// A YAML value, with the types that a policy distinguishes.
 #[derive(Debug)]
 pub(super) enum Value<'a> {
     Null,
@@ -50,15 +50,15 @@ pub(super) enum Value<'a> {
     Number(Option<i64>),
     Text(Cow<'a, str>),
     List(Vec<Node<'a>>),
-    /// Keys and values as they stand, repeated keys included.
+    /// Keys and values in the order of the text, including repeated keys.
     Map(Vec<(Node<'a>, Node<'a>)>),
 }
 
 // === impl Node ===
 
 impl Node<'_> {
-    /// The kind of the value, in words for messages.
-    pub(super) fn kind(&self) -> &'static str {
+    /// The type of the value, in words for messages.
+    pub(super) fn type_name(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
             Value::Bool(_) => "a boolean",
@@ -147,38 +147,40 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 }
 
-/// Reads a text.
+/// Parses a text.
 ///
 /// # Errors
 ///
-/// The first thing that keeps it from being one YAML document.
+/// The first reason why the text is not one YAML document.
 pub(super) fn parse(text: &[u8]) -> Result<Node<'_>, Problem> {
     if text.len() > MAX_POLICY_BYTES {
-        let message = format!("more than {MAX_POLICY_BYTES} bytes, which is the most that is read");
-        return Err(Problem::new(ProblemCode::TooLarge, Position::default(), message));
+        let message = format!("the text has more than {MAX_POLICY_BYTES} bytes");
+        return Err(Problem::new(ProblemCode::TooLarge, Position::default(), message)
+            .with_help("move users into members files"));
     }
     let text = std::str::from_utf8(text).map_err(|error| not_utf8(text, error.valid_up_to()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    with_stack(|| {
-        serde_saphyr::from_str_with_options::<Node<'_>>(text, options())
+    run_with_stack(|| {
+        serde_saphyr::from_str_with_options::<Node<'_>>(text, parse_options())
             .map_err(|error| not_yaml(text, error.without_snippet()))
     })
 }
 
-fn with_stack<T: Send>(read: impl FnOnce() -> Result<T, Problem> + Send) -> Result<T, Problem> {
+fn run_with_stack<T: Send>(read: impl FnOnce() -> Result<T, Problem> + Send) -> Result<T, Problem> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("policy".to_owned()).stack_size(STACK_BYTES);
         match thread.spawn_scoped(scope, read) {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(error) => {
-                let message = format!("there is no thread to read it with: {error}");
-                Err(Problem::new(ProblemCode::NoThread, Position::default(), message))
+                let message = format!("no thread started to read the text: {error}");
+                Err(Problem::new(ProblemCode::NoThread, Position::default(), message)
+                    .with_help("raise the limit on threads or memory, and try again"))
             }
         }
     })
 }
 
-fn options() -> Options {
+fn parse_options() -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: 2 * MAX_VALUES,
@@ -186,15 +188,15 @@ fn options() -> Options {
             max_total_scalar_bytes: MAX_POLICY_BYTES,
             max_depth: MAX_DEPTH,
             flow_nesting_limit: MAX_DEPTH,
-            // Many uses of few anchors are what anchors are for; what they
-            // amount to is bounded below.
+            // Anchors exist to be used many times; `alias_limits` bounds the
+            // size of their expansion.
             enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
-        // The tree keeps both, so that the message can name both positions.
+        // The tree keeps both keys, so that the message can name both positions.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,
-        // An odd number is as wrong as any other, and no end of the reading.
+        // `read` rejects such a number like any other wrong type, and reads on.
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         reject_unsupported_tags: true,
         strict_booleans: true,

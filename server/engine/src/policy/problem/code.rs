@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Defines the enum, the names of its variants, and the table of all of them in one
-/// place, so that none can be left out of another.
+/// Defines the enum, the names of its variants, and the table of all variants in one place,
+/// so that no variant can be missing from the table.
 macro_rules! problem_codes {
     ($($(#[$doc:meta])+ $variant:ident => $name:literal,)+) => {
         /// The kind of a problem or a warning, which tools and tests can compare: messages
@@ -17,7 +17,7 @@ macro_rules! problem_codes {
         }
 
         impl ProblemCode {
-            /// All codes, those of problems before those of warnings.
+            /// All codes: first the codes of problems, then the codes of warnings.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The code as text, in kebab case.
@@ -42,7 +42,7 @@ problem_codes! {
     MergeKey => "merge-key",
     /// An alias without an anchor, mostly a glob that lacks its quotes.
     UnknownAlias => "unknown-alias",
-    /// An alias within the value that it stands for.
+    /// An alias within the value that it refers to.
     RecursiveAlias => "recursive-alias",
     /// A value that contradicts its YAML tag.
     WrongTag => "wrong-tag",
@@ -50,7 +50,7 @@ problem_codes! {
     TooLarge => "too-large",
     /// Values or sets that nest deeper than the daemon supports.
     TooDeep => "too-deep",
-    /// A lack of a thread to read the text with.
+    /// A failure to start the thread that reads the text.
     NoThread => "no-thread",
     /// A file without any content.
     EmptyFile => "empty-file",
@@ -60,23 +60,23 @@ problem_codes! {
     UnknownKey => "unknown-key",
     /// A key that its map has twice.
     DuplicateKey => "duplicate-key",
-    /// A map without a key that it needs.
+    /// A map that lacks a required key.
     MissingKey => "missing-key",
     /// Keys that exclude each other.
     ConflictingKeys => "conflicting-keys",
     /// A value of another type than its key takes.
     WrongType => "wrong-type",
-    /// A list without items where at least one is needed.
+    /// An empty list where at least one item is required.
     EmptyList => "empty-list",
-    /// A name or another text without any characters but spaces.
+    /// A name or another text that is blank.
     EmptyText => "empty-text",
     /// A name or another text with a control character.
     ControlCharacter => "control-character",
-    /// A text that is none of the few that are valid.
+    /// A text that is none of the few valid ones.
     UnknownValue => "unknown-value",
     /// An item that its list has twice.
     DuplicateValue => "duplicate-value",
-    /// A number outside the range that is valid.
+    /// A number outside the valid range.
     NumberOutOfRange => "number-out-of-range",
     /// A text with more bytes than Matrix permits.
     ValueTooLong => "value-too-long",
@@ -110,7 +110,7 @@ problem_codes! {
     DirectoryFalse => "directory-false",
     /// A members file that cannot be read.
     MembersFileUnreadable => "members-file-unreadable",
-    /// The invalid lines of a members file that have no message of their own.
+    /// Invalid lines of a members file beyond the ones with their own messages.
     MoreInvalidLines => "more-invalid-lines",
     /// A members file that listed users in the active policy and lists nobody.
     MembersFileEmptied => "members-file-emptied",
@@ -132,13 +132,13 @@ problem_codes! {
     // Tests.
     /// A test that fails.
     TestFailed => "test-failed",
-    /// A test about an open set, which holds unlisted users.
+    /// A test about an open set, which contains unlisted users.
     OpenTestSubject => "open-test-subject",
-    /// A test about a set that holds nobody.
+    /// A test about an empty set.
     EmptyTestSubject => "empty-test-subject",
     /// A test about too many pairs.
     TestTooLarge => "test-too-large",
-    /// A test that gives members to a group that is not filled by the directory.
+    /// A test that gives members to a group which the directory does not fill.
     GivenListedGroup => "given-listed-group",
 
     // The files of a daemon.

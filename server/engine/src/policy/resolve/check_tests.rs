@@ -1,5 +1,5 @@
-//! Checks a policy's tests without running them: the groups that they name, and the sets
-//! that they are about.
+//! Checks the tests of a policy without running them: the groups that they name, and their
+//! subjects.
 
 use super::groups::Groups;
 use super::open_groups::OpenGroups;
@@ -9,9 +9,9 @@ use crate::policy::nearest::Nearest;
 use crate::policy::problem::{Problem, ProblemCode};
 use crate::policy::wording::quoted;
 
-/// Notes what is wrong with tests whatever the policy decides: groups that are not
-/// declared, groups that they cannot give members to, and subjects that are open.
-/// `order` has the indices of all groups, each after those it refers to.
+/// Reports mistakes in tests that do not depend on the policy's decisions: undeclared
+/// groups, groups that a test cannot give members to, and open subjects. `order` has the
+/// indices of all groups, each after the groups that it refers to.
 pub(in crate::policy) fn check_tests(
     document: &Document,
     order: &[usize],
@@ -42,10 +42,13 @@ fn check_subject(
     test.subject.each_part(&mut |part| problems.extend(groups.undeclared_problem(part, nearest)));
     if problems.len() == before && open.is_open(&test.subject) {
         let message = format!(
-            "a test takes every member of `{}`, and this set holds unlisted users too; name users, or a group that lists its members",
+            "a test checks every member of `{}`, and this set contains unlisted users",
             side_key(test.side)
         );
-        problems.push(Problem::new(ProblemCode::OpenTestSubject, test.subject_position, message));
+        problems.push(
+            Problem::new(ProblemCode::OpenTestSubject, test.subject_position, message)
+                .with_help("name users, or a group that lists its members"),
+        );
     }
 }
 
@@ -57,22 +60,23 @@ fn given_problem(
     nearest: &mut Nearest,
 ) -> Option<Problem> {
     let name = quoted(&given.group);
-    let (code, message) = match groups.get(&given.group) {
+    let (code, message, help) = match groups.get(&given.group) {
         Some(group) if group.directory => return None,
         Some(group) => {
-            let message = format!(
-                "group {name} has its members from the policy, in line {}; `given` is for groups of `directory: true`",
-                group.position.line
-            );
-            (ProblemCode::GivenListedGroup, message)
+            let line = group.position.line;
+            let message = format!("the policy lists the members of group {name} in line {line}");
+            let help = "remove it from `given`, or declare the group with `directory: true`";
+            (ProblemCode::GivenListedGroup, message, help.to_owned())
         }
         None => {
             let directory = document.groups.iter().filter(|group| group.directory);
             let near = nearest.find(&given.group, directory.map(|group| group.name.as_str()));
-            let hint = near.map(|near| format!("; did you mean {}?", quoted(near)));
-            let message = format!("group {name} is not declared{}", hint.unwrap_or_default());
-            (ProblemCode::UnknownGroup, message)
+            let help = near.map_or_else(
+                || "declare the group with `directory: true`".to_owned(),
+                |near| format!("did you mean {}?", quoted(near)),
+            );
+            (ProblemCode::UnknownGroup, format!("group {name} is not declared"), help)
         }
     };
-    Some(Problem::new(code, given.position, message))
+    Some(Problem::new(code, given.position, message).with_help(help))
 }

@@ -1,5 +1,5 @@
-//! The groups of a document by name: whether those that are referred to are declared, and
-//! which ones a glob means.
+//! The groups of a document by name. Finds references to undeclared groups, and the groups
+//! that a glob matches.
 
 use std::collections::HashMap;
 
@@ -26,12 +26,12 @@ impl<'d> Groups<'d> {
         Self { document, indices: names.zip(0..).collect() }
     }
 
-    /// A group by its name.
+    /// Returns a group by its name.
     pub(super) fn get(&self, name: &str) -> Option<&'d Group> {
         self.document.groups.get(*self.indices.get(name)?)
     }
 
-    /// Notes every reference of the document to a group that is not declared.
+    /// Reports every reference of the document to an undeclared group.
     pub(super) fn check_declared(&self, problems: &mut Vec<Problem>) {
         let mut nearest = Nearest::default();
         self.document.each_part(&mut |part| {
@@ -39,7 +39,7 @@ impl<'d> Groups<'d> {
         });
     }
 
-    /// The problem of a set that refers to a group that is not declared.
+    /// The problem of a set that refers to an undeclared group.
     pub(super) fn undeclared_problem(
         &self,
         set: &SetExpr,
@@ -49,9 +49,9 @@ impl<'d> Groups<'d> {
         if self.indices.contains_key(name.as_str()) {
             return None;
         }
-        let hint = self.did_you_mean(name, nearest);
-        let message = format!("group {} is not declared{hint}", quoted(name));
-        Some(Problem::new(ProblemCode::UnknownGroup, *position, message))
+        let message = format!("group {} is not declared", quoted(name));
+        let help = self.suggest_group(name, nearest);
+        Some(Problem::new(ProblemCode::UnknownGroup, *position, message).with_help(help))
     }
 
     /// Indices of the groups that a set refers to, each once.
@@ -83,9 +83,10 @@ impl<'d> Groups<'d> {
             position,
             format!("group {name} contains itself: {path} -> {name}"),
         )
+        .with_help("remove one of these references")
     }
 
-    /// Names of the groups that a glob means, in the order of the document.
+    /// Names of the groups that a glob matches, in the order of the document.
     pub(super) fn matching_groups(&self, glob: &Glob) -> Vec<&'d str> {
         if glob.is_literal() {
             return self
@@ -105,27 +106,20 @@ impl<'d> Groups<'d> {
         position: Position,
         nearest: &mut Nearest,
     ) -> Problem {
-        let hint = if glob.is_literal() || self.indices.is_empty() {
-            self.did_you_mean(glob.as_str(), nearest)
-        } else {
-            String::new()
+        let help = match glob.is_literal() {
+            true => self.suggest_group(glob.as_str(), nearest),
+            false => "correct the glob, or declare a group in `groups`".to_owned(),
         };
-        Problem::new(
-            ProblemCode::UnmatchedWithin,
-            position,
-            format!("no group has a name that matches {}{hint}", quoted(glob.as_str())),
-        )
+        let message = format!("no group has a name that matches {}", quoted(glob.as_str()));
+        Problem::new(ProblemCode::UnmatchedWithin, position, message).with_help(help)
     }
 
-    /// A hint about a name that no group has.
-    fn did_you_mean(&self, name: &str, nearest: &mut Nearest) -> String {
-        if self.indices.is_empty() {
-            return "; no groups are declared".to_owned();
-        }
+    /// The help for a name that no group has.
+    fn suggest_group(&self, name: &str, nearest: &mut Nearest) -> String {
         let names = self.document.groups.iter().map(|group| group.name.as_str());
         match nearest.find(name, names) {
-            Some(near) => format!("; did you mean {}?", quoted(near)),
-            None => String::new(),
+            Some(near) => format!("did you mean {}?", quoted(near)),
+            None => "declare the group in `groups`".to_owned(),
         }
     }
 }

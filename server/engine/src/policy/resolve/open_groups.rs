@@ -1,17 +1,18 @@
-//! Finds the groups of a document that hold unlisted users, whose members cannot be
-//! listed.
+//! Finds the open groups of a document: they contain unlisted users, so nobody can list
+//! their members.
 
 use std::collections::HashSet;
 
 use crate::policy::document::{Document, SetExpr};
 
-/// The groups of a document that hold unlisted users, by name.
+/// The open groups of a document, by name.
 pub(in crate::policy) struct OpenGroups<'d>(HashSet<&'d str>);
 
 // === impl OpenGroups ===
 
 impl<'d> OpenGroups<'d> {
-    /// `order` has the indices of all groups, each after those it refers to.
+    /// Finds the open groups. `order` has the indices of all groups, each after the groups
+    /// that it refers to.
     pub(in crate::policy) fn new(document: &'d Document, order: &[usize]) -> Self {
         let mut open = Self(HashSet::new());
         for group in order.iter().filter_map(|index| document.groups.get(*index)) {
@@ -22,8 +23,8 @@ impl<'d> OpenGroups<'d> {
         open
     }
 
-    /// True if a set may hold unlisted users. A group of the directory lists its members,
-    /// too.
+    /// True if a set may contain unlisted users. A group of the directory does not: the
+    /// directory lists its members.
     pub(in crate::policy) fn is_open(&self, set: &SetExpr) -> bool {
         match set {
             SetExpr::Everyone | SetExpr::Server(_) | SetExpr::Match(_) => true,

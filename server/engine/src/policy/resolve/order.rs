@@ -1,18 +1,18 @@
-//! The order in which every group comes after those it refers to.
+//! Orders groups so that each comes after the groups that it refers to.
 //!
-//! Knows numbers only. Nothing here recurses: a chain of references may be as
-//! long as there are groups.
+//! Knows numbers only. The search does not recurse, since a chain of references may be as
+//! long as the list of groups.
 
 /// Groups in an order in which each refers only to groups before it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Order {
-    /// All groups. Where there are cycles, there is no such order, and this is
-    /// some other.
+    /// All groups. If there are cycles, no such order exists, and the list has some other
+    /// order.
     pub(super) groups: Vec<usize>,
 
-    /// Groups that contain themselves: each refers to the next, and the last to
-    /// the first. Every cycle passes through a reference that closes one of
-    /// these, so a policy without these has none.
+    /// Groups that contain themselves: each refers to the next, and the last to the first.
+    /// Every cycle passes through a reference that closes one of these lists, so a policy
+    /// without an entry here has no cycle.
     pub(super) cycles: Vec<Vec<usize>>,
 }
 
@@ -20,17 +20,17 @@ pub(super) struct Order {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
-    /// On the path, at this index.
+    /// On the current path, at this index.
     On(usize),
     Done,
 }
 
-/// Orders groups by what each refers to.
+/// Orders groups by their references.
 pub(super) fn order_groups(references: &[Vec<usize>]) -> Order {
     let mut order = Order { groups: Vec::with_capacity(references.len()), cycles: Vec::new() };
     let mut states = vec![State::New; references.len()];
-    // The groups from where the search began to where it is, each with those
-    // of its references that are still to be followed.
+    // The groups from the start of the search to its current place, each with its
+    // references that the search has not followed yet.
     let mut path: Vec<(usize, std::slice::Iter<'_, usize>)> = Vec::new();
     let follow = |group: usize| references.get(group).map(|to| (group, to.iter()));
 

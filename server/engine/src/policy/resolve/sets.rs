@@ -1,10 +1,10 @@
-//! A set as it is written to a set as routing has it.
+//! Turns the sets of a document into sets of the ruleset.
 
 use crate::policy::document::SetExpr;
 use crate::routing::model::ruleset::{Ids, Set};
 
-/// A set as routing has it. A group without a number is a problem already, and
-/// nobody here.
+/// Resolves a set. A group without a number, which is reported already, becomes the empty
+/// set.
 pub(super) fn resolve_set(written: &SetExpr, number: &impl Fn(&str) -> Option<usize>) -> Set {
     match written {
         SetExpr::User(user) => users_set([user.id.as_str()]),
@@ -14,16 +14,16 @@ pub(super) fn resolve_set(written: &SetExpr, number: &impl Fn(&str) -> Option<us
         SetExpr::Match(globs) => union_of(globs.iter().cloned().map(Set::Match).collect()),
         SetExpr::Group { name, .. } => number(name).map_or(Set::Union(Vec::new()), Set::Group),
         SetExpr::Union(sets) => {
-            // Users of a list are one set, not a set each.
-            fn user(set: &SetExpr) -> Option<&str> {
+            // All users of a list become one set, not one set each.
+            fn listed_user(set: &SetExpr) -> Option<&str> {
                 match set {
                     SetExpr::User(user) => Some(&user.id),
                     _ => None,
                 }
             }
-            let listed = sets.iter().any(|set| user(set).is_some());
-            let listed = listed.then(|| users_set(sets.iter().filter_map(user)));
-            let others = sets.iter().filter(|set| user(set).is_none());
+            let listed = sets.iter().any(|set| listed_user(set).is_some());
+            let listed = listed.then(|| users_set(sets.iter().filter_map(listed_user)));
+            let others = sets.iter().filter(|set| listed_user(set).is_none());
             union_of(
                 listed.into_iter().chain(others.map(|other| resolve_set(other, number))).collect(),
             )
@@ -38,13 +38,13 @@ pub(super) fn resolve_set(written: &SetExpr, number: &impl Fn(&str) -> Option<us
     }
 }
 
-/// Ids that stand in the policy's own text, which is much shorter than what a
-/// list can hold.
+/// A set of ids from the policy's own text, which is much shorter than the limit of a
+/// list.
 fn users_set<'a>(ids: impl IntoIterator<Item = &'a str>) -> Set {
     Set::Users(Ids::new(ids).unwrap_or_default())
 }
 
-/// A union, where there is something to unite.
+/// The union of some sets. The union of one set is the set itself.
 fn union_of(mut sets: Vec<Set>) -> Set {
     match sets.pop() {
         Some(only) if sets.is_empty() => only,

@@ -56,20 +56,22 @@ impl<'p> PairTests<'p> {
         if members.is_empty() {
             let message =
                 format!("test fails: `{key}` contains no users, so that nothing is tested");
-            problems.push(Problem::new(
-                ProblemCode::EmptyTestSubject,
-                test.subject_position,
-                message,
-            ));
+            problems.push(
+                Problem::new(ProblemCode::EmptyTestSubject, test.subject_position, message)
+                    .with_help("give members by `given`, or name a user"),
+            );
             return;
         }
         let mut results = Results::new(test);
         let (users, others) = (members.len(), results.pairs.len().max(1));
         if users.saturating_mul(others) > MAX_PAIRS {
             let message = format!(
-                "the test covers {users} users of `{key}`, and so more than {MAX_PAIRS} pairs; test some of the users"
+                "the test covers {users} users of `{key}`, and so more than {MAX_PAIRS} pairs"
             );
-            problems.push(Problem::new(ProblemCode::TestTooLarge, test.subject_position, message));
+            problems.push(
+                Problem::new(ProblemCode::TestTooLarge, test.subject_position, message)
+                    .with_help("test some of the users"),
+            );
             return;
         }
         let mut classes: BTreeMap<Option<ClassId>, Vec<&str>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What two policies are told to differ in.
+//! The reported differences between two policies.
 
 use std::fmt::Write as _;
 use std::io;

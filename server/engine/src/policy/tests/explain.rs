@@ -1,5 +1,5 @@
-//! Explanations of a pair: rules of both sides and of one, and the path by which
-//! each side is in. That the verdict is right is a matter of the random worlds.
+//! Explanations of a pair: rules that match both sides or one side, and the path by which
+//! each side matches. The random worlds test the verdict itself.
 
 use std::fmt::Write as _;
 
@@ -38,7 +38,7 @@ fn explain(policy: &Policy, snapshot: &Snapshot, pair: [&str; 2]) -> Explanation
     explain_pair(policy, snapshot, sender, recipient)
 }
 
-/// The explanation in short: a line for each rule.
+/// A short form of the explanation: one line for each rule.
 fn describe(policy: &Policy, explanation: &Explanation) -> String {
     let mut lines = String::new();
     for matched in &explanation.rules {
@@ -132,7 +132,7 @@ fn knows_the_directory() {
     let edits = ["@sam:one.org", "@sue:far.example"]
         .map(|user| Edit::Join { group: "team/sales", user: UserId::parse(user).unwrap() });
     engine.edit(&edits).unwrap();
-    // Both are in some team, and in none together.
+    // Each of them is in a team, but no team has both.
     let explanation = explain(&policy, &engine.snapshot(), pair);
     assert!(!explanation.visible);
     let teams = "teams: side: 0 directory team/sales of 5 -> 0 team/helpdesk of 4 > 1 line 4:19\n";

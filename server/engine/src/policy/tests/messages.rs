@@ -1,297 +1,202 @@
-//! What each mistake that a person can make is answered with, and where.
+//! The code and the position of each mistake that a person can make in a policy.
 
-use super::{group, problems, ruleset};
+use super::{assert_problems, group, problems, ruleset};
 use crate::routing::model::ruleset::Ruleset;
 
-/// Compares all messages, one to a line, without the name of the file.
 #[track_caller]
 fn check(table: &[(&str, &str)]) {
     for (text, want) in table {
-        let want: Vec<_> = want.lines().map(|line| format!("policy.yaml:{line}")).collect();
-        assert_eq!(problems(text), want.join("\n"), "\n{text}");
+        assert_problems(text, want);
     }
 }
 
 #[track_caller]
 fn check_sets(table: &[(&str, &str)]) {
     for (set, want) in table {
-        assert_eq!(problems(group(set)), format!("policy.yaml:2:{want}"), "{set}");
+        assert_problems(group(set), &format!("2:{want}"));
     }
 }
 
 #[test]
 fn refuses_what_is_not_one_yaml_document() {
-    let empty = " the policy is empty; write `rules: []` to show nobody to anybody";
+    let empty = "0:0 empty-file";
     check(&[
         ("", empty),
         ("# nothing\n", empty),
         ("---\n", empty),
         ("null\n", empty),
         ("\u{feff}", empty),
-        ("rules: []\n---\nrules: []\n", "3:1: a second YAML document begins here; a policy is one"),
-        ("groups:\n  a: [\"@ann:exam", "2:7: not YAML: unclosed quote"),
-        ("groups:\n  a: [\"@ann:example.org\",", "2:6: not YAML: unclosed bracket '['"),
-        ("rules:\n  - name: x\n    allow: { fr", "3:12: not YAML: unclosed bracket '{'"),
-        (
-            "rules:\n\t- name: x\n",
-            "2:2: not YAML: tabs disallowed within this context (block indentation)",
-        ),
-        ("a: \u{7}\n", r"1:4: not YAML: unexpected character: `\u{7}'"),
-        ("rules: !rule []\n", "1:14: not YAML: unsupported tag `!rule`"),
-        ("rules: !!int x\n", "1:14: this value is not what its tag says"),
-        ("a: &x [*x]\n", "1:8: this alias stands inside of what it stands for"),
-        (
-            "<<: { rules: [] }\n",
-            "1:1: merge keys (`<<`) are not supported; declare a group and refer to it",
-        ),
-        (
-            "groups:\n  a: @ann:example.org\n",
-            "2:6: not YAML: unexpected character: `@'; put a user id in quotes",
-        ),
-        (
-            "groups:\n  a: { server: *.example.org }\n",
-            "2:16: `*` begins an alias, and there is no anchor of its name; put a glob in quotes",
-        ),
+        ("rules: []\n---\nrules: []\n", "3:1 second-document"),
+        ("groups:\n  a: [\"@ann:exam", "2:7 not-yaml"),
+        ("groups:\n  a: [\"@ann:example.org\",", "2:6 not-yaml"),
+        ("rules:\n  - name: x\n    allow: { fr", "3:12 not-yaml"),
+        ("rules:\n\t- name: x\n", "2:2 not-yaml"),
+        ("a: \u{7}\n", r"1:4 not-yaml"),
+        ("rules: !rule []\n", "1:14 not-yaml"),
+        ("rules: !!int x\n", "1:14 wrong-tag"),
+        ("a: &x [*x]\n", "1:8 recursive-alias"),
+        ("<<: { rules: [] }\n", "1:1 merge-key"),
+        ("groups:\n  a: @ann:example.org\n", "2:6 not-yaml"),
+        ("groups:\n  a: { server: *.example.org }\n", "2:16 unknown-alias"),
     ]);
 }
 
 #[test]
 fn says_where_a_text_stops_being_utf8() {
     let text = b"# \xc3\xa9\nrules: [ \xff ]\n";
-    assert_eq!(problems(text), "policy.yaml:2:10: not UTF-8: the byte 0xff at offset 14");
-    assert_eq!(problems(b"\xc3"), "policy.yaml:1:1: not UTF-8: the byte 0xc3 at offset 0");
+    assert_problems(text, "2:10 not-utf8");
+    assert_problems(b"\xc3", "1:1 not-utf8");
+    assert!(problems(text).list[0].message.ends_with(": the byte 0xff at offset 14"));
 }
 
 #[test]
 fn a_byte_order_mark_moves_nothing() {
     assert_eq!(ruleset("\u{feff}rules: []\n"), Ruleset::default());
-    assert!(problems("\u{feff}rules: 1\n").starts_with("policy.yaml:1:8: "));
+    assert_problems("\u{feff}rules: 1\n", "1:8 wrong-type");
 }
 
 #[test]
 fn checks_the_top_level() {
     check(&[
-        ("[]\n", "1:1: expected a map with `groups` and `rules`, found a list"),
-        (
-            "groups: {}\n",
-            "1:1: a policy needs `rules`; write `rules: []` to show nobody to anybody",
-        ),
-        (
-            "rules:\n",
-            "1:6: expected a list of rules, found nothing; write `rules: []` to show nobody to anybody",
-        ),
-        ("rules: {}\n", "1:8: expected a list of rules, found a map"),
-        ("rules: yes\n", "1:8: expected a list of rules, found a text"),
-        ("rules: .inf\n", "1:8: expected a list of rules, found a number"),
-        ("rules: []\ngroups: []\n", "2:9: expected a map of group names and sets, found a list"),
-        ("rules: []\nrules: []\n", "2:1: key `rules` is already given in line 1"),
-        (
-            "ruels: []\n",
-            "1:1: unknown key `ruels`; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rooms`, `rules`, `servers`, `tests`; did you mean `rules`?",
-        ),
+        ("[]\n", "1:1 wrong-type"),
+        ("groups: {}\n", "1:1 missing-key rules"),
+        ("rules:\n", "1:6 wrong-type"),
+        ("rules: {}\n", "1:8 wrong-type"),
+        ("rules: yes\n", "1:8 wrong-type"),
+        ("rules: .inf\n", "1:8 wrong-type"),
+        ("rules: []\ngroups: []\n", "2:9 wrong-type"),
+        ("rules: []\nrules: []\n", "2:1 duplicate-key rules"),
+        ("ruels: []\n", "1:1 unknown-key ruels"),
         (
             "rules: []\n1: x\n? [a]\n: y\n",
-            "2:1: expected a key, found a number; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rooms`, `rules`, `servers`, `tests`\n\
-             3:3: expected a key, found a list; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rooms`, `rules`, `servers`, `tests`",
+            "2:1 wrong-type\n\
+             3:3 wrong-type",
         ),
     ]);
 }
 
 #[test]
 fn checks_the_names_of_groups() {
-    let name = |key: &str| problems(format!("groups:\n  {key}: everyone\nrules: []\n"));
     for (key, want) in [
-        ("''", "the name of a group is empty"),
-        ("' '", "the name of a group is empty"),
-        ("2024", "expected the name of a group, found a number; put it in quotes"),
-        ("null", "expected the name of a group, found nothing"),
-        ("team/*", "`team/*` is not the name of a group: globs are valid in `within` only"),
-        (r#""a\e""#, r#"`"a\u001b"` is not the name of a group: it holds a control character"#),
+        ("''", "empty-text"),
+        ("' '", "empty-text"),
+        ("2024", "wrong-type"),
+        ("null", "wrong-type"),
+        ("team/*", "unexpected-glob team/*"),
+        (r#""a\e""#, r#"control-character "a\u001b""#),
     ] {
-        assert_eq!(name(key), format!("policy.yaml:2:3: {want}"));
+        let text = format!("groups:\n  {key}: everyone\nrules: []\n");
+        assert_problems(text, &format!("2:3 {want}"));
     }
-    check(&[(
-        "groups:\n  a: everyone\n  b: []\n  a: []\nrules: []\n",
-        "4:3: group `a` is already declared in line 2",
-    )]);
+    check(&[("groups:\n  a: everyone\n  b: []\n  a: []\nrules: []\n", "4:3 duplicate-group a")]);
 }
 
 #[test]
 fn checks_rules() {
     check(&[
-        (
-            "rules: [x]\n",
-            "1:9: expected a rule, a map with `name` and `allow`, `deny` or `hide`, found a text",
-        ),
-        ("rules:\n  - allow: { from: [], to: [] }\n", "2:5: a rule needs a `name`"),
-        (
-            "rules:\n  - name: ''\n    deny: { from: [], to: [] }\n",
-            "2:11: the name of a rule is empty",
-        ),
-        (
-            "rules:\n  - name: 7\n    deny: { from: [], to: [] }\n",
-            "2:11: expected the name of a rule, found a number; put it in quotes",
-        ),
+        ("rules: [x]\n", "1:9 wrong-type"),
+        ("rules:\n  - allow: { from: [], to: [] }\n", "2:5 missing-key name"),
+        ("rules:\n  - name: ''\n    deny: { from: [], to: [] }\n", "2:11 empty-text"),
+        ("rules:\n  - name: 7\n    deny: { from: [], to: [] }\n", "2:11 wrong-type"),
         (
             "rules:\n  - { name: x, deny: { from: [], to: [] } }\n  - { name: x, deny: { from: [], to: [] } }\n",
-            "3:13: there is already a rule `x` in line 2",
+            "3:13 duplicate-rule x",
         ),
-        ("rules:\n  - name: x\n", "2:5: a rule needs one of `allow`, `deny` and `hide`"),
+        ("rules:\n  - name: x\n", "2:5 missing-key allow deny hide"),
         (
             "rules:\n  - name: x\n    deny: { from: [], to: [] }\n    allow: { from: [], to: [] }\n",
-            "4:5: a rule has one of `allow`, `deny` and `hide`, not several; make a rule of each",
+            "4:5 conflicting-keys",
         ),
         (
             "rules:\n  - name: x\n    alow: { from: 1, to: [] }\n",
-            "3:5: unknown key `alow`; valid here are `allow`, `deny`, `hide`, `name`, `shadow`; did you mean `allow`?\n\
-             3:19: expected a set, found a number",
+            "3:5 unknown-key alow\n\
+             3:19 wrong-type",
         ),
-        (
-            "rules:\n  - name: x\n    subscriptions: true\n",
-            "3:5: unknown key `subscriptions`: not supported by this version; valid here are `allow`, `deny`, `hide`, `name`, `shadow`",
-        ),
+        ("rules:\n  - name: x\n    subscriptions: true\n", "3:5 unknown-key subscriptions"),
     ]);
 }
 
 #[test]
 fn checks_the_pairs_of_a_rule() {
-    let pairs = |text: &str| problems(format!("rules:\n  - name: x\n    deny: {text}\n"));
     for (text, want) in [
-        ("", "9: expected a map with either `from` and `to`, or `within`, found nothing"),
-        ("everyone", "11: expected a map with either `from` and `to`, or `within`, found a text"),
-        ("{}", "11: `deny` needs either `from` and `to`, or `within`"),
-        ("{ from: everyone }", "13: `from` needs a `to` beside it"),
-        ("{ to: everyone }", "13: `to` needs a `from` beside it"),
+        ("", "9 wrong-type"),
+        ("everyone", "11 wrong-type"),
+        ("{}", "11 missing-key deny"),
+        ("{ from: everyone }", "13 missing-key from to"),
+        ("{ to: everyone }", "13 missing-key to from"),
         (
             "{ to: everyone, within: a }",
-            "13: `within` stands alone, without `from` and `to`; make two rules of it",
+            "13 conflicting-keys within from to\n3:35 unmatched-within a",
         ),
-        ("{ within: [] }", "21: expected a glob over the names of groups, found a list"),
-        ("{ within: '' }", "21: a glob over the names of groups is empty"),
-        (
-            "{ subscriptions: true }",
-            "13: unknown key `subscriptions`: not supported by this version; valid here are `from`, `to`, `within`",
-        ),
+        ("{ within: [] }", "21 wrong-type"),
+        ("{ within: '' }", "21 empty-text"),
+        ("{ subscriptions: true }", "13 unknown-key subscriptions"),
     ] {
-        let found = pairs(text);
-        assert!(found.starts_with(&format!("policy.yaml:3:{want}")), "{text}\n{found}\n{want}");
+        let text = format!("rules:\n  - name: x\n    deny: {text}\n");
+        assert_problems(text, &format!("3:{want}"));
     }
 }
 
 #[test]
 fn checks_sets() {
     check_sets(&[
-        ("", "4: expected a set, found nothing"),
-        ("1", "6: expected a set, found a number"),
-        ("true", "6: expected a set, found a boolean"),
-        (
-            "bob",
-            "6: `bob` is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{ group: bob }`",
-        ),
-        (
-            "'@bob'",
-            "6: `@bob` is not a user id: the `:` and the server name after the localpart are missing",
-        ),
-        (
-            r#""@\e[31m:under_score""#,
-            r#"6: `"@\u001b[31m:under_score"` is not a user id: the server name is not valid: `_` is not valid in a host name: letters, digits, `-` and `.` are"#,
-        ),
-        (
-            "'@a:https://a.gov'",
-            "6: `@a:https://a.gov` is not a user id: the server name is not valid: a server name has no scheme such as `https://`; leave it out",
-        ),
-        (
-            "{ server: 'https://*.gov' }",
-            "16: `https://*.gov` matches no server: a server name has no scheme such as `https://`; leave it out",
-        ),
-        (
-            "{ server: 'https://a.gov' }",
-            "16: `https://a.gov` matches no server: a server name has no scheme such as `https://`; leave it out",
-        ),
-        (
-            "'@*-bot:example.org'",
-            "6: `@*-bot:example.org` is a pattern, not a user id: write it as `{ match: .. }`",
-        ),
-        (
-            "{}",
-            "6: a set needs one of `server`, `match`, `group`, `members_file`, `all_of`, or `any` with `except`",
-        ),
-        (
-            "{ server: a.example, match: '@a:*' }",
-            "6: a set has one form only, `server`, `match`, `group`, `members_file`, `all_of`, or `any` with `except`; make a list of several",
-        ),
-        (
-            "{ sever: a.example }",
-            "8: unknown key `sever`; valid here are `all_of`, `any`, `directory`, `except`, `group`, `match`, `members_file`, `server`; did you mean `server`?",
-        ),
-        (
-            "[{ directory: true }]",
-            "9: unknown key `directory`: it stands for a whole group, in `groups`, and not for a part of a set; valid here are `all_of`, `any`, `except`, `group`, `match`, `members_file`, `server`",
-        ),
-        ("{ any: everyone }", "8: `any` needs an `except` beside it"),
-        ("{ except: everyone }", "8: `except` needs an `any` beside it"),
-        ("{ all_of: 3 }", "16: expected a list of sets, found a number"),
-        ("{ all_of: [] }", "16: expected at least one set, found an empty list"),
-        ("{ group: [b] }", "15: expected the name of a group, found a list"),
-        (
-            "{ group: team/* }",
-            "15: `team/*` is not the name of a group: globs are valid in `within` only",
-        ),
+        ("", "4 wrong-type"),
+        ("1", "6 wrong-type"),
+        ("true", "6 wrong-type"),
+        ("bob", "6 not-a-set bob"),
+        ("'@bob'", "6 not-a-user-id"),
+        (r#""@\e[31m:under_score""#, r#"6 not-a-user-id "@\u001b[31m:under_score" _"#),
+        ("'@a:https://a.gov'", "6 not-a-user-id"),
+        ("{ server: 'https://*.gov' }", "16 glob-cannot-match"),
+        ("{ server: 'https://a.gov' }", "16 glob-cannot-match"),
+        ("'@*-bot:example.org'", "6 unexpected-glob"),
+        ("{}", "6 missing-key server any except"),
+        ("{ server: a.example, match: '@a:*' }", "6 conflicting-keys"),
+        ("{ sever: a.example }", "8 unknown-key sever"),
+        ("[{ directory: true }]", "9 unknown-key directory"),
+        ("{ any: everyone }", "8 missing-key any except"),
+        ("{ except: everyone }", "8 missing-key except any"),
+        ("{ all_of: 3 }", "16 wrong-type"),
+        ("{ all_of: [] }", "16 empty-list"),
+        ("{ group: [b] }", "15 wrong-type"),
+        ("{ group: team/* }", "15 unexpected-glob"),
     ]);
 }
 
 #[test]
 fn checks_globs() {
     let long = format!("{{ server: '{}*' }}", "a".repeat(254));
-    let long_text = format!("`{}*`", "a".repeat(254));
-    let long_want =
-        format!("16: {long_text} matches no server: server names have at most 253 bytes");
     check_sets(&[
-        ("{ server: [] }", "16: expected a server glob, found an empty list"),
-        ("{ server: 7 }", "16: expected a server glob, found a number; put it in quotes"),
-        ("{ server: '' }", "16: `` matches no server: it is empty"),
-        ("{ server: '*.a_b' }", "16: `*.a_b` matches no server: no server name holds `_`"),
-        (
-            "{ server: [a.example, 'a/b'] }",
-            "28: `a/b` matches no server: `/` is not valid in a host name: letters, digits, `-` and `.` are",
-        ),
-        (
-            "{ server: 'a.example:' }",
-            "16: `a.example:` matches no server: the port is not 1 to 5 digits",
-        ),
-        (&long, &long_want),
-        ("{ match: [] }", "15: expected a pattern, found an empty list"),
-        ("{ match: '@*' }", "15: `@*` is not a pattern: it has no `:`, as in `@*-bot:example.org`"),
-        ("{ match: 'bot:*' }", "15: `bot:*` matches no user: user ids begin with `@`"),
-        ("{ match: '@bot:' }", "15: `@bot:` matches no user: in its part for servers, it is empty"),
-        (
-            "{ match: '@bot:a b*' }",
-            "15: `@bot:a b*` matches no user: in its part for servers, no server name holds ` `",
-        ),
+        ("{ server: [] }", "16 empty-list"),
+        ("{ server: 7 }", "16 wrong-type"),
+        ("{ server: '' }", "16 glob-cannot-match"),
+        ("{ server: '*.a_b' }", "16 glob-cannot-match"),
+        ("{ server: [a.example, 'a/b'] }", "28 glob-cannot-match"),
+        ("{ server: 'a.example:' }", "16 glob-cannot-match"),
+        (&long, "16 glob-cannot-match"),
+        ("{ match: [] }", "15 empty-list"),
+        ("{ match: '@*' }", "15 not-a-pattern"),
+        ("{ match: 'bot:*' }", "15 glob-cannot-match"),
+        ("{ match: '@bot:' }", "15 glob-cannot-match"),
+        ("{ match: '@bot:a b*' }", "15 glob-cannot-match"),
     ]);
 }
 
 #[test]
 fn checks_that_groups_are_declared() {
     check(&[
-        (
-            "rules:\n  - { name: x, deny: { from: { group: a }, to: [] } }\n",
-            "2:39: group `a` is not declared; no groups are declared",
-        ),
+        ("rules:\n  - { name: x, deny: { from: { group: a }, to: [] } }\n", "2:39 unknown-group a"),
         (
             "groups:\n  board: []\n  all: [{ group: baord }, { group: zebras }]\nrules: []\n",
-            "3:18: group `baord` is not declared; did you mean `board`?\n\
-             3:36: group `zebras` is not declared",
+            "3:18 unknown-group baord\n\
+             3:36 unknown-group zebras",
         ),
         (
             "groups:\n  board: []\nrules:\n  - { name: x, deny: { within: boards } }\n  - { name: y, deny: { within: team/* } }\n",
-            "4:32: no group has a name that matches `boards`; did you mean `board`?\n\
-             5:32: no group has a name that matches `team/*`",
+            "4:32 unmatched-within boards\n\
+             5:32 unmatched-within team/*",
         ),
-        (
-            "rules:\n  - { name: x, deny: { within: team/* } }\n",
-            "2:32: no group has a name that matches `team/*`; no groups are declared",
-        ),
+        ("rules:\n  - { name: x, deny: { within: team/* } }\n", "2:32 unmatched-within team/*"),
     ]);
 }
 
@@ -299,8 +204,8 @@ fn checks_that_groups_are_declared() {
 fn names_every_cycle_of_groups() {
     check(&[(
         "groups:\n  a: { group: b }\n  b: [{ group: a }, { group: c }]\n  c: { any: everyone, except: { group: c } }\nrules: []\n",
-        "2:3: group `a` contains itself: `a` -> `b` -> `a`\n\
-         4:3: group `c` contains itself: `c` -> `c`",
+        "2:3 group-cycle a b\n\
+         4:3 group-cycle c",
     )]);
 }
 
@@ -320,19 +225,19 @@ rules:
   - alow: { from: everyone }
 extra: 1
 ",
-        "2:11: `bob` is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{ group: bob }`\n\
-         2:25: group `teem` is not declared; did you mean `team`?\n\
-         2:35: unknown key `sever`; valid here are `all_of`, `any`, `except`, `group`, `match`, `members_file`, `server`; did you mean `server`?\n\
-         2:42: `x_y` matches no server: `_` is not valid in a host name: letters, digits, `-` and `.` are\n\
-         3:11: `any` needs an `except` beside it\n\
-         4:3: the name of a group is empty\n\
-         7:20: `staff` is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{ group: staff }`\n\
-         7:31: `@nobody` is not a user id: the `:` and the server name after the localpart are missing\n\
-         8:11: there is already a rule `one` in line 6\n\
-         9:21: expected a glob over the names of groups, found a list\n\
-         10:5: unknown key `alow`; valid here are `allow`, `deny`, `hide`, `name`, `shadow`; did you mean `allow`?\n\
-         10:5: a rule needs a `name`\n\
-         10:13: `from` needs a `to` beside it\n\
-         11:1: unknown key `extra`; valid here are `groups`, `inbound`, `local`, `ours`, `outbound`, `rooms`, `rules`, `servers`, `tests`",
+        "2:11 not-a-set bob\n\
+         2:25 unknown-group teem\n\
+         2:35 unknown-key sever\n\
+         2:42 glob-cannot-match\n\
+         3:11 missing-key any except\n\
+         4:3 empty-text\n\
+         7:20 not-a-set staff\n\
+         7:31 not-a-user-id\n\
+         8:11 duplicate-rule one\n\
+         9:21 wrong-type\n\
+         10:5 unknown-key alow\n\
+         10:5 missing-key name\n\
+         10:13 missing-key from to\n\
+         11:1 unknown-key extra",
     )]);
 }

@@ -1,7 +1,6 @@
-//! The policy's own tests about sets, about all listed users, and about what is hidden.
+//! The policy's own tests about sets, about all listed users, and about hidden fields.
 
-use super::{messages, problems, ruleset};
-use crate::policy::problem::Problem;
+use super::{assert_codes, assert_problems, messages, problems, ruleset};
 use crate::policy::{NoFiles, Policy};
 
 const POLICY: &str = r#"
@@ -28,10 +27,10 @@ fn with(test: &str) -> String {
     format!("{POLICY}tests:\n  - {test}\n")
 }
 
-/// The problems of a policy with this test, which begins in line 20.
+/// The problems of a policy with a test that begins in line 20.
 #[track_caller]
 fn failures(test: &str) -> String {
-    problems(with(test))
+    messages(&problems(with(test)))
 }
 
 #[test]
@@ -44,7 +43,7 @@ fn tests_of_sets_pass_if_they_hold_for_every_member() {
         "{ recipient: { any: { group: staff }, except: { match: '@a*:*' } }, sees: '@ann:one.org', not: '@joe:one.org' }",
         "{ given: { groups: { sales: '@sue:one.org' } }, sender: { group: sales }, reaches: ['@ann:one.org', '@sue:one.org'] }",
         "{ recipient: '@old*:one.org', not: '@joe:one.org' }",
-        // All that is listed, and nobody else; of a set, its members included.
+        // `only` lists every listed user of the audience, including members of the subject.
         "{ sender: '@ann:one.org', only: ['@joe:one.org', '@pat:two.org'] }",
         "{ sender: { group: staff }, only: ['@ann:one.org', '@joe:one.org', '@pat:two.org'], not: '@x:one.org' }",
         "{ sender: { group: staff }, only: ['@ann:one.org', '@joe:one.org', '@pat:two.org', '@unlisted:two.org'] }",
@@ -52,7 +51,7 @@ fn tests_of_sets_pass_if_they_hold_for_every_member() {
         "{ sender: '@pat:two.org', only: [] }",
         "{ sender: '@eve:evil.org', only: [], not: '@pat:two.org' }",
         "{ given: { groups: { sales: '@sue:one.org' } }, sender: '@joe:one.org', only: ['@ann:one.org', '@sue:one.org', '@pat:two.org'] }",
-        // Hidden fields, those of several rules together.
+        // Hidden fields of several rules add up.
         "{ sender: '@ann:one.org', reaches: '@joe:one.org', hides: { fields: [] } }",
         "{ sender: '@ann:one.org', reaches: ['@pat:two.org', '@x:two.org:8448'], hides: { fields: status_msg, unless: { presence: [online, busy] } } }",
         "{ sender: '@joe:one.org', reaches: '@pat:two.org', hides: { fields: [last_active_ts, status_msg], unless: { presence: busy } } }",
@@ -83,7 +82,7 @@ fn a_failure_names_a_member_and_says_why() {
         ),
         (
             "{ given: { groups: { sales: [] } }, recipient: { group: sales }, not: '@pat:two.org' }",
-            "52: test fails: `recipient` contains no users, so that nothing is tested".to_owned(),
+            "52: test fails: `recipient` contains no users, so that nothing is tested; give members by `given`, or name a user".to_owned(),
         ),
         (
             "{ sender: '@ann:one.org', only: '@pat:two.org' }",
@@ -128,11 +127,6 @@ fn a_failure_names_a_member_and_says_why() {
 
 #[test]
 fn an_open_set_is_no_subject() {
-    let open = |key: &str| {
-        format!(
-            "a test takes every member of `{key}`, and this set holds unlisted users too; name users, or a group that lists its members"
-        )
-    };
     for (test, column) in [
         ("{ sender: everyone, not: '@a:b' }", 15),
         ("{ sender: { group: partners }, not: '@a:b' }", 15),
@@ -142,23 +136,20 @@ fn an_open_set_is_no_subject() {
         ("{ recipient: { all_of: [everyone, { server: a.b }] }, not: '@a:b' }", 18),
     ] {
         let key = if column == 15 { "sender" } else { "recipient" };
-        let want = format!("policy.yaml:20:{column}: {}", open(key));
-        assert_eq!(failures(test), want, "{test}");
+        assert_problems(with(test), &format!("20:{column} open-test-subject {key}"));
     }
-    // It is reported along with other problems, in a file apart too.
+    // The problem appears beside others, also in a separate file of tests.
     let policy =
         Policy::parse("policy.yaml", with("{ sender: '@a:b', not: '@b:b' }").as_bytes()).unwrap();
     let text = "tests: [{ sender: everyone, not: '@a:b' }, { sender: { group: partner }, not: '@a:b' }, { recipient: { group: staff }, sees: '@x:y' }]";
-    assert_eq!(
-        messages(&policy.run_test_file("t.yaml", text.as_bytes()).unwrap_err()),
-        format!(
-            "t.yaml:1:19: {}\nt.yaml:1:63: group `partner` is not declared; did you mean `partners`?",
-            open("sender")
-        )
+    assert_codes(
+        &policy.run_test_file("t.yaml", text.as_bytes()).unwrap_err().list,
+        "1:19 open-test-subject sender\n1:63 unknown-group partner",
+        text,
     );
 }
 
-/// However long the list is.
+/// A test of a long list ends, and a test of too many pairs does not start.
 #[test]
 fn a_test_has_an_end() {
     let policy = |users: usize, test: &str| {
@@ -172,10 +163,7 @@ fn a_test_has_an_end() {
     ruleset(&policy(20_000, reaches));
     let everybody: Vec<String> = (0..1_001).map(|user| format!("'@u{user}:one.org'")).collect();
     let test = format!("{{ sender: {{ group: all }}, not: [{}] }}", everybody.join(", "));
-    assert_eq!(
-        problems(policy(1_001, &test)),
-        "policy.yaml:4:15: the test covers 1001 users of `sender`, and so more than 1000000 pairs; test some of the users"
-    );
+    assert_problems(policy(1_001, &test), "4:15 test-too-large sender");
 }
 
 #[test]
@@ -185,12 +173,8 @@ fn a_group_that_only_tests_use_is_used() {
             "groups: {{ board: ['@cleo:one.org'] }}\nrules: []\ntests:\n  - {{ sender: {group}, only: [] }}\n"
         );
         let policy = Policy::load("policy.yaml", text.as_bytes(), &NoFiles).unwrap();
-        let messages = policy.warnings.into_iter().map(|Problem { message, .. }| message);
-        messages.collect::<Vec<_>>()
+        policy.warnings
     };
-    assert_eq!(policy("{ group: board }"), [""; 0]);
-    assert_eq!(
-        policy("'@cleo:one.org'"),
-        ["group `board` is used by no rule, no test and no other group"]
-    );
+    assert_codes(&policy("{ group: board }"), "", "");
+    assert_codes(&policy("'@cleo:one.org'"), "1:11 unused-group board", "");
 }

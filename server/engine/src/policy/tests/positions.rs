@@ -1,13 +1,12 @@
-//! Every value of a policy with every construct, replaced by what is valid
-//! nowhere; and a key that nobody knows in every map: each is answered at its
-//! position.
+//! Replaces every value of a policy with all constructs by an invalid one, and adds an
+//! unknown key to every map. Each mistake has a problem at its position.
 
 use serde_json::{Value, json};
 
 use crate::policy::Policy;
 use crate::policy::problem::Problem;
 
-/// Stands where something else will.
+/// Placeholder for the invalid value.
 const HERE: &str = "here!";
 
 fn policy() -> Value {
@@ -80,7 +79,7 @@ fn policy() -> Value {
     })
 }
 
-/// Pointers to all values, and which of them are maps.
+/// JSON pointers to all values; true: the value is a map.
 fn pointers(value: &Value, at: String, found: &mut Vec<(String, bool)>) {
     match value {
         Value::Array(items) => {
@@ -96,8 +95,8 @@ fn pointers(value: &Value, at: String, found: &mut Vec<(String, bool)>) {
     found.push((at, value.is_object()));
 }
 
-/// Puts something in the place of what stands for it, and wants a problem in its
-/// line; all problems.
+/// Replaces the placeholder by a text, expects a problem in its line, and returns all
+/// problems.
 #[track_caller]
 fn refused(policy: &Value, at: &str, instead: &str) -> String {
     let text = serde_json::to_string_pretty(policy).unwrap();
@@ -122,7 +121,7 @@ fn every_value_may_be_wrong_and_every_map_have_a_key_too_many() {
     let mut found = Vec::new();
     pointers(&policy, String::new(), &mut found);
     assert!(found.len() > 60, "{}", found.len());
-    // Anything goes in what an event holds.
+    // The content of an event may have any keys and values.
     found.retain(|(at, _)| !at.contains("/content"));
     for (at, is_map) in found {
         if !at.is_empty() {

@@ -1,4 +1,4 @@
-//! The JSON Schema is the committed one, and takes what the reader takes.
+//! The JSON Schema equals the committed file, and accepts the same policies as the reader.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::Export;
 use crate::policy::problem::ProblemCode;
 use crate::policy::{EXAMPLE_POLICY, POLICY_SCHEMA, Policy, schema};
 
-/// Set, the test writes the file that it compares with.
+/// If this variable is set, the test writes the file instead of comparing it.
 const WRITE: &str = "PRESENCE_ROUTER_WRITE_SCHEMA";
 
 #[test]
@@ -23,8 +23,8 @@ fn the_committed_schema_is_that_of_the_types() {
     }
 }
 
-/// What only the reader can know, since it takes two places of a policy or more,
-/// or another file.
+/// Problems that only the reader can find, since they need several places of a policy, or
+/// another file.
 const BEYOND_A_SCHEMA: &[ProblemCode] = &[
     ProblemCode::DeniedOwnServer,
     ProblemCode::DuplicateEvent,
@@ -40,9 +40,9 @@ const BEYOND_A_SCHEMA: &[ProblemCode] = &[
     ProblemCode::UnmatchedWithin,
 ];
 
-/// What is wrong in one place.
+/// The problems that need one place only.
 fn local_problems(policy: &Value) -> Vec<String> {
-    // JSON is YAML.
+    // Every JSON text is YAML.
     let Err(found) = Policy::load("policy.yaml", policy.to_string().as_bytes(), &Export) else {
         return Vec::new();
     };
@@ -57,7 +57,7 @@ fn corpus() -> Vec<Value> {
     all.collect()
 }
 
-/// Every policy that differs from this one in one place.
+/// All policies that differ from this one in one place.
 fn changed(policy: &Value) -> Vec<Value> {
     let mut changed = Vec::new();
     for path in paths(policy, String::new()) {
@@ -119,7 +119,7 @@ fn changed(policy: &Value) -> Vec<Value> {
     changed
 }
 
-/// A pointer to every value.
+/// JSON pointers to all values.
 fn paths(value: &Value, path: String) -> Vec<String> {
     let mut all = match value {
         Value::Object(map) => map

@@ -1,9 +1,10 @@
-//! Warnings about names of servers, and the summary, which lists servers.
+//! Warnings about server names, and the servers in the summary.
 
 use std::fmt::Write as _;
 use std::io;
 
-use crate::policy::problem::ProblemCode;
+use super::assert_codes;
+use crate::policy::problem::{Problem, ProblemCode};
 use crate::policy::{Files, Policy};
 
 /// Every file lists the same users.
@@ -20,14 +21,20 @@ fn load(text: &str) -> Policy {
 }
 
 /// The warnings about servers, without those of other kinds.
-fn warnings(text: &str) -> Vec<String> {
+fn warnings(text: &str) -> Vec<Problem> {
     let of_servers = [
         ProblemCode::PortNotMatched,
         ProblemCode::ServerNameCapitals,
         ProblemCode::ServerNameNearOurs,
     ];
-    let all = load(text).warnings.into_iter().filter(|w| of_servers.contains(&w.code));
-    all.map(|w| format!("{}:{}: {}", w.position.line, w.position.column, w.message)).collect()
+    let all = load(text).warnings.into_iter();
+    all.filter(|warning| of_servers.contains(&warning.code)).collect()
+}
+
+/// Compares the warnings about servers as [`assert_codes`] does.
+#[track_caller]
+fn assert_warnings(text: &str, want: &str) {
+    assert_codes(&warnings(text), want, text);
 }
 
 /// A policy in which everybody sees everybody, with one more rule or switch.
@@ -46,13 +53,6 @@ rules:
 
 #[test]
 fn warns_of_a_ban_without_ports() {
-    let no_port = |what: &str, names: &str, name: &str, written: &str| {
-        [format!(
-            "7:5: {what} {names}, but not with a port: `{name}:8448` is another server name; write `[\"{written}\", \"{written}:*\"]`"
-        )]
-    };
-    let evil = |what| no_port(what, "`evil.org`", "evil.org", "evil.org");
-    let denies = "rule `bans` denies";
     for sides in [
         "from: { server: evil.org }, to: everyone",
         "from: everyone, to: { server: evil.org }",
@@ -60,38 +60,46 @@ fn warns_of_a_ban_without_ports() {
         "from: everyone, to: { all_of: [{ server: evil.org }, { match: '@*-bot:*' }] }",
         "from: everyone, to: { any: { server: evil.org }, except: '@a:evil.org' }",
     ] {
-        assert_eq!(warnings(&open(&format!("deny: {{ {sides} }}"))), evil(denies), "{sides}");
+        let text = open(&format!("deny: {{ {sides} }}"));
+        assert_warnings(&text, "7:5 port-not-matched bans evil.org evil.org:8448");
     }
-    let both = no_port(denies, "`bad.org`, `evil.org`", "bad.org", "bad.org");
     for group in ["from: everyone, to: { group: nested }", "within: banned"] {
-        assert_eq!(warnings(&open(&format!("deny: {{ {group} }}"))), both, "{group}");
+        let text = open(&format!("deny: {{ {group} }}"));
+        assert_warnings(&text, "7:5 port-not-matched bans bad.org evil.org bad.org:8448");
     }
     let many = "deny: { from: everyone, to: { server: [a.b, b.b, c.b, d.b, '[::1]'] } }";
-    let names = "`[::1]`, `a.b`, `b.b` and 2 more";
-    assert_eq!(warnings(&open(many)), no_port(denies, names, "[::1]", "[::1]"));
-    let pattern = "deny: { from: everyone, to: { match: '@*-bot:evil.org' } }";
-    let written = "@*-bot:evil.org";
-    assert_eq!(warnings(&open(pattern)), no_port(denies, "`evil.org`", "evil.org", written));
+    assert_warnings(&open(many), "7:5 port-not-matched bans [::1] a.b b.b [::1]:8448");
+    assert!(warnings(&open(many))[0].message.contains("`b.b` and 2 more, but not with a port"));
+    for (rule, verb, written) in [
+        ("deny: { from: everyone, to: { match: '@*-bot:evil.org' } }", "denies", "@*-bot:evil.org"),
+        (
+            "hide: { from: everyone, to: { server: evil.org }, fields: presence }",
+            "hides something for",
+            "evil.org",
+        ),
+        ("shadow: true, deny: { from: everyone, to: { server: evil.org } }", "denies", "evil.org"),
+        (
+            "allow: { from: everyone, to: { any: everyone, except: [{ server: evil.org }, '@a:b.c'] } }",
+            "leaves out",
+            "evil.org",
+        ),
+    ] {
+        let text = open(rule);
+        assert_warnings(&text, "7:5 port-not-matched bans evil.org evil.org:8448");
+        let Problem { message, help, .. } = &warnings(&text)[0];
+        assert!(message.starts_with(&format!("rule `bans` {verb} `evil.org`, but")), "{message}");
+        assert_eq!(*help, format!("write `[\"{written}\", \"{written}:*\"]`"));
+    }
 
     let hide = "hide: { from: everyone, to: { server: evil.org }, fields: presence }";
-    assert_eq!(warnings(&open(hide)), evil("rule `bans` hides something for"));
-    let shadow = "shadow: true, deny: { from: everyone, to: { server: evil.org } }";
-    assert_eq!(warnings(&open(shadow)), evil(denies));
-    let except = "allow: { from: everyone, to: { any: everyone, except: [{ server: evil.org }, '@a:b.c'] } }";
-    assert_eq!(warnings(&open(except)), evil("rule `bans` leaves out"));
-
     let servers = format!("{}ours: a.b\nservers: {{ deny: [evil.org, '*.bad'] }}\n", open(hide));
-    let lines = warnings(&servers);
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(
-        lines[1].starts_with("9:12: `servers.deny` names `evil.org`, but not with"),
-        "{lines:?}"
+    assert_warnings(
+        &servers,
+        "7:5 port-not-matched bans evil.org\n9:12 port-not-matched servers.deny evil.org",
     );
 
     let rooms = "rules: []\nrooms:\n  - { name: x, when: { invites: { server: evil.org } }, deny: { message: no } }\n  - { name: y, when: { invites: { server: evil.org } }, add: [{ type: a.b, content: {} }] }\n  - { name: z, when: { requester: { server: evil.org } }, deny: { message: no } }";
-    let lines = warnings(rooms);
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("3:5: rule `x` about rooms denies `evil.org`, but"), "{lines:?}");
+    assert_warnings(rooms, "3:5 port-not-matched x evil.org");
 }
 
 #[test]
@@ -104,19 +112,19 @@ fn is_silent_where_no_port_is_missing() {
         "deny: { from: everyone, to: { group: covered } }",
         "deny: { from: everyone, to: [{ match: '@b*:evil.org' }, { match: '@b*:evil.org:*' }] }",
         "deny: { from: everyone, to: [{ group: banned }, everyone] }",
-        // They are named, with a port.
+        // The rule names servers with a port.
         "deny: { from: everyone, to: { server: ['evil.org:8448', '[::1]:8448'] } }",
-        // More is denied for that, or less is allowed.
+        // The missing port denies more, or allows less.
         "deny: { from: everyone, to: { any: everyone, except: { server: evil.org } } }",
         "allow: { from: everyone, to: { server: evil.org } }",
         "allow: { from: everyone, to: { any: { server: '*.org' }, except: { server: evil.org } } }",
         "allow: { from: everyone, to: { any: everyone, except: [{ server: evil.org }, { server: '*:*' }] } }",
-        // A user, and a glob, are no names of servers.
+        // A user and a glob are not server names.
         "deny: { from: everyone, to: ['@a:evil.org', { server: '*.evil.org' }] }",
     ] {
-        assert_eq!(warnings(&open(more)), [""; 0], "{more}");
+        assert_warnings(&open(more), "");
     }
-    // Nothing allows what has a port, or it is ours.
+    // No rule allows the name with a port, or the name is ours.
     for text in [
         "groups: { partners: { server: [p.org, '*.p.org'] } }
 rules:
@@ -128,21 +136,21 @@ rules:
   - { name: a, allow: { from: everyone, to: everyone } }
   - { name: d, deny: { from: { server: a.b }, to: everyone } }",
     ] {
-        assert_eq!(warnings(text), [""; 0], "{text}");
+        assert_warnings(text, "");
     }
 }
 
-/// Neither long lists of servers, nor groups that double each other, nor a long chain
-/// of groups take long.
+/// Long lists of servers, groups that double each other, and a long chain of groups cost
+/// little.
 #[test]
 fn looks_at_long_lists_within_its_budget() {
     let names: Vec<String> = (0..3_000).map(|number| format!("s{number}.bad")).collect();
     let banned = names.join(", ");
     let covered: Vec<String> = names.iter().map(|name| format!("'{name}:*'")).collect();
     let list = |names: &str| format!("deny: {{ from: everyone, to: {{ server: [{names}] }} }}");
-    let lines = warnings(&open(&list(&banned)));
-    assert!(lines.len() == 1 && lines[0].contains(" and 2997 more, but not"), "{lines:?}");
-    assert_eq!(warnings(&open(&list(&format!("{banned}, {}", covered.join(", "))))), [""; 0]);
+    let [warning] = warnings(&open(&list(&banned))).try_into().unwrap();
+    assert!(warning.message.contains(" and 2997 more, but not"), "{warning:?}");
+    assert_warnings(&open(&list(&format!("{banned}, {}", covered.join(", ")))), "");
 
     let mut text = "groups:\n  g0: { server: evil.org }\n".to_owned();
     for number in 1..60 {
@@ -170,27 +178,19 @@ rules:
 tests:
   - { sender: '@ann:Three.org', not: '@Joe:a.b' }
 ";
-    let capitals = |at: &str, what: &str, lower: &str, file: &str| {
-        format!(
-            "{at}: {what} has capital letters, and does not match `{lower}`: server names are compared byte by byte{file}"
-        )
-    };
-    assert_eq!(
-        warnings(text),
-        [
-            capitals("1:7", "server name `My.org`", "my.org", ""),
-            capitals(
-                "4:26",
-                "server name `Example.org`",
-                "example.org",
-                " (in the members file `staff.txt`, as in `@sue:Example.org`)"
-            ),
-            capitals("5:20", "server name `Two.org`", "two.org", ""),
-            capitals("7:5", "server glob `*.Partner.org`", "*.partner.org", ""),
-            capitals("8:5", "server name `B.org`", "b.org", ""),
-            capitals("10:15", "server name `@ann:Three.org`", "three.org", "").replace("@ann:", ""),
-        ]
+    assert_warnings(
+        text,
+        "1:7 server-name-capitals My.org my.org\n\
+         4:26 server-name-capitals Example.org example.org staff.txt @sue:Example.org\n\
+         5:20 server-name-capitals Two.org two.org\n\
+         7:5 server-name-capitals *.Partner.org *.partner.org\n\
+         8:5 server-name-capitals B.org b.org\n\
+         10:15 server-name-capitals Three.org three.org",
     );
+    let found = warnings(text);
+    assert!(found[3].message.starts_with("server glob "), "{found:?}");
+    assert!(found[4].message.starts_with("server name "), "{found:?}");
+    assert_eq!(found[3].help, "write `*.partner.org`");
 }
 
 #[test]
@@ -204,26 +204,19 @@ rules:
   - { name: b, deny: { from: everyone, to: { server: ['*.exampel.org', '*.example.org'] } } }
 servers: { deny: [examplle.ogr, other.org] }
 ";
-    let near = |at: &str, what: &str, file: &str| {
-        format!(
-            "{at}: {what} is nearly `example.org`, which is one of `ours`; did you mean that?{file}"
-        )
-    };
-    let found: Vec<String> =
-        warnings(text).into_iter().filter(|line| line.contains("nearly")).collect();
-    assert_eq!(
-        found,
-        [
-            near(
-                "3:26",
-                "server name `exmaple.org`",
-                " (in the members file `staff.txt`, as in `@joe:exmaple.org`)"
-            ),
-            near("4:10", "server name `exampl.org`", ""),
-            near("7:5", "server glob `*.exampel.org`", ""),
-            near("8:12", "server name `examplle.ogr`", ""),
-        ]
+    let near: Vec<Problem> = warnings(text)
+        .into_iter()
+        .filter(|warning| warning.code == ProblemCode::ServerNameNearOurs)
+        .collect();
+    assert_codes(
+        &near,
+        "3:26 server-name-near-ours exmaple.org example.org staff.txt @joe:exmaple.org\n\
+         4:10 server-name-near-ours exampl.org example.org\n\
+         7:5 server-name-near-ours *.exampel.org example.org\n\
+         8:12 server-name-near-ours examplle.ogr example.org",
+        text,
     );
+    assert!(near.iter().all(|warning| warning.help == "did you mean `example.org`?"), "{near:?}");
 }
 
 #[test]

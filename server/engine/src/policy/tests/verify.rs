@@ -1,4 +1,4 @@
-//! Verifying: what is compared, and that what does not agree is found.
+//! Verification: the compared pairs, and the report of a disagreement.
 
 use crate::policy::analyse::verify::{CounterExample, Hides, MAX_PAIRS, Verified, verify};
 use crate::policy::{NoFiles, Policy};
@@ -29,8 +29,8 @@ fn the_example_agrees_with_itself() {
     assert!(verified.pairs > named * (named - 1), "some users are made up: {verified:?}");
 }
 
-/// Users of an earlier policy keep their numbers. They are looked at like users who
-/// are made up, and are not counted as listed.
+/// Users of an earlier policy keep their numbers. The verification treats them like made-up
+/// users, and does not count them as listed.
 #[test]
 fn users_of_an_earlier_policy_are_not_listed() {
     let load = |before: Option<&Engine>, text: &str| {
@@ -43,9 +43,9 @@ fn users_of_an_earlier_policy_are_not_listed() {
     let Verified { pairs, exhaustive, listed: named, counter_example, .. } =
         verify(&policy, &policy.snapshot, MAX_PAIRS, 7);
     assert_eq!((exhaustive, named, counter_example), (true, 1, None));
-    // With one user of each of two servers made up.
+    // Including one made-up user on each of two servers.
     assert_eq!(pairs, 5 * 4);
-    // They are looked at: the earlier policy shows one of them to another.
+    // The verification includes them: the earlier policy shows one of them to another.
     let (earlier, _) = load(None, ALLOW);
     let found = verify(&earlier, &policy.snapshot, MAX_PAIRS, 7).counter_example.unwrap();
     assert_eq!((found.sender.as_str(), found.recipient.as_str()), ("@a:one.org", "@b:one.org"));
@@ -79,14 +79,14 @@ fn says_which_callback_and_which_way() {
     assert_eq!(verified.counter_example, found(Side::Sender, true));
 }
 
-/// Everybody sees everybody, and these rules besides.
+/// A policy in which everybody sees everybody, with further rules.
 fn open(rules: &str) -> Policy {
     policy(&format!(
         "rules:\n  - {{ name: all, allow: {{ from: everyone, to: everyone }} }}\n{rules}"
     ))
 }
 
-/// A rule that hides something of ann from everybody.
+/// A rule that hides a field of ann from everybody.
 fn hiding(name: &str, what: &str) -> String {
     format!("  - {{ name: {name}, hide: {{ from: '@a:one.org', to: everyone, {what} }} }}\n")
 }
@@ -163,7 +163,7 @@ fn draws_by_the_seed_what_is_too_much() {
     assert!(!verified.exhaustive && verified.counter_example.is_none(), "{verified:?}");
     assert!((370..=400).contains(&verified.pairs), "{verified:?}");
 
-    // Half of the users are in, and most draws see it.
+    // Half of the users are members, so most random draws find the difference.
     let half = policy(&text(&users[..100]));
     let first = verify(&half, &all.snapshot, 400, 1);
     assert!(first.counter_example.is_some(), "{first:?}");
@@ -171,7 +171,7 @@ fn draws_by_the_seed_what_is_too_much() {
     let others = (2..20).map(|seed| verify(&half, &all.snapshot, 400, seed).counter_example);
     assert!(others.into_iter().any(|other| other != first.counter_example), "another seed");
 
-    // What is hidden is compared in a draw, too.
+    // A random draw compares hidden fields as well.
     let hide = format!(
         "within: a }} }}, {{ name: y, hide: {{ from: [{}], to: everyone, fields: [status_msg] }} }}]",
         users[..100].join(",")

@@ -1,13 +1,14 @@
-//! Warnings, and what Synapse cannot enforce.
+//! Warnings, including rules that Synapse cannot enforce.
 
 use std::fmt::Write as _;
 use std::io;
 
+use super::assert_codes;
 use crate::policy::lint::synapse;
 use crate::policy::problem::Problem;
 use crate::policy::{Files, Policy};
 
-/// `empty.txt` has nobody.
+/// Every members file lists nobody.
 struct Empty;
 
 impl Files for Empty {
@@ -20,6 +21,7 @@ fn policy(text: &str) -> Policy {
     Policy::load("policy.yaml", text.as_bytes(), &Empty).unwrap_or_else(|e| panic!("{text}\n{e}"))
 }
 
+/// The warnings as lines without their codes, for tests of the wording itself.
 fn lines(warnings: &[Problem]) -> Vec<String> {
     warnings
         .iter()
@@ -45,17 +47,16 @@ rules:
   - { name: f, allow: { from: { group: not-ours }, to: { group: none } } }
 ",
     );
-    assert_eq!(
-        lines(&policy.warnings),
-        [
-            "3:25: the members file `empty.txt` names nobody",
-            "5:3: group `unused` is used by no rule, no test and no other group",
-            "8:5: rule `a` can never match: `from` holds nobody",
-            "9:5: rule `b` can never match: `to` holds nobody",
-            "10:5: rule `c` can never match: its groups hold nobody",
-            "12:5: rule `e` names the presence value `ofline`, which nobody knows; did you mean `offline`?",
-            "13:5: rule `f` can never match: `from` and `to` hold nobody",
-        ]
+    assert_codes(
+        &policy.warnings,
+        "3:25 empty-members-file empty.txt\n\
+         5:3 unused-group unused\n\
+         8:5 rule-never-matches a from\n\
+         9:5 rule-never-matches b to\n\
+         10:5 rule-never-matches c\n\
+         12:5 unknown-presence e ofline\n\
+         13:5 rule-never-matches f from to",
+        "",
     );
 }
 
@@ -78,21 +79,20 @@ rules:
   - { name: h, allow: { within: 't*' } }
 ",
     );
-    assert_eq!(
-        lines(&policy.warnings),
-        [
-            "7:5: rule `a` can never match: `from` and `to` hold one user, the same",
-            "8:5: rule `b` can never match: its groups hold one user at most",
-            "9:5: rule `c` can never match: `from` holds nobody",
-            "10:5: rule `d` can never match: `to` holds nobody",
-            "11:5: rule `e` can never match: `from` and `to` hold one user, the same",
-        ]
+    assert_codes(
+        &policy.warnings,
+        "7:5 rule-never-matches a from to\n\
+         8:5 rule-never-matches b\n\
+         9:5 rule-never-matches c from\n\
+         10:5 rule-never-matches d to\n\
+         11:5 rule-never-matches e from to",
+        "",
     );
 }
 
 #[test]
 fn looks_no_deeper_than_it_has_time_for() {
-    // Each twice what the one before is.
+    // Each group refers twice to the one before.
     let mut text = "groups:\n  g0: ['@a:b.c', '@b:b.c']\n".to_owned();
     for number in 1..60 {
         let before = number - 1;
@@ -119,7 +119,7 @@ fn the_example_gives_no_warning() {
     assert_eq!(lines(&policy.warnings), [""; 0]);
 }
 
-/// What the warnings for Synapse say, by rule: `local` and `federation`.
+/// The warnings for Synapse by rule: true if they mention the local `/sync`, and federation.
 fn limits(text: &str) -> Vec<(String, bool, bool)> {
     let warnings = synapse::warnings(&policy(text));
     warnings
@@ -132,7 +132,7 @@ fn limits(text: &str) -> Vec<(String, bool, bool)> {
         .collect()
 }
 
-/// The rows and columns of the table in `mission.md`.
+/// The rows and columns of the table in `docs/policy.md`.
 #[test]
 fn warns_of_what_synapse_cannot_enforce() {
     let rules = |ours: &str| {
@@ -181,12 +181,12 @@ rules:
     assert_eq!(
         lines(&warnings),
         [
-            "4:5: Synapse enforces allow rule `b` in part: recipients on other servers are reached by server, which decides by itself whom it shows the presence to"
+            "4:5: Synapse enforces allow rule `b` in part: Synapse sends presence to whole servers, and each other server decides by itself which of its users see it"
         ]
     );
 }
 
-/// As the module does it; `tests/synapse/test_redact.py` and its neighbours show that.
+/// `tests/synapse/test_redact.py` and its neighbours test the behaviour behind these texts.
 #[test]
 fn says_what_synapse_shows_of_what_is_hidden() {
     let warnings = synapse::warnings(&policy(
@@ -199,8 +199,8 @@ rules:
     assert_eq!(
         lines(&warnings),
         [
-            "3:5: Synapse enforces hide rule `a` in part: on the local `/sync`, recipients who share a room with the sender see all fields, and the module shows others nothing of the sender at all, unless they may see everyone and `all_users` is `auto`",
-            "4:5: Synapse enforces hide rule `b` in part: federation may bring all fields to servers that share a room with the sender, and so may its pings to any server if a worker sends them; others get one copy for all of their users, without what is hidden from any recipient there",
+            "3:5: Synapse enforces hide rule `a` in part: on the local `/sync`, recipients who share a room with the sender see all fields; the module shows the sender to no other recipients, except to recipients who may see everyone if `all_users` is `auto`",
+            "4:5: Synapse enforces hide rule `b` in part: federation may send all fields to servers that share a room with the sender, and so may pings of a worker to any server; other servers get one copy for all of their users, without the fields that are hidden from any recipient there",
         ]
     );
 }

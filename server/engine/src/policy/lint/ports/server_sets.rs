@@ -1,4 +1,4 @@
-//! Sets, as far as they are about whole servers, made ready for many questions.
+//! Sets reduced to their server names and globs, prepared for many lookups.
 
 use std::collections::HashSet;
 
@@ -6,14 +6,14 @@ use presence_router_ids::{Glob, UserGlob};
 
 use crate::policy::document::SetExpr;
 
-/// A set, ready for many questions about servers.
+/// A set prepared for many lookups of servers.
 pub(super) enum ServerSet<'d> {
     Everyone,
-    /// Users one by one.
+    /// Listed users.
     Users,
-    /// All users of these.
+    /// All users of these servers.
     Servers(ServerGlobs<'d>),
-    /// Some users of these.
+    /// Some users of these servers.
     Some(ServerGlobs<'d>),
     Group(&'d str),
     Union(Vec<ServerSet<'d>>),
@@ -21,12 +21,12 @@ pub(super) enum ServerSet<'d> {
     Difference(Box<[ServerSet<'d>; 2]>),
 }
 
-/// Globs over server names. Most are names, or names with every port, and those are
-/// found without a comparison for each.
+/// Globs over server names. Most globs are names, or names with every port; a hash set
+/// finds these two kinds without a comparison for each glob.
 #[derive(Default)]
 pub(super) struct ServerGlobs<'d> {
     pub(super) names: HashSet<&'d str>,
-    /// Hosts whose every port is in, written `host:*`.
+    /// Hosts with every port, written `host:*`.
     pub(super) with_any_port: HashSet<&'d str>,
     pub(super) others: Vec<&'d Glob>,
 }

@@ -1,31 +1,32 @@
-//! Contents of events: YAML to JSON, as Matrix has it.
+//! Contents of events: turns YAML into the JSON that Matrix permits.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::Reader;
+use super::{REMOVE_ONE, Reader};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::ProblemCode;
 use crate::policy::wording::quoted;
 
-/// The largest whole number that every JSON reader keeps, and its negative the
-/// smallest: Matrix takes no others in events (specification, appendix "Canonical
-/// JSON").
+/// The largest whole number that every JSON parser keeps exact; its negative is the
+/// smallest. Matrix permits no other numbers in events (specification, appendix
+/// "Canonical JSON").
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 impl Reader<'_> {
-    /// A JSON object, as text.
+    /// Reads a JSON object and returns its text.
     pub(super) fn read_content(&mut self, node: &Node<'_>) -> Option<String> {
         if !matches!(node.value, Value::Map(_)) {
-            let message = format!("expected the content of an event, a map, found {}", node.kind());
+            let message =
+                format!("expected the content of an event, a map, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         }
         Some(self.read_json(node)?.to_string())
     }
 
-    /// Recurses no deeper than YAML may nest.
+    /// Reads any JSON value. The recursion is no deeper than YAML may nest.
     fn read_json(&mut self, node: &Node<'_>) -> Option<Json> {
         match &node.value {
             Value::Null => Some(Json::Null),
@@ -35,10 +36,14 @@ impl Reader<'_> {
                 Some(Json::from(*number))
             }
             Value::Number(_) => {
-                let message = format!(
-                    "events hold whole numbers from -{MAX_NUMBER} to {MAX_NUMBER} only; put another in quotes"
+                let message =
+                    format!("events contain whole numbers from -{MAX_NUMBER} to {MAX_NUMBER} only");
+                self.add_problem_with_help(
+                    ProblemCode::NumberOutOfRange,
+                    node.position,
+                    message,
+                    "put other numbers in quotes",
                 );
-                self.add_problem(ProblemCode::NumberOutOfRange, node.position, message);
                 None
             }
             Value::List(items) => {
@@ -56,7 +61,12 @@ impl Reader<'_> {
                     {
                         let name = quoted(name.unwrap_or_default());
                         let message = format!("key {name} is already given in line {line}");
-                        self.add_problem(ProblemCode::DuplicateKey, key.position, message);
+                        self.add_problem_with_help(
+                            ProblemCode::DuplicateKey,
+                            key.position,
+                            message,
+                            REMOVE_ONE,
+                        );
                     }
                     match (name, value) {
                         (Some(name), Some(value)) => {

@@ -1,13 +1,13 @@
-//! Maps with fixed keys: unknown and repeated keys are problems, and a key that
-//! looks like a slip of a valid one is read as that, so that what is under it
-//! is checked in the same go.
+//! Maps with fixed keys. Unknown and repeated keys are problems. A key that is probably a
+//! slip of a valid key is read as the valid one, so that its value is checked in the same
+//! run.
 
 use super::Reader;
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::{Position, ProblemCode};
 use crate::policy::wording::{quoted, quoted_list};
 
-/// The keys of a map that are known, each once.
+/// The known keys of a map, each once.
 pub(super) struct Fields<'n, 'a> {
     known: Vec<(&'static str, Field<'n, 'a>)>,
     unknown: bool,
@@ -26,21 +26,21 @@ impl<'n, 'a> Fields<'n, 'a> {
         self.known.iter().find(|(known, _)| *known == key).map(|(_, field)| *field)
     }
 
-    /// True if there are unknown keys. A missing key may be one of them, misspelt, so it
-    /// is not reported as well.
+    /// True if there are unknown keys. A missing key may be one of them, misspelt, so
+    /// callers do not report missing keys then.
     pub(super) fn has_unknown(&self) -> bool {
         self.unknown
     }
 
-    /// True if there is any known key.
+    /// True if there is at least one known key.
     pub(super) fn has_known(&self) -> bool {
         !self.known.is_empty()
     }
 }
 
 impl Reader<'_> {
-    /// Looks up the keys of a map. `elsewhere` are keys that somebody may well
-    /// try here, and why they are not valid.
+    /// Looks up the keys of a map. `elsewhere` lists keys that authors are likely to try
+    /// here, each with the reason why it is not valid.
     pub(super) fn read_fields<'n, 'a>(
         &mut self,
         entries: &'n [(Node<'a>, Node<'a>)],
@@ -52,12 +52,9 @@ impl Reader<'_> {
         for (key, value) in entries {
             let field = Field { position: key.position, value };
             let Value::Text(text) = &key.value else {
-                let message = format!(
-                    "expected a key, found {}; valid here are {}",
-                    key.kind(),
-                    quoted_list(valid.iter().copied())
-                );
-                self.add_problem(ProblemCode::WrongType, key.position, message);
+                let message = format!("expected a key, found {}", key.type_name());
+                let help = format!("valid here are {}", quoted_list(valid.iter().copied()));
+                self.add_problem_with_help(ProblemCode::WrongType, key.position, message, help);
                 fields.unknown = true;
                 continue;
             };
@@ -68,7 +65,13 @@ impl Reader<'_> {
                             "key `{known}` is already given in line {}",
                             first.position.line
                         );
-                        self.add_problem(ProblemCode::DuplicateKey, key.position, message);
+                        let help = "remove one of the two, or merge their values";
+                        self.add_problem_with_help(
+                            ProblemCode::DuplicateKey,
+                            key.position,
+                            message,
+                            help,
+                        );
                     }
                     None => fields.known.push((*known, field)),
                 }
@@ -87,7 +90,8 @@ impl Reader<'_> {
         fields
     }
 
-    /// Notes a key that is not valid. The valid one that it looks like a slip of, if any.
+    /// Reports a key that is not valid, and returns the valid key that the author probably
+    /// means, if any.
     fn add_unknown_key(
         &mut self,
         position: Position,
@@ -100,16 +104,22 @@ impl Reader<'_> {
         if let Some(why) = why {
             message.push_str(&format!(": {why}"));
         }
-        message.push_str("; valid here are ");
-        message.push_str(&quoted_list(valid.iter().copied()));
         let near = match why {
             Some(_) => None,
             None => self.nearest.find(text, valid.iter().copied()),
         };
-        if let Some(near) = near {
-            message.push_str(&format!("; did you mean `{near}`?"));
-        }
-        self.add_problem(ProblemCode::UnknownKey, position, message);
+        let help = valid_values(valid, near);
+        self.add_problem_with_help(ProblemCode::UnknownKey, position, message, help);
         near
     }
+}
+
+/// The help for a text that is none of the valid ones: the valid texts, and the one that
+/// the author probably means.
+pub(super) fn valid_values(valid: &[&str], near: Option<&str>) -> String {
+    let mut help = format!("valid here are {}", quoted_list(valid.iter().copied()));
+    if let Some(near) = near {
+        help.push_str(&format!("; did you mean `{near}`?"));
+    }
+    help
 }

@@ -1,5 +1,5 @@
-//! Globs over server names and patterns over user ids, and why some of them can match
-//! nothing, as far as that is easy to see.
+//! Globs over server names and patterns over user ids, and the obvious reasons why some
+//! of them can match nothing.
 
 use presence_router_ids::{
     Glob, MAX_SERVER_NAME_BYTES, MAX_USER_ID_BYTES, ServerName, ServerNameError, UserGlob,
@@ -10,13 +10,21 @@ use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::ProblemCode;
 use crate::policy::wording::quoted;
 
+/// The reason why a text is no glob, or no useful one.
+pub(super) struct GlobError {
+    code: ProblemCode,
+    message: String,
+    /// Empty: the message says enough.
+    help: &'static str,
+}
+
 impl Reader<'_> {
-    /// One glob or a list of them. `None` if none of them is valid.
+    /// Reads one glob or a list of globs. `None`: no glob is valid.
     pub(super) fn read_globs<T>(
         &mut self,
         node: &Node<'_>,
         what: &str,
-        check: fn(&str) -> Result<T, (ProblemCode, String)>,
+        check: fn(&str) -> Result<T, GlobError>,
     ) -> Option<Vec<T>> {
         let nodes = match &node.value {
             Value::List(items) if items.is_empty() => {
@@ -34,7 +42,9 @@ impl Reader<'_> {
         for node in nodes {
             match self.read_text(node, what).map(check) {
                 Some(Ok(glob)) => globs.push(glob),
-                Some(Err((code, message))) => self.add_problem(code, node.position, message),
+                Some(Err(GlobError { code, message, help })) => {
+                    self.add_problem_with_help(code, node.position, message, help);
+                }
                 None => {}
             }
         }
@@ -42,45 +52,48 @@ impl Reader<'_> {
     }
 }
 
-/// A glob over server names.
+/// Parses a glob over server names.
 ///
 /// # Errors
 ///
-/// It can match no server name.
-pub(super) fn server_glob(text: &str) -> Result<Glob, (ProblemCode, String)> {
+/// The glob can match no server name.
+pub(super) fn parse_server_glob(text: &str) -> Result<Glob, GlobError> {
     let glob = Glob::new(text);
     match why_no_server(&glob) {
         None => Ok(glob),
         Some(why) => {
             let message = format!("{} matches no server: {why}", quoted(text));
-            Err((ProblemCode::GlobCannotMatch, message))
+            Err(GlobError { code: ProblemCode::GlobCannotMatch, message, help: "" })
         }
     }
 }
 
-/// A pattern over user ids.
+/// Parses a pattern over user ids.
 ///
 /// # Errors
 ///
-/// It can match no user id.
-pub(super) fn user_glob(text: &str) -> Result<UserGlob, (ProblemCode, String)> {
+/// The text is not a pattern, or the pattern can match no user id.
+pub(super) fn parse_user_glob(text: &str) -> Result<UserGlob, GlobError> {
     let name = quoted(text);
-    let cannot_match =
-        |why: &str| Err((ProblemCode::GlobCannotMatch, format!("{name} matches no user: {why}")));
+    let cannot_match = |why: &str| {
+        let message = format!("{name} matches no user: {why}");
+        Err(GlobError { code: ProblemCode::GlobCannotMatch, message, help: "" })
+    };
     let Some(glob) = UserGlob::parse(text) else {
-        let message = format!("{name} is not a pattern: it has no `:`, as in `@*-bot:example.org`");
-        return Err((ProblemCode::NotAPattern, message));
+        let message = format!("{name} is not a pattern: the `:` is missing");
+        let help = "write it as `@*-bot:example.org`";
+        return Err(GlobError { code: ProblemCode::NotAPattern, message, help });
     };
     if !glob.user().as_str().starts_with(['@', '*', '?']) {
         return cannot_match("user ids begin with `@`");
     }
     if glob.user().as_str().contains('\0') {
-        return cannot_match("no user id holds a NUL");
+        return cannot_match("no user id contains a NUL");
     }
     if let Some(why) = why_no_server(glob.server()) {
         return cannot_match(&format!("in its part for servers, {why}"));
     }
-    // The colon between them counts too.
+    // The colon between both parts counts too.
     let least = least_bytes(glob.user()) + 1 + least_bytes(glob.server());
     if least > MAX_USER_ID_BYTES {
         return cannot_match(&format!("ids have at most {MAX_USER_ID_BYTES} bytes"));
@@ -88,11 +101,11 @@ pub(super) fn user_glob(text: &str) -> Result<UserGlob, (ProblemCode, String)> {
     Ok(glob)
 }
 
-/// The reason why a glob can match no server name, as far as that is easy to see.
+/// The reason why a glob can match no server name, if the reason is obvious.
 fn why_no_server(glob: &Glob) -> Option<String> {
     let text = glob.as_str();
     if text.is_empty() {
-        return Some("it is empty".to_owned());
+        return Some("the glob is empty".to_owned());
     }
     if glob.is_literal() {
         return ServerName::parse(text).err().map(|error| error.to_string());
@@ -102,7 +115,7 @@ fn why_no_server(glob: &Glob) -> Option<String> {
     }
     let valid = |c: char| c.is_ascii_alphanumeric() || "-.:[]*?".contains(c);
     if let Some(bad) = text.chars().find(|c| !valid(*c)) {
-        return Some(format!("no server name holds {}", quoted(bad.encode_utf8(&mut [0; 4]))));
+        return Some(format!("no server name contains {}", quoted(bad.encode_utf8(&mut [0; 4]))));
     }
     if least_bytes(glob) > MAX_SERVER_NAME_BYTES {
         return Some(format!("server names have at most {MAX_SERVER_NAME_BYTES} bytes"));
@@ -110,7 +123,7 @@ fn why_no_server(glob: &Glob) -> Option<String> {
     None
 }
 
-/// Length of the shortest text that matches.
+/// Length of the shortest text that a glob matches.
 fn least_bytes(glob: &Glob) -> usize {
     glob.as_str().bytes().filter(|b| *b != b'*').count()
 }

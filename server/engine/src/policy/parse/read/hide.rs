@@ -1,7 +1,8 @@
-//! What a `hide` rule hides: fields, and the presence values with which they are
-//! shown all the same.
+//! The content of a `hide` rule: fields, and the presence values with which these fields
+//! stay visible.
 
-use super::{Reader, UNSUPPORTED};
+use super::fields::valid_values;
+use super::{REMOVE_ONE, Reader, UNSUPPORTED};
 use crate::policy::document::Pairs;
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::ProblemCode;
@@ -22,7 +23,7 @@ impl Reader<'_> {
             self.add_problem(
                 ProblemCode::WrongType,
                 node.position,
-                format!("expected a map with {VALID}, found {}", node.kind()),
+                format!("expected a map with {VALID}, found {}", node.type_name()),
             );
             return None;
         };
@@ -31,11 +32,13 @@ impl Reader<'_> {
         match keys.get("fields") {
             Some(field) => self.read_hidden_fields(field.value, &mut fields),
             None if !keys.has_unknown() => {
-                let message = format!(
-                    "`hide` needs `fields`, some of {}",
-                    quoted_list(FIELDS.iter().copied())
+                let help = format!("name some of {}", quoted_list(FIELDS.iter().copied()));
+                self.add_problem_with_help(
+                    ProblemCode::MissingKey,
+                    node.position,
+                    "`hide` needs `fields`",
+                    help,
                 );
-                self.add_problem(ProblemCode::MissingKey, node.position, message);
             }
             None => {}
         }
@@ -51,8 +54,8 @@ impl Reader<'_> {
         Some((Hide { fields, unless }, pairs))
     }
 
-    /// Reads the value of a test's `hides`: a map, or a list of several. A list of fields
-    /// may be empty there.
+    /// Reads the value of a test's `hides`: a map, or a list of maps. Its list of fields
+    /// may be empty.
     pub(super) fn read_test_hides(&mut self, node: &Node<'_>) -> Vec<Hide> {
         const VALID: &str = "`fields`, and `unless` or not";
         let nodes = match &node.value {
@@ -61,7 +64,7 @@ impl Reader<'_> {
             _ => {
                 let message = format!(
                     "expected a map with {VALID}, or a list of them, found {}",
-                    node.kind()
+                    node.type_name()
                 );
                 self.add_problem(ProblemCode::WrongType, node.position, message);
                 &[]
@@ -70,7 +73,7 @@ impl Reader<'_> {
         let mut hides = Vec::with_capacity(nodes.len());
         for node in nodes {
             let Value::Map(entries) = &node.value else {
-                let message = format!("expected a map with {VALID}, found {}", node.kind());
+                let message = format!("expected a map with {VALID}, found {}", node.type_name());
                 self.add_problem(ProblemCode::WrongType, node.position, message);
                 continue;
             };
@@ -82,10 +85,13 @@ impl Reader<'_> {
                 Some(field) => self.read_hidden_fields(field.value, &mut fields),
                 None if !keys.has_unknown() => {
                     let valid = quoted_list(FIELDS.iter().copied());
-                    let message = format!(
-                        "`hides` needs `fields`, some of {valid}, or `[]` if nothing is hidden"
+                    let help = format!("name some of {valid}, or write `[]` if nothing is hidden");
+                    self.add_problem_with_help(
+                        ProblemCode::MissingKey,
+                        node.position,
+                        "`hides` needs `fields`",
+                        help,
                     );
-                    self.add_problem(ProblemCode::MissingKey, node.position, message);
                 }
                 None => {}
             }
@@ -105,42 +111,45 @@ impl Reader<'_> {
                 "presence" => &mut fields.presence,
                 "status_msg" => &mut fields.status_msg,
                 _ => {
-                    let mut message = format!(
-                        "unknown field {}; valid here are {}",
-                        quoted(text),
-                        quoted_list(FIELDS.iter().copied())
+                    let message = format!("unknown field {}", quoted(text));
+                    let help =
+                        valid_values(FIELDS, self.nearest.find(text, FIELDS.iter().copied()));
+                    self.add_problem_with_help(
+                        ProblemCode::UnknownValue,
+                        item.position,
+                        message,
+                        help,
                     );
-                    if let Some(near) = self.nearest.find(text, FIELDS.iter().copied()) {
-                        message.push_str(&format!("; did you mean `{near}`?"));
-                    }
-                    self.add_problem(ProblemCode::UnknownValue, item.position, message);
                     continue;
                 }
             };
             if std::mem::replace(field, true) {
-                self.add_problem(
+                self.add_problem_with_help(
                     ProblemCode::DuplicateValue,
                     item.position,
-                    format!("field `{text}` is named twice"),
+                    format!("the list names field `{text}` twice"),
+                    REMOVE_ONE,
                 );
             }
         }
     }
 
-    /// Presence values, sorted. Any text is one: the specification may add some.
+    /// Reads presence values, sorted. Any text is valid: the Matrix specification may add
+    /// values.
     fn read_unless(&mut self, node: &Node<'_>) -> Box<[Box<str>]> {
         let Value::Map(entries) = &node.value else {
-            let message = format!("expected a map with `presence`, found {}", node.kind());
+            let message = format!("expected a map with `presence`, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return Box::default();
         };
         let keys = self.read_fields(entries, UNLESS_KEYS, &[]);
         let Some(field) = keys.get("presence") else {
             if !keys.has_unknown() {
-                self.add_problem(
+                self.add_problem_with_help(
                     ProblemCode::MissingKey,
                     node.position,
-                    "`unless` needs `presence`, one presence value or a list of them",
+                    "`unless` needs `presence`",
+                    "name one presence value or a list of them",
                 );
             }
             return Box::default();
@@ -150,8 +159,13 @@ impl Reader<'_> {
             let Some(text) = self.read_name(item, "a presence value") else { continue };
             match values.binary_search_by(|value| (**value).cmp(text)) {
                 Ok(_) => {
-                    let message = format!("presence value {} is named twice", quoted(text));
-                    self.add_problem(ProblemCode::DuplicateValue, item.position, message);
+                    let message = format!("the list names presence value {} twice", quoted(text));
+                    self.add_problem_with_help(
+                        ProblemCode::DuplicateValue,
+                        item.position,
+                        message,
+                        REMOVE_ONE,
+                    );
                 }
                 Err(at) => values.insert(at, text.into()),
             }

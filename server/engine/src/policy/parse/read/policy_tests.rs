@@ -1,7 +1,7 @@
-//! Tests: what somebody's audience or interest is to hold.
+//! Tests of a policy: claims about the audience or the interest of a subject.
 
 use super::fields::{Field, Fields};
-use super::{Reader, UNSUPPORTED};
+use super::{REMOVE_ONE, Reader, UNSUPPORTED, WRITE_A_USER_ID};
 use crate::policy::document::room::RoomTest;
 use crate::policy::document::{Given, Named, Only, SetExpr, Test, TestHides, side_key};
 use crate::policy::parse::yaml::{Node, Value};
@@ -30,7 +30,7 @@ struct Claims {
 impl Reader<'_> {
     pub(super) fn read_tests(&mut self, node: &Node<'_>) -> (Vec<Test>, Vec<RoomTest>) {
         let Value::List(items) = &node.value else {
-            let message = format!("expected a list of tests, found {}", node.kind());
+            let message = format!("expected a list of tests, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return Default::default();
         };
@@ -47,7 +47,8 @@ impl Reader<'_> {
 
     fn read_test(&mut self, node: &Node<'_>) -> Option<Test> {
         let Value::Map(entries) = &node.value else {
-            let message = format!("expected a test, a map with {FORMS}, found {}", node.kind());
+            let message =
+                format!("expected a test, a map with {FORMS}, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
@@ -60,12 +61,12 @@ impl Reader<'_> {
         self.check_test_keys(node, &keys, side);
         let subject_position = subject.value.position;
         let subject = self.read_subject(subject.value);
-        let Claims { yes, not, only, hides } = self.read_claims(&keys, [verb(side)]);
+        let Claims { yes, not, only, hides } = self.read_claims(&keys, [claim_key(side)]);
         let (position, subject) = (node.position, subject?);
         Some(Test { position, given, side, subject, subject_position, yes, not, only, hides })
     }
 
-    /// The side that a test is about, and its subject. `None`: it has none.
+    /// The side that a test is about, and its subject. `None`: the test has no subject.
     fn read_test_side<'n, 'a>(
         &mut self,
         node: &Node<'_>,
@@ -74,9 +75,12 @@ impl Reader<'_> {
         match (keys.get("sender"), keys.get("recipient")) {
             (Some(sender), Some(recipient)) => {
                 let position = sender.position.max(recipient.position);
-                let message =
-                    "a test has either `sender` or `recipient`, not both; make two tests of it";
-                self.add_problem(ProblemCode::ConflictingKeys, position, message);
+                self.add_problem_with_help(
+                    ProblemCode::ConflictingKeys,
+                    position,
+                    "a test has either `sender` or `recipient`, not both",
+                    "write one test for each",
+                );
                 Some((Side::Sender, sender))
             }
             (Some(sender), None) => Some((Side::Sender, sender)),
@@ -94,46 +98,53 @@ impl Reader<'_> {
         }
     }
 
-    /// Notes keys that do not go with a test's side or with each other, and those that
-    /// are missing.
+    /// Reports keys that do not go with the side of a test or with each other, and missing
+    /// keys.
     fn check_test_keys(&mut self, node: &Node<'_>, keys: &Fields<'_, '_>, side: Side) {
-        let (key, verb) = (side_key(side), verb(side));
+        let (key, claim) = (side_key(side), claim_key(side));
         if let Some(room) = keys.get("room") {
-            let message =
-                format!("a test has either `{key}` or `room`, not both; make two tests of it");
-            self.add_problem(ProblemCode::ConflictingKeys, room.position, message);
+            let message = format!("a test has either `{key}` or `room`, not both");
+            self.add_problem_with_help(
+                ProblemCode::ConflictingKeys,
+                room.position,
+                message,
+                "write one test for each",
+            );
         }
-        let [yes, only, not, hides] = [verb, "only", "not", "hides"].map(|key| keys.get(key));
-        // Of a test of both sides, which is a problem already, either verb is right.
+        let [yes, only, not, hides] = [claim, "only", "not", "hides"].map(|key| keys.get(key));
+        // A test of both sides, which is reported already, may have either key.
         let has_both_sides = keys.get("sender").is_some() && keys.get("recipient").is_some();
-        let wrong = keys.get(other_verb(side)).filter(|_| !has_both_sides);
+        let wrong = keys.get(other_claim_key(side)).filter(|_| !has_both_sides);
         if let Some(wrong) = wrong {
-            let message = format!("a `{key}` has `{verb}`, `only`, `not` and `hides` beside it");
-            self.add_problem(ProblemCode::ConflictingKeys, wrong.position, message);
+            let message = format!("`{}` does not go with `{key}`", other_claim_key(side));
+            let help = format!("write `{claim}`, `only`, `not` or `hides` beside `{key}`");
+            self.add_problem_with_help(ProblemCode::ConflictingKeys, wrong.position, message, help);
         } else if yes.or(only).or(not).is_none() && !keys.has_unknown() {
-            let message = format!("a `{key}` needs `{verb}`, `only` or `not` beside it");
+            let message = format!("a `{key}` needs `{claim}`, `only` or `not` beside it");
             self.add_problem(ProblemCode::MissingKey, node.position, message);
         }
         if let (Some(_), Some(only)) = (yes, only) {
-            let message = format!("`only` stands in place of `{verb}`: it names all of them");
-            self.add_problem(ProblemCode::ConflictingKeys, only.position, message);
+            let message = format!("`only` excludes `{claim}`, since `only` names every user");
+            let help = format!("remove `only` or `{claim}`");
+            self.add_problem_with_help(ProblemCode::ConflictingKeys, only.position, message, help);
         }
         if let (None, Some(hides), false) = (yes.or(only), hides, keys.has_unknown()) {
-            let message =
-                format!("`hides` needs `{verb}` or `only` beside it, the pairs that it is about");
-            self.add_problem(ProblemCode::MissingKey, hides.position, message);
+            let message = format!("`hides` needs `{claim}` or `only` beside it");
+            let help = "name the pairs that `hides` is about";
+            self.add_problem_with_help(ProblemCode::MissingKey, hides.position, message, help);
         }
     }
 
-    /// Reads what a test says of its pairs: those of the verbs, and all else.
+    /// Reads the claims of a test about its pairs. `claim_keys` are `reaches`, `sees` or
+    /// both.
     fn read_claims<const N: usize>(
         &mut self,
         keys: &Fields<'_, '_>,
-        verbs: [&'static str; N],
+        claim_keys: [&'static str; N],
     ) -> Claims {
         let mut users =
             |key| keys.get(key).map_or_else(Vec::new, |field| self.read_users(field.value));
-        let yes = verbs.into_iter().flat_map(&mut users).collect();
+        let yes = claim_keys.into_iter().flat_map(&mut users).collect();
         let not = users("not");
         let only = keys.get("only").map(|field| {
             let users = self.read_users_or_none(field.value);
@@ -146,8 +157,8 @@ impl Reader<'_> {
         Claims { yes, not, only, hides }
     }
 
-    /// The users that a test is about. Unlike a set elsewhere, a user may have an id
-    /// that looks like a pattern.
+    /// Reads the users that a test is about. Unlike in other sets, the id of a user may
+    /// look like a pattern.
     fn read_subject(&mut self, node: &Node<'_>) -> Option<SetExpr> {
         match &node.value {
             Value::Text(text) if text.starts_with('@') => self.read_user(node).map(SetExpr::User),
@@ -160,20 +171,27 @@ impl Reader<'_> {
             self.add_problem(
                 ProblemCode::WrongType,
                 node.position,
-                format!("expected a map with `groups`, found {}", node.kind()),
+                format!("expected a map with `groups`, found {}", node.type_name()),
             );
             return Vec::new();
         };
         let keys = self.read_fields(entries, GIVEN_KEYS, GIVEN_KEYS_ELSEWHERE);
         let Some(field) = keys.get("groups") else {
             if !keys.has_unknown() {
-                self.add_problem(ProblemCode::MissingKey, node.position, "`given` needs `groups`");
+                self.add_problem_with_help(
+                    ProblemCode::MissingKey,
+                    node.position,
+                    "`given` needs `groups`",
+                    "write a map of group names and user ids",
+                );
             }
             return Vec::new();
         };
         let Value::Map(groups) = &field.value.value else {
-            let message =
-                format!("expected a map of group names and user ids, found {}", field.value.kind());
+            let message = format!(
+                "expected a map of group names and user ids, found {}",
+                field.value.type_name()
+            );
             self.add_problem(ProblemCode::WrongType, field.value.position, message);
             return Vec::new();
         };
@@ -182,10 +200,11 @@ impl Reader<'_> {
             let members = self.read_users_or_none(value).into_iter().map(|user| user.id).collect();
             let Some(group) = self.read_group_name(key) else { continue };
             if given.iter().any(|given| given.group == group) {
-                self.add_problem(
+                self.add_problem_with_help(
                     ProblemCode::DuplicateValue,
                     key.position,
-                    format!("group {} is given twice", quoted(group)),
+                    format!("`given` has group {} twice", quoted(group)),
+                    REMOVE_ONE,
                 );
                 continue;
             }
@@ -194,7 +213,7 @@ impl Reader<'_> {
         given
     }
 
-    /// One user or a list of them, which may be empty: somebody says so.
+    /// Reads one user or a list of users. The list may be empty, since `[]` is a claim too.
     fn read_users_or_none(&mut self, node: &Node<'_>) -> Vec<Named> {
         match &node.value {
             Value::List(items) if items.is_empty() => Vec::new(),
@@ -202,7 +221,7 @@ impl Reader<'_> {
         }
     }
 
-    /// One user or a list of them.
+    /// Reads one user or a list of users.
     pub(super) fn read_users(&mut self, node: &Node<'_>) -> Vec<Named> {
         let nodes = match &node.value {
             Value::Text(_) => std::slice::from_ref(node),
@@ -216,10 +235,11 @@ impl Reader<'_> {
         match UserId::parse(text) {
             Ok(_) => Some(Named { id: text.to_owned(), position: node.position }),
             Err(error) => {
-                self.add_problem(
+                self.add_problem_with_help(
                     ProblemCode::NotAUserId,
                     node.position,
                     format!("{} is not a user id: {error}", quoted(text)),
+                    WRITE_A_USER_ID,
                 );
                 None
             }
@@ -227,7 +247,7 @@ impl Reader<'_> {
     }
 }
 
-/// True if a test is about a room, and not about presence.
+/// True if a test is about a room instead of presence.
 fn is_about_a_room(node: &Node<'_>) -> bool {
     let Value::Map(entries) = &node.value else { return false };
     let has = |wanted: &str| {
@@ -236,17 +256,18 @@ fn is_about_a_room(node: &Node<'_>) -> bool {
     has("room") && !has("sender") && !has("recipient")
 }
 
-/// The key for those whom a subject on a side makes a visible pair with.
-fn verb(side: Side) -> &'static str {
+/// The key that lists the users who form a visible pair with the subject.
+fn claim_key(side: Side) -> &'static str {
     match side {
         Side::Sender => "reaches",
         Side::Recipient => "sees",
     }
 }
 
-fn other_verb(side: Side) -> &'static str {
+/// The key of the other side, which is not valid beside a subject on this side.
+fn other_claim_key(side: Side) -> &'static str {
     match side {
-        Side::Sender => verb(Side::Recipient),
-        Side::Recipient => verb(Side::Sender),
+        Side::Sender => claim_key(Side::Recipient),
+        Side::Recipient => claim_key(Side::Sender),
     }
 }

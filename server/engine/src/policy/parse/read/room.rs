@@ -1,10 +1,11 @@
-//! Rules about rooms: which rooms each matches. `room_effects` reads what it does to
-//! them.
+//! Rules about rooms and their conditions. `room_effects` reads the effects of these
+//! rules.
 
 use std::collections::HashMap;
 
 use presence_router_ids::Glob;
 
+use super::fields::valid_values;
 use super::{Reader, UNSUPPORTED};
 use crate::policy::document::room::{
     AdminCondition, PRESETS, RoomEffect, RoomRule, VISIBILITIES, When,
@@ -15,13 +16,14 @@ use crate::policy::wording::{quoted, quoted_list};
 
 const ROOM_KEYS: &[&str] = &["add", "deny", "name", "when"];
 const ROOM_KEYS_ELSEWHERE: &[(&str, &str)] =
-    &[("allow", "rooms are created unless a rule denies it"), ("shadow", UNSUPPORTED)];
+    &[("allow", "a room is created unless a rule denies it"), ("shadow", UNSUPPORTED)];
 const WHEN_KEYS: &[&str] = &["admin", "invites", "name", "preset", "requester", "visibility"];
 
 impl Reader<'_> {
     pub(super) fn read_room_rules(&mut self, node: &Node<'_>) -> Vec<RoomRule> {
         let Value::List(items) = &node.value else {
-            let message = format!("expected a list of rules about rooms, found {}", node.kind());
+            let message =
+                format!("expected a list of rules about rooms, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return Vec::new();
         };
@@ -37,7 +39,7 @@ impl Reader<'_> {
         let Value::Map(entries) = &node.value else {
             let message = format!(
                 "expected a rule about rooms, a map with `name` and `add` or `deny`, found {}",
-                node.kind()
+                node.type_name()
             );
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
@@ -55,12 +57,12 @@ impl Reader<'_> {
                 );
             }
             (Some(add), Some(deny)) => {
-                let message =
-                    "a rule about rooms has either `add` or `deny`, not both; make a rule of each";
-                self.add_problem(
+                let message = "a rule about rooms has either `add` or `deny`, not both";
+                self.add_problem_with_help(
                     ProblemCode::ConflictingKeys,
                     add.position.max(deny.position),
                     message,
+                    "write one rule for each",
                 );
             }
             _ => {}
@@ -68,8 +70,8 @@ impl Reader<'_> {
         let add = add.map(|field| RoomEffect::Add(self.read_state_events(field.value)));
         let deny = deny.map(|field| RoomEffect::Deny(self.read_denial(field.value)));
         let (name, effect) = (name.unwrap_or_default().to_owned(), add.or(deny));
-        // Without its effect, which is noted, it is still good for finding groups
-        // that are not declared.
+        // A rule without an effect, which is reported, still shows references to
+        // undeclared groups.
         let effect = effect.unwrap_or(RoomEffect::Add(Vec::new()));
         Some(RoomRule { name, position: node.position, when, effect })
     }
@@ -79,15 +81,20 @@ impl Reader<'_> {
             let message = format!(
                 "expected a map with some of {}, found {}",
                 quoted_list(WHEN_KEYS.iter().copied()),
-                node.kind()
+                node.type_name()
             );
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return When::default();
         };
         let keys = self.read_fields(entries, WHEN_KEYS, &[]);
         if !keys.has_known() && !keys.has_unknown() {
-            let message = "`when` is empty; leave it away for a rule about every room";
-            self.add_problem(ProblemCode::EmptyCondition, node.position, message);
+            let help = "remove `when` for a rule about every room";
+            self.add_problem_with_help(
+                ProblemCode::EmptyCondition,
+                node.position,
+                "`when` is empty",
+                help,
+            );
         }
         When {
             requester: keys.get("requester").map(|field| self.read_set(field.value)),
@@ -121,7 +128,7 @@ impl Reader<'_> {
         }
     }
 
-    /// One of a few words.
+    /// Reads a text that is one of a few valid ones.
     pub(super) fn read_choice(
         &mut self,
         node: &Node<'_>,
@@ -132,12 +139,9 @@ impl Reader<'_> {
         if let Some(known) = valid.iter().find(|known| **known == text) {
             return Some(known);
         }
-        let list = quoted_list(valid.iter().copied());
-        let mut message = format!("unknown {what} {}; valid here are {list}", quoted(text));
-        if let Some(near) = self.nearest.find(text, valid.iter().copied()) {
-            message.push_str(&format!("; did you mean `{near}`?"));
-        }
-        self.add_problem(ProblemCode::UnknownValue, node.position, message);
+        let message = format!("unknown {what} {}", quoted(text));
+        let help = valid_values(valid, self.nearest.find(text, valid.iter().copied()));
+        self.add_problem_with_help(ProblemCode::UnknownValue, node.position, message, help);
         None
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of rules about rooms: what is to become of a room.
+//! Tests of rules about rooms: the wanted outcome for a room.
 
 use super::Reader;
 use super::fields::Fields;
@@ -13,7 +13,7 @@ const ROOM_TEST_KEYS: &[&str] = &["adds", "denied", "given", "not", "room"];
 const ROOM_KEYS: &[&str] = &["admin", "invites", "name", "preset", "requester", "visibility"];
 
 impl Reader<'_> {
-    /// A test whose keys show that it is about a room.
+    /// Reads a test whose keys show that it is about a room.
     pub(super) fn read_room_case(&mut self, node: &Node<'_>) -> Option<RoomTest> {
         let Value::Map(entries) = &node.value else { return None };
         let keys = self.read_fields(entries, ROOM_TEST_KEYS, &[]);
@@ -33,9 +33,12 @@ impl Reader<'_> {
         let outcome = match node.value {
             Value::Bool(false) => WantedOutcome::Created,
             Value::Bool(true) => {
-                let message =
-                    "expected the errcode that the room is denied with, or `false`, found `true`";
-                self.add_problem(ProblemCode::WrongType, node.position, message);
+                self.add_problem_with_help(
+                    ProblemCode::WrongType,
+                    node.position,
+                    "expected an errcode or `false`, found `true`",
+                    "write the errcode that the room is denied with",
+                );
                 return None;
             }
             _ => WantedOutcome::DeniedWith(self.read_errcode(node)?.to_owned()),
@@ -55,7 +58,8 @@ impl Reader<'_> {
 
     fn read_test_room(&mut self, node: &Node<'_>) -> Option<TestRoom> {
         let Value::Map(entries) = &node.value else {
-            let message = format!("expected a room, a map with `requester`, found {}", node.kind());
+            let message =
+                format!("expected a room, a map with `requester`, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };

@@ -2,11 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::Reader;
+use super::{REMOVE_ONE, Reader};
 use crate::policy::document::room::{Denial, StateEvent};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::{Problem, ProblemCode};
 use crate::policy::wording::quoted;
+
+/// The help for a text with more bytes than Matrix permits.
+const SHORTEN_IT: &str = "shorten the text";
 
 const EVENT_KEYS: &[&str] = &["content", "state_key", "type"];
 const DENY_KEYS: &[&str] = &["errcode", "message", "status"];
@@ -14,11 +17,11 @@ const DENY_KEYS: &[&str] = &["errcode", "message", "status"];
 /// Most bytes of an event's type, and of its state key.
 const MAX_KEY_BYTES: usize = 255;
 
-/// Most bytes of a content. An event has at most 65,536, and needs some of them
-/// for all else.
+/// Most bytes of a content. An event has at most 65,536, and needs some of them for its
+/// other parts.
 const MAX_CONTENT_BYTES: usize = 60_000;
 
-/// Events that the homeserver makes by itself, in every room.
+/// Types of events that the homeserver itself makes in every room.
 const NOT_TO_ADD: &[&str] = &["m.room.create", "m.room.member"];
 
 impl Reader<'_> {
@@ -29,8 +32,14 @@ impl Reader<'_> {
             let Some(event) = self.read_state_event(item) else { continue };
             if !seen.insert((event.event_type.clone(), event.state_key.clone())) {
                 let (event_type, key) = (quoted(&event.event_type), quoted(&event.state_key));
-                let message = format!("an event {event_type} with state key {key} is added twice");
-                self.add_problem(ProblemCode::DuplicateEvent, item.position, message);
+                let message =
+                    format!("the rule adds event {event_type} with state key {key} twice");
+                self.add_problem_with_help(
+                    ProblemCode::DuplicateEvent,
+                    item.position,
+                    message,
+                    REMOVE_ONE,
+                );
             }
             events.push(event);
         }
@@ -41,7 +50,7 @@ impl Reader<'_> {
         let Value::Map(entries) = &node.value else {
             let message = format!(
                 "expected a state event, a map with `type` and `content`, found {}",
-                node.kind()
+                node.type_name()
             );
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
@@ -59,8 +68,13 @@ impl Reader<'_> {
         let event_type = keys.get("type").and_then(|field| {
             let event_type = self.read_event_type(field.value)?;
             if NOT_TO_ADD.contains(&event_type) {
-                let message = format!("`{event_type}` is made by the homeserver alone");
-                self.add_problem(ProblemCode::HomeserverEvent, field.value.position, message);
+                let message = format!("only the homeserver makes events of type `{event_type}`");
+                self.add_problem_with_help(
+                    ProblemCode::HomeserverEvent,
+                    field.value.position,
+                    message,
+                    "remove the event",
+                );
             }
             Some(event_type.to_owned())
         });
@@ -71,11 +85,10 @@ impl Reader<'_> {
                         "a state key has at most {MAX_KEY_BYTES} bytes, this has {}",
                         key.len()
                     );
-                    self.problems.push(Problem::new(
-                        ProblemCode::ValueTooLong,
-                        field.value.position,
-                        message,
-                    ));
+                    self.problems.push(
+                        Problem::new(ProblemCode::ValueTooLong, field.value.position, message)
+                            .with_help(SHORTEN_IT),
+                    );
                 }
                 key.to_owned()
             }),
@@ -88,14 +101,19 @@ impl Reader<'_> {
                     "a content has at most {MAX_CONTENT_BYTES} bytes as JSON, this has {}",
                     content.len()
                 );
-                self.add_problem(ProblemCode::ValueTooLong, field.value.position, message);
+                self.add_problem_with_help(
+                    ProblemCode::ValueTooLong,
+                    field.value.position,
+                    message,
+                    SHORTEN_IT,
+                );
             }
             Some(content)
         });
         Some(StateEvent { event_type: event_type?, state_key: state_key?, content: content? })
     }
 
-    /// The type of an event.
+    /// Reads the type of an event.
     pub(super) fn read_event_type<'n>(&mut self, node: &'n Node<'_>) -> Option<&'n str> {
         let event_type = self.read_name(node, "the type of an event")?;
         if event_type.len() > MAX_KEY_BYTES {
@@ -103,7 +121,12 @@ impl Reader<'_> {
                 "the type of an event has at most {MAX_KEY_BYTES} bytes, this has {}",
                 event_type.len()
             );
-            self.add_problem(ProblemCode::ValueTooLong, node.position, message);
+            self.add_problem_with_help(
+                ProblemCode::ValueTooLong,
+                node.position,
+                message,
+                SHORTEN_IT,
+            );
         }
         Some(event_type)
     }
@@ -112,7 +135,7 @@ impl Reader<'_> {
         let mut denial =
             Denial { errcode: "M_FORBIDDEN".to_owned(), message: String::new(), status: 403 };
         let Value::Map(entries) = &node.value else {
-            let message = format!("expected a map with `message`, found {}", node.kind());
+            let message = format!("expected a map with `message`, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return denial;
         };
@@ -127,10 +150,11 @@ impl Reader<'_> {
                 denial.message = message.unwrap_or_default().to_owned();
             }
             None if !keys.has_unknown() => {
-                self.add_problem(
+                self.add_problem_with_help(
                     ProblemCode::MissingKey,
                     node.position,
-                    "`deny` needs a `message` for the requester",
+                    "`deny` needs a `message`",
+                    "write a `message` for the requester",
                 );
             }
             None => {}
@@ -141,11 +165,16 @@ impl Reader<'_> {
                     denial.status = u16::try_from(status).unwrap_or(denial.status);
                 }
                 _ => {
-                    let message = "expected an HTTP status from 400 to 499";
-                    let code = match field.value.value {
-                        Value::Number(_) => ProblemCode::NumberOutOfRange,
-                        _ => ProblemCode::WrongType,
+                    let (code, found) = match field.value.value {
+                        Value::Number(Some(number)) => {
+                            (ProblemCode::NumberOutOfRange, number.to_string())
+                        }
+                        Value::Number(None) => {
+                            (ProblemCode::NumberOutOfRange, "another number".to_owned())
+                        }
+                        _ => (ProblemCode::WrongType, field.value.type_name().to_owned()),
                     };
+                    let message = format!("expected an HTTP status from 400 to 499, found {found}");
                     self.add_problem(code, field.value.position, message);
                 }
             }
@@ -153,7 +182,7 @@ impl Reader<'_> {
         denial
     }
 
-    /// A Matrix error code: a namespace and a name, in capitals.
+    /// Reads a Matrix error code: a namespace and a name, in capitals.
     pub(super) fn read_errcode<'n>(&mut self, node: &'n Node<'_>) -> Option<&'n str> {
         let text = self.read_text(node, "an errcode")?;
         let valid = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || "._".contains(c);
@@ -162,11 +191,9 @@ impl Reader<'_> {
             && text.starts_with(|c: char| c.is_ascii_uppercase())
             && text.chars().all(valid);
         if !is {
-            let message = format!(
-                "{} is not an errcode: they are written as `M_FORBIDDEN` or `ORG.EXAMPLE_NO_ROOMS`",
-                quoted(text)
-            );
-            self.add_problem(ProblemCode::NotAnErrcode, node.position, message);
+            let message = format!("{} is not an errcode", quoted(text));
+            let help = "write an errcode such as `M_FORBIDDEN` or `ORG.EXAMPLE_NO_ROOMS`";
+            self.add_problem_with_help(ProblemCode::NotAnErrcode, node.position, message, help);
         }
         is.then_some(text)
     }

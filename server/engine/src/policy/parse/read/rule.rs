@@ -1,11 +1,11 @@
-//! Rules: what each does, and to which pairs.
+//! Rules: the effect of each, and the pairs that it matches.
 
 use std::collections::HashMap;
 
 use presence_router_ids::Glob;
 
 use super::fields::{Field, Fields};
-use super::{Reader, UNSUPPORTED};
+use super::{Reader, UNSUPPORTED, WRITE_NO_RULES};
 use crate::policy::document::{Pairs, Rule, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::{Position, ProblemCode};
@@ -16,10 +16,10 @@ const RULE_KEYS: &[&str] = &["allow", "deny", "hide", "name", "shadow"];
 const RULE_KEYS_ELSEWHERE: &[(&str, &str)] = &[("subscriptions", UNSUPPORTED)];
 const PAIRS_KEYS: &[&str] = &["from", "to", "within"];
 const PAIRS_KEYS_ELSEWHERE: &[(&str, &str)] = &[
-    ("fields", "it belongs to `hide`"),
+    ("fields", "`fields` belongs to `hide`"),
     ("mutual", UNSUPPORTED),
     ("subscriptions", UNSUPPORTED),
-    ("unless", "it belongs to `hide`"),
+    ("unless", "`unless` belongs to `hide`"),
 ];
 
 impl Reader<'_> {
@@ -27,12 +27,17 @@ impl Reader<'_> {
         let items = match &node.value {
             Value::List(items) => items.as_slice(),
             Value::Null => {
-                let message = "expected a list of rules, found nothing; write `rules: []` to show nobody to anybody";
-                self.add_problem(ProblemCode::WrongType, node.position, message);
+                let message = "expected a list of rules, found nothing";
+                self.add_problem_with_help(
+                    ProblemCode::WrongType,
+                    node.position,
+                    message,
+                    WRITE_NO_RULES,
+                );
                 &[]
             }
             _ => {
-                let message = format!("expected a list of rules, found {}", node.kind());
+                let message = format!("expected a list of rules, found {}", node.type_name());
                 self.add_problem(ProblemCode::WrongType, node.position, message);
                 &[]
             }
@@ -53,7 +58,7 @@ impl Reader<'_> {
         let Value::Map(entries) = &node.value else {
             let message = format!(
                 "expected a rule, a map with `name` and `allow`, `deny` or `hide`, found {}",
-                node.kind()
+                node.type_name()
             );
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
@@ -73,14 +78,14 @@ impl Reader<'_> {
             (_, _, Some((hide, pairs))) => (Effect::Hide(hide), pairs),
             (None, None, None) => return None,
         };
-        // Without its name, which is noted, it is still good for finding
-        // groups that are not declared.
+        // A rule without a name, which is reported, still shows references to
+        // undeclared groups.
         let (name, shadow) = (name.unwrap_or_default().to_owned(), shadow.unwrap_or(false));
         Some(Rule { name, position: node.position, effect, shadow, switch: false, pairs })
     }
 
-    /// Reads the name of a rule; `kind` is what messages call such a rule. `seen` has the
-    /// names of those before it, each with its line.
+    /// Reads the name of a rule. `kind` names this kind of rule in messages. `seen` has the
+    /// names of earlier rules, each with its line.
     pub(super) fn read_rule_name<'n>(
         &mut self,
         node: &Node<'_>,
@@ -89,24 +94,30 @@ impl Reader<'_> {
         seen: &mut HashMap<&'n str, u64>,
     ) -> Option<&'n str> {
         let Some(field) = keys.get("name") else {
-            self.add_problem(
+            self.add_problem_with_help(
                 ProblemCode::MissingKey,
                 node.position,
                 format!("{kind} needs a `name`"),
+                "write a `name` that no other rule has",
             );
             return None;
         };
         let name = self.read_name(field.value, "the name of a rule")?;
         if let Some(line) = seen.get(name) {
-            let message = format!("there is already a rule {} in line {line}", quoted(name));
-            self.add_problem(ProblemCode::DuplicateRule, field.value.position, message);
+            let message = format!("rule {} is already defined in line {line}", quoted(name));
+            self.add_problem_with_help(
+                ProblemCode::DuplicateRule,
+                field.value.position,
+                message,
+                "rename one of the two rules",
+            );
         } else {
             seen.insert(name, field.value.position.line);
         }
         Some(name)
     }
 
-    /// Notes that a rule has no effect, or several.
+    /// Reports a rule that has no effect, or several.
     fn check_one_effect(
         &mut self,
         node: &Node<'_>,
@@ -125,8 +136,12 @@ impl Reader<'_> {
             }
             [_, more @ ..] => {
                 for position in more {
-                    let message = "a rule has one of `allow`, `deny` and `hide`, not several; make a rule of each";
-                    self.add_problem(ProblemCode::ConflictingKeys, *position, message);
+                    self.add_problem_with_help(
+                        ProblemCode::ConflictingKeys,
+                        *position,
+                        "a rule has one of `allow`, `deny` and `hide`, not several",
+                        "write one rule for each",
+                    );
                 }
             }
             [] => {}
@@ -139,7 +154,7 @@ impl Reader<'_> {
             self.add_problem(
                 ProblemCode::WrongType,
                 node.position,
-                format!("expected a map with {VALID}, found {}", node.kind()),
+                format!("expected a map with {VALID}, found {}", node.type_name()),
             );
             return None;
         };
@@ -157,9 +172,12 @@ impl Reader<'_> {
         let (from, to) = (keys.get("from"), keys.get("to"));
         if let Some(within) = keys.get("within") {
             for other in [from, to].into_iter().flatten() {
-                let message =
-                    "`within` stands alone, without `from` and `to`; make two rules of it";
-                self.add_problem(ProblemCode::ConflictingKeys, other.position, message);
+                self.add_problem_with_help(
+                    ProblemCode::ConflictingKeys,
+                    other.position,
+                    "`within` excludes `from` and `to`",
+                    "write one rule for each",
+                );
                 self.read_set(other.value);
             }
             let groups = self.read_name(within.value, "a glob over the names of groups")?;

@@ -1,8 +1,8 @@
 //! Expressions for sets of users.
 
-use super::Reader;
 use super::fields::{Field, Fields};
 use super::globs;
+use super::{Reader, WRITE_A_USER_ID};
 use crate::policy::document::{Named, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::{Position, ProblemCode};
@@ -11,22 +11,22 @@ use presence_router_ids::UserId;
 
 const SET_KEYS: &[&str] = &["all_of", "any", "except", "group", "match", "members_file", "server"];
 const SET_KEYS_ELSEWHERE: &[(&str, &str)] =
-    &[("directory", "it stands for a whole group, in `groups`, and not for a part of a set")];
+    &[("directory", "the directory fills a whole group, in `groups`, and not a part of a set")];
 const GROUP_KEYS: &[&str] =
     &["all_of", "any", "directory", "except", "group", "match", "members_file", "server"];
 const FORMS: &str = "`server`, `match`, `group`, `members_file`, `all_of`, or `any` with `except`";
 
-/// Most sets inside each other. Reading, and all that comes after it, needs
-/// stack for each; a person who gets near it is better off with groups.
+/// Maximum nesting of sets. Reading and all later steps need stack for each level, and an
+/// author who comes near the limit is better served by groups.
 const MAX_DEPTH: usize = 32;
 
 impl Reader<'_> {
-    /// Reads a set; nobody stands in for one with problems.
+    /// Reads a set. Returns the empty set in place of an invalid one.
     pub(super) fn read_set(&mut self, node: &Node<'_>) -> SetExpr {
         self.read_valid_set(node).unwrap_or_else(SetExpr::nobody)
     }
 
-    /// Reads a set. `None`: nothing of it is valid.
+    /// Reads a set. `None`: no part of the set is valid.
     pub(super) fn read_valid_set(&mut self, node: &Node<'_>) -> Option<SetExpr> {
         self.read_set_at(node, 1)
     }
@@ -40,21 +40,32 @@ impl Reader<'_> {
             return Some(form.unwrap_or_else(SetExpr::nobody));
         };
         if form.is_some() {
-            let message = "the directory fills a group alone; declare another group for the rest, and a third for both";
-            self.add_problem(ProblemCode::ConflictingKeys, directory.position, message);
+            self.add_problem_with_help(
+                ProblemCode::ConflictingKeys,
+                directory.position,
+                "a group with `directory: true` has no other members",
+                "declare another group for the rest, and a third for both",
+            );
         } else if self.read_bool(directory.value) == Some(false) {
-            let message = "`directory: false` says nothing about who is in; write `[]` for nobody";
-            self.add_problem(ProblemCode::DirectoryFalse, directory.position, message);
+            self.add_problem_with_help(
+                ProblemCode::DirectoryFalse,
+                directory.position,
+                "`directory: false` does not define any members",
+                "write `[]` for a group without members",
+            );
         }
         None
     }
 
     fn read_set_at(&mut self, node: &Node<'_>, depth: usize) -> Option<SetExpr> {
         if depth > MAX_DEPTH {
-            let message = format!(
-                "more than {MAX_DEPTH} sets stand inside each other here; declare a group for a part of it"
+            let message = format!("sets are nested more than {MAX_DEPTH} deep here");
+            self.add_problem_with_help(
+                ProblemCode::TooDeep,
+                node.position,
+                message,
+                "declare a group for the inner part and refer to it",
             );
-            self.add_problem(ProblemCode::TooDeep, node.position, message);
             return None;
         }
         match &node.value {
@@ -70,7 +81,7 @@ impl Reader<'_> {
                 self.add_problem(
                     ProblemCode::WrongType,
                     node.position,
-                    format!("expected a set, found {}", node.kind()),
+                    format!("expected a set, found {}", node.type_name()),
                 );
                 None
             }
@@ -83,36 +94,38 @@ impl Reader<'_> {
         }
         let name = quoted(text);
         if !text.starts_with('@') {
-            // As it is to be written, where that needs no quotes.
+            // The help shows the group's name only if the name needs no quotes.
             let group = if is_plain(text) { text } else { ".." };
-            let message = format!(
-                "{name} is not a set: write a user id such as `@bob:example.org`, `everyone`, or `{{ group: {group} }}`"
+            let message = format!("{name} is not a set");
+            let help = format!(
+                "write a user id such as `@bob:example.org`, `everyone`, or `{{ group: {group} }}`"
             );
-            self.add_problem(ProblemCode::NotASet, position, message);
+            self.add_problem_with_help(ProblemCode::NotASet, position, message, help);
             return None;
         }
-        // Historical user ids may hold these, but who writes one here means a
-        // pattern, and would get a rule that quietly matches nobody.
+        // Historical user ids may contain these characters, but here the author means a
+        // pattern, and would get a rule that silently matches nobody.
         if text.contains(['*', '?']) {
-            let message =
-                format!("{name} is a pattern, not a user id: write it as `{{ match: .. }}`");
-            self.add_problem(ProblemCode::UnexpectedGlob, position, message);
+            let message = format!("{name} is a pattern, not a user id");
+            let help = "write a pattern as `{ match: .. }`";
+            self.add_problem_with_help(ProblemCode::UnexpectedGlob, position, message, help);
             return None;
         }
         match UserId::parse(text) {
             Ok(_) => Some(SetExpr::User(Named { id: text.to_owned(), position })),
             Err(error) => {
-                self.add_problem(
+                self.add_problem_with_help(
                     ProblemCode::NotAUserId,
                     position,
                     format!("{name} is not a user id: {error}"),
+                    WRITE_A_USER_ID,
                 );
                 None
             }
         }
     }
 
-    /// Reads a set that is a map. `None`: nothing of it is valid.
+    /// Reads a set that is a map. `None`: no part of the set is valid.
     fn read_set_form(
         &mut self,
         node: &Node<'_>,
@@ -121,8 +134,13 @@ impl Reader<'_> {
     ) -> Option<SetExpr> {
         let forms = self.read_set_forms(fields, depth);
         if forms.len() > 1 {
-            let message = format!("a set has one form only, {FORMS}; make a list of several");
-            self.add_problem(ProblemCode::ConflictingKeys, node.position, message);
+            let message = format!("a set has one form only: {FORMS}");
+            self.add_problem_with_help(
+                ProblemCode::ConflictingKeys,
+                node.position,
+                message,
+                "write a list of sets",
+            );
         } else if !fields.has_known() && !fields.has_unknown() {
             self.add_problem(
                 ProblemCode::MissingKey,
@@ -134,16 +152,16 @@ impl Reader<'_> {
         if valid.len() > 1 { Some(SetExpr::Union(valid)) } else { valid.pop() }
     }
 
-    /// Reads every form that a set has, which should be one. `None`: nothing of it is
-    /// valid.
+    /// Reads every form that a set has; a valid set has one. `None`: no part of the form
+    /// is valid.
     fn read_set_forms(&mut self, fields: &Fields<'_, '_>, depth: usize) -> Vec<Option<SetExpr>> {
         let mut forms = Vec::new();
         if let Some(field) = fields.get("server") {
-            let globs = self.read_globs(field.value, "a server glob", globs::server_glob);
+            let globs = self.read_globs(field.value, "a server glob", globs::parse_server_glob);
             forms.push(globs.map(SetExpr::Server));
         }
         if let Some(field) = fields.get("match") {
-            let patterns = self.read_globs(field.value, "a pattern", globs::user_glob);
+            let patterns = self.read_globs(field.value, "a pattern", globs::parse_user_glob);
             forms.push(patterns.map(SetExpr::Match));
         }
         if let Some(field) = fields.get("group") {
@@ -187,7 +205,7 @@ impl Reader<'_> {
         }
         let any = any.and_then(|field| self.read_set_at(field.value, depth + 1));
         let except = except.and_then(|field| self.read_set_at(field.value, depth + 1));
-        // One of them alone still leads to groups that are not declared.
+        // One of the two alone still shows references to undeclared groups.
         match (any, except) {
             (Some(any), Some(except)) => {
                 Some(SetExpr::Difference { any: Box::new(any), except: Box::new(except) })
@@ -210,7 +228,7 @@ impl Reader<'_> {
                 items.iter().filter_map(|i| self.read_set_at(i, depth + 1)).collect(),
             )),
             _ => {
-                let message = format!("expected a list of sets, found {}", node.kind());
+                let message = format!("expected a list of sets, found {}", node.type_name());
                 self.add_problem(ProblemCode::WrongType, node.position, message);
                 None
             }
@@ -218,7 +236,7 @@ impl Reader<'_> {
     }
 }
 
-/// True if a text needs no quotes in YAML, as far as that is easy to see.
+/// True if a text certainly needs no quotes in YAML.
 fn is_plain(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_/".contains(c);
     text.len() <= 64

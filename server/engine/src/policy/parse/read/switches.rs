@@ -1,12 +1,12 @@
-//! The switches at the top: which servers are ours, and what does not pass
-//! between them and others. Each stands for a rule that anybody could have
+//! The switches at the top: our own servers, and the traffic between them and other
+//! servers that the policy denies. Each switch adds a rule that the author could have
 //! written out.
 
 use presence_router_ids::Glob;
 
-use super::Reader;
 use super::fields::Fields;
-use super::globs::server_glob;
+use super::globs::parse_server_glob;
+use super::{REMOVE_ONE, Reader};
 use crate::policy::document::{Pairs, Rule, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::{Position, ProblemCode};
@@ -19,15 +19,15 @@ const SWITCHES: &[&str] = &["inbound", "local", "outbound"];
 const SERVERS_KEYS: &[&str] = &["allow", "deny"];
 
 impl Reader<'_> {
-    /// Reads `ours` and every switch, and adds the rules that they stand for.
+    /// Reads `ours` and every switch, and adds the rules of the switches.
     pub(super) fn read_switches(
         &mut self,
         keys: &Fields<'_, '_>,
         rules: &mut Vec<Rule>,
     ) -> Vec<ServerName> {
         let names = keys.get("ours").map_or_else(Vec::new, |field| self.read_ours(field.value));
-        let ours = server(names.iter().map(|name| Glob::new(name.as_str())));
-        let others = || except(SetExpr::Everyone, ours.clone());
+        let ours = server_set(names.iter().map(|name| Glob::new(name.as_str())));
+        let others = || all_except(SetExpr::Everyone, ours.clone());
         for key in SWITCHES {
             let Some(field) = keys.get(key) else { continue };
             self.check_has_ours(keys, key, field.position);
@@ -46,19 +46,18 @@ impl Reader<'_> {
         for (key, position, globs) in self.read_servers(field.value) {
             let of_ours = |glob: &&Glob| names.iter().any(|name| name.as_str() == glob.as_str());
             if let Some(glob) = globs.iter().find(of_ours).filter(|_| key == "deny") {
-                let message = format!(
-                    "{} is one of `ours`; what passes between users of ours is a matter of `local`",
-                    quoted(glob.as_str())
-                );
-                self.add_problem(ProblemCode::DeniedOwnServer, position, message);
+                let message =
+                    format!("`servers.deny` names {}, one of `ours`", quoted(glob.as_str()));
+                let help = "remove it: `local` decides about pairs within `ours`";
+                self.add_problem_with_help(ProblemCode::DeniedOwnServer, position, message, help);
             }
-            // Never what passes between users of ours: `local` is about that.
+            // Pairs within `ours` are never part of it: `local` decides about them.
             let away = match key {
                 "allow" => {
                     let ours = names.iter().map(|name| Glob::new(name.as_str()));
-                    except(SetExpr::Everyone, server(ours.chain(globs)))
+                    all_except(SetExpr::Everyone, server_set(ours.chain(globs)))
                 }
-                _ => except(server(globs.into_iter()), ours.clone()),
+                _ => all_except(server_set(globs.into_iter()), ours.clone()),
             };
             let name = |direction: &str| format!("servers.{key}, {direction}");
             self.add_switch(rules, name("inbound"), position, away.clone(), ours.clone());
@@ -73,23 +72,32 @@ impl Reader<'_> {
             let Some(text) = self.read_text(item, "a server name") else { continue };
             let name = quoted(text);
             match ServerName::parse(text) {
-                // Not a glob: whoever registers a name that fits would be ours.
+                // A glob would make every server with a matching name ours, even one
+                // that a stranger registers.
                 Err(_) if text.contains(['*', '?']) => {
-                    let message = format!("{name} is a glob; `ours` takes whole server names");
-                    self.add_problem(ProblemCode::UnexpectedGlob, item.position, message);
+                    let message = format!("{name} is a glob, not a server name");
+                    let help = "write whole server names in `ours`";
+                    self.add_problem_with_help(
+                        ProblemCode::UnexpectedGlob,
+                        item.position,
+                        message,
+                        help,
+                    );
                 }
                 Err(error) => {
-                    self.add_problem(
+                    self.add_problem_with_help(
                         ProblemCode::NotAServerName,
                         item.position,
                         format!("{name} is not a server name: {error}"),
+                        "write a whole server name such as `example.org`",
                     );
                 }
                 Ok(known) if names.contains(&known) => {
-                    self.add_problem(
+                    self.add_problem_with_help(
                         ProblemCode::DuplicateValue,
                         item.position,
-                        format!("server name {name} is named twice"),
+                        format!("the list names server {name} twice"),
+                        REMOVE_ONE,
                     );
                 }
                 Ok(new) => names.push(new),
@@ -100,16 +108,16 @@ impl Reader<'_> {
 
     fn check_has_ours(&mut self, keys: &Fields<'_, '_>, key: &str, position: Position) {
         if keys.get("ours").is_none() {
-            let message = format!(
-                "`{key}` needs `ours` beside it, the server names that it is about, such as `ours: example.org`"
-            );
-            self.add_problem(ProblemCode::MissingKey, position, message);
+            let message = format!("`{key}` needs `ours` beside it");
+            let help = "list your own server names, such as `ours: example.org`";
+            self.add_problem_with_help(ProblemCode::MissingKey, position, message, help);
         }
     }
 
     fn read_servers(&mut self, node: &Node<'_>) -> Vec<(&'static str, Position, Vec<Glob>)> {
         let Value::Map(entries) = &node.value else {
-            let message = format!("expected a map with `allow` or `deny`, found {}", node.kind());
+            let message =
+                format!("expected a map with `allow` or `deny`, found {}", node.type_name());
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return Vec::new();
         };
@@ -124,13 +132,13 @@ impl Reader<'_> {
         let mut lists = Vec::new();
         for key in SERVERS_KEYS {
             let Some(field) = keys.get(key) else { continue };
-            // An empty list of those allowed is a list like any other.
+            // An empty `allow` is valid: it allows no server.
             let none = *key == "allow"
                 && matches!(&field.value.value, Value::List(items) if items.is_empty());
             let globs = if none {
                 Some(Vec::new())
             } else {
-                self.read_globs(field.value, "a server glob", server_glob)
+                self.read_globs(field.value, "a server glob", parse_server_glob)
             };
             lists.extend(globs.map(|globs| (*key, field.position, globs)));
         }
@@ -146,19 +154,23 @@ impl Reader<'_> {
         to: SetExpr,
     ) {
         if let Some(rule) = rules.iter().find(|rule| rule.name == name) {
-            let message =
-                format!("rule `{name}` has the name of a switch at the top; give it another");
-            self.add_problem(ProblemCode::ReservedName, rule.position, message);
+            let message = format!("rule `{name}` has the name of a switch at the top");
+            self.add_problem_with_help(
+                ProblemCode::ReservedName,
+                rule.position,
+                message,
+                "rename the rule",
+            );
         }
         let (effect, pairs) = (Effect::Deny, Pairs::Product { from, to });
         rules.push(Rule { name, position, effect, shadow: false, switch: true, pairs });
     }
 }
 
-fn server(globs: impl Iterator<Item = Glob>) -> SetExpr {
+fn server_set(globs: impl Iterator<Item = Glob>) -> SetExpr {
     SetExpr::Server(globs.collect())
 }
 
-fn except(any: SetExpr, except: SetExpr) -> SetExpr {
+fn all_except(any: SetExpr, except: SetExpr) -> SetExpr {
     SetExpr::Difference { any: Box::new(any), except: Box::new(except) }
 }
