@@ -69,8 +69,8 @@ async fn goes_on(stream: &mut Stream) {
 fn bad_ids() -> Vec<(String, &'static str)> {
     vec![
         (String::new(), "empty"),
-        ("ann".to_owned(), "does not begin with `@`"),
-        ("@ann".to_owned(), "no `:`"),
+        ("ann".to_owned(), "the first character is not `@`"),
+        ("@ann".to_owned(), "the `:` and the server name after the localpart are missing"),
         (format!("@{}:example.org", "a".repeat(243)), "256 bytes"),
         ("@a\0nn:example.org".to_owned(), "NUL"),
         ("@ann:exam\u{7}ple.org".to_owned(), "`\\u{7}` is not valid in a host name"),
@@ -179,7 +179,7 @@ async fn a_batch_over_the_limit_is_refused_whole() {
         (refused.code(), reason(&refused).as_str()),
         (Code::InvalidArgument, "BATCH_TOO_LARGE")
     );
-    assert!(refused.message().contains("`limits.batch_states` is 3"), "{refused:?}");
+    assert!(refused.message().contains("`limits.batch_states`, 3"), "{refused:?}");
 
     let mut stream = Stream::open(daemon.client(), &["example.org"]).await;
     stream.send(Request::Batch(StateBatch { states: states(&[ANN; 4]), ..Default::default() }));
@@ -252,7 +252,7 @@ async fn a_message_over_the_limit_says_what_helps_with_its_call() {
         (
             "presence_router.v1.RoomService",
             "OnCreateRoom",
-            "1024: name fewer people and less state",
+            "1024: send fewer invites and less initial state",
         ),
         ("grpc.health.v1.Health", "Check", "1024: send less, or raise the limit"),
     ] {

@@ -72,7 +72,7 @@ impl Daemon {
         std::fs::write(&file, policy).unwrap();
         let live = Live::start(Source::File(file), Epoch::random().unwrap()).unwrap();
         let live = Arc::new(live);
-        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = Listener::bind_tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.address().to_owned();
         let shutdown = CancellationToken::new();
         let serving = server::serve(Arc::clone(&live), limits, vec![listener], shutdown.clone());

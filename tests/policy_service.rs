@@ -251,7 +251,8 @@ async fn a_plan_and_a_load_name_rules_about_rooms() {
 fn a_hide_that_is_wrong_is_told() {
     let parse = |text: &str| Policy::parse("policy.yaml", text.as_bytes()).unwrap();
     let (policy, other) = (parse(POLICY), parse(&POLICY.replace("busy", "away")));
-    let told = convert::verified(verify(&policy, &other.snapshot, 1000, 0), String::new());
+    let told =
+        convert::verification_to_proto(verify(&policy, &other.snapshot, 1000, 0), String::new());
     let found = told.counter_example.unwrap();
     assert!(found.visible && found.recipient == "@joe:one.org", "{found:?}");
     let hide = |presence: &str| Hide {

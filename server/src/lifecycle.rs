@@ -100,10 +100,10 @@ impl Daemon {
         let mut listeners = Vec::new();
         let Listen { tcp, unix } = config.listen.with_defaults();
         if let Some(address) = tcp {
-            listeners.push(Listener::tcp(address).await?);
+            listeners.push(Listener::bind_tcp(address).await?);
         }
         if let Some(path) = unix {
-            listeners.push(Listener::unix(&path).await?);
+            listeners.push(Listener::bind_unix(&path).await?);
         }
         let (watch_policy, log_format) = (config.watch_policy, config.log.format);
         let mut limits = Limits::from(config.limits);

@@ -1,12 +1,11 @@
-//! The gRPC side: contract in, contract out. Decides nothing.
+//! The gRPC side: receives and sends messages of the contract. It makes no decision itself.
 //!
-//! To read in this order: [`error`] is every refusal and its one mapping to
-//! gRPC, and [`limits`] what bounds a caller; `validate` checks what callers send;
-//! [`convert`] writes sets and policies as messages of the contract; [`unary`] computes the
-//! answers of the two unary calls, on a thread of their own where that may take long
-//! (`blocking`), and [`stream`] those of streams; `services` joins
-//! them to tonic, `transport` carries calls between sockets and services, and [`server`]
-//! runs all of it.
+//! Reading order: [`error`] lists the errors of calls and maps them to gRPC in one place, and
+//! [`limits`] bounds the callers; `validate` checks requests; [`convert`] writes sets and
+//! policies as messages of the contract; [`unary`] computes the answers of the two unary calls,
+//! on a thread of their own if that may take long (`blocking`), and [`stream`] the answers of
+//! streams; `services` connects them to tonic, `transport` carries calls between sockets and
+//! services, and [`server`] runs everything.
 
 mod blocking;
 pub mod convert;

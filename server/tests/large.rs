@@ -61,5 +61,5 @@ async fn an_answer_over_the_limit_says_what_helps_at_a_shell() {
         .write("broken.yaml", "ruls: []\n# and a remark that makes it larger than the limit\n");
     let (code, _, stderr) = run_to_end(&[&["check", &broken], &address[..]].concat()).await;
     assert_eq!(code, Some(2), "{stderr}");
-    assert!(stderr.contains("mend some of the problems, or raise the limit"), "{stderr}");
+    assert!(stderr.contains("fix some of the problems, or raise the limit"), "{stderr}");
 }

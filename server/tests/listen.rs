@@ -19,7 +19,7 @@ async fn a_port_in_use() {
     let address = daemon.address();
     let said = cannot_run(&["serve", "--listen-tcp", &address]).await;
     let want = format!(
-        "presence-router: cannot listen on {address}: the port is in use; stop what uses it, or choose another one\n"
+        "presence-router: cannot listen on {address}: the port is in use; stop the program that uses it, or choose another port\n"
     );
     assert_eq!(said, want);
     interested(&daemon.connect().await, "@joe:example.org").await.unwrap();
@@ -87,7 +87,7 @@ async fn what_is_not_a_socket_stays() {
         let path = files.name(name);
         let said = refused_socket(&path).await;
         let want = format!(
-            "presence-router: cannot listen on `{path}`: what is there is not a socket; remove it, or choose another path\n"
+            "presence-router: cannot listen on `{path}`: the file there is not a socket; remove it, or choose another path\n"
         );
         assert_eq!(said, want);
     }

@@ -210,7 +210,7 @@ class Grpcurl(unittest.TestCase):
         self.assertEqual((info["reason"], info["domain"]), ("USER_ID_INVALID", "presence-router"))
         (violation,) = bad["fieldViolations"]
         self.assertEqual(violation["field"], "states[0].user_id")
-        self.assertIn("does not begin with `@`", violation["description"])
+        self.assertIn("the first character is not `@`", violation["description"])
         done = subprocess.run(
             line, shell=True, env=self.environment, capture_output=True, text=True, timeout=60
         )

@@ -96,7 +96,7 @@ fn check_here(input: &PolicyInput, arguments: &CheckArgs) -> Result<Report, Stri
             Err(TestsError::Problems(problems)) => return Ok(Report::rejected(&problems)),
         }
     }
-    Ok(Report::valid(&input.name, &convert::problems(&warnings), summary))
+    Ok(Report::valid(&input.name, &convert::problems_to_proto(&warnings), summary))
 }
 
 /// Lets a daemon check a policy.

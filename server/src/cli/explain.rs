@@ -74,5 +74,5 @@ fn explain_pair(
     };
     let policy = load_policy(path, source.limit)?;
     let explained = explain::explain(&policy, &policy.snapshot, from, to);
-    Ok(convert::explanation(&policy, &explained, String::new()))
+    Ok(convert::explanation_to_proto(&policy, &explained, String::new()))
 }

@@ -91,7 +91,7 @@ fn plan_from_files(
             match Policy::load_candidate(&engine, &name, &text, &folder) {
                 Ok(loaded) => loaded,
                 Err(problems) => {
-                    let problems = convert::problems(&problems.list);
+                    let problems = convert::problems_to_proto(&problems.list);
                     return Ok(PlanPolicyResponse { problems, ..PlanPolicyResponse::default() });
                 }
             }
@@ -109,5 +109,5 @@ fn plan_from_files(
     let impact = impact.map_err(|why| format!("{why}; preview smaller changes one by one"))?;
     let members_files = members_file_changes(&before.document, &after.document);
     let differences = compare(&before, &after).to_string();
-    Ok(convert::planned(String::new(), differences, &members_files, impact))
+    Ok(convert::plan_to_proto(String::new(), differences, &members_files, impact))
 }

@@ -58,7 +58,7 @@ fn verify_policy(
         None => Epoch::random().map_err(|error| format!("cannot draw a seed: {error}"))?.as_u64(),
     };
     let verified = verify::verify(&policy, &policy.snapshot, *pairs, seed);
-    Ok(convert::verified(verified, String::new()))
+    Ok(convert::verification_to_proto(verified, String::new()))
 }
 
 fn describe_result(answer: &VerifyPolicyResponse) -> String {

@@ -1,12 +1,12 @@
-//! Runs work that may take long where no other call waits for it.
+//! Runs long work on threads where no other call waits for it.
 
 use super::error::RpcError;
 
-/// Runs a piece of work: at once if `inline`, since handing over costs more than a little
-/// work, and otherwise on a thread of its own.
+/// Runs a piece of work: at once if `inline`, since a change of threads costs more than a
+/// little work, and otherwise on a thread of its own.
 ///
-/// Fails if the work fails; and if it panics there, with a line in the log. Inline a panic
-/// goes on to the caller: the transport answers it.
+/// Fails if the work fails, and if it panics on that thread, with a line in the log. A panic of
+/// inline work reaches the caller, and the transport answers it.
 pub(super) async fn run_blocking<T: Send + 'static>(
     inline: bool,
     work: impl FnOnce() -> Result<T, RpcError> + Send + 'static,

@@ -13,11 +13,11 @@ use presence_router_engine::unstable::routing::model::ruleset;
 use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
 use presence_router_engine::unstable::routing::snapshot::user_table::{NamedId, UserTable};
 
-/// The open part of a set with its exceptions; `None` if there is none.
-/// `exceptions` writes a list of users.
+/// Writes the open part of a set with its exceptions. Returns `None` if the set has no open
+/// part. `exceptions` writes a list of users.
 ///
-/// Only exceptions name users that are not in the set: those that the open part would let
-/// in otherwise, and no others.
+/// Only the exceptions name users outside the set, and they name no users except those that the
+/// open part would include otherwise.
 pub(super) fn open_part_to_expression(
     members: &Members,
     exceptions: impl FnOnce(&RoaringBitmap) -> SetExpression,
@@ -30,29 +30,29 @@ pub(super) fn open_part_to_expression(
     Some(if except.is_empty() {
         open
     } else {
-        expression(Expression::Difference(Box::new(SetDifference {
+        wrap_expression(Expression::Difference(Box::new(SetDifference {
             any: Some(Box::new(open)),
             except: Some(Box::new(exceptions(&except))),
         })))
     })
 }
 
-/// A hide for some users.
+/// Writes a hide that applies to `users`.
 pub(super) fn hide_of_users(users: SetExpression, hide: &ruleset::Hide) -> Hide {
     Hide { users: Some(users), ..hide_of_pair(hide) }
 }
 
-/// A hide for a pair that its message names elsewhere.
+/// Writes a hide for a pair that another field of the message names.
 pub(super) fn hide_of_pair(hide: &ruleset::Hide) -> Hide {
     Hide {
         users: None,
-        fields: fields(hide.fields),
+        fields: fields_to_proto(hide.fields),
         unless_presence: hide.unless.iter().map(|presence| presence.to_string()).collect(),
     }
 }
 
-/// Fields that are hidden.
-pub(super) fn fields(hidden: Fields) -> Vec<i32> {
+/// Writes the hidden fields.
+pub(super) fn fields_to_proto(hidden: Fields) -> Vec<i32> {
     let Fields { presence, status_msg, last_active_ts, currently_active } = hidden;
     let fields = [
         (presence, PresenceField::Presence),
@@ -63,7 +63,7 @@ pub(super) fn fields(hidden: Fields) -> Vec<i32> {
     fields.iter().filter(|(is, _)| *is).map(|(_, field)| (*field).into()).collect()
 }
 
-/// All of a set: a list as far as it is finite, and its open part.
+/// Writes a whole set: its finite part as a list, and its open part.
 pub(super) fn members_to_expression(members: &Members, user_table: &UserTable) -> SetExpression {
     let listed = members.listed_besides();
     match open_part_to_expression(members, |except| users_to_expression(except, user_table)) {
@@ -73,7 +73,7 @@ pub(super) fn members_to_expression(members: &Members, user_table: &UserTable) -
     }
 }
 
-/// A list of users, as an expression.
+/// Writes a list of users as an expression.
 pub(super) fn users_to_expression(
     numbers: &RoaringBitmap,
     user_table: &UserTable,
@@ -81,43 +81,43 @@ pub(super) fn users_to_expression(
     user_list_expression(user_list(numbers, user_table))
 }
 
-/// The same of a list that was made already.
+/// Wraps a finished list of users in an expression.
 pub(super) fn user_list_expression(users: UserList) -> SetExpression {
-    expression(Expression::Users(users))
+    wrap_expression(Expression::Users(users))
 }
 
-/// The union of sets that the stream defined.
+/// Returns the union of sets that the stream has defined.
 pub(super) fn union_of_sets(set_ids: impl IntoIterator<Item = u64>) -> SetExpression {
     any_of(set_ids.into_iter().map(set_reference).collect())
 }
 
-/// A set that the stream defined.
+/// Returns a reference to a set that the stream has defined.
 pub(super) fn set_reference(id: u64) -> SetExpression {
-    expression(Expression::SetId(id))
+    wrap_expression(Expression::SetId(id))
 }
 
-/// The union of sets.
+/// Returns the union of sets.
 pub(super) fn any_of(sets: Vec<SetExpression>) -> SetExpression {
-    expression(Expression::AnyOf(SetList { sets }))
+    wrap_expression(Expression::AnyOf(SetList { sets }))
 }
 
-/// A list of users, in the order of their bytes.
+/// Returns a list of users, sorted by bytes.
 pub(super) fn user_list(numbers: &RoaringBitmap, user_table: &UserTable) -> UserList {
     UserList { user_ids: user_ids(numbers, user_table).into_iter().map(Into::into).collect() }
 }
 
-/// The ids of users, in the order of their bytes.
+/// Returns the ids of users, sorted by bytes.
 pub(super) fn user_ids<'p>(numbers: &RoaringBitmap, user_table: &'p UserTable) -> Vec<NamedId<'p>> {
     let mut ids: Vec<_> = user_table.ids(numbers.iter()).collect();
-    // Often they are sorted, as a policy's are numbered so; that is seen at once.
+    // The ids of a policy are numbered in this order, and the sort of sorted ids is fast.
     ids.sort_unstable();
     ids
 }
 
 fn open_to_expression(rule: &Open) -> SetExpression {
     let list = |all: &[Open]| SetList { sets: all.iter().map(open_to_expression).collect() };
-    expression(match rule {
-        // Not reached: rules fold it away. The empty union is what it means.
+    wrap_expression(match rule {
+        // Not reached: rules fold it away. It means the empty union.
         Open::Nobody => Expression::AnyOf(SetList::default()),
         Open::Everyone => Expression::Everyone(Everyone {}),
         Open::Server(glob) => Expression::Server(glob.as_str().to_owned()),
@@ -131,6 +131,6 @@ fn open_to_expression(rule: &Open) -> SetExpression {
     })
 }
 
-fn expression(expression: Expression) -> SetExpression {
+fn wrap_expression(expression: Expression) -> SetExpression {
     SetExpression { expression: Some(expression) }
 }

@@ -1,4 +1,4 @@
-//! Every refusal, and the one place where it becomes a gRPC code.
+//! The errors of calls, and the one place where each gets a gRPC code.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -13,27 +13,27 @@ use tracing::error;
 
 use super::limits::MAX_POLICY_REQUEST_BYTES;
 
-/// Most violations that one refusal lists.
+/// Most violations that one error lists.
 pub const MAX_VIOLATIONS: usize = 16;
 
-/// A request that is not served. The message says what, where and what to do.
+/// The error of a request. The message contains the problem, its place and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum RpcError {
-    /// Fields that are not valid, at most [`MAX_VIOLATIONS`] of them.
+    /// Invalid fields, at most [`MAX_VIOLATIONS`].
     #[error("{}", describe_violations(violations))]
     BadFields {
-        /// What kind of field.
+        /// The kind of problem.
         reason: ErrorReason,
-        /// Each bad field.
+        /// Each invalid field.
         violations: Vec<FieldViolation>,
     },
 
     /// No server names, and no identity to supply them.
-    #[error("`server_names` is empty: name the servers that are your own")]
+    #[error("`server_names` is empty: list the names of your own servers")]
     ServerNamesMissing,
 
     /// More server names than a homeserver has.
-    #[error("{found} server names, at most {limit} are valid")]
+    #[error("`server_names` has {found} entries, at most {limit} are valid: list your own servers")]
     ServerNamesTooMany {
         /// Names in the request.
         found: usize,
@@ -41,9 +41,9 @@ pub enum RpcError {
         limit: usize,
     },
 
-    /// A batch over the limit. Nothing of it was routed.
+    /// A batch over the limit. None of its states was routed.
     #[error(
-        "{found} states in one batch, the daemon's `limits.batch_states` is {limit}: send smaller batches"
+        "the batch has {found} states, more than the daemon's `limits.batch_states`, {limit}: send smaller batches"
     )]
     BatchTooLarge {
         /// States in the batch.
@@ -52,7 +52,7 @@ pub enum RpcError {
         limit: usize,
     },
 
-    /// An answer over the limit. Nothing is cut off.
+    /// An answer over the limit. The daemon never shortens an answer.
     #[error("the answer exceeds the daemon's `limits.response_bytes`, {limit}: {instead}")]
     AnswerTooLarge {
         /// The limit, in bytes.
@@ -61,11 +61,11 @@ pub enum RpcError {
         instead: &'static str,
     },
 
-    /// A change that touches nearly everything.
-    #[error("the change is too large to be told: plan parts of it")]
+    /// A change that affects nearly all pairs.
+    #[error("the change is too large to describe: plan parts of it")]
     ChangeTooLarge,
 
-    /// Sets that a client has no room for.
+    /// Sets that exceed the client's budget.
     #[error("the sets that this request needs exceed `open.set_budget_bytes`, {budget}: {instead}")]
     SetOverBudget {
         /// The client's budget, in bytes.
@@ -74,21 +74,21 @@ pub enum RpcError {
         instead: &'static str,
     },
 
-    /// A room with more than a request may hold. Nothing was decided.
+    /// A room with more entries or bytes than a request may hold. The daemon decided nothing.
     #[error("`{field}` has {found} {unit}, at most {limit} are valid")]
     RoomTooLarge {
         /// The field.
         field: &'static str,
-        /// How much it has.
+        /// The number of units in the field.
         found: usize,
-        /// Of what.
+        /// The unit of the numbers.
         unit: &'static str,
         /// The limit.
         limit: usize,
     },
 
     /// A message over the limit.
-    #[error("a message exceeds the daemon's `limits.request_bytes`, {limit}: {instead}")]
+    #[error("the message exceeds the daemon's `limits.request_bytes`, {limit}: {instead}")]
     MessageTooLarge {
         /// The limit, in bytes.
         limit: usize,
@@ -96,23 +96,23 @@ pub enum RpcError {
         instead: &'static str,
     },
 
-    /// A request over the most that a policy may have.
+    /// A request over the largest size of a policy.
     #[error(
-        "a message exceeds {MAX_POLICY_REQUEST_BYTES} bytes, more than any policy may have: put users into members files"
+        "the message exceeds {MAX_POLICY_REQUEST_BYTES} bytes, more than any policy may have: move users into members files"
     )]
     PolicyTooLarge,
 
-    /// A large request that did not come in.
+    /// A large request that did not arrive in time.
     #[error(
-        "a request as large as this one is received alone, and it was not there within {seconds} s: send it again, and all of it at once"
+        "the request did not arrive within {seconds} s, and the daemon receives only one large request at a time: send it again, without pauses"
     )]
     RequestOverdue {
         /// The longest time.
         seconds: u64,
     },
 
-    /// Bytes that are no message of the contract.
-    #[error("a message cannot be decoded: {0}")]
+    /// Bytes that are not a message of the contract.
+    #[error("the message cannot be decoded: {0}")]
     MessageUndecodable(String),
 
     /// A compressed message.
@@ -121,8 +121,10 @@ pub enum RpcError {
     )]
     Compressed,
 
-    /// A stream message that says nothing.
-    #[error("a stream message has nothing set, or a kind that this daemon does not know")]
+    /// A message without a field that the call needs.
+    #[error(
+        "the message sets no kind of request that this daemon knows: set one, or update the daemon"
+    )]
     MessageEmpty,
 
     /// A stream whose first message is not `Open`.
@@ -130,20 +132,22 @@ pub enum RpcError {
     OpenMissing,
 
     /// A second `Open`.
-    #[error("`open` was sent twice: it is fixed for the stream, start another one")]
+    #[error("`open` was sent twice, but is fixed for a stream: start another stream")]
     OpenRepeated,
 
-    /// A text that is no revision.
+    /// A text that is not a revision.
     #[error(
-        "`{field}` is not a revision that a daemon gave out: repeat one unchanged, or leave it out"
+        "`{field}` is not a revision of a daemon: copy one unchanged from an answer, or leave the field empty"
     )]
     RevisionMalformed {
         /// The field.
         field: &'static str,
     },
 
-    /// A revision that is still to come.
-    #[error("`{field}` is later than the current revision, {current}")]
+    /// A revision that this daemon has not reached.
+    #[error(
+        "`{field}` is later than the current revision, {current}: try again, or call the replica that sent it"
+    )]
     RevisionNotReached {
         /// The field.
         field: &'static str,
@@ -153,7 +157,7 @@ pub enum RpcError {
 
     /// A revision of another history.
     #[error(
-        "`{field}` is of another history than the current revision, {current}: what was remembered under it is void"
+        "`{field}` belongs to another history than the current revision, {current}: drop all answers of that history"
     )]
     RevisionOfOtherHistory {
         /// The field.
@@ -162,19 +166,19 @@ pub enum RpcError {
         current: String,
     },
 
-    /// The daemon ends.
+    /// The daemon is shutting down.
     #[error("the daemon is shutting down: connect again, perhaps to another replica")]
     ShuttingDown,
 
-    /// A fault of the daemon. The log says more: see [`RpcError::internal`].
-    #[error("internal error: the daemon's log says more")]
+    /// A fault of the daemon. The log contains the details: see [`RpcError::internal`].
+    #[error("internal error: see the daemon's log")]
     Internal,
 }
 
 // === impl RpcError ===
 
 impl RpcError {
-    /// A fault of the daemon, with the line in the log that its text promises.
+    /// Writes a fault of the daemon to the log, and returns the error that refers to the log.
     pub fn internal(what: impl Display) -> Self {
         error!("a fault of the daemon, please report it: {what}");
         Self::Internal
@@ -206,8 +210,8 @@ impl RpcError {
         }
     }
 
-    /// The gRPC code, which says whether repeating can help.
-    pub fn code(&self) -> Code {
+    /// The gRPC code, by which a client decides if it repeats the call.
+    pub fn grpc_code(&self) -> Code {
         match self {
             Self::BadFields { .. }
             | Self::ServerNamesMissing
@@ -232,18 +236,18 @@ impl RpcError {
         }
     }
 
-    /// What the transport refused by itself, with the details that all refusals have.
-    /// `None` for what is not a refusal, such as a client that went away. `path` is that of
-    /// the call.
+    /// Returns the error for a request that the transport itself rejected, so that it gets the
+    /// details of all errors. Returns `None` if the status is not a rejection, such as for a
+    /// client that went away. `path` is the path of the call.
     pub fn from_transport(status: &Status, path: &str, request_limit: usize) -> Option<Self> {
         match status.code() {
             Code::OutOfRange => Some(Self::message_too_large(path, request_limit)),
-            // An unknown call has this code too, and names no encodings.
+            // An unknown call has this code too, but lists no encodings.
             Code::Unimplemented if status.metadata().contains_key("grpc-accept-encoding") => {
                 Some(Self::Compressed)
             }
-            // What tonic makes of bytes that are no message or no frame. HTTP/2
-            // errors share the code, and have what caused them with them.
+            // The code of tonic for bytes that are not a message or a frame. HTTP/2 errors have
+            // the same code, but contain their cause.
             Code::Internal if status.source().is_none() => {
                 Some(Self::MessageUndecodable(status.message().to_owned()))
             }
@@ -258,17 +262,17 @@ impl RpcError {
         }
         let instead = match method {
             "GetUsersForStates" | "RouteStates" => "send smaller batches",
-            "OnCreateRoom" => "name fewer people and less state, or raise the limit",
+            "OnCreateRoom" => "send fewer invites and less initial state, or raise the limit",
             _ => "send less, or raise the limit",
         };
         Self::MessageTooLarge { limit, instead }
     }
 
-    /// The answer to one request of a stream that goes on.
+    /// Returns the answer to one request of a stream. The stream goes on.
     pub fn into_request_error(self, request: request_error::Request) -> RequestError {
         RequestError {
             request: Some(request),
-            code: self.code().into(),
+            code: self.grpc_code().into(),
             reason: self.reason().into(),
             message: self.to_string(),
             violations: match self {
@@ -290,7 +294,7 @@ impl From<RpcError> for Status {
                 details.add_bad_request_violation(field, description);
             }
         }
-        Self::with_error_details(error.code(), error.to_string(), details)
+        Self::with_error_details(error.grpc_code(), error.to_string(), details)
     }
 }
 

@@ -1,13 +1,14 @@
-//! The bounds that services and transport keep. Knows nothing of where they are set.
+//! The limits that services and transport enforce. It does not know the settings that they come
+//! from.
 
 use presence_router_engine::MAX_POLICY_BYTES;
 use std::time::Duration;
 
-/// Most bytes of a request of `PolicyService`: a policy of the largest size that is read, and
-/// the fields around it.
+/// Most bytes of a request of `PolicyService`: a policy of the largest readable size, and the
+/// fields around it.
 pub(super) const MAX_POLICY_REQUEST_BYTES: usize = MAX_POLICY_BYTES + 4096;
 
-/// Bounds on what one caller may ask and get.
+/// Limits on the requests and answers of callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most bytes of a message from a client.
@@ -20,15 +21,15 @@ pub struct Limits {
     pub connections: usize,
     /// Longest wait for a revision that a request demands.
     pub at_least: Duration,
-    /// Longest time that a stream is silent.
+    /// Longest time without a message on a stream.
     pub heartbeat: Duration,
-    /// Longest wait at shutdown for calls that are under way.
+    /// Longest wait for unfinished calls at shutdown.
     pub shutdown: Duration,
 }
 
 #[cfg(test)]
 impl Limits {
-    /// For tests that send next to nothing.
+    /// Limits for tests that send very little.
     pub(super) const SMALL: Self = Self {
         request_bytes: 1024,
         response_bytes: 1024,

@@ -19,18 +19,17 @@ use super::transport::connection::ConnectionServer;
 use super::transport::listener::Listener;
 use crate::live::Live;
 
-/// The longest wait for the last lines about calls, once their connections are
-/// closed.
+/// The longest wait for the last lines about calls, once the connections are closed.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Serving failed.
+/// A failure to serve, or to end in order.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The contract's own descriptors cannot be served: a fault of the build.
-    #[error("reflection failed: {0}")]
+    /// The daemon cannot serve the contract's own descriptors: a fault of the build.
+    #[error("the reflection service cannot read the contract's descriptors: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
 
-    /// Calls were still under way when the time for shutdown was over.
+    /// Calls were unfinished when the time for the shutdown was over.
     #[error("calls were still under way after {0:?}: they were cut off")]
     CutOff(Duration),
 }
@@ -41,29 +40,29 @@ struct Connections {
     accepting: JoinSet<()>,
     /// One task for each connection.
     served: TaskTracker,
-    /// Cancelled when nothing is waited for any more.
+    /// Cancelled when the daemon no longer waits for unfinished calls.
     cut_off: CancellationToken,
 }
 
-/// Serves until `shutdown` is cancelled, then ends in order: health says
-/// NOT_SERVING, nothing is accepted any more, streams end with a reason, calls
-/// under way are answered.
+/// Serves until `shutdown` is cancelled, then ends in order: health reports NOT_SERVING, no
+/// connection is accepted any more, streams end with a reason, unfinished calls are answered.
 ///
 /// # Errors
 ///
-/// Says what failed, or that the end was not in order.
+/// A service cannot start, or calls were cut off at the end.
 pub async fn serve(
     live: Arc<Live>,
     limits: Limits,
     listeners: Vec<Listener>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    // Cancelled after health has said so: who watches it hears NOT_SERVING first.
+    // Cancelled after health has changed, so that health watches get NOT_SERVING first.
     let drain = CancellationToken::new();
     let services = Services::new(&live, limits, &drain)?;
     services.set_health(ServingStatus::Serving).await;
     let log = Arc::new(CallLog::default());
-    let connections = Connections::accept(&services, limits, listeners, &log, &drain, &shutdown);
+    let connections =
+        Connections::accept_on_all(&services, limits, listeners, &log, &drain, &shutdown);
     let mut summaries = Summaries::new(&log.statistics);
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -72,9 +71,9 @@ pub async fn serve(
     services.set_health(ServingStatus::NotServing).await;
     drain.cancel();
     info!("shutting down: no new connections, streams end, calls under way are answered");
-    let ended = connections.end(limits.shutdown, &log).await;
-    // A stream whose task hangs has no line: nothing waits for it for ever.
-    let _ = timeout(LAST_LINES, log.written()).await;
+    let ended = connections.end_all(limits.shutdown, &log).await;
+    // The line of a stream whose task hangs is lost, so that the daemon does not wait for ever.
+    let _ = timeout(LAST_LINES, log.finish_lines()).await;
     summaries.write();
     ended
 }
@@ -83,7 +82,7 @@ pub async fn serve(
 
 impl Connections {
     /// Accepts connections until `shutdown` is cancelled, and serves each in a task of its own.
-    fn accept(
+    fn accept_on_all(
         services: &Services,
         limits: Limits,
         listeners: Vec<Listener>,
@@ -106,16 +105,20 @@ impl Connections {
             let (server, served) = (Arc::clone(&server), served.clone());
             let serve = move |connection| {
                 let server = Arc::clone(&server);
-                served.spawn(async move { server.serve(connection).await });
+                served.spawn(async move { server.serve_connection(connection).await });
             };
-            accepting.spawn(listener.accept(Arc::clone(&permits), shutdown.clone(), serve));
+            accepting.spawn(listener.accept_connections(
+                Arc::clone(&permits),
+                shutdown.clone(),
+                serve,
+            ));
         }
         Self { accepting, served, cut_off }
     }
 
-    /// Waits until all connections have ended, and cuts those off that take longer.
-    async fn end(mut self, longest: Duration, log: &CallLog) -> Result<(), ServeError> {
-        // Without waiting for them the process could end before a socket's file is gone.
+    /// Waits until all connections have ended, and cuts off the connections that take longer.
+    async fn end_all(mut self, longest: Duration, log: &CallLog) -> Result<(), ServeError> {
+        // Wait for the listeners, or the process could end before a socket's file is removed.
         while self.accepting.join_next().await.is_some() {}
         self.served.close();
         if timeout(longest, self.served.wait()).await.is_ok() {
@@ -135,14 +138,14 @@ mod tests {
     use crate::live::Source;
     use crate::revision::Epoch;
 
-    /// On one thread: nobody else takes the file away between the end of `serve`
-    /// and the look at it. A process that ends right then would leave it behind.
+    /// On one thread, so that no other task removes the file between the end of `serve` and the
+    /// check. A process that ends at that moment would leave the file behind.
     #[tokio::test]
     async fn the_socket_is_gone_when_serving_ends() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let live = Live::start(Source::Example, Epoch::random().unwrap()).unwrap();
-        let listener = Listener::unix(&path).await.unwrap();
+        let listener = Listener::bind_unix(&path).await.unwrap();
         let shutdown = CancellationToken::new();
         shutdown.cancel();
         serve(Arc::new(live), Limits::SMALL, vec![listener], shutdown).await.unwrap();

@@ -1,7 +1,7 @@
-//! The table of services: [`Services::new`] has a line for each that a server answers.
+//! The table of services: [`Services::new`] has a line for each service of the server.
 //!
 //! [`presence_router`] is the contract's service for homeservers, [`room`] decides about new
-//! rooms, and [`policy`] is for operators. Knows nothing of sockets.
+//! rooms, and [`policy`] is for operators. The table does not know sockets.
 
 mod policy;
 mod presence_router;
@@ -39,17 +39,17 @@ const PROCESS: &str = "";
 pub(super) struct Services {
     routes: Routes,
     health: HealthReporter,
-    /// Those of the contract. Each has a health status, and its calls have lines in the log
-    /// by their package.
+    /// The services of the contract. Each has a health status; the log recognises their calls
+    /// by the package.
     contract: Vec<&'static str>,
 }
 
 // === impl Services ===
 
 impl Services {
-    /// All services over a daemon's policy. Streams end when `drain` is cancelled.
+    /// Returns all services over a daemon's policy. Streams end when `drain` is cancelled.
     ///
-    /// Fails if a descriptor cannot be read: a fault of the build.
+    /// Fails if a descriptor cannot be read, which is a fault of the build.
     pub(super) fn new(
         live: &Arc<Live>,
         limits: Limits,
@@ -60,23 +60,30 @@ impl Services {
         let (live, bytes) = (|| Arc::clone(live), limits.request_bytes);
 
         let router = PresenceRouter::new(live(), limits, drain.clone());
-        services.add(PresenceRouterServiceServer::new(router).max_decoding_message_size(bytes));
+        services.add_contract_service(
+            PresenceRouterServiceServer::new(router).max_decoding_message_size(bytes),
+        );
 
         let rooms = Rooms::new(live(), limits);
-        services.add(RoomServiceServer::new(rooms).max_decoding_message_size(bytes));
+        services
+            .add_contract_service(RoomServiceServer::new(rooms).max_decoding_message_size(bytes));
 
         let policy = PolicyServiceServer::new(PolicyAdmin::new(live(), limits))
             .max_decoding_message_size(MAX_POLICY_REQUEST_BYTES);
-        services.add(LargeRequestLayer::new(bytes).layer(policy));
+        services.add_contract_service(LargeRequestLayer::new(bytes).layer(policy));
 
-        services.add_standard(health_service.max_decoding_message_size(bytes));
-        services.add_standard(reflection().build_v1()?.max_decoding_message_size(bytes));
-        services.add_standard(reflection().build_v1alpha()?.max_decoding_message_size(bytes));
+        services.add_standard_service(health_service.max_decoding_message_size(bytes));
+        services.add_standard_service(
+            reflection_builder().build_v1()?.max_decoding_message_size(bytes),
+        );
+        services.add_standard_service(
+            reflection_builder().build_v1alpha()?.max_decoding_message_size(bytes),
+        );
         Ok(services)
     }
 
-    /// Adds a service of the contract. Reflection has all of them by their descriptors.
-    fn add<S>(&mut self, service: S)
+    /// Adds a service of the contract. Reflection lists all of these by their descriptors.
+    fn add_contract_service<S>(&mut self, service: S)
     where
         S: NamedService
             + Service<Request<Body>, Response = Response<Body>, Error = Infallible>
@@ -87,11 +94,11 @@ impl Services {
         S::Future: Send,
     {
         self.contract.push(S::NAME);
-        self.add_standard(service);
+        self.add_standard_service(service);
     }
 
     /// Adds a service that every gRPC server may have.
-    fn add_standard<S>(&mut self, service: S)
+    fn add_standard_service<S>(&mut self, service: S)
     where
         S: NamedService
             + Service<Request<Body>, Response = Response<Body>, Error = Infallible>
@@ -104,7 +111,7 @@ impl Services {
         self.routes = std::mem::take(&mut self.routes).add_service(service);
     }
 
-    /// What answers calls.
+    /// The services, ready to answer calls.
     pub(super) fn routes(&self) -> Routes {
         self.routes.clone()
     }
@@ -117,14 +124,14 @@ impl Services {
     }
 }
 
-fn reflection() -> Builder<'static> {
+fn reflection_builder() -> Builder<'static> {
     Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        // `google.rpc.ErrorInfo` and its like: they come inside an `Any`, of which a client
-        // knows only the name, so that it asks for the descriptor.
+        // `google.rpc.ErrorInfo` and its like come inside an `Any`. A client only sees the name
+        // of the type there, and asks reflection for the descriptor.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // Each version lists itself only; a client that asks one should see both.
+        // Each version lists itself only; list both, whichever version a client asks.
         .include_reflection_service(false)
         .register_encoded_file_descriptor_set(pb::v1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(pb::v1alpha::FILE_DESCRIPTOR_SET)
@@ -140,7 +147,7 @@ mod tests {
     use crate::revision::Epoch;
     use crate::rpc::transport::access_log::is_of_contract;
 
-    /// What the contract declares is answered, has a health status, and is logged as a call.
+    /// Each service of the contract is answered, has a health status, and is logged as a call.
     #[test]
     fn every_service_of_the_contract_is_in_the_table() {
         let live = Live::start(Source::Example, Epoch::random().unwrap()).unwrap();

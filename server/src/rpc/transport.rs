@@ -1,15 +1,15 @@
 //! Carries calls between sockets and services: HTTP/2 by hyper, one task for
 //! each connection.
 //!
-//! To read in this order: [`listener`] accepts connections, each with a `peer`; `connection`
-//! serves one from its first byte to its last, over `client_io`, and `close_reason` is the reason
-//! for which it was closed; `call` stands around all services and follows one call, from its
-//! `request_body` until its answer's `response_body` is sent; `deadline` is how long the caller of a
-//! call waits. `large_request` bounds the memory that requests take, and `access_log` writes
-//! the log of calls.
+//! Reading order: [`listener`] accepts connections, each with a `peer`; `connection` serves one
+//! from its first byte to its last, over `client_io`, and `close_reason` is the reason for its
+//! end; `call` wraps all services and follows one call, from its `request_body` until the
+//! `response_body` of its answer is sent; `deadline` is the longest time that the caller waits.
+//! `large_request` bounds the memory that requests take, and `access_log` writes the log of
+//! calls.
 //!
-//! It decides nothing about a call but when it is over. What is logged of one is
-//! the access log's business.
+//! The transport makes no decision about a call except about its end. The access log decides
+//! the contents of the log.
 
 pub(in crate::rpc) mod access_log;
 pub(super) mod call;

@@ -1,5 +1,5 @@
-//! Answers of the two unary calls: the finite part listed, the user itself left away, the
-//! open part as an expression.
+//! Answers of the two unary calls: the finite part as a list without the user itself, the open
+//! part as an expression.
 
 mod interest;
 mod users_for_states;
@@ -10,7 +10,7 @@ pub use self::interest::Interest;
 pub(super) use self::users_for_states::users_for_states;
 use super::error::RpcError;
 
-/// Refuses an answer over the limit. `instead` is the advice to the caller.
+/// Rejects an answer over the limit. `instead` is the advice to the caller.
 pub(super) fn check_size<M: Message>(
     answer: M,
     limit: usize,

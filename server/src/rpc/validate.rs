@@ -1,4 +1,4 @@
-//! Checks what callers send, before anything is computed.
+//! Checks requests before anything is computed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use presence_router_ids::{UserId, UserIdError};
 /// Most server names that a caller may hold.
 pub(super) const MAX_SERVER_NAMES: usize = 100;
 
-/// Bad fields, collected until there are enough.
+/// Invalid fields, up to [`MAX_VIOLATIONS`].
 #[derive(Debug, Default)]
 pub(super) struct Violations(Vec<FieldViolation>);
 
-/// The caller that holds these server names.
+/// Returns the caller that holds these server names.
 pub(super) fn parse_caller(server_names: &[String]) -> Result<Caller, RpcError> {
     match server_names.len() {
         0 => return Err(RpcError::ServerNamesMissing),
@@ -34,12 +34,12 @@ pub(super) fn parse_caller(server_names: &[String]) -> Result<Caller, RpcError> 
     })
 }
 
-/// Refuses a batch with more states than the limit.
+/// Rejects a batch with more states than the limit.
 pub(super) fn check_batch_size(found: usize, limit: usize) -> Result<(), RpcError> {
     if found > limit { Err(RpcError::BatchTooLarge { found, limit }) } else { Ok(()) }
 }
 
-/// The senders of a batch, in its order.
+/// Returns the senders of a batch, in its order.
 pub(super) fn parse_senders(
     states: &[PresenceState],
     limit: usize,
@@ -57,12 +57,12 @@ pub(super) fn parse_senders(
     Ok(senders)
 }
 
-/// The user that a question is about.
+/// Returns the recipient of a query about interest.
 pub(super) fn parse_recipient(user_id: &str) -> Result<UserId<'_>, RpcError> {
     parse_user("user_id", user_id)
 }
 
-/// The user that a field names.
+/// Returns the user whose id is in a field.
 pub(super) fn parse_user<'a>(field: &str, user_id: &'a str) -> Result<UserId<'a>, RpcError> {
     UserId::parse(user_id).map_err(|error| RpcError::BadFields {
         reason: ErrorReason::UserIdInvalid,
@@ -73,8 +73,9 @@ pub(super) fn parse_user<'a>(field: &str, user_id: &'a str) -> Result<UserId<'a>
     })
 }
 
-/// Waits for a revision, at most `longest`, since a daemon beside this one may have been
-/// faster, and gives what is active then. Empty: what is active now.
+/// Waits until a revision is active, at most `longest`, and returns the active revision with its
+/// policy and directory. Another replica may have reached the revision earlier than this daemon.
+/// An empty text demands no revision.
 pub(super) async fn wait_for_revision(
     live: &Live,
     field: &'static str,
@@ -102,7 +103,7 @@ pub(super) async fn wait_for_revision(
     }
 }
 
-/// Refuses a revision that the current one has not reached. Empty: any will do.
+/// Rejects a revision that this daemon has not reached. An empty text demands no revision.
 pub(super) fn check_revision(
     field: &'static str,
     text: &str,
@@ -124,7 +125,7 @@ pub(super) fn check_revision(
 // === impl Violations ===
 
 impl Violations {
-    /// Notes that a state's user is not one. Fails once the list is full.
+    /// Notes the invalid user id of a state. Fails once the list is full.
     pub(super) fn add_state(&mut self, index: usize, error: UserIdError) -> Result<(), RpcError> {
         self.0.push(FieldViolation {
             field: format!("states[{index}].user_id"),
@@ -133,7 +134,7 @@ impl Violations {
         if self.0.len() < MAX_VIOLATIONS { Ok(()) } else { std::mem::take(self).into_result() }
     }
 
-    /// Fails if anything was noted.
+    /// Fails if a violation was noted.
     pub(super) fn into_result(self) -> Result<(), RpcError> {
         let Self(violations) = self;
         if violations.is_empty() {

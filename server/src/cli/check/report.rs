@@ -44,7 +44,8 @@ impl Report {
 
     /// A report about a policy, or files of tests, with problems.
     pub(super) fn rejected(files: &[Problems]) -> Self {
-        let of_file = |found: &Problems| findings(&found.file, &convert::problems(&found.list));
+        let of_file =
+            |found: &Problems| findings(&found.file, &convert::problems_to_proto(&found.list));
         let problems = files.iter().flat_map(of_file).collect();
         Self { problems, warnings: Vec::new(), summary: None, file: String::new() }
     }

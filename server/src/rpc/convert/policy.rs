@@ -1,5 +1,5 @@
-//! Writes what is known of a policy as messages of the contract. The command line uses
-//! it too, for what it finds without a daemon.
+//! Writes policies, and the results of checks, plans, explanations and verifications, as
+//! messages of the contract. The command line uses it too, for results without a daemon.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use presence_router_proto::v1::{
     RuleEffect, RuleImpact, VerifiedCallback, VerifyPolicyResponse,
 };
 
-use super::{fields, hide_of_pair};
+use super::{fields_to_proto, hide_of_pair};
 use crate::live::{FailedLoad, LoadError};
 use crate::source::digest::Digest;
 use presence_router_engine::unstable::policy::analyse::impact;
@@ -26,8 +26,8 @@ use presence_router_engine::{
 /// Most problems of a failed load in an answer about the active policy.
 const MAX_FAILED_PROBLEMS: usize = 100;
 
-/// Problems or warnings.
-pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
+/// Writes problems or warnings.
+pub fn problems_to_proto(problems: &[Problem]) -> Vec<PolicyProblem> {
     let problem = |problem: &Problem| PolicyProblem {
         file: problem.file.as_deref().unwrap_or_default().to_owned(),
         line: problem.position.line,
@@ -39,26 +39,26 @@ pub fn problems(problems: &[Problem]) -> Vec<PolicyProblem> {
     problems.iter().map(problem).collect()
 }
 
-/// The reasons why a policy was not loaded.
-pub(in crate::rpc) fn load_problems(error: &LoadError) -> Vec<PolicyProblem> {
-    problems(&error.problems())
+/// Writes the reasons why a policy was not loaded.
+pub(in crate::rpc) fn load_problems_to_proto(error: &LoadError) -> Vec<PolicyProblem> {
+    problems_to_proto(&error.problems())
 }
 
-/// Loads that failed, with at most [`MAX_FAILED_PROBLEMS`] of the problems.
-pub(in crate::rpc) fn failed_load(failed: &FailedLoad) -> FailedPolicyLoad {
-    let mut problems = load_problems(&failed.error);
+/// Writes the failed loads, with at most [`MAX_FAILED_PROBLEMS`] of their problems.
+pub(in crate::rpc) fn failed_load_to_proto(failed: &FailedLoad) -> FailedPolicyLoad {
+    let mut problems = load_problems_to_proto(&failed.error);
     let problem_count = u64::try_from(problems.len()).unwrap_or(u64::MAX);
     problems.truncate(MAX_FAILED_PROBLEMS);
     FailedPolicyLoad {
-        since_time: Some(timestamp(failed.since)),
-        latest_time: Some(timestamp(failed.latest)),
+        since_time: Some(timestamp_to_proto(failed.since)),
+        latest_time: Some(timestamp_to_proto(failed.latest)),
         problem_count,
         problems,
     }
 }
 
-/// A time of the wall clock. Before 1970: 1970.
-pub(in crate::rpc) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
+/// Writes a time of the wall clock. A time before 1970 becomes 1970.
+pub(in crate::rpc) fn timestamp_to_proto(time: SystemTime) -> prost_types::Timestamp {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     prost_types::Timestamp {
         seconds: since.as_secs().try_into().unwrap_or(i64::MAX),
@@ -66,17 +66,17 @@ pub(in crate::rpc) fn timestamp(time: SystemTime) -> prost_types::Timestamp {
     }
 }
 
-/// Why a pair is visible or not. `revision` is empty without a daemon.
-pub fn explanation(
+/// Writes the explanation of a pair. `revision` is empty without a daemon.
+pub fn explanation_to_proto(
     policy: &Policy,
     explanation: &Explanation,
     revision: String,
 ) -> ExplainPairResponse {
     let explained = |matched: &RuleMatch| ExplainedRule {
-        rule: policy.document.rules.get(matched.rule).map(rule),
+        rule: policy.document.rules.get(matched.rule).map(rule_to_proto),
         matches: matched.pair,
-        sender_membership: matched.sender.iter().map(step).collect(),
-        recipient_membership: matched.recipient.iter().map(step).collect(),
+        sender_membership: matched.sender.iter().map(step_to_proto).collect(),
+        recipient_membership: matched.recipient.iter().map(step_to_proto).collect(),
     };
     ExplainPairResponse {
         revision,
@@ -86,8 +86,8 @@ pub fn explanation(
     }
 }
 
-/// What a candidate would change. `revision` is empty without a daemon.
-pub fn planned(
+/// Writes the impact of a candidate. `revision` is empty without a daemon.
+pub fn plan_to_proto(
     revision: String,
     differences: String,
     members_files: &[MembersFileChange],
@@ -123,13 +123,13 @@ pub fn planned(
         gained: Some(pairs(impact.gained)),
         lost: Some(pairs(impact.lost)),
         rules: impact.rules.into_iter().map(rule).collect(),
-        room_rules: impact.rooms.into_iter().map(room_rule).collect(),
+        room_rules: impact.rooms.into_iter().map(room_rule_to_proto).collect(),
         hides: impact.hides.into_iter().map(hide).collect(),
-        members_files: members_files.iter().map(members_file).collect(),
+        members_files: members_files.iter().map(members_file_to_proto).collect(),
     }
 }
 
-fn members_file(change: &MembersFileChange) -> v1::MembersFileChange {
+fn members_file_to_proto(change: &MembersFileChange) -> v1::MembersFileChange {
     let number = |users: usize| u64::try_from(users).unwrap_or(u64::MAX);
     v1::MembersFileChange {
         name: change.file.clone(),
@@ -138,7 +138,7 @@ fn members_file(change: &MembersFileChange) -> v1::MembersFileChange {
     }
 }
 
-fn room_rule(RoomChange { name, before, after }: RoomChange) -> RoomRuleChange {
+fn room_rule_to_proto(RoomChange { name, before, after }: RoomChange) -> RoomRuleChange {
     let change = match (before, after) {
         (None, _) => RuleChange::Added,
         (Some(_), None) => RuleChange::Removed,
@@ -148,8 +148,8 @@ fn room_rule(RoomChange { name, before, after }: RoomChange) -> RoomRuleChange {
     RoomRuleChange { name, change: change.into(), line, active_line }
 }
 
-/// What was verified. `revision` is empty without a daemon.
-pub fn verified(verified: Verified, revision: String) -> VerifyPolicyResponse {
+/// Writes the result of a verification. `revision` is empty without a daemon.
+pub fn verification_to_proto(verified: Verified, revision: String) -> VerifyPolicyResponse {
     let Verified { pairs, exhaustive, seed, listed, counter_example } = verified;
     let counter_example = counter_example.map(|found| {
         let verify::CounterExample { sender, recipient, of, visible, hides } = found;
@@ -174,14 +174,14 @@ pub fn verified(verified: Verified, revision: String) -> VerifyPolicyResponse {
     }
 }
 
-/// A rule.
-pub(in crate::rpc) fn rule(rule: &Rule) -> PolicyRule {
+/// Writes a rule.
+pub(in crate::rpc) fn rule_to_proto(rule: &Rule) -> PolicyRule {
     let (effect, hidden_fields, unless_presence) = match &rule.effect {
         Effect::Allow => (RuleEffect::Allow, Vec::new(), Vec::new()),
         Effect::Deny => (RuleEffect::Deny, Vec::new(), Vec::new()),
         Effect::Hide(hide) => {
             let unless = hide.unless.iter().map(|presence| presence.to_string()).collect();
-            (RuleEffect::Hide, fields(hide.fields), unless)
+            (RuleEffect::Hide, fields_to_proto(hide.fields), unless)
         }
     };
     PolicyRule {
@@ -194,12 +194,12 @@ pub(in crate::rpc) fn rule(rule: &Rule) -> PolicyRule {
     }
 }
 
-/// A file that a policy names.
-pub(in crate::rpc) fn file(name: &str, digest: &Digest) -> PolicyFile {
+/// Writes a file that a policy names.
+pub(in crate::rpc) fn file_to_proto(name: &str, digest: &Digest) -> PolicyFile {
     PolicyFile { name: name.to_owned(), digest: digest.to_string() }
 }
 
-fn step(PathStep { depth, kind: what }: &PathStep) -> MembershipStep {
+fn step_to_proto(PathStep { depth, kind: what }: &PathStep) -> MembershipStep {
     let (kind, value, line) = match what {
         StepKind::Everyone => (MembershipKind::Everyone, "", 0),
         StepKind::User(position) => (MembershipKind::User, "", position.line),

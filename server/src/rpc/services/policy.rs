@@ -1,7 +1,8 @@
-//! `PolicyService`: the active policy, and what it does, for operators.
+//! `PolicyService`: shows, checks, plans, explains, verifies and reloads the policy, for
+//! operators.
 //!
-//! Everything here may take long for a large policy, so it is done aside from the
-//! threads that answer homeservers.
+//! All of this may take long for a large policy, so it runs outside the threads that answer
+//! homeservers.
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ use crate::rpc::{unary, validate};
 use presence_router_engine::unstable::policy::analyse::explain::explain;
 use presence_router_engine::unstable::policy::analyse::verify::{DEFAULT_PAIRS, MAX_PAIRS, verify};
 
-/// Most pairs that a plan names of a kind.
+/// Most sample pairs of each kind in a plan.
 const MAX_SAMPLES: usize = 1000;
 
 /// The service over the active policy.
@@ -39,20 +40,20 @@ const MAX_SAMPLES: usize = 1000;
 pub(in crate::rpc) struct PolicyAdmin {
     live: Arc<Live>,
     limits: Limits,
-    /// Checks, verifications and loads run one at a time: they must not take more
-    /// from what answers homeservers.
+    /// Checks, verifications and loads run one at a time, so that they take little processor
+    /// time from the answers for homeservers.
     turn: Arc<Semaphore>,
 }
 
 // === impl PolicyAdmin ===
 
 impl PolicyAdmin {
-    /// A service over a daemon's policy.
+    /// Returns a service over a daemon's policy.
     pub(in crate::rpc) fn new(live: Arc<Live>, limits: Limits) -> Self {
         Self { live, limits, turn: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Runs long work, when it is its turn.
+    /// Runs long work, once all earlier work is done.
     async fn run_in_turn<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Live) -> T + Send + 'static,
@@ -66,7 +67,7 @@ impl PolicyAdmin {
         .await
     }
 
-    fn respond<T: Message>(
+    fn respond_within_limit<T: Message>(
         &self,
         active: &ActivePolicy,
         answered: usize,
@@ -93,10 +94,13 @@ impl PolicyService for PolicyAdmin {
             file: self.live.source().to_string(),
             text: String::new(),
             digest: digest.to_string(),
-            files: files.iter().map(|(name, digest)| convert::file(name, digest)).collect(),
-            load_time: Some(convert::timestamp(*loaded)),
-            warnings: convert::problems(&policy.warnings),
-            rules: policy.document.rules.iter().map(convert::rule).collect(),
+            files: files
+                .iter()
+                .map(|(name, digest)| convert::file_to_proto(name, digest))
+                .collect(),
+            load_time: Some(convert::timestamp_to_proto(*loaded)),
+            warnings: convert::problems_to_proto(&policy.warnings),
+            rules: policy.document.rules.iter().map(convert::rule_to_proto).collect(),
             shadow_counts: active
                 .current
                 .shadows
@@ -111,10 +115,11 @@ impl PolicyService for PolicyAdmin {
                 .subscribe_failed_load()
                 .borrow()
                 .as_ref()
-                .map(convert::failed_load),
+                .map(convert::failed_load_to_proto),
         };
-        let mut answer = self.respond(&active, answer.rules.len(), answer, "raise the limit")?;
-        // Beside the limit: the operator has chosen how large the policy is.
+        let mut answer =
+            self.respond_within_limit(&active, answer.rules.len(), answer, "raise the limit")?;
+        // The text is exempt from the limit: the operator has chosen the size of the policy.
         if !omit_text {
             answer.get_mut().text.clone_from(text);
         }
@@ -130,17 +135,22 @@ impl PolicyService for PolicyAdmin {
         let answer = self.run_in_turn(move |live| match live.check_text(&text) {
             Ok(policy) => CheckPolicyResponse {
                 problems: Vec::new(),
-                warnings: convert::problems(&policy.warnings),
+                warnings: convert::problems_to_proto(&policy.warnings),
                 summary: policy.summary(),
             },
             Err(problems) => CheckPolicyResponse {
-                problems: convert::problems(&problems.list),
+                problems: convert::problems_to_proto(&problems.list),
                 ..CheckPolicyResponse::default()
             },
         });
         let answer = answer.await?;
         let found = answer.problems.len() + answer.warnings.len();
-        self.respond(&active, found, answer, "mend some of the problems, or raise the limit")
+        self.respond_within_limit(
+            &active,
+            found,
+            answer,
+            "fix some of the problems, or raise the limit",
+        )
     }
 
     async fn plan_policy(
@@ -162,17 +172,17 @@ impl PolicyService for PolicyAdmin {
             Ok(Planned { revision, differences, members_files, impact }) => {
                 let impact = impact.map_err(|_| RpcError::ChangeTooLarge)?;
                 let revision = revision.to_string();
-                convert::planned(revision, differences.to_string(), &members_files, impact)
+                convert::plan_to_proto(revision, differences.to_string(), &members_files, impact)
             }
             Err(PlanError::Problems(problems)) => PlanPolicyResponse {
                 revision: active.current.revision.to_string(),
-                problems: convert::problems(&problems.list),
+                problems: convert::problems_to_proto(&problems.list),
                 ..PlanPolicyResponse::default()
             },
             Err(PlanError::NoSuchRule) => {
                 let violations = vec![FieldViolation {
                     field: "live_rule".to_owned(),
-                    description: "is not a rule in shadow of the active policy".to_owned(),
+                    description: "is not a shadow rule of the active policy".to_owned(),
                 }];
                 return Err(
                     RpcError::BadFields { reason: ErrorReason::RuleUnknown, violations }.into()
@@ -181,7 +191,12 @@ impl PolicyService for PolicyAdmin {
         };
         let rules = answer.rules.len() + answer.hides.len() + answer.room_rules.len();
         let found = answer.problems.len() + rules;
-        self.respond(&active, found, answer, "ask for fewer samples, or raise the limit")
+        self.respond_within_limit(
+            &active,
+            found,
+            answer,
+            "ask for fewer samples, or raise the limit",
+        )
     }
 
     async fn explain_pair(
@@ -199,14 +214,19 @@ impl PolicyService for PolicyAdmin {
             let explained = explain(&applied.policy, &current.snapshot, sender, recipient);
             if current.snapshot.visible(sender, recipient) != explained.visible {
                 error!(
-                    "the answers are not what the policy says; `presence-router verify` tells more"
+                    "the answers differ from the policy: a fault of the daemon, please report it \
+                     with the output of `presence-router verify`"
                 );
                 return Err(RpcError::Internal);
             }
-            Ok(convert::explanation(&applied.policy, &explained, current.revision.to_string()))
+            Ok(convert::explanation_to_proto(
+                &applied.policy,
+                &explained,
+                current.revision.to_string(),
+            ))
         });
         let answer = answer.await?;
-        self.respond(&active, answer.rules.len(), answer, "raise the limit")
+        self.respond_within_limit(&active, answer.rules.len(), answer, "raise the limit")
     }
 
     async fn verify_policy(
@@ -219,7 +239,7 @@ impl PolicyService for PolicyAdmin {
             Some(seed) => seed,
             None => Epoch::random().map_err(RpcError::internal)?.as_u64(),
         };
-        // When its turn has come: not of a policy that was replaced meanwhile.
+        // Take the policy when the turn has come, since it may be replaced during the wait.
         let (active, verified) = self
             .run_in_turn(move |live| {
                 let active = live.active();
@@ -232,11 +252,11 @@ impl PolicyService for PolicyAdmin {
             error!(
                 revision = %active.current.revision,
                 seed,
-                "the answers are not what the policy says: a fault of the daemon, please report it"
+                "the answers differ from the policy: a fault of the daemon, please report it"
             );
         }
-        let answer = convert::verified(verified, active.current.revision.to_string());
-        self.respond(&active, 1, answer, "raise the limit")
+        let answer = convert::verification_to_proto(verified, active.current.revision.to_string());
+        self.respond_within_limit(&active, 1, answer, "raise the limit")
     }
 
     async fn reload_policy(
@@ -254,7 +274,7 @@ impl PolicyService for PolicyAdmin {
         let mut different = String::new();
         let (outcome, revision, problems) = match loaded {
             Ok(Loaded::Replaced(revision, differences)) => {
-                info!(%policy, %revision, "policy loaded, asked for by a call: {differences}");
+                info!(%policy, %revision, "policy loaded, as a call requested: {differences}");
                 different = differences.to_string();
                 (ReloadOutcome::Replaced, revision, Vec::new())
             }
@@ -262,12 +282,12 @@ impl PolicyService for PolicyAdmin {
             Err(refused) => {
                 let revision = active.current.revision;
                 // The caller gets the problems.
-                error!(%policy, %revision, "policy rejected that a call asked for; the previous one stays active");
-                (ReloadOutcome::Refused, revision, convert::load_problems(&refused))
+                error!(%policy, %revision, "policy rejected; the previous one stays active: a call requested the load");
+                (ReloadOutcome::Refused, revision, convert::load_problems_to_proto(&refused))
             }
         };
         let warnings = match outcome {
-            ReloadOutcome::Replaced => convert::problems(&active.applied.policy.warnings),
+            ReloadOutcome::Replaced => convert::problems_to_proto(&active.applied.policy.warnings),
             _ => Vec::new(),
         };
         let answer = ReloadPolicyResponse {
@@ -279,6 +299,11 @@ impl PolicyService for PolicyAdmin {
             differences: different,
         };
         let found = answer.problems.len() + answer.warnings.len();
-        self.respond(&active, found, answer, "the load is done; raise the limit to be told")
+        self.respond_within_limit(
+            &active,
+            found,
+            answer,
+            "the load has finished; raise the limit to receive its result",
+        )
     }
 }

@@ -27,12 +27,12 @@ use crate::rpc::unary::Interest;
 use crate::rpc::{unary, validate};
 use presence_router_engine::unstable::routing::query::visibility::CallerView;
 
-/// Responses that may wait for a client to read. More would only let one that
-/// reads slowly lag further behind.
+/// Responses that may wait for a client to read. A larger number would only let a slow client
+/// lag further behind.
 const RESPONSES_WAITING: usize = 16;
 
-/// States of a unary call that are routed at once, and users of an answer that are
-/// spelled out at once.
+/// Most states of a unary call that are routed inline, and most users of an answer that are
+/// written inline.
 const INLINE_STATES: usize = 256;
 const INLINE_USERS: u64 = 10_000;
 
@@ -50,7 +50,7 @@ pub(in crate::rpc) struct PresenceRouter {
 // === impl PresenceRouter ===
 
 impl PresenceRouter {
-    /// A service that ends its streams when the token is cancelled.
+    /// Returns a service that ends its streams when `shutdown` is cancelled.
     pub(in crate::rpc) fn new(
         live: Arc<Live>,
         limits: Limits,
@@ -59,7 +59,7 @@ impl PresenceRouter {
         Self { live, limits, shutdown }
     }
 
-    /// What is active once a revision is reached.
+    /// Waits for a revision, and returns the active one.
     async fn wait_for_revision(&self, at_least: &str) -> Result<Arc<Current>, RpcError> {
         let longest = self.limits.at_least;
         validate::wait_for_revision(&self.live, "at_least", at_least, longest).await
@@ -97,7 +97,7 @@ impl PresenceRouterService for PresenceRouter {
         let recipient = validate::parse_recipient(&user_id)?;
         let limit = self.limits.response_bytes;
         let interest = Interest::compute(&current, &CallerView::new(caller), recipient);
-        let (listed, revision) = (interest.listed(), current.revision);
+        let (listed, revision) = (interest.listed_senders(), current.revision);
         let answered = usize::try_from(listed).unwrap_or(usize::MAX);
         let answered = answered.saturating_add(interest.is_open().into());
         let answer = move || interest.to_response(&current, limit);
@@ -134,8 +134,8 @@ impl PresenceRouterService for PresenceRouter {
     }
 }
 
-/// Serves a stream in a task of its own, which must not be cancelled with the call: it notes
-/// for the log what it did.
+/// Serves a stream in a task of its own, which must not be cancelled with the call, since it
+/// records the stream's statistics for the log.
 fn spawn_stream<M, F>(serve: impl FnOnce(ResponseSender<M>) -> F) -> Response<ResponseStream<M>>
 where
     M: Send + 'static,
@@ -147,8 +147,8 @@ where
     Response::new(ReceiverStream::new(waiting))
 }
 
-/// Waits for the end of a stream's task, in a task of its own: when it panics, the client
-/// must not take the end of its responses for the end of the stream.
+/// Waits for the end of a stream's task. If the task panics, sends an error, so that the client
+/// does not take the end of the responses for the regular end of the stream.
 async fn refuse_on_panic<M>(stream: JoinHandle<()>, responses: ResponseSender<M>) {
     if stream.await.is_err() {
         // The panic hook has written the reason.

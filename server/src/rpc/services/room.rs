@@ -1,5 +1,5 @@
-//! The contract's service for rooms: checks the question, and writes the
-//! policy's verdict as a message of the contract.
+//! The contract's service for rooms: checks the request, and writes the policy's verdict as a
+//! message of the contract.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use presence_router_engine::Caller;
 use presence_router_engine::unstable::policy::rooms::{Room, Verdict, decide};
 use presence_router_ids::UserId;
 
-/// Most people who are invited, and most events of the initial state.
+/// Most invites, and most events of the initial state.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Most bytes of a room's name: those of a whole Matrix event.
+/// Most bytes of a room's name: the limit of a whole Matrix event.
 const MAX_NAME_BYTES: usize = 65_536;
 
-/// Invites, and bytes of a name, that are decided about at once.
+/// Most invites, and most bytes of a name, of a room that is decided inline.
 const INLINE_INVITES: usize = 256;
 const INLINE_NAME_BYTES: usize = 256;
 
@@ -39,7 +39,7 @@ pub(in crate::rpc) struct Rooms {
 // === impl Rooms ===
 
 impl Rooms {
-    /// A service over a daemon's policy.
+    /// Returns a service over a daemon's policy.
     pub(in crate::rpc) fn new(live: Arc<Live>, limits: Limits) -> Self {
         Self { live, limits }
     }
@@ -56,10 +56,10 @@ impl RoomService for Rooms {
         check_room_size(&request)?;
         let longest = self.limits.at_least;
         validate::wait_for_revision(&self.live, "at_least", &request.at_least, longest).await?;
-        // Of that revision, or a later one.
+        // The policy of the requested revision, or of a later one.
         let active = self.live.active();
         let (revision, limit) = (active.current.revision, self.limits.response_bytes);
-        // Globs over a long name take their time too.
+        // Globs take long over a long name.
         let name = request.name.as_ref().map_or(0, String::len);
         let is_small = request.invites.len() <= INLINE_INVITES && name <= INLINE_NAME_BYTES;
         let answer = move || decide_room(&active, &caller, &request, limit);
@@ -69,7 +69,7 @@ impl RoomService for Rooms {
     }
 }
 
-/// Refuses what is more than a room may have.
+/// Rejects a request that exceeds the limits of a room.
 fn check_room_size(request: &OnCreateRoomRequest) -> Result<(), RpcError> {
     let name = request.name.as_ref().map_or(0, String::len);
     for (field, found, unit, limit) in [
@@ -92,7 +92,7 @@ fn decide_room(
 ) -> Result<OnCreateRoomResponse, RpcError> {
     let initial_state = request.initial_state.iter();
     let room = Room {
-        requester: requester(&request.requester, caller)?,
+        requester: parse_requester(&request.requester, caller)?,
         is_admin: request.is_admin,
         preset: request.preset.as_deref(),
         visibility: request.visibility.as_deref(),
@@ -122,10 +122,10 @@ fn decide_room(
             answer.added_events = events.collect();
         }
     }
-    unary::check_size(answer, limit, "the policy adds that much to such a room; raise the limit")
+    unary::check_size(answer, limit, "the policy adds large events to this room; raise the limit")
 }
 
-fn requester<'r>(id: &'r str, caller: &Caller) -> Result<UserId<'r>, RpcError> {
+fn parse_requester<'r>(id: &'r str, caller: &Caller) -> Result<UserId<'r>, RpcError> {
     let bad = |reason, description: String| RpcError::BadFields {
         reason,
         violations: vec![FieldViolation { field: "requester".to_owned(), description }],
@@ -133,7 +133,8 @@ fn requester<'r>(id: &'r str, caller: &Caller) -> Result<UserId<'r>, RpcError> {
     let user = UserId::parse(id)
         .map_err(|error| bad(ErrorReason::UserIdInvalid, format!("is not a user id: {error}")))?;
     if !caller.holds(user.server()) {
-        let why = "lives on none of `server_names`: a homeserver creates rooms for its own users";
+        let why = "lives on none of the servers in `server_names`: a homeserver creates rooms \
+                   for its own users only";
         return Err(bad(ErrorReason::RequesterNotYours, why.to_owned()));
     }
     Ok(user)

@@ -1,17 +1,17 @@
-//! The log of calls: one line for each call, with the status that its caller was
-//! sent, and never a user id.
+//! The log of calls: one line for each call, with the status that its caller got, and never a
+//! user id.
 //!
-//! Successful unary calls are at `debug`, all else that concerns a caller at
-//! `info`. Health checks and reflection come by themselves: they are at `debug`,
-//! under a target of their own. A peer can cause so many lines a second and no
-//! more; `statistics` counts every call all the same, and says so once a minute.
+//! Successful unary calls are logged at `debug`, all other events of a caller at `info`. Health
+//! checks and reflection come automatically: they are logged at `debug`, under a target of their
+//! own. Each peer can cause a limited number of lines a second; `statistics` still counts every
+//! call, and writes a summary once a minute.
 //!
-//! A call is over when its [`CallRecord`] is dropped by all that hold it: the body
-//! of its answer, and the task of a stream. Until then a connection has it under
-//! way. It knows nothing of sockets and HTTP/2.
+//! A call is over when all owners of its [`CallRecord`] have dropped it: the body of its answer,
+//! and the task of a stream. Until then the call counts as unfinished on its connection. The log
+//! does not know sockets and HTTP/2.
 //!
-//! To read in this order: `call_record` notes what happens to a call, `stream_log` what a
-//! stream does; `lines` writes both; `connection_log` and `line_budget` bound the lines.
+//! Reading order: `call_record` notes the events of a call, and `stream_log` those of a stream;
+//! `lines` writes both; `connection_log` and `line_budget` bound the lines.
 
 mod call_record;
 mod connection_log;
@@ -37,27 +37,27 @@ pub(in crate::rpc) use self::stream_log::StreamLog;
 use super::peer::Origin;
 use crate::revision::Revision;
 
-/// Calls that succeeded, and streams that ended. The log may leave these out when
-/// nobody reads it.
+/// The target of successful calls and ended streams. The log may drop these lines when no reader
+/// takes them.
 pub(in crate::rpc) const CALLS: &str = crate::logging::CALLS;
 
-/// Calls that were refused, failed or cancelled. For a filter a part of [`CALLS`].
+/// The target of calls that were rejected, failed or cancelled. A filter treats it as a part of
+/// [`CALLS`].
 const REFUSED: &str = "presence_router::calls::refused";
 
-/// Health checks and reflection.
+/// The target of health checks and reflection.
 const PROBES: &str = "presence_router::probes";
 
 /// Lines a second about all calls and connections of one address.
 const LINES_PER_SECOND: u32 = 200;
 
-/// Addresses whose lines are counted, beyond which those that are idle are
-/// forgotten.
+/// Most addresses whose lines are counted. Beyond this number, the log forgets the idle ones.
 const MAX_ORIGINS: usize = 256;
 
-/// What a unary call was about, for its line. Travels in the response's extensions.
+/// The numbers of a unary call, for its line. The extensions of the response carry them.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::rpc) struct UnaryStats {
-    /// States or questions in the request.
+    /// States or queries in the request.
     pub(in crate::rpc) asked: usize,
     /// Entries of the answer.
     pub(in crate::rpc) answered: usize,
@@ -71,28 +71,28 @@ pub(in crate::rpc) struct CallLog {
     pub(in crate::rpc) statistics: Statistics,
     /// Lines that are still to be written.
     unwritten: TaskTracker,
-    /// The server is about to end: nothing may wait.
+    /// Cancelled when the server is about to end, so that no line waits any more.
     closing: CancellationToken,
-    /// Calls that are still under way are cut off.
+    /// True once the unfinished calls are cut off.
     cut_off: AtomicBool,
     origins: Mutex<HashMap<Origin, Arc<LineBudget>>>,
 }
 
-/// What a stream did, for the log.
+/// The numbers of a stream, for its line.
 #[derive(Debug, Default)]
 pub(in crate::rpc) struct StreamStats {
     pub(in crate::rpc) batches: u64,
     pub(in crate::rpc) states: u64,
     pub(in crate::rpc) interests: u64,
     pub(in crate::rpc) refused: u64,
-    /// The last one that it answered at.
+    /// The revision of the last answer.
     pub(in crate::rpc) revision: Option<Revision>,
 }
 
 // === impl UnaryStats ===
 
 impl UnaryStats {
-    /// The response with this answer, and with these numbers for the log.
+    /// Returns a response with this answer, and with these numbers for the log.
     pub(in crate::rpc) fn attach_to<T>(self, answer: T) -> Response<T> {
         let mut response = Response::new(answer);
         response.extensions_mut().insert(self);
@@ -103,21 +103,20 @@ impl UnaryStats {
 // === impl CallLog ===
 
 impl CallLog {
-    /// From now on, what has no status yet was cut off.
+    /// Marks all calls without a status as cut off, from now on.
     pub(in crate::rpc) fn cut_off(&self) {
         self.cut_off.store(true, Relaxed);
     }
 
-    /// Waits until all lines are written that are still to come, without the
-    /// pauses that bound their number.
-    pub(in crate::rpc) async fn written(&self) {
+    /// Waits until all remaining lines are written, without the pauses that bound their number.
+    pub(in crate::rpc) async fn finish_lines(&self) {
         self.closing.cancel();
         self.unwritten.close();
         self.unwritten.wait().await;
     }
 
-    /// The budget of an address. It outlives its connections for as long as it
-    /// matters, so that a peer gains nothing by connecting again.
+    /// The budget of an address. It stays after the connections have ended, for as long as it is
+    /// not idle, so that a peer gains nothing by connecting again.
     fn lines_of(&self, origin: Origin) -> Arc<LineBudget> {
         // Poison is no harm: entries are whole.
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,8 +129,8 @@ impl CallLog {
     }
 }
 
-/// Whether a service is one of the contract's, by its package. Calls of others are logged
-/// as probes.
+/// Returns true if a service belongs to the contract, by its package. The calls of other services
+/// are logged as probes.
 pub(in crate::rpc) fn is_of_contract(service: &str) -> bool {
     service.starts_with("presence_router.")
 }
@@ -146,8 +145,8 @@ mod tests {
         ConnectionLog::new(Arc::clone(log), Peer::Tcp(peer.parse().unwrap()))
     }
 
-    /// A client that connects again for each line gains nothing, and costs no other
-    /// address anything.
+    /// A client that connects again for each line gains no lines, and does not affect other
+    /// addresses.
     #[tokio::test(start_paused = true)]
     async fn connections_of_an_address_share_their_lines() {
         let captured = Captured::start();
@@ -164,7 +163,7 @@ mod tests {
         assert!(connection(&log, "127.0.0.1:9").admits_line(), "another second");
     }
 
-    /// What was left out is said at the end, without waiting for the second to end.
+    /// The end reports the omitted lines at once, before the second is over.
     #[tokio::test(start_paused = true)]
     async fn the_end_reports_what_was_left_out() {
         let captured = Captured::start();
@@ -172,7 +171,7 @@ mod tests {
         let client = connection(&log, "127.0.0.1:9");
         assert_eq!((0..50).filter(|_| client.admits_refusal()).count(), 20);
         let begun = Instant::now();
-        log.written().await;
+        log.finish_lines().await;
         assert_eq!(begun.elapsed(), std::time::Duration::ZERO);
         let lines = captured.lines("at most 20 a second");
         assert!(

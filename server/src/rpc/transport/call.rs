@@ -1,9 +1,9 @@
-//! Stands around all services, and follows each call from its headers to the head
-//! of its answer; the [`response_body`](super::response_body) goes on from there.
+//! Wraps all services, and follows each call from its headers to the head of its answer; the
+//! [`response_body`](super::response_body) follows it from there.
 //!
-//! A caller gets a status, whatever happens: at the call's deadline, and when a
-//! service panics. A refusal of the transport's gets the details that all refusals
-//! have. The access log learns of every call, also of one that is cancelled.
+//! A caller always gets a status, also at the call's deadline, and after a panic of a service. An
+//! error of the transport gets the details that all errors have. The access log records every
+//! call, even a cancelled one.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,19 +31,19 @@ pub(super) struct CallService<S> {
     settings: CallSettings,
 }
 
-/// What all calls have in common.
+/// The settings of all calls.
 #[derive(Clone, Debug)]
 pub(in crate::rpc) struct CallSettings {
-    /// The limit that a refused message exceeded.
+    /// The limit to report for a message that is too large.
     pub(in crate::rpc) request_bytes: usize,
-    /// Cancelled when answers end that have nothing to send.
+    /// Cancelled when answers that have nothing to send must end.
     pub(in crate::rpc) drain: CancellationToken,
 }
 
 /// A call whose answer has not begun.
 #[derive(Debug)]
 pub(super) struct CallFuture<F> {
-    /// `None` once it was answered.
+    /// `None` once the call was answered.
     call: Option<Call<F>>,
 }
 
@@ -78,10 +78,10 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        let record = CallRecord::begin(&self.connection, &request);
+        let record = CallRecord::begin_call(&self.connection, &request);
         request.extensions_mut().insert(self.connection.peer.clone());
         request.extensions_mut().insert(Arc::clone(&record));
-        let deadline = record.deadline().map(|deadline| Box::pin(sleep_until(deadline.at())));
+        let deadline = record.deadline().map(|deadline| Box::pin(sleep_until(deadline.instant())));
         let (call, drain) = (Arc::clone(&record), self.settings.drain.clone());
         let request = request.map(|body| RequestBody::new(body, call, drain));
         let answer = self.services.call(request);
@@ -111,7 +111,7 @@ where
 impl<F> Drop for CallFuture<F> {
     fn drop(&mut self) {
         if let Some(call) = &self.call {
-            call.record.abandon();
+            call.record.note_abandoned();
         }
     }
 }
@@ -124,7 +124,7 @@ where
 {
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Option<http::Response<Body>> {
         let answer = &mut self.answer;
-        // What panicked is not polled again, only dropped.
+        // After a panic, the answer is not polled again, only dropped.
         match catch_unwind(AssertUnwindSafe(|| Pin::new(answer).poll(cx))) {
             Ok(Poll::Ready(Ok(response))) => return Some(response),
             Ok(Poll::Ready(Err(never))) => match never {},
@@ -143,10 +143,10 @@ where
 
     fn begin_answer(self, mut response: http::Response<Body>) -> http::Response<CallBody> {
         let Self { record, deadline, settings, .. } = self;
-        // Only refusals have their status in the head of the response.
+        // Only errors have their status in the head of the response.
         if let Some(status) = Status::from_header_map(response.headers()) {
             let limit = settings.request_bytes;
-            let status = with_details(status, record.path(), limit, &mut response);
+            let status = with_details(status, record.call_path(), limit, &mut response);
             record.note_refusal(&status);
         }
         if let Some(stats) = response.extensions_mut().remove::<UnaryStats>() {
@@ -156,7 +156,7 @@ where
     }
 }
 
-/// Gives a refusal of the transport's the details that all refusals have.
+/// Adds the details that all errors have to an error of the transport.
 fn with_details(
     status: Status,
     path: &str,
@@ -187,7 +187,7 @@ mod tests {
     use crate::rpc::transport::access_log::CallLog;
     use crate::rpc::transport::peer::Peer;
 
-    /// An answer whose body does this.
+    /// An answer whose body polls this function.
     struct Answer<F>(F);
 
     impl<F: FnMut() -> Poll<Option<Result<Frame<Bytes>, Status>>> + Unpin> http_body::Body
@@ -204,7 +204,7 @@ mod tests {
         }
     }
 
-    /// The status that a caller is sent by a service, and the line of it.
+    /// Calls a service. Returns the status that the caller gets, and the line in the log.
     async fn status_of<F>(service: impl Fn() -> F, timeout: Option<&str>) -> (Code, String)
     where
         F: Future<Output = Result<http::Response<Body>, Infallible>> + 'static,
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whatever_a_service_does_its_caller_is_sent_a_status() {
+    async fn a_caller_always_gets_a_status() {
         let panics = || async { panic!("in the head") };
         let (code, line) = status_of(panics, None).await;
         assert_eq!(code, Code::Internal);
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(code, Code::DataLoss);
         assert!(line.contains("code=DataLoss") && line.contains("gone"), "{line}");
 
-        // Nothing can be added to an answer that has ended.
+        // An answer that has ended cannot get a status any more.
         let ends = || async { answer(|| Poll::Ready(None)) };
         let (code, line) = status_of(ends, None).await;
         assert_eq!(code, Code::Unknown);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_ends_what_never_waits_as_well() {
+    async fn a_deadline_also_ends_an_answer_that_never_waits() {
         let hangs = || std::future::pending();
         let (code, line) = status_of(hangs, Some("3S")).await;
         assert_eq!(code, Code::DeadlineExceeded);

@@ -1,6 +1,6 @@
-//! The bytes of one connection. Notices when a client has greeted, gives up one that
-//! reads nothing, and remembers how the daemon took its leave: the HTTP/2 library
-//! tells a client why its connection is closed, and nobody else.
+//! The bytes of one connection. Records that the client has sent the beginning of HTTP/2, gives
+//! up a client that reads nothing, and keeps the last bytes that were written: the HTTP/2 library
+//! reports the reason of a closed connection to the client only.
 
 use std::io;
 use std::pin::Pin;
@@ -18,15 +18,15 @@ use crate::rpc::transport::listener::Duplex;
 /// `SETTINGS`, whose head has nine.
 const GREETING_BYTES: usize = 24 + 9;
 
-/// The last bytes that are remembered of what was written: enough for a frame
-/// `GOAWAY` with all that the library has to say.
+/// The number of last written bytes to keep: enough for a frame `GOAWAY` with the longest reason
+/// of the library.
 const TAIL_BYTES: usize = 128;
 
 /// The length of a frame's head, and the type of the frame that ends a connection.
 const FRAME_HEAD: usize = 9;
 const GOAWAY: u8 = 7;
 
-/// The length of what stands before the reason in a `GOAWAY`: a stream and a code.
+/// The length of the fields before the reason in a `GOAWAY`: a stream and a code.
 const GOAWAY_HEAD: usize = 8;
 
 /// The socket of a connection.
@@ -34,7 +34,7 @@ pub(super) struct ClientIo {
     socket: Box<dyn Duplex>,
     trace: Arc<Trace>,
     tail: Vec<u8>,
-    /// Bytes of the greeting that are still to come.
+    /// Bytes of the greeting that are still missing.
     missing: usize,
     /// The longest time that a client may leave its bytes unread.
     patience: Duration,
@@ -42,7 +42,7 @@ pub(super) struct ClientIo {
     unread: Option<Pin<Box<Sleep>>>,
 }
 
-/// What is known of a connection from its bytes.
+/// The facts that the bytes of a connection show.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     has_greeted: AtomicBool,
@@ -53,25 +53,25 @@ pub(super) struct Trace {
 // === impl Trace ===
 
 impl Trace {
-    /// Whether the client has sent all that an HTTP/2 client begins with.
+    /// Returns true once the client has sent the complete beginning of HTTP/2.
     pub(super) fn has_greeted(&self) -> bool {
         self.has_greeted.load(Relaxed)
     }
 
-    /// The first bytes that came from the client, however few.
+    /// The first bytes from the client, even if there are only a few.
     pub(super) fn first(&self) -> &[u8] {
         self.first.get().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The reason that the client was given for the end, if the connection is closed
-    /// and the last frame was a `GOAWAY` with one.
-    pub(super) fn farewell(&self) -> Option<&str> {
+    /// The reason in the last frame, if the connection is closed and that frame was a `GOAWAY`
+    /// with a reason.
+    pub(super) fn last_goaway_reason(&self) -> Option<&str> {
         let tail = self.tail.get()?;
         (0..tail.len()).rev().find_map(|start| goaway_reason(tail.get(start..)?))
     }
 }
 
-/// The reason in a frame `GOAWAY` that is all of these bytes.
+/// The reason in a frame `GOAWAY` that consists of exactly these bytes.
 fn goaway_reason(frame: &[u8]) -> Option<&str> {
     let (head, payload) = frame.split_at_checked(FRAME_HEAD)?;
     let length = u32::try_from(payload.len()).ok()?.to_be_bytes();
@@ -112,7 +112,7 @@ impl ClientIo {
         }
     }
 
-    /// Fails once the socket took nothing for too long.
+    /// Fails if the socket has taken no bytes for too long.
     fn bound_wait<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -181,7 +181,7 @@ impl AsyncWrite for ClientIo {
 
 impl Drop for ClientIo {
     fn drop(&mut self) {
-        // Not reached: it is dropped once.
+        // An error is not reached: the value is dropped once.
         let _ = self.trace.tail.set(std::mem::take(&mut self.tail));
     }
 }
@@ -197,7 +197,7 @@ mod tests {
         [&head[..], &[0, 0, 0, 1, 0, 0, 0, 11], reason].concat()
     }
 
-    fn farewell_of(writes: &[&[&[u8]]]) -> Option<String> {
+    fn last_reason_of(writes: &[&[&[u8]]]) -> Option<String> {
         let trace = Arc::new(Trace::default());
         let (socket, _other) = tokio::io::duplex(1);
         let mut io = ClientIo::new(Box::new(socket), Arc::clone(&trace), Duration::MAX);
@@ -207,20 +207,20 @@ mod tests {
             io.note_written(&slices, bytes);
         }
         drop(io);
-        trace.farewell().map(str::to_owned)
+        trace.last_goaway_reason().map(str::to_owned)
     }
 
     #[test]
     fn the_reason_of_the_last_frame_is_found() {
         let last = goaway(b"too_many_data_frames");
         let (data, want) = (vec![GOAWAY; 1000], Some("too_many_data_frames".to_owned()));
-        assert_eq!(farewell_of(&[&[&last]]), want);
-        assert_eq!(farewell_of(&[&[&data, &last]]), want);
-        assert_eq!(farewell_of(&[&[&data], &[&data[..3]], &[&last[..5]], &[&last[5..]]]), want);
-        assert_eq!(farewell_of(&[&[&last, &data]]), None);
-        assert_eq!(farewell_of(&[&[&goaway(b"")]]), None);
-        assert_eq!(farewell_of(&[&[&data]]), None);
-        assert_eq!(farewell_of(&[]), None);
+        assert_eq!(last_reason_of(&[&[&last]]), want);
+        assert_eq!(last_reason_of(&[&[&data, &last]]), want);
+        assert_eq!(last_reason_of(&[&[&data], &[&data[..3]], &[&last[..5]], &[&last[5..]]]), want);
+        assert_eq!(last_reason_of(&[&[&last, &data]]), None);
+        assert_eq!(last_reason_of(&[&[&goaway(b"")]]), None);
+        assert_eq!(last_reason_of(&[&[&data]]), None);
+        assert_eq!(last_reason_of(&[]), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Why a connection was closed, in words for the log.
+//! The reason why a connection was closed, with its line in the log.
 //!
-//! A port check is nobody's business: what said nothing is at `debug`, and so is a
-//! client that simply went away, as its calls have lines of their own.
+//! Port checks are of no interest: clients that send no HTTP/2 are logged at `debug`, and so are
+//! clients that simply went away, since their calls have lines of their own.
 
 use std::error::Error;
 use std::io;
@@ -18,29 +18,30 @@ const CONNECTIONS: &str = "presence_router::connections";
 /// The end of a connection.
 #[derive(Debug)]
 pub(super) enum CloseReason {
-    /// Either side closed it, and nobody missed anything.
+    /// One side closed the connection, and no call was lost.
     InOrder,
-    /// The client did not begin with what every HTTP/2 client begins with.
+    /// The client did not send the beginning of HTTP/2.
     NoGreeting,
-    /// The client speaks something else: what it seems to be.
+    /// The client speaks another protocol: the name of this protocol.
     NotHttp2(&'static str),
-    /// The client did what HTTP/2 does not allow, or what nobody has a use for.
+    /// The client broke the rules of HTTP/2, or exceeded limits that a working client never
+    /// reaches.
     Misbehaved(String),
-    /// The client ended it by an error.
+    /// The client ended the connection with an error.
     EndedByClient(String),
     /// The client did not answer, or did not read.
     Silent(String),
-    /// The socket failed: most clients that end leave it so.
+    /// The socket failed: most clients that exit leave it so.
     Lost(String),
-    /// It was cut off at shutdown.
+    /// The daemon cut the connection off at shutdown.
     CutOff,
 }
 
 // === impl CloseReason ===
 
 impl CloseReason {
-    /// The reason for which serving a connection failed, once it is closed. `silence` is
-    /// the longest time for which a client may be silent.
+    /// Returns the reason for an error of a closed connection. `silence` is the longest time for
+    /// which a client may be silent.
     pub(super) fn from_error(error: &hyper::Error, trace: &Trace, silence: Duration) -> Self {
         if let Some(kind) = foreign_protocol(trace.first()) {
             return Self::NotHttp2(kind);
@@ -60,7 +61,7 @@ impl CloseReason {
         match find_cause::<h2::Error>(error) {
             None => Self::Lost(error.to_string()),
             Some(http2) if http2.is_remote() => Self::EndedByClient(http2.to_string()),
-            Some(http2) => Self::Misbehaved(match (http2.reason(), trace.farewell()) {
+            Some(http2) => Self::Misbehaved(match (http2.reason(), trace.last_goaway_reason()) {
                 (Some(code), Some(reason)) => format!("{code:?}, {reason}"),
                 (Some(code), None) => format!("{code:?}"),
                 (None, _) => http2.to_string(),
@@ -68,13 +69,17 @@ impl CloseReason {
         }
     }
 
-    /// Writes the line, unless the log has enough of this peer.
-    pub(super) fn log(&self, connection: &ConnectionLog) {
+    /// Writes the line, unless the log has enough lines about this peer.
+    pub(super) fn log_line(&self, connection: &ConnectionLog) {
         let peer = &connection.peer;
         match self {
             Self::InOrder => debug!(target: CONNECTIONS, %peer, "connection closed"),
             Self::NoGreeting => {
-                debug!(target: CONNECTIONS, %peer, "connection closed: it said nothing");
+                debug!(
+                    target: CONNECTIONS,
+                    %peer,
+                    "connection closed: the client sent no HTTP/2 preface"
+                );
             }
             Self::Lost(why) => debug!(target: CONNECTIONS, %peer, why, "connection lost"),
             _ if !connection.admits_line() => {}
@@ -98,7 +103,7 @@ impl CloseReason {
     }
 }
 
-/// What a client that does not speak HTTP/2 seems to speak instead.
+/// Guesses the protocol of a client that does not speak HTTP/2.
 fn foreign_protocol(first: &[u8]) -> Option<&'static str> {
     const HTTP1: [&[u8]; 7] =
         [b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"DELETE ", b"CONNECT "];
@@ -115,7 +120,7 @@ fn foreign_protocol(first: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The error of a type that another one comes from.
+/// Finds the cause of an error that has the type `T`.
 fn find_cause<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -132,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_http2_is_recognised_by_its_first_bytes() {
+    fn other_protocols_are_recognised_by_their_first_bytes() {
         for (first, want) in [
             (&b""[..], None),
             (b"P", None),

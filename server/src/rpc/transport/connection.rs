@@ -1,8 +1,8 @@
 //! Serves one connection from its first byte to its last: HTTP/2 by hyper.
 //!
-//! A client that does not greet is dropped after [`GREETING`], and at once when the
-//! server drains. A draining connection ends when its calls are answered; a client
-//! that then does not even acknowledge the end is not waited for.
+//! The daemon drops a client that does not send the beginning of HTTP/2: after [`GREETING`], or
+//! at once during shutdown. At shutdown, a connection ends when its calls are answered; the
+//! daemon does not wait for a client that does not even acknowledge the end.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use crate::rpc::transport::listener::Connection;
 /// The longest wait for the bytes that every HTTP/2 client begins with.
 const GREETING: Duration = Duration::from_secs(10);
 
-/// The longest wait for a client to acknowledge that its connection ends, when no
-/// call of it is under way.
+/// The longest wait for a client to acknowledge the end of its connection, once all its calls
+/// are answered.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The number of streams and calls that one connection may have at a time. Clients
-/// wait for their turn.
+/// The number of streams and calls that one connection may have at a time. Further ones wait in
+/// the client.
 const STREAMS_PER_CONNECTION: u32 = 128;
 
-/// How often a silent connection is asked whether it is alive, and how long an
-/// answer may take, so that dead peers do not keep others out.
+/// The interval between two pings of a silent connection, and the longest wait for an answer, so
+/// that dead peers do not keep others out.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// The longest time for which a client may answer nothing, or leave bytes unread.
@@ -43,22 +43,21 @@ const SILENCE: Duration = KEEPALIVE.0.saturating_add(KEEPALIVE.1);
 const HEADER_BYTES: u32 = 8 * 1024;
 
 /// The bytes that a client may send before the daemon reads them: on a connection,
-/// and on each of its streams. This is what a connection can make the daemon hold of
-/// its requests.
+/// and on each of its streams. It limits the memory that the requests of one connection take.
 ///
-/// h2 charges an unread message of fewer than 256 bytes what it lacks to 256, and
-/// closes a connection that owes half of its window: 32,768 unread messages are
-/// always allowed, which the contract and `integration.md` state. On a single stream
-/// nobody gets there, however far a client sends ahead and however short its ids are:
-/// messages of 16 bytes fill the stream's window first, and the client waits.
+/// h2 charges an unread message of fewer than 256 bytes for the rest to 256, and closes a
+/// connection whose charges reach half of its window: 32,768 unread messages are always allowed,
+/// as the contract and `integration.md` state. A single stream cannot reach this limit, even if
+/// the client sends far ahead and its ids are short: messages of 16 bytes fill the stream's
+/// window first, and the client waits.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 const STREAM_WINDOW: u32 = CONNECTION_WINDOW / 32;
 
-/// The number of streams that a connection may make the daemon reset, over its whole
-/// life. Only a broken client has any.
+/// The number of streams that a connection may make the daemon reset, over its whole life. Only
+/// a broken client causes such resets.
 const RESET_STREAMS: usize = 256;
 
-/// What all connections are served by.
+/// The server of all connections.
 #[derive(Debug)]
 pub(in crate::rpc) struct ConnectionServer {
     http2: Builder<TokioExecutor>,
@@ -66,15 +65,15 @@ pub(in crate::rpc) struct ConnectionServer {
     settings: CallSettings,
     log: Arc<CallLog>,
     farewell: Duration,
-    /// Cancelled when nothing is waited for any more.
+    /// Cancelled when the daemon no longer waits for unfinished calls.
     cut_off: CancellationToken,
 }
 
 // === impl ConnectionServer ===
 
 impl ConnectionServer {
-    /// Serves these services. `shutdown` is the longest wait for calls that are
-    /// under way when the server drains.
+    /// Returns a server of these services. `shutdown` is the longest wait for unfinished calls at
+    /// shutdown.
     pub(in crate::rpc) fn new(
         services: Routes,
         settings: CallSettings,
@@ -97,19 +96,19 @@ impl ConnectionServer {
     }
 
     /// Serves a connection to its end.
-    pub(in crate::rpc) async fn serve(&self, connection: Connection) {
+    pub(in crate::rpc) async fn serve_connection(&self, connection: Connection) {
         let Connection { socket, peer, permit } = connection;
         let log = Arc::new(ConnectionLog::new(Arc::clone(&self.log), peer));
         let trace = Arc::new(Trace::default());
         let io = ClientIo::new(socket, Arc::clone(&trace), SILENCE);
         let ended = self.serve_bytes(io, &trace, &log).await;
-        // The socket is closed: lets another client in.
+        // The socket is closed: admit another client.
         drop(permit);
         let reason = match ended {
             Ok(reason) => reason,
             Err(error) => CloseReason::from_error(&error, &trace, SILENCE),
         };
-        reason.log(&log);
+        reason.log_line(&log);
     }
 
     async fn serve_bytes(
@@ -142,14 +141,14 @@ impl ConnectionServer {
         served.as_mut().graceful_shutdown();
         tokio::select! {
             ended = served.as_mut() => ended.map(|()| CloseReason::InOrder),
-            () = self.farewell(log) => Ok(CloseReason::InOrder),
+            () = self.wait_for_farewell(log) => Ok(CloseReason::InOrder),
             () = self.cut_off.cancelled() => Ok(CloseReason::CutOff),
         }
     }
 
-    /// Waits until no call is under way, and then for as long as a client may take
-    /// to acknowledge the end.
-    async fn farewell(&self, log: &ConnectionLog) {
+    /// Waits until all calls are finished, and then for the time in which a client may
+    /// acknowledge the end.
+    async fn wait_for_farewell(&self, log: &ConnectionLog) {
         let under_way = log.under_way();
         under_way.close();
         loop {
@@ -172,7 +171,7 @@ mod tests {
     use crate::logging::captured::Captured;
     use crate::rpc::transport::peer::Peer;
 
-    /// What client authors rely on.
+    /// Client authors rely on the limits in the pages.
     #[test]
     fn the_pages_state_these_limits() {
         let page = include_str!("../../../docs/integration.md");
@@ -198,7 +197,8 @@ mod tests {
 
     const GREETING_OF_A_CLIENT: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-    /// Serves the other end of a connection whose client does this. How long it lasts.
+    /// Serves the other end of a connection whose client runs this function. Returns the
+    /// duration of the connection.
     async fn lifetime<F: Future>(
         client: impl FnOnce(DuplexStream) -> F,
         buffer: usize,
@@ -219,7 +219,7 @@ mod tests {
         let connection = Connection { socket: Box::new(ours), peer: Peer::Unix(Some(7)), permit };
         let begun = Instant::now();
         tokio::select! {
-            () = server.serve(connection) => {}
+            () = server.serve_connection(connection) => {}
             _ = client(theirs) => panic!("the client ended first"),
         }
         assert_eq!(permits.available_permits(), 1, "another client may come in");
@@ -239,12 +239,12 @@ mod tests {
             std::future::pending::<()>().await
         };
         assert_eq!(lifetime(hangs, 4096).await, GREETING);
-        let lines = captured.lines("connection closed: it said nothing");
+        let lines = captured.lines("connection closed: the client sent no HTTP/2 preface");
         assert_eq!(lines.len(), 2);
         assert!(lines.iter().all(|line| line.starts_with("DEBUG")), "{lines:?}");
     }
 
-    /// It has greeted, and then its machine is gone.
+    /// The client has sent the beginning of HTTP/2, and then its machine is gone.
     #[tokio::test(start_paused = true)]
     async fn a_client_that_answers_nothing_is_closed() {
         let captured = Captured::start();
@@ -257,8 +257,8 @@ mod tests {
         assert!(lines.len() == 1 && lines[0].trim_start().starts_with("INFO"), "{lines:?}");
     }
 
-    /// A process that was stopped reads nothing, so that nothing can be written to it,
-    /// the end included.
+    /// A stopped process reads nothing, so that the daemon can write nothing to it, not even the
+    /// end.
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_is_closed() {
         let captured = Captured::start();

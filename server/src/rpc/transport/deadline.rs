@@ -1,6 +1,6 @@
-//! How long the caller of a call waits for its end: the header `grpc-timeout`.
+//! The longest time that the caller of a call waits: the header `grpc-timeout`.
 //!
-//! This is no limit of the daemon's: a call without the header has no deadline.
+//! The daemon has no such limit itself: a call without the header has no deadline.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ const HEADER: &str = "grpc-timeout";
 /// The number of digits that the gRPC specification allows.
 const MAX_DIGITS: usize = 8;
 
-/// A caller's own clock began to run when it sent the call, and ends it as much
-/// earlier than ours would: on a busy machine, which is where deadlines pass, by tens
-/// of milliseconds. A call that is cancelled so shortly before its deadline ended by
-/// it: two milliseconds, and a quarter of the timeout, up to a quarter of a second.
+/// The tolerance for calls that are cancelled shortly before their deadline. The clock of the
+/// caller starts when it sends the call, so that it expires earlier than the daemon's: by tens of
+/// milliseconds on a busy machine, where deadlines pass most. The tolerance is two milliseconds,
+/// plus a quarter of the timeout up to a quarter of a second.
 const SLACK: Duration = Duration::from_millis(2);
 const SLACK_DIVISOR: u32 = 4;
 const MAX_SLACK: Duration = Duration::from_millis(250);
 
-/// The time at which a caller gives up, and how long it was willing to wait.
+/// The time at which a caller gives up, and the length of its wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::rpc) struct Deadline {
     at: Instant,
@@ -30,25 +30,25 @@ pub(in crate::rpc) struct Deadline {
 // === impl Deadline ===
 
 impl Deadline {
-    /// The deadline of a call that began now. `None` if the caller set none, or a
-    /// text that is not valid, which gRPC servers ignore.
+    /// Returns the deadline of a call that begins now. `None` if the caller set none, or an
+    /// invalid text, which gRPC servers ignore.
     pub(in crate::rpc) fn from_headers(headers: &HeaderMap, now: Instant) -> Option<Self> {
         let timeout = parse_timeout(headers.get(HEADER)?.as_bytes())?;
-        // A time that no clock reaches is none.
+        // A time beyond the range of the clock is no deadline.
         now.checked_add(timeout).map(|at| Self { at, timeout })
     }
 
-    /// The time at which it passes.
-    pub(in crate::rpc) fn at(self) -> Instant {
+    /// The time of the deadline.
+    pub(in crate::rpc) fn instant(self) -> Instant {
         self.at
     }
 
-    /// The length of the wait that the caller asked for.
+    /// The length of the wait, as the caller set it.
     pub(in crate::rpc) fn timeout(self) -> Duration {
         self.timeout
     }
 
-    /// Whether a call that the caller ends now ends by its deadline.
+    /// Returns true if a call that the caller ends now counts as ended by its deadline.
     pub(in crate::rpc) fn is_due(self, now: Instant) -> bool {
         let slack = SLACK + (self.timeout / SLACK_DIVISOR).min(MAX_SLACK);
         now + slack >= self.at
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_valid_is_no_deadline() {
+    fn an_invalid_text_is_no_deadline() {
         for text in ["", "S", "5", "5s", "+5S", "-5S", " 5S", "5 S", "1.5S", "123456789S", "abcS"] {
             assert_eq!(parse_timeout(text.as_bytes()), None, "{text:?}");
         }

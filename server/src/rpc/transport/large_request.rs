@@ -1,8 +1,8 @@
-//! Lets large requests into a service whose requests are small by nature, one at a time. A
-//! policy to check or to plan may have hundreds of megabytes, and is received whole before
-//! anything is done with it: all callers together must not fill the memory.
+//! Admits large requests, one at a time, to a service whose requests are usually small. A policy
+//! to check or to plan may have hundreds of megabytes, and is received whole before the service
+//! handles it, so that many callers together could fill the memory.
 //!
-//! Knows nothing of policies. The most that one request may have is the service's own limit.
+//! It does not know policies. The service itself limits the size of one request.
 
 #[cfg(test)]
 mod tests;
@@ -25,33 +25,33 @@ use tower::{Layer, Service};
 
 use crate::rpc::error::RpcError;
 
-/// Longest time from the first bytes of a large request to its last ones, the wait for its
-/// turn included: a caller that stalls holds up others for no longer.
+/// Longest time from the first bytes of a large request to its last ones, including the wait for
+/// its turn, so that a stalled caller does not delay others for longer.
 const MAX_RECEIVE_TIME: Duration = Duration::from_secs(60);
 
-/// Bytes before a message: a flag, and four for its length.
+/// Bytes before a message: one for a flag, and four for the length.
 const PREFIX_BYTES: usize = 5;
 
 /// Puts [`LargeRequests`] around a service.
 #[derive(Clone, Debug)]
 pub(in crate::rpc) struct LargeRequestLayer {
-    /// Most bytes of a message that need not wait for its turn.
+    /// Most bytes of a message that does not wait for its turn.
     small: usize,
     turn: Arc<Semaphore>,
 }
 
-/// A service that gets one large request at a time.
+/// A service that receives one large request at a time.
 #[derive(Clone, Debug)]
 pub(in crate::rpc) struct LargeRequests<S> {
     inner: S,
     layer: LargeRequestLayer,
 }
 
-/// A request of which the first frames were read already.
+/// A request whose first frames were read already.
 struct ResumedBody {
     first: VecDeque<Frame<Bytes>>,
     rest: Body,
-    /// For a large request, when it must have come in.
+    /// The latest end of a large request.
     overdue: Option<Pin<Box<Sleep>>>,
 }
 
@@ -92,7 +92,7 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let LargeRequestLayer { small, turn } = self.layer.clone();
-        // The one that is ready goes; its clone takes its place.
+        // The call takes the service that is ready; a clone takes its place.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
@@ -112,15 +112,15 @@ where
             let overdue = Some(Box::pin(sleep_until(end)));
             let body = Body::new(ResumedBody { first, rest: body, overdue });
             let answer = inner.call(http::Request::from_parts(head, body)).await;
-            // Until now the request is in the memory.
+            // The request was in memory until now.
             drop(turn);
             answer
         })
     }
 }
 
-/// Reads a request until the length of its message is known. There is none if it ends
-/// before.
+/// Reads a request until the length of its message is known. The length is `None` if the request
+/// ends earlier.
 async fn first_frames(body: &mut Body) -> Result<(VecDeque<Frame<Bytes>>, Option<usize>), Status> {
     let mut first = VecDeque::new();
     let mut prefix = Vec::with_capacity(PREFIX_BYTES);

@@ -1,5 +1,5 @@
-//! Sockets: bound before anything is served, accepted with a bound on how many
-//! are open.
+//! Sockets: binds all of them before anything is served, and accepts a bounded number of
+//! connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,20 +17,20 @@ use tracing::warn;
 use super::peer::Peer;
 use super::seldom_line::SeldomLine;
 
-/// Who may use a Unix socket: its owner and group.
+/// The permissions of a Unix socket: its owner and its group may use it.
 const SOCKET_MODE: u32 = 0o660;
 
-/// Wait after a failed `accept`. Such failures, above all a lack of file
-/// descriptors, do not end by asking again at once.
+/// Wait after a failed `accept`. The causes, above all a lack of file descriptors, do not
+/// disappear by an immediate retry.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    /// The address as bound, for people.
+    /// The bound address, for messages.
     address: String,
-    /// The file of a Unix socket. Goes with the listener.
+    /// The file of a Unix socket, removed with the listener.
     _file: Option<SocketFile>,
 }
 
@@ -40,62 +40,66 @@ enum Socket {
     Unix(UnixListener),
 }
 
-/// Takes the file of a Unix socket away when it is no longer listened on.
+/// Removes the file of a Unix socket after the last use of the socket.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
-    /// Device and inode, so that the file of a daemon that came later stays.
+    /// Device and inode, so that the file of a later daemon stays.
     id: (u64, u64),
 }
 
-/// Why a socket cannot be listened on.
+/// The reason why the daemon cannot listen on a socket.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Calls are not authenticated.
     #[error(
-        "refusing to listen on {0}: calls are not authenticated yet, so whoever reaches the port \
-         could ask about everybody; use a loopback address such as 127.0.0.1, or a Unix socket"
+        "refusing to listen on {0}: calls are not authenticated yet, so every program that \
+         reaches the port could query all users; use a loopback address such as 127.0.0.1, or a \
+         Unix socket"
     )]
     NotLoopback(SocketAddr),
 
-    /// Another program has the port.
-    #[error("cannot listen on {0}: the port is in use; stop what uses it, or choose another one")]
+    /// Another program uses the port.
+    #[error(
+        "cannot listen on {0}: the port is in use; stop the program that uses it, or choose \
+         another port"
+    )]
     PortInUse(SocketAddr),
 
-    /// A daemon that is alive has the socket.
+    /// A running process uses the socket.
     #[error(
         "cannot listen on `{}`: another process answers there; stop it, or choose another path",
         .0.display()
     )]
     PathInUse(PathBuf),
 
-    /// The path is taken by something that is not ours to replace.
+    /// The path has a file that the daemon must not replace.
     #[error(
-        "cannot listen on `{}`: what is there is not a socket; remove it, or choose another path",
+        "cannot listen on `{}`: the file there is not a socket; remove it, or choose another path",
         .0.display()
     )]
     NotASocket(PathBuf),
 
-    /// There is no place for the socket.
+    /// The directory of the socket does not exist.
     #[error(
         "cannot listen on `{}`: its directory does not exist; create it, or choose another path",
         .0.display()
     )]
     NoDirectory(PathBuf),
 
-    /// The system bounds a socket's path.
+    /// The path exceeds the system's limit for sockets.
     #[error(
         "cannot listen on `{}`: the path is too long for a socket; choose one of at most 100 bytes",
         .0.display()
     )]
     PathTooLong(PathBuf),
 
-    /// Anything else.
+    /// Any other failure.
     #[error("cannot listen on `{address}`: {error}")]
     Io {
-        /// Where.
+        /// The address of the socket.
         address: String,
-        /// Why.
+        /// The error of the system.
         error: io::Error,
     },
 }
@@ -104,23 +108,23 @@ pub enum ListenError {
 pub(in crate::rpc) struct Connection {
     pub(super) socket: Box<dyn Duplex>,
     pub(super) peer: Peer,
-    /// Lets another client in when it is dropped.
+    /// Admits another client when it is dropped.
     pub(super) permit: OwnedSemaphorePermit,
 }
 
-/// Both directions of a connection, whatever it is made of.
+/// Both directions of a connection of any kind.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 // === impl Listener ===
 
 impl Listener {
-    /// Binds a TCP port. Port 0 takes a free one.
+    /// Binds a TCP port. Port 0 means any free port.
     ///
     /// # Errors
     ///
     /// The address is not a loopback one, or cannot be bound.
-    pub async fn tcp(address: SocketAddr) -> Result<Self, ListenError> {
+    pub async fn bind_tcp(address: SocketAddr) -> Result<Self, ListenError> {
         if !address.ip().is_loopback() {
             return Err(ListenError::NotLoopback(address));
         }
@@ -133,12 +137,12 @@ impl Listener {
         Ok(Self { socket: Socket::Tcp(listener), address, _file: None })
     }
 
-    /// Binds a Unix socket. The file that a dead process left is replaced.
+    /// Binds a Unix socket. Replaces the file that a dead process left.
     ///
     /// # Errors
     ///
-    /// A live process or another file has the path, or it cannot be bound.
-    pub async fn unix(path: &Path) -> Result<Self, ListenError> {
+    /// A running process or another file has the path, or it cannot be bound.
+    pub async fn bind_unix(path: &Path) -> Result<Self, ListenError> {
         let io = |error| ListenError::Io { address: path.display().to_string(), error };
         let listener = match UnixListener::bind(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -148,7 +152,7 @@ impl Listener {
                 }
                 match UnixStream::connect(path).await {
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-                    // One whose queue is full is alive as well.
+                    // A process whose queue is full is running as well.
                     Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                         return Err(io(error));
                     }
@@ -163,7 +167,7 @@ impl Listener {
                 _ => io(error),
             })?,
         };
-        let id = SocketFile::id(path).map_err(io)?;
+        let id = SocketFile::file_id(path).map_err(io)?;
         let file = Some(SocketFile { path: path.to_owned(), id });
         std::fs::set_permissions(path, PermissionsExt::from_mode(SOCKET_MODE)).map_err(io)?;
         let address = format!("unix:{}", path.display());
@@ -175,10 +179,9 @@ impl Listener {
         &self.address
     }
 
-    /// Accepts connections until `stop` is cancelled, and hands them over. While all
-    /// permits are in use, one more client waits here and all others in the
-    /// kernel's queue.
-    pub(in crate::rpc) async fn accept(
+    /// Accepts connections until `stop` is cancelled, and passes them to `serve`. While all
+    /// permits are in use, one more client waits here, and all others in the kernel's queue.
+    pub(in crate::rpc) async fn accept_connections(
         self,
         permits: Arc<Semaphore>,
         stop: CancellationToken,
@@ -188,9 +191,9 @@ impl Listener {
         loop {
             // Accept first, then take a permit, so that an idle listener holds none.
             let next = async {
-                let (socket, peer) = self.socket.accept().await?;
+                let (socket, peer) = self.socket.accept_socket().await?;
                 if permits.available_permits() == 0
-                    && let Some(times) = crowds.admit()
+                    && let Some(times) = crowds.count_and_admit()
                 {
                     warn!(
                         address = self.address,
@@ -209,7 +212,7 @@ impl Listener {
             match next {
                 Ok(connection) => serve(connection),
                 Err(error) => {
-                    if let Some(times) = failures.admit() {
+                    if let Some(times) = failures.count_and_admit() {
                         warn!(address = self.address, %error, times, "cannot accept a connection");
                     }
                     tokio::select! {
@@ -223,11 +226,11 @@ impl Listener {
 }
 
 impl Socket {
-    async fn accept(&self) -> io::Result<(Box<dyn Duplex>, Peer)> {
+    async fn accept_socket(&self) -> io::Result<(Box<dyn Duplex>, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // Answers are written whole; waiting for more only delays them.
+                // Answers are written whole, so that a wait for more bytes only delays them.
                 stream.set_nodelay(true)?;
                 Ok((Box::new(stream), Peer::Tcp(address)))
             }
@@ -243,15 +246,15 @@ impl Socket {
 // === impl SocketFile ===
 
 impl SocketFile {
-    fn id(path: &Path) -> io::Result<(u64, u64)> {
+    fn file_id(path: &Path) -> io::Result<(u64, u64)> {
         std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if Self::id(&self.path).is_ok_and(|id| id == self.id) {
-            // There is nothing to do about a failure.
+        if Self::file_id(&self.path).is_ok_and(|id| id == self.id) {
+            // No remedy for a failure here.
             let _ = std::fs::remove_file(&self.path);
         }
     }

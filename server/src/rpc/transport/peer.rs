@@ -1,17 +1,17 @@
-//! The other end of a connection, as far as the system names it.
+//! The other end of a connection, as the system reports it.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Where a connection comes from.
+/// The other end of a connection.
 #[derive(Clone, Debug)]
 pub(in crate::rpc) enum Peer {
     /// An address.
     Tcp(SocketAddr),
-    /// A process of this machine, by its number if the system told.
+    /// A process of this machine, with its id if the system reports it.
     Unix(Option<i32>),
 }
 
-/// What the connections of one client have in common.
+/// The origin that all connections of one client share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::rpc) enum Origin {
     /// Its address.
@@ -23,7 +23,7 @@ pub(in crate::rpc) enum Origin {
 // === impl Peer ===
 
 impl Peer {
-    /// What this connection has in common with others of the client.
+    /// The origin that this connection shares with others of the client.
     pub(super) fn origin(&self) -> Origin {
         match self {
             Self::Tcp(address) => Origin::Ip(address.ip()),

@@ -1,12 +1,12 @@
 //! The body of a request.
 //!
-//! It notices that its caller went away: what a service then answers, such as that
-//! the request is incomplete, is sent to nobody.
+//! It records that the caller went away, since no caller receives the answer that the service
+//! then gives, such as that the request is incomplete.
 //!
-//! And it reads on for a while when its service does not: a client cannot know yet
-//! that its call was refused, and h2 charges the connection for short messages that
-//! come on a stream that was reset, for ever. One that sends ahead would lose all its
-//! streams, sooner or later, because some of them were refused.
+//! It also reads on for a while after its service has stopped reading. A client cannot know yet
+//! that its call was rejected, and h2 charges the connection for ever for short messages that
+//! arrive on a stream after its reset. A client that sends ahead would sooner or later lose all
+//! its streams because some of them were rejected.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rpc::transport::access_log::CallRecord;
 
-/// The longest time for which a client is read that its call has ended: as long as h2
-/// ignores what comes on a stream that was reset.
+/// The longest time for which the daemon reads on after the end of a call: h2 ignores messages on
+/// a reset stream for the same time.
 const LEFTOVERS: Duration = Duration::from_secs(1);
 
-/// A request under way.
+/// The body of an unfinished request.
 #[derive(Debug)]
 pub(super) struct RequestBody<B: Body + Send + Unpin + 'static> {
     /// `None` once it has ended.
@@ -36,7 +36,7 @@ pub(super) struct RequestBody<B: Body + Send + Unpin + 'static> {
 // === impl RequestBody ===
 
 impl<B: Body + Send + Unpin + 'static> RequestBody<B> {
-    /// A body that nobody reads on when `drain` is cancelled.
+    /// Returns a body that is not read on after `drain` is cancelled.
     pub(super) fn new(inner: B, record: Arc<CallRecord>, drain: CancellationToken) -> Self {
         Self { inner: Some(inner), record, drain }
     }
@@ -75,7 +75,7 @@ impl<B: Body + Send + Unpin + 'static> Body for RequestBody<B> {
 impl<B: Body + Send + Unpin + 'static> Drop for RequestBody<B> {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take().filter(|inner| !inner.is_end_stream()) else { return };
-        // There is none when the process ends.
+        // There is no runtime when the process ends.
         if let Ok(runtime) = Handle::try_current() {
             let drain = self.drain.clone();
             runtime.spawn(async move {

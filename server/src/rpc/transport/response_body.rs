@@ -1,9 +1,8 @@
-//! The body of an answer, until its caller was sent a status.
+//! The body of an answer, until the status is sent to the caller.
 //!
-//! It ends at the call's deadline, and at shutdown once all that is ready was
-//! sent: answers that have nothing to send at that moment, such as those of health
-//! watches and reflection, get a reason instead of a cut connection. What panics
-//! ends with a status as well.
+//! It ends at the call's deadline, and at shutdown once all ready frames are sent: answers with
+//! nothing to send at that moment, such as those of health watches and reflection, get a reason
+//! instead of a cut connection. A body that panics ends with a status as well.
 
 use std::convert::Infallible;
 use std::io::IoSlice;
@@ -24,10 +23,10 @@ use tonic::{Code, Status};
 use crate::rpc::error::RpcError;
 use crate::rpc::transport::access_log::{CallRecord, deadline_passed};
 
-/// An answer under way.
+/// The body of an unfinished answer.
 #[derive(Debug)]
 pub(super) struct CallBody {
-    /// `None` once it was ended.
+    /// `None` after the end.
     inner: Option<Body>,
     record: Arc<CallRecord>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -37,12 +36,12 @@ pub(super) struct CallBody {
 /// The wait for the shutdown.
 #[derive(Debug)]
 enum Drain {
-    /// Nobody had to wait for the answer yet.
+    /// The answer has always been ready so far.
     NotAwaited(CancellationToken),
     Awaited(Pin<Box<WaitForCancellationFutureOwned>>),
 }
 
-/// Bytes of an answer. Its call is under way until the transport has written them
+/// Bytes of an answer. The call counts as unfinished until the transport has written the bytes
 /// or given them up.
 #[derive(Debug)]
 pub(super) struct AnswerBytes {
@@ -62,19 +61,19 @@ impl CallBody {
         Self { inner: Some(body), record, deadline, drain: Drain::NotAwaited(drain) }
     }
 
-    /// Ends the answer with a status, whatever is left of it.
+    /// Ends the answer with a status, and drops the rest of the answer.
     fn end_with(&mut self, status: &Status) -> Frame<AnswerBytes> {
         self.inner = None;
         let mut trailers = HeaderMap::new();
         if status.add_header(&mut trailers).is_err() {
-            // A text that no header can hold.
+            // The text cannot be a header: send the code without it.
             let _ = Status::new(status.code(), "").add_header(&mut trailers);
         }
         self.record.note_status(status);
         Frame::trailers(trailers)
     }
 
-    /// A frame on its way to the caller.
+    /// Passes a frame on to the caller. Notes the status that its trailers contain.
     fn pass_on(&mut self, frame: Frame<Bytes>) -> Frame<AnswerBytes> {
         if let Some(trailers) = frame.trailers_ref() {
             self.inner = None;
@@ -90,7 +89,7 @@ impl CallBody {
         frame.map_data(|bytes| AnswerBytes { bytes, _under_way: record.keep_under_way() })
     }
 
-    /// The status with which the answer ends before its own end.
+    /// The status that ends the answer early: at the deadline, or at shutdown.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
         if let Some((timer, deadline)) = self.deadline.as_mut().zip(self.record.deadline())
             && timer.as_mut().poll(cx).is_ready()
@@ -100,15 +99,15 @@ impl CallBody {
         self.drain.poll(cx).map(|()| RpcError::ShuttingDown.into())
     }
 
-    /// Whether the deadline has passed. An answer that always has more to send
-    /// would not end by it otherwise.
+    /// Returns true if the deadline has passed. Without this check, an answer that always has
+    /// more to send would not end at its deadline.
     fn is_overdue(&self) -> bool {
         let timer = self.deadline.as_ref();
         timer.is_some_and(|timer| timer.deadline() <= Instant::now())
     }
 }
 
-/// What callers make of an answer without a status.
+/// The status that callers assume for an answer without one.
 fn no_status() -> Status {
     Status::new(Code::Unknown, "the answer had no status")
 }
@@ -126,7 +125,7 @@ impl http_body::Body for CallBody {
         let next = if is_overdue {
             Ok(Poll::Pending)
         } else {
-            // What panicked is not polled again, only dropped.
+            // After a panic, the body is not polled again, only dropped.
             catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(cx)))
         };
         let frame = match next {
@@ -134,7 +133,7 @@ impl http_body::Body for CallBody {
             Ok(Poll::Ready(Some(Err(status)))) => self.end_with(&status),
             Ok(Poll::Ready(None)) => {
                 self.inner = None;
-                // Unless it stood in the head.
+                // Has no effect if the status was in the head.
                 self.record.note_status(&no_status());
                 return Poll::Ready(None);
             }
@@ -159,8 +158,8 @@ impl http_body::Body for CallBody {
 
 impl Drop for CallBody {
     fn drop(&mut self) {
-        // Of no consequence if a status was sent.
-        self.record.abandon();
+        // Has no effect if a status was sent.
+        self.record.note_abandoned();
     }
 }
 

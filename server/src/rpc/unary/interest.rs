@@ -1,4 +1,4 @@
-//! The answer of `GetInterestedUsers`: found at once, and written when its size is known.
+//! The answer of `GetInterestedUsers`: computed at once, and written when its size is known.
 
 use presence_router_proto::wire::GetInterestedUsersResponse;
 use roaring::RoaringBitmap;
@@ -39,12 +39,12 @@ impl Interest {
         Self { signature, senders, listed }
     }
 
-    /// How many senders the answer lists.
-    pub fn listed(&self) -> u64 {
+    /// The number of senders that the answer lists.
+    pub fn listed_senders(&self) -> u64 {
         self.listed.len()
     }
 
-    /// Whether there are senders besides, by an expression.
+    /// Returns true if the answer has more senders than the listed ones, as an expression.
     pub fn is_open(&self) -> bool {
         *self.senders.open() != Open::Nobody
     }
@@ -53,8 +53,8 @@ impl Interest {
     ///
     /// # Errors
     ///
-    /// [`RpcError::AnswerTooLarge`] as soon as it is known to have more than `limit`
-    /// bytes, before it fills the memory.
+    /// [`RpcError::AnswerTooLarge`] as soon as the answer has more than `limit` bytes, before it
+    /// fills the memory.
     pub fn to_response(
         &self,
         current: &Current,

@@ -20,17 +20,17 @@ use presence_router_ids::UserId;
 /// Advice to a caller whose answer is over the limit.
 const FEWER_STATES: &str = "ask for fewer states, or use the stream `RouteStates`";
 
-/// An answer that is being made, one signature of senders after another.
+/// An incomplete answer, to which each signature of senders is added in turn.
 struct Recipients<'a> {
     current: &'a Current,
     view: &'a CallerView,
-    /// For each state the number of its sender, if it is listed.
+    /// For each state, the number of its sender if the sender is listed.
     senders: Vec<Option<u32>>,
     /// Most bytes of the answer.
     limit: usize,
-    /// Ids, and a byte at least for each index: never more than the answer has.
+    /// A lower bound of the answer's size: its user ids, and one byte for each index.
     bytes: usize,
-    /// For each recipient the indexes of its states.
+    /// For each recipient, the indexes of its states.
     listed: HashMap<u32, Vec<u32>>,
     open: Vec<OpenRecipients>,
     hides: Vec<StatesHide>,
@@ -38,8 +38,8 @@ struct Recipients<'a> {
 
 /// The users that must receive each state, for the senders of a batch.
 ///
-/// Fails with [`RpcError::AnswerTooLarge`] as soon as the answer is known to have
-/// more than `limit` bytes, before it fills the memory.
+/// Fails with [`RpcError::AnswerTooLarge`] as soon as the answer has more than `limit` bytes,
+/// before it fills the memory.
 pub(in crate::rpc) fn users_for_states(
     current: &Current,
     view: &CallerView,
@@ -54,7 +54,7 @@ pub(in crate::rpc) fn users_for_states(
     }
     let mut recipients = Recipients::new(current, view, senders, limit);
     for (signature, indexes) in by_signature {
-        recipients.add(&signature, indexes)?;
+        recipients.add_states(&signature, indexes)?;
     }
     check_size(recipients.into_response(), limit, FEWER_STATES)
 }
@@ -82,7 +82,7 @@ impl<'a> Recipients<'a> {
     }
 
     /// Adds the recipients of states whose senders have one signature.
-    fn add(&mut self, signature: &Signature, indexes: Vec<u32>) -> Result<(), RpcError> {
+    fn add_states(&mut self, signature: &Signature, indexes: Vec<u32>) -> Result<(), RpcError> {
         let audience = self.current.snapshot.counterparts(signature, self.view);
         self.count_shadows(signature, &indexes);
         self.add_listed(&audience, &indexes)?;
@@ -175,7 +175,7 @@ impl<'a> Recipients<'a> {
     }
 }
 
-/// The number of a state's sender, if it is listed.
+/// The number of a state's sender, if the sender is listed.
 fn sender_of(senders: &[Option<u32>], index: u32) -> Option<u32> {
     *senders.get(usize::try_from(index).ok()?)?
 }

@@ -1,4 +1,4 @@
-//! One call: what its line will say.
+//! One call, with the contents of its line.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -12,8 +12,7 @@ use super::connection_log::ConnectionLog;
 use super::{StreamStats, UnaryStats};
 use crate::rpc::transport::deadline::Deadline;
 
-/// One call, from its headers to the line about it, which is written when this is
-/// dropped.
+/// One call, from its headers to its line, which is written when the record is dropped.
 #[derive(Debug)]
 pub(in crate::rpc) struct CallRecord {
     pub(super) uri: http::Uri,
@@ -23,15 +22,15 @@ pub(in crate::rpc) struct CallRecord {
     pub(super) sent: OnceLock<Sent>,
     pub(super) unary_stats: OnceLock<UnaryStats>,
     pub(super) is_stream: AtomicBool,
-    /// The request ended by an error: nobody can be sent anything.
+    /// True if the request ended with an error, so that no caller is left to answer.
     has_lost_caller: AtomicBool,
     pub(super) stream_stats: OnceLock<StreamStats>,
-    // Last, so that the call is under way until its line is written.
+    // Last, so that the call counts as unfinished until its line is written.
     under_way: TaskTrackerToken,
     _unwritten: TaskTrackerToken,
 }
 
-/// The end of a call, as its caller saw it.
+/// The end of a call, as the caller sees it.
 #[derive(Debug)]
 pub(super) struct Sent {
     pub(super) code: Code,
@@ -41,8 +40,8 @@ pub(super) struct Sent {
 // === impl CallRecord ===
 
 impl CallRecord {
-    /// A call that begins now.
-    pub(in crate::rpc) fn begin<B>(
+    /// Returns the record of a call that begins now.
+    pub(in crate::rpc) fn begin_call<B>(
         connection: &Arc<ConnectionLog>,
         request: &http::Request<B>,
     ) -> Arc<Self> {
@@ -63,56 +62,54 @@ impl CallRecord {
     }
 
     /// The path of the call: `/service/method`.
-    pub(in crate::rpc) fn path(&self) -> &str {
+    pub(in crate::rpc) fn call_path(&self) -> &str {
         self.uri.path()
     }
 
-    /// The deadline of the call, if its caller gave one.
+    /// The deadline of the call, if its caller set one.
     pub(in crate::rpc) fn deadline(&self) -> Option<Deadline> {
         self.deadline
     }
 
-    /// Keeps the call under way for as long as it lives.
+    /// Returns a token during whose life the call counts as unfinished.
     pub(in crate::rpc) fn keep_under_way(&self) -> TaskTrackerToken {
         self.under_way.clone()
     }
 
-    /// Notes what the call was about.
+    /// Notes the numbers of a unary call.
     pub(in crate::rpc) fn set_unary_stats(&self, stats: UnaryStats) {
-        // Not reached: a call has one response.
+        // An error is not reached: a call has one response.
         let _ = self.unary_stats.set(stats);
     }
 
-    /// Notes that the request ended by an error.
+    /// Notes that the request ended with an error.
     pub(in crate::rpc) fn lose_caller(&self) {
         self.has_lost_caller.store(true, Relaxed);
     }
 
-    /// Notes the status that the caller is sent instead of an answer, if there still
-    /// is a caller.
+    /// Notes the status that the caller gets instead of an answer, if the caller is still there.
     pub(in crate::rpc) fn note_refusal(&self, status: &Status) {
         if self.has_lost_caller.load(Relaxed) {
-            self.abandon();
+            self.note_abandoned();
         } else {
             self.note_status(status);
         }
     }
 
-    /// Notes the status that the caller is sent. The first one counts: nothing is
-    /// sent after it.
+    /// Notes the status that the caller gets. The first one counts: nothing is sent after it.
     pub(in crate::rpc) fn note_status(&self, status: &Status) {
         let why = Some(status.message()).filter(|why| !why.is_empty()).map(str::to_owned);
         let _ = self.sent.set(Sent { code: status.code(), why });
     }
 
-    /// Notes that the caller was sent success.
+    /// Notes that the caller gets the status OK.
     pub(in crate::rpc) fn note_ok(&self) {
         let _ = self.sent.set(Sent { code: Code::Ok, why: None });
     }
 
-    /// Notes that nobody waits for the call any more. Its caller was sent no
-    /// status, unless one was noted before.
-    pub(in crate::rpc) fn abandon(&self) {
+    /// Notes that the caller no longer waits for the call, and got no status unless one was noted
+    /// before.
+    pub(in crate::rpc) fn note_abandoned(&self) {
         self.sent.get_or_init(|| match self.deadline {
             _ if self.connection.log.cut_off.load(Relaxed) => Sent {
                 code: Code::Unavailable,
@@ -129,7 +126,7 @@ impl CallRecord {
     }
 }
 
-/// The text about a call that ended by its deadline, for its caller and the log.
+/// The text about a call that ended at its deadline, for the caller and the log.
 pub(in crate::rpc) fn deadline_passed(deadline: Deadline) -> String {
     format!("the call's deadline of {:?} passed before it was answered", deadline.timeout())
 }

@@ -1,4 +1,4 @@
-//! The log of one connection's calls: which lines about it may be written.
+//! The log of one connection's calls: decides which lines about the connection are written.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(in crate::rpc) struct ConnectionLog {
     refusals: Arc<LineBudget>,
     /// Bounds all lines, together with the other connections of the address.
     lines: Arc<LineBudget>,
-    /// Calls, and answers that are not on their way yet.
+    /// Unfinished calls, and answers that are not fully written.
     under_way: TaskTracker,
 }
 
@@ -36,23 +36,22 @@ impl ConnectionLog {
         Self { peer, log, refusals, lines, under_way: TaskTracker::new() }
     }
 
-    /// Calls that are under way, and answers of which the client has not taken
-    /// all yet.
+    /// Unfinished calls, and answers that the client has not fully taken.
     pub(in crate::rpc) fn under_way(&self) -> &TaskTracker {
         &self.under_way
     }
 
-    /// Whether a line about this connection may be written now.
+    /// Counts a line about this connection, and returns true if it may be written.
     pub(in crate::rpc) fn admits_line(&self) -> bool {
-        self.admits(&self.lines, || self.peer.origin().to_string())
+        self.admits_within(&self.lines, || self.peer.origin().to_string())
     }
 
     pub(super) fn admits_refusal(&self) -> bool {
-        self.admits(&self.refusals, || self.peer.to_string()) && self.admits_line()
+        self.admits_within(&self.refusals, || self.peer.to_string()) && self.admits_line()
     }
 
-    fn admits(&self, budget: &Arc<LineBudget>, whose: impl Fn() -> String) -> bool {
-        match budget.admit(Instant::now()) {
+    fn admits_within(&self, budget: &Arc<LineBudget>, whose: impl Fn() -> String) -> bool {
+        match budget.admit_line(Instant::now()) {
             Admission::Write => true,
             Admission::LeaveOut => false,
             Admission::LeaveOutAndReportAt(time) => {
@@ -65,7 +64,7 @@ impl ConnectionLog {
                     }
                     log_left_out(&peer, budget.take_left_out(), budget.per_second());
                 };
-                // There is none when the process ends without its server.
+                // There is no runtime when the process ends without its server.
                 if let Ok(runtime) = Handle::try_current() {
                     self.log.unwritten.spawn_on(report, &runtime);
                 }
@@ -75,7 +74,7 @@ impl ConnectionLog {
     }
 }
 
-/// Says how many lines about a peer were left out.
+/// Writes the number of omitted lines about a peer.
 fn log_left_out(peer: &str, lines: u64, per_second: u32) {
     info!(
         target: REFUSED,

@@ -1,8 +1,7 @@
-//! Bounds the lines that one peer can cause: so many a second, then one line that
-//! says how many were left out.
+//! Bounds the lines that one peer can cause: a number of lines a second, then one line with the
+//! number of omitted ones.
 //!
-//! It knows no queue and no reader: what becomes of a line that may be written is
-//! the log's business.
+//! It knows neither a queue nor a reader: the log decides about the lines that pass.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,14 +11,14 @@ use tokio::time::Instant;
 /// The time for which lines are counted together.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Lines about one peer. Shared by all that write about it.
+/// The budget for lines about one peer, shared by all code that writes them.
 #[derive(Debug)]
 pub(super) struct LineBudget {
     per_second: u32,
     window: Mutex<Window>,
 }
 
-/// What became of the lines of the second that runs.
+/// The counts of the current second.
 #[derive(Debug, Default)]
 struct Window {
     until: Option<Instant>,
@@ -27,14 +26,15 @@ struct Window {
     left_out: u64,
 }
 
-/// Whether a line may be written.
+/// The decision about a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// It may.
+    /// Write the line.
     Write,
-    /// It may not.
+    /// Omit the line.
     LeaveOut,
-    /// It may not, and it is the first: at this time the number must be reported.
+    /// Omit the line, the first one of its second: report the number of omitted lines at this
+    /// time.
     LeaveOutAndReportAt(Instant),
 }
 
@@ -50,8 +50,8 @@ impl LineBudget {
         self.per_second
     }
 
-    /// Counts a line that is about to be written now.
-    pub(super) fn admit(&self, now: Instant) -> Admission {
+    /// Counts a line, and decides about it.
+    pub(super) fn admit_line(&self, now: Instant) -> Admission {
         let mut window = self.lock();
         let until = match window.until {
             Some(until) if now < until => until,
@@ -71,12 +71,12 @@ impl LineBudget {
         }
     }
 
-    /// The number of lines that were left out since the last report.
+    /// Returns the number of lines omitted since the last report, and resets it.
     pub(super) fn take_left_out(&self) -> u64 {
         std::mem::take(&mut self.lock().left_out)
     }
 
-    /// Whether nothing would be lost by forgetting it.
+    /// Returns true if the budget has no counts that matter any more.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         let window = self.lock();
         window.left_out == 0 && window.until.is_none_or(|until| until <= now)
@@ -97,12 +97,12 @@ mod tests {
         let budget = LineBudget::new(3);
         let begun = Instant::now();
         for _ in 0..3 {
-            assert_eq!(budget.admit(begun), Admission::Write);
+            assert_eq!(budget.admit_line(begun), Admission::Write);
         }
         let later = begun + Duration::from_millis(999);
-        assert_eq!(budget.admit(later), Admission::LeaveOutAndReportAt(begun + WINDOW));
+        assert_eq!(budget.admit_line(later), Admission::LeaveOutAndReportAt(begun + WINDOW));
         for _ in 0..6 {
-            assert_eq!(budget.admit(later), Admission::LeaveOut);
+            assert_eq!(budget.admit_line(later), Admission::LeaveOut);
         }
         assert!(!budget.is_idle(begun + WINDOW), "seven lines are not reported yet");
         assert_eq!(budget.take_left_out(), 7);
@@ -110,7 +110,7 @@ mod tests {
         assert!(budget.is_idle(begun + WINDOW));
 
         let next = begun + WINDOW;
-        assert_eq!(budget.admit(next), Admission::Write);
+        assert_eq!(budget.admit_line(next), Admission::Write);
         assert!(!budget.is_idle(next));
     }
 }

@@ -1,4 +1,4 @@
-//! The lines about calls: which level, which target, and whether at all.
+//! Writes the lines about calls: decides their level and target, and omits lines over the budget.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,7 +10,7 @@ use super::call_record::{CallRecord, Sent};
 use super::statistics::Outcome;
 use super::{CALLS, PROBES, REFUSED, StreamStats, UnaryStats, is_of_contract};
 
-/// The most characters of a method's name that a line has. A caller may send any.
+/// Most characters of a method's name in a line, since a caller may send any name.
 const MAX_NAME: usize = 100;
 
 /// The path of a call, in its two parts.
@@ -36,14 +36,14 @@ fn write_end(record: &CallRecord) {
     }
 }
 
-// Here, since a record knows no lines.
+// In this file, since a record does not know lines.
 impl Drop for CallRecord {
     fn drop(&mut self) {
         write_end(self);
     }
 }
 
-/// Says that a stream began.
+/// Writes the line about the beginning of a stream.
 pub(super) fn write_stream_begin(record: &CallRecord) {
     let name = Name::of_call(record);
     debug!(target: CALLS, method = name.method, peer = %record.connection.peer, "stream began");
@@ -51,14 +51,14 @@ pub(super) fn write_stream_begin(record: &CallRecord) {
 
 fn write_probe(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
     let Name { service, method } = name;
-    let (peer, micros) = (&record.connection.peer, micros(record));
+    let (peer, micros) = (&record.connection.peer, elapsed_micros(record));
     let Sent { code, why } = sent;
     debug!(target: PROBES, method, service, %peer, ?code, why, micros, "call");
 }
 
 fn write_call(record: &CallRecord, name: &Name<'_>, sent: &Sent, outcome: Outcome) {
     let method = name.method;
-    let (peer, micros) = (&record.connection.peer, micros(record));
+    let (peer, micros) = (&record.connection.peer, elapsed_micros(record));
     let Sent { code, why } = sent;
     match (outcome, record.unary_stats.get()) {
         (Outcome::Ok, Some(UnaryStats { asked, answered, revision })) => {
@@ -73,7 +73,7 @@ fn write_call(record: &CallRecord, name: &Name<'_>, sent: &Sent, outcome: Outcom
 }
 
 fn write_stream_end(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
-    // Clients end streams in all of these ways, without a fault of anybody's.
+    // Clients end streams in all of these ways without an error on either side.
     let is_refusal = !matches!(
         sent.code,
         Code::Ok | Code::Cancelled | Code::DeadlineExceeded | Code::Unavailable
@@ -108,12 +108,13 @@ fn write_stream_end(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
             line!(REFUSED);
         }
     } else if sent.code == Code::Unavailable || record.connection.admits_line() {
-        // At shutdown all streams end at once, once.
+        // Exempt from the budget, since all streams end at the same time, and only once, at
+        // shutdown.
         line!(CALLS);
     }
 }
 
-fn micros(record: &CallRecord) -> u64 {
+fn elapsed_micros(record: &CallRecord) -> u64 {
     u64::try_from(record.since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -124,11 +125,11 @@ impl<'p> Name<'p> {
         let path = record.uri.path();
         let (service, method) = path.rsplit_once('/').unwrap_or(("", path));
         let service = service.rsplit('/').next().unwrap_or_default();
-        Self { service: shortened(service), method: shortened(method) }
+        Self { service: shorten_name(service), method: shorten_name(method) }
     }
 }
 
-fn shortened(name: &str) -> &str {
+fn shorten_name(name: &str) -> &str {
     match name.char_indices().nth(MAX_NAME) {
         Some((end, _)) => name.split_at(end).0,
         None => name,

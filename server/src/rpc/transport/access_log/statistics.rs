@@ -1,8 +1,8 @@
-//! Counts what callers did, and says it in one line a minute.
+//! Counts the calls of all callers, and writes one summary a minute.
 //!
-//! Counters only ever grow, apart from the number of open streams: what happened in
-//! a minute is the difference of two readings. Calls of other services than the
-//! contract's (health checks, reflection) are not counted.
+//! Counters only grow: the events of a minute are the difference between two readings. The number
+//! of open streams is computed from two counters. Calls of services outside the contract (health
+//! checks, reflection) are not counted.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -11,25 +11,25 @@ use tokio::time::Instant;
 use tonic::Code;
 use tracing::info;
 
-/// The target of the lines. Not the one of calls: the log must not leave out the one
-/// line that says what it left out.
+/// The target of the lines. Not the target of calls, since the log must not drop the one line
+/// that reports the dropped ones.
 const SUMMARIES: &str = "presence_router::calls::summary";
 
 /// The time between two lines.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How a unary call ended, as far as an operator has to tell apart.
+/// The end of a unary call, in the kinds that matter to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was answered.
+    /// The daemon answered the call.
     Ok,
-    /// It was refused: the caller asked for something that is not valid.
+    /// The daemon rejected an invalid request.
     Refused,
-    /// It was answered by an error of the daemon's.
+    /// The daemon answered with an error of its own.
     Failed,
-    /// Its deadline passed before.
+    /// The deadline passed before the answer.
     DeadlineExceeded,
-    /// Its caller went away before.
+    /// The caller went away before the answer.
     Cancelled,
 }
 
@@ -63,7 +63,7 @@ struct Reading {
     interests: u64,
 }
 
-/// Writes what happened since the last line.
+/// Writes the summaries: each covers the time since the previous one.
 #[derive(Debug)]
 pub(in crate::rpc) struct Summaries<'s> {
     statistics: &'s Statistics,
@@ -133,7 +133,7 @@ impl Statistics {
     }
 
     fn read(&self) -> Reading {
-        // Ended before begun: the number of open streams must not be negative.
+        // Read `ended` before `begun`, so that the number of open streams is never negative.
         let streams_ended = self.streams_ended.load(Relaxed);
         Reading {
             ok: self.ok.load(Relaxed),
@@ -153,7 +153,7 @@ impl Statistics {
 // === impl Summaries ===
 
 impl<'s> Summaries<'s> {
-    /// Summaries of all that is counted, from the first call on.
+    /// Returns the summaries of all calls, from the first one on.
     pub(in crate::rpc) fn new(statistics: &'s Statistics) -> Self {
         Self { statistics, last: Reading::default(), since: Instant::now() }
     }
@@ -166,7 +166,7 @@ impl<'s> Summaries<'s> {
         }
     }
 
-    /// Writes what happened since the last line, if anything did.
+    /// Writes a summary of the time since the last line, unless nothing happened.
     pub(in crate::rpc) fn write(&mut self) {
         let (now, last) = (self.statistics.read(), self.last);
         let seconds = self.since.elapsed().as_secs();

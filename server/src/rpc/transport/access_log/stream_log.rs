@@ -1,4 +1,4 @@
-//! The part of a stream's record that its task keeps, and counts by.
+//! The part of a stream's record that the stream's task keeps and counts with.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,15 +8,15 @@ use tonic::Request;
 use super::call_record::CallRecord;
 use super::{StreamStats, lines};
 
-/// The part of a stream's record that its task keeps. Empty if the stream came by
-/// no connection of a server's.
+/// The part of a stream's record that the stream's task keeps. Empty if the stream did not come
+/// over a connection of a server.
 #[derive(Clone, Debug)]
 pub(in crate::rpc) struct StreamLog(Option<Arc<CallRecord>>);
 
 // === impl StreamLog ===
 
 impl StreamLog {
-    /// The record of the call that begins a stream.
+    /// Returns the record of the call that begins a stream.
     pub(in crate::rpc) fn begin_stream<T>(request: &Request<T>) -> Self {
         let record = request.extensions().get::<Arc<CallRecord>>().cloned();
         if let Some(record) = &record {
@@ -41,17 +41,17 @@ impl StreamLog {
         }
     }
 
-    /// Counts a question about interest.
+    /// Counts a query about interest.
     pub(in crate::rpc) fn count_interest(&self) {
         if let Some(record) = &self.0 {
             record.connection.log.statistics.count_interest();
         }
     }
 
-    /// Notes what the stream did, now that its task has ended.
+    /// Records the numbers of the stream, after the end of its task.
     pub(in crate::rpc) fn record_end(self, stats: StreamStats) {
         if let Some(record) = self.0 {
-            // Not reached: a stream ends once.
+            // An error is not reached: a stream ends once.
             let _ = record.stream_stats.set(stats);
         }
     }

@@ -1,4 +1,4 @@
-//! Large requests have turns, and small ones do not mind them.
+//! Large requests take turns, and small ones do not wait for them.
 
 use std::convert::Infallible;
 
@@ -26,7 +26,7 @@ impl http_body::Body for SentBody {
     }
 }
 
-/// Answers with what it received, once that is whole.
+/// Answers with the request, once it is complete.
 async fn echo(request: http::Request<Body>) -> Result<http::Response<Body>, Infallible> {
     let mut first = VecDeque::new();
     let mut body = request.into_body();
@@ -40,7 +40,7 @@ async fn echo(request: http::Request<Body>) -> Result<http::Response<Body>, Infa
     Ok(http::Response::new(Body::new(body)))
 }
 
-/// Calls with a request of which nothing is sent yet.
+/// Calls with a request whose frames are yet to be sent.
 fn call(layer: &LargeRequestLayer) -> (Frames, Answer) {
     let (frames, sent) = mpsc::unbounded_channel();
     let request = http::Request::new(Body::new(SentBody(sent)));
