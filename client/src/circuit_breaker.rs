@@ -232,7 +232,7 @@ mod tests {
         tokio::time::advance(ms(2000)).await;
         breaker.try_acquire().unwrap().record_answer();
         let (_a, _b) = (breaker.try_acquire().unwrap(), breaker.try_acquire().unwrap());
-        // And the backoff starts over.
+        // The backoff starts over.
         fail(&breaker, Failure::Refused);
         assert_eq!(breaker.try_acquire().unwrap_err().retry_in, ms(100));
     }
@@ -254,7 +254,7 @@ mod tests {
         fail(&breaker, Failure::Refused);
         early.record_failure(Failure::Refused, "why");
         assert_eq!(breaker.try_acquire().unwrap_err().retry_in, ms(100));
-        // But an answer is an answer.
+        // An answer to such a call still closes the breaker.
         late.record_answer();
         assert!(breaker.try_acquire().is_ok());
     }

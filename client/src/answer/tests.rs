@@ -1,4 +1,4 @@
-//! Answers of unary calls that are not understood in full.
+//! Answers of unary calls with parts that the client does not know.
 
 use presence_router_proto::v1::{
     GetInterestedUsersResponse, GetUsersForStatesResponse, SetExpression, StatesHide, UserList,

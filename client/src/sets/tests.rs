@@ -1,4 +1,4 @@
-//! Sets as they are evaluated.
+//! The evaluation of sets.
 
 use super::*;
 use presence_router_proto::v1::{Everyone, UserList};

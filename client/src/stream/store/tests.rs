@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// What a set is, in the model.
+/// A set in the model.
 #[derive(Clone)]
 enum Model {
     List(BTreeSet<String>),
@@ -108,7 +108,7 @@ fn agrees_with_a_model_that_copies_everything() {
                     store.edit_list(SetEdit { id, added, removed }).unwrap();
                 }
                 4 => {
-                    // As if many had been edited.
+                    // Simulates many edited users.
                     store.edited += MAX_EDITED * usize::from(random.below(2) == 0);
                     store.apply_pending().unwrap();
                     for (id, user) in pending.drain(..) {
@@ -146,7 +146,7 @@ fn agrees_with_a_model_that_copies_everything() {
         for (set, expected) in kept {
             assert!(set.listed_users().iter().eq(expected.iter()), "a set stays what it was");
         }
-        // What is left is what is counted.
+        // The counted bytes are those of the remaining sets.
         store.apply_pending().unwrap();
         let left: u64 = store.live.values().map(|entry| entry.bytes).sum();
         assert_eq!(store.budget.used, left, "seed {seed}");
@@ -177,10 +177,10 @@ fn sets_come_and_go_within_a_budget_for_ever() {
     store.define_part(list(300, &users)).unwrap();
 }
 
-/// Of a list that is edited for ever, sets that nobody asks about again keep what it
-/// was when they were defined only for a while.
+/// Resolved sets keep former versions of an edited list for a limited time only, even if no
+/// answer uses these sets again.
 #[test]
-fn what_lists_were_is_forgotten() {
+fn former_lists_of_unused_sets_are_dropped() {
     let users: Vec<_> = (0..2000).map(user).collect();
     let mut store = Store::new(0);
     store.define_part(list(1, &users)).unwrap();
@@ -192,7 +192,7 @@ fn what_lists_were_is_forgotten() {
         store.edit_list(SetEdit { id: 1, added: one.clone(), removed: one }).unwrap();
         store.apply_pending().unwrap();
     }
-    // Each hundredth user is enough to tell.
+    // Each hundredth user is enough to distinguish lists.
     let mut places = HashSet::new();
     for entry in store.live.values() {
         let Stored::Expression(_, Some(Kind::AnyOf(sets))) = &entry.content else { continue };
@@ -236,7 +236,7 @@ fn no_bytes_make_it_panic_or_lose_count() {
         for id in 1..12 {
             let (some, other) = (random.below(id).max(1), random.below(id).max(1));
             let users = [user(random.below(9)), user(random.below(9))];
-            // First there must be something.
+            // Begin with definitions, since the other messages need a set.
             let message = match random.below(if id < 2 { 1 } else { 6 }) {
                 0 => ResponseMessage::SetPart(list(id, &users)),
                 1 => ResponseMessage::SetPart(expression(id, other)),
@@ -270,7 +270,7 @@ fn no_bytes_make_it_panic_or_lose_count() {
                 ResponseMessage::Changed(_) => store.apply_pending(),
                 _ => Ok(()),
             };
-            // What is wrong ends the stream, and the store with it.
+            // A wrong message ends the stream, and the store with it.
             if heard.is_err() {
                 break;
             }
@@ -286,7 +286,7 @@ fn no_bytes_make_it_panic_or_lose_count() {
             store.partial.iter().flat_map(|partial| &partial.users).map(|user| user.len());
         let kept: u64 = store.live.values().map(|entry| entry.bytes).sum();
         let counted = kept + pending.chain(partial).sum::<usize>() as u64;
-        // A message that was wrong may have been counted before that was seen.
+        // A wrong message may have been counted before it was rejected.
         assert!(store.budget.used >= counted);
     }
     assert!(taken > 3000, "{taken}");
