@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The reason for which there is no verdict. For every error, the homeserver must show
-/// no presence beyond what it would show without the daemon.
+/// only the presence that it would show without the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -48,7 +48,7 @@ impl Answers {
             Side::Recipient => &mut self.interests,
         };
         lists.remove(user);
-        side.of_mut(&mut self.hidden).retain(|(sender, recipient), _| match side {
+        side.select_mut(&mut self.hidden).retain(|(sender, recipient), _| match side {
             Side::Sender => sender != user,
             Side::Recipient => recipient != user,
         });
@@ -76,7 +76,7 @@ fn hide(
             Side::Sender => (user, other),
             Side::Recipient => (other, user),
         };
-        side.of_mut(hidden).entry(pair).or_default().insert((fields.clone(), unless.clone()));
+        side.select_mut(hidden).entry(pair).or_default().insert((fields.clone(), unless.clone()));
     }
 }
 

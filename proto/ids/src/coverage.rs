@@ -110,7 +110,7 @@ mod tests {
 
     const ALL: [Coverage; 3] = [Coverage::Nobody, Coverage::Some, Coverage::Everybody];
 
-    /// Every set of the users 1 and 2 that a coverage may stand for.
+    /// Returns every set of the users 1 and 2 that has a coverage.
     fn sets(coverage: Coverage) -> &'static [&'static [u8]] {
         match coverage {
             Coverage::Nobody => &[&[]],
@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    /// True if a coverage may stand for a set of the users 1 and 2.
+    /// Returns true if a set of the users 1 and 2 may have a coverage.
     fn allows(coverage: Coverage, set: &[u8]) -> bool {
         sets(coverage).contains(&set)
     }

@@ -159,7 +159,7 @@ impl SentSets {
         }
         let signature = definer.snapshot.signature_of_class(class, side, definer.view.caller());
         let answer = self.make_answer(&signature, definer)?;
-        side.of_mut(&mut self.by_class).insert(class, answer);
+        side.select_mut(&mut self.by_class).insert(class, answer);
         Ok(answer)
     }
 

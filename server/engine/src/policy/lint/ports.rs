@@ -62,7 +62,7 @@ pub(super) fn warnings(document: &Document) -> Vec<Problem> {
         })
         .collect();
     let is_allowed = |side: Side, server: &str| {
-        let mut sets = allowed.iter().flat_map(|sides| side.of(sides));
+        let mut sets = allowed.iter().flat_map(|sides| side.select(sides));
         sets.any(|set| gaps.covered_by(set, server) > Coverage::Nobody)
     };
     let mut warnings = Vec::new();
@@ -141,7 +141,7 @@ impl<'d> PortGaps<'d> {
         side: Side,
     ) -> impl Iterator<Item = &'d SetExpr> + use<'d> {
         let (product, within) = match &rule.pairs {
-            Pairs::Product { from, to } => (Some(*side.of(&[from, to])), None),
+            Pairs::Product { from, to } => (Some(*side.select(&[from, to])), None),
             Pairs::Within { groups, .. } => (None, Some(groups)),
         };
         let groups = self

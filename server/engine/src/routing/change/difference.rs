@@ -105,7 +105,7 @@ impl Difference {
         let Touched { users, bounds } = comparison.find_touched()?;
         let mut difference = Self::default();
         for side in [Side::Sender, Side::Recipient] {
-            comparison.add_rows(side, side.of(&users), &mut difference)?;
+            comparison.add_rows(side, side.select(&users), &mut difference)?;
         }
         for (gains, pairs) in bounds {
             let list = if gains { &mut difference.gained } else { &mut difference.lost };

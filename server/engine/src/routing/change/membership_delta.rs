@@ -47,7 +47,7 @@ impl Snapshot {
                 continue;
             }
             let mut moved = before.named() ^ after.named();
-            // Newly named users whom the open rule let in are members as before.
+            // Newly named users whom the open rule included, and who are members, did not move.
             let let_in = after.covered_from(newcomers.start);
             let is_in = &let_in & after.named();
             moved -= &is_in;

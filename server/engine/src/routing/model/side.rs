@@ -25,16 +25,16 @@ impl Side {
 
     /// Selects this side's value from a pair of values for senders and recipients.
     #[inline]
-    pub fn of<T>(self, [senders, recipients]: &[T; 2]) -> &T {
+    pub fn select<T>(self, [senders, recipients]: &[T; 2]) -> &T {
         match self {
             Self::Sender => senders,
             Self::Recipient => recipients,
         }
     }
 
-    /// Selects this side's value for a change.
+    /// Selects this side's value from a pair of values, to change the value.
     #[inline]
-    pub fn of_mut<T>(self, [senders, recipients]: &mut [T; 2]) -> &mut T {
+    pub fn select_mut<T>(self, [senders, recipients]: &mut [T; 2]) -> &mut T {
         match self {
             Self::Sender => senders,
             Self::Recipient => recipients,

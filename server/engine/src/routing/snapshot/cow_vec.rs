@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::keys::Key;
 
-/// Entries of a chunk.
+/// The number of entries in a chunk.
 const CHUNK: usize = 1024;
-/// Chunks of a block.
+/// The number of chunks in a block.
 const BLOCK: usize = 128;
 
-/// A vector in blocks of chunks, whose entries are found by keys of a type.
+/// A vector in blocks of chunks. Keys of one type find its entries.
 #[derive(Clone, Debug)]
 pub(in crate::routing) struct CowVec<K, T> {
     /// Blocks, all of them full except the last one.
@@ -21,7 +21,7 @@ pub(in crate::routing) struct CowVec<K, T> {
     key: PhantomData<fn() -> K>,
 }
 
-/// All chunks of a vector but the last are full.
+/// Chunks of entries. Every chunk of a vector is full except the last one.
 type Block<T> = Vec<Arc<Vec<T>>>;
 
 impl<K, T> Default for CowVec<K, T> {

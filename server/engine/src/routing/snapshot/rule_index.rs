@@ -73,7 +73,7 @@ impl RuleIndex {
 
     /// Returns the rules about a set's members on one side.
     pub(in crate::routing) fn of_set(&self, set: SetId, side: Side) -> Option<&RulesOfSet> {
-        Some(side.of(self.by_set.get(set.index())?))
+        Some(side.select(self.by_set.get(set.index())?))
     }
 
     /// Returns every product of an allow rule (`true`) or a deny rule: senders and recipients.
@@ -96,7 +96,7 @@ impl RuleIndex {
 
     fn rules_of_senders(&self) -> impl Iterator<Item = (SetId, &RulesOfSet)> {
         let all = self.by_set.iter().enumerate();
-        all.map(|(index, rules)| (SetId::from_index(index), Side::Sender.of(rules)))
+        all.map(|(index, rules)| (SetId::from_index(index), Side::Sender.select(rules)))
     }
 
     /// Returns true if an allow or deny rule names the set on a side.
@@ -152,7 +152,7 @@ fn rules_by_set<'p>(
                 [(Side::Sender, senders, recipients), (Side::Recipient, recipients, senders)]
             {
                 if let Some(rules) = by_set.get_mut(own.index()) {
-                    side.of_mut(rules).add_rule(&rule.effect, other, hides);
+                    side.select_mut(rules).add_rule(&rule.effect, other, hides);
                 }
             }
         }

@@ -145,7 +145,7 @@ impl SentSets {
         class: ClassId,
         side: Side,
     ) -> Option<Index<Answer>> {
-        side.of(&self.by_class).get(class)
+        side.select(&self.by_class).get(class)
     }
 
     /// Marks an answer as used by the current request. Returns false if the answer is void.

@@ -1,7 +1,7 @@
 //! The pairs on which a policy would hide more or fewer fields, rule by rule.
 //!
 //! A rule accounts for a pair that will be visible if it would hide fields that no rule
-//! hides now, or if it now hides fields that no rule would hide any more. The hidden fields
+//! hides now, or if it now hides fields that no rule would hide afterwards. The hidden fields
 //! count as a whole: with another field, or another `unless`, a hide is a different one.
 
 use std::collections::BTreeMap;

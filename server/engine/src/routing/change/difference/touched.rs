@@ -59,7 +59,7 @@ impl Comparison<'_> {
             self.spend_budget(before.named().len())?;
             let moved = before.named() ^ after.named();
             for side in sides {
-                *side.of_mut(&mut touched.users) |= &moved;
+                *side.select_mut(&mut touched.users) |= &moved;
             }
         }
         Ok(touched)
@@ -111,13 +111,13 @@ impl Comparison<'_> {
     ) -> Result<(), TooMuch> {
         for (before, after) in pair_up(&mut removed, &mut added) {
             for side in [Side::Sender, Side::Recipient] {
-                let [one, two] = [&before, &after].map(|product| side.of(&product.sides));
+                let [one, two] = [&before, &after].map(|product| side.select(&product.sides));
                 self.spend_budget(one.named().len() + two.named().len())?;
-                *side.of_mut(&mut touched.users) |= one.named() ^ two.named();
+                *side.select_mut(&mut touched.users) |= one.named() ^ two.named();
                 if one.open() == two.open() {
                     continue;
                 }
-                let across = [&before, &after].map(|product| side.other().of(&product.sides));
+                let across = [&before, &after].map(|product| side.other().select(&product.sides));
                 for (gains, one, two, across) in
                     [(!allows, one, two, across[0]), (allows, two, one, across[1])]
                 {
@@ -154,14 +154,14 @@ impl Touched {
     fn add_product(&mut self, gains: bool, side: Side, moved: Members, across: &Members) {
         let across_side = side.other();
         if !moved.is_open() {
-            *side.of_mut(&mut self.users) |= moved.named();
+            *side.select_mut(&mut self.users) |= moved.named();
         } else if !across.is_open() {
-            *across_side.of_mut(&mut self.users) |= across.named();
+            *across_side.select_mut(&mut self.users) |= across.named();
         } else {
             // Users who are in by name get rows, which are exact. A bound must not name them: a
             // caller who sees none of them before or after has no business with them.
-            *side.of_mut(&mut self.users) |= moved.named();
-            *across_side.of_mut(&mut self.users) |= across.listed_besides();
+            *side.select_mut(&mut self.users) |= moved.named();
+            *across_side.select_mut(&mut self.users) |= across.listed_besides();
             let [moved, across] = [&moved, across].map(Members::without_listed_besides);
             let (senders, recipients) = match side {
                 Side::Sender => (moved, across),

@@ -46,7 +46,7 @@ impl Open {
         }
     }
 
-    /// The coverage of a server by the expression.
+    /// Returns the coverage of a server by the expression.
     pub fn coverage_of(&self, server: &str) -> Coverage {
         let region = Region::Server(server);
         match self {
@@ -117,15 +117,15 @@ impl Open {
         match (self, other) {
             (Self::Nobody, _) | (_, Self::Everyone) => Self::Nobody,
             (open, Self::Nobody) => open,
-            (a, b) if b.names(&a) => Self::Nobody,
+            (a, b) if b.unites(&a) => Self::Nobody,
             // Drop union members that the exception names exactly, instead of recording an
             // exception.
-            (Self::Union(list), other) if list.iter().any(|open| other.names(open)) => {
-                let left = list.into_iter().filter(|open| !other.names(open));
+            (Self::Union(list), other) if list.iter().any(|open| other.unites(open)) => {
+                let left = list.into_iter().filter(|open| !other.unites(open));
                 left.fold(Self::Nobody, Self::union_with).subtract(other)
             }
-            (Self::Difference(any, _), other) if other.names(&any) => Self::Nobody,
-            // One difference with all exceptions, however many rules take away.
+            (Self::Difference(any, _), other) if other.unites(&any) => Self::Nobody,
+            // One difference with all exceptions, however many rules exclude users.
             (Self::Difference(any, except), other) => {
                 Self::Difference(any, Box::new(except.union_with(other)))
             }
@@ -133,13 +133,13 @@ impl Open {
         }
     }
 
-    /// Returns true if a set is this one, or one that this unites.
-    fn names(&self, open: &Self) -> bool {
+    /// Returns true if a set equals this one, or is a member of this union.
+    fn unites(&self, open: &Self) -> bool {
         self == open || matches!(self, Self::Union(list) if list.contains(open))
     }
 
-    /// Users of the caller's own servers only. Goes down to the leaves, so that
-    /// no word of the result is about another server.
+    /// Returns the part on the caller's own servers. Descends to the leaves, so that no part of
+    /// the result mentions another server.
     pub(super) fn on_servers(&self, caller: &Caller) -> Self {
         let each = |open: &dyn Fn(&str) -> Option<Self>| {
             caller.server_names().filter_map(open).fold(Self::Nobody, Self::union_with)

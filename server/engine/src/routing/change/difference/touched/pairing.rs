@@ -28,8 +28,8 @@ pub(super) fn pair_up(
     const SIDES: [Side; 2] = [Side::Sender, Side::Recipient];
     for (index, left) in removed.iter().enumerate() {
         for side in SIDES {
-            by_content.entry((side, *side.of(&left.contents))).or_default().push(index);
-            for member in sample_members(side.of(&left.sides)) {
+            by_content.entry((side, *side.select(&left.contents))).or_default().push(index);
+            for member in sample_members(side.select(&left.sides)) {
                 by_member.entry((side, member)).or_default().push(index);
             }
         }
@@ -39,8 +39,8 @@ pub(super) fn pair_up(
     let mut found = Vec::new();
     for new in std::mem::take(added) {
         let likely = SIDES.into_iter().flat_map(|side| {
-            let same = by_content.get(&(side, *side.of(&new.contents)));
-            let members = sample_members(side.of(&new.sides));
+            let same = by_content.get(&(side, *side.select(&new.contents)));
+            let members = sample_members(side.select(&new.sides));
             let alike = members.filter_map(move |member| by_member.get(&(side, member)));
             same.into_iter().chain(alike).flat_map(|indexes| indexes.iter().take(SAMPLES))
         });
@@ -48,8 +48,8 @@ pub(super) fn pair_up(
             let left = old.get(index)?.as_ref()?;
             // An unchanged side touches no users, whatever its size.
             let common = SIDES.into_iter().map(|side| {
-                let [one, two] = [left, &new].map(|left| side.of(&left.sides));
-                if side.of(&left.contents) == side.of(&new.contents) {
+                let [one, two] = [left, &new].map(|left| side.select(&left.sides));
+                if side.select(&left.contents) == side.select(&new.contents) {
                     u64::from(u32::MAX)
                 } else {
                     one.named().intersection_len(two.named())
