@@ -12,7 +12,7 @@ from typing import Any
 
 from presence_router._native import Router
 
-# Far more than anything takes; what exceeds it hangs.
+# Much longer than any step takes: a step that takes longer hangs.
 LONG = 60.0
 
 SERVER = "test"

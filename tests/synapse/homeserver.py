@@ -41,7 +41,7 @@ _CROWD = {
     "namespaces": {"users": [{"regex": "@crowd[0-9]*:.*", "exclusive": True}]},
 }
 
-# What Synapse logs when a module breaks its rules.
+# Lines that Synapse logs when a module breaks its rules.
 _COMPLAINTS = (
     "Traceback (most recent call last)",
     "Expected logging context",

@@ -47,7 +47,7 @@ func TestAReloadIsFollowed(t *testing.T) {
 	}
 }
 
-func TestAReloadIsHeardOfByWhoOnlyAsks(t *testing.T) {
+func TestARouterThatOnlyAsksNoticesAReload(t *testing.T) {
 	d := startDaemon(t, shownTo(joe))
 	router := openRouter(t, d.connect(), "example.org")
 	expect(t, router, joe, sue)
@@ -57,7 +57,7 @@ func TestAReloadIsHeardOfByWhoOnlyAsks(t *testing.T) {
 		answers, err := router.Audiences(ann)
 		must(t, err)
 		if is = answers[0].Contains(sue); !is && time.Now().After(until) {
-			t.Fatal("it is not heard of")
+			t.Fatal("the router did not notice the reload")
 		}
 	}
 	d.end(syscall.SIGKILL)
@@ -65,7 +65,7 @@ func TestAReloadIsHeardOfByWhoOnlyAsks(t *testing.T) {
 		if _, err := router.Audiences(ann); err != nil {
 			break
 		} else if time.Now().After(until) {
-			t.Fatal("nothing is known of the end")
+			t.Fatal("the router did not notice the end")
 		}
 	}
 	d.start(shownTo(sue))
@@ -90,7 +90,7 @@ func TestARestartIsSurvived(t *testing.T) {
 	expect(t, router, sue, joe)
 }
 
-func TestWhatIsHiddenMeanwhileIsKnown(t *testing.T) {
+func TestAHideThatBeginsBetweenTwoStreamsIsKnown(t *testing.T) {
 	d := startDaemon(t, shownTo(joe))
 	router := openRouter(t, d.connect(), "example.org")
 	other := openRouter(t, d.connect(), "example.org")
@@ -152,7 +152,7 @@ func (s *script) next() (told, error) {
 	s.taken.Lock()
 	defer s.taken.Unlock()
 	if len(s.answers) == 0 {
-		return nil, errors.New("this was not to be asked")
+		return nil, errors.New("the script has no further answer")
 	}
 	first := s.answers[0]
 	s.answers = s.answers[1:]
@@ -196,7 +196,7 @@ func changed(gained ...*pb.PairProduct) *pb.RouteStatesResponse {
 	return &pb.RouteStatesResponse{Message: &pb.RouteStatesResponse_Changed{Changed: message}}
 }
 
-func TestChangedVoidsWhomItNames(t *testing.T) {
+func TestChangedVoidsAnswersAboutUsersThatItNames(t *testing.T) {
 	edit := &pb.SetEdit{Id: 1, Removed: []string{joe}, Added: []string{sue}}
 	router := scripted(t,
 		opened(time.Minute),

@@ -64,7 +64,7 @@ func TestEachKind(t *testing.T) {
 	}
 }
 
-func TestWhatHasNoClearMeaningIsNoVerdict(t *testing.T) {
+func TestAnExpressionWithoutAClearMeaningIsNoVerdict(t *testing.T) {
 	// A kind of a later version of the contract.
 	later := &pb.SetExpression{}
 	must(t, proto.Unmarshal([]byte{0xfa, 0x06, 0}, later))

@@ -31,7 +31,7 @@ test('a reload is followed', async (t) => {
   assert.ok(!(await router.interest(JOE)).has(ANN));
 });
 
-test('an end is heard of by who only asks', async (t) => {
+test('a router that only asks notices the end of the stream', async (t) => {
   const daemon = await Daemon.serving(t, shownTo(JOE));
   const router = await openRouter(t, daemon.address, ['example.org']);
   await expect(router, JOE, SUE);
@@ -56,7 +56,7 @@ test('a restart is survived', async (t) => {
   await expect(router, SUE, JOE);
 });
 
-test('what is hidden meanwhile is known', async (t) => {
+test('a hide that begins between two streams is known', async (t) => {
   const daemon = await Daemon.serving(t, shownTo(JOE));
   const router = await openRouter(t, daemon.address, ['example.org']);
   const other = await openRouter(t, daemon.address, ['example.org']);
@@ -117,7 +117,7 @@ const delivered = (batchId, recipientsSetId, ...hides) => ({
   },
 });
 
-test('`Changed` voids whom it names', async (t) => {
+test('`Changed` voids the answers about the users that it names', async (t) => {
   const users = (...userIds) => ({ users: { userIds } });
   const gained = [{ senders: users(ANN), recipients: users(SUE) }];
   const router = await scripted(

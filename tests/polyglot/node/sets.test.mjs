@@ -32,7 +32,7 @@ test('globs do what their definition says', () => {
   }
 });
 
-test('each kind holds whom it says', () => {
+test('each kind contains the right users', () => {
   for (const [expression, inside, outside] of [
     [users('@a:x'), '@a:x', '@a:X'],
     [everyone, '@never:met.before:8448'],
@@ -51,7 +51,7 @@ test('each kind holds whom it says', () => {
   }
 });
 
-test('what has no clear meaning is no verdict', () => {
+test('an expression without a clear meaning is no verdict', () => {
   // A kind of a later version: the decoder drops it, and nothing is set.
   const later = {};
   for (const expression of [

@@ -69,7 +69,7 @@ def test_each_kind(expression: SetExpression, inside: str | None, outside: str |
         SetExpression.FromString(b"\xfa\x06\x00"),
     ],
 )
-def test_what_has_no_clear_meaning_is_no_verdict(expression: SetExpression) -> None:
+def test_an_expression_without_a_clear_meaning_is_no_verdict(expression: SetExpression) -> None:
     with pytest.raises(NoVerdict):
         Sets().compile(expression)
 
