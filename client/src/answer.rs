@@ -4,12 +4,15 @@
 //! Sets in answers are modulo self: they may contain the user that they belong to.
 //! [`Counterparts`] leaves that user out, so that callers need not.
 
+mod cached;
 mod from_unary;
 
 use std::sync::Arc;
 
 use presence_router_proto::v1::{self, PresenceField};
 
+pub use self::cached::CachedAnswer;
+pub(crate) use self::cached::{AnswerValue, FoundAnswer, Heard};
 use crate::{ProtocolViolation, Set, SetError, list::HashedUser};
 
 /// The recipients of each of some states.

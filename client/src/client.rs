@@ -88,6 +88,10 @@ impl Client {
         Self { shared: self.shared.clone(), deadline }
     }
 
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// Returns the daemon's address. `None` if the client was created from a channel.
     pub fn address(&self) -> Option<&Address> {
         self.shared.address.as_ref()

@@ -27,8 +27,9 @@ use self::{
     revision::Revision,
 };
 use crate::{
-    Answer, ChangeEvent, Changes, Delivery, Error, FieldViolation, Interest, PresenceRouter,
-    Refusal, Routed, Set,
+    Answer, CachedAnswer, ChangeEvent, Changes, Delivery, Error, FieldViolation, Interest,
+    PresenceRouter, Refusal, Routed, Set, VisibleSender,
+    answer::{AnswerValue, FoundAnswer, Heard},
 };
 
 /// Maximum number of bad user ids in one refusal, as in the daemon's refusals.
@@ -157,6 +158,51 @@ impl InProcess {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the recipients of a sender, as [`NearCache::audience`](crate::NearCache::audience)
+    /// does.
+    ///
+    /// # Errors
+    /// If the user id is malformed.
+    pub async fn audience<'a>(&self, sender: &'a str) -> Result<CachedAnswer<'a>, Error> {
+        self.answer_question(sender, Side::Sender)
+    }
+
+    /// Returns the senders whose presence a recipient may see, as
+    /// [`NearCache::interest`](crate::NearCache::interest) does.
+    ///
+    /// # Errors
+    /// If the user id is malformed.
+    pub async fn interest<'a>(&self, recipient: &'a str) -> Result<CachedAnswer<'a>, Error> {
+        self.answer_question(recipient, Side::Recipient)
+    }
+
+    /// Returns the visible ones of some senders, with the fields that are hidden of each, as
+    /// [`NearCache::filter`](crate::NearCache::filter) does.
+    ///
+    /// # Errors
+    /// If the user id of the recipient is malformed.
+    pub async fn filter(
+        &self,
+        recipient: &str,
+        senders: &[(&str, &str)],
+    ) -> Result<Vec<VisibleSender>, Error> {
+        let interest = self.answer_question(recipient, Side::Recipient)?;
+        Ok(interest.counterparts().filter_senders(senders.iter().copied()))
+    }
+
+    fn answer_question<'a>(&self, user_id: &'a str, side: Side) -> Result<CachedAnswer<'a>, Error> {
+        let mut state = self.lock();
+        let user = UserId::parse(user_id).map_err(|error| malformed("user_id", &error))?;
+        let signature = state.signature(user, side);
+        let answered = state.answer_for(signature);
+        let exact_at = Heard::new(0, self.revision());
+        let since = exact_at.clone();
+        let value = answered.map(|Answered { set, hides }| {
+            Arc::new(AnswerValue { set, hides: hides.into(), since })
+        });
+        Ok(CachedAnswer::new(user_id, FoundAnswer { value, exact_at, stale: false }))
+    }
+
     /// Returns the revision. Call it while the state is locked, so that the two match.
     fn revision(&self) -> String {
         self.shared.revision.borrow().to_string()
@@ -198,13 +244,7 @@ impl InProcess {
                 let signature = state.signature(user, Side::Recipient);
                 state.answer_for(signature)
             }
-            Err(error) => {
-                let description = format!("is not a user id: {error}");
-                return Err(invalid_argument(vec![FieldViolation {
-                    field: "user_id".to_owned(),
-                    description,
-                }]));
-            }
+            Err(error) => return Err(malformed("user_id", &error)),
         };
         let Answered { set: senders, hides } =
             answered.unwrap_or_else(|| Answered { set: Set::empty(), hides: Vec::new() });
@@ -249,6 +289,11 @@ impl From<Problems> for InProcessError {
 
 fn refuse_invalid(violations: Vec<FieldViolation>) -> Result<(), Error> {
     if violations.is_empty() { Ok(()) } else { Err(invalid_argument(violations)) }
+}
+
+fn malformed(field: &str, error: &impl fmt::Display) -> Error {
+    let description = format!("is not a user id: {error}");
+    invalid_argument(vec![FieldViolation { field: field.to_owned(), description }])
 }
 
 /// Creates the same refusal as the daemon.

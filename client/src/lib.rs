@@ -62,7 +62,8 @@
 //! which a call has no answer, `protocol_violation` the messages that a daemon must not
 //! send, and `circuit_breaker` fails calls to an unreachable daemon without waiting.
 //! `sets` evaluates sets over shared `list`s of users; `answer` and `change` contain such
-//! sets. `stream` keeps streams open, and `router` is the trait over unary calls, streams
+//! sets. `stream` keeps streams open. `near_cache` is the handle for questions that are
+//! answered from memory, and `answer_cache` this memory. `router` is the trait over unary calls, streams
 //! and `in_process`, the implementation without a daemon. The messages are those of the
 //! contract, [`v1`].
 
@@ -70,6 +71,7 @@
 
 mod address;
 mod answer;
+mod answer_cache;
 mod change;
 mod circuit_breaker;
 mod client;
@@ -77,6 +79,7 @@ mod error;
 #[cfg(feature = "in-process")]
 mod in_process;
 mod list;
+mod near_cache;
 mod options;
 mod protocol_violation;
 mod room;
@@ -87,13 +90,17 @@ mod stream;
 mod transport;
 
 pub use address::{Address, AddressError};
-pub use answer::{Counterparts, Delivery, Fields, Hide, Interest, Routed, VisibleSender};
+pub use answer::{
+    CachedAnswer, Counterparts, Delivery, Fields, Hide, Interest, Routed, VisibleSender,
+};
+pub use answer_cache::NearCacheStats;
 pub use change::{ChangeEvent, Changed, Changes, PairProduct};
 pub use circuit_breaker::Backoff;
 pub use client::Client;
 pub use error::{Error, FieldViolation, Refusal};
 #[cfg(feature = "in-process")]
 pub use in_process::{InProcess, InProcessError};
+pub use near_cache::{NearCache, NearCacheOptions};
 pub use options::Options;
 /// Coverage of a server by a set, and checked ids.
 pub use presence_router_proto::ids::{Coverage, ServerName, UserId};

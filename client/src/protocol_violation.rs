@@ -56,6 +56,10 @@ pub enum ProtocolViolation {
     /// An answer matches no request, or is out of order.
     #[error("an answer came that belongs to no request")]
     UnexpectedAnswer,
+    /// An answer or a heartbeat carries a revision that no `Changed` or `Reset` announced.
+    /// Only a near-cache checks this: its answers would be outdated.
+    #[error("a revision came that neither `Changed` nor `Reset` announced")]
+    RevisionNotAnnounced,
     /// A state index in an answer is out of bounds for the batch, or occurs twice.
     #[error("an answer has a bad state index")]
     StateIndex,

@@ -22,7 +22,6 @@ use crate::{
     Backoff, Error, ProtocolViolation,
     circuit_breaker::{Failure, full_jitter},
     error::has_source,
-    shared::Shared,
 };
 
 /// Maximum wait for `Opened`. Longer than a request's deadline, so that a slow start
@@ -131,8 +130,8 @@ impl ReconnectBackoff {
 // === impl Capabilities ===
 
 impl Capabilities {
-    fn new(call: &'static str, shared: &Shared) -> Self {
-        Self { call, set_budget_bytes: shared.set_budget_bytes, set_budget: true }
+    fn new(call: &'static str, set_budget_bytes: u64) -> Self {
+        Self { call, set_budget_bytes, set_budget: true }
     }
 
     fn set_budget_bytes(&self) -> u64 {

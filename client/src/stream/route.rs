@@ -1,6 +1,8 @@
 //! The handle for concurrent requests over one `RouteStates` stream. Its `task` keeps the
 //! stream open, and receives each `request` through a channel.
 
+mod cache_writer;
+mod misses;
 mod request;
 mod task;
 
@@ -12,11 +14,17 @@ use tokio::{
 };
 
 use self::{
+    cache_writer::{CacheWriter, answer_budget},
     request::{MAX_WAITING, Question, Request},
     task::Task,
 };
 use super::{StreamError, spawn_in_runtime};
-use crate::{Error, Interest, Routed, shared::Shared};
+use crate::{
+    Error, Interest, Routed,
+    answer::FoundAnswer,
+    answer_cache::{AnswerCache, Key},
+    shared::Shared,
+};
 
 /// A `RouteStates` stream. Clones share it.
 ///
@@ -34,8 +42,24 @@ pub struct RouteStates {
 /// Starts a stream.
 pub(crate) fn open_route_states(shared: Arc<Shared>, deadline: Duration) -> RouteStates {
     let (requests, receiver) = mpsc::channel(MAX_WAITING);
-    spawn_in_runtime(Task::new(shared.clone(), receiver).keep_open());
+    spawn_in_runtime(Task::new(shared.clone(), receiver, None).keep_open());
     RouteStates { requests, shared, deadline }
+}
+
+/// Starts a stream whose task remembers answers, within a budget of bytes; 0: unlimited.
+pub(crate) fn open_with_cache(
+    shared: Arc<Shared>,
+    deadline: Duration,
+    budget: u64,
+    stale_for: Duration,
+) -> (RouteStates, Arc<AnswerCache>) {
+    // Without a budget the daemon retires no idle sets.
+    let (used, used_receiver) = (budget != 0).then(mpsc::unbounded_channel).unzip();
+    let cache = Arc::new(AnswerCache::new(answer_budget(budget, 0), stale_for, used));
+    let (requests, receiver) = mpsc::channel(MAX_WAITING);
+    let writer = CacheWriter::new(cache.clone(), used_receiver, budget);
+    spawn_in_runtime(Task::new(shared.clone(), receiver, Some(writer)).keep_open());
+    (RouteStates { requests, shared, deadline }, cache)
 }
 
 // === impl RouteStates ===
@@ -47,8 +71,12 @@ impl RouteStates {
     /// # Errors
     /// If there is no verdict, for any of the states.
     pub async fn route_batch(&self, senders: Vec<String>) -> Result<Routed, Error> {
+        self.route_shared_batch(senders.into()).await
+    }
+
+    pub(crate) async fn route_shared_batch(&self, senders: Arc<[String]>) -> Result<Routed, Error> {
         let (reply, answer) = oneshot::channel();
-        self.send_question(Question::Route(senders.into(), reply), answer).await
+        self.send_question(Question::Route(senders, reply), answer).await
     }
 
     /// Returns the senders whose presence a user, local or remote, may see.
@@ -64,6 +92,12 @@ impl RouteStates {
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { deadline, ..self.clone() }
+    }
+
+    /// Returns the answer of one user, and remembers it. Only for a stream with a near-cache.
+    pub(crate) async fn ask_and_remember(&self, key: Key) -> Result<FoundAnswer, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send_question(Question::Miss(key, reply), answer).await
     }
 
     /// Returns the client's state, so that another stream can share it.

@@ -8,7 +8,7 @@
 mod budget;
 mod resolve;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use presence_router_proto::ids::UserId;
 use presence_router_proto::v1::{SetEdit, SetExpression, SetPart, SetRetired, set_part::Content};
@@ -55,8 +55,8 @@ struct Entry {
     steps: u64,
     /// Ids of the sets that this set refers to, without repeats.
     refers_to: Vec<u64>,
-    /// Number of live sets that refer to this set.
-    referrers: usize,
+    /// Ids of the live sets that refer to this set.
+    referrers: BTreeSet<u64>,
     /// The last edit that changed this set.
     changed_at: u64,
     /// The last edit that the resolved set takes into account.
@@ -163,7 +163,7 @@ impl Store {
         for other in &measure.refers_to {
             self.refresh(*other)?;
             if let Some(other) = self.live.get_mut(other) {
-                other.referrers += 1;
+                other.referrers.insert(id);
             }
         }
         // Fails if the expression cannot be evaluated.
@@ -257,14 +257,14 @@ impl Store {
         let id = retired.id;
         self.is_whole()?;
         let entry = self.live.get(&id).ok_or(ProtocolViolation::RetiredUnknown(id))?;
-        if entry.referrers > 0 {
+        if !entry.referrers.is_empty() {
             return Err(ProtocolViolation::RetiredInUse(id));
         }
         let Some(entry) = self.live.remove(&id) else { return Ok(()) };
         self.budget.used = self.budget.used.saturating_sub(entry.bytes);
         for other in entry.refers_to {
             if let Some(other) = self.live.get_mut(&other) {
-                other.referrers = other.referrers.saturating_sub(1);
+                other.referrers.remove(&id);
             }
         }
         Ok(())
@@ -275,12 +275,17 @@ impl Store {
         *self = Self { last_id: self.last_id, ..Self::new(self.budget.bound) };
     }
 
+    /// Returns the bytes that the sets count for.
+    pub(super) fn bytes(&self) -> u64 {
+        self.budget.used
+    }
+
     fn insert_entry(&mut self, id: u64, content: Stored, bytes: usize, measure: Measure) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let Measure { refers_to, depth, steps } = measure;
         let steps = steps.max(1);
         let (changed_at, checked_at) = (self.edits, self.edits);
-        let referrers = 0;
+        let referrers = BTreeSet::new();
         self.live.insert(
             id,
             Entry { content, bytes, depth, steps, refers_to, referrers, changed_at, checked_at },

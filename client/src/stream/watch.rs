@@ -52,7 +52,7 @@ pub(crate) fn watch_changes(shared: Arc<Shared>) -> Changes {
         events,
         resume_revision: String::new(),
         lost: false,
-        capabilities: Capabilities::new("WatchChanges", &shared),
+        capabilities: Capabilities::new("WatchChanges", shared.set_budget_bytes),
         backoff: ReconnectBackoff::new(shared.backoff),
         shared,
     };

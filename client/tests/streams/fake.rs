@@ -172,7 +172,7 @@ impl Route {
         self.out.send(Err(status)).await.unwrap();
     }
 
-    /// All states of a batch go to one set.
+    /// These states of a batch go to one set; the others to nobody.
     pub(crate) async fn deliver(&self, batch_id: u64, revision: &str, set: u64, indexes: &[u32]) {
         self.tell(deliveries(batch_id, revision, set, indexes)).await;
     }
@@ -212,14 +212,11 @@ pub(crate) fn deliveries(
 ) -> ResponseMessage {
     let delivery =
         v1::Delivery { recipients_set_id: set, state_indexes: indexes.into(), hides: Vec::new() };
-    ResponseMessage::Deliveries(v1::Deliveries {
-        batch_id,
-        revision: revision.into(),
-        deliveries: vec![delivery],
-    })
+    let deliveries = if indexes.is_empty() { Vec::new() } else { vec![delivery] };
+    ResponseMessage::Deliveries(v1::Deliveries { batch_id, revision: revision.into(), deliveries })
 }
 
-fn strings(texts: &[&str]) -> Vec<String> {
+pub(crate) fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
@@ -239,6 +236,10 @@ pub(crate) fn of(expression: Expression) -> v1::SetExpression {
 
 pub(crate) fn set(id: u64) -> v1::SetExpression {
     of(Expression::SetId(id))
+}
+
+pub(crate) fn users(users: &[&str]) -> v1::SetExpression {
+    of(Expression::Users(v1::UserList { user_ids: strings(users) }))
 }
 
 pub(crate) fn union(sets: &[v1::SetExpression]) -> v1::SetExpression {

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod fake;
+mod near_cache;
 
 /// What a daemon must not do, and that it costs no more than a stream.
 #[cfg(test)]

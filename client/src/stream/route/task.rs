@@ -3,10 +3,11 @@
 
 mod answers;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use presence_router_proto::v1::{
-    Open, RouteStatesRequest, RouteStatesResponse, route_states_request::Message as RequestMessage,
+    Capability, Open, Opened, RouteStatesRequest, RouteStatesResponse, Touch,
+    route_states_request::Message as RequestMessage,
     route_states_response::Message as ResponseMessage,
 };
 use tokio::{
@@ -16,7 +17,10 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::request::{MAX_WAITING, Request};
+use super::{
+    cache_writer::CacheWriter,
+    request::{MAX_WAITING, Question, Request},
+};
 use crate::{
     Error, ProtocolViolation,
     shared::Shared,
@@ -28,6 +32,12 @@ use crate::{
 
 /// Maximum number of requests that the daemon has not answered. More would not be faster.
 const MAX_IN_FLIGHT: usize = 256;
+
+/// Maximum time after which the daemon hears of hits in memory.
+const REPORT_HITS_EVERY: Duration = Duration::from_secs(5);
+
+/// Maximum number of sets in one `Touch`: a fraction of what the daemon accepts.
+const MAX_TOUCHED: usize = 16 * 1024;
 
 /// The task that keeps the stream open.
 pub(super) struct Task {
@@ -42,6 +52,12 @@ pub(super) struct Task {
     resume_revision: String,
     capabilities: Capabilities,
     backoff: ReconnectBackoff,
+    /// `None`: the stream remembers no answers.
+    cache: Option<CacheWriter>,
+    /// True if the daemon of the current stream accepts `Touch`.
+    accepts_touch: bool,
+    /// Sets whose answers had hits in memory, to be sent in a `Touch`.
+    touched: Vec<u64>,
 }
 
 /// The end of a stream.
@@ -58,16 +74,24 @@ enum StreamEnd {
 // === impl Task ===
 
 impl Task {
-    pub(super) fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Request>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        requests: mpsc::Receiver<Request>,
+        cache: Option<CacheWriter>,
+    ) -> Self {
+        let sets = cache.as_ref().map_or(shared.set_budget_bytes, CacheWriter::set_budget);
         Self {
             requests,
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
             last_id: 0,
             resume_revision: String::new(),
-            capabilities: Capabilities::new("RouteStates", &shared),
+            capabilities: Capabilities::new("RouteStates", sets),
             backoff: ReconnectBackoff::new(shared.backoff),
             shared,
+            cache,
+            accepts_touch: false,
+            touched: Vec::new(),
         }
     }
 
@@ -76,18 +100,27 @@ impl Task {
             let at = match self.run_stream().await {
                 StreamEnd::Unused => return,
                 StreamEnd::NotOpened(mut failed) => {
+                    if let Some(cache) = &mut self.cache {
+                        cache.end_stream(&failed);
+                    }
                     if refuses_revision(&failed.error) {
                         self.resume_revision.clear();
                     }
                     if self.capabilities.downgrade_after(&mut failed) {
                         continue;
                     }
-                    for request in self.waiting.drain(..) {
-                        request.reply_error(failed.clone());
+                    while let Some(request) = self.waiting.pop_front() {
+                        self.fail_request(request, &failed);
+                    }
+                    if let Some(cache) = &mut self.cache {
+                        cache.misses.fail_questions(&failed);
                     }
                     self.backoff.next_try()
                 }
                 StreamEnd::Broken { failed, useful } => {
+                    if let Some(cache) = &mut self.cache {
+                        cache.end_stream(&failed);
+                    }
                     self.requeue_in_flight(&failed);
                     self.capabilities.reset();
                     if useful {
@@ -109,7 +142,7 @@ impl Task {
         let now = Instant::now();
         while let Some((_, mut request)) = self.in_flight.pop_back() {
             if request.retried || request.deadline <= now {
-                request.reply_error(failed.clone());
+                self.fail_request(request, failed);
             } else {
                 request.retried = true;
                 self.waiting.push_front(request);
@@ -117,14 +150,49 @@ impl Task {
         }
     }
 
+    fn fail_request(&mut self, request: Request, failed: &StreamError) {
+        match (&request.question, &mut self.cache) {
+            (Question::Fill(fill), Some(cache)) => cache.misses.fail(fill, failed),
+            _ => request.reply_error(failed.clone()),
+        }
+    }
+
+    fn is_abandoned(&self, request: &Request) -> bool {
+        match (&request.question, &self.cache) {
+            (Question::Fill(fill), Some(cache)) => cache.misses.are_abandoned(fill),
+            _ => request.is_abandoned(),
+        }
+    }
+
+    /// Returns true if there are requests to send.
+    fn has_requests(&self) -> bool {
+        let has_questions = self.cache.as_ref().is_some_and(|cache| cache.misses.has_questions());
+        !self.waiting.is_empty() || has_questions
+    }
+
+    /// Returns true if another caller may wait.
+    fn may_receive(&self) -> bool {
+        let callers = self.cache.as_ref().map_or(0, |cache| cache.misses.callers());
+        self.waiting.len() + callers < MAX_WAITING
+    }
+
+    /// Takes the next request to send. `None`: its callers gave up.
+    fn next_request(&mut self) -> Option<Request> {
+        if let Some(request) = self.waiting.pop_front() {
+            return Some(request);
+        }
+        let (fill, deadline) = self.cache.as_mut()?.misses.next_fill()?;
+        Some(Request::new(Question::Fill(fill), deadline))
+    }
+
     /// Waits until a time, or until a request comes: the circuit breaker permitted it, so
     /// the task must try. Returns false if all handles were dropped.
     async fn wait_until(&mut self, until: Instant) -> bool {
-        let idle = self.waiting.is_empty();
+        let idle = !self.has_requests();
         loop {
             tokio::select! {
                 () = sleep_until(until) => return true,
-                more = self.receive_request(), if self.waiting.len() < MAX_WAITING => {
+                more = self.receive_request(), if self.may_receive() => {
                     if !more || idle {
                         return more;
                     }
@@ -137,7 +205,10 @@ impl Task {
     async fn receive_request(&mut self) -> bool {
         let request = self.requests.recv().await;
         let more = request.is_some();
-        self.waiting.extend(request);
+        self.waiting.extend(request.and_then(|request| match &mut self.cache {
+            Some(cache) => cache.receive_miss(request),
+            None => Some(request),
+        }));
         more
     }
 
@@ -149,18 +220,24 @@ impl Task {
         let opened = loop {
             tokio::select! {
                 opened = &mut opening => break opened,
-                more = self.receive_request(), if self.waiting.len() < MAX_WAITING => {
+                more = self.receive_request(), if self.may_receive() => {
                     if !more {
                         return StreamEnd::Unused;
                     }
                 }
             }
         };
-        let (mut inbound, liveness) = match opened {
+        let (mut inbound, opened) = match opened {
             Ok(opened) => opened,
             Err(failed) => return StreamEnd::NotOpened(failed),
         };
+        let liveness = Liveness::new(&opened);
+        self.accepts_touch = opened.capabilities().any(|one| one == Capability::Touch);
+        self.touched.clear();
         self.shared.breaker.close();
+        if let Some(cache) = &mut self.cache {
+            cache.begin_stream(&opened.revision, &self.resume_revision);
+        }
         let since = Instant::now();
         let answered = self.last_id;
         let failed = match self.serve_requests(&outgoing, &mut inbound, liveness).await {
@@ -179,7 +256,7 @@ impl Task {
         &self,
         outgoing: &mpsc::Sender<RouteStatesRequest>,
         receiver: mpsc::Receiver<RouteStatesRequest>,
-    ) -> impl Future<Output = Result<(Streaming<RouteStatesResponse>, Liveness), StreamError>> + use<>
+    ) -> impl Future<Output = Result<(Streaming<RouteStatesResponse>, Opened), StreamError>> + use<>
     {
         let open = Open {
             server_names: self.shared.server_names.clone(),
@@ -202,9 +279,7 @@ impl Task {
             let (inbound, first) =
                 opened.map_err(|status| StreamError::of_status(call, &status))?;
             match first.map(|first| first.message) {
-                Some(Some(ResponseMessage::Opened(opened))) => {
-                    Ok((inbound, Liveness::new(&opened)))
-                }
+                Some(Some(ResponseMessage::Opened(opened))) => Ok((inbound, opened)),
                 Some(Some(_)) => Err(ProtocolViolation::NotOpened.into()),
                 Some(None) => Err(ProtocolViolation::UnknownMessage.into()),
                 None => Err(StreamError::unreachable("the daemon ended the stream")),
@@ -222,6 +297,7 @@ impl Task {
     ) -> Result<(), StreamError> {
         let mut store = Store::new(self.capabilities.set_budget_bytes);
         let mut sending = true;
+        let mut report_hits_at = Instant::now() + REPORT_HITS_EVERY;
         loop {
             let may_send = sending && self.may_send();
             tokio::select! {
@@ -234,20 +310,16 @@ impl Task {
                     Err(status) => return Err(StreamError::of_status(self.capabilities.call, &status)),
                 },
                 failed = liveness.expired() => return Err(failed),
-                room = outgoing.reserve(), if may_send => match (room, self.waiting.pop_front()) {
-                    (Ok(room), Some(request)) if !request.is_abandoned() => {
-                        self.last_id += 1;
-                        room.send(request.to_message(self.last_id));
-                        self.in_flight.push_back((self.last_id, request));
-                    }
-                    (Ok(_), _) => {}
-                    (Err(_), request) => {
-                        // The inbound side will return the reason.
-                        sending = false;
-                        self.waiting.extend(request);
-                    }
+                room = outgoing.reserve(), if may_send => match room {
+                    Ok(room) => self.send_next(room),
+                    // The inbound side will return the reason.
+                    Err(_) => sending = false,
                 },
-                more = self.receive_request(), if self.waiting.len() < MAX_WAITING => {
+                () = sleep_until(report_hits_at), if self.cache.is_some() => {
+                    report_hits_at = Instant::now() + REPORT_HITS_EVERY;
+                    self.report_hits();
+                }
+                more = self.receive_request(), if self.may_receive() => {
                     if !more {
                         return Ok(());
                     }
@@ -259,11 +331,51 @@ impl Task {
     /// Returns true if the next request can be sent. A request that was in flight when a
     /// stream broke is sent alone: if it is the cause, it fails no other request.
     fn may_send(&self) -> bool {
-        let Some(next) = self.waiting.front() else { return false };
+        if !self.touched.is_empty() {
+            return true;
+        }
+        if !self.has_requests() {
+            return false;
+        }
+        let next_retried = self.waiting.front().is_some_and(|next| next.retried);
         match self.in_flight.back() {
             None => true,
             Some((_, last)) => {
-                !next.retried && !last.retried && self.in_flight.len() < MAX_IN_FLIGHT
+                !next_retried && !last.retried && self.in_flight.len() < MAX_IN_FLIGHT
+            }
+        }
+    }
+
+    fn send_next(&mut self, room: mpsc::Permit<'_, RouteStatesRequest>) {
+        // First: the next answer may need room, which the daemon takes from idle sets.
+        self.report_hits();
+        if !self.touched.is_empty() {
+            let set_ids = self.touched.drain(..self.touched.len().min(MAX_TOUCHED)).collect();
+            let touch = RequestMessage::Touch(Touch { set_ids });
+            room.send(RouteStatesRequest { message: Some(touch) });
+            return;
+        }
+        let Some(request) = self.next_request() else { return };
+        if self.is_abandoned(&request) {
+            // Nobody hears of the error, but nobody else must wait for the answer either.
+            let gone = StreamError::unreachable("all callers gave up");
+            self.fail_request(request, &gone);
+        } else if let Some(message) = request.to_message(self.last_id + 1) {
+            self.last_id += 1;
+            room.send(message);
+            self.in_flight.push_back((self.last_id, request));
+        }
+    }
+
+    /// Prepares to tell the daemon which answers had hits in memory: it does not see hits, and
+    /// retires first what was used least recently. An older daemon gets the same questions again.
+    fn report_hits(&mut self) {
+        let Some(cache) = &mut self.cache else { return };
+        for cell in cache.take_used() {
+            if self.accepts_touch {
+                self.touched.push(cell.set_id);
+            } else {
+                cache.misses.add_without_caller(&cell.asked);
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Evaluates the current sets of a store: resolves references to other sets, and bounds
 //! the depth and the cost of evaluation.
 
-use presence_router_proto::v1::{SetExpression, set_expression::Expression};
+use std::collections::HashSet;
+
+use presence_router_proto::v1::{self, SetExpression, set_expression::Expression};
 
 use super::{Entry, Store, Stored};
 use crate::{
-    ProtocolViolation, Set, SetError,
+    Hide, ProtocolViolation, Set, SetError,
     sets::{ExpressionReader, Kind},
 };
 
@@ -52,6 +54,37 @@ impl Store {
             self.refresh(id)?;
         }
         self.read(expression).map(Set)
+    }
+
+    /// Returns the current value of an answer's hides.
+    pub(in crate::stream) fn resolve_hides(
+        &mut self,
+        hides: &[v1::Hide],
+    ) -> Result<Vec<Hide>, ProtocolViolation> {
+        hides.iter().map(|hide| Hide::new(hide, |users| self.resolve_expression(users))).collect()
+    }
+
+    /// Returns the ids of the sets that an answer's hides refer to.
+    pub(in crate::stream) fn references_of(
+        &self,
+        hides: &[v1::Hide],
+    ) -> Result<Vec<u64>, ProtocolViolation> {
+        let mut measure = Measure::default();
+        for users in hides.iter().filter_map(|hide| hide.users.as_ref()) {
+            self.add_measure(users, 1, &mut measure)?;
+        }
+        Ok(measure.refers_to)
+    }
+
+    /// Returns some sets, and all sets that refer to them, directly or not.
+    pub(in crate::stream) fn with_referrers(&self, ids: &[u64]) -> HashSet<u64> {
+        let mut found: HashSet<u64> = ids.iter().copied().collect();
+        let mut to_visit: Vec<u64> = found.iter().copied().collect();
+        while let Some(id) = to_visit.pop() {
+            let referrers = self.live.get(&id).map(|entry| &entry.referrers);
+            to_visit.extend(referrers.into_iter().flatten().filter(|id| found.insert(**id)));
+        }
+        found
     }
 
     /// Resolves a set over the current lists, if necessary. Returns the last edit that

@@ -4,16 +4,20 @@
 use std::sync::Arc;
 
 use presence_router_proto::v1::{
-    self, Deliveries, ErrorReason, InterestAnswer, RequestError, request_error,
+    Deliveries, ErrorReason, InterestAnswer, RequestError, request_error,
     route_states_response::Message as ResponseMessage,
 };
 use tonic::Code;
 
 use super::Task;
 use crate::{
-    Delivery, Error, FieldViolation, Hide, Interest, ProtocolViolation, Refusal, Routed, Set,
+    Delivery, Error, FieldViolation, Interest, ProtocolViolation, Refusal, Routed, Set,
+    answer_cache::Side,
     stream::{
-        route::request::{Question, Request},
+        route::{
+            cache_writer::SentAnswer,
+            request::{Fill, Question, Request},
+        },
         store::Store,
     },
 };
@@ -30,18 +34,40 @@ impl Task {
         let revision = match message {
             ResponseMessage::Opened(_) => return Err(ProtocolViolation::OpenedTwice),
             ResponseMessage::SetPart(part) => return store.define_part(part),
-            ResponseMessage::SetEdit(edit) => return store.edit_list(edit),
-            ResponseMessage::SetRetired(retired) => return store.retire_set(retired),
+            ResponseMessage::SetEdit(edit) => {
+                if let Some(cache) = &mut self.cache {
+                    cache.note_edit(edit.id);
+                }
+                return store.edit_list(edit);
+            }
+            ResponseMessage::SetRetired(retired) => {
+                if let Some(cache) = &mut self.cache {
+                    cache.end_set(retired.id);
+                }
+                return store.retire_set(retired);
+            }
             ResponseMessage::RequestError(error) => return self.refuse_request(error),
             ResponseMessage::Changed(changed) => {
                 store.apply_pending()?;
+                if let Some(cache) = &mut self.cache {
+                    cache.apply_change(&changed, store)?;
+                    cache.balance_budget(store);
+                }
                 changed.revision
             }
             ResponseMessage::Reset(reset) => {
                 store.reset();
+                if let Some(cache) = &mut self.cache {
+                    cache.reset(&reset.revision);
+                }
                 reset.revision
             }
-            ResponseMessage::Heartbeat(heartbeat) => heartbeat.revision,
+            ResponseMessage::Heartbeat(heartbeat) => {
+                if let Some(cache) = &self.cache {
+                    cache.check_revision(&heartbeat.revision)?;
+                }
+                heartbeat.revision
+            }
             ResponseMessage::Deliveries(answer) => self.answer_batch(answer, store)?,
             ResponseMessage::InterestAnswer(answer) => self.answer_interest(answer, store)?,
         };
@@ -56,16 +82,29 @@ impl Task {
         answer: Deliveries,
         store: &mut Store,
     ) -> Result<String, ProtocolViolation> {
-        let Question::Route(senders, _) = &self.expect_in_flight(answer.batch_id)?.question else {
-            return Err(ProtocolViolation::UnexpectedAnswer);
+        let senders = match &self.expect_in_flight(answer.batch_id)?.question {
+            Question::Route(senders, _) => Arc::clone(senders),
+            Question::Fill(Fill { side: Side::Audience, users }) => {
+                let answers = answers_by_state(&answer, users.len())?;
+                self.fill_cache(answers, &answer.revision, store)?;
+                return Ok(answer.revision);
+            }
+            _ => return Err(ProtocolViolation::UnexpectedAnswer),
         };
-        let senders = Arc::clone(senders);
+        if let Some(cache) = &mut self.cache {
+            cache.check_revision(&answer.revision)?;
+            if !cache.is_between_revisions() {
+                let users = senders.iter().map(|sender| sender.as_str().into()).collect();
+                let answers = answers_by_state(&answer, senders.len())?;
+                cache.remember(&Fill { side: Side::Audience, users }, answers, store)?;
+            }
+        }
         let mut deliveries = Vec::with_capacity(answer.deliveries.len());
         for delivery in answer.deliveries {
             deliveries.push(Delivery {
                 recipients: store.resolve(delivery.recipients_set_id)?,
                 state_indexes: delivery.state_indexes,
-                hides: resolve_hides(&delivery.hides, store)?,
+                hides: store.resolve_hides(&delivery.hides)?,
             });
         }
         let routed = Routed::new(answer.revision.clone(), senders, deliveries)?;
@@ -85,14 +124,22 @@ impl Task {
         answer: InterestAnswer,
         store: &mut Store,
     ) -> Result<String, ProtocolViolation> {
-        let Question::Interest(..) = &self.expect_in_flight(answer.query_id)?.question else {
-            return Err(ProtocolViolation::UnexpectedAnswer);
-        };
+        match &self.expect_in_flight(answer.query_id)?.question {
+            Question::Interest(..) => {}
+            Question::Fill(Fill { side: Side::Interest, .. }) => {
+                let sent =
+                    SentAnswer { set_id: answer.senders_set_id, hides: answer.hides.as_slice() };
+                let one = (sent.set_id != 0).then_some(sent);
+                self.fill_cache(vec![one], &answer.revision, store)?;
+                return Ok(answer.revision);
+            }
+            _ => return Err(ProtocolViolation::UnexpectedAnswer),
+        }
         let senders = match answer.senders_set_id {
             0 => Set::empty(),
             id => store.resolve(id)?,
         };
-        let hides = resolve_hides(&answer.hides, store)?;
+        let hides = store.resolve_hides(&answer.hides)?;
         let revision = answer.revision;
         if let Some((_, Request { question: Question::Interest(user_id, reply), .. })) =
             self.in_flight.pop_front()
@@ -103,13 +150,44 @@ impl Task {
         Ok(revision)
     }
 
+    /// Remembers the answers to the first request in flight.
+    fn fill_cache(
+        &mut self,
+        answers: Vec<Option<SentAnswer<'_>>>,
+        revision: &str,
+        store: &mut Store,
+    ) -> Result<(), ProtocolViolation> {
+        let Some((_, Request { question: Question::Fill(fill), .. })) = self.in_flight.front()
+        else {
+            return Err(ProtocolViolation::UnexpectedAnswer);
+        };
+        let Some(cache) = &mut self.cache else { return Err(ProtocolViolation::UnexpectedAnswer) };
+        cache.check_revision(revision)?;
+        if cache.is_between_revisions() {
+            // Ask again: the answer is of neither revision.
+            self.waiting.extend(self.in_flight.pop_front().map(|(_, request)| request));
+            return Ok(());
+        }
+        cache.remember(fill, answers, store)?;
+        self.in_flight.pop_front();
+        Ok(())
+    }
+
     /// Fails the first request in flight, which must be the one that the error names.
     fn refuse_request(&mut self, error: RequestError) -> Result<(), ProtocolViolation> {
         let (request_error::Request::BatchId(id) | request_error::Request::QueryId(id)) =
             error.request.ok_or(ProtocolViolation::UnexpectedAnswer)?;
         self.expect_in_flight(id)?;
-        if let Some((_, request)) = self.in_flight.pop_front() {
-            request.reply_error(refusal_of(error).into());
+        let Some((_, request)) = self.in_flight.pop_front() else { return Ok(()) };
+        if let Question::Fill(fill) = &request.question
+            && let Some(halves) = fill.split()
+        {
+            // One of the users may be the reason, or all of their sets together: ask for fewer.
+            for fill in halves.into_iter().rev() {
+                self.waiting.push_front(Request { question: Question::Fill(fill), ..request });
+            }
+        } else {
+            self.fail_request(request, &refusal_of(error).into());
         }
         Ok(())
     }
@@ -124,8 +202,24 @@ impl Task {
     }
 }
 
-fn resolve_hides(hides: &[v1::Hide], store: &mut Store) -> Result<Vec<Hide>, ProtocolViolation> {
-    hides.iter().map(|hide| Hide::new(hide, |users| store.resolve_expression(users))).collect()
+/// Returns the answer of each state of a batch. `None`: nobody.
+fn answers_by_state(
+    answer: &Deliveries,
+    states: usize,
+) -> Result<Vec<Option<SentAnswer<'_>>>, ProtocolViolation> {
+    let mut answers = vec![None; states];
+    for delivery in &answer.deliveries {
+        let sent =
+            SentAnswer { set_id: delivery.recipients_set_id, hides: delivery.hides.as_slice() };
+        for index in &delivery.state_indexes {
+            let one = usize::try_from(*index).ok().and_then(|index| answers.get_mut(index));
+            match one {
+                Some(one @ None) => *one = Some(sent),
+                _ => return Err(ProtocolViolation::StateIndex),
+            }
+        }
+    }
+    Ok(answers)
 }
 
 fn refusal_of(error: RequestError) -> Error {

@@ -1,0 +1,194 @@
+//! The memory of a near-cache: answers by user, the revision that they are exact at, and the
+//! state of the connection. This module knows nothing of streams.
+//!
+//! One task writes, any number of threads read, and no reader waits for the task. What a reader
+//! claims is exact, because of the order of writes and reads:
+//!
+//! - For each revision, the task first ends or replaces every answer that the revision changes,
+//!   and only then publishes the revision, with a number one greater.
+//! - A reader first loads the published revision `p`, and then the answer `a`, which carries the
+//!   revision `s` that it is valid since.
+//!
+//! If `s <= p`, the reader claims `p`: the writes of all revisions up to `p` happened before `p`
+//! was published, so `a`, which was still there afterwards, is the answer at `p`. If `s > p`, the
+//! task has replaced the answer and not yet published `s`, or has published it since the reader
+//! loaded `p`. The reader claims `s`, at which `a` is the answer by definition.
+
+pub(crate) mod cell;
+pub(crate) mod entries;
+mod stats;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{sync::mpsc, time::Instant};
+
+pub use self::stats::NearCacheStats;
+pub(crate) use self::{
+    cell::{Cell, Entry},
+    entries::{Entries, Key},
+    stats::Counters,
+};
+use crate::answer::{FoundAnswer, Heard};
+
+/// The two questions of a homeserver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    /// The recipients of a sender.
+    Audience,
+    /// The senders that a recipient may see.
+    Interest,
+}
+
+/// The memory that the task and all handles share.
+#[derive(Debug)]
+pub(crate) struct AnswerCache {
+    pub(crate) entries: Entries,
+    connection: ArcSwap<Connection>,
+    pub(crate) counters: Arc<Counters>,
+    stale_for: Duration,
+    /// Receives each cell at its first hit since the task last told the daemon. `None`: the
+    /// daemon retires no idle sets. Unbounded: the mark of each cell bounds it.
+    used: Option<mpsc::UnboundedSender<Arc<Cell>>>,
+}
+
+/// The state of the connection to the daemon.
+#[derive(Debug)]
+struct Connection {
+    /// The last revision that all answers in memory take into account.
+    heard: Arc<Heard>,
+    /// The time when the client noticed that it had no connection, or no longer knew if it had
+    /// missed a revision. `None`: connected.
+    away_since: Option<Instant>,
+}
+
+// === impl AnswerCache ===
+
+impl AnswerCache {
+    /// Creates an empty memory without a connection.
+    pub(crate) fn new(
+        answer_bytes: u64,
+        stale_for: Duration,
+        used: Option<mpsc::UnboundedSender<Arc<Cell>>>,
+    ) -> Self {
+        let counters = Arc::<Counters>::default();
+        let connection = Connection { heard: Heard::new(0, ""), away_since: Some(Instant::now()) };
+        Self {
+            entries: Entries::new(answer_bytes, counters.clone()),
+            connection: ArcSwap::from_pointee(connection),
+            counters,
+            stale_for,
+            used,
+        }
+    }
+
+    /// Returns the answer of a user. `None`: the memory has none that is valid.
+    pub(crate) fn look_up(&self, side: Side, user: &str) -> Option<FoundAnswer> {
+        let found = self.peek(side, user);
+        match &found {
+            Some(found) => {
+                self.counters.hits.add(1);
+                if found.stale {
+                    self.counters.stale.add(1);
+                }
+            }
+            None => self.counters.misses.add(1),
+        }
+        found
+    }
+
+    /// Returns the answer of a user, without counting.
+    pub(crate) fn peek(&self, side: Side, user: &str) -> Option<FoundAnswer> {
+        // In this order: see the top of this file.
+        let connection = self.connection.load();
+        let stale = match connection.away_since {
+            None => false,
+            Some(since) if since.elapsed() < self.stale_for => true,
+            Some(_) => return None,
+        };
+        let published = &connection.heard;
+        match self.entries.get(side, user)? {
+            Entry::Nobody(since) => {
+                let exact_at = later_of(published, &since).clone();
+                Some(FoundAnswer { value: None, exact_at, stale })
+            }
+            Entry::Shared(cell) => {
+                let value = cell.value()?;
+                if let Some(used) = &self.used
+                    && cell.mark_used()
+                {
+                    // Without a task nobody has to be told.
+                    let _ = used.send(cell);
+                }
+                let exact_at = later_of(published, &value.since).clone();
+                Some(FoundAnswer { value: Some(value), exact_at, stale })
+            }
+        }
+    }
+
+    /// Returns the last published revision.
+    pub(crate) fn heard(&self) -> Arc<Heard> {
+        self.connection.load().heard.clone()
+    }
+
+    /// Publishes a revision that all answers in memory take into account by now.
+    pub(crate) fn publish(&self, heard: Arc<Heard>) {
+        self.connection.store(Arc::new(Connection { heard, away_since: None }));
+    }
+
+    /// Records that there is no connection from now on.
+    pub(crate) fn disconnect(&self) {
+        let connection = self.connection.load();
+        if connection.away_since.is_none() {
+            let (heard, away_since) = (connection.heard.clone(), Some(Instant::now()));
+            self.connection.store(Arc::new(Connection { heard, away_since }));
+        }
+    }
+
+    pub(crate) fn stats(&self) -> NearCacheStats {
+        let counters = &self.counters;
+        NearCacheStats {
+            hits: counters.hits.get(),
+            misses: counters.misses.get(),
+            stale: counters.stale.get(),
+            closed: counters.closed.get(),
+            errors: counters.errors.get(),
+            evictions: counters.evictions.get(),
+            bytes: self.entries.bytes().saturating_add(counters.set_bytes.get()),
+            entries: u64::try_from(self.entries.len()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+fn later_of<'a>(published: &'a Arc<Heard>, since: &'a Arc<Heard>) -> &'a Arc<Heard> {
+    if since.number > published.number { since } else { published }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{entries::ENTRY_BYTES, *};
+
+    /// A cache that is full, with as many evicted answers as it keeps track of.
+    #[test]
+    fn an_answer_takes_the_bytes_that_it_counts_for() {
+        let bytes = 8 << 20;
+        let cache = AnswerCache::new(bytes, Duration::ZERO, None);
+        let heard = Heard::new(1, "r1");
+        let mut longest = 0;
+        for number in 0..200_000 {
+            let user: Arc<str> = format!("@user{number}:example.org").into();
+            longest = longest.max(user.len());
+            let key = Key { user, side: Side::Audience };
+            cache.entries.insert(key, Entry::Nobody(heard.clone()));
+        }
+        let entries = cache.entries.len();
+        // 16 bytes of counts before an id, and 8 for the allocator.
+        let ids = entries * (16 + 8 + longest);
+        let each = (cache.entries.memory_used() + ids) as u64 / entries as u64;
+        let counted = ENTRY_BYTES + longest as u64;
+        assert!(each <= counted && counted <= 200, "{each} of {counted} bytes");
+        let stats = cache.stats();
+        assert!(stats.bytes <= bytes && stats.bytes > bytes / 10 * 9, "{stats:?}");
+        assert_eq!(stats.evictions + stats.entries, 200_000);
+    }
+}

@@ -1,0 +1,370 @@
+//! Keeps the memory of a near-cache true: the task that owns the stream tells it of each
+//! message, in order. This module sends nothing.
+//!
+//! An answer that refers to a set is a cell, which all users with this answer share. It changes
+//! with its sets: when `Changed` ends a revision, cells whose sets were edited get their new
+//! value at once. Between an edit and its `Changed` a cell keeps its value, although the
+//! contract lets a removal take effect at once: that serves clients that edit a set in place and
+//! never have two of it, whereas the value is still exact at the revision heard last.
+//!
+//! An answer ends by `SetRetired` or `Reset` if it refers to a set of this stream. "Nobody", and
+//! answers of an earlier stream, whose sets ended with it, also end by a `Changed` that names
+//! their user.
+
+mod cells;
+
+use std::sync::{Arc, Weak};
+
+use presence_router_proto::v1;
+use tokio::sync::mpsc;
+
+use self::cells::CellIndex;
+use super::{
+    misses::Misses,
+    request::{Fill, Question, Request},
+};
+use crate::{
+    Error, ProtocolViolation, Set,
+    answer::{AnswerValue, FoundAnswer, Heard},
+    answer_cache::{AnswerCache, Cell, Entry, Key, Side},
+    stream::{StreamError, store::Store},
+};
+
+/// Maximum number of cells that one revision changes. Others end, and are asked for again, so
+/// that a change of a large group does not occupy the task for longer than some milliseconds.
+const MAX_REPLACED: usize = 8192;
+
+/// The writing side of a near-cache.
+#[derive(Debug)]
+pub(super) struct CacheWriter {
+    cache: Arc<AnswerCache>,
+    pub(super) misses: Misses,
+    /// Cells with a hit since the daemon was last told. `None`: the daemon need not be told.
+    used: Option<mpsc::UnboundedReceiver<Arc<Cell>>>,
+    /// Bytes for sets and answers. 0: unlimited.
+    budget: u64,
+    /// The bytes for answers, as last set.
+    answer_bytes: u64,
+    /// Number of the current stream, from 1.
+    stream: u64,
+    cells: CellIndex,
+    /// Sets that were edited since the last `Changed`.
+    edited: Vec<u64>,
+    /// True from the beginning of a resumed stream until it reports the missed changes.
+    catching_up: bool,
+    /// Cells of earlier streams, whose values still hold sets of those. Weak: a cell that no
+    /// user's entry refers to is of no use.
+    earlier: Vec<Weak<Cell>>,
+    /// Bytes of the sets of earlier streams.
+    earlier_bytes: u64,
+    /// Bytes of the sets of this stream.
+    set_bytes: u64,
+}
+
+/// The answer of one user, as the daemon sent it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SentAnswer<'a> {
+    pub(super) set_id: u64,
+    pub(super) hides: &'a [v1::Hide],
+}
+
+/// Returns the part of a budget that sets may take: three quarters, since an answer takes a
+/// fraction of its set unless many users share that, and then sets need little. At least 1
+/// MiB, so that the answer to a question fits even if nothing can be remembered.
+fn set_budget(budget: u64) -> u64 {
+    if budget == 0 { 0 } else { (budget - budget / 4).max(1 << 20) }
+}
+
+/// Returns the bytes for answers, beside sets that take so many.
+pub(super) fn answer_budget(budget: u64, sets: u64) -> u64 {
+    if budget == 0 { u64::MAX } else { budget.saturating_sub(sets).max(budget / 4) }
+}
+
+// === impl CacheWriter ===
+
+impl CacheWriter {
+    pub(super) fn new(
+        cache: Arc<AnswerCache>,
+        used: Option<mpsc::UnboundedReceiver<Arc<Cell>>>,
+        budget: u64,
+    ) -> Self {
+        Self {
+            cache,
+            misses: Misses::default(),
+            used,
+            budget,
+            answer_bytes: answer_budget(budget, 0),
+            stream: 0,
+            cells: CellIndex::new(),
+            edited: Vec::new(),
+            catching_up: false,
+            earlier: Vec::new(),
+            earlier_bytes: 0,
+            set_bytes: 0,
+        }
+    }
+
+    /// Returns the budget that the daemon keeps for sets. 0: unlimited.
+    pub(super) fn set_budget(&self) -> u64 {
+        set_budget(self.budget)
+    }
+
+    /// Answers a question from memory if an answer came since the caller looked, or adds the
+    /// caller to those that wait.
+    pub(super) fn receive_miss(&mut self, request: Request) -> Option<Request> {
+        let Request { question: Question::Miss(key, reply), deadline, .. } = request else {
+            return Some(request);
+        };
+        match self.cache.peek(key.side, &key.user) {
+            Some(found) => drop(reply.send(Ok(found))),
+            None => self.misses.add_caller(key, reply, deadline),
+        }
+        None
+    }
+
+    // Beginnings and ends of streams.
+
+    /// Begins a stream. `resumed` is the revision that it resumes from; empty: none.
+    pub(super) fn begin_stream(&mut self, revision: &str, resumed: &str) {
+        self.stream += 1;
+        let heard = self.cache.heard();
+        if resumed.is_empty() || *resumed != *heard.revision {
+            self.end_everything();
+            self.publish(revision);
+        } else if *revision == *resumed {
+            self.cache.publish(heard);
+        } else {
+            self.catching_up = true;
+        }
+    }
+
+    /// Ends a stream, or records that none could be opened.
+    pub(super) fn end_stream(&mut self, failed: &StreamError) {
+        self.catching_up = false;
+        self.edited.clear();
+        self.earlier.retain(|cell| cell.strong_count() > 0);
+        if self.earlier.is_empty() {
+            self.earlier_bytes = 0;
+        }
+        self.earlier_bytes = self.earlier_bytes.saturating_add(std::mem::take(&mut self.set_bytes));
+        self.earlier.extend(self.cells.take_all().map(|cell| Arc::downgrade(&cell)));
+        match failed.error {
+            Error::Unreachable { .. } | Error::Deadline(_) => self.cache.disconnect(),
+            // A daemon is there, and does not confirm what the client remembers.
+            Error::Refused(_) | Error::Unsupported(_) | Error::Protocol(_) => {
+                self.end_everything();
+                self.cache.disconnect();
+            }
+        }
+    }
+
+    /// Ends all answers, of this stream and of earlier ones.
+    fn end_everything(&mut self) {
+        let ended = self.cells.take_all().filter(|cell| cell.end()).count();
+        self.cache.counters.closed.add(ended);
+        self.end_earlier();
+        self.cache.entries.clear();
+        self.edited.clear();
+        self.catching_up = false;
+    }
+
+    /// Ends the answers that hold sets of earlier streams.
+    fn end_earlier(&mut self) {
+        let cells = self.earlier.drain(..).filter_map(|cell| cell.upgrade());
+        let ended = cells.filter(|cell| cell.end()).count();
+        self.cache.counters.closed.add(ended);
+        self.earlier_bytes = 0;
+    }
+
+    // Messages, in the order of the stream.
+
+    pub(super) fn note_edit(&mut self, set_id: u64) {
+        self.edited.push(set_id);
+    }
+
+    /// Ends the answers that refer to a set.
+    pub(super) fn end_set(&mut self, set_id: u64) {
+        let ended = self.cells.remove_set(set_id).iter().filter(|cell| cell.end()).count();
+        self.cache.counters.closed.add(ended);
+    }
+
+    pub(super) fn reset(&mut self, revision: &str) {
+        self.end_everything();
+        self.publish(revision);
+    }
+
+    /// Takes over a revision, after the store applied its edits.
+    pub(super) fn apply_change(
+        &mut self,
+        changed: &v1::Changed,
+        store: &mut Store,
+    ) -> Result<(), ProtocolViolation> {
+        let heard = self.next_heard(&changed.revision);
+        let edited = store.with_referrers(&std::mem::take(&mut self.edited));
+        for (index, cell) in self.cells.of_sets(edited).into_iter().enumerate() {
+            if index < MAX_REPLACED {
+                cell.replace_value(evaluate(cell.set_id, &cell.hides, &heard, store)?);
+            } else if cell.end() {
+                self.cache.counters.closed.add(1);
+            }
+        }
+        for product in changed.gained.iter().chain(&changed.lost) {
+            let senders = store.resolve_expression(product.senders.as_ref())?;
+            let recipients = store.resolve_expression(product.recipients.as_ref())?;
+            self.end_named(Side::Audience, &senders);
+            self.end_named(Side::Interest, &recipients);
+        }
+        self.catching_up = false;
+        // Only now: see `answer_cache`.
+        self.cache.publish(heard);
+        Ok(())
+    }
+
+    /// Ends the answers of some users that refer to no set of this stream.
+    fn end_named(&mut self, side: Side, users: &Set) {
+        let stream = self.stream;
+        let may_end = |entry: &Entry| match entry {
+            Entry::Nobody(_) => true,
+            Entry::Shared(cell) => cell.stream != stream,
+        };
+        let entries = &self.cache.entries;
+        let mut ended = 0;
+        if users.is_open() {
+            // The set cannot list its users, so look at all answers.
+            let named = entries.find_keys(|key, entry| {
+                key.side == side && may_end(entry) && users.contains(&key.user)
+            });
+            ended += named.iter().filter(|key| entries.remove_if(side, &key.user, may_end)).count();
+        } else {
+            let named = users.listed_users();
+            ended += named.iter().filter(|user| entries.remove_if(side, user, may_end)).count();
+        }
+        self.cache.counters.closed.add(ended);
+    }
+
+    /// Checks the revision of an answer or a heartbeat: `Changed` or `Reset` announces each
+    /// revision first. Without the announcement, answers in memory could be outdated.
+    pub(super) fn check_revision(&self, revision: &str) -> Result<(), ProtocolViolation> {
+        if *self.cache.heard().revision == *revision && !self.catching_up {
+            Ok(())
+        } else {
+            Err(ProtocolViolation::RevisionNotAnnounced)
+        }
+    }
+
+    /// Returns true if edits wait for their `Changed`: sets have lost users, and not yet gained
+    /// others, so that no answer made of them is exact.
+    pub(super) fn is_between_revisions(&self) -> bool {
+        !self.edited.is_empty()
+    }
+
+    /// Remembers the answers to a request, one for each user, and answers its callers. `None`:
+    /// nobody.
+    pub(super) fn remember(
+        &mut self,
+        fill: &Fill,
+        answers: Vec<Option<SentAnswer<'_>>>,
+        store: &mut Store,
+    ) -> Result<(), ProtocolViolation> {
+        let heard = self.cache.heard();
+        let mut entries = Vec::with_capacity(answers.len());
+        for (key, answer) in fill.keys().zip(answers) {
+            let entry = match answer {
+                None => Entry::Nobody(heard.clone()),
+                Some(sent) => Entry::Shared(self.find_or_create_cell(sent, &key, &heard, store)?),
+            };
+            entries.push((key, entry));
+        }
+        // Nothing was remembered so far if one of the answers is not valid.
+        for (key, entry) in entries {
+            let value = match &entry {
+                Entry::Nobody(_) => None,
+                Entry::Shared(cell) => cell.value(),
+            };
+            let found = FoundAnswer { value, exact_at: heard.clone(), stale: false };
+            self.misses.answer(&key, &found);
+            self.cache.entries.insert(key, entry);
+        }
+        self.balance_budget(store);
+        Ok(())
+    }
+
+    fn find_or_create_cell(
+        &mut self,
+        sent: SentAnswer<'_>,
+        asked: &Key,
+        heard: &Arc<Heard>,
+        store: &mut Store,
+    ) -> Result<Arc<Cell>, ProtocolViolation> {
+        let SentAnswer { set_id, hides } = sent;
+        if let Some(cell) = self.cells.find(set_id, hides) {
+            return Ok(cell);
+        }
+        let value = evaluate(set_id, hides, heard, store)?;
+        let hidden = store.references_of(hides)?;
+        let cell = Arc::new(Cell::new(value, self.stream, set_id, hides.into(), asked.clone()));
+        self.cells.insert(&cell, hidden);
+        Ok(cell)
+    }
+
+    /// Gives answers the bytes that sets do not take.
+    pub(super) fn balance_budget(&mut self, store: &Store) {
+        self.set_bytes = store.bytes().saturating_add(self.cells.bytes());
+        if self.budget != 0
+            && self.earlier_bytes != 0
+            && self.earlier_bytes.saturating_add(self.set_bytes) > set_budget(self.budget)
+        {
+            // The daemon counts the sets of this stream only.
+            self.end_earlier();
+        }
+        let sets = self.earlier_bytes.saturating_add(self.set_bytes);
+        self.cache.counters.set_bytes.set(sets);
+        let answers = answer_budget(self.budget, sets);
+        // In steps, since each takes the locks of readers.
+        if answers.abs_diff(self.answer_bytes) > self.budget / 16 {
+            self.answer_bytes = answers;
+            self.cache.entries.set_capacity(answers);
+        }
+    }
+
+    /// Takes the cells that had a hit since the last call, and belong to this stream.
+    pub(super) fn take_used(&mut self) -> Vec<Arc<Cell>> {
+        let mut cells = Vec::new();
+        while let Some(Ok(cell)) = self.used.as_mut().map(|used| used.try_recv()) {
+            cell.clear_used();
+            if cell.stream == self.stream && !cell.has_ended() {
+                cells.push(cell);
+            }
+        }
+        cells
+    }
+
+    fn next_heard(&self, revision: &str) -> Arc<Heard> {
+        Heard::new(self.cache.heard().number + 1, revision)
+    }
+
+    fn publish(&self, revision: &str) {
+        self.cache.publish(self.next_heard(revision));
+    }
+}
+
+impl Drop for CacheWriter {
+    /// Ends everything with the task: nobody would hear of changes any more.
+    fn drop(&mut self) {
+        self.end_everything();
+        self.cache.disconnect();
+    }
+}
+
+fn evaluate(
+    set_id: u64,
+    hides: &[v1::Hide],
+    since: &Arc<Heard>,
+    store: &mut Store,
+) -> Result<AnswerValue, ProtocolViolation> {
+    Ok(AnswerValue {
+        set: store.resolve(set_id)?,
+        hides: store.resolve_hides(hides)?.into(),
+        since: since.clone(),
+    })
+}
