@@ -1,5 +1,8 @@
 //! The near-cache: what it remembers, for how long, and what it asks.
 
+mod budget;
+mod outages;
+
 use std::time::Duration;
 
 use presence_router_client::{
