@@ -10,16 +10,17 @@ use presence_router_client::{ChangeEvent, Changes, RouteStates};
 use presence_router_engine::unstable::policy::document::Document;
 use presence_router_engine::{Edit, Policy};
 use presence_router_ids::UserId;
-use presence_router_proto::v1::StateBatch;
 use presence_router_proto::v1::route_states_request::Message as Request;
 use presence_router_proto::v1::route_states_response::Message as Response;
+use presence_router_proto::v1::{Open, StateBatch};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
 use crate::agreement::{RUNTIME, cases};
-use crate::harness::memory::{Heard, Memory};
+use crate::harness::memory::{Heard, Memory, Rule};
+use crate::harness::ways::Answers;
 use crate::harness::{Daemon, Stream, states, ways};
 use crate::oracle::seen;
 use crate::worlds::{
@@ -170,12 +171,14 @@ async fn follow(
     server_names: &[String],
     steps: Vec<Step>,
     budget: u64,
+    rule: Rule,
 ) {
     let daemon = Daemon::serving(&policy).await;
     daemon.live.set_thresholds(LOW);
     let mut members: Members = DIRECTORY.map(|name| (name, BTreeSet::new())).into();
     let mut numbered = Numbered(listed(&policy, &members));
-    let mut memory = Memory::open(daemon.client(), server_names, budget, everybody()).await;
+    let memory = Memory::open(daemon.client(), server_names, budget, everybody()).await;
+    let mut memory = memory.follow_rule(rule);
     memory.ask(&daemon.revision()).await;
     compare(&memory, &document(&policy, &members), server_names);
     are_of_concern(&memory.told(), &[document(&policy, &members)], server_names);
@@ -300,49 +303,79 @@ proptest! {
         (policies, server_names) in (two(), callers()),
         steps in steps(),
         budget in prop_oneof![2 => Just(0u64), 1 => 100u64..600],
+        rule in prop_oneof![3 => Just(Rule::Nobody), 1 => Just(Rule::AllNamed)],
     ) {
-        RUNTIME.block_on(follow(policies, &server_names, steps, budget));
+        RUNTIME.block_on(follow(policies, &server_names, steps, budget, rule));
     }
 }
 
 proptest! {
     #![proptest_config(cases(1_500))]
 
-    /// With the answers of an earlier stream, spelled out, but for those that it hears
-    /// are void.
+    /// A client that comes back keeps the answers of its earlier stream as users and hides.
+    /// It drops those that `Changed` names, on the new stream as long as that lives, and all
+    /// of them on `Reset`. The daemon sends `Reset` only to a client that keeps such answers.
     #[test]
     fn a_client_that_comes_back_is_right(
         ([mut policy, mut other], server_names) in (two(), callers()),
         steps in steps(),
+        comes_back in vec(any::<bool>(), 9),
     ) {
         RUNTIME.block_on(async {
             let daemon = Daemon::serving(&policy).await;
             daemon.live.set_thresholds(LOW);
             let mut members: Members = DIRECTORY.map(|name| (name, BTreeSet::new())).into();
-            let come = |revision: String| {
-                Memory::resume(daemon.client(), &server_names, 0, everybody(), revision)
+            let mut numbered = Numbered(listed(&policy, &members));
+            let come = |resume_revision: String| {
+                let server_names = server_names.clone();
+                let open = Open { server_names, resume_revision, ..Open::default() };
+                Memory::open_with(daemon.client(), open, everybody())
             };
             let mut memory = come(String::new()).await;
             memory.ask(&daemon.revision()).await;
-            for step in steps {
-                let (before, (mut kept, _)) = (daemon.revision(), memory.answers());
+            // The answers of the earlier stream, and the pairs that `Changed` named since.
+            let mut kept: Option<(Answers, BTreeSet<(String, String)>)> = None;
+            for (step, comes_back) in steps.into_iter().zip(comes_back) {
+                let before = daemon.revision();
+                let mut numbers_anew = false;
                 match &step {
-                    Step::Edits(revisions) => drop(apply(&daemon, revisions, &mut members)),
+                    Step::Edits(revisions) => {
+                        let joined = revisions.iter().flatten().filter(|(.., joins)| *joins);
+                        numbered.0.extend(joined.map(|(_, user, _)| user.clone()));
+                        apply(&daemon, revisions, &mut members);
+                    }
                     Step::Reload => {
+                        let before = listed(&policy, &members);
                         std::mem::swap(&mut policy, &mut other);
+                        numbers_anew = policy != other
+                            && numbered.replace(&before, &listed(&policy, &members));
                         daemon.reload(&policy).unwrap();
                     }
                 }
-                memory = come(before.clone()).await;
+                if comes_back {
+                    kept = Some((memory.answers().0, BTreeSet::new()));
+                    memory = come(before.clone()).await;
+                }
                 let (revision, document) = (daemon.revision(), document(&policy, &members));
-                if revision != before
-                    && let Heard::Changed(pairs) = memory.hear(&revision).await
-                {
-                    let mut expected = ways::oracle(&document, &server_names, &everybody());
-                    for answers in [&mut kept, &mut expected] {
-                        pairs.iter().flatten().for_each(|(s, r)| answers.forget(s, r));
+                if revision != before {
+                    match memory.hear(&revision).await {
+                        Heard::Changed(pairs) => {
+                            if let Some((_, named)) = &mut kept {
+                                named.extend(pairs.into_iter().flatten());
+                            }
+                        }
+                        Heard::Reset => {
+                            let had_any = kept.take().is_some();
+                            assert!(numbers_anew || had_any, "the client kept no answers");
+                        }
                     }
-                    assert_eq!(kept, expected);
+                }
+                if let Some((kept, named)) = &mut kept {
+                    let mut expected = ways::oracle(&document, &server_names, &everybody());
+                    for answers in [&mut *kept, &mut expected] {
+                        named.iter().for_each(|(s, r)| answers.forget(s, r));
+                    }
+                    assert_eq!(*kept, expected);
                 }
                 memory.ask(&revision).await;
                 compare(&memory, &document, &server_names);
@@ -380,7 +413,7 @@ async fn a_user_is_named_before_it_moves() {
         edits(&[(used, user, false)]),
     ];
     let policies = [ONE_IS_IDLE, ONE_IS_IDLE].map(str::to_owned);
-    follow(policies, &["one.org".to_owned()], steps, 0).await;
+    follow(policies, &["one.org".to_owned()], steps, 0, Rule::Nobody).await;
 }
 
 /// A user leaves its class and comes back to find that gone, all between two looks.
@@ -397,7 +430,7 @@ async fn a_user_moves_back_before_anybody_looks() {
         r#""from": "everyone", "to": "everyone""#,
         r#""from": "everyone", "to": ["@a:one.org"]"#,
     );
-    follow([policy.clone(), policy], &["one.org".to_owned()], steps, 0).await;
+    follow([policy.clone(), policy], &["one.org".to_owned()], steps, 0, Rule::Nobody).await;
 }
 
 /// A load that loses most users sends the same as any other change, and so does its

@@ -51,6 +51,9 @@ mod reflection;
 /// Loading again: what counts as a change, and what a broken file changes.
 #[cfg(test)]
 mod reload;
+/// Streams of clients that come back with the answers of an earlier stream.
+#[cfg(test)]
+mod resume;
 /// `OnCreateRoom`, over gRPC.
 #[cfg(test)]
 mod rooms;
@@ -63,6 +66,9 @@ mod shadows;
 /// The rules of the stream that worlds and scenarios do not reach.
 #[cfg(test)]
 mod stream;
+/// `Touch`: the answers that a client says it still uses.
+#[cfg(test)]
+mod touch;
 /// `WatchChanges`, and what waits for a revision.
 #[cfg(test)]
 mod watch_changes;

@@ -7,7 +7,7 @@ use presence_router_engine::Edit;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Request;
 use presence_router_proto::v1::route_states_response::Message as Response;
-use presence_router_proto::v1::{Changed, InterestQuery, Open, StateBatch};
+use presence_router_proto::v1::{Changed, InterestQuery, StateBatch};
 use presence_router_server::live::Loaded;
 use presence_router_server::rpc::limits::Limits;
 use tonic::Code;
@@ -17,7 +17,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use crate::harness::sets::ClientSets;
 use crate::harness::{Client, Daemon, Stream, limits, states};
 
-const TEAMS: &str = r#"
+pub(crate) const TEAMS: &str = r#"
 groups:
   team/a: ["@ann:example.org", "@joe:example.org", "@ola:example.org"]
   team/b: ["@joe:example.org", "@sam:example.org"]
@@ -25,7 +25,7 @@ rules:
   - name: teams see each other
     allow: { within: "team/*" }
 "#;
-const NOBODY: &str = "rules: []";
+pub(crate) const NOBODY: &str = "rules: []";
 
 /// Asks for a batch and takes its answer: how many sets came with it, and the
 /// ids of the audiences.
@@ -211,80 +211,6 @@ async fn a_list_that_no_answer_refers_to_names_nobody_new() {
     for user in ["@joe:far.example", "@sam:far.example", "@sue:far.example"] {
         assert!(sets.contains(audience[0], user), "{user}");
     }
-}
-
-/// What a client hears first that comes back with answers of a revision, or else the
-/// answer to an empty batch.
-async fn come_back(daemon: &Daemon, revision: &str) -> Response {
-    let mut stream = Stream::start(daemon.client()).await;
-    stream.send(Request::Open(Open {
-        server_names: vec!["example.org".to_owned()],
-        resume_revision: revision.to_owned(),
-        ..Default::default()
-    }));
-    stream.send(Request::Batch(StateBatch::default()));
-    assert!(matches!(stream.next().await, Ok(Some(Response::Opened(_)))));
-    stream.next().await.unwrap().unwrap()
-}
-
-#[tokio::test]
-async fn a_client_that_comes_back_hears_whether_it_missed_something() {
-    let daemon = Daemon::serving(TEAMS).await;
-    let first = daemon.revision();
-    let resume = async |revision: &str| come_back(&daemon, revision).await;
-    assert!(matches!(resume(&first).await, Response::Deliveries(_)), "nothing was missed");
-    daemon.reload(NOBODY).unwrap();
-    let Response::Changed(changed) = resume(&first).await else { panic!("a change was missed") };
-    assert_eq!(changed.revision, daemon.revision());
-    assert!(!changed.lost.is_empty() && changed.gained.is_empty(), "{changed:?}");
-    assert!(matches!(resume(&daemon.revision()).await, Response::Deliveries(_)));
-    for policy in [TEAMS, NOBODY].repeat(10) {
-        daemon.reload(policy).unwrap();
-    }
-    assert!(
-        matches!(resume(&first).await, Response::Reset(_)),
-        "what was then is not kept for ever"
-    );
-    assert!(
-        matches!(resume("0000000000000000:7").await, Response::Reset(_)),
-        "a restart was missed"
-    );
-
-    let mut stream = Stream::start(daemon.client()).await;
-    let (server_names, resume_revision) = (vec!["example.org".to_owned()], "what?".to_owned());
-    stream.send(Request::Open(Open { server_names, resume_revision, ..Default::default() }));
-    assert_eq!(stream.refusal().await.code(), Code::InvalidArgument);
-}
-
-/// What is hidden is no visibility, so no pair tells it of an answer that was kept.
-#[tokio::test]
-async fn a_client_that_comes_back_keeps_no_answer_that_hides_something_else() {
-    let shy = |fields: &str| {
-        let shy = "from: everyone, to: { group: shy }";
-        let policy = TEAMS.replace("groups:", "groups:\n  shy: { directory: true }");
-        format!("{policy}  - name: shy\n    hide: {{ {shy}, fields: [{fields}] }}\n")
-    };
-    let daemon = Daemon::serving(&shy("status_msg")).await;
-    let join = |user| Edit::Join { group: "shy", user: UserId::parse(user).unwrap() };
-
-    let first = daemon.revision();
-    daemon.live.edit_directory(&[join("@ann:example.org")]).unwrap();
-    assert!(matches!(come_back(&daemon, &first).await, Response::Reset(_)), "from others");
-
-    let second = daemon.revision();
-    daemon.reload(&shy("last_active_ts")).unwrap();
-    assert!(matches!(come_back(&daemon, &second).await, Response::Reset(_)), "other fields");
-
-    let third = daemon.revision();
-    let mute = shy("last_active_ts")
-        + "  - name: mute\n    deny: { from: \"@ola:example.org\", to: everyone }\n";
-    daemon.reload(&mute).unwrap();
-    let told = come_back(&daemon, &third).await;
-    assert!(matches!(told, Response::Changed(_)), "the same is hidden: {told:?}");
-
-    let fourth = daemon.revision();
-    daemon.reload(TEAMS).unwrap();
-    assert!(matches!(come_back(&daemon, &fourth).await, Response::Reset(_)), "nothing any more");
 }
 
 #[tokio::test]

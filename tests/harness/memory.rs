@@ -1,5 +1,6 @@
-//! A client that remembers answers for as long as the contract lets it: until
-//! `Changed` names a user, a set is retired, or `Reset` comes.
+//! A client that remembers answers for as long as the contract lets it: an answer that
+//! refers to a set until one of its sets is retired, the answer "nobody" until `Changed`
+//! names its user, and both until `Reset`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,11 +22,22 @@ pub(crate) struct Memory {
     stream: Stream,
     sets: ClientSets,
     budget: u64,
+    rule: Rule,
     users: Vec<String>,
     /// Who was told to be in some set.
     told: BTreeSet<String>,
     /// By side and user: the set, and what is hidden.
     answers: BTreeMap<(Side, String), (u64, Vec<Hide>)>,
+}
+
+/// The rule by which a client drops answers when `Changed` comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// It drops the answers "nobody" that `Changed` names.
+    Nobody,
+    /// It drops all answers that `Changed` names, as earlier versions of the contract
+    /// demanded.
+    AllNamed,
 }
 
 /// What the client has heard of a change, user by user.
@@ -45,29 +57,29 @@ impl Memory {
         budget: u64,
         users: Vec<String>,
     ) -> Self {
-        Self::resume(client, server_names, budget, users, String::new()).await
-    }
-
-    /// Comes back after a stream that told of a revision last.
-    pub(crate) async fn resume(
-        client: Client,
-        server_names: &[String],
-        budget: u64,
-        users: Vec<String>,
-        resume_revision: String,
-    ) -> Self {
-        let mut stream = Stream::start(client).await;
-        let server_names = server_names.to_vec();
-        stream.send(Request::Open(Open {
-            server_names,
-            resume_revision,
+        let open = Open {
+            server_names: server_names.to_vec(),
             set_budget_bytes: budget,
             ..Open::default()
-        }));
+        };
+        Self::open_with(client, open, users).await
+    }
+
+    /// Opens a stream by this message, perhaps after a stream that told of a revision last.
+    pub(crate) async fn open_with(client: Client, open: Open, users: Vec<String>) -> Self {
+        let mut stream = Stream::start(client).await;
+        let budget = open.set_budget_bytes;
+        stream.send(Request::Open(open));
         let opened = stream.next().await.unwrap();
         assert!(matches!(opened, Some(Response::Opened(_))), "{opened:?}");
         let (sets, answers, told) = Default::default();
-        Self { stream, sets, budget, users, told, answers }
+        Self { stream, sets, budget, rule: Rule::Nobody, users, told, answers }
+    }
+
+    /// Drops answers by another rule from here on.
+    pub(crate) fn follow_rule(mut self, rule: Rule) -> Self {
+        self.rule = rule;
+        self
     }
 
     /// Who was told to be in some set, since this was asked last.
@@ -230,8 +242,13 @@ impl Memory {
             pairs
         });
         for (sender, recipient) in pairs.iter().flatten() {
-            self.answers.remove(&(Side::Sender, sender.clone()));
-            self.answers.remove(&(Side::Recipient, recipient.clone()));
+            for key in [(Side::Sender, sender.clone()), (Side::Recipient, recipient.clone())] {
+                let (rule, answers) = (self.rule, &mut self.answers);
+                let ends = |(set, _): &(u64, _)| *set == 0 || rule == Rule::AllNamed;
+                if answers.get(&key).is_some_and(ends) {
+                    answers.remove(&key);
+                }
+            }
         }
         pairs
     }

@@ -32,6 +32,9 @@ pub(super) enum Change {
 pub(super) struct StreamState {
     pub(super) view: CallerView,
     pub(super) sets: SentSets,
+    /// True if the client may still use answers of an earlier stream: it has resumed, and
+    /// was not reset since.
+    keeps_earlier_answers: bool,
 }
 
 // === impl StreamState ===
@@ -39,7 +42,13 @@ pub(super) struct StreamState {
 impl StreamState {
     /// Returns the state of a stream that has sent nothing. A budget of 0 means no limit.
     pub(super) fn new(caller: Caller, budget: u64) -> Self {
-        Self { view: CallerView::new(caller), sets: SentSets::new(budget) }
+        let (view, sets) = (CallerView::new(caller), SentSets::new(budget));
+        Self { view, sets, keeps_earlier_answers: false }
+    }
+
+    /// Notes that the client comes back from an earlier stream, and may use its answers.
+    pub(super) fn keep_earlier_answers(&mut self) {
+        self.keeps_earlier_answers = true;
     }
 
     /// Forgets all sets that were sent, as the client does on `Reset`. Necessary before the
@@ -47,16 +56,24 @@ impl StreamState {
     pub(super) fn reset_stream(&mut self, current: &Current) -> Reset {
         self.view = CallerView::new(self.view.caller().clone());
         self.sets.clear();
+        self.keeps_earlier_answers = false;
         Reset { revision: current.revision.to_string() }
     }
 
     /// Moves from one revision to a later one, and returns the change.
+    ///
+    /// A change of hides is no change of visibility, so that `Changed` does not name the
+    /// answers that it affects. The daemon retires a set of each answer of this stream; the
+    /// sets of an earlier stream ended with it, so that only `Reset` ends those answers.
     pub(super) fn follow_revision(
         &mut self,
         old: &Current,
         new: &Current,
         difference: &Result<impl AsRef<Difference>, TooMuch>,
     ) -> Change {
+        if self.keeps_earlier_answers && !new.snapshot.hides_as(&old.snapshot) {
+            return Change::Reset(self.reset_stream(new));
+        }
         let view = CallerView::new(self.view.caller().clone());
         let before = std::mem::replace(&mut self.view, view);
         let change = difference
@@ -74,7 +91,7 @@ impl StreamState {
         new: &Current,
         difference: &Difference,
     ) -> Option<Change> {
-        let Self { view, sets } = self;
+        let Self { view, sets, .. } = self;
         let mut updates = Vec::new();
         let mut definer = Definer { snapshot: &new.snapshot, view, out: &mut updates };
         sets.follow_snapshot(&old.snapshot, before, &mut definer).ok()?;

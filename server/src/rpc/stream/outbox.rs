@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use presence_router_proto::v1::{Changed, Heartbeat, Opened, Reset};
+use presence_router_proto::v1::{Capability, Changed, Heartbeat, Opened, Reset};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -100,10 +100,16 @@ impl<M> Outbox<M> {
 }
 
 impl<M: From<Event>> Outbox<M> {
-    /// Sends the first message of a stream.
-    pub(super) async fn send_opened(&mut self, revision: Revision) -> Result<(), End> {
+    /// Sends the first message of a stream. `capabilities` are the optional requests that the
+    /// daemon accepts on it.
+    pub(super) async fn send_opened(
+        &mut self,
+        revision: Revision,
+        capabilities: &[Capability],
+    ) -> Result<(), End> {
         let (revision, heartbeat_interval) = (revision.to_string(), self.heartbeat.try_into().ok());
-        let opened = Opened { revision, heartbeat_interval, capabilities: Vec::new() };
+        let capabilities = capabilities.iter().map(|one| i32::from(*one)).collect();
+        let opened = Opened { revision, heartbeat_interval, capabilities };
         self.send(Event::Opened(opened).into()).await
     }
 

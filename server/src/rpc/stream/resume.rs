@@ -53,16 +53,6 @@ pub(super) async fn resume_stream(
 // === impl Missed ===
 
 impl Missed {
-    /// Adapts the missed changes to a client that may have kept answers. A change of hides is
-    /// no change of visibility, so that `Changed` would not name the kept answers; and the
-    /// daemon cannot retire their sets, which ended with the previous stream.
-    pub(super) fn for_kept_answers(self, current: &Current) -> Self {
-        match self {
-            Self::Since(old) if !current.snapshot.hides_as(&old.snapshot) => Self::Unknown,
-            missed => missed,
-        }
-    }
-
     /// Writes the change from the client's revision to the current one.
     pub(super) async fn into_change(
         self,

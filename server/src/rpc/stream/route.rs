@@ -15,8 +15,8 @@ use crate::rpc::error::RpcError;
 use crate::rpc::validate;
 use presence_router_engine::{Caller, Difference, Side, TooMuch};
 
-/// States routed in one step, before other streams get their turn.
-const STEP: usize = 1000;
+/// States routed, or answers touched, in one step, before other streams get their turn.
+pub(super) const STEP: usize = 1000;
 
 /// Answers one caller's requests on one stream, in their order.
 #[derive(Debug)]
@@ -57,6 +57,16 @@ impl Route {
         self.state.follow_revision(old, new, difference)
     }
 
+    /// Begins a request that says which answers the client still uses.
+    pub(super) fn begin_touch(&mut self) {
+        self.state.sets.begin_request();
+    }
+
+    /// Marks the answers that refer to sets as used, by the ids in the contract's messages.
+    pub(super) fn touch_answers(&mut self, set_ids: &[u64]) {
+        set_ids.iter().for_each(|id| self.state.sets.touch_answer(*id));
+    }
+
     /// The number of answers remembered for unlisted users, with which a caller could fill the
     /// memory.
     pub fn unlisted_answers(&self) -> usize {
@@ -93,7 +103,7 @@ impl Route {
         batch: &StateBatch,
         updates: &mut Vec<SetUpdate>,
     ) -> Result<bool, RpcError> {
-        let Self { state: StreamState { view, sets }, batcher, budget, .. } = self;
+        let Self { state: StreamState { view, sets, .. }, batcher, budget, .. } = self;
         let mut definer = Definer { snapshot: &current.snapshot, view, out: updates };
         let more = batcher.group_next_states(&batch.users, STEP, sets, &mut definer);
         let instead = "send smaller batches, or raise the budget";
@@ -123,7 +133,7 @@ impl Route {
     ) -> Result<InterestAnswer, RpcError> {
         let InterestQuery { query_id, at_least, user_id } = query;
         validate::check_revision("at_least", at_least, current.revision)?;
-        let Self { state: StreamState { view, sets }, budget, .. } = self;
+        let Self { state: StreamState { view, sets, .. }, budget, .. } = self;
         let snapshot = &current.snapshot;
         sets.begin_request();
         let mut definer = Definer { snapshot, view, out: updates };

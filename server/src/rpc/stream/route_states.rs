@@ -7,7 +7,9 @@ use presence_router_proto::server::{
     RouteStatesRequest, RouteStatesResponse, route_states_request::Message as Request,
     route_states_response::Message as Response,
 };
-use presence_router_proto::v1::{InterestAnswer, InterestQuery, Open, request_error};
+use presence_router_proto::v1::{
+    Capability, InterestAnswer, InterestQuery, Open, Touch, request_error,
+};
 use presence_router_proto::wire::{Deliveries, StateBatch};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -18,7 +20,7 @@ use tracing::debug;
 use super::changes::Change;
 use super::outbox::{End, Event, Outbox, ResponseSender, finish_stream, wait_for_interruption};
 use super::resume::{Resumed, resume_stream};
-use super::route::Route;
+use super::route::{Route, STEP};
 use super::set_table::SetUpdate;
 use crate::live::{Current, Live};
 use crate::rpc::error::RpcError;
@@ -32,6 +34,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers for unlisted users that a stream remembers before it resets its cache, so that
 /// no sequence of requests can fill the memory.
 const MAX_UNLISTED: usize = 100_000;
+
+/// The optional requests that this daemon accepts.
+const CAPABILITIES: &[Capability] = &[Capability::Touch];
 
 /// An open stream.
 struct Session {
@@ -106,10 +111,12 @@ impl Session {
         let route = Route::new(caller, set_budget_bytes);
         let outbox = Outbox::new(responses, limits.heartbeat);
         let mut session = Self { live, revisions, current, limits, route, outbox, stats, log };
-        session.outbox.send_opened(session.current.revision).await?;
+        session.outbox.send_opened(session.current.revision, CAPABILITIES).await?;
+        if !resume_revision.is_empty() {
+            session.route.stream_state().keep_earlier_answers();
+        }
         if let Some(missed) = missed {
             let Self { live, current, route, .. } = &mut session;
-            let missed = missed.for_kept_answers(current);
             let change = missed.into_change(route.stream_state(), live, current).await;
             session.outbox.send_change(change).await?;
         }
@@ -183,8 +190,10 @@ impl Session {
                 let answer = self.answer_interest(&query).await.map(Response::InterestAnswer);
                 (request_error::Request::QueryId(query.query_id), answer)
             }
-            // `Opened` did not announce it.
-            Request::Touch(_) => return Err(End::Refused(RpcError::MessageEmpty)),
+            Request::Touch(touch) => {
+                self.touch_answers(&touch).await;
+                return Ok(());
+            }
         };
         match answer {
             Ok(answer) => self.send(answer).await,
@@ -219,6 +228,17 @@ impl Session {
         self.stats.states += states;
         self.log.count_states(states);
         Ok(self.route.finish_batch(&self.current, batch))
+    }
+
+    /// Marks answers as used. Like a batch, in steps: a message has room for a million ids.
+    async fn touch_answers(&mut self, Touch { set_ids }: &Touch) {
+        self.stats.touches += 1;
+        self.log.count_touch();
+        self.route.begin_touch();
+        for some in set_ids.chunks(STEP) {
+            self.route.touch_answers(some);
+            tokio::task::consume_budget().await;
+        }
     }
 
     async fn send(&mut self, message: Response) -> Result<(), End> {

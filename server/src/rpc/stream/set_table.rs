@@ -12,6 +12,7 @@ use presence_router_proto::v1::{SetEdit, SetExpression, SetRetired};
 use presence_router_proto::wire::SetPart;
 use prost::Message;
 
+use super::index::Index;
 use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
 
 /// Most bytes of user ids in one message, well below the message limit of clients.
@@ -27,6 +28,9 @@ pub enum SetUpdate {
     /// A set ends.
     Retired(SetRetired),
 }
+
+/// Marks the labels of sets: numbers that their definer chose.
+pub(super) enum Label {}
 
 /// The id of a set that a stream defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +54,8 @@ struct LiveSet {
     refers_to: Vec<SetId>,
     /// The number of sets that refer to this set.
     referred: u32,
+    /// The label that the definer gave the set. It takes the bytes of the padding.
+    label: Option<Index<Label>>,
 }
 
 // === impl SetId ===
@@ -92,6 +98,19 @@ impl SetTable {
         ids.sort_unstable();
         ids.dedup();
         ids.iter().filter_map(|id| self.live.get(id)).map(|set| set.bytes).sum()
+    }
+
+    /// Labels a live set.
+    pub(super) fn set_label(&mut self, id: SetId, label: Index<Label>) {
+        if let Some(set) = self.live.get_mut(&id) {
+            set.label = Some(label);
+        }
+    }
+
+    /// Returns the label of the live set that has this id in the contract's messages. `None`
+    /// if there is no such set, or it has no label.
+    pub(super) fn label_of(&self, id: u64) -> Option<Index<Label>> {
+        self.live.get(&SetId(NonZeroU64::new(id)?))?.label
     }
 
     /// Returns true if a live set refers to this set.
@@ -172,7 +191,7 @@ impl SetTable {
         let id = SetId(NonZeroU64::MIN.saturating_add(self.defined));
         self.defined += 1;
         self.used += bytes;
-        self.live.insert(id, LiveSet { bytes, refers_to, referred: 0 });
+        self.live.insert(id, LiveSet { bytes, refers_to, referred: 0, label: None });
         id
     }
 }
@@ -212,6 +231,11 @@ mod tests {
     use super::*;
     use crate::rpc::convert;
     use presence_router_ids::UserId;
+
+    #[test]
+    fn a_label_takes_no_memory() {
+        assert_eq!(size_of::<LiveSet>(), size_of::<(u64, Vec<SetId>, u64)>());
+    }
 
     #[test]
     fn a_set_is_referred_to_until_the_referring_set_is_retired() {

@@ -68,7 +68,7 @@ impl Watch {
         let state = StreamState::new(caller, set_budget_bytes);
         let outbox = Outbox::new(responses, limits.heartbeat);
         let mut watch = Self { live, current, state, outbox };
-        watch.outbox.send_opened(watch.current.revision).await?;
+        watch.outbox.send_opened(watch.current.revision, &[]).await?;
         if let Some(missed) = missed {
             let change = missed.into_change(&mut watch.state, &watch.live, &watch.current).await;
             watch.outbox.send_change(change).await?;

@@ -84,6 +84,7 @@ pub(in crate::rpc) struct StreamStats {
     pub(in crate::rpc) batches: u64,
     pub(in crate::rpc) states: u64,
     pub(in crate::rpc) interests: u64,
+    pub(in crate::rpc) touches: u64,
     pub(in crate::rpc) refused: u64,
     /// The revision of the last answer.
     pub(in crate::rpc) revision: Option<Revision>,

@@ -105,10 +105,25 @@ impl Snapshot {
         if [self, old].iter().all(|snapshot| snapshot.rules.hiding().is_empty()) {
             return true;
         }
+        if Arc::ptr_eq(&self.rules, &old.rules) {
+            return self.shares_sets_with(old, self.rules.hiding());
+        }
         let Some(mapping) = self.set_mapping_from(old) else { return false };
         let products = old.rules.hide_products().map(|(senders, recipients, hide)| {
             Some((mapping.later_id(senders)?, mapping.later_id(recipients)?, hide))
         });
         products.collect::<Option<BTreeSet<_>>>() == Some(self.rules.hide_products().collect())
+    }
+
+    /// Returns true if sets of one ruleset have the same members as in an earlier snapshot.
+    /// Most of them are one object in both, which costs a comparison of pointers.
+    fn shares_sets_with(&self, old: &Self, ids: &[SetId]) -> bool {
+        let first = old.users.numbers().end;
+        ids.iter().all(|id| match (old.sets.get(*id), self.sets.get(*id)) {
+            (Some(before), Some(after)) => {
+                Arc::ptr_eq(before, after) || before.is_same_with_more_users(first, after)
+            }
+            (before, after) => before.is_none() && after.is_none(),
+        })
     }
 }

@@ -159,6 +159,15 @@ impl SentSets {
         true
     }
 
+    /// Marks the answer that refers to a set as used by the current request, by the set's id in
+    /// the contract's messages. Does nothing if there is no such answer. The parts and hides of
+    /// a valid answer need no mark: an eviction retires only those that no answer uses.
+    pub(in crate::rpc::stream) fn touch_answer(&mut self, set_id: u64) {
+        if let Some(label) = self.table.label_of(set_id) {
+            self.mark_used(Index::new(label.get()));
+        }
+    }
+
     pub(super) fn add_answer(
         &mut self,
         key: Key,
@@ -166,8 +175,9 @@ impl SentSets {
         hidden: Vec<Index<HiddenSet>>,
     ) -> Index<Answer> {
         let index = Index::new(self.answers.len());
-        if set_id.is_some() {
+        if let Some(set_id) = set_id {
             self.by_key.insert(key.clone(), index);
+            self.table.set_label(set_id, Index::new(index.get()));
         }
         self.hidden.add_references(&hidden);
         let (used, void, hides) = (self.request, false, !key.hides.is_empty());

@@ -86,6 +86,11 @@ impl SentSets {
             .collect();
         let now = |index: Index<Answer>| now.get(index.get()).copied().flatten();
         self.answers.retain(|answer| !answer.void);
+        for (index, answer) in self.answers.iter().enumerate() {
+            if let Some(set_id) = answer.set_id {
+                self.table.set_label(set_id, Index::new(index));
+            }
+        }
         self.voided = 0;
         self.nobody = self.nobody.and_then(now);
         self.by_class.iter_mut().for_each(|answers| answers.replace(now));
@@ -146,5 +151,50 @@ mod tests {
             hidden = hidden.max(sets.hidden.capacity());
         }
         assert!(answers < MAX_VOID + 10 && hidden <= 2, "{answers} and {hidden}");
+    }
+
+    /// Three audiences with room for two: those that are not touched evict each other, and the
+    /// stream forgets them from time to time.
+    #[test]
+    fn a_touched_answer_stays_while_others_are_evicted_and_forgotten() {
+        let policy = r#"
+            groups:
+              team/a: ["@a:one.org", "@b:one.org"]
+              team/b: ["@c:one.org", "@d:one.org"]
+              team/c: ["@e:one.org", "@f:one.org"]
+            rules:
+              - { name: teams, allow: { within: "team/*" } }
+        "#;
+        let policy = Policy::parse("policy.yaml", policy.as_bytes()).unwrap();
+        let (snapshot, view) =
+            (&*policy.snapshot, CallerView::new(Caller::new(["one.org"]).unwrap()));
+        let mut sets = SentSets::new(60);
+        let ask = |user, sets: &mut SentSets| {
+            let class = snapshot.users().class_of(user).unwrap();
+            let mut out = Vec::new();
+            sets.begin_request();
+            let mut definer = Definer { snapshot, view: &view, out: &mut out };
+            let answer = sets.answer_for_class(class, Side::Sender, &mut definer).unwrap();
+            let retired = out.into_iter().filter_map(|update| match update {
+                SetUpdate::Retired(retired) => Some(retired.id),
+                _ => None,
+            });
+            (sets.set_and_hides(answer).0.unwrap().get(), retired.collect::<Vec<_>>())
+        };
+        // One that is evicted first, so that the touched one moves when it is forgotten.
+        ask("@c:one.org", &mut sets);
+        ask("@e:one.org", &mut sets);
+        let (touched, _) = ask("@a:one.org", &mut sets);
+        let mut forgotten = 0;
+        for asked in 0..MAX_VOID + 1000 {
+            let before = sets.answers.len();
+            sets.begin_request();
+            sets.touch_answer(touched);
+            let (_, retired) = ask(["@c:one.org", "@e:one.org"][asked % 2], &mut sets);
+            assert!(!retired.contains(&touched), "after {asked} requests");
+            assert!(asked == 0 || !retired.is_empty(), "there is no room for all");
+            forgotten += usize::from(sets.answers.len() < before);
+        }
+        assert!(forgotten > 0);
     }
 }

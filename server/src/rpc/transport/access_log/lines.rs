@@ -80,7 +80,8 @@ fn write_stream_end(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
     );
     let default = StreamStats::default();
     let stats = record.stream_stats.get().unwrap_or(&default);
-    let StreamStats { batches, states, interests, refused: requests_refused, revision } = stats;
+    let StreamStats { batches, states, interests, touches, refused: requests_refused, revision } =
+        stats;
     let revision = revision.map(display);
     let method = name.method;
     let (peer, seconds) = (&record.connection.peer, record.since.elapsed().as_secs_f64());
@@ -95,6 +96,7 @@ fn write_stream_end(record: &CallRecord, name: &Name<'_>, sent: &Sent) {
                 batches,
                 states,
                 interests,
+                touches,
                 requests_refused,
                 revision,
                 seconds,

@@ -46,6 +46,7 @@ pub(in crate::rpc) struct Statistics {
     batches: AtomicU64,
     states: AtomicU64,
     interests: AtomicU64,
+    touches: AtomicU64,
 }
 
 /// One reading of the counters.
@@ -61,6 +62,7 @@ struct Reading {
     batches: u64,
     states: u64,
     interests: u64,
+    touches: u64,
 }
 
 /// Writes the summaries: each covers the time since the previous one.
@@ -132,6 +134,11 @@ impl Statistics {
         self.interests.fetch_add(1, Relaxed);
     }
 
+    /// Counts a message that says which answers the client still uses.
+    pub(super) fn count_touch(&self) {
+        self.touches.fetch_add(1, Relaxed);
+    }
+
     fn read(&self) -> Reading {
         // Read `ended` before `begun`, so that the number of open streams is never negative.
         let streams_ended = self.streams_ended.load(Relaxed);
@@ -146,6 +153,7 @@ impl Statistics {
             batches: self.batches.load(Relaxed),
             states: self.states.load(Relaxed),
             interests: self.interests.load(Relaxed),
+            touches: self.touches.load(Relaxed),
         }
     }
 }
@@ -187,6 +195,7 @@ impl<'s> Summaries<'s> {
             batches = now.batches - last.batches,
             states = now.states - last.states,
             interests = now.interests - last.interests,
+            touches = now.touches - last.touches,
             "calls in summary"
         );
     }
@@ -222,7 +231,7 @@ mod tests {
         let lines = captured.lines("calls in summary");
         let [first, third] = lines.as_slice() else { panic!("{lines:?}") };
         let counts = "ok=1 refused=1 failed=0 deadline_exceeded=0 cancelled=0 streams_open=1 \
-                      streams_ended=0 batches=1 states=7 interests=0";
+                      streams_ended=0 batches=1 states=7 interests=0 touches=0";
         assert!(first.contains(&format!("seconds=60 {counts}")), "{first}");
         assert!(third.contains("ok=1 refused=0") && third.contains("streams_open=1"), "{third}");
     }

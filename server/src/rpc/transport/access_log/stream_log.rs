@@ -48,6 +48,13 @@ impl StreamLog {
         }
     }
 
+    /// Counts a message that says which answers the client still uses.
+    pub(in crate::rpc) fn count_touch(&self) {
+        if let Some(record) = &self.0 {
+            record.connection.log.statistics.count_touch();
+        }
+    }
+
     /// Records the numbers of the stream, after the end of its task.
     pub(in crate::rpc) fn record_end(self, stats: StreamStats) {
         if let Some(record) = self.0 {
