@@ -196,41 +196,75 @@ func changed(gained ...*pb.PairProduct) *pb.RouteStatesResponse {
 	return &pb.RouteStatesResponse{Message: &pb.RouteStatesResponse_Changed{Changed: message}}
 }
 
-func TestChangedVoidsAnswersAboutUsersThatItNames(t *testing.T) {
+func TestChangedVoidsNobodiesThatItNames(t *testing.T) {
 	edit := &pb.SetEdit{Id: 1, Removed: []string{joe}, Added: []string{sue}}
+	sees := func(query, set uint64) *pb.RouteStatesResponse {
+		answer := &pb.InterestAnswer{QueryId: query, SendersSetId: set}
+		return &pb.RouteStatesResponse{Message: &pb.RouteStatesResponse_InterestAnswer{InterestAnswer: answer}}
+	}
 	router := scripted(t,
 		opened(time.Minute),
 		append(defined(1, joe), delivered(1, 1)),
+		told{sees(2, 0)},
 		told{
-			{Message: &pb.RouteStatesResponse_InterestAnswer{InterestAnswer: &pb.InterestAnswer{QueryId: 2}}},
+			sees(3, 0),
 			{Message: &pb.RouteStatesResponse_SetEdit{SetEdit: edit}},
 			changed(&pb.PairProduct{Senders: list(ann), Recipients: list(sue)}),
 		},
-		// The router asks about Ann again, and keeps the answer about Joe as a recipient.
-		told{delivered(3, 1)},
+		// The router asks about Sue again. It keeps the answer about Ann, which refers to a
+		// set, and that about Joe, whom Changed does not name.
+		append(defined(2, ann), sees(4, 2)),
 	)
 	expect(t, router, joe, sue)
-	_, err := router.Interest(joe)
-	must(t, err)
+	for _, recipient := range []string{joe, sue} {
+		_, err := router.Interest(recipient)
+		must(t, err)
+	}
 	must(t, router.Follow())
 	if router.Revision != "e:2" {
 		t.Error(router.Revision)
 	}
 	expect(t, router, sue, joe)
-	_, err = router.Interest(joe)
-	must(t, err)
+	for recipient, is := range map[string]bool{sue: true, joe: false} {
+		interest, err := router.Interest(recipient)
+		must(t, err)
+		if interest.Contains(ann) != is {
+			t.Errorf("does %s see her?", recipient)
+		}
+	}
 }
 
-func TestARetiredSetVoidsAnswers(t *testing.T) {
-	retired := &pb.RouteStatesResponse_SetRetired{SetRetired: &pb.SetRetired{Id: 1}}
+func TestARetiredSetVoidsTheAnswersThatReferToIt(t *testing.T) {
+	retired := func(id uint64) *pb.RouteStatesResponse {
+		message := &pb.RouteStatesResponse_SetRetired{SetRetired: &pb.SetRetired{Id: id}}
+		return &pb.RouteStatesResponse{Message: message}
+	}
+	hide := &pb.Hide{Users: &pb.SetExpression{Expression: &pb.SetExpression_SetId{SetId: 2}}}
+	sees := &pb.InterestAnswer{QueryId: 2, SendersSetId: 3}
 	router := scripted(t,
 		opened(time.Minute),
-		append(defined(1, joe), delivered(1, 1), &pb.RouteStatesResponse{Message: retired}, changed()),
-		append(defined(2, sue), delivered(2, 2)),
+		append(append(defined(1, joe), defined(2, joe)...), delivered(1, 1, hide)),
+		append(defined(3, ann),
+			&pb.RouteStatesResponse{Message: &pb.RouteStatesResponse_InterestAnswer{InterestAnswer: sees}},
+			retired(1), changed()),
+		append(defined(4, sue), delivered(3, 4, hide), retired(2), changed()),
+		append(defined(5, joe), delivered(4, 5)),
 	)
 	expect(t, router, joe, sue)
+	seen := func() {
+		interest, err := router.Interest(sue)
+		must(t, err)
+		if !interest.Contains(ann) {
+			t.Error("her set is not the one that was retired")
+		}
+	}
+	seen()
 	must(t, router.Follow())
 	expect(t, router, sue, joe)
+	must(t, router.Follow())
+	// The set of a hide was retired.
+	expect(t, router, joe, sue)
+	seen()
 }
 
 func TestAStreamThatEndsAmidEditsVoidsAnswers(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -49,6 +50,8 @@ type Answer struct {
 	set  Set
 	// Hides are the fields that must not be shown to some of these users.
 	Hides Hides
+	// The ids of the sets that the answer refers to. None for "nobody".
+	sets []uint64
 }
 
 type received struct {
@@ -116,8 +119,7 @@ func (r *Router) Connect(ctx context.Context) error {
 		r.Revision = opened.Revision
 	case opened.Revision:
 	default:
-		// Changed does not report hides. A retired set would void answers whose
-		// hides changed, but the sets of our answers ended with their stream.
+		// This client does not write answers out, and their sets ended with their stream.
 		r.forget()
 		return r.Follow()
 	}
@@ -277,8 +279,11 @@ func (r *Router) take(response *pb.RouteStatesResponse) error {
 		return r.sets.Edit(message.SetEdit)
 	case *pb.RouteStatesResponse_SetRetired:
 		r.sets.Retire(message.SetRetired.Id)
-		// This client does not record which answers use a set, so it drops all.
-		r.forget()
+		uses := func(_ string, answer *Answer) bool {
+			return slices.Contains(answer.sets, message.SetRetired.Id)
+		}
+		maps.DeleteFunc(r.audiences, uses)
+		maps.DeleteFunc(r.interests, uses)
 	case *pb.RouteStatesResponse_Changed:
 		return r.changed(message.Changed)
 	case *pb.RouteStatesResponse_Reset_:
@@ -317,8 +322,9 @@ func (r *Router) changed(changed *pb.Changed) error {
 		if err != nil {
 			return err
 		}
-		void(r.audiences, senders)
-		void(r.interests, recipients)
+		// An answer that refers to a set ends with its set, and not by this.
+		maps.DeleteFunc(r.audiences, isNobodyAnd(senders))
+		maps.DeleteFunc(r.interests, isNobodyAnd(recipients))
 	}
 	r.Revision = changed.Revision
 	return nil
@@ -356,6 +362,10 @@ func (r *Router) answer(user string, id uint64, hides []*pb.Hide) (*Answer, erro
 		if answer.set, err = r.sets.Get(id); err != nil {
 			return nil, err
 		}
+		answer.sets = append(answer.sets, id)
+	}
+	for _, hide := range hides {
+		answer.sets = append(answer.sets, References(hide.Users)...)
 	}
 	answer.Hides, err = r.sets.CompileHides(hides)
 	return answer, err
@@ -371,12 +381,9 @@ func (r *Router) forget() {
 	r.audiences, r.interests = map[string]*Answer{}, map[string]*Answer{}
 }
 
-func void(answers map[string]*Answer, named Set) {
-	for user := range answers {
-		if named(user) {
-			delete(answers, user)
-		}
-	}
+// isNobodyAnd finds the answers "nobody" about users whom Changed names.
+func isNobodyAnd(named Set) func(string, *Answer) bool {
+	return func(user string, answer *Answer) bool { return len(answer.sets) == 0 && named(user) }
 }
 
 func nobody(string) bool { return false }

@@ -142,6 +142,27 @@ func (s *Sets) Compile(expression *pb.SetExpression) (Set, error) {
 	}
 }
 
+// References are the ids of the sets that an expression refers to. Once one of them is
+// retired, the answer that the expression is part of is void.
+func References(expression *pb.SetExpression) []uint64 {
+	var all []*pb.SetExpression
+	switch kind := expression.GetExpression().(type) {
+	case *pb.SetExpression_SetId:
+		return []uint64{kind.SetId}
+	case *pb.SetExpression_AnyOf:
+		all = kind.AnyOf.Sets
+	case *pb.SetExpression_AllOf:
+		all = kind.AllOf.Sets
+	case *pb.SetExpression_Difference:
+		all = []*pb.SetExpression{kind.Difference.Any, kind.Difference.Except}
+	}
+	var ids []uint64
+	for _, one := range all {
+		ids = append(ids, References(one)...)
+	}
+	return ids
+}
+
 func (s *Sets) compileAll(expressions []*pb.SetExpression) ([]Set, error) {
 	sets := make([]Set, len(expressions))
 	for i, expression := range expressions {

@@ -117,21 +117,26 @@ const delivered = (batchId, recipientsSetId, ...hides) => ({
   },
 });
 
-test('`Changed` voids the answers about the users that it names', async (t) => {
+const sees = (queryId, sendersSetId) => ({
+  interestAnswer: { queryId, revision: 'e:1', sendersSetId },
+});
+
+test('`Changed` voids the answers "nobody" about the users that it names', async (t) => {
   const users = (...userIds) => ({ users: { userIds } });
   const gained = [{ senders: users(ANN), recipients: users(SUE) }];
   const router = await scripted(
     t,
     opened(),
     [...defined(1, JOE), delivered(1, 1)],
-    [{ interestAnswer: { queryId: 2, revision: 'e:1' } }],
+    [sees(2, 0)],
     [
-      { interestAnswer: { queryId: 3, revision: 'e:1' } },
+      sees(3, 0),
       { setEdit: { id: 1, removed: [JOE], added: [SUE] } },
       { changed: { revision: 'e:2', gained } },
     ],
-    // The router asks about Ann again, and keeps the answer about Joe as a recipient.
-    [delivered(4, 1)],
+    // The router asks about Sue again. It keeps the answer about Ann, which refers to a set,
+    // and that about Joe, whom `Changed` does not name.
+    [...defined(2, ANN), sees(4, 2)],
   );
   await expect(router, JOE, SUE);
   await router.interest(JOE);
@@ -140,20 +145,29 @@ test('`Changed` voids the answers about the users that it names', async (t) => {
   await changed;
   assert.equal(router.revision, 'e:2');
   await expect(router, SUE, JOE);
-  await router.interest(JOE);
+  assert.ok(!(await router.interest(JOE)).has(ANN));
+  assert.ok((await router.interest(SUE)).has(ANN));
 });
 
-test('a retired set voids answers', async (t) => {
+test('a retired set voids the answers that refer to it', async (t) => {
+  const retired = (id) => ({ setRetired: { id } });
+  const hide = { users: { setId: 2 } };
   const router = await scripted(
     t,
     opened(),
-    [...defined(1, JOE), delivered(1, 1)],
-    [{ setRetired: { id: 1 } }, { interestAnswer: { queryId: 2, revision: 'e:1' } }],
-    [...defined(2, SUE), delivered(3, 2)],
+    [...defined(1, JOE), ...defined(2, JOE), delivered(1, 1, hide)],
+    [retired(1), ...defined(3, ANN), sees(2, 3)],
+    [...defined(4, SUE), delivered(3, 4, hide)],
+    [retired(2), sees(4, 0)],
+    [...defined(5, JOE), delivered(5, 5)],
   );
   await expect(router, JOE, SUE);
-  await router.interest(JOE);
+  assert.ok((await router.interest(SUE)).has(ANN));
   await expect(router, SUE, JOE);
+  await router.interest(JOE);
+  // The set of a hide was retired.
+  await expect(router, JOE, SUE);
+  assert.ok((await router.interest(SUE)).has(ANN), 'her set is another');
 });
 
 test('a stream that ends amid edits voids answers', async (t) => {

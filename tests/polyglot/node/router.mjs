@@ -5,7 +5,7 @@
 
 import grpc from '@grpc/grpc-js';
 
-import { Hides, NoVerdict, Sets } from './sets.mjs';
+import { Hides, NoVerdict, references, Sets } from './sets.mjs';
 
 /** The daemon refused a request. The stream goes on. */
 export class Refused extends Error {}
@@ -17,11 +17,13 @@ class Answer {
   #user;
   #set;
 
-  constructor(user, set = nobody, hides = new Hides()) {
+  constructor(user, set = nobody, hides = new Hides(), sets = []) {
     this.#user = user;
     this.#set = set;
     /** The fields that must not be shown to some of these users. */
     this.hides = hides;
+    /** The ids of the sets that the answer refers to. None for "nobody". */
+    this.sets = sets;
   }
 
   has(other) {
@@ -164,9 +166,8 @@ export class Router {
         const { revision, heartbeatInterval } = message.opened;
         this.#expectWithin(2000 * heartbeatInterval.seconds + heartbeatInterval.nanos / 500_000);
         this.revision ||= revision;
-        // Otherwise the changes since that revision come next. But `Changed` does not
-        // report hides. A retired set would void answers whose hides changed, but the
-        // sets of our answers ended with their stream.
+        // Otherwise the changes since that revision come next. But this client does not
+        // write answers out, and their sets ended with their stream.
         if (this.revision === revision) this.#tell();
         else this.#forget();
         break;
@@ -177,16 +178,19 @@ export class Router {
       case 'setEdit':
         this.#sets.edit(message.setEdit);
         break;
-      case 'setRetired':
-        this.#sets.retire(message.setRetired.id);
-        // This client does not record which answers use a set, so it drops all.
-        this.#forget();
+      case 'setRetired': {
+        const { id } = message.setRetired;
+        this.#sets.retire(id);
+        const refers = (answer) => answer.sets.includes(id);
+        drop(this.#audiences, refers);
+        drop(this.#interests, refers);
         break;
+      }
       case 'changed':
         this.#sets.changed();
         for (const pairs of [...message.changed.gained, ...message.changed.lost]) {
-          drop(this.#audiences, this.#sets.compile(pairs.senders));
-          drop(this.#interests, this.#sets.compile(pairs.recipients));
+          dropNobodies(this.#audiences, this.#sets.compile(pairs.senders));
+          dropNobodies(this.#interests, this.#sets.compile(pairs.recipients));
         }
         this.revision = message.changed.revision;
         this.#tell();
@@ -234,7 +238,9 @@ export class Router {
 
   #answer(user, setId, hides) {
     const set = setId === '0' ? undefined : this.#sets.get(setId);
-    return new Answer(user, set, this.#sets.compileHides(hides));
+    const ids = set ? [setId] : [];
+    const hidden = hides.flatMap(({ users }) => references(users));
+    return new Answer(user, set, this.#sets.compileHides(hides), [...ids, ...hidden]);
   }
 
   #forget() {
@@ -243,6 +249,11 @@ export class Router {
   }
 }
 
-function drop(answers, named) {
-  for (const user of answers.keys()) if (named(user)) answers.delete(user);
+function drop(answers, ends) {
+  for (const [user, answer] of answers) if (ends(answer, user)) answers.delete(user);
+}
+
+/** An answer that refers to a set ends with its set, and not by `Changed`. */
+function dropNobodies(answers, named) {
+  drop(answers, (answer, user) => answer.sets.length === 0 && named(user));
 }

@@ -234,6 +234,24 @@ function coveredByPattern(localparts, servers) {
 }
 
 /**
+ * Ids of the sets that an expression refers to. Once one of them is retired, the answer
+ * that the expression is part of is void.
+ */
+export function references(expression) {
+  switch (expression?.expression) {
+    case 'setId':
+      return [expression.setId];
+    case 'anyOf':
+    case 'allOf':
+      return expression[expression.expression].sets.flatMap(references);
+    case 'difference':
+      return [expression.difference.any, expression.difference.except].flatMap(references);
+    default:
+      return [];
+  }
+}
+
+/**
  * The users that two globs match: one for the text before the first `:`, and one for the
  * server.
  */

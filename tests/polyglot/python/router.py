@@ -7,14 +7,14 @@ threads. The rules are in the contract, at `RouteStatesResponse`. Any exception 
 
 import queue
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import grpc
 from presence_router.v1 import route_states_pb2 as pb
 from presence_router.v1.presence_pb2 import Hide, PresenceState
 from presence_router.v1.presence_router_pb2_grpc import PresenceRouterServiceStub
-from sets import Contains, Hides, NoVerdict, Sets
+from sets import Contains, Hides, NoVerdict, Sets, references
 
 
 class Refused(Exception):
@@ -28,6 +28,8 @@ class Answer:
     user: str
     _contains: Contains
     hides: Hides = field(default_factory=Hides)
+    # The ids of the sets that the answer refers to. None for "nobody".
+    sets: frozenset[int] = frozenset()
 
     def __contains__(self, other: str) -> bool:
         # Team-mates share one set, so it may contain the user that it is for.
@@ -71,8 +73,8 @@ class Router:
         if not resume:
             self.revision = opened.opened.revision
         elif opened.opened.revision != resume:
-            # `Changed` does not report hides. A retired set would void answers whose
-            # hides changed, but the sets of our answers ended with their stream.
+            # This client does not write answers out, and their sets ended with their
+            # stream.
             self._forget()
             self.follow()
 
@@ -154,14 +156,15 @@ class Router:
             case "set_edit":
                 self._sets.edit(message.set_edit)
             case "set_retired":
-                self._sets.retire(message.set_retired.id)
-                # This client does not record which answers use a set, so it drops all.
-                self._forget()
+                retired = message.set_retired.id
+                self._sets.retire(retired)
+                for answers in (self._audiences, self._interests):
+                    self._void(answers, lambda answer: retired in answer.sets)
             case "changed":
                 self._sets.changed()
                 for pairs in (*message.changed.gained, *message.changed.lost):
-                    self._void(self._audiences, self._sets.compile(pairs.senders))
-                    self._void(self._interests, self._sets.compile(pairs.recipients))
+                    self._void_nobodies(self._audiences, self._sets.compile(pairs.senders))
+                    self._void_nobodies(self._interests, self._sets.compile(pairs.recipients))
                 self.revision = message.changed.revision
             case "reset":
                 self._sets = Sets()
@@ -194,11 +197,17 @@ class Router:
 
     def _answer(self, user: str, set_id: int, hides: Iterable[Hide]) -> Answer:
         contains = self._sets[set_id] if set_id else lambda _user: False
-        return Answer(user, contains, self._sets.compile_hides(hides))
+        sets = {set_id} if set_id else set()
+        sets.update(*(references(hide.users) for hide in hides))
+        return Answer(user, contains, self._sets.compile_hides(hides), frozenset(sets))
 
-    def _void(self, answers: dict[str, Answer], named: Contains) -> None:
-        for user in [user for user in answers if named(user)]:
+    def _void(self, answers: dict[str, Answer], ends: Callable[[Answer], bool]) -> None:
+        for user in [user for user, answer in answers.items() if ends(answer)]:
             del answers[user]
+
+    def _void_nobodies(self, answers: dict[str, Answer], named: Contains) -> None:
+        # An answer that refers to a set ends with its set, and not by `Changed`.
+        self._void(answers, lambda answer: not answer.sets and named(answer.user))
 
     def _forget(self) -> None:
         self._audiences: dict[str, Answer] = {}

@@ -198,6 +198,25 @@ def cover_pattern(localparts: str, servers: str) -> Coverage:
     return lambda server: found if glob(servers, server) else NONE
 
 
+def references(expression: sets_pb2.SetExpression) -> set[int]:
+    """Ids of the sets that an expression refers to.
+
+    Once one of them is retired, the answer that the expression is part of is void.
+    """
+    match expression.WhichOneof("expression"):
+        case "set_id":
+            return {expression.set_id}
+        case "any_of":
+            some = list(expression.any_of.sets)
+        case "all_of":
+            some = list(expression.all_of.sets)
+        case "difference":
+            some = [expression.difference.any, getattr(expression.difference, "except")]
+        case _:
+            some = []
+    return set().union(*map(references, some))
+
+
 def matching(localparts: str, servers: str) -> Contains:
     """The users that two globs match: one for the text before the first `:`, and one for
     the server."""

@@ -153,41 +153,57 @@ def delivered(batch_id: int, set_id: int, *hides: Hide) -> pb.RouteStatesRespons
     return told(deliveries=pb.Deliveries(batch_id=batch_id, revision="e:1", deliveries=[one]))
 
 
-def test_changed_voids_whom_it_names_and_edits_whom_it_does_not(scripted: Any) -> None:
+def sees(query_id: int, set_id: int) -> pb.RouteStatesResponse:
+    answer = pb.InterestAnswer(query_id=query_id, revision="e:1", senders_set_id=set_id)
+    return told(interest_answer=answer)
+
+
+def test_changed_voids_nobodies_that_it_names(scripted: Any) -> None:
     gained = pb.PairProduct(senders=users(ANN), recipients=users(SUE))
     router = scripted(
         opened(),
         [*defined(1, JOE), delivered(1, 1)],
+        [sees(2, 0)],
         [
-            told(interest_answer=pb.InterestAnswer(query_id=2, revision="e:1")),
+            sees(3, 0),
             told(set_edit=pb.SetEdit(id=1, removed=[JOE], added=[SUE])),
             told(changed=pb.Changed(revision="e:2", gained=[gained])),
         ],
-        # The router asks about Ann again, and keeps the answer about Joe as a recipient.
-        [delivered(3, 1)],
+        # The router asks about Sue again. It keeps the answer about Ann, which refers to a
+        # set, and that about Joe, whom `Changed` does not name.
+        [*defined(2, ANN), sees(4, 2)],
     )
     assert JOE in router.audiences([ANN])[ANN]
     assert ANN not in router.interest(JOE)
+    assert ANN not in router.interest(SUE)
     assert router.follow() == router.revision == "e:2"
     audience = router.audiences([ANN])[ANN]
     assert SUE in audience and JOE not in audience
     assert ANN not in router.interest(JOE)
+    assert ANN in router.interest(SUE)
 
 
-def test_a_retired_set_voids_answers(scripted: Any) -> None:
+def test_a_retired_set_voids_the_answers_that_refer_to_it(scripted: Any) -> None:
+    def retired(set_id: int) -> list[pb.RouteStatesResponse]:
+        retired = told(set_retired=pb.SetRetired(id=set_id))
+        return [retired, told(changed=pb.Changed(revision="e:2"))]
+
+    hide = Hide(users=SetExpression(set_id=2))
     router = scripted(
         opened(),
-        [
-            *defined(1, JOE),
-            delivered(1, 1),
-            told(set_retired=pb.SetRetired(id=1)),
-            told(changed=pb.Changed(revision="e:2")),
-        ],
-        [*defined(2, SUE), delivered(2, 2)],
+        [*defined(1, JOE), *defined(2, JOE), delivered(1, 1, hide)],
+        [*defined(3, ANN), sees(2, 3), *retired(1)],
+        [*defined(4, SUE), delivered(3, 4, hide), *retired(2)],
+        [*defined(5, JOE), delivered(4, 5)],
     )
     assert JOE in router.audiences([ANN])[ANN]
+    assert ANN in router.interest(SUE)
     router.follow()
     assert SUE in router.audiences([ANN])[ANN]
+    router.follow()
+    # The set of a hide was retired.
+    assert JOE in router.audiences([ANN])[ANN]
+    assert ANN in router.interest(SUE), "her set is another"
 
 
 def test_a_stream_that_ends_amid_edits_voids_answers(scripted: Any) -> None:
