@@ -1,6 +1,7 @@
 //! `conformance`: our own daemon passes, by each way to make a policy active;
 //! another policy does not, and the table says where.
 
+mod changing_server;
 mod faulty_server;
 
 use std::process::Output;
@@ -125,6 +126,47 @@ async fn what_the_contract_promises_is_checked() {
         }
         let passes = by_unary.is_empty() && by_stream.is_empty();
         assert_eq!(output.status.code(), Some(if passes { 0 } else { 1 }), "{fault:?}: {table}");
+    }
+}
+
+/// Ann is visible to Joe, then not, then again, on one server.
+#[tokio::test]
+async fn answers_that_a_client_may_keep_over_a_change_of_policy_are_checked() {
+    let files = Files::new();
+    let hidden = "about: Nobody.\npolicy: 'rules: []'\nusers: ['@ann:x', '@joe:x']\n\
+                  callers: [{ server_names: [x] }]\n";
+    std::fs::create_dir(files.path("scenarios")).unwrap();
+    files.write("scenarios/1.yaml", ONE_PAIR);
+    files.write("scenarios/2.yaml", hidden);
+    files.write("scenarios/3.yaml", ONE_PAIR);
+    let folder = files.name("scenarios");
+    let only = ["--only", "1", "--only", "2", "--only", "3"];
+    for (number, (fault, expected)) in [
+        (changing_server::Fault::Nothing, ""),
+        (
+            changing_server::Fault::SetIsNotRetired,
+            "2, stream: caller x: an answer outlives a change of policy: audience of @ann:x \
+             must not contain @joe:x",
+        ),
+        (
+            changing_server::Fault::NobodyIsNotNamed,
+            "3, stream: caller x: an answer outlives a change of policy: audience of @ann:x \
+             lacks @joe:x",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let policy = files.name(&format!("policy-{number}.yaml"));
+        let address = changing_server::serve(fault, policy.clone().into()).await.to_string();
+        let apply = format!("cp \"$POLICY\" '{policy}'");
+        let server = ["conformance", "--addr", &address, "--apply", &apply];
+        let scenarios = ["--scenarios", &folder];
+        let output = run(&[&server[..], &scenarios, &only].concat()).await;
+        let table = stdout_text(&output);
+        let differs = table.lines().find(|line| line.contains(", stream: ")).unwrap_or_default();
+        assert_eq!(differs, expected, "{fault:?}: {table}");
+        assert_eq!(output.status.code(), Some(i32::from(!expected.is_empty())), "{table}");
     }
 }
 

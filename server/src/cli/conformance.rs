@@ -4,8 +4,9 @@
 //! Reading order: `scenario` has the requests, and `expectation` the right answers;
 //! `target_server` is the server under test, perhaps started as a `process`, with the policy
 //! of a scenario active; `unary` and `stream` are the two ways to ask about the states of one
-//! `batch`; `sets` checks the sets of a stream, `invalid_requests` checks the answers to a
-//! client that breaks the contract, and `table` prints the results. All of them are stricter
+//! `batch`; `sets` checks the sets of a stream, `kept_answers` are those that a client may keep
+//! over a change of policy, `invalid_requests` checks the answers to a client that breaks the
+//! contract, and `table` prints the results. All of them are stricter
 //! than a client: they check the promises of the contract instead of relying on them.
 
 mod args;
@@ -13,6 +14,7 @@ mod batch;
 mod difference;
 mod expectation;
 mod invalid_requests;
+mod kept_answers;
 mod process;
 mod scenario;
 mod sets;
@@ -25,6 +27,7 @@ pub(crate) use self::args::ConformanceArgs;
 use self::difference::{CannotRun, Difference};
 use self::expectation::{Answers, Expectation};
 use self::scenario::Scenario;
+use self::stream::AnsweredStream;
 use self::table::Row;
 use self::target_server::TargetServer;
 use super::output::{Failure, Outcome, print_text};
@@ -57,9 +60,16 @@ async fn run_scenarios(
     scenarios: &[Scenario],
 ) -> Result<Vec<Row>, CannotRun> {
     let mut rows = Vec::new();
+    // Streams of the scenario before, if the server is still the same one.
+    let mut earlier: Vec<(&Expectation, AnsweredStream)> = Vec::new();
     for scenario in scenarios {
         let server = TargetServer::with_policy_of(scenario, arguments).await?;
         let (mut unary, mut stream) = (Ok(()), Ok(()));
+        for (caller, answered) in earlier.drain(..) {
+            if stream.is_ok() {
+                stream = name_caller(caller, answered.compare_kept_answers(&server).await);
+            }
+        }
         for caller in &scenario.callers {
             if unary.is_ok() {
                 unary = compare_answers(
@@ -69,14 +79,19 @@ async fn run_scenarios(
                 );
             }
             if stream.is_ok() {
-                stream = compare_answers(
-                    scenario,
-                    caller,
-                    stream::ask_by_stream(&server, scenario, caller).await,
-                );
+                let (users, server_names) = (&scenario.users, &caller.server_names);
+                let asked = stream::ask_by_stream(&server, users, server_names).await;
+                let answers = asked.map(|(answers, answered)| {
+                    earlier.push((caller, answered));
+                    answers
+                });
+                stream = compare_answers(scenario, caller, answers);
             }
         }
         rows.push(Row { scenario: scenario.name.clone(), unary, stream });
+        if arguments.apply.is_none() {
+            earlier.clear();
+        }
         // Once is enough: the answers do not depend on the policy.
         if rows.len() == scenarios.len() && arguments.only.is_empty() {
             rows.push(Row {
@@ -96,8 +111,12 @@ fn compare_answers(
     caller: &Expectation,
     found: Result<Answers, Difference>,
 ) -> Result<(), Difference> {
-    let difference = found.and_then(|found| caller.check_answers(&scenario.users, &found));
-    difference.map_err(|Difference(text)| {
+    name_caller(caller, found.and_then(|found| caller.check_answers(&scenario.users, &found)))
+}
+
+/// Adds the caller to a difference.
+fn name_caller(caller: &Expectation, found: Result<(), Difference>) -> Result<(), Difference> {
+    found.map_err(|Difference(text)| {
         Difference(format!("caller {}: {text}", caller.server_names.join(", ")))
     })
 }

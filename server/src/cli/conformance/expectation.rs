@@ -53,7 +53,7 @@ impl Expectation {
     }
 }
 
-fn compare_lists(
+pub(super) fn compare_lists(
     name: &str,
     expected: &UserLists,
     found: &UserLists,

@@ -1,6 +1,7 @@
 //! Runs a scenario by `RouteStates`: sends one batch and an interest query for each user, all
 //! at once.
 
+use presence_router_engine::Side;
 use presence_router_proto::v1::route_states_request::Message as Request;
 use presence_router_proto::v1::route_states_response::Message as Response;
 use presence_router_proto::v1::{
@@ -13,32 +14,42 @@ use tonic::Streaming;
 
 use super::batch::{PerState, add_to_state, batch_states, merge_by_user, named_states};
 use super::difference::{Difference, wait_for};
-use super::expectation::{Answers, Expectation, UserLists};
-use super::scenario::Scenario;
+use super::expectation::{Answers, UserLists, compare_lists};
+use super::kept_answers::KeptAnswers;
 use super::sets::DefinedSets;
 use super::target_server::TargetServer;
 
 const BATCH: u64 = 7;
 
-/// A stream with its sets and its current revision.
+/// A stream with its sets, its current revision, and the answers that a client may keep.
 struct Stream {
     responses: Streaming<RouteStatesResponse>,
     sets: DefinedSets,
     revision: String,
+    kept: KeptAnswers,
 }
 
-/// Returns the server's answers to a caller about the users of a scenario.
+/// The stream of a caller that has its answers, and stays open.
+pub(super) struct AnsweredStream {
+    stream: Stream,
+    server_names: Vec<String>,
+    users: Vec<String>,
+    /// The client's side, which ends when this is dropped.
+    _requests: mpsc::UnboundedSender<RouteStatesRequest>,
+}
+
+/// Returns the server's answers to a caller about these users, and the stream.
 pub(super) async fn ask_by_stream(
     server: &TargetServer,
-    Scenario { users, .. }: &Scenario,
-    Expectation { server_names, .. }: &Expectation,
-) -> Result<Answers, Difference> {
+    users: &[String],
+    server_names: &[String],
+) -> Result<(Answers, AnsweredStream), Difference> {
     let (requests, outgoing) = mpsc::unbounded_channel();
     let send = |message| {
         // Reading a closed stream returns the reason.
         let _ = requests.send(RouteStatesRequest { message: Some(message) });
     };
-    send(Request::Open(Open { server_names: server_names.clone(), ..Open::default() }));
+    send(Request::Open(Open { server_names: server_names.to_vec(), ..Open::default() }));
     send(Request::Batch(StateBatch {
         batch_id: BATCH,
         states: batch_states(users),
@@ -65,7 +76,47 @@ pub(super) async fn ask_by_stream(
             _ => return Err(Difference("requests are not answered in order".into())),
         }
     }
-    Ok(Answers { audiences, interests, destinations: None })
+    let answered = AnsweredStream {
+        stream,
+        server_names: server_names.to_vec(),
+        users: users.to_vec(),
+        _requests: requests,
+    };
+    Ok((Answers { audiences, interests, destinations: None }, answered))
+}
+
+// === impl AnsweredStream ===
+
+impl AnsweredStream {
+    /// Compares the answers that a client may still use, after the server has made another
+    /// policy active, with those that it gives on a new stream.
+    pub(super) async fn compare_kept_answers(
+        mut self,
+        server: &TargetServer,
+    ) -> Result<(), Difference> {
+        let (new, at) = ask_by_stream(server, &self.users, &self.server_names).await?;
+        while self.stream.revision != at.stream.revision {
+            if self.stream.apply_next().await?.is_some() {
+                return Err(Difference("an answer comes to no request".into()));
+            }
+        }
+        for (side, user, set) in self.stream.kept.iter() {
+            let kept = match set {
+                0 => Vec::new(),
+                set => self.stream.members_among(&self.users, user, set)?,
+            };
+            let kept = UserLists::from([(user.clone(), kept.into_iter().cloned().collect())]);
+            let (what, new) = match side {
+                Side::Sender => ("audience", &new.audiences),
+                Side::Recipient => ("interest", &new.interests),
+            };
+            let compared = compare_lists(what, new, &kept, user);
+            compared.map_err(|Difference(what)| {
+                Difference(format!("an answer outlives a change of policy: {what}"))
+            })?;
+        }
+        Ok(())
+    }
 }
 
 // === impl Stream ===
@@ -73,7 +124,8 @@ pub(super) async fn ask_by_stream(
 impl Stream {
     /// Reads `Opened`, which must come first.
     async fn read_opened(responses: Streaming<RouteStatesResponse>) -> Result<Self, Difference> {
-        let mut stream = Self { responses, sets: DefinedSets::default(), revision: String::new() };
+        let (sets, revision, kept) = Default::default();
+        let mut stream = Self { responses, sets, revision, kept };
         let Response::Opened(opened) = stream.next_message().await? else {
             return Err(Difference("`Opened` does not come first".into()));
         };
@@ -98,35 +150,46 @@ impl Stream {
     /// Reads up to the next answer, and applies the messages before it.
     async fn next(&mut self) -> Result<Response, Difference> {
         loop {
-            match self.next_message().await? {
-                Response::SetPart(part) => self.sets.add_part(part)?,
-                Response::SetEdit(edit) => self.sets.apply_edit(edit)?,
-                Response::SetRetired(retired) => self.sets.retire_set(retired.id)?,
-                Response::Changed(changed) => {
-                    self.sets.apply_additions();
-                    for pairs in changed.gained.into_iter().chain(changed.lost) {
-                        self.sets.check_expression(&pairs.senders.unwrap_or_default())?;
-                        self.sets.check_expression(&pairs.recipients.unwrap_or_default())?;
-                    }
-                    self.revision = changed.revision;
-                }
-                Response::Reset(reset) => {
-                    self.sets.forget_all();
-                    self.revision = reset.revision;
-                }
-                Response::Heartbeat(_) => {}
-                Response::Opened(_) => return Err(Difference("`Opened` comes twice".into())),
-                Response::RequestError(error) => {
-                    return Err(Difference(format!(
-                        "the server refused a request: {}",
-                        error.message
-                    )));
-                }
-                answer @ (Response::Deliveries(_) | Response::InterestAnswer(_)) => {
-                    return Ok(answer);
-                }
+            if let Some(answer) = self.apply_next().await? {
+                return Ok(answer);
             }
         }
+    }
+
+    /// Applies the next message, or returns it if it is an answer.
+    async fn apply_next(&mut self) -> Result<Option<Response>, Difference> {
+        match self.next_message().await? {
+            Response::SetPart(part) => self.sets.add_part(part)?,
+            Response::SetEdit(edit) => self.sets.apply_edit(edit)?,
+            Response::SetRetired(retired) => {
+                self.sets.retire_set(retired.id)?;
+                self.kept.end_set(retired.id);
+            }
+            Response::Changed(changed) => {
+                self.sets.apply_additions();
+                for pairs in changed.gained.iter().chain(&changed.lost) {
+                    for set in [&pairs.senders, &pairs.recipients] {
+                        self.sets.check_expression(&set.clone().unwrap_or_default())?;
+                    }
+                }
+                self.kept.end_named(&changed, &self.sets);
+                self.revision = changed.revision;
+            }
+            Response::Reset(reset) => {
+                self.sets.forget_all();
+                self.kept.end_all();
+                self.revision = reset.revision;
+            }
+            Response::Heartbeat(_) => {}
+            Response::Opened(_) => return Err(Difference("`Opened` comes twice".into())),
+            Response::RequestError(error) => {
+                return Err(Difference(format!("the server refused a request: {}", error.message)));
+            }
+            answer @ (Response::Deliveries(_) | Response::InterestAnswer(_)) => {
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
     }
 
     fn check_revision(&self, revision: &str) -> Result<(), Difference> {
@@ -140,7 +203,7 @@ impl Stream {
     }
 
     fn read_audiences(
-        &self,
+        &mut self,
         users: &[String],
         answer: &Deliveries,
     ) -> Result<UserLists, Difference> {
@@ -153,6 +216,7 @@ impl Stream {
         }
         let mut recipients: PerState = vec![Default::default(); 2 * users.len()];
         let mut delivered = vec![false; recipients.len()];
+        users.iter().for_each(|user| self.kept.keep(Side::Sender, user, 0));
         for delivery in &answer.deliveries {
             if !delivery.hides.is_empty() {
                 return Err(Difference(
@@ -165,13 +229,14 @@ impl Stream {
                 }
                 let all = self.members_among(users, sender, delivery.recipients_set_id)?;
                 add_to_state(&mut recipients, state, all);
+                self.kept.keep(Side::Sender, sender, delivery.recipients_set_id);
             }
         }
         merge_by_user(users, recipients)
     }
 
     fn read_interest(
-        &self,
+        &mut self,
         users: &[String],
         recipient: &String,
         answer: &InterestAnswer,
@@ -183,6 +248,7 @@ impl Stream {
                 "the answer hides a field that the policy does not hide".into(),
             ));
         }
+        self.kept.keep(Side::Recipient, recipient, answer.senders_set_id);
         if answer.senders_set_id != 0 {
             let senders = self.members_among(users, recipient, answer.senders_set_id)?;
             interests.insert(recipient.clone(), senders.into_iter().cloned().collect());
