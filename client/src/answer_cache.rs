@@ -14,8 +14,9 @@
 //! task has replaced the answer and not yet published `s`, or has published it since the reader
 //! loaded `p`. The reader claims `s`, at which `a` is the answer by definition.
 
-pub(crate) mod cell;
-pub(crate) mod entries;
+mod cell;
+mod entries;
+mod key;
 mod stats;
 
 use std::{sync::Arc, time::Duration};
@@ -26,19 +27,11 @@ use tokio::{sync::mpsc, time::Instant};
 pub use self::stats::NearCacheStats;
 pub(crate) use self::{
     cell::{Cell, Entry},
-    entries::{Entries, Key},
+    entries::Entries,
+    key::{Key, Side},
     stats::Counters,
 };
 use crate::answer::{FoundAnswer, Heard};
-
-/// The two questions of a homeserver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Side {
-    /// The recipients of a sender.
-    Audience,
-    /// The senders that a recipient may see.
-    Interest,
-}
 
 /// The memory that the task and all handles share.
 #[derive(Debug)]

@@ -15,8 +15,8 @@ use crate::{
 #[non_exhaustive]
 pub struct NearCacheOptions {
     /// Maximum bytes of answers, and of user ids and expressions of their sets; in memory, sets
-    /// take a few times as much. 0: unlimited. Default 256 MiB. Answers take 136 bytes and their
-    /// user id each. Sets take at most three quarters, but always 1 MiB if they need it: with a
+    /// take a few times as much. 0: unlimited. Default 256 MiB. An answer takes 136 bytes
+    /// and its user id, and 200 bytes more once for all users who share it. Sets take at most three quarters, but always 1 MiB if they need it: with a
     /// smaller budget every question still has an answer, and few are remembered.
     pub budget_bytes: u64,
     /// Maximum time for which answers are still given after the connection was lost. 0: none.

@@ -8,7 +8,7 @@ use std::sync::{
 use arc_swap::ArcSwapOption;
 use presence_router_proto::v1;
 
-use super::entries::Key;
+use super::key::Key;
 use crate::answer::{AnswerValue, Heard};
 
 /// The answer of one user.

@@ -1,35 +1,26 @@
 //! The answers by user, bounded by bytes. This module knows nothing of their validity.
 
-use std::{
-    hash::{Hash, Hasher},
-    sync::Arc,
+use std::sync::Arc;
+
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter, sync::Cache};
+
+use super::{
+    cell::Entry,
+    key::{Key, KeyRef, Side},
+    stats::Counters,
 };
-
-use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, Weighter, sync::Cache};
-
-use super::{Side, cell::Entry, stats::Counters};
 
 /// Bytes that an answer takes beside its user id and its sets: 56 in a slot of the cache, half
 /// as much again for recently evicted ones, 12 in its index, 16 before the id, and room to grow.
 /// The test of `answer_cache` measures it.
 pub(crate) const ENTRY_BYTES: u64 = 136;
 
+/// Bytes that an answer takes once for all users that share it, beside its sets: the cell with
+/// its value, and its place among the cells of its sets.
+pub(crate) const CELL_BYTES: u64 = 200;
+
 /// Number of answers for which an unlimited cache is laid out at first.
 const UNLIMITED_ITEMS: u64 = 100_000;
-
-/// The side that a question is about, and its user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
-    pub(crate) user: Arc<str>,
-    pub(crate) side: Side,
-}
-
-/// A [`Key`] by reference.
-#[derive(Clone, Copy)]
-struct KeyRef<'a> {
-    user: &'a str,
-    side: Side,
-}
 
 /// Answers of both sides, in one map, so that they share one budget.
 #[derive(Debug)]
@@ -104,32 +95,18 @@ impl Entries {
     }
 }
 
-// === impl Key ===
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        KeyRef { user: &self.user, side: self.side }.hash(state);
-    }
-}
-
-impl Hash for KeyRef<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.side.hash(state);
-        self.user.hash(state);
-    }
-}
-
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.side == key.side && *self.user == *key.user
-    }
-}
-
 // === impl ByBytes ===
 
 impl Weighter<Key, Entry> for ByBytes {
-    fn weight(&self, key: &Key, _: &Entry) -> u64 {
-        ENTRY_BYTES.saturating_add(u64::try_from(key.user.len()).unwrap_or(u64::MAX))
+    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
+        let id = u64::try_from(key.user.len()).unwrap_or(u64::MAX);
+        // The first user with an answer carries the answer's own bytes: a weight must not change,
+        // and so it cannot depend on the number of users.
+        let own = match entry {
+            Entry::Shared(cell) if Arc::ptr_eq(&cell.asked.user, &key.user) => CELL_BYTES,
+            _ => 0,
+        };
+        ENTRY_BYTES.saturating_add(own).saturating_add(id)
     }
 }
 

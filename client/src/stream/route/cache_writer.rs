@@ -309,7 +309,7 @@ impl CacheWriter {
 
     /// Gives answers the bytes that sets do not take.
     pub(super) fn balance_budget(&mut self, store: &Store) {
-        self.set_bytes = store.bytes().saturating_add(self.cells.bytes());
+        self.set_bytes = store.bytes();
         if self.budget != 0
             && self.earlier_bytes != 0
             && self.earlier_bytes.saturating_add(self.set_bytes) > set_budget(self.budget)

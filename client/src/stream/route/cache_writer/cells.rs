@@ -6,11 +6,6 @@ use presence_router_proto::v1;
 
 use crate::answer_cache::Cell;
 
-/// Bytes that an answer takes beside its entries and its sets: the cell, its value, and its
-/// place here. Only users with the same answer share a cell, so the daemon's budget for sets
-/// counts it with the set.
-pub(super) const CELL_BYTES: u64 = 200;
-
 /// Number of cells below which unused ones are not looked for.
 const SWEEP_MIN: usize = 1024;
 
@@ -75,10 +70,6 @@ impl CellIndex {
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Arc<Cell>> + use<> {
         let by_set = std::mem::take(self).by_set;
         by_set.into_values().flatten()
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        u64::try_from(self.references).unwrap_or(u64::MAX).saturating_mul(CELL_BYTES)
     }
 
     /// Drops cells that no user's entry refers to: evicted answers, and those that ended.
