@@ -36,6 +36,9 @@ mod fuzz;
 /// The page for authors of homeservers: its code is that of the files it names.
 #[cfg(test)]
 mod integration_page;
+/// The answers that a join ends.
+#[cfg(test)]
+mod joins;
 /// Crates and modules use those below them, and never in a circle.
 #[cfg(test)]
 mod layers;

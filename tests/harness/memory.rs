@@ -26,6 +26,8 @@ pub(crate) struct Memory {
     users: Vec<String>,
     /// Who was told to be in some set.
     told: BTreeSet<String>,
+    /// The number of sets that were retired.
+    retired: usize,
     /// By side and user: the set, and what is hidden.
     answers: BTreeMap<(Side, String), (u64, Vec<Hide>)>,
 }
@@ -73,7 +75,7 @@ impl Memory {
         let opened = stream.next().await.unwrap();
         assert!(matches!(opened, Some(Response::Opened(_))), "{opened:?}");
         let (sets, answers, told) = Default::default();
-        Self { stream, sets, budget, rule: Rule::Nobody, users, told, answers }
+        Self { stream, sets, budget, rule: Rule::Nobody, users, told, retired: 0, answers }
     }
 
     /// Drops answers by another rule from here on.
@@ -117,43 +119,54 @@ impl Memory {
         let mut asked = 0;
         for side in [Side::Sender, Side::Recipient] {
             for user in self.users.clone() {
-                if self.answers.contains_key(&(side, user.clone())) {
-                    continue;
-                }
-                asked += 1;
-                let at_least = revision.to_owned();
-                self.stream.send(match side {
-                    Side::Sender => {
-                        let states = states(&[&user]);
-                        Request::Batch(StateBatch { batch_id: 3, at_least, states })
-                    }
-                    Side::Recipient => {
-                        let user_id = user.clone();
-                        Request::Interest(InterestQuery { query_id: 4, at_least, user_id })
-                    }
-                });
-                let key = (side, user);
-                let answer = match self.next().await {
-                    Response::Deliveries(answer) => {
-                        assert_eq!((answer.batch_id, answer.revision.as_str()), (3, revision));
-                        let only = answer.deliveries.into_iter().next();
-                        only.map_or((0, Vec::new()), |d| (d.recipients_set_id, d.hides))
-                    }
-                    Response::InterestAnswer(answer) => {
-                        assert_eq!((answer.query_id, answer.revision.as_str()), (4, revision));
-                        (answer.senders_set_id, answer.hides)
-                    }
-                    Response::RequestError(error) => {
-                        assert_eq!(error.reason(), ErrorReason::SetOverBudget, "{error:?}");
-                        assert_ne!(self.budget, 0);
-                        continue;
-                    }
-                    other => panic!("not expected: {other:?}"),
-                };
-                self.answers.insert(key, answer);
+                asked += usize::from(!self.look_up(side, &user, revision).await);
             }
         }
         asked
+    }
+
+    /// Looks for the answer of a user, and asks for it if it is not remembered. Returns true if
+    /// it was.
+    pub(crate) async fn look_up(&mut self, side: Side, user: &str, revision: &str) -> bool {
+        let key = (side, user.to_owned());
+        if self.answers.contains_key(&key) {
+            return true;
+        }
+        let at_least = revision.to_owned();
+        self.stream.send(match side {
+            Side::Sender => {
+                let states = states(&[user]);
+                Request::Batch(StateBatch { batch_id: 3, at_least, states })
+            }
+            Side::Recipient => {
+                let user_id = user.to_owned();
+                Request::Interest(InterestQuery { query_id: 4, at_least, user_id })
+            }
+        });
+        let answer = match self.next().await {
+            Response::Deliveries(answer) => {
+                assert_eq!((answer.batch_id, answer.revision.as_str()), (3, revision));
+                let only = answer.deliveries.into_iter().next();
+                only.map_or((0, Vec::new()), |d| (d.recipients_set_id, d.hides))
+            }
+            Response::InterestAnswer(answer) => {
+                assert_eq!((answer.query_id, answer.revision.as_str()), (4, revision));
+                (answer.senders_set_id, answer.hides)
+            }
+            Response::RequestError(error) => {
+                assert_eq!(error.reason(), ErrorReason::SetOverBudget, "{error:?}");
+                assert_ne!(self.budget, 0);
+                return false;
+            }
+            other => panic!("not expected: {other:?}"),
+        };
+        self.answers.insert(key, answer);
+        false
+    }
+
+    /// The number of sets that were retired.
+    pub(crate) fn retired(&self) -> usize {
+        self.retired
     }
 
     /// What it remembers, and what it does not: what is over its budget, or was
@@ -200,6 +213,7 @@ impl Memory {
                     self.sets.edit(edit);
                 }
                 Response::SetRetired(retired) => {
+                    self.retired += 1;
                     self.sets.retire(retired.id);
                     let sets = &self.sets;
                     self.answers.retain(|_, (id, hides)| {
