@@ -95,7 +95,7 @@ fn senders(size: usize) -> Vec<String> {
         // The denied users are the first of the first group.
         user(number + DENIED)
     });
-    let denied = (0..DENIED).map(|number| user(number));
+    let denied = (0..DENIED).map(user);
     let strangers = (0..SENDERS - VISIBLE - DENIED).map(|number| user(1_000_000 + number));
     let mut all: Vec<_> = visible.chain(denied).chain(strangers).collect();
     let mut seed = 7u32;
