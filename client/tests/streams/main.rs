@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 mod fake;
+/// Answers from memory, through outages and within a budget.
+#[cfg(test)]
 mod near_cache;
 
 /// What a daemon must not do, and that it costs no more than a stream.
