@@ -1,9 +1,10 @@
 //! Moves a stream's sets from one snapshot to the next: edits lists, retires the sets that an
 //! edit cannot update, and leaves all other sets as they were sent.
 //!
-//! A client continues to use an answer that `Changed` does not name. Each set that stays must
-//! therefore be the very set that a new answer would refer to. Equal members today are not
-//! enough, since the next edit may change one of two equal sets and not the other.
+//! A client continues to use an answer that refers to a set until the set is retired, even if
+//! `Changed` names its user. Each set that stays must therefore be the very set that a new
+//! answer would refer to. Equal members today are not enough, since the next edit may change
+//! one of two equal sets and not the other.
 //!
 //! Under another ruleset all answers end, and this danger with them: a list with the users of
 //! a set of the new ruleset is as good as a new list.
