@@ -112,7 +112,7 @@ async fn a_plan_has_both_numbers() {
         (
             String::new(),
             Some(
-                "members file `hidden.txt`: 500 users now, 0 in the candidate; the daemon would reject it",
+                "members file `hidden.txt`: 500 users now, 0 in the candidate; the daemon would reject the candidate",
             ),
         ),
     ] {

@@ -14,7 +14,7 @@ use super::environment::{self, read_path, read_text};
 #[derive(Debug, Default, Args)]
 pub(crate) struct Settings {
     /// YAML file with settings. Flags and environment variables take precedence over it; an
-    /// address or socket from there replaces the whole section `listen` [env:
+    /// address or socket in a flag or variable replaces the whole section `listen` [env:
     /// PRESENCE_ROUTER_CONFIG]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,

@@ -109,6 +109,6 @@ fn describe_step(step: &MembershipStep, user: &str) -> String {
         MembershipKind::Group => value.into_owned(),
         MembershipKind::Directory => format!("directory group {value}"),
         MembershipKind::AllOf => "all of".to_owned(),
-        MembershipKind::NotExcepted => "not excluded by `except`".to_owned(),
+        MembershipKind::NotExcepted => "`any` (not in `except`)".to_owned(),
     }
 }

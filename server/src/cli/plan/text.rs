@@ -70,7 +70,7 @@ fn describe_members_file(
     let mut line = format!("members file {}: {active} now, {users} in the candidate", quoted(name));
     if *users == 0 {
         line.push_str(
-            "; the daemon would reject it: `presence-router reload --force` loads it anyway",
+            "; the daemon would reject the candidate; `presence-router reload --force` loads it anyway",
         );
     }
     line
@@ -126,7 +126,7 @@ fn describe_count(PairCount { listed, open, upper_bound }: &PairCount) -> String
         return format!("pairs {UNLISTED}");
     }
     let at_most = if *upper_bound { "at most " } else { "" };
-    let open = if *open { format!(" and more {UNLISTED}") } else { String::new() };
+    let open = if *open { format!(", and more {UNLISTED}") } else { String::new() };
     format!("{at_most}{}{open}", number_of(*listed, "pair"))
 }
 

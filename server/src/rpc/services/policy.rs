@@ -282,7 +282,7 @@ impl PolicyService for PolicyAdmin {
             Err(refused) => {
                 let revision = active.current.revision;
                 // The caller gets the problems.
-                error!(%policy, %revision, "policy rejected; the previous one stays active: a call requested the load");
+                error!(%policy, %revision, "policy rejected, as a call requested its load; the previous one stays active");
                 (ReloadOutcome::Refused, revision, convert::load_problems_to_proto(&refused))
             }
         };

@@ -63,14 +63,14 @@ impl<'p> RecipientRegions<'p> {
                 "deny",
                 [
                     here.then_some("on the local `/sync`, recipients who share a room with the sender still see the presence"),
-                    away.then_some("federation and its pings still reach every server that shares a room with the sender"),
+                    away.then_some("federation still sends the presence to every server that shares a room with the sender"),
                 ],
             ),
             Effect::Hide(_) => (
                 "hide",
                 [
                     here.then_some("on the local `/sync`, recipients who share a room with the sender see all fields; the module shows the sender to no other recipients, except to recipients who may see everyone if `all_users` is `auto`"),
-                    away.then_some("federation may send all fields to servers that share a room with the sender, and so may pings of a worker to any server; other servers get one copy for all of their users, without the fields that are hidden from any recipient there"),
+                    away.then_some("federation may send all fields to servers that share a room with the sender; other servers get one copy for all of their users, without the fields that are hidden from any recipient there; if a worker sends federation, its pings, which say that the user is still online, may have all fields"),
                 ],
             ),
             Effect::Allow => {

@@ -168,10 +168,12 @@ impl<'p> PairTests<'p> {
             let wanted = describe_hidden(&effective_hides(hides.hides.iter()));
             let also = match failing.others {
                 0 => String::new(),
-                others => format!(" (and {others} more of `{}`)", side_key(test.side)),
+                others => format!(" (and {others} more of `{}` fail)", side_key(test.side)),
             };
             let (from, to) = (quoted(sender), quoted(recipient));
-            let message = format!("hidden of {from} from {to} is {found}, not {wanted}{also}");
+            let message = format!(
+                "the policy hides {found} of {from} from {to}, but the test expects {wanted}{also}"
+            );
             let pair = [sender, recipient];
             problems.push(self.failure_problem(
                 hides.position,

@@ -364,7 +364,7 @@ fn every_code_has_a_policy_that_shows_it() {
     assert_eq!(warning.code, ProblemCode::NotEnforcedBySynapse);
     assert_eq!(
         line(&warning),
-        "1:9: Synapse enforces deny rule `x` in part: on the local `/sync`, recipients who share a room with the sender still see the presence; federation and its pings still reach every server that shares a room with the sender"
+        "1:9: Synapse enforces deny rule `x` in part: on the local `/sync`, recipients who share a room with the sender still see the presence; federation still sends the presence to every server that shares a room with the sender"
     );
     let change = |after| {
         let position = Position { line: 2, column: 6 };

@@ -66,6 +66,10 @@ fn suggests_the_name_that_the_author_probably_means() {
     }
     // Nothing is near enough.
     for (text, help) in [
+        (
+            "groups: { a: '*.one.org' }\nrules: []\n",
+            "write a glob of server names as `{ server: .. }`, and a pattern of user ids as `{ match: .. }`",
+        ),
         ("groups: { a: { group: zebras } }\nrules: []\n", "declare the group in `groups`"),
         (
             "groups: { a: [] }\nrules: [{ name: x, deny: { within: 'team/*' } }]\n",

@@ -102,23 +102,23 @@ fn a_failure_names_a_member_and_says_why() {
         ),
         (
             "{ sender: '@ann:one.org', reaches: ['@joe:one.org', '@pat:two.org'], hides: { fields: [] } }",
-            format!("81: test fails: hidden of `@ann:one.org` from `@pat:two.org` is `status_msg` (unless `busy`, `online`), not nothing: hidden by {no_status}"),
+            format!("81: test fails: the policy hides `status_msg` (unless `busy`, `online`) of `@ann:one.org` from `@pat:two.org`, but the test expects nothing: hidden by {no_status}"),
         ),
         (
             "{ sender: '@ann:one.org', reaches: '@joe:one.org', hides: { fields: [presence, status_msg] } }",
-            "63: test fails: hidden of `@ann:one.org` from `@joe:one.org` is nothing, not `presence`, `status_msg`: no hide rule matches".to_owned(),
+            "63: test fails: the policy hides nothing of `@ann:one.org` from `@joe:one.org`, but the test expects `presence`, `status_msg`: no hide rule matches".to_owned(),
         ),
         (
             "{ sender: '@ann:one.org', reaches: '@pat:two.org', hides: { fields: status_msg } }",
-            format!("63: test fails: hidden of `@ann:one.org` from `@pat:two.org` is `status_msg` (unless `busy`, `online`), not `status_msg`: hidden by {no_status}"),
+            format!("63: test fails: the policy hides `status_msg` (unless `busy`, `online`) of `@ann:one.org` from `@pat:two.org`, but the test expects `status_msg`: hidden by {no_status}"),
         ),
         (
             "{ recipient: '@pat:two.org', only: ['@joe:one.org', '@ann:one.org'], hides: { fields: status_msg, unless: { presence: [busy, online] } } }",
-            format!("81: test fails: hidden of `@joe:one.org` from `@pat:two.org` is `last_active_ts` (unless `busy`), `status_msg` (unless `busy`), not `status_msg` (unless `busy`, `online`): hidden by {no_status} and rule `less of joe` (line 14)"),
+            format!("81: test fails: the policy hides `last_active_ts` (unless `busy`), `status_msg` (unless `busy`) of `@joe:one.org` from `@pat:two.org`, but the test expects `status_msg` (unless `busy`, `online`): hidden by {no_status} and rule `less of joe` (line 14)"),
         ),
         (
             "{ given: { groups: { sales: '@sue:one.org' } }, sender: { group: staff }, reaches: '@x:two.org:8448', hides: { fields: [] } }",
-            format!("114: test fails: hidden of `@ann:one.org` from `@x:two.org:8448` is `status_msg` (unless `busy`, `online`), not nothing (and 2 more of `sender`): hidden by {no_status}"),
+            format!("114: test fails: the policy hides `status_msg` (unless `busy`, `online`) of `@ann:one.org` from `@x:two.org:8448`, but the test expects nothing (and 2 more of `sender` fail): hidden by {no_status}"),
         ),
     ] {
         assert_eq!(failures(test), format!("policy.yaml:20:{want}"), "{test}");

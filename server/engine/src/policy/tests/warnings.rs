@@ -200,7 +200,7 @@ rules:
         lines(&warnings),
         [
             "3:5: Synapse enforces hide rule `a` in part: on the local `/sync`, recipients who share a room with the sender see all fields; the module shows the sender to no other recipients, except to recipients who may see everyone if `all_users` is `auto`",
-            "4:5: Synapse enforces hide rule `b` in part: federation may send all fields to servers that share a room with the sender, and so may pings of a worker to any server; other servers get one copy for all of their users, without the fields that are hidden from any recipient there",
+            "4:5: Synapse enforces hide rule `b` in part: federation may send all fields to servers that share a room with the sender; other servers get one copy for all of their users, without the fields that are hidden from any recipient there; if a worker sends federation, its pings, which say that the user is still online, may have all fields",
         ]
     );
 }

@@ -124,7 +124,7 @@ impl Reader<'_> {
             self.add_problem(ProblemCode::MissingKey, node.position, message);
         }
         if let (Some(_), Some(only)) = (yes, only) {
-            let message = format!("`only` excludes `{claim}`, since `only` names every user");
+            let message = format!("a test has either `only` or `{claim}`, not both");
             let help = format!("remove `only` or `{claim}`");
             self.add_problem_with_help(ProblemCode::ConflictingKeys, only.position, message, help);
         }

@@ -97,9 +97,14 @@ impl Reader<'_> {
             // The help shows the group's name only if the name needs no quotes.
             let group = if is_plain(text) { text } else { ".." };
             let message = format!("{name} is not a set");
-            let help = format!(
-                "write a user id such as `@bob:example.org`, `everyone`, or `{{ group: {group} }}`"
-            );
+            let help = if text.contains(['*', '?']) {
+                "write a glob of server names as `{ server: .. }`, and a pattern of user ids as `{ match: .. }`"
+                    .to_owned()
+            } else {
+                format!(
+                    "write a user id such as `@bob:example.org`, `everyone`, or `{{ group: {group} }}`"
+                )
+            };
             self.add_problem_with_help(ProblemCode::NotASet, position, message, help);
             return None;
         }
