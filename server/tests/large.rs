@@ -39,7 +39,7 @@ async fn a_large_policy_is_shown_checked_and_planned_by_a_daemon() {
     let candidate = files.write("candidate.yaml", large().replace("@joe:", "@sue:"));
     let (code, stdout, stderr) = run_to_end(&[&["plan", &candidate], &address[..]].concat()).await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    assert!(stdout.contains("@ann:example.org to @sue:example.org"), "{stdout}");
+    assert!(stdout.contains("sender @ann:example.org, recipient @sue:example.org"), "{stdout}");
 }
 
 /// Of the rest, the limits of the config file hold still, with what a person can do.

@@ -109,7 +109,7 @@ class Story(unittest.TestCase):
             "hidden by rule `partners see no status text`",
             "@cleo:example.org is not visible to @wallboard:example.org: denied by rule `the board stays private`",
             '"batchId": "10000"',
-            "@ann:example.org to @sam:example.org",
+            "sender @ann:example.org, recipient @sam:example.org",
             "@ann:example.org is visible to @sam:example.org: allowed by rule `teams see each other`",
             "verified: ",
             "digraph presence {",
