@@ -282,8 +282,9 @@ impl CacheWriter {
                 Entry::Shared(cell) => cell.value(),
             };
             let found = FoundAnswer { value, exact_at: heard.clone(), stale: false };
+            // First, so that callers who got the answer find it in memory.
+            self.cache.entries.insert(key.clone(), entry);
             self.misses.answer(&key, &found);
-            self.cache.entries.insert(key, entry);
         }
         self.balance_budget(store);
         Ok(())
