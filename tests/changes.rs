@@ -27,10 +27,10 @@ use crate::worlds::{
     DIRECTORY, LOW, Numbered, callers, everybody, filled, listed, losing, policies,
 };
 
-type Members = BTreeMap<&'static str, BTreeSet<String>>;
+pub(crate) type Members = BTreeMap<&'static str, BTreeSet<String>>;
 
 /// Who joins or leaves which groups.
-type Edits = Vec<(&'static str, String, bool)>;
+pub(crate) type Edits = Vec<(&'static str, String, bool)>;
 
 /// Policies with rules about the groups that the directory fills, each with a
 /// crowd across: edits then change more than who sees whom.
@@ -63,7 +63,7 @@ fn moving() -> impl Strategy<Value = String> {
 
 /// A policy to begin with and another to change to: one of its own, or the first one
 /// after an accident that loses most users.
-fn two() -> impl Strategy<Value = [String; 2]> {
+pub(crate) fn two() -> impl Strategy<Value = [String; 2]> {
     let accident = moving()
         .prop_flat_map(|policy| losing(&policy).prop_map(move |other| [policy.clone(), other]));
     prop_oneof![2 => [moving(), moving()], 1 => accident]
@@ -88,7 +88,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-fn document(policy: &str, members: &Members) -> Document {
+pub(crate) fn document(policy: &str, members: &Members) -> Document {
     Policy::parse("policy.yaml", filled(policy, members).as_bytes()).unwrap().document
 }
 
@@ -143,7 +143,7 @@ fn are_of_concern(told: &BTreeSet<String>, documents: &[Document], server_names:
 }
 
 /// Makes the edits, and says who is a member after each revision.
-fn apply(daemon: &Daemon, revisions: &[Edits], members: &mut Members) -> Vec<Members> {
+pub(crate) fn apply(daemon: &Daemon, revisions: &[Edits], members: &mut Members) -> Vec<Members> {
     let mut after = Vec::new();
     for revision in revisions {
         let edits = revision.iter().map(|(group, user, joins)| {

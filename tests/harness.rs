@@ -2,6 +2,7 @@
 //! replace; and clients of it.
 
 pub(crate) mod memory;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod sets;
 pub(crate) mod ways;

@@ -27,7 +27,7 @@ pub(crate) type Lists = BTreeMap<String, BTreeSet<String>>;
 pub(crate) type Hidden = BTreeMap<(String, String), BTreeSet<(Vec<i32>, Vec<String>)>>;
 
 /// Who sees whom, as one way in says it.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Answers {
     /// Recipients of each sender.
     pub(crate) audiences: Lists,
@@ -52,6 +52,27 @@ impl Answers {
             Side::Sender => sender != user,
             Side::Recipient => recipient != user,
         });
+    }
+
+    /// The audience of a user, or its interest, and nothing else.
+    pub(crate) fn only(&self, side: Side, user: &str) -> Self {
+        let list = |lists: &Lists| {
+            let list = lists.get(user).map(|others| (user.to_owned(), others.clone()));
+            list.into_iter().collect()
+        };
+        let is_mine = |(sender, recipient): &(String, String)| match side {
+            Side::Sender => sender == user,
+            Side::Recipient => recipient == user,
+        };
+        let hidden = side.select(&self.hidden).iter().filter(|(pair, _)| is_mine(pair));
+        let hidden = hidden.map(|(pair, what)| (pair.clone(), what.clone())).collect();
+        let mut only = Self::default();
+        match side {
+            Side::Sender => only.audiences = list(&self.audiences),
+            Side::Recipient => only.interests = list(&self.interests),
+        }
+        *side.select_mut(&mut only.hidden) = hidden;
+        only
     }
 
     /// Forgets what is void by a change of a pair.
@@ -324,7 +345,7 @@ pub(crate) async fn router(
 }
 
 /// Notes what a router says about a user's counterparts.
-fn counterparts(
+pub(crate) fn counterparts(
     to: &mut Lists,
     hidden: &mut [Hidden; 2],
     side: Side,

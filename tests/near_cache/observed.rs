@@ -1,0 +1,148 @@
+//! Answers of a near-cache in the form of the oracle's, and a task that asks for them while
+//! the daemon changes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use presence_router_client::{CachedAnswer, Error, Fields, NearCache, VisibleSender};
+use presence_router_engine::Side;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::ways::{self, Answers};
+use crate::worlds::everybody;
+
+pub(super) const SIDES: [Side; 2] = [Side::Sender, Side::Recipient];
+
+/// Values of presence that the senders of a filter have in turn.
+const PRESENCES: [&str; 4] = ["online", "busy", "org.example.away", "offline"];
+
+/// One answer.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Observed {
+    pub(super) revision: String,
+    pub(super) is_stale: bool,
+    pub(super) side: Side,
+    pub(super) user: String,
+    /// The answer, of this side of this user only.
+    pub(super) answer: Answers,
+}
+
+/// A task that asks until it is stopped.
+pub(super) struct Observer {
+    stop: CancellationToken,
+    observing: JoinHandle<BTreeSet<Observed>>,
+}
+
+/// Looks up an answer in memory.
+pub(super) fn look_up(cache: &NearCache, side: Side, user: &str) -> Option<Observed> {
+    let answer = match side {
+        Side::Sender => cache.cached_audience(user),
+        Side::Recipient => cache.cached_interest(user),
+    };
+    answer.map(|answer| observe(side, user, &answer))
+}
+
+/// Looks up an answer in memory, and asks the daemon if there is none.
+pub(super) async fn ask(cache: &NearCache, side: Side, user: &str) -> Result<Observed, Error> {
+    let answer = match side {
+        Side::Sender => cache.audience(user).await,
+        Side::Recipient => cache.interest(user).await,
+    };
+    answer.map(|answer| observe(side, user, &answer))
+}
+
+fn observe(side: Side, user: &str, answer: &CachedAnswer<'_>) -> Observed {
+    let counterparts = answer.counterparts();
+    assert!(!counterparts.contains(user), "the user itself is left away");
+    let mut answers = Answers::default();
+    let lists = match side {
+        Side::Sender => &mut answers.audiences,
+        Side::Recipient => &mut answers.interests,
+    };
+    ways::counterparts(lists, &mut answers.hidden, side, &everybody(), user, counterparts);
+    Observed {
+        revision: answer.revision().to_owned(),
+        is_stale: answer.is_stale(),
+        side,
+        user: user.to_owned(),
+        answer: answers,
+    }
+}
+
+/// The users as the senders of a filter, each with some presence.
+pub(super) fn senders(users: &[String]) -> Vec<(&str, &str)> {
+    users.iter().map(String::as_str).zip(PRESENCES.into_iter().cycle()).collect()
+}
+
+/// The right answer of a filter: the indexes of the visible senders, and the fields that are
+/// hidden of each.
+pub(super) fn filtered(
+    answers: &Answers,
+    recipient: &str,
+    senders: &[(&str, &str)],
+) -> Vec<(usize, Fields)> {
+    let visible = |sender: &str| {
+        answers.interests.get(recipient).is_some_and(|senders| senders.contains(sender))
+    };
+    let hidden = |sender: &str, presence: &str| {
+        let pair = (sender.to_owned(), recipient.to_owned());
+        let hides = Side::Recipient.select(&answers.hidden).get(&pair).into_iter().flatten();
+        let mut all = Fields::default();
+        for (fields, _) in hides.filter(|(_, unless)| !unless.iter().any(|one| one == presence)) {
+            all.presence |= fields.contains(&1);
+            all.status_msg |= fields.contains(&2);
+            all.last_active_ts |= fields.contains(&3);
+            all.currently_active |= fields.contains(&4);
+        }
+        all
+    };
+    let senders = senders.iter().enumerate().filter(|(_, (sender, _))| visible(sender));
+    senders.map(|(index, (sender, presence))| (index, hidden(sender, presence))).collect()
+}
+
+/// The answer of a filter in the form of [`filtered`].
+pub(super) fn pairs_of(visible: &[VisibleSender]) -> Vec<(usize, Fields)> {
+    visible.iter().map(|one| (one.index, one.hidden)).collect()
+}
+
+// === impl Observer ===
+
+impl Observer {
+    pub(super) fn start(cache: &NearCache, users: &[String]) -> Self {
+        let stop = CancellationToken::new();
+        let observing = observe_until(stop.clone(), cache.clone(), users.to_vec());
+        Self { stop, observing: tokio::spawn(observing) }
+    }
+
+    /// Returns each different answer once.
+    pub(super) async fn stop(self) -> BTreeSet<Observed> {
+        self.stop.cancel();
+        self.observing.await.unwrap()
+    }
+}
+
+/// Asks about all users again and again.
+async fn observe_until(
+    stop: CancellationToken,
+    cache: NearCache,
+    users: Vec<String>,
+) -> BTreeSet<Observed> {
+    let mut all = BTreeSet::new();
+    while !stop.is_cancelled() {
+        for user in &users {
+            for side in SIDES {
+                match look_up(&cache, side, user) {
+                    Some(observed) => drop(all.insert(observed)),
+                    None => match ask(&cache, side, user).await {
+                        Ok(observed) => drop(all.insert(observed)),
+                        // There is no daemon at the moment.
+                        Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                    },
+                }
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    all
+}
