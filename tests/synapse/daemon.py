@@ -2,9 +2,9 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -126,18 +126,14 @@ class NoVerdict(Exception):
 
 def ask(address: str, recipient: str, server: str = SERVER) -> set[str]:
     """Asks a daemon whose presence a user may see, without a reactor."""
-    answered = threading.Event()
     result: list[Any] = []
-
-    def done(*answer: Any) -> None:
-        result.extend(answer)
-        answered.set()
-
     router = Router(address, server, [], 5000)
     try:
         router.finish_seeding()
-        router.get_interested_users(recipient, False, lambda f, *args: f(*args), done)
-        assert answered.wait(LONG)
+        router.get_interested_users(recipient, False, lambda *answer: result.extend(answer))
+        while not result:
+            assert select.select([router.completion_fd()], [], [], LONG)[0], "no answer"
+            assert router.deliver_completions() == []
     finally:
         router.close()
     outcome, detail, senders = result

@@ -1,7 +1,11 @@
-"""The benchmark of the two ways for users who may see everyone, in its short form.
-What it finds on a quiet machine is in the documentation; here it only has to run."""
+"""The benchmarks, in their short form. What they find on a quiet machine is in the
+documentation; here they only have to run."""
+
+from pathlib import Path
 
 import bench_all
+import bench_miss
+import presence_router
 import pytest
 
 
@@ -17,3 +21,19 @@ def test_the_benchmark_measures_both_ways(capsys: pytest.CaptureFixture[str]) ->
     assert all(float(process) > 0 and float(stall) > 0 for *_, process, stall, _ in rows)
     # The list shows everybody, whatever changes.
     assert [row[-1] for row in rows if row[2] == "never"] == ["0.0", "0.0"]
+
+
+def test_the_benchmark_measures_each_question(capsys: pytest.CaptureFixture[str]) -> None:
+    other = Path(presence_router.__file__).parents[1]
+    short = ["--calls", "20", "--rounds", "1", "--in-flight", "1", "5"]
+    bench_miss.main(["--package", str(other), *short])
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["callback", "in", "flight", "package", "p50", "cpu", "reactor"]
+    rows = [line.split() for line in lines]
+    assert [row[:3] for row in rows] == [
+        [callback, number, package]
+        for callback in bench_miss.CALLBACKS
+        for number in ("1", "5")
+        for package in ("installed", "other", "ratio")
+    ]
+    assert all(float(p50) > 0 and float(cpu) > 0 for *_, p50, cpu, _ in rows)

@@ -162,7 +162,7 @@ def test_a_database_that_fails_is_read_later(
     assert len(slept) == 20
     assert slept == sorted(slept) and slept[0] <= 1 and slept[-1] == slept[-2] == 300
     (failed, read) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    assert "database is locked" in failed and "at try 21" in read
+    assert "database is locked" in failed and "at attempt 21" in read
 
 
 def test_everyone_but_some_is_a_list_of_the_known_senders(daemon: Daemon) -> None:

@@ -13,18 +13,18 @@ import pytest
 from daemon import LONG, Daemon, until
 from homeserver import Homeserver, module
 from policies import allow
+from presence_router.completions import check_reactor
 
 FORK = """
-import os, sys, threading, time
+import os, select, sys, time
 from presence_router._native import Router
 
 def ask():
-    answered, result = threading.Event(), []
-    def done(*answer):
-        result.extend(answer)
-        answered.set()
-    router.get_interested_users("@bob:test", False, lambda f, *a: f(*a), done)
-    assert answered.wait(30), "no answer"
+    result = []
+    router.get_interested_users("@bob:test", False, lambda *answer: result.extend(answer))
+    while not result:
+        assert select.select([router.completion_fd()], [], [], 30)[0], "no answer"
+        router.deliver_completions()
     assert result[0] == "ok", result
     return result[2]
 
@@ -55,6 +55,7 @@ if not child:
     if "closed" in sys.argv:
         router.close()
         assert written() == before, "woke the parent's threads"
+    assert str(router.completion_fd()) not in inherited, "takes the parent's answers"
     router.add_known_users(["@child:test"])
     router.finish_seeding()
     kept = "used before" in sys.argv and "closed" not in sys.argv
@@ -78,15 +79,109 @@ hung.listen(100)
 router = Router("unix:" + sys.argv[1], "test", [], 10000)
 results = []
 for _ in range(200):
-    done = lambda *a: results.append(a)
-    router.get_interested_users("@bob:test", False, lambda f, *a: f(*a), done)
+    router.get_interested_users("@bob:test", False, lambda *a: results.append(a))
 if "closed" in sys.argv:
     router.close()
+    # Not in the middle of the interpreter's end: the reactor delivers, if it still runs.
+    assert results == []
+    for _ in range(3):
+        assert router.deliver_completions() == []
     # None is forgotten. Some see the connection end before their own end.
     assert len(results) == 200, len(results)
     assert {result[0] for result in results} <= {"failed", "unreachable"}, results
 """
 
+
+# Each call fails at once, and all of them in one turn of the reactor or few.
+TURNS = """
+import select, sys
+from presence_router._native import Router
+
+router = Router("unix:/nowhere/presence-router.sock", "test", [], 10000)
+results = []
+
+def wait():
+    return bool(select.select([router.completion_fd()], [], [], 30)[0])
+
+def answer(number):
+    def done(outcome, detail, value):
+        results.append(number)
+        if number % 100 == 7:
+            raise ValueError(number)
+    return done
+
+for number in range(250):
+    # Not valid Unicode: no thread takes part, so the order is certain.
+    router.get_interested_users("\\ud800", False, answer(number))
+for done, raised in ((100, 7), (200, 107), (250, 207)):
+    assert wait()
+    (why,) = router.deliver_completions()
+    assert isinstance(why, ValueError) and why.args == (raised,), why
+    assert results == list(range(done)), len(results)
+assert not select.select([router.completion_fd()], [], [], 0)[0]
+
+# A question from within an answer.
+router.get_interested_users("\\ud800", False, lambda *_: router.check_daemon(answer(250)))
+while results[-1] != 250:
+    assert wait()
+    assert router.deliver_completions() == []
+"""
+
+SLICES = """
+import select, sys
+from presence_router._native import Router
+
+router = Router(sys.argv[1], "test", [], 30000)
+known = {f"@user{n}:test" for n in range(25_000)}
+router.add_known_users(list(known))
+router.finish_seeding()
+results = []
+router.get_interested_users("@bob:test", False, lambda *answer: results.append(answer))
+router.get_interested_users("\\ud800", False, lambda *answer: results.append(answer))
+turns = 0
+while len(results) < 2:
+    assert select.select([router.completion_fd()], [], [], 30)[0], "no answer"
+    router.deliver_completions()
+    turns += 1
+(outcome, detail, value), = [one for one in results if one[0] == "ok"]
+assert value == known, len(value)
+# The failure, alone or with the first slice; then slices of 10,000, 10,000 and 5,000 users.
+assert turns in (3, 4), turns
+"""
+
+# A reactor as Synapse may have it. Of two calls the first one's `done` raises.
+REACTOR = """
+import sys
+from importlib import import_module
+import_module("twisted.internet." + sys.argv[1]).install()
+from twisted.internet import reactor
+from twisted.python import log
+from presence_router._native import Router
+from presence_router.completions import CompletionReader, check_reactor
+
+check_reactor(reactor)
+logged, results = [], []
+log.startLoggingWithObserver(logged.append, setStdout=False)
+router = Router("unix:/nowhere/presence-router.sock", "test", [], 10000)
+
+def second(outcome, detail, value):
+    results.append(outcome)
+    reactor.stop()
+
+def first(outcome, detail, value):
+    results.append(outcome)
+    router.check_daemon(second)
+    raise ValueError("in done")
+
+# Before the reactor runs.
+router.check_daemon(first)
+reactor.callWhenRunning(lambda: reactor.addReader(CompletionReader(router)))
+reactor.callLater(30, reactor.stop)
+reactor.run()
+assert results == ["unreachable", "unreachable"], results
+(error,) = [event for event in logged if event["isError"]]
+assert error["failure"].check(ValueError), error
+"""
 
 # Where there is neither Synapse nor Twisted.
 ALONE = """
@@ -131,6 +226,26 @@ def test_without_synapse_the_package_says_where_it_belongs(tmp_path: Path) -> No
         [sys.executable, "-S", "-B", "-c", ALONE], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_turn_of_the_reactor_delivers_a_hundred_calls_whatever_they_raise() -> None:
+    run(TURNS)
+
+
+def test_a_large_answer_takes_several_turns_of_the_reactor(daemon: Daemon) -> None:
+    run(SLICES, daemon.address)
+
+
+@pytest.mark.parametrize(
+    "name", ["epollreactor", "pollreactor", "selectreactor", "asyncioreactor"]
+)
+def test_each_reactor_reads_the_finished_calls(name: str) -> None:
+    run(REACTOR, name)
+
+
+def test_a_reactor_without_file_descriptors_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="^Twisted's object cannot wait for file descriptors; "):
+        check_reactor(object())
 
 
 @pytest.mark.parametrize("how", ["closed", "left"])

@@ -1,16 +1,20 @@
 //! The native half of the Python package `presence_router`: makes the calls
-//! and evaluates their answers in threads of its own, off Twisted's reactor.
+//! and evaluates their answers in threads of its own, off Twisted's reactor. These threads
+//! never take the GIL; the reactor's thread fetches the results from a queue.
 //!
 //! Reading order: `router` is the interface to Python; `calls` makes one call with its
 //! deadline and its answer; `synapse_answer`, `hides`, `known_users` and `error`, which
 //! know no Python, convert answers for Synapse; `everyone` is an answer for later use;
 //! `follow` waits for changes; `room` asks about new rooms; `runtime` owns the threads;
-//! `completion` passes a result to the reactor's thread.
+//! `completion` passes a result to the reactor's thread through the queue of
+//! `finished_calls`, and `answer_value` builds its Python value there.
 
+mod answer_value;
 mod calls;
 mod completion;
 mod error;
 mod everyone;
+mod finished_calls;
 mod follow;
 mod hides;
 mod known_users;

@@ -1,7 +1,8 @@
 //! The interface of the native half to Python. `_native.pyi` is its reference.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    os::fd::{AsRawFd as _, RawFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -9,17 +10,18 @@ use presence_router_client::{Address, ServerName};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyDict, PyList, PySet},
+    types::{PyDict, PyList},
 };
 
 use crate::{
+    answer_value::AnswerValue,
     calls::{CallContext, Interest, Routed},
-    completion::Completion,
+    completion::{Completion, CompletionQueue, deliver_finished},
     everyone::{Everyone, read_states},
-    follow::{Event, Gain},
+    follow::Event,
     room,
     runtime::{ForkSafe, ProcessRuntime},
-    synapse_answer::{Home, Shown, SynapseAnswer},
+    synapse_answer::Home,
 };
 
 /// Raises `ValueError` if an address is malformed.
@@ -67,30 +69,16 @@ impl Router {
         })
     }
 
-    fn get_users_for_states(
-        &self,
-        states: &Bound<'_, PyList>,
-        call_from_thread: Py<PyAny>,
-        done: Py<PyAny>,
-    ) -> PyResult<()> {
+    fn get_users_for_states(&self, states: &Bound<'_, PyList>, done: Py<PyAny>) -> PyResult<()> {
         let states = read_states(states);
-        let completion = Completion::new(call_from_thread, done);
+        let completion = self.completion(done)?;
         self.spawn(async move |context| {
             let Routed { answer, failure } = context.users_for_states(states).await;
             let (outcome, detail) = match failure {
                 None => ("ok", String::new()),
                 Some(why) => (why.outcome(), why.to_string()),
             };
-            completion.finish(outcome, &detail, |py| {
-                let SynapseAnswer { groups, unsent } = answer;
-                let group = |(keys, Shown { whole, less }): (Vec<String>, Shown)| {
-                    let less: Vec<_> =
-                        less.into_iter().map(|(at, hidden)| (at, hidden.0)).collect();
-                    (keys, whole, less)
-                };
-                let groups: Vec<_> = groups.into_iter().map(group).collect();
-                (groups, unsent).into_pyobject(py).map(Bound::into_any)
-            });
+            completion.finish(outcome, detail, answer.into());
         })
     }
 
@@ -98,38 +86,38 @@ impl Router {
         &self,
         user_id: &Bound<'_, PyAny>,
         may_be_everyone: bool,
-        call_from_thread: Py<PyAny>,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let completion = Completion::new(call_from_thread, done);
+        let completion = self.completion(done)?;
         let Ok(user_id) = user_id.extract::<String>() else {
-            completion.fail("malformed", "the user id is not valid Unicode");
+            completion.fail("malformed", "the user id is not valid Unicode".to_owned());
             return Ok(());
         };
         self.spawn(async move |context| {
-            match context.interested_users(user_id.clone(), may_be_everyone).await {
+            let value = match context.interested_users(user_id.clone(), may_be_everyone).await {
                 Ok(Interest::Everyone(hides)) => {
-                    let everyone = Everyone::new(user_id, hides);
-                    completion.finish("ok", "", |py| Ok(Bound::new(py, everyone)?.into_any()));
+                    Ok(AnswerValue::Everyone(Some(Everyone::new(user_id, hides))))
                 }
-                Ok(Interest::Senders(senders)) => {
-                    completion.finish("ok", "", |py| PySet::new(py, senders).map(Bound::into_any));
-                }
-                Err(why) => completion.fail(why.outcome(), &why.to_string()),
+                Ok(Interest::Senders(senders)) => Ok(AnswerValue::senders(senders)),
+                Err(why) => Err(why),
+            };
+            match value {
+                Ok(value) => completion.finish("ok", String::new(), value),
+                Err(why) => completion.fail(why.outcome(), why.to_string()),
             }
         })
     }
 
-    fn check_daemon(&self, call_from_thread: Py<PyAny>, done: Py<PyAny>) -> PyResult<()> {
-        let completion = Completion::new(call_from_thread, done);
+    fn check_daemon(&self, done: Py<PyAny>) -> PyResult<()> {
+        let completion = self.completion(done)?;
         self.spawn(async move |context| match context.check_daemon().await {
-            Ok(()) => completion.finish("ok", "", |py| Ok(py.None().into_bound(py))),
-            Err(why) => completion.fail(why.outcome(), &why.to_string()),
+            Ok(()) => completion.finish("ok", String::new(), AnswerValue::Nothing),
+            Err(why) => completion.fail(why.outcome(), why.to_string()),
         })
     }
 
-    fn next_change(&self, call_from_thread: Py<PyAny>, done: Py<PyAny>) -> PyResult<()> {
-        let completion = Completion::new(call_from_thread, done);
+    fn next_change(&self, done: Py<PyAny>) -> PyResult<()> {
+        let completion = self.completion(done)?;
         self.with_runtime(|process| {
             let (follow, context) = (process.follow(), process.context().clone());
             process.spawn(async move {
@@ -140,28 +128,20 @@ impl Router {
                     Event::Reset => ("reset", String::new(), Vec::new()),
                     Event::Gained(gains) => ("gained", String::new(), gains),
                 };
-                let gains: Vec<_> = gains
-                    .into_iter()
-                    .map(|Gain { senders, recipients, remote }| (senders, recipients, remote))
-                    .collect();
-                completion.finish(kind, &why, |py| gains.into_pyobject(py).map(Bound::into_any));
+                completion.finish(kind, why, gains.into());
             });
         })
     }
 
-    fn on_create_room(
-        &self,
-        room: &Bound<'_, PyDict>,
-        call_from_thread: Py<PyAny>,
-        done: Py<PyAny>,
-    ) -> PyResult<()> {
+    fn on_create_room(&self, room: &Bound<'_, PyDict>, done: Py<PyAny>) -> PyResult<()> {
         let room = room::read_request(room)?;
-        let completion = Completion::new(call_from_thread, done);
+        let completion = self.completion(done)?;
         self.spawn(async move |context| match context.on_create_room(room).await {
             Ok(verdict) => {
-                completion.finish("ok", "", |py| verdict.into_pyobject(py).map(Bound::into_any));
+                let value = AnswerValue::Verdict(Some(verdict));
+                completion.finish("ok", String::new(), value);
             }
-            Err(why) => completion.fail(why.outcome(), &why.to_string()),
+            Err(why) => completion.fail(why.outcome(), why.to_string()),
         })
     }
 
@@ -175,8 +155,17 @@ impl Router {
         self.with_runtime(|process| process.context().known_users.set_seeded())
     }
 
+    fn completion_fd(&self) -> PyResult<RawFd> {
+        Ok(self.finished_calls()?.wakeup().as_raw_fd())
+    }
+
+    fn deliver_completions(&self, py: Python<'_>) -> PyResult<Vec<PyErr>> {
+        // Not with `process` locked: `done` may ask the next question.
+        Ok(deliver_finished(py, &*self.finished_calls()?))
+    }
+
     fn close(&self, py: Python<'_>) {
-        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let process = self.process().take();
         if let Some(process) = process {
             process.shut_down(py);
         }
@@ -194,10 +183,23 @@ impl Router {
 
     /// Starts the threads of this process, if necessary.
     fn with_runtime<T>(&self, then: impl FnOnce(&ProcessRuntime) -> T) -> PyResult<T> {
-        let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.get_or_start(|before| {
-            ProcessRuntime::start(&self.address, &self.home, self.deadline, before)
-        })
-        .map(then)
+        self.process()
+            .get_or_start(|before| {
+                ProcessRuntime::start(&self.address, &self.home, self.deadline, before)
+            })
+            .map(then)
+    }
+
+    fn completion(&self, done: Py<PyAny>) -> PyResult<Completion> {
+        Ok(Completion::new(self.finished_calls()?, done))
+    }
+
+    /// Returns the finished calls of this process.
+    fn finished_calls(&self) -> PyResult<Arc<CompletionQueue>> {
+        self.process().finished_calls()
+    }
+
+    fn process(&self) -> MutexGuard<'_, ForkSafe> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,16 +7,24 @@ use presence_router_client::{Client, Options};
 use pyo3::{PyResult, Python, exceptions::PyRuntimeError};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{calls::CallContext, follow::Follow, known_users::KnownUsers, synapse_answer::Home};
+use crate::{
+    calls::CallContext, completion::CompletionQueue, finished_calls::FinishedCalls, follow::Follow,
+    known_users::KnownUsers, synapse_answer::Home,
+};
 
 /// Maximum wait for calls in flight at the end of the interpreter.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// Holds the threads of this process, across forks. The parent's state is leaked and never
-/// dropped: threads that do not exist here may hold its locks, and waking its threads would
-/// wake those of the parent.
+/// Holds the threads and the finished calls of this process, across forks. The parent's state
+/// is leaked and never dropped: threads that do not exist here may hold its locks, and waking
+/// its threads or its reactor would wake those of the parent.
 #[derive(Debug, Default)]
-pub(crate) struct ForkSafe(Option<ProcessRuntime>);
+pub(crate) struct ForkSafe {
+    runtime: Option<ProcessRuntime>,
+    /// Outlives the threads: the reactor also reads it after `take`, and calls after that
+    /// have new threads and the same eventfd.
+    finished: Option<Arc<CompletionQueue>>,
+}
 
 /// Threads, and the state that they own.
 #[derive(Debug)]
@@ -37,7 +45,7 @@ impl ForkSafe {
         &mut self,
         start: impl FnOnce(Option<&ProcessRuntime>) -> PyResult<ProcessRuntime>,
     ) -> PyResult<&ProcessRuntime> {
-        let here = match self.0.take() {
+        let here = match self.runtime.take() {
             Some(here) if here.is_here() => here,
             foreign => {
                 let started = start(foreign.as_ref());
@@ -45,12 +53,24 @@ impl ForkSafe {
                 started?
             }
         };
-        Ok(self.0.insert(here))
+        Ok(self.runtime.insert(here))
+    }
+
+    /// Returns the finished calls of this process, and creates their queue if necessary.
+    pub(crate) fn finished_calls(&mut self) -> PyResult<Arc<CompletionQueue>> {
+        let here = match self.finished.take() {
+            Some(here) if here.is_here() => here,
+            foreign => {
+                std::mem::forget(foreign);
+                Arc::new(FinishedCalls::new()?)
+            }
+        };
+        Ok(Arc::clone(self.finished.insert(here)))
     }
 
     /// Removes the runtime, and returns it if it belongs to this process.
     pub(crate) fn take(&mut self) -> Option<ProcessRuntime> {
-        match self.0.take() {
+        match self.runtime.take() {
             Some(here) if here.is_here() => Some(here),
             foreign => {
                 std::mem::forget(foreign);
@@ -63,6 +83,9 @@ impl ForkSafe {
 impl Drop for ForkSafe {
     fn drop(&mut self) {
         drop(self.take());
+        if let Some(foreign) = self.finished.take_if(|finished| !finished.is_here()) {
+            std::mem::forget(foreign);
+        }
     }
 }
 
@@ -79,7 +102,7 @@ impl ProcessRuntime {
     ) -> PyResult<Self> {
         let error = |message: String| PyRuntimeError::new_err(message);
         let runtime = Builder::new_multi_thread()
-            // Two, because one of them may be waiting for the GIL.
+            // Two, because evaluating a large answer takes one of them for milliseconds.
             .worker_threads(2)
             .thread_name("presence-router")
             .enable_all()
@@ -128,7 +151,7 @@ impl ProcessRuntime {
     /// Ends the threads, including calls in flight.
     pub(crate) fn shut_down(mut self, py: Python<'_>) {
         if let Some(runtime) = self.runtime.take() {
-            // Without the GIL: a thread may be waiting for it.
+            // Without the GIL, so that Python's other threads do not wait.
             py.detach(|| runtime.shutdown_timeout(SHUTDOWN));
         }
     }

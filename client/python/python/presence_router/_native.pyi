@@ -1,6 +1,6 @@
-# The interface of the compiled half. All methods but `Everyone.hidden_of` return at once.
-# Results arrive through `call_from_thread`, which is Twisted's `reactor.callFromThread`, as
-# `done(outcome, detail, value)`, exactly once, in the reactor's thread.
+# The interface of the compiled half. All methods but `Everyone.hidden_of` return at once, and
+# no thread of its own takes the GIL. Results arrive as `done(outcome, detail, value)`, exactly
+# once, when the reactor's thread calls `Router.deliver_completions`.
 #
 # outcome: "ok", with a value (None for `check_daemon`); or "unreachable", "deadline",
 # "refused", "unusable", "malformed" (the daemon rejects the user's id as invalid) or
@@ -81,10 +81,7 @@ class Router:
         cls, address: str, server_name: str, destinations: list[str], deadline_ms: int
     ) -> Router: ...
     def get_users_for_states(
-        self,
-        states: list[UserPresenceState],
-        call_from_thread: Callable[..., Any],
-        done: Done[Keys],
+        self, states: list[UserPresenceState], done: Done[Keys]
     ) -> None:
         """Asks for the recipients of these states; their users become known senders.
 
@@ -96,7 +93,6 @@ class Router:
         self,
         user_id: str,
         may_be_everyone: bool,
-        call_from_thread: Callable[..., Any],
         done: Done[set[str] | Everyone],
     ) -> None:
         """Asks for the known senders whose presence a user may see.
@@ -107,11 +103,11 @@ class Router:
         the version that the user may see.
         """
 
-    def check_daemon(self, call_from_thread: Callable[..., Any], done: Done[None]) -> None:
+    def check_daemon(self, done: Done[None]) -> None:
         """Checks that the daemon answers this homeserver, with a deadline of five seconds or
         that of any other question, whichever is longer."""
 
-    def next_change(self, call_from_thread: Callable[..., Any], done: Done[list[Gain]]) -> None:
+    def next_change(self, done: Done[list[Gain]]) -> None:
         """Waits for the next change of visibility. Only one call at a time.
 
         outcome: "gained", with a value; "reset" (everything may have changed); "connected"
@@ -119,9 +115,7 @@ class Router:
         detail, which alternate; "failed", as for any call.
         """
 
-    def on_create_room(
-        self, room: Room, call_from_thread: Callable[..., Any], done: Done[RoomVerdict]
-    ) -> None:
+    def on_create_room(self, room: Room, done: Done[RoomVerdict]) -> None:
         """Asks for the decision about a room."""
 
     def add_known_users(self, user_ids: list[str]) -> None:
@@ -131,5 +125,22 @@ class Router:
         """Marks the known senders as complete. Until this call, questions about interest
         wait for it, within their deadline."""
 
+    def completion_fd(self) -> int:
+        """Returns an eventfd that is readable while calls of this process have finished and
+        wait for `deliver_completions`.
+
+        It stays the same, and open, as long as this object, also after `close`. A forked
+        process has another one.
+        """
+
+    def deliver_completions(self) -> list[BaseException]:
+        """Calls `done` of finished calls, oldest first, and returns the exceptions that these
+        raised; one exception does not affect the other calls. Only for the reactor's thread.
+
+        Reads the eventfd once. Delivers at most 100 calls, and converts at most 10,000 user
+        ids and positions: if anything remains, the eventfd stays readable.
+        """
+
     def close(self) -> None:
-        """Ends the threads. Calls in flight end as "failed"."""
+        """Ends the threads. Calls in flight end as "failed": `deliver_completions` still
+        delivers them."""

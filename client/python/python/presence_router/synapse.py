@@ -32,6 +32,7 @@ except ImportError as why:
 from . import config, metrics
 from ._native import VERSION, Router
 from .all_users import Promises, asking_context
+from .completions import CompletionReader, check_reactor
 from .health import DaemonHealth
 from .follow import Follower
 from .redact import redact
@@ -59,6 +60,7 @@ class PresenceRouterModule:
         # Not at import: the first import of the reactor chooses which reactor runs.
         from twisted.internet import reactor
 
+        check_reactor(reactor)
         self._reactor: Any = reactor
         self._api = module_api
         self._health = DaemonHealth(config.address, time.monotonic)
@@ -89,6 +91,7 @@ class PresenceRouterModule:
             rooms = Rooms(self._ask_room_verdict, config.rooms_when_away == "deny")
             module_api.register_third_party_rules_callbacks(on_create_room=rooms.on_create_room)
         # At once if the reactor already runs; otherwise after Synapse's forks.
+        self._reactor.callWhenRunning(self._start_reading)
         self._reactor.callWhenRunning(self._start_checking)
         self._reactor.callWhenRunning(self._start_seeding)
         if self._follows:
@@ -129,9 +132,7 @@ class PresenceRouterModule:
             self._follower.record_states(states)
         answer: Keys | None = await self._ask(
             "get_users_for_states",
-            lambda done: self._router.get_users_for_states(
-                states, self._reactor.callFromThread, done
-            ),
+            lambda done: self._router.get_users_for_states(states, done),
         )
         if answer is None:
             return {}
@@ -157,9 +158,7 @@ class PresenceRouterModule:
         may_be_everyone = self._may_promise and context is not None
         answer: set[str] | Everyone | None = await self._ask(
             "get_interested_users",
-            lambda done: self._router.get_interested_users(
-                user_id, may_be_everyone, self._reactor.callFromThread, done
-            ),
+            lambda done: self._router.get_interested_users(user_id, may_be_everyone, done),
         )
         if answer is None:
             return set()
@@ -172,7 +171,7 @@ class PresenceRouterModule:
     async def _ask_room_verdict(self, room: "Room") -> "RoomVerdict | None":
         verdict: RoomVerdict | None = await self._ask(
             "on_create_room",
-            lambda done: self._router.on_create_room(room, self._reactor.callFromThread, done),
+            lambda done: self._router.on_create_room(room, done),
         )
         return verdict
 
@@ -221,6 +220,9 @@ class PresenceRouterModule:
                 "presence_router_unsent_states_total counts such updates"
             )
 
+    def _start_reading(self) -> None:
+        self._reactor.addReader(CompletionReader(self._router))
+
     def _start_checking(self) -> None:
         self._api.run_as_background_process("presence_router_check", self._check_daemon)
 
@@ -229,10 +231,7 @@ class PresenceRouterModule:
 
         Synapse may ask its first question only hours later.
         """
-        outcome, detail, _ = await self._call(
-            "check_daemon",
-            lambda done: self._router.check_daemon(self._reactor.callFromThread, done),
-        )
+        outcome, detail, _ = await self._call("check_daemon", self._router.check_daemon)
         self._health.report(outcome, detail)
 
     def _start_following(self) -> None:
@@ -244,7 +243,7 @@ class PresenceRouterModule:
         def done(kind: str, why: str, gains: "list[Gain] | None", /) -> None:
             received.callback((kind, why, gains))
 
-        self._router.next_change(self._reactor.callFromThread, done)
+        self._router.next_change(done)
         return await make_deferred_yieldable(received)
 
     def _start_seeding(self) -> None:
