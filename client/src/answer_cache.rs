@@ -102,18 +102,17 @@ impl AnswerCache {
         let published = &connection.heard;
         match self.entries.get(side, user)? {
             Entry::Nobody(since) => {
-                let exact_at = later_of(published, &since).clone();
+                let exact_at = Heard::later_of(published, &since).clone();
                 Some(FoundAnswer { value: None, exact_at, stale })
             }
             Entry::Shared(cell) => {
-                let value = cell.value()?;
+                let (value, exact_at) = cell.value(published)?;
                 if let Some(used) = &self.used
                     && cell.mark_used()
                 {
                     // Without a task nobody has to be told.
                     let _ = used.send(cell);
                 }
-                let exact_at = later_of(published, &value.since).clone();
                 Some(FoundAnswer { value: Some(value), exact_at, stale })
             }
         }
@@ -153,13 +152,12 @@ impl AnswerCache {
     }
 }
 
-fn later_of<'a>(published: &'a Arc<Heard>, since: &'a Arc<Heard>) -> &'a Arc<Heard> {
-    if since.number > published.number { since } else { published }
-}
-
 #[cfg(test)]
 mod tests {
+    use presence_router_proto::v1::{self, set_expression};
+
     use super::{entries::ENTRY_BYTES, *};
+    use crate::{Set, answer::AnswerValue};
 
     /// A cache that is full, with as many evicted answers as it keeps track of.
     #[test]
@@ -183,5 +181,51 @@ mod tests {
         let stats = cache.stats();
         assert!(stats.bytes <= bytes && stats.bytes > bytes / 10 * 9, "{stats:?}");
         assert_eq!(stats.evictions + stats.entries, 200_000);
+    }
+
+    /// Two answers that change with every revision, and readers on other threads.
+    #[test]
+    fn readers_claim_the_revision_at_which_the_answer_is_exact() {
+        const REVISIONS: u64 = 20_000;
+        let cache = AnswerCache::new(u64::MAX, Duration::ZERO, None);
+        let key = |user: &str| Key { user: user.into(), side: Side::Audience };
+        let value = |number: u64| {
+            let users = Some(set_expression::Expression::Server(number.to_string()));
+            let set = Set::new(Some(&v1::SetExpression { expression: users }));
+            AnswerValue::new(1, set.unwrap(), Vec::new())
+        };
+        let first = Heard::new(1, "1");
+        let cell = Cell::new(value(1), first.clone(), 1, 1, Box::default(), key("@a:x"));
+        let cell = Arc::new(cell);
+        cache.entries.insert(key("@a:x"), Entry::Shared(cell.clone()));
+        cache.publish(first);
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| {
+                    let mut last = 0;
+                    while last < REVISIONS {
+                        let found = cache.peek(Side::Audience, "@a:x").unwrap();
+                        let claimed = &found.exact_at.revision;
+                        let set = found.value.unwrap().set;
+                        assert!(set.contains(&format!("@u:{claimed}")), "at {claimed}: {set:?}");
+                        assert!(found.exact_at.number >= last, "{claimed} after {last}");
+                        last = found.exact_at.number;
+                        // Nobody sees `@n:x` at revisions whose number is odd.
+                        if let Some(found) = cache.peek(Side::Audience, "@n:x") {
+                            assert!(found.exact_at.number % 2 == 1, "{}", found.exact_at.number);
+                        }
+                    }
+                });
+            }
+            for number in 2..=REVISIONS {
+                let heard = Heard::new(number, number.to_string());
+                cell.replace_value(value(number), heard.clone());
+                cache.entries.remove_if(Side::Audience, "@n:x", |_| true);
+                cache.publish(heard.clone());
+                if number % 2 == 1 {
+                    cache.entries.insert(key("@n:x"), Entry::Nobody(heard));
+                }
+            }
+        });
     }
 }

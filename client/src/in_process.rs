@@ -196,10 +196,7 @@ impl InProcess {
         let signature = state.signature(user, side);
         let answered = state.answer_for(signature);
         let exact_at = Heard::new(0, self.revision());
-        let since = exact_at.clone();
-        let value = answered.map(|Answered { set, hides }| {
-            Arc::new(AnswerValue { set, hides: hides.into(), since })
-        });
+        let value = answered.map(|Answered { set, hides }| AnswerValue::new(0, set, hides));
         Ok(CachedAnswer::new(user_id, FoundAnswer { value, exact_at, stale: false }))
     }
 

@@ -16,7 +16,7 @@ use crate::{
 pub struct NearCacheOptions {
     /// Maximum bytes of answers, and of user ids and expressions of their sets; in memory, sets
     /// take a few times as much. 0: unlimited. Default 256 MiB. An answer takes 136 bytes
-    /// and its user id, and 200 bytes more once for all users who share it. Sets take at most three quarters, but always 1 MiB if they need it: with a
+    /// and its user id, and 240 bytes more once for all users who share it. Sets take at most three quarters, but always 1 MiB if they need it: with a
     /// smaller budget every question still has an answer, and few are remembered.
     pub budget_bytes: u64,
     /// Maximum time for which answers are still given after the connection was lost. 0: none.
@@ -34,9 +34,9 @@ pub struct NearCacheOptions {
 /// refuses the stream, violates the contract, or has another history of revisions. If the same
 /// history is resumed, they remain.
 ///
-/// Look-ups never wait for the daemon, for a change under way, or for one another. A question
-/// that memory cannot answer goes to the daemon, once for all callers who ask it at the same
-/// time.
+/// Look-ups never wait for the daemon, nor for the whole of a change under way: every lock is
+/// held only while a few pointers are copied. A question that memory cannot answer goes to the
+/// daemon, once for all callers who ask it at the same time.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -179,7 +179,7 @@ impl NearCache {
     /// different revisions.
     fn route_remembered(&self, senders: &Arc<[String]>) -> Option<Routed> {
         let mut exact_at: Option<Arc<Heard>> = None;
-        let mut groups: HashMap<*const AnswerValue, (Arc<AnswerValue>, Vec<u32>)> = HashMap::new();
+        let mut groups: HashMap<u64, (AnswerValue, Vec<u32>)> = HashMap::new();
         for (index, sender) in (0u32..).zip(senders.iter()) {
             let found = self.memory.look_up(Side::Audience, sender)?;
             if exact_at.get_or_insert_with(|| found.exact_at.clone()).number
@@ -188,14 +188,14 @@ impl NearCache {
                 return None;
             }
             if let Some(value) = found.value {
-                let group = groups.entry(Arc::as_ptr(&value));
+                let group = groups.entry(value.number);
                 group.or_insert_with(|| (value, Vec::new())).1.push(index);
             }
         }
         let deliveries = groups.into_values().map(|(value, state_indexes)| Delivery {
-            recipients: value.set.clone(),
+            hides: value.hides().to_vec(),
+            recipients: value.set,
             state_indexes,
-            hides: value.hides.to_vec(),
         });
         let revision = exact_at?.revision.to_string();
         Routed::new(revision, senders.clone(), deliveries.collect()).ok()
@@ -219,7 +219,7 @@ impl PresenceRouter for NearCache {
         Box::pin(async move {
             let FoundAnswer { value, exact_at, .. } = self.find(Side::Interest, &user_id).await?;
             let (senders, hides) = match value {
-                Some(value) => (value.set.clone(), value.hides.to_vec()),
+                Some(value) => (value.set.clone(), value.hides().to_vec()),
                 None => (Set::empty(), Vec::new()),
             };
             Ok(Interest { revision: exact_at.revision.to_string(), user_id, senders, hides })

@@ -85,3 +85,28 @@ fn says_what_is_wrong_and_keeps_what_was_right() {
     router.replace_policy("rules: 7").unwrap_err();
     assert_eq!(format!("{router:?}"), before, "the revision stays");
 }
+
+/// The questions of the near-cache, with the same answers as the router's.
+#[tokio::test]
+async fn answers_the_questions_of_the_near_cache() {
+    let policy = "
+groups: { team: ['@ann:example.org', '@joe:example.org', '@sue:example.org'] }
+rules:
+  - { name: team, allow: { within: team } }
+  - { name: shy, hide: { within: team, fields: [status_msg], unless: { presence: offline } } }
+";
+    let router = InProcess::new(policy, ["example.org"]).unwrap();
+    let (ann, joe, sue) = ("@ann:example.org", "@joe:example.org", "@sue:example.org");
+    let audience = router.audience(ann).await.unwrap();
+    assert_eq!(audience.counterparts().listed_users(), [joe, sue]);
+    assert!(!audience.is_stale());
+    let interest = router.interest(ann).await.unwrap();
+    assert_eq!(interest.counterparts().listed_users(), [joe, sue]);
+    assert_eq!(interest.revision(), router.interested_users(ann.into()).await.unwrap().revision);
+    let senders =
+        [(sue, "online"), ("@x:example.org", "online"), (ann, "online"), (joe, "offline")];
+    let visible = router.filter(ann, &senders).await.unwrap();
+    let said: Vec<_> = visible.iter().map(|one| (one.index, one.hidden.status_msg)).collect();
+    assert_eq!(said, [(0, true), (3, false)]);
+    assert!(router.audience("nonsense").await.is_err());
+}

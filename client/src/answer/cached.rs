@@ -20,7 +20,7 @@ pub struct CachedAnswer<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct FoundAnswer {
     /// `None`: there are no counterparts.
-    pub(crate) value: Option<Arc<AnswerValue>>,
+    pub(crate) value: Option<AnswerValue>,
     /// The revision at which the answer is exact.
     pub(crate) exact_at: Arc<Heard>,
     /// True if the client had no connection to the daemon.
@@ -28,12 +28,13 @@ pub(crate) struct FoundAnswer {
 }
 
 /// The counterparts of the users that share one answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AnswerValue {
+    /// Answers with the same number at the same revision are the same.
+    pub(crate) number: u64,
     pub(crate) set: Set,
-    pub(crate) hides: Box<[Hide]>,
-    /// The first revision at which this is the answer.
-    pub(crate) since: Arc<Heard>,
+    /// `None`: no hides. Most answers have none, and then a clone counts one reference less.
+    pub(crate) hides: Option<Arc<[Hide]>>,
 }
 
 /// A revision that a client heard of. Revisions themselves have no order; the order in
@@ -55,11 +56,11 @@ impl<'a> CachedAnswer<'a> {
     /// Returns the recipients that may see the user, or the senders that the user may
     /// see, without the user itself.
     pub fn counterparts(&self) -> Counterparts<'_> {
-        let value = self.answer.value.as_deref();
+        let value = self.answer.value.as_ref();
         Counterparts {
             user_id: self.user_id,
             set: value.map(|value| &value.set),
-            hides: value.map(|value| &*value.hides).unwrap_or_default(),
+            hides: value.map(AnswerValue::hides).unwrap_or_default(),
         }
     }
 
@@ -78,10 +79,27 @@ impl<'a> CachedAnswer<'a> {
     }
 }
 
+// === impl AnswerValue ===
+
+impl AnswerValue {
+    pub(crate) fn new(number: u64, set: Set, hides: Vec<Hide>) -> Self {
+        Self { number, set, hides: (!hides.is_empty()).then(|| hides.into()) }
+    }
+
+    pub(crate) fn hides(&self) -> &[Hide] {
+        self.hides.as_deref().unwrap_or_default()
+    }
+}
+
 // === impl Heard ===
 
 impl Heard {
     pub(crate) fn new(number: u64, revision: impl Into<Box<str>>) -> Arc<Self> {
         Arc::new(Self { number, revision: revision.into() })
+    }
+
+    /// Returns the published revision, or the one that an answer is valid since if that is later.
+    pub(crate) fn later_of<'a>(published: &'a Arc<Self>, since: &'a Arc<Self>) -> &'a Arc<Self> {
+        if since.number > published.number { since } else { published }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) const ENTRY_BYTES: u64 = 136;
 
 /// Bytes that an answer takes once for all users that share it, beside its sets: the cell with
 /// its value, and its place among the cells of its sets.
-pub(crate) const CELL_BYTES: u64 = 200;
+pub(crate) const CELL_BYTES: u64 = 240;
 
 /// Number of answers for which an unlimited cache is laid out at first.
 const UNLIMITED_ITEMS: u64 = 100_000;

@@ -281,3 +281,37 @@ async fn a_router_takes_states_from_memory_if_it_has_all_of_them() {
     assert_eq!(second.states_for(SUE), [0, 2]);
     assert_eq!(cache.stats().entries, 2);
 }
+
+/// A revision that changes very many answers ends some of them instead, so that the task is soon
+/// free for other messages.
+#[tokio::test]
+async fn a_large_change_ends_answers_that_it_does_not_replace() {
+    let (_fake, mut stream, cache) = connected(options()).await;
+    let senders: Vec<String> = (0..9000).map(|n| format!("@u{n}:example.org")).collect();
+    let asked = {
+        let (cache, senders) = (cache.clone(), senders.clone());
+        tokio::spawn(async move { cache.users_for_states(senders).await })
+    };
+    let (id, _) = batch(&mut stream).await;
+    define(&stream, 1, &[ANN, JOE]).await;
+    let mut deliveries = Vec::new();
+    for index in 0..9000 {
+        let set_id = u64::from(index) + 2;
+        stream.tell(ResponseMessage::SetPart(expression(set_id, union(&[set(1)])))).await;
+        deliveries.push(v1::Delivery {
+            recipients_set_id: set_id,
+            state_indexes: vec![index],
+            hides: Vec::new(),
+        });
+    }
+    let answer = v1::Deliveries { batch_id: id, revision: "r1".into(), deliveries };
+    stream.tell(ResponseMessage::Deliveries(answer)).await;
+    asked.await.unwrap().unwrap();
+    stream.tell(ResponseMessage::SetEdit(edit(1, &[], &[ANN]))).await;
+    stream.tell(ResponseMessage::Changed(changed("r2"))).await;
+    settled(&mut stream, &cache, "r2").await;
+    let left: Vec<_> = senders.iter().filter_map(|sender| remembered(&cache, sender)).collect();
+    assert!(left.iter().all(|answer| *answer == (strings(&[JOE]), "r2".into())));
+    assert_eq!(left.len() as u64, 9000 - cache.stats().closed);
+    assert!(left.len() > 8000 && left.len() < 9000, "{}", left.len());
+}

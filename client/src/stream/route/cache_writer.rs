@@ -47,6 +47,8 @@ pub(super) struct CacheWriter {
     answer_bytes: u64,
     /// Number of the current stream, from 1.
     stream: u64,
+    /// Number of the last cell. Numbers are never used again.
+    last_number: u64,
     cells: CellIndex,
     /// Sets that were edited since the last `Changed`.
     edited: Vec<u64>,
@@ -95,6 +97,7 @@ impl CacheWriter {
             budget,
             answer_bytes: answer_budget(budget, 0),
             stream: 0,
+            last_number: 0,
             cells: CellIndex::new(),
             edited: Vec::new(),
             catching_up: false,
@@ -203,7 +206,9 @@ impl CacheWriter {
         let edited = store.with_referrers(&std::mem::take(&mut self.edited));
         for (index, cell) in self.cells.of_sets(edited).into_iter().enumerate() {
             if index < MAX_REPLACED {
-                cell.replace_value(evaluate(cell.set_id, &cell.hides, &heard, store)?);
+                let Some(number) = cell.number() else { continue };
+                let value = evaluate(number, cell.set_id, &cell.hides, store)?;
+                cell.replace_value(value, heard.clone());
             } else if cell.end() {
                 self.cache.counters.closed.add(1);
             }
@@ -279,7 +284,7 @@ impl CacheWriter {
         for (key, entry) in entries {
             let value = match &entry {
                 Entry::Nobody(_) => None,
-                Entry::Shared(cell) => cell.value(),
+                Entry::Shared(cell) => cell.value(&heard).map(|(value, _)| value),
             };
             let found = FoundAnswer { value, exact_at: heard.clone(), stale: false };
             // First, so that callers who got the answer find it in memory.
@@ -301,9 +306,12 @@ impl CacheWriter {
         if let Some(cell) = self.cells.find(set_id, hides) {
             return Ok(cell);
         }
-        let value = evaluate(set_id, hides, heard, store)?;
+        self.last_number += 1;
+        let value = evaluate(self.last_number, set_id, hides, store)?;
         let hidden = store.references_of(hides)?;
-        let cell = Arc::new(Cell::new(value, self.stream, set_id, hides.into(), asked.clone()));
+        let (heard, asked) = (heard.clone(), asked.clone());
+        let cell = Cell::new(value, heard, self.stream, set_id, hides.into(), asked);
+        let cell = Arc::new(cell);
         self.cells.insert(&cell, hidden);
         Ok(cell)
     }
@@ -321,10 +329,12 @@ impl CacheWriter {
         let sets = self.earlier_bytes.saturating_add(self.set_bytes);
         self.cache.counters.set_bytes.set(sets);
         let answers = answer_budget(self.budget, sets);
-        // In steps, since each takes the locks of readers.
-        if answers.abs_diff(self.answer_bytes) > self.budget / 16 {
-            self.answer_bytes = answers;
-            self.cache.entries.set_capacity(answers);
+        // In steps, since each takes the locks of readers: at once if there is too little room,
+        // and only for two steps of more room, lest the two sides of a step take turns.
+        let step = (self.budget / 16).max(1);
+        if answers < self.answer_bytes || answers - self.answer_bytes >= 2 * step {
+            self.answer_bytes = answers / step * step;
+            self.cache.entries.set_capacity(self.answer_bytes);
         }
     }
 
@@ -358,14 +368,13 @@ impl Drop for CacheWriter {
 }
 
 fn evaluate(
+    number: u64,
     set_id: u64,
     hides: &[v1::Hide],
-    since: &Arc<Heard>,
     store: &mut Store,
 ) -> Result<AnswerValue, ProtocolViolation> {
-    Ok(AnswerValue {
-        set: store.resolve(set_id)?,
-        hides: store.resolve_hides(hides)?.into(),
-        since: since.clone(),
-    })
+    Ok(AnswerValue::new(number, store.resolve(set_id)?, store.resolve_hides(hides)?))
 }
+
+#[cfg(test)]
+mod tests;
