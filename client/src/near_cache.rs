@@ -17,7 +17,8 @@ pub struct NearCacheOptions {
     /// Maximum bytes of answers, and of user ids and expressions of their sets; in memory, sets
     /// take a few times as much. 0: unlimited. Default 256 MiB. An answer takes 136 bytes
     /// and its user id, and 240 bytes more once for all users who share it. Sets take at most three quarters, but always 1 MiB if they need it: with a
-    /// smaller budget every question still has an answer, and few are remembered.
+    /// smaller budget most questions still have an answer, and few are remembered. A question
+    /// whose own sets do not fit fails with `SET_OVER_BUDGET`.
     pub budget_bytes: u64,
     /// Maximum time for which answers are still given after the connection was lost. 0: none.
     /// Default 60 s. The time begins when the client notices the loss; for a daemon that is
