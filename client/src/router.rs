@@ -12,7 +12,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 
 /// Decides which users may see whose presence: the two callbacks, and changes.
 ///
 /// [`RouteStates`] asks a daemon over a stream, [`NearCache`](crate::NearCache) does so if its
-/// memory lacks an answer, [`Client`] asks by unary calls, and `InProcess` (feature `in-process`) asks an engine in the process.
+/// memory lacks an answer, [`Client`] asks by unary calls, and `InProcess` (feature
+/// `in-process`) asks an engine in the process.
 ///
 /// The trait is object-safe, so that a homeserver can hold an `Arc<dyn PresenceRouter>`
 /// chosen by its configuration or its tests, without a type parameter on all the code
