@@ -8,7 +8,10 @@ use presence_router_client::{
     Client, Error, Refusal,
     v1::{GetUsersForStatesResponse, PresenceState},
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, timeout},
+};
 
 use crate::{
     error::AnswerError,
@@ -25,6 +28,10 @@ const PART: usize = 1000;
 /// The deadline of a check, at least: nobody waits for it, and a machine that starts is
 /// slow.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The number of users or states from which on an evaluation takes longer than waking
+/// another thread.
+const LARGE: usize = 100;
 
 /// Everything that a call needs besides its question.
 #[derive(Clone, Debug)]
@@ -103,7 +110,14 @@ impl CallContext {
             match self.ask(&part, start).await {
                 Ok(answer) => {
                     let positions: Vec<_> = part.iter().map(|(position, _)| *position).collect();
-                    if let Err(why) = collector.add_answer(answer, &positions) {
+                    let size = if answer.open_recipients.is_empty() {
+                        answer.recipients.len()
+                    } else {
+                        usize::MAX
+                    };
+                    let added =
+                        yield_thread_if_large(size, || collector.add_answer(answer, &positions));
+                    if let Err(why) = added {
                         failure = Some(why.into());
                     }
                 }
@@ -127,7 +141,8 @@ impl CallContext {
                 }
             }
         }
-        Routed { answer: collector.finish(), failure }
+        let answer = yield_thread_if_large(states.len(), || collector.finish());
+        Routed { answer, failure }
     }
 
     /// Checks that the daemon answers this homeserver at all, by a question about no states.
@@ -172,7 +187,11 @@ impl CallContext {
             // Just after the start. If it takes too long, those known so far.
             let _ = timeout(self.left(start), self.known_users.seeded()).await;
         }
-        Ok(Interest::Senders(synapse_answer::interest(answer, user_id, &self.known_users)?))
+        let size = if answer.open_senders.is_some() { usize::MAX } else { answer.user_ids.len() };
+        let senders = yield_thread_if_large(size, || {
+            synapse_answer::interest(answer, user_id, &self.known_users)
+        })?;
+        Ok(Interest::Senders(senders))
     }
 
     async fn ask(
@@ -195,6 +214,13 @@ impl CallContext {
     fn left(&self, start: Instant) -> Duration {
         self.deadline.saturating_sub(start.elapsed())
     }
+}
+
+/// Evaluates an answer. If it is large, another thread takes over the other calls, so that
+/// they do not miss their deadlines. For open sets, which are compared with every known user,
+/// the size is `usize::MAX`.
+fn yield_thread_if_large<T>(size: usize, evaluate: impl FnOnce() -> T) -> T {
+    if size > LARGE { block_in_place(evaluate) } else { evaluate() }
 }
 
 /// Takes out the states whose user ids the daemon calls malformed, and only

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use presence_router_client::{ChangeEvent, Changes, Client, Coverage, Set};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::block_in_place};
 
 use crate::{known_users::KnownUsers, synapse_answer::Home};
 
@@ -57,7 +57,9 @@ impl Follow {
                     let gains = changed.gained.iter().map(|product| {
                         Gain::new(&product.senders, &product.recipients, home, known_users)
                     });
-                    Event::Gained(gains.filter(|gain| !gain.senders.is_empty()).collect())
+                    let gains = gains.filter(|gain| !gain.senders.is_empty());
+                    // Compares every known user with each set; calls go on in another thread.
+                    Event::Gained(block_in_place(|| gains.collect()))
                 }
                 // An event that only a later version of the client sends.
                 Some(_) => continue,

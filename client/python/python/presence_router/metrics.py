@@ -3,6 +3,8 @@
 They are in the default registry, which Synapse serves with its own metrics.
 """
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 REACHABLE = Gauge(
@@ -50,3 +52,15 @@ FOLLOWED = Counter(
     "sent again for them (senders, recipients), and failures to send (failed)",
     ["what"],
 )
+
+
+@cache
+def requests_of(callback: str, outcome: str) -> Counter:
+    """Returns the counter of these labels. Looking it up in `REQUESTS` takes a lock."""
+    return REQUESTS.labels(callback, outcome)
+
+
+@cache
+def seconds_of(callback: str) -> Histogram:
+    """Returns the histogram of this label."""
+    return SECONDS.labels(callback)

@@ -182,8 +182,8 @@ class PresenceRouterModule:
         """
         began = time.perf_counter()
         outcome, detail, value = await self._call(callback, start)
-        metrics.REQUESTS.labels(callback, outcome).inc()
-        metrics.SECONDS.labels(callback).observe(time.perf_counter() - began)
+        metrics.requests_of(callback, outcome).inc()
+        metrics.seconds_of(callback).observe(time.perf_counter() - began)
         if outcome == "malformed":
             logger.debug("%s: %s", callback, detail)
         self._health.report(outcome, detail)
