@@ -5,21 +5,35 @@
 //! claims is exact, because of the order of writes and reads:
 //!
 //! - For each revision, the task first ends or replaces every answer that the revision changes,
-//!   and only then publishes the revision, with a number one greater.
-//! - A reader first loads the published revision `p`, and then the answer `a`, which carries the
-//!   revision `s` that it is valid since.
+//!   and only then publishes the revision, with a number one greater. Only then it stores further
+//!   answers.
+//! - A reader loads the published revision `p`, then the answer `a`, which carries the revision
+//!   `s` that it is valid since, and then the number of the published revision. If that is
+//!   greater than the number of `p`, the reader begins again.
 //!
 //! If `s <= p`, the reader claims `p`: the writes of all revisions up to `p` happened before `p`
 //! was published, so `a`, which was still there afterwards, is the answer at `p`. If `s > p`, the
-//! task has replaced the answer and not yet published `s`, or has published it since the reader
-//! loaded `p`. The reader claims `s`, at which `a` is the answer by definition.
+//! task has replaced the answer and not yet published `s`. The reader claims `s`, at which `a` is
+//! the answer by definition.
+//!
+//! Without the number, `a` could be of a revision after `p` although `s <= p`: a user who moves
+//! gets the answer that other users had before.
 
 mod cell;
 mod entries;
 mod key;
 mod stats;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use tokio::{sync::mpsc, time::Instant};
@@ -38,6 +52,8 @@ use crate::answer::{FoundAnswer, Heard};
 pub(crate) struct AnswerCache {
     pub(crate) entries: Entries,
     connection: ArcSwap<Connection>,
+    /// The number of the published revision.
+    published: AtomicU64,
     pub(crate) counters: Arc<Counters>,
     stale_for: Duration,
     /// Receives each cell at its first hit since the task last told the daemon. `None`: the
@@ -69,6 +85,7 @@ impl AnswerCache {
         Self {
             entries: Entries::new(answer_bytes, counters.clone()),
             connection: ArcSwap::from_pointee(connection),
+            published: AtomicU64::new(0),
             counters,
             stale_for,
             used,
@@ -93,7 +110,17 @@ impl AnswerCache {
     /// Returns the answer of a user, without counting.
     pub(crate) fn peek(&self, side: Side, user: &str) -> Option<FoundAnswer> {
         // In this order: see the top of this file.
-        let connection = self.connection.load();
+        loop {
+            let connection = self.connection.load();
+            let found = self.find_entry(side, user, &connection)?;
+            if self.published.load(Acquire) <= connection.heard.number {
+                return Some(found);
+            }
+        }
+    }
+
+    /// Returns the answer of a user for a reader that loaded this state of the connection.
+    fn find_entry(&self, side: Side, user: &str, connection: &Connection) -> Option<FoundAnswer> {
         let stale = match connection.away_since {
             None => false,
             Some(since) if since.elapsed() < self.stale_for => true,
@@ -125,7 +152,10 @@ impl AnswerCache {
 
     /// Publishes a revision that all answers in memory take into account by now.
     pub(crate) fn publish(&self, heard: Arc<Heard>) {
+        let number = heard.number;
         self.connection.store(Arc::new(Connection { heard, away_since: None }));
+        // Last, so that readers who begin again find the revision.
+        self.published.store(number, Release);
     }
 
     /// Records that there is no connection from now on.
@@ -183,7 +213,7 @@ mod tests {
         assert_eq!(stats.evictions + stats.entries, 200_000);
     }
 
-    /// Two answers that change with every revision, and readers on other threads.
+    /// Three answers that change with every revision, and readers on other threads.
     #[test]
     fn readers_claim_the_revision_at_which_the_answer_is_exact() {
         const REVISIONS: u64 = 20_000;
@@ -195,10 +225,12 @@ mod tests {
             AnswerValue::new(1, set.unwrap(), Vec::new())
         };
         let first = Heard::new(1, "1");
-        let cell = Cell::new(value(1), first.clone(), 1, 1, Box::default(), key("@a:x"));
-        let cell = Arc::new(cell);
+        let cell = |number| {
+            Arc::new(Cell::new(value(number), first.clone(), 1, 1, Box::default(), key("@a:x")))
+        };
+        let [even, odd, cell] = [cell(0), cell(1), cell(1)];
         cache.entries.insert(key("@a:x"), Entry::Shared(cell.clone()));
-        cache.publish(first);
+        cache.publish(first.clone());
         std::thread::scope(|threads| {
             for _ in 0..2 {
                 threads.spawn(|| {
@@ -214,14 +246,24 @@ mod tests {
                         if let Some(found) = cache.peek(Side::Audience, "@n:x") {
                             assert!(found.exact_at.number % 2 == 1, "{}", found.exact_at.number);
                         }
+                        // `@m:x` moves between answers that are valid since the beginning.
+                        if let Some(found) = cache.peek(Side::Audience, "@m:x") {
+                            let number = found.exact_at.number;
+                            let set = found.value.unwrap().set;
+                            assert!(set.contains(&format!("@u:{}", number % 2)), "at {number}");
+                        }
                     }
                 });
             }
             for number in 2..=REVISIONS {
                 let heard = Heard::new(number, number.to_string());
                 cell.replace_value(value(number), heard.clone());
-                cache.entries.remove_if(Side::Audience, "@n:x", |_| true);
+                for user in ["@n:x", "@m:x"] {
+                    cache.entries.remove_if(Side::Audience, user, |_| true);
+                }
                 cache.publish(heard.clone());
+                let moved = if number % 2 == 0 { &even } else { &odd };
+                cache.entries.insert(key("@m:x"), Entry::Shared(moved.clone()));
                 if number % 2 == 1 {
                     cache.entries.insert(key("@n:x"), Entry::Nobody(heard));
                 }

@@ -21,8 +21,9 @@ const MOVERS: [&str; 6] = ["@a:x.org", "@b:x.org", "@c:x.org", "@d:x.org", "@e:x
 /// audiences, which all hold the movers: an edit changes many answers.
 const BITS: usize = 7;
 
-const EDITS: usize = 400;
-const READERS: usize = 3;
+const EDITS: usize = 300;
+/// More than processors, so that the system interrupts them between any two steps.
+const READERS: usize = 6;
 
 /// An answer about some of the movers: those in the audience of a user who stays, or
 /// whether one mover sees such a user.
@@ -77,10 +78,10 @@ fn readers_are_right_while_the_daemon_changes() {
     let mut revisions = BTreeMap::from([(daemon.revision(), BTreeSet::new())]);
     let seen = thread::scope(|scope| {
         let readers: Vec<_> = (0..READERS)
-            .map(|first| {
+            .map(|number| {
                 scope.spawn({
                     let (cache, done) = (&cache, &done);
-                    move || read_until(done, cache, first)
+                    move || read_until(done, cache, number)
                 })
             })
             .collect();
@@ -106,23 +107,26 @@ fn readers_are_right_while_the_daemon_changes() {
     assert!(hits > 10_000 && revisions > EDITS / 10, "{hits} hits at {revisions} revisions");
 }
 
-/// Looks up all users who stay, and all movers, and returns each different answer.
-fn read_until(done: &AtomicBool, cache: &NearCache, first: usize) -> HashSet<(String, Seen)> {
+/// Looks up all users who stay, or all movers, and returns each different answer.
+fn read_until(done: &AtomicBool, cache: &NearCache, number: usize) -> HashSet<(String, Seen)> {
     let mut all = HashSet::new();
     let users: Vec<String> = (1..1 << BITS).map(user).collect();
     let note = |answer: CachedAnswer<'_>, seen: Seen| (answer.revision().to_owned(), seen);
     while !done.load(Relaxed) {
-        for user in users.iter().skip(first) {
-            if let Some(answer) = cache.cached_audience(user) {
-                let sees = |mover: &usize| answer.counterparts().contains(MOVERS[*mover]);
-                let movers = (0..MOVERS.len()).filter(sees).collect();
-                all.insert(note(answer, Seen::Audience(movers)));
+        if number.is_multiple_of(2) {
+            for user in &users {
+                if let Some(answer) = cache.cached_audience(user) {
+                    let sees = |mover: &usize| answer.counterparts().contains(MOVERS[*mover]);
+                    let movers = (0..MOVERS.len()).filter(sees).collect();
+                    all.insert(note(answer, Seen::Audience(movers)));
+                }
             }
-        }
-        for (number, mover) in MOVERS.iter().enumerate() {
-            if let Some(answer) = cache.cached_interest(mover) {
-                let sees = answer.counterparts().contains(&users[0]);
-                all.insert(note(answer, Seen::Interest(number, sees)));
+        } else {
+            for (mover, id) in MOVERS.iter().enumerate() {
+                if let Some(answer) = cache.cached_interest(id) {
+                    let sees = answer.counterparts().contains(&users[0]);
+                    all.insert(note(answer, Seen::Interest(mover, sees)));
+                }
             }
         }
     }
