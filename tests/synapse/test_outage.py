@@ -104,7 +104,7 @@ def test_a_killed_daemon_costs_its_presence_only_and_it_returns_by_itself(world:
     log = [line for line in world.homeserver.our_log()[lines:] if " WARNING " in line]
     assert ["does not answer" in line for line in log] == [True, False], log
     assert "additional presence is off until it is back" in log[0]
-    assert world.daemon.address in log[0] and "calls went unanswered" in log[1]
+    assert world.daemon.address in log[0] and "calls had no answer" in log[1]
 
 
 def test_a_restart_in_good_order_is_survived(world: World) -> None:

@@ -18,7 +18,7 @@ BAD = {
     "unknown key": (
         {"address": SOCKET, "deadline": 5},
         "modules.<item 0>.config.deadline'",
-        ["`deadline` is not a key", "did you mean `deadline_ms`?", "`destinations`"],
+        ["`deadline` is not a valid key", "did you mean `deadline_ms`?", "`destinations`"],
     ),
     "no address": (
         {},

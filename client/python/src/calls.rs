@@ -106,6 +106,7 @@ impl CallContext {
         // Those to ask about, the next one last.
         let mut parts: Vec<_> = valid.chunks(PART).rev().map(<[_]>::to_vec).collect();
         let mut failure = None;
+        let mut total = states.len();
         while let Some(mut part) = parts.pop() {
             match self.ask(&part, start).await {
                 Ok(answer) => {
@@ -115,6 +116,7 @@ impl CallContext {
                     } else {
                         usize::MAX
                     };
+                    total = total.saturating_add(size);
                     let added =
                         yield_thread_if_large(size, || collector.add_answer(answer, &positions));
                     if let Err(why) = added {
@@ -141,7 +143,7 @@ impl CallContext {
                 }
             }
         }
-        let answer = yield_thread_if_large(states.len(), || collector.finish());
+        let answer = yield_thread_if_large(total, || collector.finish());
         Routed { answer, failure }
     }
 
