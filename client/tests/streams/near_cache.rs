@@ -240,8 +240,9 @@ async fn filters_senders_by_the_interest_of_a_recipient() {
     };
     let Some(RequestMessage::Interest(query)) = stream.next().await else { panic!("a query") };
     define(&stream, 1, &[ANN, JOE, SUE]).await;
+    define(&stream, 2, &[ANN, SUE]).await;
     let hide = v1::Hide {
-        users: Some(set(1)),
+        users: Some(set(2)),
         fields: vec![v1::PresenceField::StatusMsg.into()],
         unless_presence: vec!["offline".into()],
     };
@@ -256,12 +257,23 @@ async fn filters_senders_by_the_interest_of_a_recipient() {
     let said = |one: &VisibleSender| (one.index, one.hidden.status_msg);
     assert_eq!(visible.iter().map(said).collect::<Vec<_>>(), [(0, true), (3, false)]);
 
-    // A hide is edited with its set.
+    // A hide has a set of its own, and changes with that set.
     stream.tell(ResponseMessage::SetEdit(edit(1, &[TOM], &[SUE]))).await;
     stream.tell(ResponseMessage::Changed(changed("r2"))).await;
     settled(&mut stream, &cache, "r2").await;
-    let visible = cache.cached_filter(JOE, &[(SUE, "online"), (TOM, "online")]).unwrap();
-    assert_eq!(visible.iter().map(said).collect::<Vec<_>>(), [(1, true)]);
+    let senders = [(ANN, "online"), (SUE, "online"), (TOM, "online")];
+    let filtered = || {
+        let visible = cache.cached_filter(JOE, &senders)?;
+        Some(visible.iter().map(said).collect::<Vec<_>>())
+    };
+    assert_eq!(filtered(), Some(vec![(0, true), (2, false)]));
+    stream.tell(ResponseMessage::SetEdit(edit(2, &[TOM], &[ANN]))).await;
+    stream.tell(ResponseMessage::Changed(changed("r3"))).await;
+    settled(&mut stream, &cache, "r3").await;
+    assert_eq!(filtered(), Some(vec![(0, false), (2, true)]));
+    stream.tell(ResponseMessage::SetRetired(v1::SetRetired { id: 2 })).await;
+    settled(&mut stream, &cache, "r3").await;
+    assert_eq!(filtered(), None, "the set of its hide was retired");
 }
 
 #[tokio::test]
