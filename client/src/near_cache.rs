@@ -15,10 +15,11 @@ use crate::{
 #[non_exhaustive]
 pub struct NearCacheOptions {
     /// Maximum bytes of answers, and of user ids and expressions of their sets; in memory, sets
-    /// take a few times as much. 0: unlimited. Default 256 MiB. An answer takes 136 bytes
-    /// and its user id, and 240 bytes more once for all users who share it. Sets take at most three quarters, but always 1 MiB if they need it: with a
-    /// smaller budget most questions still have an answer, and few are remembered. A question
-    /// whose own sets do not fit fails with `SET_OVER_BUDGET`.
+    /// take a few times as much. 0: unlimited. Default 256 MiB. An answer takes 136 bytes and its
+    /// user id, and 240 bytes more once for all users who share it. Sets take at most three
+    /// quarters, but always 1 MiB if they need it: with a smaller budget most questions still
+    /// have an answer, and few are remembered. A question whose own sets do not fit fails with
+    /// `SET_OVER_BUDGET`.
     pub budget_bytes: u64,
     /// Maximum time for which answers are still given after the connection was lost. 0: none.
     /// Default 60 s. The time begins when the client notices the loss; for a daemon that is
@@ -33,7 +34,8 @@ pub struct NearCacheOptions {
 /// a connection, the last good answers are still given for
 /// [`stale_for`](NearCacheOptions::stale_for), and marked as stale. They end at once if a daemon
 /// refuses the stream, violates the contract, or has another history of revisions. If the same
-/// history is resumed, they remain.
+/// history is resumed, they remain, unless the daemon answers with `Reset`: hidden fields have
+/// changed, or the change is unknown or too large to report.
 ///
 /// Look-ups never wait for the daemon, nor for the whole of a change under way: every lock is
 /// held only while a few pointers are copied. A question that memory cannot answer goes to the
@@ -203,6 +205,8 @@ impl NearCache {
     }
 }
 
+/// While no daemon answers, this interface gives stale answers for up to
+/// [`stale_for`](NearCacheOptions::stale_for), without a mark.
 impl PresenceRouter for NearCache {
     /// Answers from memory if it has the answers for all states, at one revision. Else the
     /// daemon routes all of them, and the near-cache remembers the answers.

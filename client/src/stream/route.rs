@@ -114,7 +114,7 @@ impl RouteStates {
             return Err(Error::Deadline(self.deadline));
         }
         let permit = self.shared.breaker.try_acquire().map_err(Error::from_open_circuit)?;
-        let request = Request::new(question, Instant::now() + self.deadline);
+        let request = Request::new(question, deadline_after(self.deadline));
         let answered = timeout(self.deadline, async {
             let ended =
                 || StreamError::unreachable("no tokio runtime drives the stream, or it has ended");
@@ -135,4 +135,11 @@ impl RouteStates {
         }
         Err(failed.error)
     }
+}
+
+/// Returns the time of a deadline. A deadline beyond the range of the clock is one in a year.
+fn deadline_after(deadline: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let now = Instant::now();
+    now.checked_add(deadline).unwrap_or_else(|| now + YEAR)
 }

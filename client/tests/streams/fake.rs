@@ -200,7 +200,7 @@ pub(crate) fn opened(revision: &str, heartbeat: Option<Duration>) -> v1::Opened 
     v1::Opened {
         revision: revision.into(),
         heartbeat_interval: heartbeat.map(|interval| interval.try_into().unwrap()),
-        ..v1::Opened::default()
+        capabilities: vec![v1::Capability::Touch.into()],
     }
 }
 

@@ -213,11 +213,14 @@ impl CacheWriter {
                 self.cache.counters.closed.add(1);
             }
         }
+        let mut named = [(Side::Audience, Vec::new()), (Side::Interest, Vec::new())];
+        let [(_, senders), (_, recipients)] = &mut named;
         for product in changed.gained.iter().chain(&changed.lost) {
-            let senders = store.resolve_expression(product.senders.as_ref())?;
-            let recipients = store.resolve_expression(product.recipients.as_ref())?;
-            self.end_named(Side::Audience, &senders);
-            self.end_named(Side::Interest, &recipients);
+            senders.push(store.resolve_expression(product.senders.as_ref())?);
+            recipients.push(store.resolve_expression(product.recipients.as_ref())?);
+        }
+        for (side, sets) in named {
+            self.end_named(side, sets);
         }
         self.catching_up = false;
         // Only now: see `answer_cache`.
@@ -226,7 +229,7 @@ impl CacheWriter {
     }
 
     /// Ends the answers of some users that refer to no set of this stream.
-    fn end_named(&mut self, side: Side, users: &Set) {
+    fn end_named(&mut self, side: Side, sets: Vec<Set>) {
         let stream = self.stream;
         let may_end = |entry: &Entry| match entry {
             Entry::Nobody(_) => true,
@@ -234,13 +237,17 @@ impl CacheWriter {
         };
         let entries = &self.cache.entries;
         let mut ended = 0;
-        if users.is_open() {
-            // The set cannot list its users, so look at all answers.
+        let (open, finite): (Vec<_>, Vec<_>) = sets.into_iter().partition(Set::is_open);
+        if !open.is_empty() {
+            // These sets cannot list their users, so look at all answers, once for all sets.
             let named = entries.find_keys(|key, entry| {
-                key.side == side && may_end(entry) && users.contains(&key.user)
+                key.side == side
+                    && may_end(entry)
+                    && open.iter().any(|users| users.contains(&key.user))
             });
             ended += named.iter().filter(|key| entries.remove_if(side, &key.user, may_end)).count();
-        } else {
+        }
+        for users in &finite {
             let named = users.listed_users();
             ended += named.iter().filter(|user| entries.remove_if(side, user, may_end)).count();
         }

@@ -36,6 +36,9 @@ const MAX_IN_FLIGHT: usize = 256;
 /// Maximum time after which the daemon hears of hits in memory.
 const REPORT_HITS_EVERY: Duration = Duration::from_secs(5);
 
+/// Minimum time between two reports of hits. A reader in a loop has new hits at any time.
+const MIN_REPORT_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Maximum number of sets in one `Touch`: a fraction of what the daemon accepts.
 const MAX_TOUCHED: usize = 16 * 1024;
 
@@ -58,6 +61,8 @@ pub(super) struct Task {
     accepts_touch: bool,
     /// Sets whose answers had hits in memory, to be sent in a `Touch`.
     touched: Vec<u64>,
+    /// The time of the last report of hits on the current stream.
+    hits_reported: Option<Instant>,
 }
 
 /// The end of a stream.
@@ -92,6 +97,7 @@ impl Task {
             cache,
             accepts_touch: false,
             touched: Vec::new(),
+            hits_reported: None,
         }
     }
 
@@ -234,9 +240,13 @@ impl Task {
         let liveness = Liveness::new(&opened);
         self.accepts_touch = opened.capabilities().any(|one| one == Capability::Touch);
         self.touched.clear();
+        self.hits_reported = None;
         self.shared.breaker.close();
         if let Some(cache) = &mut self.cache {
-            cache.begin_stream(&opened.revision, &self.resume_revision);
+            // A daemon from before `Touch` does not reset a resumed stream for every change of
+            // hides, so that nothing would end answers of the stream before.
+            let resumed = if self.accepts_touch { &*self.resume_revision } else { "" };
+            cache.begin_stream(&opened.revision, resumed);
         }
         let since = Instant::now();
         let answered = self.last_id;
@@ -305,6 +315,8 @@ impl Task {
                     Ok(Some(RouteStatesResponse { message })) => {
                         liveness.message_came();
                         self.handle_message(message.ok_or(ProtocolViolation::UnknownMessage)?, &mut store)?;
+                        // The daemon is not responsible for the time that a large change took.
+                        liveness.message_came();
                     }
                     Ok(None) => return Err(StreamError::unreachable("the daemon ended the stream")),
                     Err(status) => return Err(StreamError::of_status(self.capabilities.call, &status)),
@@ -347,8 +359,12 @@ impl Task {
     }
 
     fn send_next(&mut self, room: mpsc::Permit<'_, RouteStatesRequest>) {
-        // First: the next answer may need room, which the daemon takes from idle sets.
-        self.report_hits();
+        // First: the next answer may need room, which the daemon takes from idle sets. But not
+        // each time, or readers with hits all the time would keep every question waiting.
+        let recent = self.hits_reported.is_some_and(|last| last.elapsed() < MIN_REPORT_INTERVAL);
+        if self.accepts_touch && !recent {
+            self.report_hits();
+        }
         if !self.touched.is_empty() {
             let set_ids = self.touched.drain(..self.touched.len().min(MAX_TOUCHED)).collect();
             let touch = RequestMessage::Touch(Touch { set_ids });
@@ -371,7 +387,11 @@ impl Task {
     /// retires first what was used least recently. An older daemon gets the same questions again.
     fn report_hits(&mut self) {
         let Some(cache) = &mut self.cache else { return };
-        for cell in cache.take_used() {
+        let used = cache.take_used();
+        if !used.is_empty() {
+            self.hits_reported = Some(Instant::now());
+        }
+        for cell in used {
             if self.accepts_touch {
                 self.touched.push(cell.set_id);
             } else {

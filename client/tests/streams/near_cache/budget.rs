@@ -88,11 +88,7 @@ async fn distinct_senders_without_end_stay_within_the_budget() {
 async fn hits_are_reported_before_a_miss_and_once_in_a_while() {
     let mut fake = Fake::start().await;
     let cache = fake.client(Fake::options()).near_cache(within(1 << 20));
-    let mut stream = fake.route().await;
-    stream.open().await;
-    let capabilities = vec![v1::Capability::Touch.into()];
-    let touch = v1::Opened { capabilities, ..opened("r1", None) };
-    stream.tell(ResponseMessage::Opened(touch)).await;
+    let (mut stream, _) = fake.opened("r1").await;
     define(&stream, 1, &[SUE]).await;
     define(&stream, 2, &[SUE]).await;
     for (sender, set) in [(ANN, 1), (JOE, 1), (SUE, 2)] {
@@ -126,7 +122,12 @@ fn touched(message: Option<RequestMessage>) -> Vec<u64> {
 
 #[tokio::test]
 async fn an_older_daemon_is_asked_again_in_passing() {
-    let (_fake, mut stream, cache) = connected(within(1 << 20)).await;
+    let mut fake = Fake::start().await;
+    let cache = fake.client(Fake::options()).near_cache(within(1 << 20));
+    let mut stream = fake.route().await;
+    stream.open().await;
+    let older = v1::Opened { capabilities: Vec::new(), ..opened("r1", None) };
+    stream.tell(ResponseMessage::Opened(older)).await;
     define(&stream, 1, &[SUE]).await;
     for sender in [ANN, JOE] {
         remember(&mut stream, &cache, sender, "r1", 1).await;
@@ -134,11 +135,47 @@ async fn an_older_daemon_is_asked_again_in_passing() {
     cache.cached_audience(JOE).unwrap();
     let asked = ask(&cache, TOM);
     let (id, senders) = batch(&mut stream).await;
-    assert_eq!(senders, [TOM, ANN], "one of the users with this answer");
-    stream.deliver(id, "r1", 1, &[0, 1]).await;
+    assert_eq!(senders, [TOM], "a question need not wait for those in passing");
+    stream.deliver(id, "r1", 1, &[0]).await;
     assert_eq!(asked.await.unwrap().unwrap(), [SUE]);
-    // Now that is a hit on the answer, which is reported in turn.
-    cache.cached_audience(TOM).unwrap();
     tokio::time::pause();
-    assert_eq!(batch(&mut stream).await.1, [ANN]);
+    assert_eq!(batch(&mut stream).await.1, [ANN], "one of the users with this answer");
+}
+
+/// A reader in a loop has a new hit at any time, and a report of it must not come before every
+/// question.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hits_all_the_time_are_reported_at_intervals() {
+    let (_fake, mut stream, cache) = connected(within(1 << 20)).await;
+    define(&stream, 1, &[SUE]).await;
+    remember(&mut stream, &cache, ANN, "r1", 1).await;
+    let reader = std::thread::spawn({
+        let cache = cache.clone();
+        move || {
+            while cache.cached_audience(TOM).is_none() {
+                cache.cached_audience(ANN).unwrap();
+            }
+        }
+    });
+    while cache.stats().hits < 1000 {
+        tokio::task::yield_now().await;
+    }
+    let start = tokio::time::Instant::now();
+    let mut touches = 0;
+    let others = (0..50).map(|number| format!("@u{number}:example.org"));
+    for user in others.chain([TOM.to_owned()]) {
+        let asked = ask(&cache, &user);
+        let id = loop {
+            match stream.next().await {
+                Some(RequestMessage::Touch(_)) => touches += 1,
+                Some(RequestMessage::Batch(batch)) => break batch.batch_id,
+                other => panic!("not a request: {other:?}"),
+            }
+        };
+        stream.deliver(id, "r1", 1, &[0]).await;
+        assert_eq!(asked.await.unwrap().unwrap(), [SUE]);
+    }
+    let intervals = start.elapsed().as_millis() / 50;
+    assert!(touches <= 2 + intervals, "{touches} reports in {intervals} intervals");
+    reader.join().unwrap();
 }

@@ -228,3 +228,22 @@ async fn many_streams_do_not_pile_up_sets() {
         reconnected(&cache, &sender).await;
     }
 }
+
+/// Such a daemon reports no change of hides to a resumed stream, so that nothing would end the
+/// answers of the stream before.
+#[tokio::test]
+async fn answers_are_not_kept_for_a_daemon_from_before_touch() {
+    let (mut fake, stream, cache) = remembering(options()).await;
+    drop(stream);
+    disconnected(&cache, ANN).await;
+    let mut stream = fake.route().await;
+    stream.open().await;
+    let older = v1::Opened { capabilities: Vec::new(), ..opened("r1", None) };
+    stream.tell(ResponseMessage::Opened(older)).await;
+    let asked = ask(&cache, JOE);
+    let (id, senders) = batch(&mut stream).await;
+    assert_eq!(senders, [JOE]);
+    stream.deliver(id, "r1", 0, &[]).await;
+    asked.await.unwrap().unwrap();
+    assert_eq!((stale(&cache, ANN), stale(&cache, JOE)), (None, Some(false)));
+}

@@ -87,6 +87,11 @@ impl SetTable {
         self.used = 0;
     }
 
+    /// True if a set of `bytes` does not fit even alone.
+    pub(super) fn exceeds_budget(&self, bytes: u64) -> bool {
+        bytes > self.budget
+    }
+
     /// The number of bytes over the budget after `bytes` more were added.
     pub(super) fn bytes_over_budget(&self, bytes: u64) -> u64 {
         self.used.saturating_add(bytes).saturating_sub(self.budget)

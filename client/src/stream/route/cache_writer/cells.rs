@@ -1,6 +1,9 @@
 //! The answers in memory that refer to the current stream's sets, by set.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use presence_router_proto::v1;
 
@@ -75,14 +78,20 @@ impl CellIndex {
     /// Drops cells that no user's entry refers to: evicted answers, and those that ended.
     fn drop_unused(&mut self) {
         let mut indexed: HashMap<*const Cell, usize> = HashMap::new();
-        for cell in self.by_set.values().flatten().filter(|cell| !cell.hides.is_empty()) {
+        for cell in self.by_set.values().flatten() {
             *indexed.entry(Arc::as_ptr(cell)).or_default() += 1;
         }
+        // Decided once for each cell: a reader may hold it for a moment, and a cell must stay at
+        // all its sets or at none.
+        let mut unused = HashSet::new();
+        for cell in self.by_set.values().flatten() {
+            let own = indexed.remove(&Arc::as_ptr(cell)).unwrap_or(usize::MAX);
+            if own != usize::MAX && (cell.has_ended() || Arc::strong_count(cell) <= own) {
+                unused.insert(Arc::as_ptr(cell));
+            }
+        }
         self.by_set.retain(|_, cells| {
-            cells.retain(|cell| {
-                let own = indexed.get(&Arc::as_ptr(cell)).copied().unwrap_or(1);
-                !cell.has_ended() && Arc::strong_count(cell) > own
-            });
+            cells.retain(|cell| !unused.contains(&Arc::as_ptr(cell)));
             !cells.is_empty()
         });
         self.references = self.by_set.values().map(Vec::len).sum();

@@ -18,6 +18,10 @@ impl SentSets {
         if self.table.bytes_over_budget(bytes) == 0 {
             return Ok(());
         }
+        // A set that never fits must not cost the client all others.
+        if self.table.exceeds_budget(bytes) {
+            return Err(OverBudget);
+        }
         let mut idle: Vec<(u64, usize)> = (0..)
             .zip(&self.answers)
             .filter(|(_, answer)| !answer.void && answer.used < self.request)
