@@ -89,7 +89,9 @@ class Recipes(unittest.TestCase):
         self.assertFalse(report.get("errorDistribution"))
 
     def test_the_page_has_these_commands_and_no_others(self):
-        self.assertEqual(len([line for line in commands() if line]), 6)
+        # The polyglot section installs the generators of Go by its own lines.
+        run_here = [line for line in commands() if line and not line.startswith("go install ")]
+        self.assertEqual(len(run_here), 6, run_here)
 
     def test_unary_calls(self):
         self.ghz("GetUsersForStates", 400)
