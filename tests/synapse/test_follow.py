@@ -125,15 +125,19 @@ class Api:
 
 
 def play(events: list[tuple[str, str, Any]], api: Api, *states: tuple[str, str, str | None]) -> Any:
-    """What is sent for some events."""
+    """What is sent for some events. After the last one, the follower waits for another."""
 
     async def run() -> None:
         left = iter(events)
+        waits = asyncio.Event()
 
         async def next_change() -> tuple[str, str, Any]:
-            event = next(left, ("failed", "the end", None))
-            if event[0] == "failed":
+            event = next(left, None)
+            if event is None:
                 api.over.set()
+                waits.set()
+                await asyncio.Event().wait()
+            assert event is not None
             return event
 
         follower = follow.Follower(api, next_change, 100)  # type: ignore[arg-type]
@@ -141,8 +145,14 @@ def play(events: list[tuple[str, str, Any]], api: Api, *states: tuple[str, str, 
             SimpleNamespace(user_id=user_id, state=state, status_msg=text)  # type: ignore[misc]
             for user_id, state, text in states
         )
-        await follower.run()
+        running = asyncio.ensure_future(follower.run())
+        waiting = asyncio.ensure_future(waits.wait())
+        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
         await asyncio.gather(*api.tasks)
+        # It ends by itself only in a process that writes no presence.
+        for task in (running, waiting):
+            if not task.cancel():
+                await task
 
     asyncio.run(run())
     return api.sent
@@ -243,6 +253,27 @@ def test_a_failure_is_said_and_the_next_change_followed(caplog: pytest.LogCaptur
 
     assert play([gained([ANN], None)], Failing(), ANN) == []
     assert "Cannot send presence again" in caplog.text
+
+
+def test_changes_are_followed_after_failures(caplog: pytest.LogCaptureFixture) -> None:
+    class Pausing(Api):
+        pauses = 0
+
+        async def sleep(self, seconds: float) -> None:
+            # The pauses between states are shorter.
+            if seconds != follow._FOLLOW_PAUSE:
+                return await super().sleep(seconds)
+            self.pauses += 1
+            return None
+
+    api = Pausing()
+    failed = ("failed", "a panic", None)
+    sent = play([failed, failed, failed, gained([ANN], None)], api, ANN)
+    assert sent == [{"@ann:test": ("online", "hi")}]
+    assert api.pauses == 3
+    assert caplog.text.count("A change of visibility was not followed: a panic") == 1
+    assert play([failed, ("connected", "", None), failed], Pausing(), ANN) == []
+    assert caplog.text.count("A change of visibility was not followed: a panic") == 3
 
 
 def test_an_old_synapse_is_told_to_be_one(caplog: pytest.LogCaptureFixture) -> None:

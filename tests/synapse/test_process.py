@@ -150,6 +150,31 @@ assert large == ("ok", "", known), len(large[2])
 assert turns in (10, 11), turns
 """
 
+# A hundred questions whose answers are compared with every known user.
+THREADS = """
+import os, select, sys
+from presence_router._native import Router
+
+def threads():
+    names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
+    return sum(name.startswith("presence-router") for name in names)
+
+router = Router(sys.argv[1], "test", [], 60000)
+known = {f"@user{n}:test" for n in range(20_000)}
+router.add_known_users(list(known))
+router.finish_seeding()
+results = []
+for _ in range(100):
+    router.get_interested_users("@bob:test", False, lambda *answer: results.append(answer))
+most = 0
+while len(results) < 100:
+    most = max(most, threads())
+    assert select.select([router.completion_fd()], [], [], 30)[0], "no answer"
+    router.deliver_completions()
+assert all(result == ("ok", "", known) for result in results)
+assert 2 <= most <= 3, most
+"""
+
 # A reactor as Synapse may have it. Of two calls the first one's `done` raises.
 REACTOR = """
 import sys
@@ -235,6 +260,10 @@ def test_one_turn_of_the_reactor_delivers_a_hundred_calls_whatever_they_raise() 
 
 def test_a_large_answer_takes_several_turns_of_the_reactor(daemon: Daemon) -> None:
     run(SLICES, daemon.address)
+
+
+def test_large_answers_wait_without_a_thread(daemon: Daemon) -> None:
+    run(THREADS, daemon.address)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,16 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use presence_router_client::{
     Client, Error, Refusal,
-    v1::{GetUsersForStatesResponse, PresenceState},
+    v1::{
+        GetInterestedUsersResponse, GetUsersForStatesResponse, PresenceState, SetExpression,
+        set_expression::Expression,
+    },
 };
-use tokio::{
-    task::block_in_place,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     error::AnswerError,
+    evaluations::Evaluations,
     hides::{Hide, State},
     known_users::KnownUsers,
     synapse_answer::{self, AnswerCollector, Home, SynapseAnswer},
@@ -29,16 +30,13 @@ const PART: usize = 1000;
 /// slow.
 const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The number of users or states from which on an evaluation takes longer than waking
-/// another thread.
-const LARGE: usize = 100;
-
 /// Everything that a call needs besides its question.
 #[derive(Clone, Debug)]
 pub(crate) struct CallContext {
     pub(crate) client: Client,
     pub(crate) home: Arc<Home>,
     pub(crate) known_users: Arc<KnownUsers>,
+    pub(crate) evaluations: Evaluations,
     /// Of a whole call from Synapse, all its parts included.
     pub(crate) deadline: Duration,
 }
@@ -111,15 +109,10 @@ impl CallContext {
             match self.ask(&part, start).await {
                 Ok(answer) => {
                     let positions: Vec<_> = part.iter().map(|(position, _)| *position).collect();
-                    let size = if answer.open_recipients.is_empty() {
-                        answer.recipients.len()
-                    } else {
-                        usize::MAX
-                    };
+                    let size = self.recipients_size(&answer);
                     total = total.saturating_add(size);
-                    let added =
-                        yield_thread_if_large(size, || collector.add_answer(answer, &positions));
-                    if let Err(why) = added {
+                    let add = || collector.add_answer(answer, &positions);
+                    if let Err(why) = self.evaluations.run(size, add).await {
                         failure = Some(why.into());
                     }
                 }
@@ -143,7 +136,7 @@ impl CallContext {
                 }
             }
         }
-        let answer = yield_thread_if_large(total, || collector.finish());
+        let answer = self.evaluations.run(total, || collector.finish()).await;
         Routed { answer, failure }
     }
 
@@ -189,11 +182,33 @@ impl CallContext {
             // Just after the start. If it takes too long, those known so far.
             let _ = timeout(self.left(start), self.known_users.seeded()).await;
         }
-        let size = if answer.open_senders.is_some() { usize::MAX } else { answer.user_ids.len() };
-        let senders = yield_thread_if_large(size, || {
-            synapse_answer::interest(answer, user_id, &self.known_users)
-        })?;
-        Ok(Interest::Senders(senders))
+        let size = self.senders_size(&answer);
+        let evaluate = || synapse_answer::interest(answer, user_id, &self.known_users);
+        Ok(Interest::Senders(self.evaluations.run(size, evaluate).await?))
+    }
+
+    /// Returns the number of users that an evaluation looks at, once for each hide.
+    fn recipients_size(&self, answer: &GetUsersForStatesResponse) -> usize {
+        let mut size = answer.recipients.len();
+        if !answer.open_recipients.is_empty() {
+            // Each set is compared with every local user who asked.
+            let open = answer.open_recipients.iter().filter_map(|open| open.recipients.as_ref());
+            size = size
+                .saturating_add(self.known_users.asked_len().saturating_mul(open.clone().count()))
+                .saturating_add(open.map(listed_len).sum());
+        }
+        size.saturating_mul(1 + answer.hides.len())
+    }
+
+    /// Returns the number of users that an evaluation looks at, once for each hide.
+    fn senders_size(&self, answer: &GetInterestedUsersResponse) -> usize {
+        let mut size = answer.user_ids.len();
+        if let Some(open) = &answer.open_senders {
+            // The set is compared with every known user.
+            size =
+                size.saturating_add(self.known_users.known_len()).saturating_add(listed_len(open));
+        }
+        size.saturating_mul(1 + answer.hides.len())
     }
 
     async fn ask(
@@ -218,11 +233,18 @@ impl CallContext {
     }
 }
 
-/// Evaluates an answer. If it is large, another thread takes over the other calls, so that
-/// they do not miss their deadlines. For open sets, which are compared with every known user,
-/// the size is `usize::MAX`.
-fn yield_thread_if_large<T>(size: usize, evaluate: impl FnOnce() -> T) -> T {
-    if size > LARGE { block_in_place(evaluate) } else { evaluate() }
+/// Returns the number of users that a set lists, in it and excepted from it.
+fn listed_len(set: &SetExpression) -> usize {
+    match &set.expression {
+        Some(Expression::Users(list)) => list.user_ids.len(),
+        Some(Expression::AnyOf(list) | Expression::AllOf(list)) => {
+            list.sets.iter().map(listed_len).sum()
+        }
+        Some(Expression::Difference(one)) => {
+            one.any.iter().chain(&one.except).map(|set| listed_len(set)).sum()
+        }
+        _ => 0,
+    }
 }
 
 /// Takes out the states whose user ids the daemon calls malformed, and only

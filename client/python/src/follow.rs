@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use presence_router_client::{ChangeEvent, Changes, Client, Coverage, Set};
-use tokio::{sync::Mutex, task::block_in_place};
+use tokio::sync::Mutex;
 
-use crate::{known_users::KnownUsers, synapse_answer::Home};
+use crate::{evaluations::Evaluations, known_users::KnownUsers, synapse_answer::Home};
 
 /// The changes of one process. The stream opens when Python takes the first change.
 #[derive(Debug, Default)]
@@ -45,6 +45,7 @@ impl Follow {
         client: &Client,
         home: &Home,
         known_users: &Arc<KnownUsers>,
+        evaluations: &Evaluations,
     ) -> Event {
         let mut changes = self.0.lock().await;
         let changes = changes.get_or_insert_with(|| client.watch_changes());
@@ -54,12 +55,14 @@ impl Follow {
                 Some(ChangeEvent::Reset { .. }) => Event::Reset,
                 Some(ChangeEvent::Disconnected(why)) => Event::Disconnected(why.to_string()),
                 Some(ChangeEvent::Changed(changed)) => {
-                    let gains = changed.gained.iter().map(|product| {
-                        Gain::new(&product.senders, &product.recipients, home, known_users)
-                    });
-                    let gains = gains.filter(|gain| !gain.senders.is_empty());
+                    let gains = || {
+                        let gains = changed.gained.iter().map(|product| {
+                            Gain::new(&product.senders, &product.recipients, home, known_users)
+                        });
+                        gains.filter(|gain| !gain.senders.is_empty()).collect()
+                    };
                     // Compares every known user with each set; calls go on in another thread.
-                    Event::Gained(block_in_place(|| gains.collect()))
+                    Event::Gained(evaluations.run_large(gains).await)
                 }
                 // An event that only a later version of the client sends.
                 Some(_) => continue,

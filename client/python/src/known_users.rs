@@ -77,6 +77,11 @@ impl KnownUsers {
         }
     }
 
+    /// Returns the number of known senders.
+    pub(crate) fn known_len(&self) -> usize {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The known senders in a set.
     pub(crate) fn known_in(&self, set: &Set) -> Vec<String> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -127,6 +132,11 @@ impl KnownUsers {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let question = asked.of.get(user_id);
         question.is_some_and(|one| one.everyone && is_recent(one.when, Instant::now()))
+    }
+
+    /// Returns the number of local users who asked, and are not thrown out yet.
+    pub(crate) fn asked_len(&self) -> usize {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).of.len()
     }
 
     /// The local users in a set who asked lately.

@@ -3,7 +3,7 @@
 //! never take the GIL; the reactor's thread fetches the results from a queue.
 //!
 //! Reading order: `router` is the interface to Python; `calls` makes one call with its
-//! deadline and its answer; `synapse_answer`, `hides`, `known_users` and `error`, which
+//! deadline and its answer; `evaluations` limits the threads that evaluate; `synapse_answer`, `hides`, `known_users` and `error`, which
 //! know no Python, convert answers for Synapse; `everyone` is an answer for later use;
 //! `follow` waits for changes; `room` asks about new rooms; `runtime` owns the threads;
 //! `completion` passes a result to the reactor's thread through the queue of
@@ -13,6 +13,7 @@ mod answer_value;
 mod calls;
 mod completion;
 mod error;
+mod evaluations;
 mod everyone;
 mod finished_calls;
 mod follow;

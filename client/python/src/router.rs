@@ -121,7 +121,8 @@ impl Router {
         self.with_runtime(|process| {
             let (follow, context) = (process.follow(), process.context().clone());
             process.spawn(async move {
-                let event = follow.next(&context.client, &context.home, &context.known_users).await;
+                let CallContext { client, home, known_users, evaluations, .. } = &context;
+                let event = follow.next(client, home, known_users, evaluations).await;
                 let (kind, why, gains) = match event {
                     Event::Connected => ("connected", String::new(), Vec::new()),
                     Event::Disconnected(why) => ("disconnected", why, Vec::new()),

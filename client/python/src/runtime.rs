@@ -1,19 +1,27 @@
 //! The threads of one operating system process, and the state that they own. Synapse may
 //! fork after it created the module; a fork has no threads of its parent.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, panic::catch_unwind, sync::Arc, time::Duration};
 
 use presence_router_client::{Client, Options};
 use pyo3::{PyResult, Python, exceptions::PyRuntimeError};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    calls::CallContext, completion::CompletionQueue, finished_calls::FinishedCalls, follow::Follow,
-    known_users::KnownUsers, synapse_answer::Home,
+    calls::CallContext, completion::CompletionQueue, evaluations::Evaluations,
+    finished_calls::FinishedCalls, follow::Follow, known_users::KnownUsers, synapse_answer::Home,
 };
 
 /// Maximum wait for calls in flight at the end of the interpreter.
 const SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Maximum number of threads besides the one of the calls. An evaluation in `block_in_place`
+/// needs one, which takes over the calls; see `Evaluations`. The thread of the evaluation
+/// before may not have ended its task yet, and looking up a host name may need one too.
+const SPARE_THREADS: usize = 2;
+
+/// A century: an idle thread never ends.
+const KEEP_ALIVE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Holds the threads and the finished calls of this process, across forks. The parent's state
 /// is leaked and never dropped: threads that do not exist here may hold its locks, and waking
@@ -101,14 +109,8 @@ impl ProcessRuntime {
         before: Option<&Self>,
     ) -> PyResult<Self> {
         let error = |message: String| PyRuntimeError::new_err(message);
-        let runtime = Builder::new_multi_thread()
-            // With two, which wake each other, a call takes a fifth more CPU time at 100 in
-            // flight. Long evaluations run in `block_in_place`, so that other calls go on.
-            .worker_threads(1)
-            .thread_name("presence-router")
-            .enable_all()
-            .build()
-            .map_err(|why| error(format!("cannot start threads: {why}")))?;
+        let runtime =
+            start_threads().map_err(|why| error(format!("cannot start threads: {why}")))?;
         let client = {
             let _within = runtime.enter();
             let mut options = Options::new([home.server.as_str()]);
@@ -119,7 +121,13 @@ impl ProcessRuntime {
             Some(before) => before.context.known_users.copy_in_child(),
             None => KnownUsers::new(),
         });
-        let context = CallContext { client, home: home.clone(), known_users, deadline };
+        let context = CallContext {
+            client,
+            home: home.clone(),
+            known_users,
+            evaluations: Evaluations::new(),
+            deadline,
+        };
         Ok(Self {
             pid: std::process::id(),
             runtime: Some(runtime),
@@ -164,4 +172,25 @@ impl Drop for ProcessRuntime {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Starts the thread of the calls and a spare one.
+fn start_threads() -> io::Result<Runtime> {
+    let start = || {
+        let runtime = Builder::new_multi_thread()
+            // With two, which wake each other, a call takes a fifth more CPU time at 100 in
+            // flight. Long evaluations run in `Evaluations`, so that other calls go on.
+            .worker_threads(1)
+            .max_blocking_threads(SPARE_THREADS)
+            .thread_keep_alive(KEEP_ALIVE)
+            .thread_name("presence-router")
+            .enable_all()
+            .build()?;
+        // If the system refuses a thread later, `block_in_place` panics only without a spare
+        // one.
+        drop(runtime.spawn_blocking(|| ()));
+        Ok(runtime)
+    };
+    // Tokio panics if the system refuses a thread.
+    catch_unwind(start).unwrap_or_else(|_| Err(io::Error::other("the system refuses a thread")))
 }

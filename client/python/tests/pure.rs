@@ -279,3 +279,12 @@ fn everyone_is_everyone_in_so_many_words() {
         assert!(everyone(&answer(less.clone())).unwrap().is_none(), "{less:?}");
     }
 }
+
+#[test]
+fn users_are_counted_once() {
+    let known = KnownUsers::new();
+    known.remember(["@ann:test", "@bob:test", "@ann:test", "nobody"].into_iter());
+    known.ask("@bob:test");
+    known.ask("@bob:test");
+    assert_eq!((known.known_len(), known.asked_len()), (2, 1));
+}

@@ -34,6 +34,9 @@ _OFFLINE = "offline"
 # Seconds until the next attempt to read the earlier states from the database.
 _SEED_PAUSE = 5.0
 
+# Seconds until the next attempt to follow changes.
+_FOLLOW_PAUSE = 5.0
+
 
 class Follower:
     """Sends presence again to recipients who gain the right to see it."""
@@ -56,6 +59,7 @@ class Follower:
         self._sending = False
         self._failure_logged = False
         self._was_away = False
+        self._follow_failed = False
 
     def record_states(self, states: Iterable[UserPresenceState]) -> None:
         """Stores current states."""
@@ -69,6 +73,10 @@ class Follower:
         await self._seed()
         while True:
             kind, why, gains = await self._next_change()
+            if kind == "failed":
+                await self._handle_follow_failure(why)
+                continue
+            self._follow_failed = False
             if kind == "gained":
                 for gain in gains or ():
                     self._queue_gained(*gain)
@@ -83,10 +91,18 @@ class Follower:
             elif kind == "disconnected":
                 self._was_away = True
                 logger.info("Changes of visibility are currently not reported: %s", why)
-            else:
-                logger.warning("Changes of visibility are no longer followed: %s", why)
-                return
             self._send()
+
+    async def _handle_follow_failure(self, why: str) -> None:
+        """Logs the first of several failures, and pauses."""
+        if not self._follow_failed:
+            self._follow_failed = True
+            logger.warning(
+                "A change of visibility was not followed: %s; it takes effect with the next "
+                "update of each user",
+                why,
+            )
+        await self._api.sleep(_FOLLOW_PAUSE)
 
     async def _writes_presence(self) -> bool:
         """Returns true if this process writes presence."""
