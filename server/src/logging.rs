@@ -61,7 +61,7 @@ pub enum LogFormat {
     #[default]
     Plain,
 
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 

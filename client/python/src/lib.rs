@@ -3,9 +3,10 @@
 //! never take the GIL; the reactor's thread fetches the results from a queue.
 //!
 //! Reading order: `router` is the interface to Python; `calls` makes one call with its
-//! deadline and its answer; `evaluations` limits the threads that evaluate; `synapse_answer`, `hides`, `known_users` and `error`, which
-//! know no Python, convert answers for Synapse; `everyone` is an answer for later use;
-//! `follow` waits for changes; `room` asks about new rooms; `runtime` owns the threads;
+//! deadline and its answer; `evaluations` limits the threads that evaluate;
+//! `synapse_answer`, `hides`, `known_users` and `error`, which know no Python, convert
+//! answers for Synapse; `everyone` is an answer for later use; `follow` waits for changes;
+//! `room` asks about new rooms; `runtime` owns the threads;
 //! `completion` passes a result to the reactor's thread through the queue of
 //! `finished_calls`, and `answer_value` builds its Python value there.
 

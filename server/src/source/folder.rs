@@ -43,12 +43,6 @@ pub struct ReadFile {
 
 impl Folder {
     /// Creates a folder for file names relative to the directory of a policy. Each file may
-    /// have at most [`MAX_MEMBERS_BYTES`].
-    pub fn beside_policy(policy: &Path) -> Self {
-        Self::with_limit(policy, MAX_MEMBERS_BYTES, Progress::default())
-    }
-
-    /// Creates a folder for file names relative to the directory of a policy. Each file may
     /// have at most `max_bytes`. `progress` receives the progress of reading.
     pub fn with_limit(policy: &Path, max_bytes: u64, progress: Progress) -> Self {
         let path = policy.parent().unwrap_or(Path::new("")).to_owned();
