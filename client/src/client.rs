@@ -15,6 +15,7 @@ use tower::Service;
 
 use crate::{
     Address, AddressError, Changes, Error, Options, RouteStates,
+    options::bounded,
     shared::Shared,
     stream::{route, watch},
     transport::{Transport, erase_type},
@@ -38,6 +39,7 @@ impl Client {
     /// # Errors
     /// If the address is malformed. An unreachable daemon is not an error here.
     pub fn connect(address: &str, options: Options) -> Result<Self, AddressError> {
+        let options = options.bounded();
         let address: Address = address.parse()?;
         let channel = address.connect_lazily(options.deadline)?;
         Ok(Self::new(Some(address), erase_type(channel), options))
@@ -77,6 +79,7 @@ impl Client {
     }
 
     fn new(address: Option<Address>, transport: Transport, options: Options) -> Self {
+        let options = options.bounded();
         let deadline = options.deadline;
         Self { shared: Arc::new(Shared::new(address, transport, options)), deadline }
     }
@@ -85,7 +88,7 @@ impl Client {
     /// a deadline that covers several calls.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self { shared: self.shared.clone(), deadline }
+        Self { shared: self.shared.clone(), deadline: bounded(deadline) }
     }
 
     pub(crate) fn deadline(&self) -> Duration {

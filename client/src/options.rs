@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use crate::Backoff;
 
-/// The options of a client.
+/// Longest duration that a client distinguishes, a year. Clocks and gRPC's timeouts have an end,
+/// beyond which tonic and additions panic.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The options of a client. Durations of more than a year count as a year.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
@@ -34,4 +38,18 @@ impl Options {
             set_budget_bytes: 256 * 1024 * 1024,
         }
     }
+
+    /// Returns the options with durations that can be added to any time.
+    pub(crate) fn bounded(mut self) -> Self {
+        let Backoff { initial_delay, max_delay, .. } = &mut self.backoff;
+        for duration in [&mut self.deadline, initial_delay, max_delay] {
+            *duration = bounded(*duration);
+        }
+        self
+    }
+}
+
+/// Returns a duration that can be added to any time.
+pub(crate) fn bounded(duration: Duration) -> Duration {
+    duration.min(MAX_DURATION)
 }

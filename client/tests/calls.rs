@@ -254,3 +254,21 @@ async fn says_why_it_cannot_connect() {
     let error = ask(&client).await.unwrap_err().to_string();
     assert!(error.contains("No such file or directory"), "{error}");
 }
+
+/// Durations beyond the range of clocks, and of the timeouts that gRPC can send.
+#[tokio::test]
+async fn durations_without_end_count_as_a_year() {
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = format!("unix:{}", dir.path().join("nobody").display());
+    let connect = || {
+        let mut options = Options::new(["example.org"]);
+        options.deadline = Duration::MAX;
+        options.backoff.initial_delay = Duration::MAX;
+        options.backoff.max_delay = Duration::MAX;
+        Client::connect(&nobody, options).unwrap().with_deadline(Duration::MAX)
+    };
+    assert!(matches!(ask(&connect()).await, Err(Error::Unreachable { .. })));
+    let stream = connect().route_states().with_deadline(Duration::MAX);
+    let asked = stream.query_interest("@ann:example.org").await;
+    assert!(matches!(asked, Err(Error::Unreachable { .. })), "{asked:?}");
+}

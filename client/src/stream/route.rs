@@ -23,6 +23,7 @@ use crate::{
     Error, Interest, Routed,
     answer::FoundAnswer,
     answer_cache::{AnswerCache, Key},
+    options::bounded,
     shared::Shared,
 };
 
@@ -91,7 +92,7 @@ impl RouteStates {
     /// Returns the same stream with another deadline for each request.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self { deadline, ..self.clone() }
+        Self { deadline: bounded(deadline), ..self.clone() }
     }
 
     /// Returns the answer of one user, and remembers it. Only for a stream with a near-cache.
@@ -114,7 +115,7 @@ impl RouteStates {
             return Err(Error::Deadline(self.deadline));
         }
         let permit = self.shared.breaker.try_acquire().map_err(Error::from_open_circuit)?;
-        let request = Request::new(question, deadline_after(self.deadline));
+        let request = Request::new(question, Instant::now() + self.deadline);
         let answered = timeout(self.deadline, async {
             let ended =
                 || StreamError::unreachable("no tokio runtime drives the stream, or it has ended");
@@ -135,11 +136,4 @@ impl RouteStates {
         }
         Err(failed.error)
     }
-}
-
-/// Returns the time of a deadline. A deadline beyond the range of the clock is one in a year.
-fn deadline_after(deadline: Duration) -> Instant {
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-    let now = Instant::now();
-    now.checked_add(deadline).unwrap_or_else(|| now + YEAR)
 }

@@ -133,9 +133,10 @@ impl Misses {
         waiting.map(|caller| caller.deadline).max()
     }
 
-    /// Returns true if all callers of some questions gave up.
-    pub(super) fn are_abandoned(&self, fill: &Fill) -> bool {
-        fill.keys().all(|key| self.latest_deadline(&key).is_none())
+    /// Returns the latest deadline of the callers of some questions, also of those who came after
+    /// the questions were sent. `None`: all gave up.
+    pub(super) fn latest_deadline_of(&self, fill: &Fill) -> Option<Instant> {
+        fill.keys().filter_map(|key| self.latest_deadline(&key)).max()
     }
 
     /// Answers the callers of a question.

@@ -147,7 +147,8 @@ impl Task {
     fn requeue_in_flight(&mut self, failed: &StreamError) {
         let now = Instant::now();
         while let Some((_, mut request)) = self.in_flight.pop_back() {
-            if request.retried || request.deadline <= now {
+            let deadline = self.latest_deadline(&request);
+            if request.retried || deadline.is_none_or(|deadline| deadline <= now) {
                 self.fail_request(request, failed);
             } else {
                 request.retried = true;
@@ -163,10 +164,11 @@ impl Task {
         }
     }
 
-    fn is_abandoned(&self, request: &Request) -> bool {
+    /// Returns the latest deadline of a request's callers. `None`: all gave up.
+    fn latest_deadline(&self, request: &Request) -> Option<Instant> {
         match (&request.question, &self.cache) {
-            (Question::Fill(fill), Some(cache)) => cache.misses.are_abandoned(fill),
-            _ => request.is_abandoned(),
+            (Question::Fill(fill), Some(cache)) => cache.misses.latest_deadline_of(fill),
+            _ => (!request.is_abandoned()).then_some(request.deadline),
         }
     }
 
@@ -372,7 +374,7 @@ impl Task {
             return;
         }
         let Some(request) = self.next_request() else { return };
-        if self.is_abandoned(&request) {
+        if self.latest_deadline(&request).is_none() {
             // Nobody hears of the error, but nobody else must wait for the answer either.
             let gone = StreamError::unreachable("all callers gave up");
             self.fail_request(request, &gone);

@@ -31,7 +31,8 @@ async fn reconnected(cache: &NearCache, sender: &str) {
     tokio::time::timeout(LONG, noticed).await.unwrap();
 }
 
-/// A near-cache that remembers `ANN` and `SUE`, who share a set, and `TOM`, whom nobody sees.
+/// A near-cache that remembers `ANN` and `SUE`, who share a set, and `TOM`, who has no
+/// audience.
 async fn remembering(options: NearCacheOptions) -> (Fake, Route, NearCache) {
     let (fake, mut stream, cache) = connected(options).await;
     define(&stream, 1, &[ANN, JOE]).await;
@@ -246,4 +247,22 @@ async fn answers_are_not_kept_for_a_daemon_from_before_touch() {
     stream.deliver(id, "r1", 0, &[]).await;
     asked.await.unwrap().unwrap();
     assert_eq!((stale(&cache, ANN), stale(&cache, JOE)), (None, Some(false)));
+}
+
+/// The question goes out with the deadline of its first caller, and others join it later.
+#[tokio::test]
+async fn a_caller_who_joined_a_question_outlives_its_first_caller() {
+    let (mut fake, mut stream, cache) = connected(options()).await;
+    let short = cache.with_deadline(Duration::from_millis(50));
+    let first = ask(&short, ANN);
+    assert_eq!(batch(&mut stream).await.1, [ANN]);
+    let second = ask(&cache.with_deadline(LONG), ANN);
+    assert!(first.await.unwrap().is_err());
+    drop(stream);
+    let (mut stream, _) = fake.opened("r1").await;
+    let (id, senders) = batch(&mut stream).await;
+    assert_eq!(senders, [ANN], "again, for the second caller");
+    define(&stream, 1, &[JOE]).await;
+    stream.deliver(id, "r1", 1, &[0]).await;
+    assert_eq!(second.await.unwrap().unwrap(), [JOE]);
 }

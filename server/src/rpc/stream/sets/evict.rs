@@ -201,4 +201,33 @@ mod tests {
         }
         assert!(forgotten > 0);
     }
+
+    /// An audience of 100 bytes where 60 fit, as often as the client asks.
+    #[test]
+    fn a_set_that_never_fits_ends_no_other_answer() {
+        let policy = r#"
+            groups:
+              team/a: ["@a:one.org", "@b:one.org"]
+              team/b: ["@c:one.org", "@dddddddddddddddddddddddddddddddddddddddddddddddddd:one.org"]
+            rules:
+              - { name: teams, allow: { within: "team/*" } }
+        "#;
+        let policy = Policy::parse("policy.yaml", policy.as_bytes()).unwrap();
+        let (snapshot, view) =
+            (&*policy.snapshot, CallerView::new(Caller::new(["one.org"]).unwrap()));
+        let mut sets = SentSets::new(60);
+        let mut ask = |user| {
+            let class = snapshot.users().class_of(user).unwrap();
+            let mut out = Vec::new();
+            sets.begin_request();
+            let mut definer = Definer { snapshot, view: &view, out: &mut out };
+            let answer = sets.answer_for_class(class, Side::Sender, &mut definer);
+            (answer.is_ok(), out.len())
+        };
+        assert!(matches!(ask("@a:one.org"), (true, 1..)));
+        for _ in 0..2 {
+            assert_eq!(ask("@c:one.org"), (false, 0), "no set ends for a refusal");
+            assert_eq!(ask("@a:one.org"), (true, 0), "the client has its sets");
+        }
+    }
 }
