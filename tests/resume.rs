@@ -11,8 +11,8 @@ use tonic::Code;
 use crate::harness::{Daemon, Stream};
 use crate::stream::{NOBODY, TEAMS};
 
-/// What a client hears first that comes back with answers of a revision, or else the
-/// answer to an empty batch.
+/// Opens a stream as a client that kept answers of a revision. Returns the first message after
+/// `Opened`: the answer to an empty batch if there is no other.
 async fn come_back(daemon: &Daemon, revision: &str) -> Response {
     let mut stream = Stream::start(daemon.client()).await;
     stream.send(Request::Open(Open {
@@ -54,7 +54,8 @@ async fn a_client_that_comes_back_hears_whether_it_missed_something() {
     assert_eq!(stream.refusal().await.code(), Code::InvalidArgument);
 }
 
-/// What is hidden is no visibility, so no pair tells it of an answer that was kept.
+/// Hidden fields are not visibility, so `Changed` names no user whose kept answer hides other
+/// fields by now.
 #[tokio::test]
 async fn a_client_that_comes_back_keeps_no_answer_that_hides_something_else() {
     let shy = |fields: &str| {

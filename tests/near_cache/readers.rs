@@ -25,8 +25,8 @@ const EDITS: usize = 300;
 /// More than processors, so that the system interrupts them between any two steps.
 const READERS: usize = 6;
 
-/// An answer about some of the movers: those in the audience of a user who stays, or
-/// whether one mover sees such a user.
+/// An answer about movers: those in the audience of a user who stays, or the visibility of such
+/// a user to one mover.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Seen {
     Audience(BTreeSet<usize>),

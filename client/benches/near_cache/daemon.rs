@@ -23,7 +23,7 @@ pub(crate) struct Daemon(pub(crate) Arc<World>);
 type Out = mpsc::Sender<Result<v1::RouteStatesResponse, Status>>;
 type Streamed<T> = Result<Answer<ReceiverStream<Result<T, Status>>>, Status>;
 
-/// What one stream was sent.
+/// The sets and answers that one stream was sent.
 struct Sent {
     world: Arc<World>,
     out: Out,

@@ -1,4 +1,4 @@
-//! What only the order of the task's own steps decides.
+//! Cases that depend on the order of the task's own steps.
 
 use std::time::Duration;
 
