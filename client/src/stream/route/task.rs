@@ -1,12 +1,13 @@
 //! The task that keeps a `RouteStates` stream open and sends requests over it; `answers`
-//! handles the daemon's messages.
+//! handles the daemon's messages, and `hit_reports` tells the daemon of hits in memory.
 
 mod answers;
+mod hit_reports;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use presence_router_proto::v1::{
-    Capability, Open, Opened, RouteStatesRequest, RouteStatesResponse, Touch,
+    Capability, Open, Opened, RouteStatesRequest, RouteStatesResponse,
     route_states_request::Message as RequestMessage,
     route_states_response::Message as ResponseMessage,
 };
@@ -17,6 +18,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use self::hit_reports::HitReports;
 use super::{
     cache_writer::CacheWriter,
     request::{MAX_WAITING, Question, Request},
@@ -36,12 +38,6 @@ const MAX_IN_FLIGHT: usize = 256;
 /// Maximum time after which the daemon hears of hits in memory.
 const REPORT_HITS_EVERY: Duration = Duration::from_secs(5);
 
-/// Minimum time between two reports of hits. A reader in a loop has new hits at any time.
-const MIN_REPORT_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Maximum number of sets in one `Touch`: a fraction of what the daemon accepts.
-const MAX_TOUCHED: usize = 16 * 1024;
-
 /// The task that keeps the stream open.
 pub(super) struct Task {
     shared: Arc<Shared>,
@@ -57,12 +53,8 @@ pub(super) struct Task {
     backoff: ReconnectBackoff,
     /// `None`: the stream remembers no answers.
     cache: Option<CacheWriter>,
-    /// True if the daemon of the current stream accepts `Touch`.
-    accepts_touch: bool,
-    /// Sets whose answers had hits in memory, to be sent in a `Touch`.
-    touched: Vec<u64>,
-    /// The time of the last report of hits on the current stream.
-    hits_reported: Option<Instant>,
+    /// Hits in memory, on the current stream.
+    hit_reports: HitReports,
 }
 
 /// The end of a stream.
@@ -95,9 +87,7 @@ impl Task {
             backoff: ReconnectBackoff::new(shared.backoff),
             shared,
             cache,
-            accepts_touch: false,
-            touched: Vec::new(),
-            hits_reported: None,
+            hit_reports: HitReports::default(),
         }
     }
 
@@ -240,14 +230,13 @@ impl Task {
             Err(failed) => return StreamEnd::NotOpened(failed),
         };
         let liveness = Liveness::new(&opened);
-        self.accepts_touch = opened.capabilities().any(|one| one == Capability::Touch);
-        self.touched.clear();
-        self.hits_reported = None;
+        let accepts_touch = opened.capabilities().any(|one| one == Capability::Touch);
+        self.hit_reports = HitReports::of_stream(accepts_touch);
         self.shared.breaker.close();
         if let Some(cache) = &mut self.cache {
             // A daemon from before `Touch` does not reset a resumed stream for every change of
             // hides, so that nothing would end answers of the stream before.
-            let resumed = if self.accepts_touch { &*self.resume_revision } else { "" };
+            let resumed = if accepts_touch { &*self.resume_revision } else { "" };
             cache.begin_stream(&opened.revision, resumed);
         }
         let since = Instant::now();
@@ -331,7 +320,9 @@ impl Task {
                 },
                 () = sleep_until(report_hits_at), if self.cache.is_some() => {
                     report_hits_at = Instant::now() + REPORT_HITS_EVERY;
-                    self.report_hits();
+                    if let Some(cache) = &mut self.cache {
+                        self.hit_reports.collect(cache);
+                    }
                 }
                 more = self.receive_request(), if self.may_receive() => {
                     if !more {
@@ -345,7 +336,7 @@ impl Task {
     /// Returns true if the next request can be sent. A request that was in flight when a
     /// stream broke is sent alone: if it is the cause, it fails no other request.
     fn may_send(&self) -> bool {
-        if !self.touched.is_empty() {
+        if self.hit_reports.is_waiting() {
             return true;
         }
         if !self.has_requests() {
@@ -361,16 +352,11 @@ impl Task {
     }
 
     fn send_next(&mut self, room: mpsc::Permit<'_, RouteStatesRequest>) {
-        // First: the next answer may need room, which the daemon takes from idle sets. But not
-        // each time, or readers with hits all the time would keep every question waiting.
-        let recent = self.hits_reported.is_some_and(|last| last.elapsed() < MIN_REPORT_INTERVAL);
-        if self.accepts_touch && !recent {
-            self.report_hits();
+        if let Some(cache) = &mut self.cache {
+            self.hit_reports.collect_before_question(cache);
         }
-        if !self.touched.is_empty() {
-            let set_ids = self.touched.drain(..self.touched.len().min(MAX_TOUCHED)).collect();
-            let touch = RequestMessage::Touch(Touch { set_ids });
-            room.send(RouteStatesRequest { message: Some(touch) });
+        if let Some(touch) = self.hit_reports.take_touch() {
+            room.send(RouteStatesRequest { message: Some(RequestMessage::Touch(touch)) });
             return;
         }
         let Some(request) = self.next_request() else { return };
@@ -382,23 +368,6 @@ impl Task {
             self.last_id += 1;
             room.send(message);
             self.in_flight.push_back((self.last_id, request));
-        }
-    }
-
-    /// Prepares to tell the daemon which answers had hits in memory: it does not see hits, and
-    /// retires first what was used least recently. An older daemon gets the same questions again.
-    fn report_hits(&mut self) {
-        let Some(cache) = &mut self.cache else { return };
-        let used = cache.take_used();
-        if !used.is_empty() {
-            self.hits_reported = Some(Instant::now());
-        }
-        for cell in used {
-            if self.accepts_touch {
-                self.touched.push(cell.set_id);
-            } else {
-                cache.misses.add_without_caller(&cell.asked);
-            }
         }
     }
 }
