@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use presence_router_proto::v1::{self, PresenceField};
 
-pub use self::cached::CachedAnswer;
-pub(crate) use self::cached::{AnswerValue, FoundAnswer, Heard};
+pub(crate) use self::cached::{AnswerValue, Heard};
+pub use self::cached::{CachedAnswer, SharedAnswer};
 use crate::{ProtocolViolation, Set, SetError, list::HashedUser};
 
 /// The recipients of each of some states.

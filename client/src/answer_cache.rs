@@ -45,7 +45,7 @@ pub(crate) use self::{
     key::{Key, Side},
     stats::Counters,
 };
-use crate::answer::{FoundAnswer, Heard};
+use crate::answer::{Heard, SharedAnswer};
 
 /// The memory that the task and all handles share.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl AnswerCache {
     }
 
     /// Returns the answer of a user. `None`: the memory has none that is valid.
-    pub(crate) fn look_up(&self, side: Side, user: &str) -> Option<FoundAnswer> {
+    pub(crate) fn look_up(&self, side: Side, user: &str) -> Option<SharedAnswer> {
         let found = self.peek(side, user);
         match &found {
             Some(found) => {
@@ -108,7 +108,7 @@ impl AnswerCache {
     }
 
     /// Returns the answer of a user, without counting.
-    pub(crate) fn peek(&self, side: Side, user: &str) -> Option<FoundAnswer> {
+    pub(crate) fn peek(&self, side: Side, user: &str) -> Option<SharedAnswer> {
         // In this order: see the top of this file.
         loop {
             let connection = self.connection.load();
@@ -120,7 +120,7 @@ impl AnswerCache {
     }
 
     /// Returns the answer of a user for a reader that loaded this state of the connection.
-    fn find_entry(&self, side: Side, user: &str, connection: &Connection) -> Option<FoundAnswer> {
+    fn find_entry(&self, side: Side, user: &str, connection: &Connection) -> Option<SharedAnswer> {
         let stale = match connection.away_since {
             None => false,
             Some(since) if since.elapsed() < self.stale_for => true,
@@ -130,7 +130,7 @@ impl AnswerCache {
         match self.entries.get(side, user)? {
             Entry::Nobody(since) => {
                 let exact_at = Heard::later_of(published, &since).clone();
-                Some(FoundAnswer { value: None, exact_at, stale })
+                Some(SharedAnswer { value: None, exact_at, stale })
             }
             Entry::Shared(cell) => {
                 let (value, exact_at) = cell.value(published)?;
@@ -140,7 +140,7 @@ impl AnswerCache {
                     // Without a task nobody has to be told.
                     let _ = used.send(cell);
                 }
-                Some(FoundAnswer { value: Some(value), exact_at, stale })
+                Some(SharedAnswer { value: Some(value), exact_at, stale })
             }
         }
     }

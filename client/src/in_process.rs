@@ -11,7 +11,10 @@ use std::{
     collections::HashMap,
     fmt, io,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use presence_router_engine::unstable::routing::query::visibility::Signature;
@@ -29,7 +32,7 @@ use self::{
 use crate::{
     Answer, CachedAnswer, ChangeEvent, Changes, Delivery, Error, FieldViolation, Interest,
     PresenceRouter, Refusal, Routed, Set, VisibleSender,
-    answer::{AnswerValue, FoundAnswer, Heard},
+    answer::{AnswerValue, Heard, SharedAnswer},
 };
 
 /// Maximum number of bad user ids in one refusal, as in the daemon's refusals.
@@ -92,6 +95,8 @@ pub enum InProcessError {
 struct Shared {
     state: Mutex<State>,
     revision: watch::Sender<Revision>,
+    /// Number of the last answer.
+    last_number: AtomicU64,
 }
 
 // === impl InProcess ===
@@ -149,7 +154,7 @@ impl InProcess {
         let revision = Revision::first();
         let state = Mutex::new(State::new(policy.snapshot, caller));
         let revision = watch::Sender::new(revision);
-        Ok(Self { shared: Arc::new(Shared { state, revision }) })
+        Ok(Self { shared: Arc::new(Shared { state, revision, last_number: AtomicU64::new(0) }) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -196,8 +201,9 @@ impl InProcess {
         let signature = state.signature(user, side);
         let answered = state.answer_for(signature);
         let exact_at = Heard::new(0, self.revision());
-        let value = answered.map(|Answered { set, hides }| AnswerValue::new(0, set, hides));
-        Ok(CachedAnswer::new(user_id, FoundAnswer { value, exact_at, stale: false }))
+        let number = self.shared.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+        let value = answered.map(|Answered { set, hides }| AnswerValue::new(number, set, hides));
+        Ok(CachedAnswer::new(user_id, SharedAnswer { value, exact_at, stale: false }))
     }
 
     /// Returns the revision. Call it while the state is locked, so that the two match.

@@ -91,7 +91,8 @@ mod transport;
 
 pub use address::{Address, AddressError};
 pub use answer::{
-    CachedAnswer, Counterparts, Delivery, Fields, Hide, Interest, Routed, VisibleSender,
+    CachedAnswer, Counterparts, Delivery, Fields, Hide, Interest, Routed, SharedAnswer,
+    VisibleSender,
 };
 pub use answer_cache::NearCacheStats;
 pub use change::{ChangeEvent, Changed, Changes, PairProduct};

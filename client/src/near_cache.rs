@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use crate::{
     Answer, CachedAnswer, Changes, Client, Delivery, Error, Interest, NearCacheStats,
     PresenceRouter, RouteStates, Routed, Set, VisibleSender,
-    answer::{AnswerValue, FoundAnswer, Heard},
+    answer::{AnswerValue, Heard, SharedAnswer},
     answer_cache::{AnswerCache, Key, Side},
     stream::{route, watch},
 };
@@ -166,7 +166,7 @@ impl NearCache {
         self.memory.stats()
     }
 
-    async fn find(&self, side: Side, user: &str) -> Result<FoundAnswer, Error> {
+    async fn find(&self, side: Side, user: &str) -> Result<SharedAnswer, Error> {
         if let Some(found) = self.memory.look_up(side, user) {
             return Ok(found);
         }
@@ -222,7 +222,7 @@ impl PresenceRouter for NearCache {
 
     fn interested_users(&self, user_id: String) -> Answer<'_, Interest> {
         Box::pin(async move {
-            let FoundAnswer { value, exact_at, .. } = self.find(Side::Interest, &user_id).await?;
+            let SharedAnswer { value, exact_at, .. } = self.find(Side::Interest, &user_id).await?;
             let (senders, hides) = match value {
                 Some(value) => (value.set.clone(), value.hides().to_vec()),
                 None => (Set::empty(), Vec::new()),

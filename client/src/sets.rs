@@ -117,6 +117,18 @@ impl Set {
         self.0.is_open()
     }
 
+    /// Returns true if the set is everyone, in so many words: without exceptions, and not as a
+    /// combination of other sets.
+    pub fn is_everyone(&self) -> bool {
+        matches!(self.0, Kind::Everyone)
+    }
+
+    /// Returns the number of users that [`Set::listed_users`] looks at, without looking at them:
+    /// an upper bound of the number that it returns.
+    pub fn listed_users_bound(&self) -> usize {
+        self.0.listed_users_bound()
+    }
+
     /// Returns the members that the set lists by id: all of them, unless the set is open.
     /// Sorted by their bytes, without repeats.
     pub fn listed_users(&self) -> Vec<&str> {
@@ -210,6 +222,17 @@ impl Kind {
             Self::AnyOf(sets) => sets.iter().any(Self::is_open),
             Self::AllOf(sets) => sets.iter().all(Self::is_open),
             Self::Difference(sets) => sets.0.is_open(),
+        }
+    }
+
+    fn listed_users_bound(&self) -> usize {
+        match self {
+            Self::Users(users) => users.len(),
+            Self::Everyone | Self::Server(_) | Self::Match(_) => 0,
+            Self::AnyOf(sets) | Self::AllOf(sets) => {
+                sets.iter().map(Self::listed_users_bound).fold(0, usize::saturating_add)
+            }
+            Self::Difference(sets) => sets.0.listed_users_bound(),
         }
     }
 

@@ -13,12 +13,13 @@ use crate::Set;
 #[derive(Clone, Debug)]
 pub struct CachedAnswer<'a> {
     user_id: &'a str,
-    answer: FoundAnswer,
+    answer: SharedAnswer,
 }
 
-/// An answer without the user that it belongs to.
+/// An answer without the user that it belongs to, so that a homeserver can derive something
+/// from it once for all users who share it. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct FoundAnswer {
+pub struct SharedAnswer {
     /// `None`: there are no counterparts.
     pub(crate) value: Option<AnswerValue>,
     /// The revision at which the answer is exact.
@@ -30,7 +31,7 @@ pub(crate) struct FoundAnswer {
 /// The counterparts of the users that share one answer.
 #[derive(Clone, Debug)]
 pub(crate) struct AnswerValue {
-    /// Answers with the same number at the same revision are the same.
+    /// Answers with the same number are the same. Never 0.
     pub(crate) number: u64,
     pub(crate) set: Set,
     /// `None`: no hides. Most answers have none, and then a clone counts one reference less.
@@ -49,26 +50,21 @@ pub(crate) struct Heard {
 // === impl CachedAnswer ===
 
 impl<'a> CachedAnswer<'a> {
-    pub(crate) fn new(user_id: &'a str, answer: FoundAnswer) -> Self {
+    pub(crate) fn new(user_id: &'a str, answer: SharedAnswer) -> Self {
         Self { user_id, answer }
     }
 
     /// Returns the recipients that may see the user, or the senders that the user may
     /// see, without the user itself.
     pub fn counterparts(&self) -> Counterparts<'_> {
-        let value = self.answer.value.as_ref();
-        Counterparts {
-            user_id: self.user_id,
-            set: value.map(|value| &value.set),
-            hides: value.map(AnswerValue::hides).unwrap_or_default(),
-        }
+        self.answer.counterparts_of(self.user_id)
     }
 
     /// Returns the revision at which the answer is exact. Opaque; compare for equality
     /// only. While the client is connected, this is the last revision that the daemon
     /// announced, or one that the client was about to take over.
     pub fn revision(&self) -> &str {
-        &self.answer.exact_at.revision
+        self.answer.revision()
     }
 
     /// Returns true if the client had no connection to the daemon when it gave the
@@ -76,6 +72,54 @@ impl<'a> CachedAnswer<'a> {
     /// unknown.
     pub fn is_stale(&self) -> bool {
         self.answer.stale
+    }
+
+    /// Returns the answer without its user.
+    pub fn into_shared(self) -> SharedAnswer {
+        self.answer
+    }
+}
+
+// === impl SharedAnswer ===
+
+impl SharedAnswer {
+    /// Returns a number for the counterparts and their hides: two answers of one near-cache (or
+    /// one [`InProcess`](crate::InProcess)) with the same number have the same ones, whatever
+    /// their revisions. 0: there are no counterparts. An answer that changes gets a number that
+    /// no answer had before.
+    pub fn number(&self) -> u64 {
+        self.value.as_ref().map_or(0, |value| value.number)
+    }
+
+    /// Returns the counterparts of `user_id`, which must be a user with this answer.
+    pub fn counterparts_of<'s>(&'s self, user_id: &'s str) -> Counterparts<'s> {
+        let value = self.value.as_ref();
+        Counterparts {
+            user_id,
+            set: value.map(|value| &value.set),
+            hides: value.map(AnswerValue::hides).unwrap_or_default(),
+        }
+    }
+
+    /// Returns the counterparts, which may contain the user itself. `None`: there are none.
+    pub fn as_set(&self) -> Option<&Set> {
+        self.value.as_ref().map(|value| &value.set)
+    }
+
+    /// Returns all hides that apply to some of the counterparts.
+    pub fn hides(&self) -> &[Hide] {
+        self.value.as_ref().map(AnswerValue::hides).unwrap_or_default()
+    }
+
+    /// Returns the revision at which the answer is exact, as [`CachedAnswer::revision`] does.
+    pub fn revision(&self) -> &str {
+        &self.exact_at.revision
+    }
+
+    /// Returns true if the client had no connection to the daemon, as
+    /// [`CachedAnswer::is_stale`] does.
+    pub fn is_stale(&self) -> bool {
+        self.stale
     }
 }
 

@@ -86,11 +86,6 @@ impl Cell {
         self.read().is_none()
     }
 
-    /// Returns the number that all values of this cell have.
-    pub(crate) fn number(&self) -> Option<u64> {
-        self.read().as_ref().map(|current| current.value.number)
-    }
-
     fn read(&self) -> RwLockReadGuard<'_, Option<Current>> {
         // A poisoned lock is fine: nothing panics between two steps of an update.
         self.value.read().unwrap_or_else(PoisonError::into_inner)

@@ -113,3 +113,32 @@ fn listed_members_are_members() {
     assert_eq!(set(&expression).listed_users(), ["@b:x"]);
     assert!(!set(&expression).is_open());
 }
+
+#[test]
+fn a_set_lists_no_more_users_than_its_bound() {
+    for (expression, bound) in [
+        (everyone(), 0),
+        (users(&["@a:x", "@b:x"]), 2),
+        (any_of(&[users(&["@a:x", "@b:x"]), server("y"), users(&["@a:x"])]), 3),
+        (all_of(&[users(&["@b:x", "@a:y"]), server("x")]), 2),
+        (minus(users(&["@a:x", "@b:x"]), users(&["@b:x", "@c:x"])), 2),
+    ] {
+        let set = set(&expression);
+        assert_eq!(set.listed_users_bound(), bound, "{expression:?}");
+        assert!(set.listed_users().len() <= bound, "{expression:?}");
+    }
+}
+
+#[test]
+fn only_everyone_in_so_many_words_is_everyone() {
+    assert!(set(&everyone()).is_everyone());
+    for expression in [
+        minus(everyone(), users(&["@a:x"])),
+        any_of(&[everyone()]),
+        server("*"),
+        matching("@*:*"),
+        users(&[]),
+    ] {
+        assert!(!set(&expression).is_everyone(), "{expression:?}");
+    }
+}

@@ -21,7 +21,7 @@ use self::{
 use super::{StreamError, spawn_in_runtime};
 use crate::{
     Error, Interest, Routed,
-    answer::FoundAnswer,
+    answer::SharedAnswer,
     answer_cache::{AnswerCache, Key},
     options::bounded,
     shared::Shared,
@@ -96,7 +96,7 @@ impl RouteStates {
     }
 
     /// Returns the answer of one user, and remembers it. Only for a stream with a near-cache.
-    pub(crate) async fn ask_and_remember(&self, key: Key) -> Result<FoundAnswer, Error> {
+    pub(crate) async fn ask_and_remember(&self, key: Key) -> Result<SharedAnswer, Error> {
         let (reply, answer) = oneshot::channel();
         self.send_question(Question::Miss(key, reply), answer).await
     }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Error, ProtocolViolation, Set,
-    answer::{AnswerValue, FoundAnswer, Heard},
+    answer::{AnswerValue, Heard, SharedAnswer},
     answer_cache::{AnswerCache, Cell, Entry, Key, Side},
     stream::{StreamError, store::Store},
 };
@@ -47,7 +47,7 @@ pub(super) struct CacheWriter {
     answer_bytes: u64,
     /// Number of the current stream, from 1.
     stream: u64,
-    /// Number of the last cell. Numbers are never used again.
+    /// Number of the last value of a cell. Numbers are never used again.
     last_number: u64,
     cells: CellIndex,
     /// Sets that were edited since the last `Changed`.
@@ -206,8 +206,8 @@ impl CacheWriter {
         let edited = store.with_referrers(&std::mem::take(&mut self.edited));
         for (index, cell) in self.cells.of_sets(edited).into_iter().enumerate() {
             if index < MAX_REPLACED {
-                let Some(number) = cell.number() else { continue };
-                let value = evaluate(number, cell.set_id, &cell.hides, store)?;
+                self.last_number += 1;
+                let value = evaluate(self.last_number, cell.set_id, &cell.hides, store)?;
                 cell.replace_value(value, heard.clone());
             } else if cell.end() {
                 self.cache.counters.closed.add(1);
@@ -293,7 +293,7 @@ impl CacheWriter {
                 Entry::Nobody(_) => None,
                 Entry::Shared(cell) => cell.value(&heard).map(|(value, _)| value),
             };
-            let found = FoundAnswer { value, exact_at: heard.clone(), stale: false };
+            let found = SharedAnswer { value, exact_at: heard.clone(), stale: false };
             // First, so that callers who got the answer find it in memory.
             self.cache.entries.insert(key.clone(), entry);
             self.misses.answer(&key, &found);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::request::{Fill, Reply};
 use crate::{
-    answer::FoundAnswer,
+    answer::SharedAnswer,
     answer_cache::{Key, Side},
     stream::StreamError,
 };
@@ -36,7 +36,7 @@ pub(super) struct Misses {
 
 #[derive(Debug)]
 struct Caller {
-    reply: Reply<FoundAnswer>,
+    reply: Reply<SharedAnswer>,
     deadline: Instant,
 }
 
@@ -44,7 +44,7 @@ struct Caller {
 
 impl Misses {
     /// Adds a caller to its question.
-    pub(super) fn add_caller(&mut self, key: Key, reply: Reply<FoundAnswer>, deadline: Instant) {
+    pub(super) fn add_caller(&mut self, key: Key, reply: Reply<SharedAnswer>, deadline: Instant) {
         self.waiting += 1;
         let caller = Caller { reply, deadline };
         if let Some(callers) = self.callers.get_mut(&key) {
@@ -140,7 +140,7 @@ impl Misses {
     }
 
     /// Answers the callers of a question.
-    pub(super) fn answer(&mut self, key: &Key, answer: &FoundAnswer) {
+    pub(super) fn answer(&mut self, key: &Key, answer: &SharedAnswer) {
         for caller in self.take_callers(key) {
             // A caller that gave up needs no answer.
             let _ = caller.reply.send(Ok(answer.clone()));

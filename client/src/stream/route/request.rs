@@ -11,7 +11,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     Interest, Routed,
-    answer::FoundAnswer,
+    answer::SharedAnswer,
     answer_cache::{Key, Side},
     stream::StreamError,
 };
@@ -38,7 +38,7 @@ pub(super) enum Question {
     Interest(String, Reply<Interest>),
     /// A question of a near-cache. The task never sends it as it is, but asks it in a `Fill`
     /// together with others.
-    Miss(Key, Reply<FoundAnswer>),
+    Miss(Key, Reply<SharedAnswer>),
     /// Questions of a near-cache, whose callers [`Misses`](super::misses::Misses) knows.
     Fill(Fill),
 }
