@@ -40,12 +40,14 @@ class Daemon:
         self._applied = 0
         self.write([])
 
-    def write(self, rules: list[Any], groups: dict[str, Any] | None = None) -> tuple[str, str]:
+    def write(
+        self, rules: list[Any], groups: dict[str, Any] | None = None, **sections: Any
+    ) -> tuple[str, str]:
         """Writes the policy, with a rule of its own that tells it from others."""
         self._applied += 1
         marker = (f"@applied-{self._applied}:{SERVER}", f"@policy:{SERVER}")
         rule = {"name": f"policy {self._applied}", "allow": {"from": marker[0], "to": marker[1]}}
-        document = {"groups": groups or {}, "rules": [*rules, rule]}
+        document = {"groups": groups or {}, "rules": [*rules, rule], **sections}
         # JSON is YAML.
         self._policy.write_text(json.dumps(document, indent=1))
         return marker
@@ -61,9 +63,11 @@ class Daemon:
         self._send(signal.SIGHUP)
         until(lambda: self.log.stat().st_size > logged, "the daemon says what is wrong")
 
-    def apply(self, rules: list[Any], groups: dict[str, Any] | None = None) -> None:
+    def apply(
+        self, rules: list[Any], groups: dict[str, Any] | None = None, **sections: Any
+    ) -> None:
         """Makes a policy active in the running daemon."""
-        sender, recipient = self.write(rules, groups)
+        sender, recipient = self.write(rules, groups, **sections)
         self._send(signal.SIGHUP)
         until(lambda: sender in ask(self.address, recipient), "the policy is active")
 

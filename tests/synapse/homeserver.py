@@ -6,6 +6,8 @@ federates are in `workers.py` and `federation.py`.
 
 import base64
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -84,15 +86,23 @@ class Process:
 
     def start(self, ready: bool = True) -> None:
         """Starts it and waits until it answers, or with `ready` off, ends."""
+        self.begin_start()
+        if ready:
+            self.finish_start()
+        else:
+            self._process.wait(LONG)
+
+    def begin_start(self) -> None:
+        """Starts it."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=self._directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=self._own_session,
             )  # fmt: skip
-        if not ready:
-            self._process.wait(LONG)
-            return
+
+    def finish_start(self) -> None:
+        """Waits until it answers, once its start has begun."""
         until(lambda: self.answers or self._process.poll() is not None, "Synapse answers")
         assert self._process.poll() is None, self.output.read_text()
 
@@ -131,6 +141,13 @@ class Process:
     def our_log(self) -> list[str]:
         """Lines of its log that our module wrote, above debug."""
         return [line for line in self.log.read_text().splitlines() if " presence_router - " in line]
+
+    def transactions(self) -> list[str]:
+        """The servers to which it sent transactions, one for each transaction."""
+        sent = (
+            r"\[(\S+)\] Completed request: 200 .* PUT matrix-federation://\S+/federation/v1/send/"
+        )
+        return re.findall(sent, self.log.read_text())
 
     def metrics(self) -> dict[str, float]:
         """Its metrics: name with labels, and value."""
@@ -261,3 +278,13 @@ def module(address: str, interface: str = "modules", **config: Any) -> dict[str,
     if interface == "legacy":
         return {"presence": _PRESENCE | {"presence_router": entry}}
     return {"modules": [entry]}
+
+
+def module_of_tests(directory: Path, name: str, **config: Any) -> dict[str, Any]:
+    """The entry of `modules:` for a Synapse module of the folder `modules`.
+
+    The module's file goes into the directory in which Synapse runs, where Python finds it.
+    """
+    file = f"{name.partition('.')[0]}.py"
+    shutil.copy(Path(__file__).with_name("modules") / file, directory)
+    return {"module": name, "config": config}

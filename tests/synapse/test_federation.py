@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from daemon import Daemon
+from daemon import Daemon, until
 from federation import Authority, Federated, NoteTaker, free_name
-from homeserver import Homeserver
+from homeserver import Homeserver, module_of_tests
 from logs import shown
 from matrix import User, set_until_seen
 from page import block
@@ -34,10 +34,11 @@ class Federation:
         config = yaml.safe_load(text.replace("/run/presence-router", str(directory)))
         # For slow machines.
         config["modules"][0]["config"]["deadline_ms"] = 2000
-        self.one, self.two = (
-            Federated(directory / short, authority, name, **config)
-            for short, name in zip(("one", "two"), names, strict=True)
-        )
+        self.two = Federated(directory / "two", authority, names[1], **config)
+        # Only this one sends what tests of pings look at.
+        (directory / "one").mkdir()
+        config["modules"].append(module_of_tests(directory / "one", "short_pings.ShortPings"))
+        self.one = Federated(directory / "one", authority, names[0], **config)
         self.parts = (self.daemon, self.one, self.two)
         self._numbers = itertools.count()
 
@@ -187,6 +188,30 @@ def test_what_is_hidden_from_one_is_not_sent_to_their_server(federation: Federat
     assert pushes[1:] and all(
         push == {"user_id": ann.id, "presence": "offline"} for push in pushes[1:]
     )
+
+
+def test_a_ping_lacks_what_is_hidden_if_the_process_that_writes_presence_sends_it(
+    federation: Federation,
+) -> None:
+    ann, bob = federation.user(federation.one, "ann"), federation.user(federation.two, "bob")
+    rules = [allow(ann, [bob.id, federation.somebody()]), hide(ann, federation.somebody())]
+    federation.daemon.apply(rules)
+    bob.sync()
+    ann.set_presence("online", "secret")
+    bob.sync_until_status(ann, "secret")
+
+    def pushes() -> list[dict[str, object]]:
+        return [push for _, push in federation.three.came if push["user_id"] == ann.id]
+
+    until(lambda: len(pushes()) > 0, "the update arrives")
+    # To Synapse, this is no change but a sign of life: it pings. Twice, because the module
+    # may send the first presence of a user once more.
+    for _ in range(2):
+        count = len(pushes())
+        ann.set_presence("online", "secret")
+        until(lambda count=count: len(pushes()) > count, "the ping arrives")
+    fields = {"user_id", "presence", "last_active_ago", "currently_active"}
+    assert all(push.keys() == fields for push in pushes()), pushes()
 
 
 def test_who_may_see_everyone_sees_those_of_other_servers(federation: Federation) -> None:

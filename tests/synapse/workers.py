@@ -6,6 +6,7 @@ loads the module. With PostgreSQL and Redis, which Synapse demands for it.
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import yaml
 from daemon import LONG, Daemon, until
 from federation import Authority
-from homeserver import Homeserver, Process
+from homeserver import Homeserver, Process, module_of_tests
 from page import block
 from postgres import Database, Redis
 
@@ -26,13 +27,20 @@ MAIN = "synapse.app.homeserver"
 WORKER = "synapse.app.generic_worker"
 LAUNCHER = "synapse.app.complement_fork_starter"
 
+SENDER = "federation_sender1"
+
 
 class Worker(Process):
-    """One worker. Its configuration is the block of the page that has its name."""
+    """One worker. Its configuration is the block of the page that has its name.
+
+    The page has one federation sender; others are configured like it, by their own names.
+    """
 
     def __init__(self, directory: Path, run: Path, name: str) -> None:
         super().__init__(directory, name, WORKER, ["homeserver.yaml", f"{name}.yaml"])
-        config = yaml.safe_load(_here(block(PAGE, f"{name}.yaml"), run))
+        on_page = re.sub(r"^federation_sender\d+$", SENDER, name)
+        text = block(PAGE, f"{on_page}.yaml").replace(on_page, name)
+        config = yaml.safe_load(_here(text, run))
         for listener in config["worker_listeners"]:
             if "port" in listener:
                 listener["port"] = self._port
@@ -100,9 +108,20 @@ class Launcher(Process):
 
 
 class Cluster:
-    """All of it, and the daemon that every process asks."""
+    """All of it, and the daemon that every process asks.
 
-    def __init__(self, directory: Path, authority: Authority) -> None:
+    `modules` are other Synapse modules that each process loads, `config` is added to the
+    configuration of ours.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        authority: Authority,
+        workers: tuple[str, ...] = ("sync1", "presence1", SENDER),
+        modules: tuple[str, ...] = (),
+        **config: Any,
+    ) -> None:
         self.directory = directory / "synapse"
         run = directory
         for place in ("synapse", "redis", "presence-router"):
@@ -112,19 +131,40 @@ class Cluster:
         self.database = Database()
         shared: dict[str, Any] = yaml.safe_load(_here(block(PAGE, SHARED), run))
         # For slow machines.
-        shared["modules"][0]["config"]["deadline_ms"] = 2000
+        shared["modules"][0]["config"] |= {"deadline_ms": 2000, **config}
+        shared["modules"] += [module_of_tests(self.directory, name) for name in modules]
+        shared["federation_sender_instances"] = [
+            name for name in workers if name.startswith("federation_sender")
+        ]
         self.main = _Main(self.directory, authority, self.database.config(), shared)
-        names = ("sync1", "presence1", "federation_sender1")
-        self.sync, self.writer, self.sender = (
-            Worker(self.directory, run, name) for name in names
-        )
-        self.processes: list[Process] = [self.main, self.sync, self.writer, self.sender]
+        self.workers = {name: Worker(self.directory, run, name) for name in workers}
+        self.processes: list[Process] = [self.main, *self.workers.values()]
         self.parts = [self.database, self.redis, self.daemon, *self.processes]
 
+    @property
+    def sync(self) -> Worker:
+        """The worker that answers /sync."""
+        return self.workers["sync1"]
+
+    @property
+    def writer(self) -> Worker:
+        """The worker that writes presence."""
+        return self.workers["presence1"]
+
+    @property
+    def sender(self) -> Worker:
+        """The first worker that sends to other servers."""
+        return self.workers[SENDER]
+
     def start(self) -> None:
-        """Starts all; the main process makes the tables, so it is first."""
-        for part in self.parts:
+        """Starts all: first the main process, which makes the tables, then all workers at
+        the same time."""
+        for part in self.parts[: -len(self.workers)]:
             part.start()
+        for worker in self.workers.values():
+            worker.begin_start()
+        for worker in self.workers.values():
+            worker.finish_start()
 
     def stop(self) -> None:
         """Ends all, whatever they say."""
