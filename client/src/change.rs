@@ -65,8 +65,10 @@ pub struct PairProduct {
 /// An endless stream of changes. It ends only with the tokio runtime that it was
 /// created in.
 ///
-/// Events that the caller does not take do not accumulate: the daemon waits, and
-/// reports one combined change afterwards.
+/// Few events that the caller does not take accumulate. Beyond them, the daemon waits, and
+/// reports one combined change afterwards. A [`NearCache`](crate::NearCache) does not wait:
+/// the caller gets `Reset` in place of the events that do not fit, and never two `Connected`
+/// or two `Disconnected` in a row.
 pub struct Changes(Pin<Box<dyn Stream<Item = ChangeEvent> + Send>>);
 
 // === impl PairProduct ===

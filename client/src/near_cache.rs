@@ -7,7 +7,7 @@ use crate::{
     PresenceRouter, RouteStates, Routed, Set, VisibleSender,
     answer::{AnswerValue, Heard, SharedAnswer},
     answer_cache::{AnswerCache, Key, Side},
-    stream::{route, watch},
+    stream::route::{self, change_feed::ChangeFeed},
 };
 
 /// The options of a near-cache.
@@ -66,6 +66,7 @@ pub struct NearCacheOptions {
 pub struct NearCache {
     stream: RouteStates,
     memory: Arc<AnswerCache>,
+    change_feed: Arc<ChangeFeed>,
 }
 
 // === impl NearCacheOptions ===
@@ -80,16 +81,17 @@ impl Default for NearCacheOptions {
 
 impl Client {
     /// Opens a stream that remembers answers. Returns at once. The stream connects by itself,
-    /// and reconnects after failures, until all clones of the handle are dropped. It has its own
-    /// budget, instead of [`Options::set_budget_bytes`](crate::Options::set_budget_bytes).
+    /// and reconnects after failures, until all clones of the handle and all its [`Changes`] are
+    /// dropped. It has its own budget, instead of
+    /// [`Options::set_budget_bytes`](crate::Options::set_budget_bytes).
     ///
     /// Must be called within a tokio runtime, which then drives the stream; without one every
     /// question fails.
     pub fn near_cache(&self, options: NearCacheOptions) -> NearCache {
         let NearCacheOptions { budget_bytes, stale_for } = options;
-        let (stream, memory) =
+        let (stream, memory, change_feed) =
             route::open_with_cache(self.shared.clone(), self.deadline(), budget_bytes, stale_for);
-        NearCache { stream, memory }
+        NearCache { stream, memory, change_feed }
     }
 }
 
@@ -158,7 +160,7 @@ impl NearCache {
     /// answer.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
-        Self { stream: self.stream.with_deadline(deadline), memory: self.memory.clone() }
+        Self { stream: self.stream.with_deadline(deadline), ..self.clone() }
     }
 
     /// Returns the counters and the size of the near-cache.
@@ -231,7 +233,15 @@ impl PresenceRouter for NearCache {
         })
     }
 
+    /// Returns the changes of the near-cache's own stream, from now on: no further stream opens.
+    ///
+    /// Memory knows a change before its event comes, so that its answers are exact at the event's
+    /// revision or at a later one. `Connected` therefore comes once memory knows the missed
+    /// changes. If there is no connection, the first event is `Disconnected`.
+    ///
+    /// The near-cache never waits for a caller that does not take its events. If 64 of them wait,
+    /// `Reset` takes the place of later ones.
     fn watch_changes(&self) -> Changes {
-        watch::watch_changes(self.stream.shared().clone())
+        self.stream.subscribe_to(&self.change_feed)
     }
 }

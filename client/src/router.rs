@@ -37,7 +37,8 @@ pub trait PresenceRouter: fmt::Debug + Send + Sync {
     /// Returns an endless stream of changes of visibility, from now on.
     ///
     /// Do not use it to keep cached answers valid: changes to hidden fields are not
-    /// reported, and an answer in flight may predate a change that was already reported.
+    /// reported, and an answer in flight may predate a change that was already reported. The
+    /// answers of a [`NearCache`](crate::NearCache) need no such care.
     ///
     /// Must be called within a tokio runtime.
     fn watch_changes(&self) -> Changes;

@@ -2,6 +2,7 @@
 //! stream open, and receives each `request` through a channel.
 
 mod cache_writer;
+pub(crate) mod change_feed;
 mod misses;
 mod request;
 mod task;
@@ -15,12 +16,13 @@ use tokio::{
 
 use self::{
     cache_writer::{CacheWriter, answer_budget},
+    change_feed::{ChangeFeed, Subscription},
     request::{MAX_WAITING, Question, Request},
     task::Task,
 };
 use super::{StreamError, spawn_in_runtime};
 use crate::{
-    Error, Interest, Routed,
+    Changes, Error, Interest, Routed,
     answer::SharedAnswer,
     answer_cache::{AnswerCache, Key},
     options::bounded,
@@ -47,20 +49,22 @@ pub(crate) fn open_route_states(shared: Arc<Shared>, deadline: Duration) -> Rout
     RouteStates { requests, shared, deadline }
 }
 
-/// Starts a stream whose task remembers answers, within a budget of bytes; 0: unlimited.
+/// Starts a stream whose task remembers answers, within a budget of bytes (0: unlimited), and
+/// reports changes.
 pub(crate) fn open_with_cache(
     shared: Arc<Shared>,
     deadline: Duration,
     budget: u64,
     stale_for: Duration,
-) -> (RouteStates, Arc<AnswerCache>) {
+) -> (RouteStates, Arc<AnswerCache>, Arc<ChangeFeed>) {
     // Without a budget the daemon retires no idle sets.
     let (used, used_receiver) = (budget != 0).then(mpsc::unbounded_channel).unzip();
     let cache = Arc::new(AnswerCache::new(answer_budget(budget, 0), stale_for, used));
     let (requests, receiver) = mpsc::channel(MAX_WAITING);
-    let writer = CacheWriter::new(cache.clone(), used_receiver, budget);
+    let feed = Arc::<ChangeFeed>::default();
+    let writer = CacheWriter::new(cache.clone(), feed.clone(), used_receiver, budget);
     spawn_in_runtime(Task::new(shared.clone(), receiver, Some(writer)).keep_open());
-    (RouteStates { requests, shared, deadline }, cache)
+    (RouteStates { requests, shared, deadline }, cache, feed)
 }
 
 // === impl RouteStates ===
@@ -99,6 +103,12 @@ impl RouteStates {
     pub(crate) async fn ask_and_remember(&self, key: Key) -> Result<SharedAnswer, Error> {
         let (reply, answer) = oneshot::channel();
         self.send_question(Question::Miss(key, reply), answer).await
+    }
+
+    /// Returns the changes that the stream's own task reports from now on, and keeps the stream
+    /// open for as long as they are in use. Only for a stream with a near-cache.
+    pub(crate) fn subscribe_to(&self, feed: &Arc<ChangeFeed>) -> Changes {
+        Changes::new(Subscription::new(feed.clone(), self.requests.clone()))
     }
 
     /// Returns the client's state, so that another stream can share it.

@@ -17,7 +17,7 @@ use super::{
     Capabilities, Liveness, OPENING, ReconnectBackoff, StreamError, refuses_revision,
     spawn_in_runtime, store::Store,
 };
-use crate::{ChangeEvent, Changed, Changes, Error, PairProduct, ProtocolViolation, shared::Shared};
+use crate::{ChangeEvent, Changed, Changes, Error, ProtocolViolation, shared::Shared};
 
 /// Number of events that wait for the caller. More would only let a slow caller lag
 /// further behind: the daemon combines later changes into one.
@@ -209,8 +209,8 @@ impl Task {
             }
             ResponseMessage::Changed(v1::Changed { revision, gained, lost }) => {
                 store.apply_pending()?;
-                let gained = resolve_products(&gained, store)?;
-                let lost = resolve_products(&lost, store)?;
+                let gained = store.resolve_products(&gained)?;
+                let lost = store.resolve_products(&lost)?;
                 let changed = Changed { revision: revision.clone(), gained, lost };
                 (revision, Some(ChangeEvent::Changed(changed)))
             }
@@ -218,16 +218,4 @@ impl Task {
         self.resume_revision = revision;
         Ok(event)
     }
-}
-
-fn resolve_products(
-    products: &[v1::PairProduct],
-    store: &mut Store,
-) -> Result<Vec<PairProduct>, ProtocolViolation> {
-    let product = |one: &v1::PairProduct| {
-        let senders = store.resolve_expression(one.senders.as_ref())?;
-        let recipients = store.resolve_expression(one.recipients.as_ref())?;
-        Ok(PairProduct { senders, recipients })
-    };
-    products.iter().map(product).collect()
 }

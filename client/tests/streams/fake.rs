@@ -131,6 +131,11 @@ impl Fake {
     pub(crate) async fn watch(&mut self) -> Watch {
         timeout(LONG, self.watches.recv()).await.expect("a stream comes").unwrap()
     }
+
+    /// Whether a `WatchChanges` stream came.
+    pub(crate) fn has_watch(&self) -> bool {
+        !self.watches.is_empty()
+    }
 }
 
 // === impl Route ===

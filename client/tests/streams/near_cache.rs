@@ -1,6 +1,7 @@
 //! The near-cache: what it remembers, for how long, and what it asks.
 
 mod budget;
+mod changes;
 mod outages;
 
 use std::time::Duration;

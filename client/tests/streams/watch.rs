@@ -12,15 +12,15 @@ use tonic::Status;
 
 use crate::fake::{Fake, LONG, Watch, changed, edit, list, of, opened, refusal, set};
 
-async fn next(changes: &mut Changes) -> ChangeEvent {
+pub(crate) async fn next(changes: &mut Changes) -> ChangeEvent {
     timeout(LONG, changes.next()).await.expect("an event comes").expect("it goes on for ever")
 }
 
-fn connected(revision: &str) -> ChangeEvent {
+pub(crate) fn connected(revision: &str) -> ChangeEvent {
     ChangeEvent::Connected { revision: revision.into() }
 }
 
-async fn change(changes: &mut Changes) -> Changed {
+pub(crate) async fn change(changes: &mut Changes) -> Changed {
     match next(changes).await {
         ChangeEvent::Changed(changed) => changed,
         other => panic!("not a change: {other:?}"),
@@ -33,7 +33,10 @@ async fn open(fake: &mut Fake, revision: &str) -> Watch {
     watch
 }
 
-fn product(senders: v1::SetExpression, recipients: v1::SetExpression) -> v1::PairProduct {
+pub(crate) fn product(
+    senders: v1::SetExpression,
+    recipients: v1::SetExpression,
+) -> v1::PairProduct {
     v1::PairProduct { senders: Some(senders), recipients: Some(recipients) }
 }
 

@@ -1,5 +1,6 @@
 //! Keeps the memory of a near-cache true: the task that owns the stream tells it of each
-//! message, in order. This module sends nothing.
+//! message, in order. This module sends nothing to the daemon. It reports changes to subscribers,
+//! each after memory takes it into account.
 //!
 //! An answer that refers to a set is a cell, which all users with this answer share. It changes
 //! with its sets: when `Changed` ends a revision, cells whose sets were edited get their new
@@ -20,11 +21,12 @@ use tokio::sync::mpsc;
 
 use self::cells::CellIndex;
 use super::{
+    change_feed::ChangeFeed,
     misses::Misses,
     request::{Fill, Question, Request},
 };
 use crate::{
-    Error, ProtocolViolation, Set,
+    Changed, Error, ProtocolViolation, Set,
     answer::{AnswerValue, Heard, SharedAnswer},
     answer_cache::{AnswerCache, Cell, Entry, Key, Side},
     stream::{StreamError, store::Store},
@@ -38,6 +40,7 @@ const MAX_REPLACED: usize = 8192;
 #[derive(Debug)]
 pub(super) struct CacheWriter {
     cache: Arc<AnswerCache>,
+    pub(super) feed: Arc<ChangeFeed>,
     pub(super) misses: Misses,
     /// Cells with a hit since the daemon was last told. `None`: the daemon need not be told.
     used: Option<mpsc::UnboundedReceiver<Arc<Cell>>>,
@@ -87,11 +90,13 @@ pub(super) fn answer_budget(budget: u64, sets: u64) -> u64 {
 impl CacheWriter {
     pub(super) fn new(
         cache: Arc<AnswerCache>,
+        feed: Arc<ChangeFeed>,
         used: Option<mpsc::UnboundedReceiver<Arc<Cell>>>,
         budget: u64,
     ) -> Self {
         Self {
             cache,
+            feed,
             misses: Misses::default(),
             used,
             budget,
@@ -128,17 +133,20 @@ impl CacheWriter {
     // Beginnings and ends of streams.
 
     /// Begins a stream. `resumed` is the revision that it resumes from; empty: none.
-    pub(super) fn begin_stream(&mut self, revision: &str, resumed: &str) {
+    /// `keeps_answers`: the daemon ends the answers of the stream before that are not valid.
+    pub(super) fn begin_stream(&mut self, revision: &str, resumed: &str, keeps_answers: bool) {
         self.stream += 1;
         let heard = self.cache.heard();
-        if resumed.is_empty() || *resumed != *heard.revision {
+        if !keeps_answers || resumed.is_empty() || *resumed != *heard.revision {
             self.end_everything();
             self.publish(revision);
         } else if *revision == *resumed {
             self.cache.publish(heard);
         } else {
             self.catching_up = true;
+            return;
         }
+        self.feed.report_connected(revision, !resumed.is_empty());
     }
 
     /// Ends a stream, or records that none could be opened.
@@ -194,6 +202,7 @@ impl CacheWriter {
     pub(super) fn reset(&mut self, revision: &str) {
         self.end_everything();
         self.publish(revision);
+        self.feed.report_reset(revision);
     }
 
     /// Takes over a revision, after the store applied its edits.
@@ -213,23 +222,23 @@ impl CacheWriter {
                 self.cache.counters.closed.add(1);
             }
         }
-        let mut named = [(Side::Audience, Vec::new()), (Side::Interest, Vec::new())];
-        let [(_, senders), (_, recipients)] = &mut named;
-        for product in changed.gained.iter().chain(&changed.lost) {
-            senders.push(store.resolve_expression(product.senders.as_ref())?);
-            recipients.push(store.resolve_expression(product.recipients.as_ref())?);
-        }
-        for (side, sets) in named {
-            self.end_named(side, sets);
-        }
+        let changed = Changed {
+            revision: changed.revision.clone(),
+            gained: store.resolve_products(&changed.gained)?,
+            lost: store.resolve_products(&changed.lost)?,
+        };
+        let products = || changed.gained.iter().chain(&changed.lost);
+        self.end_named(Side::Audience, products().map(|product| &product.senders));
+        self.end_named(Side::Interest, products().map(|product| &product.recipients));
         self.catching_up = false;
         // Only now: see `answer_cache`.
         self.cache.publish(heard);
+        self.feed.report_changed(changed);
         Ok(())
     }
 
     /// Ends the answers of some users that refer to no set of this stream.
-    fn end_named(&mut self, side: Side, sets: Vec<Set>) {
+    fn end_named<'a>(&self, side: Side, sets: impl Iterator<Item = &'a Set>) {
         let stream = self.stream;
         let may_end = |entry: &Entry| match entry {
             Entry::Nobody(_) => true,
@@ -237,7 +246,7 @@ impl CacheWriter {
         };
         let entries = &self.cache.entries;
         let mut ended = 0;
-        let (open, finite): (Vec<_>, Vec<_>) = sets.into_iter().partition(Set::is_open);
+        let (open, finite): (Vec<_>, Vec<_>) = sets.partition(|set| set.is_open());
         if !open.is_empty() {
             // These sets cannot list their users, so look at all answers, once for all sets.
             let named = entries.find_keys(|key, entry| {
@@ -247,7 +256,7 @@ impl CacheWriter {
             });
             ended += named.iter().filter(|key| entries.remove_if(side, &key.user, may_end)).count();
         }
-        for users in &finite {
+        for users in finite {
             let named = users.listed_users();
             ended += named.iter().filter(|user| entries.remove_if(side, user, may_end)).count();
         }
@@ -371,6 +380,7 @@ impl Drop for CacheWriter {
     fn drop(&mut self) {
         self.end_everything();
         self.cache.disconnect();
+        self.feed.end();
     }
 }
 

@@ -110,12 +110,14 @@ impl Task {
                     }
                     if let Some(cache) = &mut self.cache {
                         cache.misses.fail_questions(&failed);
+                        cache.feed.report_disconnected(&failed.error);
                     }
                     self.backoff.next_try()
                 }
                 StreamEnd::Broken { failed, useful } => {
                     if let Some(cache) = &mut self.cache {
                         cache.end_stream(&failed);
+                        cache.feed.report_disconnected(&failed.error);
                     }
                     self.requeue_in_flight(&failed);
                     self.capabilities.reset();
@@ -236,8 +238,12 @@ impl Task {
         if let Some(cache) = &mut self.cache {
             // A daemon from before `Touch` does not reset a resumed stream for every change of
             // hides, so that nothing would end answers of the stream before.
-            let resumed = if accepts_touch { &*self.resume_revision } else { "" };
-            cache.begin_stream(&opened.revision, resumed);
+            cache.begin_stream(&opened.revision, &self.resume_revision, accepts_touch);
+        }
+        if self.resume_revision.is_empty() {
+            // The stream may break before its first message, and the next one must report what
+            // happened meanwhile.
+            self.resume_revision = opened.revision;
         }
         let since = Instant::now();
         let answered = self.last_id;

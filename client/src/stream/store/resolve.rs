@@ -7,7 +7,7 @@ use presence_router_proto::v1::{self, SetExpression, set_expression::Expression}
 
 use super::{Entry, Store, Stored};
 use crate::{
-    Hide, ProtocolViolation, Set, SetError,
+    Hide, PairProduct, ProtocolViolation, Set, SetError,
     sets::{ExpressionReader, Kind},
 };
 
@@ -62,6 +62,19 @@ impl Store {
         hides: &[v1::Hide],
     ) -> Result<Vec<Hide>, ProtocolViolation> {
         hides.iter().map(|hide| Hide::new(hide, |users| self.resolve_expression(users))).collect()
+    }
+
+    /// Returns the current value of the products of a change.
+    pub(in crate::stream) fn resolve_products(
+        &mut self,
+        products: &[v1::PairProduct],
+    ) -> Result<Vec<PairProduct>, ProtocolViolation> {
+        let product = |one: &v1::PairProduct| {
+            let senders = self.resolve_expression(one.senders.as_ref())?;
+            let recipients = self.resolve_expression(one.recipients.as_ref())?;
+            Ok(PairProduct { senders, recipients })
+        };
+        products.iter().map(product).collect()
     }
 
     /// Returns the ids of the sets that an answer's hides refer to.
