@@ -133,16 +133,34 @@ def test_no_process_had_reason_to_complain(world: World) -> None:
 
 def test_a_change_is_followed_and_by_the_writer_alone(world: World) -> None:
     cluster = world.cluster
-    ann, bob = world.user("ann", cluster.writer), world.user("bob", cluster.sync)
+    ann, control = (world.user(name, cluster.writer) for name in ("ann", "control"))
+    bob = world.user("bob", cluster.sync)
+    bob_at_writer = bob.at(cluster.writer.url)
     world.daemon.apply([])
     ann.set_presence("online", "lunch")
     bob.sync()
-    poll = bob.poll()
-    world.daemon.apply([allow(ann, bob)])
-    assert poll.result()[ann.id]["status_msg"] == "lunch"
+    both = (cluster.sync, cluster.writer)
+    want = [waiting(process) + 1 for process in both]
+    polls = bob.poll(), bob_at_writer.poll()
+    until(lambda: [waiting(process) for process in both] == want, "bob waits at both")
+    world.daemon.apply([allow([ann.id, control.id], bob)])
+    assert polls[1].result()[ann.id]["status_msg"] == "lunch"
+    # Another process compares the presence with the one before, and wakes nobody, because it
+    # is the same. Whatever ends the /sync that waits there brings it.
+    control.set_presence("online", "later")
+    assert polls[0].result().keys() == {ann.id, control.id}
     sent = 'presence_router_followed_total{what="senders"}'
     who = [process.name for process in cluster.processes if process.metrics().get(sent, 0) > 0]
     assert who == [cluster.writer.name]
+
+
+def waiting(process: Process) -> float:
+    """How many /sync wait at a process for news."""
+    return sum(
+        value
+        for name, value in process.metrics().items()
+        if name.startswith("synapse_notifier_listeners{")
+    )
 
 
 def test_the_daemon_dies_and_returns_while_the_workers_stay(world: World) -> None:
