@@ -42,11 +42,13 @@ fn ruleset(text: &str, filled: impl Fn(usize) -> Set) -> Ruleset {
     ruleset
 }
 
-/// All answers, and the servers that are named.
-fn answers(engine: &Engine) -> (Answers, Vec<String>) {
+/// All answers, the servers that are named, and those that answers may name as destinations.
+fn answers(engine: &Engine) -> (Answers, Vec<String>, Vec<Box<str>>) {
     let snapshot = engine.snapshot();
     let servers = snapshot.destinations(&Open::Everyone).into_iter().map(str::to_owned).collect();
-    (ways::engine(&snapshot, &["one.org".to_owned()], &everybody()), servers)
+    let possible = snapshot.possible_destinations().to_vec();
+    let answers = ways::engine(&snapshot, &["one.org".to_owned()], &everybody());
+    (answers, servers, possible)
 }
 
 proptest! {

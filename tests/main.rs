@@ -42,6 +42,9 @@ mod joins;
 /// Crates and modules use those below them, and never in a circle.
 #[cfg(test)]
 mod layers;
+/// The servers that a stream names, and the destinations that follow from them.
+#[cfg(test)]
+mod named_servers;
 /// The near-cache of the Rust client against the oracle, through changes and failures.
 #[cfg(test)]
 mod near_cache;

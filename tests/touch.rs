@@ -30,7 +30,8 @@ async fn open(daemon: &Daemon, set_budget_bytes: u64) -> Stream {
     stream.send(Request::Open(open));
     let opened = stream.next().await.unwrap();
     let Some(Response::Opened(opened)) = opened else { panic!("not opened: {opened:?}") };
-    assert_eq!(opened.capabilities().collect::<Vec<_>>(), [Capability::Touch]);
+    let expected = [Capability::Touch, Capability::NamedServers];
+    assert_eq!(opened.capabilities().collect::<Vec<_>>(), expected);
     stream
 }
 

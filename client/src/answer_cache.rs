@@ -45,7 +45,10 @@ pub(crate) use self::{
     key::{Key, Side},
     stats::Counters,
 };
-use crate::answer::{Heard, SharedAnswer};
+use crate::{
+    answer::{Heard, SharedAnswer},
+    named_servers::SharedNamedServers,
+};
 
 /// The memory that the task and all handles share.
 #[derive(Debug)]
@@ -54,6 +57,9 @@ pub(crate) struct AnswerCache {
     connection: ArcSwap<Connection>,
     /// The number of the published revision.
     published: AtomicU64,
+    /// The named servers. The task publishes those of a revision before any answer of it, so
+    /// that a reader who loads them after an answer has no older ones.
+    pub(crate) named_servers: SharedNamedServers,
     pub(crate) counters: Arc<Counters>,
     stale_for: Duration,
     /// Receives each cell at its first hit since the task last told the daemon. `None`: the
@@ -86,6 +92,7 @@ impl AnswerCache {
             entries: Entries::new(answer_bytes, counters.clone()),
             connection: ArcSwap::from_pointee(connection),
             published: AtomicU64::new(0),
+            named_servers: SharedNamedServers::default(),
             counters,
             stale_for,
             used,

@@ -63,7 +63,8 @@
 //! send, and `circuit_breaker` fails calls to an unreachable daemon without waiting.
 //! `sets` evaluates sets over shared `list`s of users; `answer` and `change` contain such
 //! sets. `stream` keeps streams open. `near_cache` is the handle for questions that are
-//! answered from memory, and `answer_cache` this memory. `router` is the trait over unary calls, streams
+//! answered from memory, `answer_cache` this memory, and `named_servers` its list of servers.
+//! `router` is the trait over unary calls, streams
 //! and `in_process`, the implementation without a daemon. The messages are those of the
 //! contract, [`v1`].
 
@@ -79,6 +80,7 @@ mod error;
 #[cfg(feature = "in-process")]
 mod in_process;
 mod list;
+mod named_servers;
 mod near_cache;
 mod options;
 mod protocol_violation;
@@ -101,6 +103,7 @@ pub use client::Client;
 pub use error::{Error, FieldViolation, Refusal};
 #[cfg(feature = "in-process")]
 pub use in_process::{InProcess, InProcessError};
+pub use named_servers::NamedServers;
 pub use near_cache::{NearCache, NearCacheOptions};
 pub use options::Options;
 /// Coverage of a server by a set, and checked ids.

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
-    Answer, CachedAnswer, Changes, Client, Delivery, Error, Interest, NearCacheStats,
+    Answer, CachedAnswer, Changes, Client, Delivery, Error, Interest, NamedServers, NearCacheStats,
     PresenceRouter, RouteStates, Routed, Set, VisibleSender,
     answer::{AnswerValue, Heard, SharedAnswer},
     answer_cache::{AnswerCache, Key, Side},
@@ -161,6 +161,16 @@ impl NearCache {
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self { stream: self.stream.with_deadline(deadline), ..self.clone() }
+    }
+
+    /// Returns the servers that the policy or the directory names. Load them after an answer,
+    /// never before: then they are those of the answer's revision, or of a later one. Without a
+    /// connection they stay the last ones heard of. Their bytes do not count against
+    /// [`budget_bytes`](NearCacheOptions::budget_bytes).
+    ///
+    /// Does not wait, and copies no name.
+    pub fn named_servers(&self) -> NamedServers {
+        self.memory.named_servers.load()
     }
 
     /// Returns the counters and the size of the near-cache.

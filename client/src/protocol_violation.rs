@@ -53,6 +53,19 @@ pub enum ProtocolViolation {
     /// The sets exceed the budget that the client sent in `Open`.
     #[error("sets exceed the budget of {0} bytes")]
     OverBudget(u64),
+    /// Another message came between the parts of a list of named servers, or before the first
+    /// list that the daemon had announced.
+    #[error("the list of named servers was not completed before something else came")]
+    NamedServersIncomplete,
+    /// The daemon named a server that it had named before.
+    #[error("a server was named twice")]
+    NamedServerRepeated,
+    /// The daemon removed a server from the named ones that is not one of them.
+    #[error("a server was removed from the named ones, but is not one of them")]
+    NamedServerUnknown,
+    /// The names of the named servers take more bytes than any policy needs.
+    #[error("the names of the named servers exceed {0} bytes")]
+    NamedServersTooLong(usize),
     /// An answer matches no request, or is out of order.
     #[error("an answer came that belongs to no request")]
     UnexpectedAnswer,

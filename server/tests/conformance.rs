@@ -110,6 +110,9 @@ async fn what_the_contract_promises_is_checked() {
         (Fault::SetIsIncomplete, "", "set 1 is used before it is complete"),
         (Fault::StateIsDeliveredTwice, "", "state 2 is in two deliveries"),
         (Fault::RevisionWasNotTold, "", "an answer has revision `e:2`"),
+        (Fault::NamesAreMissing, "", "no named servers come directly after `Opened`"),
+        (Fault::NamesAreIncomplete, "", "a message comes before the last part of named servers"),
+        (Fault::NamesAreTheCallersOwn, "", "server x is named, but is the caller's own"),
     ] {
         let address = faulty_server::serve(fault).await.to_string();
         let only = ["--scenarios", &folder, "--only", "mine"];

@@ -2,6 +2,7 @@
 
 mod budget;
 mod changes;
+mod named_servers;
 mod outages;
 
 use std::time::Duration;

@@ -4,8 +4,8 @@
 //! Reading order: `scenario` has the requests, and `expectation` the right answers;
 //! `target_server` is the server under test, perhaps started as a `process`, with the policy
 //! of a scenario active; `unary` and `stream` are the two ways to ask about the states of one
-//! `batch`; `sets` checks the sets of a stream, `kept_answers` are those that a client may keep
-//! over a change of policy, `invalid_requests` checks the answers to a client that breaks the
+//! `batch`; `sets` checks the sets of a stream, and `named_servers` the servers that it names;
+//! `kept_answers` are the answers that a client may keep over a change of policy, `invalid_requests` checks the answers to a client that breaks the
 //! contract, and `table` prints the results. All of them are stricter
 //! than a client: they check the promises of the contract instead of relying on them.
 
@@ -15,6 +15,7 @@ mod difference;
 mod expectation;
 mod invalid_requests;
 mod kept_answers;
+mod named_servers;
 mod process;
 mod scenario;
 mod sets;

@@ -10,11 +10,13 @@
 //! and send through an `outbox`. [`route`] answers requests of `RouteStates`: `sets` remembers
 //! the sets that the client has, by the ids of the `set_table`, `batch` routes many states with
 //! these sets, and `shadow_effects` counts the effects of shadow rules; `changes` writes the
-//! difference between two revisions.
+//! difference between two revisions, and `named_servers` the difference between the servers that
+//! they name.
 
 mod batch;
 mod changes;
 mod index;
+mod named_servers;
 mod outbox;
 mod resume;
 pub mod route;

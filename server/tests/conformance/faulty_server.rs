@@ -9,10 +9,10 @@ use presence_router_proto::v1::presence_router_service_server::{
 use presence_router_proto::v1::route_states_request::Message as RequestMessage;
 use presence_router_proto::v1::route_states_response::Message as ResponseMessage;
 use presence_router_proto::v1::{
-    Deliveries, Delivery, GetInterestedUsersRequest, GetInterestedUsersResponse,
+    Capability, Deliveries, Delivery, GetInterestedUsersRequest, GetInterestedUsersResponse,
     GetUsersForStatesRequest, GetUsersForStatesResponse, Hide, InterestAnswer, InterestQuery,
-    Opened, RecipientStates, RouteStatesRequest, RouteStatesResponse, SetPart, UserList,
-    WatchChangesRequest, WatchChangesResponse, set_part::Content,
+    NamedServers, Opened, RecipientStates, RouteStatesRequest, RouteStatesResponse, SetPart,
+    UserList, WatchChangesRequest, WatchChangesResponse, set_part::Content,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -37,6 +37,9 @@ pub(crate) enum Fault {
     SetIsIncomplete,
     StateIsDeliveredTwice,
     RevisionWasNotTold,
+    NamesAreMissing,
+    NamesAreIncomplete,
+    NamesAreTheCallersOwn,
 }
 
 /// Serves until the test ends.
@@ -129,9 +132,21 @@ impl PresenceRouterService for FaultyServer {
 
 fn opened(fault: Fault) -> Vec<ResponseMessage> {
     let heartbeat_interval = (fault != Fault::NoHeartbeatInterval).then(Default::default);
-    let opened = Opened { revision: "e:1".into(), heartbeat_interval, ..Opened::default() };
-    let opened = ResponseMessage::Opened(opened);
-    if fault == Fault::NoOpened { vec![] } else { vec![opened] }
+    let names = |added: &[&str], last| {
+        let added = added.iter().map(|name| (*name).to_owned()).collect();
+        ResponseMessage::NamedServers(NamedServers { added, last, ..NamedServers::default() })
+    };
+    // Without a fault, this server is from before named servers.
+    let (announces, names) = match fault {
+        Fault::NamesAreMissing => (true, None),
+        Fault::NamesAreIncomplete => (true, Some(names(&["y"], false))),
+        Fault::NamesAreTheCallersOwn => (true, Some(names(&["x"], true))),
+        _ => (false, None),
+    };
+    let capabilities = Vec::from_iter(announces.then_some(Capability::NamedServers.into()));
+    let opened = Opened { revision: "e:1".into(), heartbeat_interval, capabilities };
+    let opened = (fault != Fault::NoOpened).then_some(ResponseMessage::Opened(opened));
+    opened.into_iter().chain(names).collect()
 }
 
 fn set(id: u64, user: &str, last: bool) -> ResponseMessage {

@@ -29,6 +29,7 @@ use crate::{
     Changed, Error, ProtocolViolation, Set,
     answer::{AnswerValue, Heard, SharedAnswer},
     answer_cache::{AnswerCache, Cell, Entry, Key, Side},
+    named_servers::NamedServersWriter,
     stream::{StreamError, store::Store},
 };
 
@@ -42,6 +43,7 @@ pub(super) struct CacheWriter {
     cache: Arc<AnswerCache>,
     pub(super) feed: Arc<ChangeFeed>,
     pub(super) misses: Misses,
+    named_servers: NamedServersWriter,
     /// Cells with a hit since the daemon was last told. `None`: the daemon need not be told.
     used: Option<mpsc::UnboundedReceiver<Arc<Cell>>>,
     /// Bytes for sets and answers. 0: unlimited.
@@ -98,6 +100,7 @@ impl CacheWriter {
             cache,
             feed,
             misses: Misses::default(),
+            named_servers: NamedServersWriter::default(),
             used,
             budget,
             answer_bytes: answer_budget(budget, 0),
@@ -187,7 +190,26 @@ impl CacheWriter {
         self.earlier_bytes = 0;
     }
 
+    /// Begins the list of named servers of a stream, which follows if the daemon announced it.
+    pub(super) fn begin_named_servers(&mut self, announced: bool) {
+        self.named_servers.begin_stream(announced, &self.cache.named_servers);
+    }
+
     // Messages, in the order of the stream.
+
+    /// Publishes the named servers of a revision, if they are complete. The daemon sends them
+    /// before everything else that belongs to the revision.
+    pub(super) fn name_servers(
+        &mut self,
+        message: v1::NamedServers,
+    ) -> Result<(), ProtocolViolation> {
+        self.named_servers.apply(message, &self.cache.named_servers)
+    }
+
+    /// Checks that no list of named servers is incomplete.
+    pub(super) fn check_named_servers(&self) -> Result<(), ProtocolViolation> {
+        self.named_servers.check_complete()
+    }
 
     pub(super) fn note_edit(&mut self, set_id: u64) {
         self.edited.push(set_id);

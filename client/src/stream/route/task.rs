@@ -232,10 +232,12 @@ impl Task {
             Err(failed) => return StreamEnd::NotOpened(failed),
         };
         let liveness = Liveness::new(&opened);
+        let names_servers = opened.capabilities().any(|one| one == Capability::NamedServers);
         let accepts_touch = opened.capabilities().any(|one| one == Capability::Touch);
         self.hit_reports = HitReports::of_stream(accepts_touch);
         self.shared.breaker.close();
         if let Some(cache) = &mut self.cache {
+            cache.begin_named_servers(names_servers);
             // A daemon from before `Touch` does not reset a resumed stream for every change of
             // hides, so that nothing would end answers of the stream before.
             cache.begin_stream(&opened.revision, &self.resume_revision, accepts_touch);
@@ -269,7 +271,8 @@ impl Task {
             server_names: self.shared.server_names.clone(),
             resume_revision: self.resume_revision.clone(),
             set_budget_bytes: self.capabilities.set_budget_bytes(),
-            capabilities: Vec::new(),
+            // Only a near-cache has use for the list.
+            capabilities: self.cache.iter().map(|_| Capability::NamedServers.into()).collect(),
         };
         // The channel has room: nothing was sent yet.
         let _ = outgoing.try_send(RouteStatesRequest { message: Some(RequestMessage::Open(open)) });

@@ -4,14 +4,15 @@
 //!
 //! [`members`] stores one set, [`user_table`] the numbers of users, `numbering` the list of
 //! sets, `set_defs` their definitions, `rule_index` the rules by set, and `classes` the
-//! users in the same sets. `cow_vec` shares unchanged data between snapshots, and [`keys`]
-//! defines the typed indices.
+//! users in the same sets. `possible_destinations` is the list of servers that answers may name.
+//! `cow_vec` shares unchanged data between snapshots, and [`keys`] defines the typed indices.
 
 pub(in crate::routing) mod classes;
 pub(in crate::routing) mod cow_vec;
 pub mod keys;
 pub mod members;
 pub(in crate::routing) mod numbering;
+mod possible_destinations;
 pub(in crate::routing) mod rule_index;
 pub(in crate::routing) mod set_defs;
 pub mod user_table;
@@ -24,6 +25,7 @@ use self::classes::ClassList;
 use self::cow_vec::CowVec;
 use self::keys::{ClassId, ServerId, SetId, UserNumber};
 use self::members::{Members, Open};
+use self::possible_destinations::PossibleDestinations;
 use self::rule_index::RuleIndex;
 use self::set_defs::Evaluated;
 use self::user_table::{UserRef, UserTable};
@@ -38,13 +40,15 @@ pub struct Snapshot {
     pub(in crate::routing) rules: Arc<RuleIndex>,
     /// Sets of rules that contain users by server or pattern, ascending.
     pub(in crate::routing) open_sets: Arc<[SetId]>,
-    /// Returns the servers that the ruleset names in full, sorted.
+    /// The servers that the ruleset names in full, sorted.
     pub(in crate::routing) named_servers: Arc<[Box<str>]>,
     /// The number of lists, of policy and directory, that contain each user. A user's
     /// number stays assigned, listed or not.
     pub(in crate::routing) lists: CowVec<UserNumber, u32>,
     /// The number of listed users of each server.
     pub(in crate::routing) servers: CowVec<ServerId, u32>,
+    /// The servers that answers may name as destinations.
+    pub(in crate::routing) possible_destinations: PossibleDestinations,
 }
 
 impl Snapshot {
@@ -108,10 +112,17 @@ impl Snapshot {
     /// Returns the servers that policy or directory name, by a user or in full, and on which an
     /// open rule may include users. Sorted.
     pub fn destinations(&self, open: &Open) -> Vec<&str> {
+        let mut names = self.all_named_servers();
+        names.retain(|name| open.coverage_of(name) != Coverage::Nobody);
+        names
+    }
+
+    /// Returns the servers that policy or directory name, by a user or in full. Sorted, without
+    /// repeats.
+    fn all_named_servers(&self) -> Vec<&str> {
         let in_full = self.named_servers();
         let by_user = self.listed_by_server().map(|(name, _)| name);
         let mut names: Vec<&str> = in_full.chain(by_user).collect();
-        names.retain(|name| open.coverage_of(name) != Coverage::Nobody);
         names.sort_unstable();
         names.dedup();
         names

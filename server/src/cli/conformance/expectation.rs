@@ -29,7 +29,7 @@ pub(super) struct Answers {
     pub(super) audiences: UserLists,
     /// Senders of each recipient.
     pub(super) interests: UserLists,
-    /// Destinations of each sender. Streams do not send them.
+    /// Destinations of each sender. `None`: the stream names no servers.
     pub(super) destinations: Option<UserLists>,
 }
 

@@ -121,6 +121,14 @@ impl DefinedSets {
         Ok(self.is_in(id, user))
     }
 
+    /// Returns the expression of a set. `None` if the set is a list.
+    pub(super) fn expression(&self, id: u64) -> Option<&SetExpression> {
+        match self.live.get(&id)? {
+            Set::Expression(expression) => Some(expression),
+            Set::List { .. } => None,
+        }
+    }
+
     /// Checks that an expression is complete and refers only to complete sets.
     pub(super) fn check_expression(&self, expression: &SetExpression) -> Result<(), Difference> {
         match &expression.expression {

@@ -5,8 +5,8 @@ use presence_router_engine::Side;
 use presence_router_proto::v1::route_states_request::Message as Request;
 use presence_router_proto::v1::route_states_response::Message as Response;
 use presence_router_proto::v1::{
-    Deliveries, InterestAnswer, InterestQuery, Open, RouteStatesRequest, RouteStatesResponse,
-    StateBatch,
+    Capability, Deliveries, InterestAnswer, InterestQuery, Open, RouteStatesRequest,
+    RouteStatesResponse, StateBatch,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -16,6 +16,7 @@ use super::batch::{PerState, add_to_state, batch_states, merge_by_user, named_st
 use super::difference::{Difference, wait_for};
 use super::expectation::{Answers, UserLists, compare_lists};
 use super::kept_answers::KeptAnswers;
+use super::named_servers::ServerList;
 use super::sets::DefinedSets;
 use super::target_server::TargetServer;
 
@@ -27,6 +28,8 @@ struct Stream {
     sets: DefinedSets,
     revision: String,
     kept: KeptAnswers,
+    /// `None`: the server cannot send the list.
+    named_servers: Option<ServerList>,
 }
 
 /// The stream of a caller that has its answers, and stays open.
@@ -49,7 +52,11 @@ pub(super) async fn ask_by_stream(
         // Reading a closed stream returns the reason.
         let _ = requests.send(RouteStatesRequest { message: Some(message) });
     };
-    send(Request::Open(Open { server_names: server_names.to_vec(), ..Open::default() }));
+    send(Request::Open(Open {
+        server_names: server_names.to_vec(),
+        capabilities: vec![Capability::NamedServers.into()],
+        ..Open::default()
+    }));
     send(Request::Batch(StateBatch {
         batch_id: BATCH,
         states: batch_states(users),
@@ -62,11 +69,11 @@ pub(super) async fn ask_by_stream(
     let call = client.route_states(UnboundedReceiverStream::new(outgoing));
     let responses =
         wait_for("RouteStates", call).await?.map_err(|status| stream_failure(&status))?;
-    let mut stream = Stream::read_opened(responses.into_inner()).await?;
+    let mut stream = Stream::read_opened(responses.into_inner(), server_names).await?;
     let Response::Deliveries(answer) = stream.next().await? else {
         return Err(Difference("the first request is not answered first".into()));
     };
-    let audiences = stream.read_audiences(users, &answer)?;
+    let (audiences, destinations) = stream.read_audiences(users, &answer)?;
     let mut interests = UserLists::new();
     for (query, user) in (0..).zip(users) {
         match stream.next().await? {
@@ -82,7 +89,7 @@ pub(super) async fn ask_by_stream(
         users: users.to_vec(),
         _requests: requests,
     };
-    Ok((Answers { audiences, interests, destinations: None }, answered))
+    Ok((Answers { audiences, interests, destinations }, answered))
 }
 
 // === impl AnsweredStream ===
@@ -122,15 +129,26 @@ impl AnsweredStream {
 // === impl Stream ===
 
 impl Stream {
-    /// Reads `Opened`, which must come first.
-    async fn read_opened(responses: Streaming<RouteStatesResponse>) -> Result<Self, Difference> {
-        let (sets, revision, kept) = Default::default();
-        let mut stream = Self { responses, sets, revision, kept };
+    /// Reads `Opened`, which must come first, and the list of named servers after it.
+    async fn read_opened(
+        responses: Streaming<RouteStatesResponse>,
+        server_names: &[String],
+    ) -> Result<Self, Difference> {
+        let (sets, revision, kept, named_servers) = Default::default();
+        let mut stream = Self { responses, sets, revision, kept, named_servers };
         let Response::Opened(opened) = stream.next_message().await? else {
             return Err(Difference("`Opened` does not come first".into()));
         };
         if opened.revision.is_empty() || opened.heartbeat_interval.is_none() {
             return Err(Difference("`Opened` lacks a revision or a heartbeat interval".into()));
+        }
+        if opened.capabilities().any(|one| one == Capability::NamedServers) {
+            let Response::NamedServers(first) = stream.next_message().await? else {
+                return Err(Difference("no named servers come directly after `Opened`".into()));
+            };
+            let mut list = ServerList::new(server_names);
+            list.apply(first)?;
+            stream.named_servers = Some(list);
         }
         stream.revision = opened.revision;
         Ok(stream)
@@ -158,7 +176,13 @@ impl Stream {
 
     /// Applies the next message, or returns it if it is an answer.
     async fn apply_next(&mut self) -> Result<Option<Response>, Difference> {
-        match self.next_message().await? {
+        let message = self.next_message().await?;
+        if let (Some(list), false) =
+            (&self.named_servers, matches!(message, Response::NamedServers(_)))
+        {
+            list.check_complete()?;
+        }
+        match message {
             Response::SetPart(part) => self.sets.add_part(part)?,
             Response::SetEdit(edit) => self.sets.apply_edit(edit)?,
             Response::SetRetired(retired) => {
@@ -181,6 +205,10 @@ impl Stream {
                 self.revision = reset.revision;
             }
             Response::Heartbeat(_) => {}
+            Response::NamedServers(message) => match &mut self.named_servers {
+                Some(list) => list.apply(message)?,
+                None => return Err(Difference("`Opened` did not announce named servers".into())),
+            },
             Response::Opened(_) => return Err(Difference("`Opened` comes twice".into())),
             Response::RequestError(error) => {
                 return Err(Difference(format!("the server refused a request: {}", error.message)));
@@ -206,7 +234,7 @@ impl Stream {
         &mut self,
         users: &[String],
         answer: &Deliveries,
-    ) -> Result<UserLists, Difference> {
+    ) -> Result<(UserLists, Option<UserLists>), Difference> {
         self.check_revision(&answer.revision)?;
         if answer.batch_id != BATCH {
             return Err(Difference(format!(
@@ -215,6 +243,7 @@ impl Stream {
             )));
         }
         let mut recipients: PerState = vec![Default::default(); 2 * users.len()];
+        let mut destinations = recipients.clone();
         let mut delivered = vec![false; recipients.len()];
         users.iter().for_each(|user| self.kept.keep(Side::Sender, user, 0));
         for delivery in &answer.deliveries {
@@ -229,10 +258,16 @@ impl Stream {
                 }
                 let all = self.members_among(users, sender, delivery.recipients_set_id)?;
                 add_to_state(&mut recipients, state, all);
+                if let Some(list) = &self.named_servers {
+                    let reached = list.destinations(&self.sets, delivery.recipients_set_id);
+                    add_to_state(&mut destinations, state, reached);
+                }
                 self.kept.keep(Side::Sender, sender, delivery.recipients_set_id);
             }
         }
-        merge_by_user(users, recipients)
+        let destinations = self.named_servers.is_some().then_some(destinations);
+        let destinations = destinations.map(|lists| merge_by_user(users, lists)).transpose()?;
+        Ok((merge_by_user(users, recipients)?, destinations))
     }
 
     fn read_interest(

@@ -41,6 +41,11 @@ impl Route {
         }
     }
 
+    /// The caller that the stream answers.
+    pub(super) fn caller(&self) -> &Caller {
+        self.state.view.caller()
+    }
+
     /// The memory of the stream.
     pub(super) fn stream_state(&mut self) -> &mut StreamState {
         &mut self.state

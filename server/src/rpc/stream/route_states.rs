@@ -18,6 +18,7 @@ use tonic::Streaming;
 use tracing::debug;
 
 use super::changes::Change;
+use super::named_servers::SentServers;
 use super::outbox::{End, Event, Outbox, ResponseSender, finish_stream, wait_for_interruption};
 use super::resume::{Resumed, resume_stream};
 use super::route::{Route, STEP};
@@ -35,8 +36,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// no sequence of requests can fill the memory.
 const MAX_UNLISTED: usize = 100_000;
 
-/// The optional requests that this daemon accepts.
-const CAPABILITIES: &[Capability] = &[Capability::Touch];
+/// The parts of the contract, beyond its first version, that this daemon offers.
+const CAPABILITIES: &[Capability] = &[Capability::Touch, Capability::NamedServers];
 
 /// An open stream.
 struct Session {
@@ -45,6 +46,8 @@ struct Session {
     current: Arc<Current>,
     limits: Limits,
     route: Route,
+    /// `None`: the client cannot take the list.
+    named_servers: Option<SentServers>,
     outbox: Outbox<RouteStatesResponse>,
     stats: StreamStats,
     log: StreamLog,
@@ -102,6 +105,8 @@ impl Session {
         let Some(Request::Open(open)) = first else {
             return Err(End::Refused(RpcError::OpenMissing));
         };
+        let takes_names = open.capabilities().any(|one| one == Capability::NamedServers);
+        let named_servers = takes_names.then(SentServers::default);
         let Open { server_names, resume_revision, set_budget_bytes, capabilities: _ } = open;
         let caller = validate::parse_caller(&server_names)?;
         let revisions = live.subscribe_current();
@@ -110,8 +115,10 @@ impl Session {
         let stats = StreamStats::default();
         let route = Route::new(caller, set_budget_bytes);
         let outbox = Outbox::new(responses, limits.heartbeat);
-        let mut session = Self { live, revisions, current, limits, route, outbox, stats, log };
+        let mut session =
+            Self { live, revisions, current, limits, route, named_servers, outbox, stats, log };
         session.outbox.send_opened(session.current.revision, CAPABILITIES).await?;
+        session.send_named_servers().await?;
         if !resume_revision.is_empty() {
             session.route.stream_state().keep_earlier_answers();
         }
@@ -158,7 +165,19 @@ impl Session {
         let difference = self.live.difference(&self.current, &now).await;
         let change = self.route.follow_revision(&self.current, &now, &difference);
         self.current = now;
+        // First, so that a client that knows the revision knows its servers too.
+        self.send_named_servers().await?;
         self.outbox.send_change(change).await
+    }
+
+    /// Brings the client's list of servers up to date with the current revision.
+    async fn send_named_servers(&mut self) -> Result<(), End> {
+        let Some(named_servers) = &mut self.named_servers else { return Ok(()) };
+        let messages = named_servers.follow_snapshot(&self.current.snapshot, self.route.caller());
+        for message in messages {
+            self.send(Response::NamedServers(message)).await?;
+        }
+        Ok(())
     }
 
     /// Waits until the daemon has reached the revision that a request demands, up to the

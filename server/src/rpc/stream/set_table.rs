@@ -15,8 +15,9 @@ use prost::Message;
 use super::index::Index;
 use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
 
-/// Most bytes of user ids in one message, well below the message limit of clients.
-const MAX_PART_BYTES: usize = 128 * 1024;
+/// Most bytes of user ids, or of server names, in one message, well below the message limit of
+/// clients.
+pub(super) const MAX_PART_BYTES: usize = 128 * 1024;
 
 /// A message about a set.
 #[derive(Clone, Debug, PartialEq)]

@@ -31,6 +31,11 @@ impl Task {
         message: ResponseMessage,
         store: &mut Store,
     ) -> Result<(), ProtocolViolation> {
+        if let Some(cache) = &self.cache
+            && !matches!(message, ResponseMessage::NamedServers(_))
+        {
+            cache.check_named_servers()?;
+        }
         let revision = match message {
             ResponseMessage::Opened(_) => return Err(ProtocolViolation::OpenedTwice),
             ResponseMessage::SetPart(part) => return store.define_part(part),
@@ -45,6 +50,11 @@ impl Task {
                     cache.end_set(retired.id);
                 }
                 return store.retire_set(retired);
+            }
+            ResponseMessage::NamedServers(message) => {
+                store.is_whole()?;
+                // A stream without a near-cache does not ask for the list, and ignores it.
+                return self.cache.as_mut().map_or(Ok(()), |cache| cache.name_servers(message));
             }
             ResponseMessage::RequestError(error) => return self.refuse_request(error),
             ResponseMessage::Changed(changed) => {

@@ -106,10 +106,14 @@ impl Engine {
         let lists = *lists;
         let Some(server) = self.snapshot.users.server_of(number) else { return };
         let Some(users) = self.snapshot.servers.get_mut_or_fill(server) else { return };
+        let before = *users;
         match (joins, lists) {
             (true, 1) => *users += 1,
             (false, 0) => *users = users.saturating_sub(1),
             _ => {}
+        }
+        if (before == 0) != (*users == 0) {
+            self.snapshot.possible_destinations = Default::default();
         }
     }
 

@@ -59,7 +59,9 @@ impl Engine {
             rules,
             open_sets: open_of_rules,
             named_servers: numbering.named_servers().into_iter().map(Into::into).collect(),
+            possible_destinations: Default::default(),
         };
+        snapshot.share_possible_destinations(before.map(|before| &before.snapshot));
         let thresholds = before.map(|before| before.thresholds).unwrap_or_default();
         Ok(Self { defs, classes, open_sets, snapshot, thresholds })
     }
