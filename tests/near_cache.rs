@@ -2,21 +2,24 @@
 //! other rules, other hides, broken connections, daemons that are away for a while, other
 //! daemons, refusals, and small budgets. Every answer must be right at the revision that it
 //! claims: the last one while connected, and without a connection the last one heard. Without
-//! a connection, there must be no answers after `stale_for`.
+//! a connection, there must be no answers after `stale_for`. The changes that the near-cache
+//! reports must cover every pair whose visibility changed.
 //!
-//! `world` makes the steps happen, and knows the right answers; `observed` asks; `readers`
-//! has the tests with threads, and with sets that do not fit.
+//! `world` makes the steps happen, and knows the right answers; `observed` asks; `events` follows
+//! the reported changes; `readers` has the tests with threads, and with sets that do not fit.
 
+mod events;
 mod observed;
 mod readers;
 mod world;
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use presence_router_client::NearCache;
+use presence_router_client::{ChangeEvent, NearCache, PresenceRouter};
 use presence_router_engine::Side;
 use proptest::test_runner::TestRunner;
 use tokio::time::Instant;
@@ -24,7 +27,10 @@ use tonic::Status;
 use tonic::service::{InterceptorLayer, Routes};
 use tonic::transport::Server;
 
-use self::observed::{Observed, Observer, SIDES, ask, filtered, look_up, pairs_of, senders};
+use self::events::Subscriber;
+use self::observed::{
+    Numbered, Observed, Observer, SIDES, ask, filtered, look_up, pairs_of, senders,
+};
 use self::world::{Beginning, Change, Step, World, worlds};
 use crate::agreement::{RUNTIME, cases};
 use crate::harness::ways;
@@ -48,12 +54,19 @@ struct Counts {
     stale: AtomicUsize,
     /// Questions that memory could not answer after a step.
     asked: AtomicUsize,
+    /// Pairs whose visibility changed, and that a reported change named.
+    reported: AtomicUsize,
+    /// Changes that were reported as unknown.
+    resets: AtomicUsize,
 }
 
 /// A near-cache, and the world that its answers are about.
 struct Follower<'c> {
     world: World,
     cache: NearCache,
+    subscriber: Subscriber,
+    /// The answers by number, over the whole life of the near-cache.
+    numbered: RefCell<HashMap<u64, Numbered>>,
     beginning: Beginning,
     counts: &'c Counts,
 }
@@ -87,13 +100,17 @@ fn a_near_cache_is_right_at_the_revision_that_it_claims() {
     println!("{counts:?}");
     let some = |count: &AtomicUsize| count.load(Relaxed) > 0;
     assert!(some(&counts.kept) && some(&counts.kept_across) && some(&counts.stale), "{counts:?}");
+    assert!(some(&counts.reported) && some(&counts.resets), "{counts:?}");
 }
 
 async fn follow(beginning: Beginning, steps: Vec<Step>, counts: &Counts) {
     let world = World::begin(&beginning).await;
     let cache = world.near_cache();
-    let mut follower = Follower { world, cache, beginning, counts };
+    let subscriber = Subscriber::start(&cache, &beginning.asked);
+    let numbered = RefCell::default();
+    let mut follower = Follower { world, cache, subscriber, numbered, beginning, counts };
     follower.settle().await;
+    follower.hear_changes(false).await;
     follower.ask_all(None).await;
     for step in steps {
         match step {
@@ -108,6 +125,14 @@ async fn follow(beginning: Beginning, steps: Vec<Step>, counts: &Counts) {
     let revision = follower.world.daemon.revision();
     let said = ways::router(&follower.cache, &users, Some(&revision)).await;
     assert_eq!(said, *follower.world.answers(), "as a router");
+}
+
+// === impl Counts ===
+
+impl Counts {
+    fn add(count: &AtomicUsize, number: usize) {
+        count.fetch_add(number, Relaxed);
+    }
 }
 
 // === impl Follower ===
@@ -153,9 +178,20 @@ impl Follower<'_> {
         SIDES.iter().flat_map(move |side| users.iter().map(move |user| (*side, user)))
     }
 
+    /// Checks the events of a step. `outage`: the connection was lost.
+    async fn hear_changes(&mut self, outage: bool) {
+        self.subscriber.arrive(&self.world, outage, self.counts).await;
+        let first = self.cache.watch_changes().next().await;
+        let revision = self.world.daemon.revision();
+        assert_eq!(first, Some(ChangeEvent::Connected { revision }), "to a late subscriber");
+    }
+
     /// Checks that an answer is right at the revision that it claims, which must be one of
-    /// those from this place on.
+    /// those from this place on, and that it is the one that has its number.
     fn check(&self, observed: &Observed, from: usize) {
+        let mut numbered = self.numbered.borrow_mut();
+        let first = numbered.entry(observed.number).or_insert_with(|| observed.numbered.clone());
+        assert_eq!(*first, observed.numbered, "{observed:?}");
         let expected = self.world.answers_at(&observed.revision, from);
         let expected = expected.only(observed.side, &observed.user);
         assert_eq!(observed.answer, expected, "{observed:?}");
@@ -206,6 +242,7 @@ impl Follower<'_> {
             assert!(!observed.is_stale, "{observed:?}");
             self.check(&observed, from);
         }
+        self.hear_changes(false).await;
         self.ask_all(Some(&self.counts.kept)).await;
     }
 
@@ -216,6 +253,7 @@ impl Follower<'_> {
         self.world.change(missed);
         self.reconnect().await;
         observer.stop().await.iter().for_each(|observed| self.check(observed, from));
+        self.hear_changes(true).await;
         self.ask_all(Some(&self.counts.kept_across)).await;
     }
 
@@ -226,6 +264,7 @@ impl Follower<'_> {
         self.world.change(changes);
         self.reconnect().await;
         observer.stop().await.iter().for_each(|observed| self.check(observed, from));
+        self.hear_changes(true).await;
         self.ask_all(None).await;
     }
 
@@ -253,6 +292,7 @@ impl Follower<'_> {
             assert!(ask(&self.cache, side, user).await.is_err(), "refused");
         }
         self.reconnect().await;
+        self.hear_changes(true).await;
         self.ask_all(None).await;
     }
 
@@ -280,6 +320,7 @@ impl Follower<'_> {
             }
         }
         self.reconnect().await;
+        self.hear_changes(true).await;
         self.ask_all(Some(&self.counts.kept_across)).await;
     }
 

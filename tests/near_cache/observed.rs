@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use presence_router_client::{CachedAnswer, Error, Fields, NearCache, VisibleSender};
+use presence_router_client::{
+    CachedAnswer, Error, Fields, NearCache, Set, SharedAnswer, VisibleSender,
+};
 use presence_router_engine::Side;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,18 @@ pub(super) struct Observed {
     pub(super) user: String,
     /// The answer, of this side of this user only.
     pub(super) answer: Answers,
+    /// The number of the answer.
+    pub(super) number: u64,
+    /// The answer without its user: all answers with this number are the same.
+    pub(super) numbered: Numbered,
+}
+
+/// An answer without its user.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Numbered {
+    members: Vec<String>,
+    /// Members, fields in words, and presence values for which nothing is hidden.
+    hides: Vec<(Vec<String>, String, Vec<String>)>,
 }
 
 /// A task that asks until it is stopped.
@@ -61,12 +75,16 @@ fn observe(side: Side, user: &str, answer: &CachedAnswer<'_>) -> Observed {
         Side::Recipient => &mut answers.interests,
     };
     ways::counterparts(lists, &mut answers.hidden, side, &everybody(), user, counterparts);
+    let shared = answer.clone().into_shared();
+    assert_eq!(shared.number() == 0, shared.as_set().is_none());
     Observed {
         revision: answer.revision().to_owned(),
         is_stale: answer.is_stale(),
         side,
         user: user.to_owned(),
         answer: answers,
+        number: shared.number(),
+        numbered: Numbered::new(&shared),
     }
 }
 
@@ -104,6 +122,22 @@ pub(super) fn filtered(
 /// The answer of a filter in the form of [`filtered`].
 pub(super) fn pairs_of(visible: &[VisibleSender]) -> Vec<(usize, Fields)> {
     visible.iter().map(|one| (one.index, one.hidden)).collect()
+}
+
+// === impl Numbered ===
+
+impl Numbered {
+    fn new(answer: &SharedAnswer) -> Self {
+        let everybody = everybody();
+        let members = |set: &Set| {
+            everybody.iter().filter(|user| set.contains(user)).cloned().collect::<Vec<_>>()
+        };
+        let hides = answer.hides().iter();
+        let hides = hides.map(|hide| {
+            (members(&hide.users), format!("{:?}", hide.fields), hide.unless_presence.clone())
+        });
+        Self { members: answer.as_set().map(members).unwrap_or_default(), hides: hides.collect() }
+    }
 }
 
 // === impl Observer ===

@@ -205,6 +205,17 @@ impl World {
         &self.revisions[place].0
     }
 
+    /// The place of a revision.
+    pub(super) fn place_of(&self, revision: &str) -> usize {
+        let place = self.revisions.iter().position(|(one, _)| one == revision);
+        place.unwrap_or_else(|| panic!("{revision} was never there"))
+    }
+
+    /// The right answers at the revision in a place.
+    pub(super) fn answers_in(&self, place: usize) -> &Answers {
+        &self.revisions[place].1
+    }
+
     /// The right answers at the last revision.
     pub(super) fn answers(&self) -> &Answers {
         &self.revisions[self.last()].1
