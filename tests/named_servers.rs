@@ -2,6 +2,7 @@
 //! unary answers name, through changes of the policy and the directory.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use presence_router_client::{Coverage, NearCache, NearCacheOptions, Set};
@@ -173,6 +174,19 @@ async fn a_long_list_comes_in_parts() {
     daemon.reload(&policy(&users[15_000..])).unwrap();
     assert_eq!(read_list(&mut list).await, 3);
     assert!(list.iter().eq(&servers[15_000..]));
+}
+
+#[tokio::test]
+async fn snapshots_with_the_same_servers_share_the_list() {
+    let daemon = Daemon::serving(POLICY).await;
+    let list = || Arc::clone(daemon.live.current().snapshot.possible_destinations());
+    let first = list();
+    edit(&daemon, "@new:b.org", true);
+    assert!(Arc::ptr_eq(&list(), &first), "a user on a server that is named already");
+    daemon.reload(&POLICY.replace("name: friends", "name: pals")).unwrap();
+    assert!(Arc::ptr_eq(&list(), &first), "another policy");
+    edit(&daemon, "@new:b.net", true);
+    assert!(!Arc::ptr_eq(&list(), &first), "a user on another server");
 }
 
 /// The named servers on which the audience of a user may have members, with the servers of its
