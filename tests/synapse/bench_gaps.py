@@ -161,8 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             daemon.start()
             world = World(daemon, options)
-            # What exists by now is not searched for garbage again: Synapse's own modules and
-            # the data of this benchmark would cause gaps that are not the module's.
+            # Python searches what exists by now for garbage no more: Synapse's own modules and
+            # the data of this benchmark would cause gaps that are not the module's. It does
+            # search what the module keeps from now on, which counts.
             gc.collect()
             gc.freeze()
             for number in range(options.rounds):
