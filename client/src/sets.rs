@@ -105,6 +105,12 @@ impl Set {
         self.0.coverage_of(Region::Server(server))
     }
 
+    /// Returns the coverage of one server by the members that [`Set::listed_users`] does not
+    /// list, with the precision of [`Set::coverage_on_server`].
+    pub fn open_coverage_on_server(&self, server: &str) -> Coverage {
+        self.0.open_coverage_of(Region::Server(server))
+    }
+
     /// Returns the set's coverage of all servers for which `named` returns false, with
     /// the precision of [`Set::coverage_on_server`].
     pub fn coverage_outside(&self, named: impl Fn(&str) -> bool) -> Coverage {
@@ -117,10 +123,11 @@ impl Set {
         self.0.is_open()
     }
 
-    /// Returns true if the set is everyone, in so many words: without exceptions, and not as a
-    /// combination of other sets.
+    /// Returns true if the set is everyone without exceptions: everyone, a union with everyone,
+    /// or an intersection of nothing else. A difference never is, whatever its exceptions, nor
+    /// is a pattern.
     pub fn is_everyone(&self) -> bool {
-        matches!(self.0, Kind::Everyone)
+        self.0.is_everyone()
     }
 
     /// Returns the number of users that [`Set::listed_users`] looks at, without looking at them:
@@ -212,6 +219,31 @@ impl Kind {
             Self::Difference(sets) => {
                 sets.0.coverage_of(region).without(sets.1.coverage_of(region))
             }
+        }
+    }
+
+    fn open_coverage_of(&self, region: Region<'_>) -> Coverage {
+        match self {
+            Self::Users(_) => Coverage::Nobody,
+            Self::Everyone | Self::Server(_) | Self::Match(_) => self.coverage_of(region),
+            Self::AnyOf(sets) => {
+                Coverage::of_union(sets.iter().map(|set| set.open_coverage_of(region)))
+            }
+            Self::AllOf(sets) => {
+                Coverage::of_intersection(sets.iter().map(|set| set.open_coverage_of(region)))
+            }
+            Self::Difference(sets) => {
+                sets.0.open_coverage_of(region).without(sets.1.coverage_of(region))
+            }
+        }
+    }
+
+    fn is_everyone(&self) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::AnyOf(sets) => sets.iter().any(Self::is_everyone),
+            Self::AllOf(sets) => sets.iter().all(Self::is_everyone),
+            Self::Users(_) | Self::Server(_) | Self::Match(_) | Self::Difference(_) => false,
         }
     }
 

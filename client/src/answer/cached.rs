@@ -83,10 +83,9 @@ impl<'a> CachedAnswer<'a> {
 // === impl SharedAnswer ===
 
 impl SharedAnswer {
-    /// Returns a number for the counterparts and their hides: two answers of one near-cache (or
-    /// one [`InProcess`](crate::InProcess)) with the same number have the same ones, whatever
-    /// their revisions. 0: there are no counterparts. An answer that changes gets a number that
-    /// no answer had before.
+    /// Returns a number for the counterparts and their hides: two answers of one near-cache, or
+    /// of one `InProcess`, with the same number have the same ones, whatever their revisions. 0:
+    /// there are no counterparts. An answer that changes gets a number that no answer had before.
     pub fn number(&self) -> u64 {
         self.value.as_ref().map_or(0, |value| value.number)
     }

@@ -115,6 +115,23 @@ fn listed_members_are_members() {
 }
 
 #[test]
+fn listed_members_are_no_open_coverage() {
+    use Coverage::{Everybody, Nobody, Some};
+    for (expression, on_x) in [
+        (users(&["@a:x"]), Nobody),
+        (everyone(), Everybody),
+        (any_of(&[users(&["@a:x"]), server("y")]), Nobody),
+        (any_of(&[users(&["@a:y"]), server("x")]), Everybody),
+        (all_of(&[users(&["@a:x"]), server("x")]), Nobody),
+        (all_of(&[matching("@a*:x"), server("x")]), Some),
+        (minus(everyone(), users(&["@a:x"])), Some),
+        (minus(any_of(&[users(&["@a:x"]), server("x")]), server("x")), Nobody),
+    ] {
+        assert_eq!(set(&expression).open_coverage_on_server("x"), on_x, "{expression:?}");
+    }
+}
+
+#[test]
 fn a_set_lists_no_more_users_than_its_bound() {
     for (expression, bound) in [
         (everyone(), 0),
@@ -130,11 +147,20 @@ fn a_set_lists_no_more_users_than_its_bound() {
 }
 
 #[test]
-fn only_everyone_in_so_many_words_is_everyone() {
-    assert!(set(&everyone()).is_everyone());
+fn everyone_is_everyone_without_exceptions() {
+    for expression in [
+        everyone(),
+        any_of(&[users(&["@a:x"]), everyone()]),
+        all_of(&[everyone(), any_of(&[server("x"), everyone()])]),
+    ] {
+        assert!(set(&expression).is_everyone(), "{expression:?}");
+    }
     for expression in [
         minus(everyone(), users(&["@a:x"])),
-        any_of(&[everyone()]),
+        minus(everyone(), users(&[])),
+        any_of(&[minus(everyone(), server("x")), server("x")]),
+        any_of(&[]),
+        all_of(&[everyone(), server("x")]),
         server("*"),
         matching("@*:*"),
         users(&[]),
