@@ -32,8 +32,11 @@ pub enum Error {
     /// The daemon refused the request.
     #[error(transparent)]
     Refused(Box<Refusal>),
-    /// The daemon does not support the call, or not all of it.
-    #[error("`{0}` is not supported: the daemon is older than this client")]
+    /// The daemon does not support the call, or not all of it; or the program at the address
+    /// is not presence-router.
+    #[error(
+        "`{0}` is not implemented: the daemon is older than this client, or is not presence-router"
+    )]
     Unsupported(&'static str),
     /// The daemon sent a message that the contract does not allow, or that only a later
     /// version of the contract allows.
