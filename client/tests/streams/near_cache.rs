@@ -175,20 +175,30 @@ async fn edits_take_effect_together_with_their_revision() {
     stream.tell(ResponseMessage::SetPart(expression(3, union(&[set(1), set(2)])))).await;
     remember(&mut stream, &cache, TOM, "r1", 3).await;
     remember(&mut stream, &cache, "@x:example.org", "r1", 2).await;
-    stream.tell(ResponseMessage::SetEdit(edit(1, &["@new:example.org"], &[ANN]))).await;
-    // Another question is asked again, since its answer would be of neither revision.
+    define(&stream, 4, &[SUE]).await;
+    remember(&mut stream, &cache, "@z:example.org", "r1", 4).await;
     let asked = ask(&cache, "@y:example.org");
     let (id, _) = batch(&mut stream).await;
+    stream.tell(ResponseMessage::SetEdit(edit(1, &["@new:example.org"], &[ANN]))).await;
+    // This answer is of neither revision, so that the question is asked again.
     stream.deliver(id, "r1", 1, &[0]).await;
-    let (id, _) = batch(&mut stream).await;
+    // Shows that the client has read everything before it.
+    stream.tell(ResponseMessage::SetRetired(v1::SetRetired { id: 4 })).await;
+    while cache.cached_audience("@z:example.org").is_some() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     assert_eq!(remembered(&cache, TOM), Some((strings(&[ANN, JOE, SUE]), "r1".into())));
+    // But not before the next revision: until then, no answer could be remembered.
+    let early = tokio::time::timeout(Duration::from_millis(50), stream.next()).await;
+    assert!(early.is_err(), "asked too early: {early:?}");
     stream.tell(ResponseMessage::Changed(changed("r2"))).await;
+    let (id, _) = batch(&mut stream).await;
     stream.deliver(id, "r2", 1, &[0]).await;
     assert_eq!(asked.await.unwrap().unwrap(), [JOE, "@new:example.org"]);
     let now = strings(&[JOE, "@new:example.org", SUE]);
     assert_eq!(remembered(&cache, TOM), Some((now, "r2".into())));
     assert_eq!(remembered(&cache, "@x:example.org"), Some((strings(&[SUE]), "r2".into())));
-    assert_eq!(cache.stats().closed, 0);
+    assert_eq!(cache.stats().closed, 1, "only the answer whose set was retired");
 }
 
 #[tokio::test]

@@ -348,7 +348,10 @@ impl Task {
         if self.hit_reports.is_waiting() {
             return true;
         }
-        if !self.has_requests() {
+        // The task asks again if an answer comes between two revisions: without end, if the
+        // daemon takes its time until `Changed`.
+        let asks_in_vain = self.cache.as_ref().is_some_and(CacheWriter::is_between_revisions);
+        if asks_in_vain || !self.has_requests() {
             return false;
         }
         let next_retried = self.waiting.front().is_some_and(|next| next.retried);
