@@ -28,9 +28,15 @@ class World:
         return [self.homeserver.register(f"{name}-{number}") for name in names]
 
 
-def start_world(directory: Path, interface: str = "modules", **config: Any) -> Iterator[World]:
+def start_world(
+    directory: Path,
+    interface: str = "modules",
+    limits: dict[str, int] | None = None,
+    **config: Any,
+) -> Iterator[World]:
     """Starts a world, and ends it; fails if our module made Synapse complain."""
-    daemon = Daemon(directory)
+    daemon = Daemon(directory, **(limits or {}))
+    daemon.settling = 0.1
     homeserver = Homeserver(directory, **module(daemon.address, interface, **config))
     try:
         daemon.start()
@@ -57,6 +63,16 @@ def interface(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, interface: str) -> Iterator[World]:
     yield from start_world(tmp_path_factory.mktemp("world"), interface)
+
+
+@pytest.fixture(autouse=True)
+def close_modules() -> Iterator[None]:
+    """Ends the modules that a test loaded."""
+    before = len(Loaded.open)
+    yield
+    for loaded in Loaded.open[before:]:
+        loaded.close()
+    del Loaded.open[before:]
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -6,11 +6,12 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from presence_router._native import Router
+from presence_router.redact import redact
 
 # Much longer than any step takes: a step that takes longer hangs.
 LONG = 60.0
@@ -29,6 +30,9 @@ def until(condition: Callable[[], bool], what: str, timeout: float = LONG) -> No
 class Daemon:
     """One daemon, which can be killed, paused, and given another policy."""
 
+    # How many policies became active in all daemons: who asks from memory must catch up.
+    applications = 0
+
     def __init__(self, directory: Path, name: str = "daemon", **limits: int) -> None:
         self.socket = directory / f"{name}.sock"
         self.address = f"unix:{self.socket}"
@@ -38,6 +42,9 @@ class Daemon:
         self._config.write_text(json.dumps({"limits": limits} if limits else {}))
         self._process: subprocess.Popen[bytes] | None = None
         self._applied = 0
+        # Seconds for which to wait once a policy is active, until processes of Synapse have
+        # heard of it. They are told at once, but not asked if they know.
+        self.settling = 0.0
         self.write([])
 
     def write(
@@ -69,7 +76,9 @@ class Daemon:
         """Makes a policy active in the running daemon."""
         sender, recipient = self.write(rules, groups, **sections)
         self._send(signal.SIGHUP)
-        until(lambda: sender in ask(self.address, recipient), "the policy is active")
+        until(lambda: sender in ask(self.address, recipient, known=[sender]), "the policy is active")
+        Daemon.applications += 1
+        time.sleep(self.settling)
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
@@ -113,11 +122,10 @@ class Daemon:
                 self.kill()
 
     def _answers(self) -> bool:
-        try:
-            ask(self.address, f"@nobody:{SERVER}")
-        except NoVerdict:
-            return False
-        return True
+        outcome, _, _ = result_of(
+            self.address, SERVER, lambda router, done: router.check_daemon(done)
+        )
+        return outcome == "ok"
 
     def _send(self, number: int) -> None:
         assert self._process is not None
@@ -128,19 +136,33 @@ class NoVerdict(Exception):
     """The daemon did not answer."""
 
 
-def ask(address: str, recipient: str, server: str = SERVER) -> set[str]:
-    """Asks a daemon whose presence a user may see, without a reactor."""
+def ask(
+    address: str, recipient: str, server: str = SERVER, known: Iterable[str] = ()
+) -> set[str]:
+    """Asks a daemon whose presence a user may see, without a reactor. The answer about a user
+    who may see everyone has these known senders only."""
+
+    def find_interest(router: Router, done: Any) -> None:
+        router.add_known_users(list(known))
+        router.find_interest(recipient, False, done)
+
+    outcome, detail, senders = result_of(address, server, find_interest)
+    if outcome not in ("ok", "memory"):
+        raise NoVerdict(f"{outcome}: {detail}")
+    # The answer may be one that others share, with the user in it.
+    return senders - {recipient}
+
+
+def result_of(address: str, server: str, call: Callable[[Router, Any], None]) -> list[Any]:
+    """Outcome, detail and value of one call of a router of its own."""
     result: list[Any] = []
-    router = Router(address, server, [], 5000)
+    router = Router(address, server, [], 5000, 0, 1, redact)
     try:
         router.finish_seeding()
-        router.get_interested_users(recipient, False, lambda *answer: result.extend(answer))
+        call(router, lambda *answer: result.extend(answer))
         while not result:
             assert select.select([router.completion_fd()], [], [], LONG)[0], "no answer"
             assert router.deliver_completions() == []
     finally:
         router.close()
-    outcome, detail, senders = result
-    if outcome != "ok":
-        raise NoVerdict(f"{outcome}: {detail}")
-    return senders
+    return result

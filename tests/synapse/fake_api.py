@@ -1,17 +1,21 @@
 """Synapse's module API, as much of it as the module uses, and a reactor to run in."""
 
+import itertools
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
+from daemon import Daemon, until
+from presence_router.completions import await_call
 from presence_router.synapse import PresenceRouterModule
 from synapse.events.presence_router import load_legacy_presence_router
 from synapse.logging.context import SENTINEL_CONTEXT, LoggingContext, PreserveLoggingContext
 from synapse.module_api import UserPresenceState
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import blockingCallFromThread
 
 # The senders in a database that does not answer.
@@ -57,9 +61,13 @@ class FakeApi:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        # A turn of the reactor at least: some sleep until something happens.
+        await deferLater(reactor, min(seconds, 0.05))  # type: ignore[arg-type]
 
-    def run_as_background_process(self, _desc: str, func: Callable[..., Any]) -> "Deferred[Any]":
-        return ensureDeferred(func())
+    def run_as_background_process(
+        self, _desc: str, func: Callable[..., Any], *args: Any
+    ) -> "Deferred[Any]":
+        return ensureDeferred(func(*args))
 
 
 def context(name: str = "sync") -> LoggingContext:
@@ -101,6 +109,8 @@ class Loaded:
     """The module, loaded as Synapse loads it, and its callbacks."""
 
     interface = "modules"
+    # All that were not closed.
+    open: "list[Loaded]" = []
 
     def __init__(
         self, server: str, stored: list[str] | None = None, broken: int = 0, **config: Any
@@ -127,17 +137,58 @@ class Loaded:
             )
             return made[0]
 
+        self._caught_up = Daemon.applications
         self.module = in_reactor(load)
+        Loaded.open.append(self)
+
+    def close(self) -> None:
+        """Ends its connection and its threads."""
+        self.module._connection.close()
 
     def route(
-        self, states: Any, within: LoggingContext | None = None
+        self, states: Any, within: LoggingContext | None = None, own: bool = False
     ) -> dict[str, set[UserPresenceState]]:
-        """What Synapse gets when it hands in states."""
-        return in_reactor(lambda: self.api.callbacks.get_users_for_states(states), within)
+        """What Synapse gets when it hands in states; but for each recipient's own states, unless
+        they are wanted. Recipients may share a set, in which those are nothing to Synapse."""
+        self.catch_up()
+        answer = in_reactor(lambda: self.api.callbacks.get_users_for_states(states), within)
+        if own:
+            return answer
+        others = {
+            key: {one for one in some if one.user_id != key} if type(some) is set else some
+            for key, some in answer.items()
+        }
+        return {key: some for key, some in others.items() if some}
 
     def interest(self, user_id: str, within: LoggingContext | None = None) -> Any:
-        """What Synapse gets when it asks about a user."""
-        return in_reactor(lambda: self.api.callbacks.get_interested_users(user_id), within)
+        """What Synapse gets when it asks about a user; but for that user, who may be in a set
+        that users share, and whom Synapse adds anyway."""
+        self.catch_up()
+        answer = in_reactor(lambda: self.api.callbacks.get_interested_users(user_id), within)
+        return answer - {user_id} if type(answer) is set else answer
+
+    def wait_until_away(self) -> None:
+        """Waits until the module knows that its connection ended."""
+        until(lambda: not self.module._health.is_connected, "the module notices the end")
+
+    def catch_up(self) -> None:
+        """Waits until the module has heard of all policies that became active.
+
+        The daemon tells it of a policy before it answers by it, on one stream; and memory has
+        no answer about a user of whom nobody asked yet. One of another server: an open
+        audience has keys for local users who asked.
+        """
+        if self._caught_up == Daemon.applications:
+            return
+        self._caught_up = Daemon.applications
+        nobody = f"@nobody-{next(_numbers)}:catch-up.invalid"
+        router = self.module._router
+        in_reactor(
+            lambda: await_call("catch_up", lambda done: router.find_interest(nobody, False, done))
+        )
+
+
+_numbers = itertools.count()
 
 
 def state(

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from daemon import SERVER, Daemon
-from fake_api import Loaded, context, state
-from policies import allow, deny
+from fake_api import Loaded, context, in_reactor, state
+from policies import allow, deny, hide
 from presence_router.all_users import Promises
+from presence_router.redact import redact
 from prometheus_client import REGISTRY
-from synapse.module_api import PRESENCE_ALL_USERS
+from synapse.logging.context import current_context
+from synapse.module_api import PRESENCE_ALL_USERS, UserPresenceState
+from twisted.internet import reactor
 
 pytestmark = [pytest.mark.usefixtures("interface"), pytest.mark.smoke]
 
@@ -41,8 +44,8 @@ def test_who_may_see_everyone_gets_all_and_then_every_state_and_nobody_else(
         assert loaded.interest(BOB, one) == PRESENCE_ALL_USERS
         assert loaded.interest(EVE, other) == PRESENCE_ALL_USERS
         # The own state is among them; without a state there is a key.
-        assert loaded.route(iter(states), one) == {BOB: set(states)}
-        assert loaded.route(iter(states), other) == {EVE: set(states)}
+        assert loaded.route(iter(states), one, own=True) == {BOB: set(states)}
+        assert loaded.route(iter(states), other, own=True) == {EVE: set(states)}
     assert (steps("promised") - promised, steps("kept") - kept) == (6, 6)
     # That was it: the next question is an ordinary one.
     assert loaded.route(STATES, one)[BOB] == {STATES[0], STATES[2]}
@@ -82,27 +85,65 @@ def test_a_question_that_is_not_recognised_has_a_key_for_everybody_waiting(
     loaded = Loaded(SERVER, address=daemon.address, all_users="auto")
     assert loaded.interest(BOB, context()) == PRESENCE_ALL_USERS
     # With what they may see, and what they set themselves.
-    assert loaded.route(STATES, context()) == {BOB: set(STATES)}
-    assert loaded.route([]) == {BOB: set()}
+    assert loaded.route(STATES, context(), own=True) == {BOB: set(STATES)}
+    assert loaded.route([], own=True) == {BOB: set()}
     daemon.apply([])
-    assert loaded.route(STATES) == {BOB: {STATES[1]}}
+    assert loaded.route(STATES, own=True) == {BOB: {STATES[1]}}
 
 
+@pytest.mark.parametrize("stale_for", [0, 600])
 def test_a_daemon_that_dies_between_the_questions_costs_nobody_their_sync(
-    daemon: Daemon,
+    daemon: Daemon, stale_for: int
 ) -> None:
     daemon.apply([allow("everyone", [BOB, EVE])])
-    loaded = Loaded(SERVER, [ANN], address=daemon.address, all_users="auto")
+    loaded = Loaded(SERVER, [ANN], address=daemon.address, all_users="auto", stale_for=stale_for)
     ours, theirs = context(), context()
     assert loaded.interest(BOB, ours) == loaded.interest(EVE, theirs) == PRESENCE_ALL_USERS
     daemon.kill()
     try:
-        assert loaded.route(STATES, ours) == {BOB: set(STATES)}
-        assert loaded.route(STATES, context()) == {EVE: set()}
-        # While it is away, nobody is told that there is more.
-        assert loaded.interest(BOB, context()) == set()
+        loaded.wait_until_away()
+        assert loaded.route(STATES, ours, own=True) == {BOB: set(STATES)}
+        assert EVE in loaded.route(STATES, context(), own=True)
+        # While it is away, nobody is told that there is more, whatever is in memory.
+        assert loaded.interest(BOB, context()) != PRESENCE_ALL_USERS
     finally:
         daemon.start()
+
+
+@pytest.mark.parametrize("count", [10_001, 35_000])
+def test_many_states_are_shown_in_several_turns_of_the_reactor(daemon: Daemon, count: int) -> None:
+    daemon.apply([allow("everyone", BOB), hide("@user9999:there", BOB)])
+    loaded = Loaded(SERVER, address=daemon.address, all_users="auto")
+    broken: Any = ["no text"]
+    states = [
+        state(f"@user{number}:there", "secret" if number == 9999 else None)
+        for number in range(count)
+    ]
+    states.insert(count // 2, state("@foe:there", broken))
+    sync = context()
+    assert loaded.interest(BOB, sync) == PRESENCE_ALL_USERS
+
+    async def count_turns() -> tuple[dict[str, set[UserPresenceState]], int]:
+        turns = 0
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            assert not current_context(), "the reactor goes on in the context of the /sync"
+            waiting[0] = reactor.callLater(0, turn)  # type: ignore[attr-defined]
+
+        waiting: list[Any] = [reactor.callLater(0, turn)]  # type: ignore[attr-defined]
+        answer = await loaded.api.callbacks.get_users_for_states(states)
+        waiting[0].cancel()
+        # What comes after it is of the /sync that asked.
+        assert current_context() is sync
+        return answer, turns
+
+    answer, turns = in_reactor(count_turns, sync)
+    expected = {redact(one, 2) for one in states if one.status_msg != broken}
+    assert answer == {BOB: expected}
+    # One between each two slices of ten thousand states, the last of which may be short.
+    assert turns >= count // 10_000
 
 
 def test_a_state_that_no_set_can_hold_costs_nobody_their_sync(daemon: Daemon) -> None:
@@ -113,8 +154,9 @@ def test_a_state_that_no_set_can_hold_costs_nobody_their_sync(daemon: Daemon) ->
     states = [*STATES, state("@foe:there", broken)]
     ours, theirs = context(), context()
     assert loaded.interest(BOB, ours) == loaded.interest(EVE, theirs) == PRESENCE_ALL_USERS
-    assert loaded.route(states, ours) == {BOB: set(STATES)}
-    assert loaded.route(states) == {BOB: {STATES[0], STATES[2]}, EVE: set(STATES)}
+    assert loaded.route(states, ours, own=True) == {BOB: set(STATES)}
+    assert loaded.route(states, own=True)[EVE] == set(STATES)
+    assert loaded.route(states)[BOB] == {STATES[0], STATES[2]}
 
 
 def test_promises_are_kept_once_and_for_an_hour_at_most() -> None:

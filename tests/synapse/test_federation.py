@@ -14,7 +14,7 @@ from daemon import Daemon, until
 from federation import Authority, Federated, NoteTaker, free_name
 from homeserver import Homeserver, module_of_tests
 from logs import shown
-from matrix import User, set_until_seen
+from matrix import User
 from page import block
 from policies import allow, deny, hide
 
@@ -29,6 +29,7 @@ class Federation:
         names = [free_name(), free_name()]
         self.three = NoteTaker(authority)
         self.daemon = Daemon(directory, "presence-router")
+        self.daemon.settling = 0.1
         self._names = dict(zip(("one_example", "two_example"), names, strict=True))
         text = block(PAGE, "homeserver.yaml of one.example and of two.example", **self._names)
         config = yaml.safe_load(text.replace("/run/presence-router", str(directory)))
@@ -229,15 +230,30 @@ def test_who_may_see_everyone_sees_those_of_other_servers(federation: Federation
     assert (ann.id, "to everyone") in bob.statuses()
 
 
-def test_without_the_daemon_nothing_is_sent_and_afterwards_it_is(federation: Federation) -> None:
-    ann, bob = federation.user(federation.one, "ann"), federation.user(federation.two, "bob")
-    federation.daemon.apply([allow(ann, [bob.id, federation.somebody()])])
+def test_without_the_daemon_memory_answers_and_the_rest_is_sent_afterwards(
+    federation: Federation,
+) -> None:
+    one, two, three = federation.one, federation.two, federation.three
+    ann, late = federation.user(one, "ann"), federation.user(one, "late")
+    bob = federation.user(two, "bob")
+    federation.daemon.apply([allow([ann.id, late.id], [bob.id, federation.somebody()])])
     bob.sync()
     ann.set_presence("online", "before")
     bob.sync_until_status(ann, "before")
+    three.wait_for(ann.id, "before")
     federation.daemon.kill()
-    ann.set_presence("online", "unseen")
+    for homeserver in (one, two):
+        until(
+            lambda at=homeserver: at.metrics()["presence_router_reachable"] == 0,  # type: ignore[misc]
+            "the end is noticed",
+        )
+    # Nobody asked for the recipients of this one before.
+    late.set_presence("online", "unheard")
+    ann.set_presence("online", "from memory")
+    bob.sync_until_status(ann, "from memory")
+    three.wait_for(ann.id, "from memory")
+    assert late.id not in bob.senders() and three.statuses(late.id) == []
+
     federation.daemon.start()
-    set_until_seen(ann, bob, "back")
-    assert (ann.id, "unseen") not in bob.statuses()
-    assert "unseen" not in federation.three.statuses(ann.id)
+    bob.sync_until_status(late, "unheard")
+    three.wait_for(late.id, "unheard")

@@ -1,7 +1,7 @@
 """The policy changes under a real Synapse, and who sees whom follows it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +10,7 @@ from conftest import World, start_world
 from matrix import POLL, User
 from policies import allow
 from presence_router import follow
-from synapse.module_api import UserID
+from synapse.module_api import UserID, UserPresenceState
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +76,16 @@ def test_who_loses_sight_gets_no_more(world: World) -> None:
     assert (ann.id, "after") not in bob.statuses()
 
 
-def test_after_an_outage_everybody_is_told_again(world: World) -> None:
+def test_after_a_restart_of_the_daemon_who_had_no_answer_is_told(world: World) -> None:
     ann, bob = world.users("ann", "bob")
     world.daemon.apply([allow(ann, bob)])
     bob.sync()
     world.daemon.kill()
+    # Nobody asked for her recipients before, so memory has no answer, and nobody is woken.
+    poll = bob.poll()
     ann.set_presence("online", "while it was away")
-    bob.sync()
-    assert (ann.id, "while it was away") not in bob.statuses()
     world.daemon.start()
+    assert poll.result()[ann.id]["status_msg"] == "while it was away"
     bob.sync_until_status(ann, "while it was away")
 
 
@@ -124,43 +125,59 @@ class Api:
         self.tasks.append(asyncio.ensure_future(func()))
 
 
-def play(events: list[tuple[str, str, Any]], api: Api, *states: tuple[str, str, str | None]) -> Any:
-    """What is sent for some events. After the last one, the follower waits for another."""
+class Stage:
+    """A follower in a process that writes presence, with an hour that the test sets."""
 
-    async def run() -> None:
-        left = iter(events)
-        waits = asyncio.Event()
+    def __init__(self, api: Api, stale_for: int = 60) -> None:
+        self.now = 1000.0
+        self.follower = follow.Follower(
+            api,
+            100,
+            stale_for,
+            lambda: self.now,  # type: ignore[arg-type]
+        )
 
-        async def next_change() -> tuple[str, str, Any]:
-            event = next(left, None)
-            if event is None:
-                api.over.set()
-                waits.set()
-                await asyncio.Event().wait()
-            assert event is not None
-            return event
-
-        follower = follow.Follower(api, next_change, 100)  # type: ignore[arg-type]
-        follower.record_states(
+    def see(self, *states: tuple[str, str, str | None]) -> list[str]:
+        """Synapse passes states; answers those who never had one before."""
+        return self.follower.record_states(
             SimpleNamespace(user_id=user_id, state=state, status_msg=text)  # type: ignore[misc]
             for user_id, state, text in states
         )
-        running = asyncio.ensure_future(follower.run())
-        waiting = asyncio.ensure_future(waits.wait())
-        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
+
+    def happen(self, *events: tuple[str, str, Any]) -> None:
+        """The connection has these events."""
+        for kind, _, gains in events:
+            self.follower.handle(kind, gains or [])
+
+
+def perform(act: Callable[[Stage], None], api: Api, **stage: Any) -> Any:
+    """What is sent for all that a test does, once the states from before are read."""
+
+    async def run() -> None:
+        on = Stage(api, **stage)
+        await on.follower.seed()
+        act(on)
+        api.over.set()
         await asyncio.gather(*api.tasks)
-        # It ends by itself only in a process that writes no presence.
-        for task in (running, waiting):
-            if not task.cancel():
-                await task
 
     asyncio.run(run())
     return api.sent
 
 
+def play(events: list[tuple[str, str, Any]], api: Api, *states: tuple[str, str, str | None]) -> Any:
+    """What is sent for some events of the connection."""
+
+    def act(on: Stage) -> None:
+        on.see(*states)
+        on.happen(*events)
+
+    return perform(act, api)
+
+
 ANN = ("@ann:test", "online", "hi")
 JOE = ("@joe:test", "online", None)
 BOB = ("@bob:test", "offline", None)
+SUE = ("@sue:test", "online", "new")
 
 
 def gained(senders: list[Any], recipients: list[Any] | None, remote: bool = False) -> Any:
@@ -176,7 +193,9 @@ def test_the_cheaper_side_is_taken_where_it_does_no_harm() -> None:
     assert play([gained([ANN, JOE], ["@never-met:test"])], Api(), ANN, JOE) == [both]
     assert play([gained([ANN, JOE], None)], Api(), ANN, JOE) == [both]
     assert play([gained([ANN, JOE], ["@bob:test"], True)], Api(), ANN, JOE, BOB) == [both]
-    assert play([gained([ANN], ["@bob:test"])], Api(), ANN, BOB) == [{"@ann:test": ("online", "hi")}]
+    assert play([gained([ANN], ["@bob:test"])], Api(), ANN, BOB) == [
+        {"@ann:test": ("online", "hi")}
+    ]
 
 
 def test_who_is_offline_is_not_sent_again() -> None:
@@ -207,12 +226,109 @@ def test_changes_are_coalesced() -> None:
     assert sorted(user for some in sent for user in some) == ["@ann:test", "@joe:test"]
 
 
-def test_everybody_is_sent_after_an_outage_or_a_reset() -> None:
-    everybody = {"@ann:test": ("online", "hi"), "@db:test": ("online", "stored")}
-    away = [("disconnected", "gone", None), ("connected", "", None)]
-    assert play(away, Api(), ANN) == [everybody]
-    assert play([("connected", "", None), ("reset", "", None)], Api(), ANN) == [everybody]
+EVERYBODY = {"@ann:test": ("online", "hi"), "@db:test": ("online", "stored")}
+
+
+def outage(
+    seconds: float, meanwhile: Callable[[Stage], None], kind: str = "disconnected", **stage: Any
+) -> Any:
+    """What is sent after an outage of some seconds."""
+
+    def act(on: Stage) -> None:
+        on.see(ANN, BOB)
+        on.happen(("connected", "", None), (kind, "gone", None))
+        meanwhile(on)
+        on.now += seconds
+        on.happen(("connected", "", None))
+
+    return perform(act, Api(), **stage)
+
+
+def nothing(_on: Stage) -> None:
+    pass
+
+
+def test_after_an_outage_with_answers_from_memory_nobody_is_sent_again() -> None:
+    assert outage(59, nothing) == []
+    # Their last answers had ended, or there never were any.
+    assert outage(60, nothing) == [EVERYBODY]
+    assert outage(0, nothing, stale_for=0) == [EVERYBODY]
+    assert outage(5, nothing, "refused") == [EVERYBODY]
+
+
+def test_who_had_no_answer_in_an_outage_is_sent_again_and_nobody_else() -> None:
+    def unanswered(on: Stage) -> None:
+        on.see(JOE, BOB)
+        on.follower.record_unanswered([JOE[0], BOB[0]])
+
+    assert outage(5, unanswered) == [{"@joe:test": ("online", None)}]
+
+    def answered_later(on: Stage) -> None:
+        unanswered(on)
+        on.see(JOE)
+
+    assert outage(5, answered_later) == []
+
+
+def test_when_a_users_interest_had_no_answer_everybody_is_sent_again() -> None:
+    assert outage(5, lambda on: on.follower.record_unanswered_interest()) == [EVERYBODY]
+
+    # Once.
+    def twice(on: Stage) -> None:
+        on.follower.record_unanswered_interest()
+        on.happen(("connected", "", None), ("disconnected", "again", None))
+
+    assert outage(5, twice) == [EVERYBODY]
+
+
+def test_a_daemon_that_hung_without_an_outage_costs_only_those_without_an_answer() -> None:
+    def act(on: Stage) -> None:
+        on.see(ANN, JOE)
+        on.happen(("connected", "", None))
+        on.follower.record_unanswered([JOE[0]])
+        on.follower.record_unanswered_interest()
+        on.follower.send_unanswered()
+        # The interest is no reason any more.
+        on.happen(("disconnected", "gone", None), ("connected", "", None))
+
+    assert perform(act, Api()) == [{"@joe:test": ("online", None)}]
+
+
+def test_everybody_is_sent_after_a_reset() -> None:
+    assert play([("connected", "", None), ("reset", "", None)], Api(), ANN) == [EVERYBODY]
     assert play([("connected", "", None)], Api(), ANN) == []
+
+
+def test_who_appears_and_is_shown_to_somebody_is_sent_again_once() -> None:
+    def act(on: Stage) -> None:
+        shown = UserPresenceState.default(SUE[0])
+        assert on.see(SUE, JOE, ("@db:test", "online", "later")) == [SUE[0], JOE[0]]
+        # Nobody may see Joe.
+        on.follower.record_new([SUE[0], JOE[0]], {"@bob:test": {shown}})
+        assert on.see(SUE) == []
+
+    assert perform(act, Api()) == [{"@sue:test": ("online", "new")}]
+
+
+def test_what_happens_before_the_earlier_states_are_read_concerns_everybody() -> None:
+    for event, stage in (
+        (gained([ANN], None), {}),
+        (("reset", "", None), {}),
+        (("connected", "", None), {"stale_for": 0}),
+    ):
+        api = Api()
+
+        async def run() -> None:
+            on = Stage(api, **stage)
+            assert on.see(ANN) == [], "not known to be new"
+            on.happen(("disconnected", "", None), event)
+            assert api.tasks == []
+            await on.follower.seed()
+            api.over.set()
+            await asyncio.gather(*api.tasks)
+
+        asyncio.run(run())
+        assert api.sent == [EVERYBODY], event
 
 
 def test_who_is_refused_costs_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
@@ -235,7 +351,8 @@ def test_who_is_refused_costs_nobody_else(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_only_who_writes_presence_sends_any() -> None:
-    assert play([("reset", "", None)], Api(writes=False), ANN) == []
+    assert asyncio.run(Stage(Api()).follower.writes_presence())
+    assert not asyncio.run(Stage(Api(writes=False)).follower.writes_presence())
 
 
 def test_a_thousand_go_in_batches() -> None:
@@ -255,30 +372,9 @@ def test_a_failure_is_said_and_the_next_change_followed(caplog: pytest.LogCaptur
     assert "Cannot send presence again" in caplog.text
 
 
-def test_changes_are_followed_after_failures(caplog: pytest.LogCaptureFixture) -> None:
-    class Pausing(Api):
-        pauses = 0
-
-        async def sleep(self, seconds: float) -> None:
-            # The pauses between states are shorter.
-            if seconds != follow._FOLLOW_PAUSE:
-                return await super().sleep(seconds)
-            self.pauses += 1
-            return None
-
-    api = Pausing()
-    failed = ("failed", "a panic", None)
-    sent = play([failed, failed, failed, gained([ANN], None)], api, ANN)
-    assert sent == [{"@ann:test": ("online", "hi")}]
-    assert api.pauses == 3
-    assert caplog.text.count("A change of visibility was not followed: a panic") == 1
-    assert play([failed, ("connected", "", None), failed], Pausing(), ANN) == []
-    assert caplog.text.count("A change of visibility was not followed: a panic") == 3
-
-
 def test_an_old_synapse_is_told_to_be_one(caplog: pytest.LogCaptureFixture) -> None:
     class Old(Api):
         set_presence_for_users = property()  # type: ignore[assignment]
 
-    assert play([("reset", "", None)], Old(), ANN) == []
+    assert not asyncio.run(Stage(Old()).follower.writes_presence())
     assert "too old" in caplog.text

@@ -12,23 +12,29 @@ import presence_router
 import pytest
 from daemon import LONG, Daemon, until
 from homeserver import Homeserver, module
-from policies import allow
+from policies import allow, within
 from presence_router.completions import check_reactor
+
+ROUTER = """
+from presence_router._native import Router
+
+def make_router(address, deadline_ms):
+    return Router(address, "test", [], deadline_ms, 60_000, 64, lambda state, hidden: state)
+"""
 
 FORK = """
 import os, select, sys, time
-from presence_router._native import Router
 
 def ask():
     result = []
-    router.get_interested_users("@bob:test", False, lambda *answer: result.extend(answer))
+    router.find_interest("@bob:test", False, lambda *answer: result.extend(answer))
     while not result:
         assert select.select([router.completion_fd()], [], [], 30)[0], "no answer"
         router.deliver_completions()
-    assert result[0] == "ok", result
+    assert result[0] in ("ok", "memory"), result
     return result[2]
 
-router = Router(sys.argv[1], "test", [], 10000)
+router = make_router(sys.argv[1], 10000)
 if "used before" in sys.argv:
     router.add_known_users(["@stored:test"])
     router.finish_seeding()
@@ -71,15 +77,14 @@ assert "@parent:test" in ask() and "@child:test" not in ask()
 
 END = """
 import atexit, socket, sys
-from presence_router._native import Router
 
 hung = socket.socket(socket.AF_UNIX)
 hung.bind(sys.argv[1])
 hung.listen(100)
-router = Router("unix:" + sys.argv[1], "test", [], 10000)
+router = make_router("unix:" + sys.argv[1], 10000)
 results = []
-for _ in range(200):
-    router.get_interested_users("@bob:test", False, lambda *a: results.append(a))
+for number in range(200):
+    router.find_interest(f"@bob{number}:test", False, lambda *a: results.append(a))
 if "closed" in sys.argv:
     router.close()
     # Not in the middle of the interpreter's end: the reactor delivers, if it still runs.
@@ -94,10 +99,9 @@ if "closed" in sys.argv:
 
 # Each call fails at once, and all of them in one turn of the reactor or few.
 TURNS = """
-import select, sys
-from presence_router._native import Router
+import select
 
-router = Router("unix:/nowhere/presence-router.sock", "test", [], 10000)
+router = make_router("unix:/nowhere/presence-router.sock", 10000)
 results = []
 
 def wait():
@@ -112,7 +116,7 @@ def answer(number):
 
 for number in range(250):
     # Not valid Unicode: no thread takes part, so the order is certain.
-    router.get_interested_users("\\ud800", False, answer(number))
+    router.find_interest("\\ud800", False, answer(number))
 for done, raised in ((100, 7), (200, 107), (250, 207)):
     assert wait()
     (why,) = router.deliver_completions()
@@ -121,57 +125,70 @@ for done, raised in ((100, 7), (200, 107), (250, 207)):
 assert not select.select([router.completion_fd()], [], [], 0)[0]
 
 # A question from within an answer.
-router.get_interested_users("\\ud800", False, lambda *_: router.check_daemon(answer(250)))
+router.find_interest("\\ud800", False, lambda *_: router.check_daemon(answer(250)))
 while results[-1] != 250:
     assert wait()
     assert router.deliver_completions() == []
 """
 
+# A large answer from memory, and behind it a small one.
 SLICES = """
-import select, sys
-from presence_router._native import Router
+import gc, select, sys
 
-router = Router(sys.argv[1], "test", [], 30000)
+router = make_router(sys.argv[1], 30000)
 known = {f"@user{n}:test" for n in range(100_000)}
 router.add_known_users(list(known))
 router.finish_seeding()
 results = []
-router.get_interested_users("@bob:test", False, lambda *answer: results.append(answer))
-router.check_daemon(lambda *answer: results.append(answer))
-turns = 0
-while len(results) < 2:
-    assert select.select([router.completion_fd()], [], [], 30)[0], "no answer"
-    router.deliver_completions()
-    turns += 1
+
+def deliver_all(number):
+    turns = 0
+    while len(results) < number:
+        assert select.select([router.completion_fd()], [], [], 30)[0], "no answer"
+        router.deliver_completions()
+        turns += 1
+    return turns
+
+# The answer of the daemon comes into memory, and no set is built of it.
+router.find_interest("@bob:test", True, lambda *answer: results.append(answer))
+deliver_all(1)
+assert results.pop()[0] == "ok"
+assert router.interest_in_memory("@bob:test", False) is None, "larger than one turn"
+router.find_interest("@bob:test", False, lambda *answer: results.append(answer))
+# Once it is in the queue.
+assert select.select([router.completion_fd()], [], [], 30)[0], "no answer"
+router.find_interest("\\ud800", False, lambda *answer: results.append(answer))
+turns = deliver_all(2)
 small, large = results
-assert small == ("ok", "", None), "had to wait for the evaluation of the large answer"
-assert large == ("ok", "", known), len(large[2])
-# The small answer, alone or with the first slice; then slices of 10,000 users.
-assert turns in (10, 11), turns
+assert small[0] == "malformed", "had to wait for the large answer"
+assert large == ("memory", "", known), len(large[2])
+# Slices of 10,000 users; the question above has built the first one.
+assert turns == 9, turns
+same = router.interest_in_memory("@bob:test", False)
+assert same is large[2], "the set is shared"
+assert not gc.is_tracked(same), "the garbage collector searches it"
+assert gc.is_tracked(set(same))
 """
 
-# A hundred questions whose answers are compared with every known user.
+# A hundred large answers: each lists 20,000 users.
 THREADS = """
 import os, select, sys
-from presence_router._native import Router
 
 def threads():
     names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
     return sum(name.startswith("presence-router") for name in names)
 
-router = Router(sys.argv[1], "test", [], 60000)
-known = {f"@user{n}:test" for n in range(20_000)}
-router.add_known_users(list(known))
+router = make_router(sys.argv[1], 60000)
 router.finish_seeding()
 results = []
-for _ in range(100):
-    router.get_interested_users("@bob:test", False, lambda *answer: results.append(answer))
+for number in range(100):
+    router.find_interest(f"@user{number}:test", False, lambda *answer: results.append(answer))
 most = 0
 while len(results) < 100:
     most = max(most, threads())
     assert select.select([router.completion_fd()], [], [], 30)[0], "no answer"
     router.deliver_completions()
-assert all(result == ("ok", "", known) for result in results)
+assert all(outcome == "ok" and len(senders) == 20_000 for outcome, _, senders in results)
 assert 2 <= most <= 3, most
 """
 
@@ -182,13 +199,12 @@ from importlib import import_module
 import_module("twisted.internet." + sys.argv[1]).install()
 from twisted.internet import reactor
 from twisted.python import log
-from presence_router._native import Router
 from presence_router.completions import CompletionReader, check_reactor
 
 check_reactor(reactor)
 logged, results = [], []
 log.startLoggingWithObserver(logged.append, setStdout=False)
-router = Router("unix:/nowhere/presence-router.sock", "test", [], 10000)
+router = make_router("unix:/nowhere/presence-router.sock", 10000)
 
 def second(outcome, detail, value):
     results.append(outcome)
@@ -234,8 +250,9 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 def run(script: str, *args: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=LONG
-    )
+        [sys.executable, "-c", ROUTER + script, *args],
+        capture_output=True, text=True, timeout=LONG,
+    )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -263,6 +280,7 @@ def test_a_large_answer_takes_several_turns_of_the_reactor(daemon: Daemon) -> No
 
 
 def test_large_answers_wait_without_a_thread(daemon: Daemon) -> None:
+    daemon.apply([within("all")], {"all": [f"@user{n}:test" for n in range(20_000)]})
     run(THREADS, daemon.address)
 
 

@@ -6,24 +6,28 @@ import inspect
 import re
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import synapse
 import synapse.handlers.presence
 from conftest import World
+from fake_api import in_reactor
 from homeserver import VERSION
 from policies import allow, deny, hide
 from prometheus_client import REGISTRY
+from synapse.events.presence_router import PresenceRouter
 from synapse.logging.context import LoggingContext, current_context
 from synapse.metrics import RegistryProxy
-from synapse.module_api import ModuleApi
+from synapse.module_api import ModuleApi, UserPresenceState
 from synapse.storage.databases.main.presence import PresenceStore
 
 pytestmark = pytest.mark.smoke
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parents[1] / "client/python/docs/support.md").read_text()
+ANN, BOB, EVE = "@ann:test", "@bob:test", "@eve:test"
 RUNS = f"Synapse {'.'.join(map(str, VERSION))}"
 
 
@@ -85,9 +89,12 @@ def test_sliding_sync_carries_no_presence(world: World) -> None:
 
 def asked(world: World) -> float:
     """How often Synapse asked for somebody's interest."""
-    name = 'presence_router_requests_total{callback="get_interested_users"'
+    names = tuple(
+        f'presence_router_{kind}_total{{callback="get_interested_users"'
+        for kind in ("requests", "hits")
+    )
     metrics = world.homeserver.metrics()
-    return sum(value for key, value in metrics.items() if key.startswith(name))
+    return sum(value for key, value in metrics.items() if key.startswith(names))
 
 
 def calls(tree: ast.AST) -> set[str]:
@@ -151,6 +158,80 @@ def test_the_table_of_presences_has_the_columns_that_we_read() -> None:
         assert tables and all(re.search(rf"\b{column}\b", one, re.I) for one in tables), RUNS
     dropped = re.compile(r"DROP TABLE.*\bpresence_stream\b")
     assert [file for file, text in texts.items() if dropped.search(text)] == [], RUNS
+
+
+def user_states(*user_ids: str) -> list[UserPresenceState]:
+    return [UserPresenceState.default(user_id) for user_id in user_ids]
+
+
+def test_synapse_copies_the_sets_of_a_presence_router() -> None:
+    # The module hands out sets that several answers share.
+    states = user_states(ANN)
+    shared, senders = set(states), {ANN}
+    router = asking(shared, senders)
+
+    async def change_what_synapse_got() -> None:
+        for _ in range(2):
+            routed = await router.get_users_for_states(states)
+            assert routed == {BOB: set(states), EVE: set(states)}, RUNS
+            assert routed[BOB] is not routed[EVE], RUNS
+            for got in routed.values():
+                got.clear()
+            interest = await router.get_interested_users(BOB)
+            assert interest == {ANN}, RUNS
+            assert isinstance(interest, set)
+            # As it does itself.
+            interest.add(BOB)
+
+    in_reactor(change_what_synapse_got)
+    assert (shared, senders) == (set(states), {ANN})
+
+
+def test_the_own_presence_in_an_answer_changes_nothing() -> None:
+    # The module's answers may contain it: users of a group share one set.
+    class Rooms:
+        async def get_rooms_for_user(self, _user_id: str) -> set[str]:
+            return set()
+
+    store: Any = Rooms()
+    states = user_states(ANN, BOB)
+    without = asking({states[0]}, set(), {BOB: {states[0]}})
+    with_own = asking(set(), set(), {BOB: set(states)})
+
+    async def compare() -> None:
+        one, other = [
+            await synapse.handlers.presence.get_interested_parties(store, router, states)
+            for router in (without, with_own)
+        ]
+        rooms, users = other
+        assert rooms == one[0] == {}, RUNS
+        assert {user: set(got) for user, got in users.items()} == {
+            user: set(got) for user, got in one[1].items()
+        }, RUNS
+        assert users[ANN] == [states[0]], f"{RUNS}: Synapse sends users their own presence"
+
+    in_reactor(compare)
+    # For a /sync, it adds the user to the answer, which it has copied.
+    source = inspect.getsource(synapse.handlers.presence.PresenceEventSource.get_new_events)
+    assert "additional_users_interested_in.add(user_id)" in source, RUNS
+
+
+def asking(
+    shared: set[UserPresenceState],
+    senders: set[str],
+    routes: dict[str, set[UserPresenceState]] | None = None,
+) -> PresenceRouter:
+    """Synapse's own object, with a module that always answers the same."""
+
+    async def get_users_for_states(_states: Any) -> dict[str, set[UserPresenceState]]:
+        return dict.fromkeys((BOB, EVE), shared) if routes is None else routes
+
+    async def get_interested_users(_user_id: str) -> set[str]:
+        return senders
+
+    router = PresenceRouter(SimpleNamespace())  # type: ignore[arg-type]
+    router.register_presence_router_callbacks(get_users_for_states, get_interested_users)
+    return router
 
 
 def test_synapse_serves_the_registry_that_our_metrics_are_in() -> None:

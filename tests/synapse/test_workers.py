@@ -46,8 +46,24 @@ class World:
         return ann, bob
 
     def asked(self, callback: str) -> list[float]:
-        """The questions of each process that were answered."""
+        """The questions of Synapse in each process that were answered, from memory or not."""
         return [self.cluster.asked(process, callback) for process in self.cluster.processes]
+
+    def sent_again(self) -> float:
+        """How many presences the writer sent again."""
+        name = 'presence_router_followed_total{what="senders"}'
+        return self.cluster.writer.metrics().get(name, 0.0)
+
+    def went_to_the_daemon(self) -> list[float]:
+        """The questions of each process that memory could not answer."""
+        return [
+            sum(
+                value
+                for name, value in process.metrics().items()
+                if name.startswith("presence_router_requests_total{")
+            )
+            for process in self.cluster.processes
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +83,11 @@ def test_each_process_asks_for_itself_and_one_sends(world: World) -> None:
     ann, bob = world.user("ann", cluster.writer), world.user("bob", cluster.sync)
     world.daemon.apply([allow(ann, [bob.id, f"@somebody:{world.three.server_name}"])])
     bob.sync()
+    # Her first presence is sent again, once, which no worker passes on.
+    ann.set_presence("online", "first")
+    world.three.wait_for(ann.id, "first")
+    until(lambda: world.sent_again() == 1, "the writer sends it again")
+    bob.sync_until_status(ann, "first")
     states, interest = world.asked(STATES), world.asked(INTEREST)
     poll = bob.poll()
     ann.set_presence("online", "at lunch")
@@ -88,7 +109,15 @@ def test_each_process_asks_for_itself_and_one_sends(world: World) -> None:
         ann.at(process.url).set_presence("online", f"update {number}")
         bob.sync_until_status(ann, f"update {number}")
         world.three.wait_for(ann.id, f"update {number}")
-    assert world.three.statuses(ann.id) == ["at lunch", *(f"update {n}" for n in range(6))]
+    updates = [f"update {n}" for n in range(6)]
+    assert world.three.statuses(ann.id) == ["first", "at lunch", *updates]
+
+    # Now memory has all answers.
+    asked = sum(world.went_to_the_daemon())
+    ann.set_presence("online", "from memory")
+    bob.sync_until_status(ann, "from memory")
+    world.three.wait_for(ann.id, "from memory")
+    assert sum(world.went_to_the_daemon()) == asked
 
     poll = bob.poll()
     ann.set_presence("offline")
@@ -167,24 +196,17 @@ def test_the_daemon_dies_and_returns_while_the_workers_stay(world: World) -> Non
     ann, bob = world.pair()
     processes = world.cluster.processes
     world.daemon.kill()
-    ann.set_presence("online", "unseen")
-    # It comes to every process, each asks, and says that the daemon is away. What bob syncs
-    # then is past it.
+    # Without a question of anybody.
     until(lambda: all(process.our_warnings() for process in processes), "each misses the daemon")
-    bob.sync()
+    ann.set_presence("online", "from memory")
+    bob.sync_until_status(ann, "from memory")
     world.daemon.start()
-    set_until_seen(ann, bob, "back")
-    assert (ann.id, "unseen") not in bob.statuses()
-
-    # Each finds out for itself, when it asks the next time.
-    numbers = itertools.count()
 
     def all_said_it() -> bool:
-        # Each time another one: Synapse asks about changes only.
-        ann.set_presence("online", f"again {next(numbers)}")
         return all(len(process.our_warnings()) == 2 for process in processes)
 
     until(all_said_it, "each process says that the daemon is back")
+    set_until_seen(ann, bob, "back")
     for process in processes:
         log = process.our_warnings()
         assert ["does not answer" in line for line in log] == [True, False], log

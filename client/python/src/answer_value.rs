@@ -1,32 +1,32 @@
 //! Python values of answers, built in the reactor's thread a slice at a time: an answer may
 //! have 100,000 ids, and the reactor has other work to do.
 
-use std::vec::IntoIter;
-
-use pyo3::{
-    IntoPyObjectExt as _,
-    prelude::*,
-    types::{PyList, PySet},
+use std::{
+    sync::{Arc, Mutex},
+    vec::IntoIter,
 };
+
+use pyo3::{IntoPyObjectExt as _, prelude::*, types::PyList};
 
 use crate::{
+    budget::Budget,
     everyone::Everyone,
+    find::Reading,
     follow::Gain,
     room::Verdict,
-    synapse_answer::{Shown, SynapseAnswer},
+    routes::Routes,
+    synapse_memory::{InterestRequest, SynapseMemory, lock},
 };
-
-/// The number of ids and positions that may still be converted in this turn of the reactor.
-#[derive(Debug)]
-pub(crate) struct Budget(usize);
 
 /// A value for Python, as far as it is built. `_native.pyi` describes the values.
 #[derive(Debug)]
 pub(crate) enum AnswerValue {
     /// `None`.
     Nothing,
-    Keys(Sliced<KeyGroup>, usize),
-    Senders(SlicedSet),
+    /// Not a value yet: see [`AnswerValue::take_reading`].
+    Reading(Option<Box<Reading>>),
+    Routes(Box<Routes>, Arc<Mutex<SynapseMemory>>),
+    Interest(Box<InterestRequest>, Arc<Mutex<SynapseMemory>>),
     Everyone(Option<Everyone>),
     Gains(Sliced<SlicedGain>),
     Verdict(Option<Verdict>),
@@ -51,24 +51,9 @@ pub(crate) struct Sliced<T> {
     rest: IntoIter<T>,
 }
 
-/// A set of user ids.
-#[derive(Debug)]
-pub(crate) struct SlicedSet {
-    set: Option<Py<PySet>>,
-    rest: IntoIter<String>,
-}
-
 /// A part that is converted at once: an id, or a position.
 #[derive(Debug)]
 pub(crate) struct Item<T>(Option<T>);
-
-/// Keys that get the same states; the states in full, and those with hidden fields.
-#[derive(Debug)]
-pub(crate) struct KeyGroup {
-    keys: Sliced<Item<String>>,
-    whole: Sliced<Item<usize>>,
-    less: Sliced<Item<(usize, u8)>>,
-}
 
 /// Senders that recipients may now see.
 #[derive(Debug)]
@@ -78,33 +63,7 @@ pub(crate) struct SlicedGain {
     remote: bool,
 }
 
-// === impl Budget ===
-
-impl Budget {
-    pub(crate) fn new(elements: usize) -> Self {
-        Self(elements)
-    }
-
-    /// Counts one element. False: none is left.
-    fn spend(&mut self) -> bool {
-        let is_left = self.0 > 0;
-        self.0 = self.0.saturating_sub(1);
-        is_left
-    }
-}
-
 // === impl AnswerValue ===
-
-impl From<SynapseAnswer> for AnswerValue {
-    fn from(SynapseAnswer { groups, unsent }: SynapseAnswer) -> Self {
-        let group = |(keys, Shown { whole, less }): (Vec<String>, Shown)| KeyGroup {
-            keys: Sliced::of_items(keys),
-            whole: Sliced::of_items(whole),
-            less: Sliced::of_items(less.into_iter().map(|(at, hidden)| (at, hidden.0)).collect()),
-        };
-        Self::Keys(Sliced::new(groups.into_iter().map(group).collect()), unsent)
-    }
-}
 
 impl From<Vec<Gain>> for AnswerValue {
     fn from(gains: Vec<Gain>) -> Self {
@@ -118,9 +77,19 @@ impl From<Vec<Gain>> for AnswerValue {
 }
 
 impl AnswerValue {
-    /// Creates the value for the senders that a user may see.
-    pub(crate) fn senders(senders: Vec<String>) -> Self {
-        Self::Senders(SlicedSet { set: None, rest: senders.into_iter() })
+    /// Reads more states if this is not a value yet. `Some`: they are all read, and the call
+    /// continues with them.
+    pub(crate) fn take_reading(
+        &mut self,
+        py: Python<'_>,
+        budget: &mut Budget,
+    ) -> PyResult<Option<Reading>> {
+        let Self::Reading(reading) = self else { return Ok(None) };
+        let complete = match reading {
+            Some(reading) => reading.read(py, budget)?,
+            None => false,
+        };
+        Ok(reading.take_if(|_| complete).map(|reading| *reading))
     }
 }
 
@@ -132,11 +101,13 @@ impl BuildInSlices for AnswerValue {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         match self {
             Self::Nothing => Ok(Some(py.None().into_bound(py))),
-            Self::Keys(groups, unsent) => {
-                let Some(groups) = groups.build(py, budget)? else { return Ok(None) };
-                (groups, *unsent).into_pyobject(py).map(|value| Some(value.into_any()))
+            // Its caller takes it when it is complete.
+            Self::Reading(_) => Ok(None),
+            Self::Routes(routes, memory) => routes.build(py, &mut lock(memory, py), budget),
+            Self::Interest(request, memory) => {
+                let senders = lock(memory, py).interest(py, request, budget)?;
+                Ok(senders.map(Bound::into_any))
             }
-            Self::Senders(senders) => senders.build(py, budget),
             Self::Everyone(everyone) => {
                 everyone.take().map(|one| Ok(Bound::new(py, one)?.into_any())).transpose()
             }
@@ -185,27 +156,6 @@ impl<T: BuildInSlices> BuildInSlices for Sliced<T> {
     }
 }
 
-// === impl SlicedSet ===
-
-impl BuildInSlices for SlicedSet {
-    fn build<'py>(
-        &mut self,
-        py: Python<'py>,
-        budget: &mut Budget,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let set = match &self.set {
-            Some(set) => set.bind(py).clone(),
-            None => self.set.insert(PySet::empty(py)?.unbind()).bind(py).clone(),
-        };
-        while self.rest.len() > 0 && budget.spend() {
-            if let Some(user_id) = self.rest.next() {
-                set.add(user_id)?;
-            }
-        }
-        Ok((self.rest.len() == 0).then(|| set.into_any()))
-    }
-}
-
 // === impl Item ===
 
 impl<T: for<'py> IntoPyObject<'py>> BuildInSlices for Item<T> {
@@ -218,22 +168,6 @@ impl<T: for<'py> IntoPyObject<'py>> BuildInSlices for Item<T> {
             return Ok(None);
         }
         self.0.take().map(|item| item.into_bound_py_any(py)).transpose()
-    }
-}
-
-// === impl KeyGroup ===
-
-impl BuildInSlices for KeyGroup {
-    fn build<'py>(
-        &mut self,
-        py: Python<'py>,
-        budget: &mut Budget,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        // A list that is complete returns itself again.
-        let Some(keys) = self.keys.build(py, budget)? else { return Ok(None) };
-        let Some(whole) = self.whole.build(py, budget)? else { return Ok(None) };
-        let Some(less) = self.less.build(py, budget)? else { return Ok(None) };
-        (keys, whole, less).into_pyobject(py).map(|value| Some(value.into_any()))
     }
 }
 

@@ -6,17 +6,14 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use crate::{
-    answer_value::{AnswerValue, Budget, BuildInSlices as _},
+    answer_value::{AnswerValue, BuildInSlices as _},
+    budget::Budget,
     finished_calls::FinishedCalls,
 };
 
 /// Calls whose `done` runs in one turn of the reactor, at most: each continues a request of
 /// Synapse, which takes tens of microseconds.
 const CALLS_PER_TURN: usize = 100;
-
-/// Ids and positions that one turn of the reactor converts for Python, at most: this takes
-/// about a millisecond.
-const ELEMENTS_PER_TURN: usize = 10_000;
 
 /// The queue from the threads to the reactor.
 pub(crate) type CompletionQueue = FinishedCalls<FinishedCall>;
@@ -40,6 +37,8 @@ pub(crate) struct FinishedCall {
     outcome: &'static str,
     detail: String,
     value: AnswerValue,
+    /// True if a part of the value is built.
+    is_begun: bool,
 }
 
 // === impl Completion ===
@@ -60,7 +59,7 @@ impl Completion {
 
     fn push(&mut self, outcome: &'static str, detail: String, value: AnswerValue) {
         if let Some(Waiting { queue, done }) = self.0.take() {
-            queue.push(FinishedCall { done, outcome, detail, value });
+            queue.push(FinishedCall { done, outcome, detail, value, is_begun: false });
         }
     }
 }
@@ -71,22 +70,41 @@ impl Drop for Completion {
     }
 }
 
-/// Calls `done` of the calls that have finished, oldest first, and returns the exceptions that
-/// these raised. Leaves the eventfd readable if anything remains for the next turn.
-pub(crate) fn deliver_finished(py: Python<'_>, queue: &CompletionQueue) -> Vec<PyErr> {
+/// Calls `done` of the calls that have finished, and returns the exceptions that these raised:
+/// oldest first, but a call whose value takes several turns is behind those that do not. Leaves
+/// the eventfd readable if anything remains for the next turn.
+pub(crate) fn deliver_finished(py: Python<'_>, queue: &Arc<CompletionQueue>) -> Vec<PyErr> {
     let mut raised = Vec::new();
-    let mut budget = Budget::new(ELEMENTS_PER_TURN);
+    let mut budget = Budget::of_turn();
     let mut batch = queue.take(CALLS_PER_TURN);
-    while let Some(mut call) = batch.take_next() {
+    batch.sort_by_key(|call| call.is_begun);
+    let mut begun = Vec::new();
+    // Without a budget, a call is not even begun.
+    while budget.left() > 0
+        && let Some(mut call) = batch.take_next()
+    {
+        match call.value.take_reading(py, &mut budget) {
+            Ok(None) => {}
+            Ok(Some(reading)) => {
+                reading.find_routes(py, Completion::new(queue.clone(), call.done));
+                continue;
+            }
+            Err(why) => {
+                raised.extend(call.done.call1(py, ("failed", why.to_string(), py.None())).err());
+                continue;
+            }
+        }
         let sent = match call.value.build(py, &mut budget) {
             Ok(Some(value)) => call.done.call1(py, (call.outcome, call.detail, value)),
             Ok(None) => {
-                batch.put_back(call);
-                break;
+                call.is_begun = true;
+                begun.push(call);
+                continue;
             }
             Err(why) => call.done.call1(py, ("failed", why.to_string(), py.None())),
         };
         raised.extend(sent.err());
     }
+    begun.into_iter().rev().for_each(|call| batch.put_back(call));
     raised
 }

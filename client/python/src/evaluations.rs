@@ -4,10 +4,6 @@ use std::sync::Arc;
 
 use tokio::{sync::Semaphore, task::block_in_place};
 
-/// The number of users or states from which on an evaluation takes longer than waking
-/// another thread.
-const LARGE: usize = 100;
-
 /// The permit for the large evaluations of one process.
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluations(Arc<Semaphore>);
@@ -19,14 +15,9 @@ impl Evaluations {
         Self(Arc::new(Semaphore::new(1)))
     }
 
-    /// Evaluates an answer of `size` users or states.
-    pub(crate) async fn run<T>(&self, size: usize, evaluate: impl FnOnce() -> T) -> T {
-        if size > LARGE { self.run_large(evaluate).await } else { evaluate() }
-    }
-
     /// Evaluates a large answer. It waits for other large evaluations without a thread; then
     /// another thread takes over the other calls, so that they do not miss their deadlines.
-    pub(crate) async fn run_large<T>(&self, evaluate: impl FnOnce() -> T) -> T {
+    pub(crate) async fn run<T>(&self, evaluate: impl FnOnce() -> T) -> T {
         // An error means that the semaphore is closed, and nothing closes it.
         let _permit = self.0.acquire().await;
         block_in_place(evaluate)

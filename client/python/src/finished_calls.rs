@@ -106,6 +106,11 @@ impl<T> Batch<'_, T> {
         self.calls.pop_front()
     }
 
+    /// Sorts the calls. Those with equal keys stay in their order.
+    pub(crate) fn sort_by_key<K: Ord>(&mut self, key: impl FnMut(&T) -> K) {
+        self.calls.make_contiguous().sort_by_key(key);
+    }
+
     /// Makes a call the next one again.
     pub(crate) fn put_back(&mut self, call: T) {
         self.calls.push_front(call);

@@ -1,14 +1,13 @@
-//! Follows the daemon's changes, one at a time as Python takes them. It reports only the
-//! parts of a change that a homeserver can act on: known senders and local recipients.
+//! Follows the events of the near-cache's stream, one at a time as Python takes them. It
+//! reports only the parts of a change that a homeserver can act on: known senders and local
+//! recipients.
 
-use std::sync::Arc;
-
-use presence_router_client::{ChangeEvent, Changes, Client, Coverage, Set};
+use presence_router_client::{ChangeEvent, Changes, Coverage, Error, PresenceRouter as _, Set};
 use tokio::sync::Mutex;
 
-use crate::{evaluations::Evaluations, known_users::KnownUsers, synapse_answer::Home};
+use crate::{home::Home, known_users::KnownUsers, questions::CallContext};
 
-/// The changes of one process. The stream opens when Python takes the first change.
+/// The events of one process, from when Python takes the first one.
 #[derive(Debug, Default)]
 pub(crate) struct Follow(Mutex<Option<Changes>>);
 
@@ -17,8 +16,12 @@ pub(crate) struct Follow(Mutex<Option<Changes>>);
 pub(crate) enum Event {
     /// The daemon reports changes from here on.
     Connected,
-    /// The connection failed, for this reason, and changes are missed.
+    /// The connection failed, for this reason, and changes are missed. Answers in memory stay
+    /// for a while.
     Disconnected(String),
+    /// The daemon refuses the connection, for this reason, or has broken the contract. Answers
+    /// in memory have ended.
+    Refused(String),
     /// Everything may have changed.
     Reset,
     /// Pairs became visible.
@@ -39,22 +42,20 @@ pub(crate) struct Gain {
 // === impl Follow ===
 
 impl Follow {
-    /// Waits for the next event.
-    pub(crate) async fn next(
-        &self,
-        client: &Client,
-        home: &Home,
-        known_users: &Arc<KnownUsers>,
-        evaluations: &Evaluations,
-    ) -> Event {
+    /// Waits for the next event. Without `with_gains`, changes of visibility are left out.
+    pub(crate) async fn next(&self, context: &CallContext, with_gains: bool) -> Event {
+        let CallContext { near_cache, home, known_users, evaluations, .. } = context;
         let mut changes = self.0.lock().await;
-        let changes = changes.get_or_insert_with(|| client.watch_changes());
+        let changes = changes.get_or_insert_with(|| near_cache.watch_changes());
         loop {
             return match changes.next().await {
                 Some(ChangeEvent::Connected { .. }) => Event::Connected,
-                Some(ChangeEvent::Reset { .. }) => Event::Reset,
+                Some(ChangeEvent::Disconnected(
+                    why @ (Error::Refused(_) | Error::Unsupported(_) | Error::Protocol(_)),
+                )) => Event::Refused(why.to_string()),
                 Some(ChangeEvent::Disconnected(why)) => Event::Disconnected(why.to_string()),
-                Some(ChangeEvent::Changed(changed)) => {
+                Some(ChangeEvent::Reset { .. }) if with_gains => Event::Reset,
+                Some(ChangeEvent::Changed(changed)) if with_gains => {
                     let gains = || {
                         let gains = changed.gained.iter().map(|product| {
                             Gain::new(&product.senders, &product.recipients, home, known_users)
@@ -62,9 +63,9 @@ impl Follow {
                         gains.filter(|gain| !gain.senders.is_empty()).collect()
                     };
                     // Compares every known user with each set; calls go on in another thread.
-                    Event::Gained(evaluations.run_large(gains).await)
+                    Event::Gained(evaluations.run(gains).await)
                 }
-                // An event that only a later version of the client sends.
+                // Not of interest, or an event that only a later version of the client sends.
                 Some(_) => continue,
                 // The stream ends only with the threads.
                 None => std::future::pending().await,

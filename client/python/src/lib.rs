@@ -1,29 +1,46 @@
-//! The native half of the Python package `presence_router`: makes the calls
-//! and evaluates their answers in threads of its own, off Twisted's reactor. These threads
+//! The native half of the Python package `presence_router`: answers Synapse's questions from
+//! memory, in the reactor's thread, or asks the daemon in threads of its own. These threads
 //! never take the GIL; the reactor's thread fetches the results from a queue.
 //!
-//! Reading order: `router` is the interface to Python; `calls` makes one call with its
-//! deadline and its answer; `evaluations` limits the threads that evaluate;
-//! `synapse_answer`, `hides`, `known_users` and `error`, which know no Python, convert
-//! answers for Synapse; `everyone` is an answer for later use; `follow` waits for changes;
-//! `room` asks about new rooms; `runtime` owns the threads;
-//! `completion` passes a result to the reactor's thread through the queue of
-//! `finished_calls`, and `answer_value` builds its Python value there.
+//! Reading order: `router` is the interface to Python. `states_request` looks up the audiences
+//! of states in the client's near-cache, and `questions` asks for those that are missing;
+//! `find` does so for whole calls, and `evaluations` limits the threads that evaluate large
+//! answers. `audience_keys`, `hides`, `home` and `known_users`, which know no Python, say which
+//! keys of Synapse's dictionary an audience has. `synapse_memory` keeps them in Python's form:
+//! `audience_template` for audiences and `interest_set` for interests, both made of
+//! `interned_ids`; `gc` spares Python the search of these sets. `routes` is the answer about
+//! states: `combined_states` of several audiences, with their `state_set`s; `everyone` is an
+//! answer for later use. `budget` limits the work of one turn of the reactor. `follow` waits for
+//! changes, `room` asks about new rooms, `failure` names the reasons for which there is no
+//! answer. `runtime` owns the threads; `completion` passes a result to the reactor's thread
+//! through the queue of `finished_calls`, and `answer_value` builds its Python value there.
 
 mod answer_value;
-mod calls;
+mod audience_keys;
+mod audience_template;
+mod budget;
+mod combined_states;
 mod completion;
-mod error;
 mod evaluations;
 mod everyone;
+mod failure;
+mod find;
 mod finished_calls;
 mod follow;
+mod gc;
 mod hides;
+mod home;
+mod interest_set;
+mod interned_ids;
 mod known_users;
+mod questions;
 mod room;
 mod router;
+mod routes;
 mod runtime;
-mod synapse_answer;
+mod state_set;
+mod states_request;
+mod synapse_memory;
 
 /// The extension module `presence_router._native`.
 #[pyo3::pymodule]

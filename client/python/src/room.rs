@@ -10,7 +10,7 @@ use pyo3::{
     types::{PyDict, PyList},
 };
 
-use crate::calls::{CallContext, Failure};
+use crate::{failure::Failure, questions::CallContext};
 
 /// A denial: HTTP status, errcode, message, and the rule that denies the room.
 pub(crate) type Denial = (u32, String, String, String);

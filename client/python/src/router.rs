@@ -1,6 +1,7 @@
 //! The interface of the native half to Python. `_native.pyi` is its reference.
 
 use std::{
+    collections::HashMap,
     os::fd::{AsRawFd as _, RawFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -10,18 +11,23 @@ use presence_router_client::{Address, ServerName};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyDict, PyList},
+    sync::MutexExt as _,
+    types::{PyDict, PyList, PyString},
 };
 
 use crate::{
     answer_value::AnswerValue,
-    calls::{CallContext, Interest, Routed},
+    budget::{Budget, ELEMENTS_PER_TURN},
     completion::{Completion, CompletionQueue, deliver_finished},
-    everyone::{Everyone, read_states},
+    everyone::Everyone,
+    find::{Reading, Sources, find_interest, is_everyone},
     follow::Event,
+    home::Home,
+    questions::{CallContext, FoundAudiences},
     room,
-    runtime::{ForkSafe, ProcessRuntime},
-    synapse_answer::Home,
+    runtime::{ForkSafe, ProcessRuntime, Settings},
+    states_request::StatesRequest,
+    synapse_memory::{InterestRequest, lock},
 };
 
 /// Raises `ValueError` if an address is malformed.
@@ -40,14 +46,12 @@ pub(crate) fn is_server_name(value: &Bound<'_, PyAny>) -> bool {
     value.extract::<String>().is_ok_and(|name| ServerName::parse(&name).is_ok())
 }
 
-/// Asks one daemon on behalf of one homeserver.
+/// Answers the questions of one homeserver, from memory or by asking one daemon.
 #[pyclass(frozen)]
 #[derive(Debug)]
 pub(crate) struct Router {
-    address: String,
-    home: Arc<Home>,
-    deadline: Duration,
-    /// Locked only briefly, and only by threads that hold the GIL.
+    settings: Settings,
+    /// Locked only briefly.
     process: Mutex<ForkSafe>,
 }
 
@@ -59,85 +63,150 @@ impl Router {
         server_name: String,
         destinations: Vec<String>,
         deadline_ms: u64,
+        stale_for_ms: u64,
+        cache_mib: u64,
+        redact: Py<PyAny>,
     ) -> PyResult<Self> {
         check_address(&address)?;
-        Ok(Self {
+        let settings = Settings {
             address,
             home: Arc::new(Home { server: server_name, destinations }),
             deadline: Duration::from_millis(deadline_ms),
-            process: Mutex::default(),
-        })
+            stale_for: Duration::from_millis(stale_for_ms),
+            cache_bytes: cache_mib.saturating_mul(1 << 20),
+            redact,
+        };
+        Ok(Self { settings, process: Mutex::default() })
     }
 
-    fn get_users_for_states(&self, states: &Bound<'_, PyList>, done: Py<PyAny>) -> PyResult<()> {
-        let states = read_states(states);
-        let completion = self.completion(done)?;
-        self.spawn(async move |context| {
-            let Routed { answer, failure } = context.users_for_states(states).await;
-            let (outcome, detail) = match failure {
-                None => ("ok", String::new()),
-                Some(why) => (why.outcome(), why.to_string()),
-            };
-            completion.finish(outcome, detail, answer.into());
-        })
-    }
-
-    fn get_interested_users(
+    fn routes_in_memory<'py>(
         &self,
-        user_id: &Bound<'_, PyAny>,
+        py: Python<'py>,
+        states: &Bound<'py, PyList>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if states.len() > ELEMENTS_PER_TURN {
+            return Ok(None);
+        }
+        let Sources { context, memory } = self.sources(py)?;
+        let mut request = StatesRequest::new(states);
+        let mut budget = Budget::of_turn();
+        if !request.read(py, &context, &mut budget)? || !request.is_answered() {
+            return Ok(None);
+        }
+        let mut routes = request.into_routes(&FoundAudiences::default(), &context);
+        let mut memory = lock(&memory, py);
+        if !routes.large_templates(&memory).is_empty() {
+            return Ok(None);
+        }
+        routes.build(py, &mut memory, &mut budget)
+    }
+
+    fn find_routes(
+        &self,
+        py: Python<'_>,
+        states: &Bound<'_, PyList>,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let completion = self.completion(py, done)?;
+        let mut reading = Reading::new(StatesRequest::new(states), self.sources(py)?);
+        if states.len() <= ELEMENTS_PER_TURN && reading.read(py, &mut Budget::of_turn())? {
+            reading.find_routes(py, completion);
+        } else {
+            let value = AnswerValue::Reading(Some(Box::new(reading)));
+            completion.finish("memory", String::new(), value);
+        }
+        Ok(())
+    }
+
+    fn interest_in_memory<'py>(
+        &self,
+        py: Python<'py>,
+        user_id: &Bound<'py, PyString>,
+        may_be_everyone: bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        // `find_interest` reports a text that is not valid Unicode.
+        let Ok(user_id) = user_id.to_str() else { return Ok(None) };
+        let Sources { context, memory } = self.sources(py)?;
+        let local = context.home.is_local(user_id);
+        if local {
+            context.known_users.note_question(user_id);
+        }
+        let Some(found) = context.near_cache.cached_interest(user_id) else { return Ok(None) };
+        let answer = found.into_shared();
+        if is_everyone(&answer, local && may_be_everyone) {
+            context.known_users.note_answer(user_id, true);
+            let everyone = Everyone::new(user_id, answer.hides());
+            return Ok(Some(Bound::new(py, everyone)?.into_any()));
+        }
+        let open = answer.as_set().is_some_and(|senders| senders.is_open());
+        if open && !context.known_users.is_seeded() {
+            return Ok(None);
+        }
+        if local {
+            context.known_users.note_answer(user_id, false);
+        }
+        let mut request = InterestRequest::new(answer);
+        let mut memory = lock(&memory, py);
+        if memory.needs_listed_senders(&request) {
+            return Ok(None);
+        }
+        let senders = memory.interest(py, &mut request, &mut Budget::of_turn())?;
+        Ok(senders.map(Bound::into_any))
+    }
+
+    fn find_interest(
+        &self,
+        py: Python<'_>,
+        user_id: &Bound<'_, PyString>,
         may_be_everyone: bool,
         done: Py<PyAny>,
     ) -> PyResult<()> {
-        let completion = self.completion(done)?;
-        let Ok(user_id) = user_id.extract::<String>() else {
+        let completion = self.completion(py, done)?;
+        let Ok(user_id) = user_id.to_str().map(str::to_owned) else {
             completion.fail("malformed", "the user id is not valid Unicode".to_owned());
             return Ok(());
         };
-        self.spawn(async move |context| {
-            let value = match context.interested_users(user_id.clone(), may_be_everyone).await {
-                Ok(Interest::Everyone(hides)) => {
-                    Ok(AnswerValue::Everyone(Some(Everyone::new(user_id, hides))))
-                }
-                Ok(Interest::Senders(senders)) => Ok(AnswerValue::senders(senders)),
-                Err(why) => Err(why),
-            };
-            match value {
-                Ok(value) => completion.finish("ok", String::new(), value),
-                Err(why) => completion.fail(why.outcome(), why.to_string()),
-            }
-        })
+        let sources = self.sources(py)?;
+        if sources.context.home.is_local(&user_id) {
+            sources.context.known_users.note_question(&user_id);
+        }
+        let threads = sources.context.threads.clone();
+        threads.spawn(find_interest(user_id, may_be_everyone, completion, sources));
+        Ok(())
     }
 
-    fn check_daemon(&self, done: Py<PyAny>) -> PyResult<()> {
-        let completion = self.completion(done)?;
-        self.spawn(async move |context| match context.check_daemon().await {
+    fn check_daemon(&self, py: Python<'_>, done: Py<PyAny>) -> PyResult<()> {
+        let completion = self.completion(py, done)?;
+        self.spawn(py, async move |context| match context.check_daemon().await {
             Ok(()) => completion.finish("ok", String::new(), AnswerValue::Nothing),
             Err(why) => completion.fail(why.outcome(), why.to_string()),
         })
     }
 
-    fn next_change(&self, done: Py<PyAny>) -> PyResult<()> {
-        let completion = self.completion(done)?;
-        self.with_runtime(|process| {
-            let (follow, context) = (process.follow(), process.context().clone());
-            process.spawn(async move {
-                let CallContext { client, home, known_users, evaluations, .. } = &context;
-                let event = follow.next(client, home, known_users, evaluations).await;
-                let (kind, why, gains) = match event {
-                    Event::Connected => ("connected", String::new(), Vec::new()),
-                    Event::Disconnected(why) => ("disconnected", why, Vec::new()),
-                    Event::Reset => ("reset", String::new(), Vec::new()),
-                    Event::Gained(gains) => ("gained", String::new(), gains),
-                };
-                completion.finish(kind, why, gains.into());
-            });
+    fn next_event(&self, py: Python<'_>, with_gains: bool, done: Py<PyAny>) -> PyResult<()> {
+        let completion = self.completion(py, done)?;
+        let follow = self.with_runtime(py, ProcessRuntime::follow)?;
+        self.spawn(py, async move |context| {
+            let (kind, why, gains) = match follow.next(&context, with_gains).await {
+                Event::Connected => ("connected", String::new(), Vec::new()),
+                Event::Disconnected(why) => ("disconnected", why, Vec::new()),
+                Event::Refused(why) => ("refused", why, Vec::new()),
+                Event::Reset => ("reset", String::new(), Vec::new()),
+                Event::Gained(gains) => ("gained", String::new(), gains),
+            };
+            completion.finish(kind, why, gains.into());
         })
     }
 
-    fn on_create_room(&self, room: &Bound<'_, PyDict>, done: Py<PyAny>) -> PyResult<()> {
+    fn on_create_room(
+        &self,
+        py: Python<'_>,
+        room: &Bound<'_, PyDict>,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
         let room = room::read_request(room)?;
-        let completion = self.completion(done)?;
-        self.spawn(async move |context| match context.on_create_room(room).await {
+        let completion = self.completion(py, done)?;
+        self.spawn(py, async move |context| match context.on_create_room(room).await {
             Ok(verdict) => {
                 let value = AnswerValue::Verdict(Some(verdict));
                 completion.finish("ok", String::new(), value);
@@ -147,26 +216,42 @@ impl Router {
     }
 
     fn add_known_users(&self, py: Python<'_>, user_ids: Vec<String>) -> PyResult<()> {
-        let known_users = self.with_runtime(|process| process.context().known_users.clone())?;
+        let known_users =
+            self.with_runtime(py, |process| process.sources().context.known_users.clone())?;
         py.detach(|| known_users.remember(user_ids.iter().map(String::as_str)));
         Ok(())
     }
 
-    fn finish_seeding(&self) -> PyResult<()> {
-        self.with_runtime(|process| process.context().known_users.set_seeded())
+    fn finish_seeding(&self, py: Python<'_>) -> PyResult<()> {
+        self.with_runtime(py, |process| process.sources().context.known_users.set_seeded())
     }
 
-    fn completion_fd(&self) -> PyResult<RawFd> {
-        Ok(self.finished_calls()?.wakeup().as_raw_fd())
+    fn cache_stats(&self, py: Python<'_>) -> PyResult<HashMap<&'static str, u64>> {
+        let stats =
+            self.with_runtime(py, |process| process.sources().context.near_cache.stats())?;
+        Ok(HashMap::from([
+            ("hits", stats.hits),
+            ("misses", stats.misses),
+            ("stale", stats.stale),
+            ("ended", stats.closed),
+            ("errors", stats.errors),
+            ("evictions", stats.evictions),
+            ("bytes", stats.bytes),
+            ("entries", stats.entries),
+        ]))
+    }
+
+    fn completion_fd(&self, py: Python<'_>) -> PyResult<RawFd> {
+        Ok(self.finished_calls(py)?.wakeup().as_raw_fd())
     }
 
     fn deliver_completions(&self, py: Python<'_>) -> PyResult<Vec<PyErr>> {
         // Not with `process` locked: `done` may ask the next question.
-        Ok(deliver_finished(py, &*self.finished_calls()?))
+        Ok(deliver_finished(py, &self.finished_calls(py)?))
     }
 
     fn close(&self, py: Python<'_>) {
-        let process = self.process().take();
+        let process = self.process(py).take();
         if let Some(process) = process {
             process.shut_down(py);
         }
@@ -174,33 +259,40 @@ impl Router {
 }
 
 impl Router {
-    fn spawn<F, R>(&self, call: F) -> PyResult<()>
+    fn spawn<F, R>(&self, py: Python<'_>, call: F) -> PyResult<()>
     where
-        F: FnOnce(CallContext) -> R,
+        F: FnOnce(Arc<CallContext>) -> R,
         R: Future<Output = ()> + Send + 'static,
     {
-        self.with_runtime(|process| process.spawn(call(process.context().clone())))
+        self.with_runtime(py, |process| process.spawn(call(process.sources().context.clone())))
+    }
+
+    fn sources(&self, py: Python<'_>) -> PyResult<Sources> {
+        self.with_runtime(py, |process| process.sources().clone())
     }
 
     /// Starts the threads of this process, if necessary.
-    fn with_runtime<T>(&self, then: impl FnOnce(&ProcessRuntime) -> T) -> PyResult<T> {
-        self.process()
-            .get_or_start(|before| {
-                ProcessRuntime::start(&self.address, &self.home, self.deadline, before)
-            })
+    fn with_runtime<T>(
+        &self,
+        py: Python<'_>,
+        then: impl FnOnce(&ProcessRuntime) -> T,
+    ) -> PyResult<T> {
+        self.process(py)
+            .get_or_start(|before| ProcessRuntime::start(py, &self.settings, before))
             .map(then)
     }
 
-    fn completion(&self, done: Py<PyAny>) -> PyResult<Completion> {
-        Ok(Completion::new(self.finished_calls()?, done))
+    fn completion(&self, py: Python<'_>, done: Py<PyAny>) -> PyResult<Completion> {
+        Ok(Completion::new(self.finished_calls(py)?, done))
     }
 
     /// Returns the finished calls of this process.
-    fn finished_calls(&self) -> PyResult<Arc<CompletionQueue>> {
-        self.process().finished_calls()
+    fn finished_calls(&self, py: Python<'_>) -> PyResult<Arc<CompletionQueue>> {
+        self.process(py).finished_calls()
     }
 
-    fn process(&self) -> MutexGuard<'_, ForkSafe> {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    fn process(&self, py: Python<'_>) -> MutexGuard<'_, ForkSafe> {
+        // A thread that must wait lets other Python threads run meanwhile.
+        self.process.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 }

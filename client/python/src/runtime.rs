@@ -1,15 +1,21 @@
 //! The threads of one operating system process, and the state that they own. Synapse may
 //! fork after it created the module; a fork has no threads of its parent.
 
-use std::{io, panic::catch_unwind, sync::Arc, time::Duration};
+use std::{
+    io,
+    panic::catch_unwind,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use presence_router_client::{Client, Options};
-use pyo3::{PyResult, Python, exceptions::PyRuntimeError};
+use presence_router_client::{Client, NearCacheOptions, Options};
+use pyo3::{Py, PyAny, PyResult, Python, exceptions::PyRuntimeError};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    calls::CallContext, completion::CompletionQueue, evaluations::Evaluations,
-    finished_calls::FinishedCalls, follow::Follow, known_users::KnownUsers, synapse_answer::Home,
+    completion::CompletionQueue, evaluations::Evaluations, find::Sources,
+    finished_calls::FinishedCalls, follow::Follow, home::Home, known_users::KnownUsers,
+    questions::CallContext, synapse_memory::SynapseMemory,
 };
 
 /// Maximum wait for calls in flight at the end of the interpreter.
@@ -40,8 +46,22 @@ pub(crate) struct ProcessRuntime {
     pid: u32,
     /// `Some` until dropped.
     runtime: Option<Runtime>,
-    context: CallContext,
+    sources: Sources,
     follow: Arc<Follow>,
+}
+
+/// The settings of the module that threads need.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) address: String,
+    pub(crate) home: Arc<Home>,
+    pub(crate) deadline: Duration,
+    /// Maximum time for which answers are given without a daemon.
+    pub(crate) stale_for: Duration,
+    /// Bytes for answers: half of them for the near-cache, half for Python's objects.
+    pub(crate) cache_bytes: u64,
+    /// Python's function that returns a state without its hidden fields.
+    pub(crate) redact: Py<PyAny>,
 }
 
 // === impl ForkSafe ===
@@ -103,35 +123,43 @@ impl ProcessRuntime {
     /// Starts threads in this process. `before` is the previous runtime, possibly that of
     /// the parent process.
     pub(crate) fn start(
-        address: &str,
-        home: &Arc<Home>,
-        deadline: Duration,
+        py: Python<'_>,
+        settings: &Settings,
         before: Option<&Self>,
     ) -> PyResult<Self> {
         let error = |message: String| PyRuntimeError::new_err(message);
         let runtime =
             start_threads().map_err(|why| error(format!("cannot start threads: {why}")))?;
-        let client = {
+        let Settings { address, home, deadline, stale_for, cache_bytes, redact } = settings;
+        let (client, near_cache) = {
             let _within = runtime.enter();
             let mut options = Options::new([home.server.as_str()]);
-            options.deadline = deadline;
-            Client::connect(address, options).map_err(|why| error(why.to_string()))?
+            options.deadline = *deadline;
+            let client = Client::connect(address, options).map_err(|why| error(why.to_string()))?;
+            let mut options = NearCacheOptions::default();
+            options.budget_bytes = (cache_bytes / 2).max(1);
+            options.stale_for = *stale_for;
+            let near_cache = client.near_cache(options);
+            (client, near_cache)
         };
         let known_users = Arc::new(match before {
-            Some(before) => before.context.known_users.copy_in_child(),
+            Some(before) => before.sources.context.known_users.copy_in_child(),
             None => KnownUsers::new(),
         });
         let context = CallContext {
             client,
+            near_cache,
             home: home.clone(),
             known_users,
             evaluations: Evaluations::new(),
-            deadline,
+            threads: runtime.handle().clone(),
+            deadline: *deadline,
         };
+        let memory = SynapseMemory::new(py, &context, redact.clone_ref(py), cache_bytes / 2)?;
         Ok(Self {
             pid: std::process::id(),
             runtime: Some(runtime),
-            context,
+            sources: Sources { context: Arc::new(context), memory: Arc::new(Mutex::new(memory)) },
             follow: Arc::default(),
         })
     }
@@ -141,8 +169,9 @@ impl ProcessRuntime {
         self.pid == std::process::id()
     }
 
-    pub(crate) fn context(&self) -> &CallContext {
-        &self.context
+    /// Returns everything that answers are made of.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// Returns the changes that the daemon reports.

@@ -40,7 +40,7 @@ fn large_evaluations_run_one_at_a_time() {
                     thread::sleep(Duration::from_millis(1));
                     running.fetch_sub(1, Ordering::SeqCst);
                 };
-                evaluations.run(usize::MAX, evaluate).await;
+                evaluations.run(evaluate).await;
             })
         })
         .collect();
@@ -62,16 +62,15 @@ fn other_calls_go_on_during_a_large_evaluation() {
                 started.send(()).unwrap();
                 may_end.recv().unwrap();
             };
-            evaluations.run(1000, evaluate).await;
+            evaluations.run(evaluate).await;
         })
     };
     let next = runtime.spawn(async move {
         has_started.await.unwrap();
-        // A small one, while a large one has the permit.
-        let size = evaluations.run(1, || 1).await;
+        // Another call, while the evaluation has the permit.
         end.send(()).unwrap();
-        size + evaluations.run(1000, || 1000).await
+        evaluations.run(|| 1000).await
     });
-    assert_eq!(runtime.block_on(next).unwrap(), 1001);
+    assert_eq!(runtime.block_on(next).unwrap(), 1000);
     runtime.block_on(large).unwrap();
 }

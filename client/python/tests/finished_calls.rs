@@ -61,6 +61,16 @@ fn an_unfinished_batch_goes_back_to_the_front() {
 }
 
 #[test]
+fn calls_with_equal_keys_stay_in_their_order() {
+    let calls = FinishedCalls::new().unwrap();
+    [10, 21, 12, 23, 14].into_iter().for_each(|call| calls.push(call));
+    let mut batch = calls.take(9);
+    batch.sort_by_key(|call| call / 20);
+    let taken: Vec<_> = std::iter::from_fn(|| batch.take_next()).collect();
+    assert_eq!(taken, [10, 12, 14, 21, 23]);
+}
+
+#[test]
 fn a_panic_costs_one_call() {
     let calls = FinishedCalls::new().unwrap();
     (0..3).for_each(|call| calls.push(call));

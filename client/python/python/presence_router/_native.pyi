@@ -1,11 +1,13 @@
-# The interface of the compiled half. All methods but `Everyone.hidden_of` return at once, and
-# no thread of its own takes the GIL. Results arrive as `done(outcome, detail, value)`, exactly
-# once, when the reactor's thread calls `Router.deliver_completions`.
+# The interface of the compiled half. `Router.routes_in_memory`, `Router.interest_in_memory` and
+# `Everyone.hidden_of` answer at once, in the reactor's thread. All other methods return at once,
+# and no thread of its own takes the GIL: results arrive as `done(outcome, detail, value)`,
+# exactly once, when the reactor's thread calls `Router.deliver_completions`.
 #
-# outcome: "ok", with a value (None for `check_daemon`); or "unreachable", "deadline",
-# "refused", "unusable", "malformed" (the daemon rejects the user's id as invalid) or
-# "failed" (a bug of the module), with detail for people and None as value. For states, there
-# may be a value with any outcome: the answer for some of the states.
+# outcome: "ok", with a value (None for `check_daemon`); "memory", with a value, if no question to
+# the daemon was necessary; or "unreachable", "deadline", "refused", "unusable", "malformed" (the
+# daemon rejects the user's id as invalid) or "failed" (a bug of the module), with detail for
+# people and None as value. For states, there is a value with any outcome but "failed": the
+# answer for some of the states.
 
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypedDict, TypeVar, final
@@ -25,11 +27,12 @@ Done: TypeAlias = Callable[[str, str, _T | None], None]
 # flag of a user who is active now. Never 0.
 Hidden: TypeAlias = tuple[int, int]
 
-# Keys, with the positions of the states that each key gets in full, and with the states that
-# have hidden fields, in one version for each server; then the number of states with an
-# audience on servers that neither policy nor `destinations` names. Of several states of one
-# user, a server gets the last one.
-Keys: TypeAlias = tuple[list[tuple[list[str], list[int], list[Hidden]]], int]
+# The recipients of some states, each with the states that it gets: for other servers, and for
+# users who were answered `Everyone`, without hidden fields. Recipients share sets. Of several
+# states of one user, a server gets the last one. The number of states with an audience on
+# servers that neither the policy nor `destinations` names; and the users of states that have no
+# answer.
+Routes: TypeAlias = tuple[dict[str, set[UserPresenceState]], int, list[str]]
 
 # Known senders; local users who may see them from now on, None if they cannot be listed;
 # true if users of other servers may be among the new recipients.
@@ -46,9 +49,7 @@ class Room(TypedDict):
 
 # The denial of a room: HTTP status, errcode, message, rule (empty: the room is too large to
 # ask about). Then state events to add: type, state key, content as JSON, rule.
-RoomVerdict: TypeAlias = tuple[
-    tuple[int, str, str, str] | None, list[tuple[str, str, str, str]]
-]
+RoomVerdict: TypeAlias = tuple[tuple[int, str, str, str] | None, list[tuple[str, str, str, str]]]
 
 def check_address(address: str) -> None:
     """Raises ValueError unless an address is `unix:/path` or `http://host:port`."""
@@ -71,48 +72,75 @@ class Everyone:
 
 @final
 class Router:
-    """Asks one daemon on behalf of one homeserver.
+    """Answers the questions of one homeserver, from memory or by asking one daemon.
 
-    Its threads start with the first call, in each process separately. Known senders
-    survive a fork.
+    Its threads start with the first call, in each process separately, and keep one stream to
+    the daemon open. Known senders survive a fork, answers do not.
+
+    Synapse adds a user's own presence by itself: a user may be among the senders of its own
+    interest, and its own states among those that it gets, so that answers can be shared.
     """
 
     def __new__(
-        cls, address: str, server_name: str, destinations: list[str], deadline_ms: int
-    ) -> Router: ...
-    def get_users_for_states(
-        self, states: list[UserPresenceState], done: Done[Keys]
-    ) -> None:
-        """Asks for the recipients of these states; their users become known senders.
+        cls,
+        address: str,
+        server_name: str,
+        destinations: list[str],
+        deadline_ms: int,
+        stale_for_ms: int,
+        cache_mib: int,
+        redact: Callable[[UserPresenceState, int], UserPresenceState],
+    ) -> Router:
+        """Creates a router. `stale_for_ms`: the longest time that remembered answers are given
+        without a connection. `cache_mib`: about so much memory for answers in each process.
+        `redact(state, hidden)` returns a copy of a state without the fields in `hidden`, see
+        `Hidden`."""
 
-        A user may occur more than once. A malformed id excludes only its own states, and a
-        part without an answer excludes only itself.
+    def routes_in_memory(self, states: list[UserPresenceState]) -> Routes | None:
+        """Returns the recipients of these states; their users become known senders.
+
+        None: memory lacks an answer, or the work would take more than one turn of the reactor.
+        Then `find_routes` has the answer. A user may occur more than once. A malformed id
+        excludes only its own states.
         """
 
-    def get_interested_users(
+    def find_routes(self, states: list[UserPresenceState], done: Done[Routes]) -> None:
+        """Returns the recipients of these states, and asks the daemon for missing answers.
+
+        A state without an answer excludes only itself.
+        """
+
+    def interest_in_memory(self, user_id: str, may_be_everyone: bool) -> set[str] | Everyone | None:
+        """Returns the known senders whose presence a user may see, without those with hidden
+        fields: a set that other answers share, and that nobody may change.
+
+        None: as for `routes_in_memory`; `find_interest` has the answer. With
+        `may_be_everyone`, the answer for a local user who may see everyone without exception is
+        `Everyone`, unless there is no connection to the daemon. Until the next answer, states
+        with hidden fields then have this user as a key, with the version that the user may see.
+        """
+
+    def find_interest(
         self,
         user_id: str,
         may_be_everyone: bool,
         done: Done[set[str] | Everyone],
     ) -> None:
-        """Asks for the known senders whose presence a user may see.
-
-        The answer is the set of senders without hidden fields. With `may_be_everyone`,
-        the answer for a local user who may see everyone without exception is `Everyone`;
-        until the next answer, states with hidden fields then have this user as a key, with
-        the version that the user may see.
-        """
+        """Returns the same as `interest_in_memory`, and asks the daemon if necessary."""
 
     def check_daemon(self, done: Done[None]) -> None:
         """Checks that the daemon answers this homeserver, with a deadline of five seconds or
         that of any other question, whichever is longer."""
 
-    def next_change(self, done: Done[list[Gain]]) -> None:
-        """Waits for the next change of visibility. Only one call at a time.
+    def next_event(self, with_gains: bool, done: Done[list[Gain]]) -> None:
+        """Waits for the next event of the stream. Only one call at a time.
 
-        outcome: "gained", with a value; "reset" (everything may have changed); "connected"
-        (the daemon reports changes from now on) and "disconnected", with the reason as
-        detail, which alternate; "failed", as for any call.
+        outcome: "connected", which alternates with one of "disconnected" (answers in memory stay
+        for a while) and "refused" (the daemon refuses the stream or breaks the contract; answers
+        in memory have ended), both with the reason as detail. One of the three is the first
+        event. "failed", as for any call. With `with_gains` also changes of visibility: "gained",
+        with a value, and "reset" (everything may have changed). After "connected", these report
+        what changed meanwhile; if nothing did, neither comes.
         """
 
     def on_create_room(self, room: Room, done: Done[RoomVerdict]) -> None:
@@ -124,6 +152,12 @@ class Router:
     def finish_seeding(self) -> None:
         """Marks the known senders as complete. Until this call, questions about interest
         wait for it, within their deadline."""
+
+    def cache_stats(self) -> dict[str, int]:
+        """Returns figures of the near-cache in this process. Counters: `hits` and `misses` of
+        look-ups, one for each state and each interest; `stale`, the hits without a connection;
+        `ended` answers, that a change made invalid; `errors`, questions without an answer;
+        `evictions`, answers dropped for lack of room. The present `bytes` and `entries`."""
 
     def completion_fd(self) -> int:
         """Returns an eventfd that is readable while calls of this process have finished and
@@ -137,8 +171,8 @@ class Router:
         """Calls `done` of finished calls, oldest first, and returns the exceptions that these
         raised; one exception does not affect the other calls. Only for the reactor's thread.
 
-        Reads the eventfd once. Delivers at most 100 calls, and converts at most 10,000 user
-        ids and positions: if anything remains, the eventfd stays readable.
+        Reads the eventfd once. Delivers at most 100 calls, and handles at most 10,000 user
+        ids and states: if anything remains, the eventfd stays readable.
         """
 
     def close(self) -> None:

@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 # Not part of the module API; a test checks each supported version of Synapse.
 from synapse.logging.context import current_context
+from synapse.module_api import UserPresenceState, make_deferred_yieldable
+from twisted.internet.task import deferLater
+
+from .redact import redact
 
 if TYPE_CHECKING:
     from ._native import Everyone
 
 # In seconds. Longer than any /sync takes.
 _LASTING = 3600.0
+
+# States in one turn of the reactor, which take a few milliseconds.
+_SLICE = 10_000
 
 
 @dataclass
@@ -77,3 +84,42 @@ def asking_context() -> Any:
     """Returns the log context of Synapse's current question. None: there is no context,
     and the module must not make a promise."""
     return current_context() or None
+
+
+async def show_to_promised(
+    reactor: Any, promise: Promise, states: list[UserPresenceState]
+) -> set[UserPresenceState]:
+    """Returns all states as the user of a promise may see them, including the user's own,
+    which arrives by no other way.
+
+    The hides are those of the promise, whatever the daemon would answer by now.
+    """
+    shown: set[UserPresenceState] = set()
+    for start in range(0, len(states), _SLICE):
+        if start:
+            await make_deferred_yieldable(deferLater(reactor, 0))
+        some = states[start : start + _SLICE]
+        for position, hidden in promise.everyone.hidden_of(some):
+            some[position] = redact(some[position], hidden)
+        add_states(shown, some)
+    return shown
+
+
+def add_states(shown: set[UserPresenceState], states: list[UserPresenceState]) -> None:
+    """Adds states to a set.
+
+    Synapse accepts anything that other servers send: a list may take the place of a text,
+    and a set cannot contain such a state. Only that state is dropped.
+    """
+    try:
+        shown.update(states)
+    except TypeError:
+        shown.update(state for state in states if _is_hashable(state))
+
+
+def _is_hashable(state: UserPresenceState) -> bool:
+    try:
+        hash(state)
+    except TypeError:
+        return False
+    return True

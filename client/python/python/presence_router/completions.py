@@ -1,17 +1,45 @@
-"""Takes the finished calls of the native half into the reactor's thread."""
+"""Calls of the native half: starts them, and takes the finished ones into the reactor's
+thread."""
 
-from typing import TYPE_CHECKING, Any
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from synapse.module_api import make_deferred_yieldable
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from ._native import Router
+    from ._native import Done, Router
+
+logger = logging.getLogger("presence_router")
 
 # Twisted's, which would log the same exceptions of `callFromThread`.
 _log = Logger()
+
+T = TypeVar("T")
+
+
+async def await_call(name: str, start: "Callable[[Done[T]], None]") -> "tuple[str, str, T | None]":
+    """Makes a call of the native half; returns its outcome, detail and value."""
+    answered: Deferred[tuple[str, str, T | None]] = Deferred()
+
+    def done(outcome: str, detail: str, value: T | None, /) -> None:
+        # After a cancellation, the Deferred swallows the one late result.
+        answered.callback((outcome, detail, value))
+
+    try:
+        start(done)
+        return await make_deferred_yieldable(answered)
+    except CancelledError:
+        raise
+    except Exception as why:
+        # Every exception: raising it into Synapse would do more harm.
+        logger.debug("%s failed", name, exc_info=True)
+        return "failed", repr(why), None
 
 
 def check_reactor(reactor: Any) -> None:

@@ -12,6 +12,8 @@ from ._native import check_address, is_server_name
 _KEYS = (
     "address",
     "deadline_ms",
+    "stale_for",
+    "cache_mib",
     "destinations",
     "all_users",
     "follow_changes",
@@ -21,6 +23,8 @@ _KEYS = (
 )
 _ALL_USERS = ("auto", "never")
 _DEADLINE_MS = range(1, 10_001)
+_STALE_FOR = range(3601)
+_CACHE_MIB = range(1, 65_537)
 _PER_SECOND = range(1, 10_001)
 _WHEN_AWAY = ("allow", "deny")
 
@@ -34,6 +38,14 @@ class Config:
 
     deadline_ms: int = 200
     """Maximum time of one question, in milliseconds, 1 to 10,000."""
+
+    stale_for: int = 60
+    """The number of seconds for which the last answers are given without a connection to
+    the daemon, 0 to 3600. 0: no answers without a connection."""
+
+    cache_mib: int = 128
+    """Memory for answers in each process, in MiB, 1 to 65,536. Half of it holds the daemon's
+    answers, half the sets that Synapse gets."""
 
     destinations: tuple[str, ...] = ()
     """Remote servers that get presence meant for everyone or for a pattern of servers,
@@ -96,6 +108,20 @@ def parse(raw: Any) -> Config:
             f"milliseconds from {_DEADLINE_MS[0]} to {_DEADLINE_MS[-1]}"
         )
 
+    stale_for = raw.get("stale_for", Config.stale_for)
+    if type(stale_for) is not int or stale_for not in _STALE_FOR:
+        problems["stale_for"] = (
+            f"`stale_for` is {_show_value(stale_for)}; the valid values are whole numbers of "
+            f"seconds from {_STALE_FOR[0]} to {_STALE_FOR[-1]}"
+        )
+
+    cache_mib = raw.get("cache_mib", Config.cache_mib)
+    if type(cache_mib) is not int or cache_mib not in _CACHE_MIB:
+        problems["cache_mib"] = (
+            f"`cache_mib` is {_show_value(cache_mib)}; the valid values are whole numbers of "
+            f"MiB from {_CACHE_MIB[0]} to {_CACHE_MIB[-1]}"
+        )
+
     destinations = raw.get("destinations", [])
     if not isinstance(destinations, list):
         problems["destinations"] = (
@@ -152,6 +178,8 @@ def parse(raw: Any) -> Config:
     return Config(
         address,
         deadline_ms,
+        stale_for,
+        cache_mib,
         tuple(dict.fromkeys(destinations)),
         all_users,
         follow_changes,

@@ -26,6 +26,8 @@ _TROUBLES = {
 @dataclass
 class _Absence:
     since: float
+    why: str
+    is_refusal: bool = False
     unanswered: int = 0
     logged: bool = False
 
@@ -37,34 +39,77 @@ class _Trouble:
 
 
 class DaemonHealth:
-    """The health of the daemon, derived from the outcomes of calls.
+    """The health of the daemon, derived from the connection and the outcomes of questions.
 
-    The daemon is away from the first call without an answer until the next call with an
-    answer; each is logged once. If the daemon comes and goes all the time, the log reports
-    it away at most once per interval. The same limit holds for each other trouble, during
-    which the daemon does answer.
+    The daemon is away while this process has no connection, and from the first question
+    without an answer until the next one with an answer. Both ends of an absence are logged
+    once. If the daemon comes and goes all the time, the log reports it away at most once per
+    interval. The same limit holds for each other trouble, during which the daemon does
+    answer.
     """
 
-    def __init__(self, address: str, clock: Callable[[], float]) -> None:
+    def __init__(self, address: str, stale_for: int, clock: Callable[[], float]) -> None:
         self._address = address
+        self._stale_for = stale_for
         self._clock = clock
+        self._is_disconnected = False
         self._absence: _Absence | None = None
         self._away_logged_at: float | None = None
         self._troubles: dict[str, _Trouble] = {}
         metrics.REACHABLE.set(1)
 
-    def report(self, outcome: str, detail: str) -> None:
-        """Records the outcome of a call."""
-        if outcome != "failed":
-            metrics.REACHABLE.set(outcome not in _AWAY)
-        if outcome in _ANSWERED:
-            self._record_answer()
-        elif outcome in _AWAY:
-            self._record_no_answer(detail)
-        else:
-            self._record_trouble(outcome, detail)
+    @property
+    def is_connected(self) -> bool:
+        """True unless the last event of the connection was its end."""
+        return not self._is_disconnected
 
-    def _record_answer(self) -> None:
+    @property
+    def is_away(self) -> bool:
+        """True if there is no connection, or the last question had no answer."""
+        return self._absence is not None
+
+    def record_connection(self) -> None:
+        """Records that this process is connected to the daemon."""
+        self._is_disconnected = False
+        metrics.REACHABLE.set(1)
+        self._end_absence()
+
+    def record_disconnection(self, why: str, is_refusal: bool) -> None:
+        """Records that the connection ended, or that there was none at the start. After a
+        refusal, no answers stay in memory."""
+        self._is_disconnected = True
+        metrics.REACHABLE.set(0)
+        absence = self._begin_absence(why)
+        absence.why, absence.is_refusal = why, is_refusal
+        self._log_absence()
+
+    def report(self, outcome: str, detail: str, is_question: bool = True) -> None:
+        """Records the outcome of a call: of a question, or of a check by the module."""
+        if outcome in _AWAY:
+            metrics.REACHABLE.set(0)
+            absence = self._begin_absence(detail)
+            absence.unanswered += is_question
+            self._log_absence()
+            return
+        if outcome != "failed" and self.is_connected:
+            metrics.REACHABLE.set(1)
+        if outcome not in _ANSWERED:
+            self._record_trouble(outcome, detail)
+        elif self.is_connected:
+            self._end_absence()
+
+    def log_lasting_absence(self) -> None:
+        """Logs an absence that was not logged at its beginning, because another one was
+        logged shortly before, and that turns out to last."""
+        if self._absence is not None:
+            self._log_absence()
+
+    def _begin_absence(self, why: str) -> _Absence:
+        if self._absence is None:
+            self._absence = _Absence(self._clock(), why)
+        return self._absence
+
+    def _end_absence(self) -> None:
         absence, self._absence = self._absence, None
         if absence is not None and absence.logged:
             logger.warning(
@@ -74,22 +119,35 @@ class DaemonHealth:
                 absence.unanswered,
             )
 
-    def _record_no_answer(self, detail: str) -> None:
-        now = self._clock()
-        if self._absence is None:
-            self._absence = _Absence(now)
-        absence = self._absence
-        absence.unanswered += 1
+    def _log_absence(self) -> None:
+        absence, now = self._absence, self._clock()
+        assert absence is not None
         lately = self._away_logged_at is not None and now - self._away_logged_at < _INTERVAL
         if absence.logged or (lately and now - absence.since < _LASTING):
             return
         absence.logged, self._away_logged_at = True, now
-        logger.warning(
-            "presence-router at %s does not answer: %s; "
-            "additional presence is off until it is back",
-            self._address,
-            detail,
-        )
+        if absence.is_refusal:
+            logger.warning(
+                "presence-router at %s refuses this homeserver, or is not understood: %s; "
+                "additional presence is off until it is back",
+                self._address,
+                absence.why,
+            )
+        elif self._stale_for:
+            logger.warning(
+                "presence-router at %s does not answer: %s; answers in memory stay for at most "
+                "%d s, then additional presence is off until it is back",
+                self._address,
+                absence.why,
+                self._stale_for,
+            )
+        else:
+            logger.warning(
+                "presence-router at %s does not answer: %s; "
+                "additional presence is off until it is back",
+                self._address,
+                absence.why,
+            )
 
     def _record_trouble(self, outcome: str, detail: str) -> None:
         now = self._clock()
