@@ -55,6 +55,8 @@ def test_the_benchmark_compares_answers_from_memory(capsys: pytest.CaptureFixtur
         ("PRESENCE_ALL_USERS, 300 states", "1.30"),
     ]
     assert all(float(ours) > 0 and float(theirs) > 0 for _, ours, theirs, *_ in rows)
+    # Memory answers everything that was asked before.
+    assert [row[-1] for row in rows] == ["0.00"] * 5
 
 
 def test_the_benchmark_measures_gaps(capsys: pytest.CaptureFixture[str]) -> None:
