@@ -12,8 +12,8 @@ use crate::{Error, Set};
 
 /// An event for a homeserver that follows changes.
 ///
-/// The first event is `Connected` or `Disconnected`, and the two alternate. All other
-/// events come while connected.
+/// The first event is `Connected` or `Disconnected`, and the two alternate, but for a second
+/// `Disconnected` of a near-cache. All other events come while connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeEvent {
@@ -32,8 +32,10 @@ pub enum ChangeEvent {
         revision: String,
     },
     /// The connection failed, for this reason, and changes are missed from here on.
-    /// Comes once for each outage, however often connecting fails. The stream
-    /// reconnects by itself without end, even if the daemon refused.
+    /// Comes once for each outage, however often connecting fails; from a near-cache once more
+    /// if its daemon was unreachable at first, and then refuses: its answers end only by this
+    /// (see [`Error::is_refusal`]). The stream reconnects by itself without end, even if the
+    /// daemon refused.
     Disconnected(Error),
 }
 
@@ -67,8 +69,8 @@ pub struct PairProduct {
 ///
 /// Few events that the caller does not take accumulate. Beyond them, the daemon waits, and
 /// reports one combined change afterwards. A [`NearCache`](crate::NearCache) does not wait:
-/// the caller gets `Reset` in place of the events that do not fit, and never two `Connected`
-/// or two `Disconnected` in a row.
+/// the caller gets `Reset` in place of the events that do not fit, and never two `Connected` in
+/// a row.
 pub struct Changes(Pin<Box<dyn Stream<Item = ChangeEvent> + Send>>);
 
 // === impl PairProduct ===

@@ -71,6 +71,16 @@ pub struct FieldViolation {
 // === impl Error ===
 
 impl Error {
+    /// Returns true if something answers at the address, and does not serve this client: it
+    /// refuses, lacks the call, or breaks the contract. A near-cache then drops its answers. False
+    /// if nothing answers in time.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Unsupported(_) | Self::Protocol(_) => true,
+            Self::Unreachable { .. } | Self::Deadline(_) => false,
+        }
+    }
+
     pub(crate) fn from_open_circuit(open: CircuitOpen) -> Self {
         Self::Unreachable { reason: open.reason.to_string(), retry_in: Some(open.retry_in) }
     }

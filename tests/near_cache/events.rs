@@ -43,6 +43,8 @@ pub(super) struct Subscriber {
     place: usize,
     /// `None`: no event came.
     is_connected: Option<bool>,
+    /// True if the present outage was reported as a refusal.
+    is_refused: bool,
     /// The revision of the last event that has one.
     revision: String,
 }
@@ -60,6 +62,7 @@ impl Subscriber {
             receiving: tokio::spawn(receiving),
             place: 0,
             is_connected: None,
+            is_refused: false,
             revision: String::new(),
         }
     }
@@ -95,13 +98,16 @@ impl Subscriber {
     fn take_event(&mut self, event: ChangeEvent, world: &World, counts: &Counts) {
         match event {
             ChangeEvent::Connected { revision } => {
+                self.is_refused = false;
                 assert_ne!(self.is_connected, Some(true), "connected twice");
                 self.is_connected = Some(true);
                 self.revision = revision;
             }
-            ChangeEvent::Disconnected(_) => {
-                assert_ne!(self.is_connected, Some(false), "disconnected twice");
+            ChangeEvent::Disconnected(error) => {
+                let again = self.is_connected == Some(false);
+                assert!(!again || (error.is_refusal() && !self.is_refused), "again: {error}");
                 self.is_connected = Some(false);
+                self.is_refused = error.is_refusal();
             }
             ChangeEvent::Changed(changed) => {
                 assert_eq!(self.is_connected, Some(true), "{changed:?}");

@@ -2,7 +2,7 @@
 //! reports only the parts of a change that a homeserver can act on: known senders and local
 //! recipients.
 
-use presence_router_client::{ChangeEvent, Changes, Coverage, Error, PresenceRouter as _, Set};
+use presence_router_client::{ChangeEvent, Changes, Coverage, PresenceRouter as _, Set};
 use tokio::sync::Mutex;
 
 use crate::{home::Home, known_users::KnownUsers, questions::CallContext};
@@ -44,15 +44,15 @@ pub(crate) struct Gain {
 impl Follow {
     /// Waits for the next event. Without `with_gains`, changes of visibility are left out.
     pub(crate) async fn next(&self, context: &CallContext, with_gains: bool) -> Event {
-        let CallContext { near_cache, home, known_users, evaluations, .. } = context;
+        let CallContext { near_cache, home, known_users, large_answers, .. } = context;
         let mut changes = self.0.lock().await;
         let changes = changes.get_or_insert_with(|| near_cache.watch_changes());
         loop {
             return match changes.next().await {
                 Some(ChangeEvent::Connected { .. }) => Event::Connected,
-                Some(ChangeEvent::Disconnected(
-                    why @ (Error::Refused(_) | Error::Unsupported(_) | Error::Protocol(_)),
-                )) => Event::Refused(why.to_string()),
+                Some(ChangeEvent::Disconnected(why)) if why.is_refusal() => {
+                    Event::Refused(why.to_string())
+                }
                 Some(ChangeEvent::Disconnected(why)) => Event::Disconnected(why.to_string()),
                 Some(ChangeEvent::Reset { .. }) if with_gains => Event::Reset,
                 Some(ChangeEvent::Changed(changed)) if with_gains => {
@@ -63,7 +63,7 @@ impl Follow {
                         gains.filter(|gain| !gain.senders.is_empty()).collect()
                     };
                     // Compares every known user with each set; calls go on in another thread.
-                    Event::Gained(evaluations.run(gains).await)
+                    Event::Gained(large_answers.run(gains).await)
                 }
                 // Not of interest, or an event that only a later version of the client sends.
                 Some(_) => continue,
@@ -83,7 +83,7 @@ impl Gain {
         // For an open set, only a homeserver's own clients could be listed, and this process
         // does not know the clients of other processes.
         let is_list = !recipients.is_open()
-            || recipients.coverage_on_server(&home.server) == Coverage::Nobody;
+            || recipients.open_coverage_on_server(&home.server) == Coverage::Nobody;
         Self {
             senders: known_users.known_in(senders),
             recipients: is_list.then(|| listed.collect()),

@@ -135,10 +135,11 @@ class Router:
     def next_event(self, with_gains: bool, done: Done[list[Gain]]) -> None:
         """Waits for the next event of the stream. Only one call at a time.
 
-        outcome: "connected", which alternates with one of "disconnected" (answers in memory stay
-        for a while) and "refused" (the daemon refuses the stream or breaks the contract; answers
-        in memory have ended), both with the reason as detail. One of the three is the first
-        event. "failed", as for any call. With `with_gains` also changes of visibility: "gained",
+        outcome: "connected", "disconnected" (answers in memory stay for a while) or "refused" (the
+        daemon refuses the stream or breaks the contract; answers in memory have ended), the
+        latter two with the reason as detail. One of the three is the first event. After
+        "connected" comes one of the others, and once "refused" may follow "disconnected".
+        "failed", as for any call. With `with_gains` also changes of visibility: "gained",
         with a value, and "reset" (everything may have changed). After "connected", these report
         what changed meanwhile; if nothing did, neither comes.
         """

@@ -26,7 +26,7 @@ use super::{
     request::{Fill, Question, Request},
 };
 use crate::{
-    Changed, Error, ProtocolViolation, Set,
+    Changed, ProtocolViolation, Set,
     answer::{AnswerValue, Heard, SharedAnswer},
     answer_cache::{AnswerCache, Cell, Entry, Key, Side},
     named_servers::NamedServersWriter,
@@ -162,14 +162,11 @@ impl CacheWriter {
         }
         self.earlier_bytes = self.earlier_bytes.saturating_add(std::mem::take(&mut self.set_bytes));
         self.earlier.extend(self.cells.take_all().map(|cell| Arc::downgrade(&cell)));
-        match failed.error {
-            Error::Unreachable { .. } | Error::Deadline(_) => self.cache.disconnect(),
+        if failed.error.is_refusal() {
             // A daemon is there, and does not confirm what the client remembers.
-            Error::Refused(_) | Error::Unsupported(_) | Error::Protocol(_) => {
-                self.end_everything();
-                self.cache.disconnect();
-            }
+            self.end_everything();
         }
+        self.cache.disconnect();
     }
 
     /// Ends all answers, of this stream and of earlier ones.

@@ -38,8 +38,8 @@ struct Feed {
 enum Connection {
     /// Memory has arrived at this revision.
     Connected { revision: String },
-    /// The last stream ended, or did not open, for this reason; or the current one has not
-    /// reported the missed changes yet.
+    /// The last stream ended, or did not open, for this reason, or one before in the same outage,
+    /// which a daemon refused; or the current one has not reported the missed changes yet.
     Disconnected(Error),
 }
 
@@ -71,12 +71,18 @@ impl ChangeFeed {
         feed.send(&ChangeEvent::Reset { revision: revision.to_owned() });
     }
 
-    /// Reports that there is no connection, once for each outage.
+    /// Reports that there is no connection: once for each outage, and once more if answers in
+    /// memory end only later, because a daemon refuses the stream.
     pub(super) fn report_disconnected(&self, error: &Error) {
         let mut feed = self.lock();
-        let disconnected = Connection::Disconnected(error.clone());
-        let earlier = feed.connection.replace(disconnected);
-        if !matches!(earlier, Some(Connection::Disconnected(_))) {
+        let earlier = match &feed.connection {
+            Some(Connection::Disconnected(earlier)) => Some(earlier.is_refusal()),
+            _ => None,
+        };
+        if earlier != Some(true) || error.is_refusal() {
+            feed.connection = Some(Connection::Disconnected(error.clone()));
+        }
+        if earlier.is_none() || (earlier == Some(false) && error.is_refusal()) {
             feed.send(&ChangeEvent::Disconnected(error.clone()));
         }
     }

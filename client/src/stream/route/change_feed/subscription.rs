@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 
 use super::{ChangeFeed, Connection};
-use crate::{ChangeEvent, stream::route::request::Request};
+use crate::{ChangeEvent, Error, stream::route::request::Request};
 
 /// The events of a feed, from the state of the connection on.
 #[derive(Debug)]
@@ -24,9 +24,17 @@ pub(in crate::stream::route) struct Subscription {
     /// Events to return before the next ones of the feed.
     ready: VecDeque<ChangeEvent>,
     /// The state of the connection that the subscriber knows. `None`: it knows none.
-    is_connected: Option<bool>,
+    known: Option<Known>,
     /// True if the subscriber missed events, and knows of no `Reset` in their place.
     missed_events: bool,
+}
+
+/// A state of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Connected,
+    Unreachable,
+    Refused,
 }
 
 // === impl Subscription ===
@@ -42,7 +50,7 @@ impl Subscription {
             _task: task,
             events: None,
             ready: VecDeque::new(),
-            is_connected: None,
+            known: None,
             missed_events: false,
         };
         subscription.subscribe();
@@ -61,12 +69,13 @@ impl Subscription {
     fn catch_up_with(&mut self, connection: Option<Connection>) {
         match connection {
             // An outage among the missed events is of no interest beside `Reset`.
-            Some(Connection::Connected { revision }) if self.is_connected == Some(true) => {
+            Some(Connection::Connected { revision }) if self.known == Some(Known::Connected) => {
                 self.missed_events = false;
                 self.ready.push_back(ChangeEvent::Reset { revision });
             }
             // The `Reset` comes with the next connection.
-            Some(Connection::Disconnected(_)) if self.is_connected == Some(false) => {}
+            Some(Connection::Disconnected(error)) if self.known == Some(Known::of(&error)) => {}
+            Some(Connection::Disconnected(_)) if self.known == Some(Known::Refused) => {}
             Some(connection) => self.add_event(connection.into()),
             None => {}
         }
@@ -76,16 +85,24 @@ impl Subscription {
         let mut reset = None;
         match &event {
             ChangeEvent::Connected { revision } => {
-                self.is_connected = Some(true);
+                self.known = Some(Known::Connected);
                 if std::mem::take(&mut self.missed_events) {
                     reset = Some(ChangeEvent::Reset { revision: revision.clone() });
                 }
             }
-            ChangeEvent::Disconnected(_) => self.is_connected = Some(false),
+            ChangeEvent::Disconnected(error) => self.known = Some(Known::of(error)),
             ChangeEvent::Changed(_) | ChangeEvent::Reset { .. } => {}
         }
         self.ready.push_back(event);
         self.ready.extend(reset);
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn of(error: &Error) -> Self {
+        if error.is_refusal() { Self::Refused } else { Self::Unreachable }
     }
 }
 

@@ -34,7 +34,7 @@ fn all(subscription: &mut Subscription) -> Vec<String> {
         }
         ChangeEvent::Changed(changed) => format!("changed {}", changed.revision),
         ChangeEvent::Reset { revision } => format!("reset {revision}"),
-        ChangeEvent::Disconnected(error) => panic!("{error}"),
+        ChangeEvent::Disconnected(error) => format!("refused {error}"),
     });
     shortened.collect()
 }
@@ -66,6 +66,43 @@ fn a_subscriber_first_hears_of_the_connection() {
     assert_eq!(all(&mut first), [&["disconnected a"][..], &later].concat(), "once for an outage");
     assert_eq!(all(&mut second), [&["disconnected b"][..], &later].concat(), "the last error");
     assert_eq!(all(&mut third), ["connected 3", "changed 4", "disconnected c"]);
+}
+
+fn refuse(feed: &ChangeFeed) {
+    feed.report_disconnected(&Error::Unsupported("RouteStates"));
+}
+
+#[test]
+fn a_refusal_after_an_outage_began_is_reported_once() {
+    let feed = Arc::<ChangeFeed>::default();
+    let mut first = subscribe(&feed);
+    disconnect(&feed, "a");
+    disconnect(&feed, "b");
+    refuse(&feed);
+    let mut second = subscribe(&feed);
+    disconnect(&feed, "c");
+    refuse(&feed);
+    let mut third = subscribe(&feed);
+    feed.report_connected("1", false);
+    disconnect(&feed, "d");
+    let later = ["connected 1", "disconnected d"];
+    let refused = format!("refused {}", Error::Unsupported("RouteStates"));
+    assert_eq!(all(&mut first), [&["disconnected a", &refused][..], &later].concat());
+    assert_eq!(all(&mut second), [&[&*refused][..], &later].concat());
+    assert_eq!(all(&mut third), [&[&*refused][..], &later].concat());
+}
+
+#[test]
+fn a_subscriber_who_lags_behind_hears_of_a_refusal() {
+    let feed = Arc::<ChangeFeed>::default();
+    let mut changes = subscribe(&feed);
+    feed.report_connected("0", false);
+    (1..=MAX_WAITING).for_each(|revision| change(&feed, revision));
+    disconnect(&feed, "a");
+    refuse(&feed);
+    let events = all(&mut changes);
+    let refused = format!("refused {}", Error::Unsupported("RouteStates"));
+    assert_eq!(events.last(), Some(&refused), "{events:?}");
 }
 
 #[test]
