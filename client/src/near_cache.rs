@@ -67,6 +67,8 @@ pub struct NearCache {
     stream: RouteStates,
     memory: Arc<AnswerCache>,
     change_feed: Arc<ChangeFeed>,
+    /// True if look-ups through this handle count as hits or misses.
+    counts: bool,
 }
 
 // === impl NearCacheOptions ===
@@ -91,7 +93,7 @@ impl Client {
         let NearCacheOptions { budget_bytes, stale_for } = options;
         let (stream, memory, change_feed) =
             route::open_with_cache(self.shared.clone(), self.deadline(), budget_bytes, stale_for);
-        NearCache { stream, memory, change_feed }
+        NearCache { stream, memory, change_feed, counts: true }
     }
 }
 
@@ -100,13 +102,13 @@ impl Client {
 impl NearCache {
     /// Returns the recipients of a sender from memory. `None`: memory has no valid answer.
     pub fn cached_audience<'a>(&self, sender: &'a str) -> Option<CachedAnswer<'a>> {
-        Some(CachedAnswer::new(sender, self.memory.look_up(Side::Audience, sender)?))
+        Some(CachedAnswer::new(sender, self.look_up(Side::Audience, sender)?))
     }
 
     /// Returns the senders whose presence a recipient may see, from memory. `None`: memory has
     /// no valid answer.
     pub fn cached_interest<'a>(&self, recipient: &'a str) -> Option<CachedAnswer<'a>> {
-        Some(CachedAnswer::new(recipient, self.memory.look_up(Side::Interest, recipient)?))
+        Some(CachedAnswer::new(recipient, self.look_up(Side::Interest, recipient)?))
     }
 
     /// Returns the visible ones of some senders from memory, as [`NearCache::filter`] does.
@@ -163,6 +165,13 @@ impl NearCache {
         Self { stream: self.stream.with_deadline(deadline), ..self.clone() }
     }
 
+    /// Returns the same near-cache, whose look-ups count neither as hits nor as misses: for a
+    /// caller who has looked already, and looks again.
+    #[must_use]
+    pub fn without_counting(&self) -> Self {
+        Self { counts: false, ..self.clone() }
+    }
+
     /// Returns the servers that the policy or the directory names. Load them after an answer,
     /// never before: then they are those of the answer's revision, or of a later one. Without a
     /// connection they stay the last ones heard of. Their bytes do not count against
@@ -179,11 +188,15 @@ impl NearCache {
     }
 
     async fn find(&self, side: Side, user: &str) -> Result<SharedAnswer, Error> {
-        if let Some(found) = self.memory.look_up(side, user) {
+        if let Some(found) = self.look_up(side, user) {
             return Ok(found);
         }
         let asked = self.stream.ask_and_remember(Key { user: user.into(), side }).await;
         self.count_error(asked)
+    }
+
+    fn look_up(&self, side: Side, user: &str) -> Option<SharedAnswer> {
+        if self.counts { self.memory.look_up(side, user) } else { self.memory.peek(side, user) }
     }
 
     fn count_error<A>(&self, answer: Result<A, Error>) -> Result<A, Error> {
@@ -196,7 +209,7 @@ impl NearCache {
         let mut exact_at: Option<Arc<Heard>> = None;
         let mut groups: HashMap<u64, (AnswerValue, Vec<u32>)> = HashMap::new();
         for (index, sender) in (0u32..).zip(senders.iter()) {
-            let found = self.memory.look_up(Side::Audience, sender)?;
+            let found = self.look_up(Side::Audience, sender)?;
             if exact_at.get_or_insert_with(|| found.exact_at.clone()).number
                 != found.exact_at.number
             {

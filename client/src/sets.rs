@@ -53,6 +53,13 @@ pub(crate) enum Kind {
     Difference(Arc<(Kind, Kind)>),
 }
 
+/// The number of parts of a set.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    sets: usize,
+    users: usize,
+}
+
 /// Converts expressions of the contract for evaluation.
 pub(crate) struct ExpressionReader<'a> {
     /// Returns the set with an id. `None`: the id is not defined.
@@ -136,6 +143,19 @@ impl Set {
         self.0.listed_users_bound()
     }
 
+    /// Returns the number of sets, patterns and listed users that the set is made of, exceptions
+    /// included: an upper bound of the steps that a question about coverage takes.
+    pub fn size(&self) -> usize {
+        let Size { sets, users } = self.0.size();
+        sets.saturating_add(users)
+    }
+
+    /// Returns the number of sets and patterns that the set is made of, exceptions included: an
+    /// upper bound of the steps that [`Set::contains`] takes.
+    pub fn steps(&self) -> usize {
+        self.0.size().sets
+    }
+
     /// Returns the members that the set lists by id: all of them, unless the set is open.
     /// Sorted by their bytes, without repeats.
     pub fn listed_users(&self) -> Vec<&str> {
@@ -184,6 +204,20 @@ impl ExpressionReader<'_> {
                 Kind::Difference(Arc::new((any, self.read(except.as_deref(), true)?)))
             }
         })
+    }
+}
+
+// === impl Size ===
+
+impl Size {
+    /// The size of a set without parts.
+    const ONE: Self = Self { sets: 1, users: 0 };
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            sets: self.sets.saturating_add(other.sets),
+            users: self.users.saturating_add(other.users),
+        }
     }
 }
 
@@ -254,6 +288,16 @@ impl Kind {
             Self::AnyOf(sets) => sets.iter().any(Self::is_open),
             Self::AllOf(sets) => sets.iter().all(Self::is_open),
             Self::Difference(sets) => sets.0.is_open(),
+        }
+    }
+
+    fn size(&self) -> Size {
+        let of_many = |sets: &[Self]| sets.iter().map(Self::size).fold(Size::ONE, Size::plus);
+        match self {
+            Self::Users(users) => Size { users: users.len(), ..Size::ONE },
+            Self::Everyone | Self::Server(_) | Self::Match(_) => Size::ONE,
+            Self::AnyOf(sets) | Self::AllOf(sets) => of_many(sets),
+            Self::Difference(sets) => Size::ONE.plus(sets.0.size()).plus(sets.1.size()),
         }
     }
 

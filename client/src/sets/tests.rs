@@ -147,6 +147,19 @@ fn a_set_lists_no_more_users_than_its_bound() {
 }
 
 #[test]
+fn the_size_of_a_set_counts_its_exceptions() {
+    for (expression, steps, size) in [
+        (everyone(), 1, 1),
+        (users(&["@a:x", "@b:x"]), 1, 3),
+        (any_of(&[users(&["@a:x"]), server("y"), server("z")]), 4, 5),
+        (minus(everyone(), users(&["@b:x", "@c:x"])), 3, 5),
+    ] {
+        let set = set(&expression);
+        assert_eq!((set.steps(), set.size()), (steps, size), "{expression:?}");
+    }
+}
+
+#[test]
 fn everyone_is_everyone_without_exceptions() {
     for expression in [
         everyone(),
