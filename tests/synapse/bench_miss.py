@@ -14,6 +14,7 @@ on an otherwise idle machine. For each callback, and number of questions in flig
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -28,7 +29,6 @@ from typing import Any
 Row = tuple[float, float, float]
 
 CALLBACKS = ("get_interested_users", "get_users_for_states")
-ANN = "@ann:test"
 
 
 def measure(address: str, calls: int, in_flight: Sequence[int]) -> list[Row]:
@@ -37,9 +37,13 @@ def measure(address: str, calls: int, in_flight: Sequence[int]) -> list[Row]:
     from twisted.internet.defer import DeferredList, ensureDeferred
 
     loaded = Loaded("test", address=address, follow_changes=False, deadline_ms=10_000)
+    # Each question is about another user: memory has no answer.
+    users = (f"@user{number}:test" for number in itertools.count())
     questions: dict[str, Any] = {
-        "get_interested_users": lambda: loaded.api.callbacks.get_interested_users(ANN),
-        "get_users_for_states": lambda: loaded.api.callbacks.get_users_for_states([state(ANN)]),
+        "get_interested_users": lambda: loaded.api.callbacks.get_interested_users(next(users)),
+        "get_users_for_states": lambda: loaded.api.callbacks.get_users_for_states(
+            [state(next(users))]
+        ),
     }
 
     async def run(callback: str, number: int, each: int) -> Row:
@@ -84,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--package", help="folder of a package to compare with")
     parser.add_argument("--calls", type=int, default=5000, help="for each row and round")
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 100])
-    parser.add_argument("--recipients", type=int, default=10, help="of each state")
+    parser.add_argument("--recipients", type=int, default=10, help="of each state, and senders of each user")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -93,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
 
     from daemon import Daemon
-    from policies import within
+    from policies import allow
 
     packages = {"installed": ""} | ({"other": options.package} if options.package else {})
     rounds: dict[str, list[list[Row]]] = {name: [] for name in packages}
@@ -101,8 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         daemon = Daemon(Path(directory))
         try:
             daemon.start()
-            members = [ANN, *(f"@user{n}:test" for n in range(options.recipients))]
-            daemon.apply([within("all")], {"all": members})
+            listed = [f"@listed{n}:test" for n in range(options.recipients)]
+            users = {"match": "@user*:test"}
+            daemon.apply([allow(users, listed), allow(listed, users)])
             for _ in range(options.rounds):
                 for name, package in packages.items():
                     rounds[name].append(measure_apart(package, daemon.address, options))

@@ -77,6 +77,21 @@ impl From<Vec<Gain>> for AnswerValue {
 }
 
 impl AnswerValue {
+    /// Returns about the number of elements that it costs to build the value.
+    pub(crate) fn work(&self, py: Python<'_>) -> usize {
+        match self {
+            Self::Nothing | Self::Everyone(_) | Self::Verdict(_) => 0,
+            Self::Routes(routes, memory) => routes.work(&lock(memory, py)),
+            Self::Interest(request, memory) => lock(memory, py).work_of_interest(request),
+            // More states than one turn reads.
+            Self::Reading(_) => usize::MAX,
+            Self::Gains(gains) => {
+                let lengths = gains.rest.as_slice().iter().map(SlicedGain::len);
+                lengths.fold(0, usize::saturating_add)
+            }
+        }
+    }
+
     /// Reads more states if this is not a value yet. `Some`: they are all read, and the call
     /// continues with them.
     pub(crate) fn take_reading(
@@ -172,6 +187,12 @@ impl<T: for<'py> IntoPyObject<'py>> BuildInSlices for Item<T> {
 }
 
 // === impl SlicedGain ===
+
+impl SlicedGain {
+    fn len(&self) -> usize {
+        self.senders.rest.len() + self.recipients.as_ref().map_or(0, |users| users.rest.len())
+    }
+}
 
 impl BuildInSlices for SlicedGain {
     fn build<'py>(

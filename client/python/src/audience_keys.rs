@@ -3,7 +3,7 @@
 //! one user there are hidden from all; and to a local recipient it shows a state in full or
 //! not at all.
 //!
-//! Knows no Python, and none of the users who asked lately: `audience_templates` adds those.
+//! Knows no Python, and none of the users who asked lately: `audience_template` adds those.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,18 +27,17 @@ pub(crate) struct StateKind {
     /// True if no later state in the batch has the same sender. Synapse sends a server one
     /// state of each user, and takes it from a set: any of several.
     pub(crate) last_of_sender: bool,
-    /// The presence if the audience has hides, which may depend on it.
     pub(crate) presence: Presence,
 }
 
-/// A presence, as far as hides depend on it.
+/// A presence, as far as hides depend on it: other servers send any text, and each kind of
+/// states takes memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Presence {
-    /// There are no hides.
-    Irrelevant,
-    Known(String),
-    /// Not valid Unicode, so that no policy can name it.
-    Unreadable,
+    /// Some hide has an exception for this presence.
+    Named(String),
+    /// No hide has.
+    Other,
 }
 
 /// An audience with a kind of states.
@@ -66,10 +65,18 @@ pub(crate) struct ListedKeys {
 // === impl Presence ===
 
 impl Presence {
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    /// Creates the presence of a state. `None`: it is not valid Unicode.
+    pub(crate) fn new(presence: Option<&str>, hides: &[presence_router_client::Hide]) -> Self {
+        let presence = presence.filter(|presence| {
+            hides.iter().any(|hide| hide.unless_presence.iter().any(|unless| unless == presence))
+        });
+        presence.map_or(Self::Other, |presence| Self::Named(presence.to_owned()))
+    }
+
+    fn as_str(&self) -> Option<&str> {
         match self {
-            Self::Known(presence) => Some(presence),
-            Self::Irrelevant | Self::Unreadable => None,
+            Self::Named(presence) => Some(presence),
+            Self::Other => None,
         }
     }
 }
@@ -153,6 +160,9 @@ impl<'a> Audience<'a> {
     /// Returns the fields that are hidden from any recipient on a server. Open sets have no
     /// list of members, so the result may include too many fields.
     fn hidden_on_server(&self, server: &str, listed: &[&str]) -> Fields {
+        if self.hides.is_empty() {
+            return Fields::NONE;
+        }
         let from_listed = listed.iter().filter_map(|user| self.hidden_from(user));
         let mut hidden = union_of_fields(from_listed);
         if self.recipients.open_coverage_on_server(server) != Coverage::Nobody {

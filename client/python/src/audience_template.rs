@@ -5,7 +5,7 @@
 //! interest and are in the open part of the audience, since only they need waking. Whatever
 //! else changes gives it another key, or makes it outdated.
 
-use std::vec::IntoIter;
+use std::sync::Arc;
 
 use pyo3::{
     prelude::*,
@@ -13,8 +13,8 @@ use pyo3::{
 };
 
 use crate::{
-    audience_keys::{Audience, KeysByHidden, ListedKeys, StateKind},
-    budget::Budget,
+    audience_keys::{Audience, ListedKeys, StateKind},
+    budget::{Budget, work_of_user},
     hides::Fields,
     interned_ids::InternedIds,
     known_users::{AskedPosition, AskedState, KnownUsers},
@@ -42,16 +42,20 @@ pub(crate) struct AudienceTemplate {
     changes_of_everyone: Option<u64>,
     /// Number of the servers that the policy names, if the audience is open.
     named_servers: Option<u64>,
-    /// Listed keys that are still to be added.
-    listed: IntoIter<(Fields, IntoIter<String>)>,
-    current: Option<(Fields, IntoIter<String>)>,
+    /// The listed keys. `None`: all of them are added.
+    beginning: Option<Arc<TemplateBeginning>>,
+    /// The group of listed keys, and the number in it, of the next one to add.
+    next_listed: (usize, usize),
     elements: usize,
 }
 
 /// The part of a template that needs no Python: it can be computed in any thread.
 #[derive(Debug)]
 pub(crate) struct TemplateBeginning {
-    listed: ListedKeys,
+    keys: Vec<(Fields, Vec<String>)>,
+    unsent: bool,
+    open: bool,
+    has_hides: bool,
     named_servers: u64,
     asked: AskedState,
 }
@@ -67,8 +71,24 @@ impl TemplateBeginning {
     ) -> Self {
         // Before the look at the users: a change in between makes the template outdated.
         let asked = known_users.asked_state();
-        let listed = audience.listed_keys(|user| known_users.sees_everyone(user));
-        Self { listed, named_servers, asked }
+        let ListedKeys { keys, unsent } =
+            audience.listed_keys(|user| known_users.sees_everyone(user));
+        Self {
+            keys: keys.into_iter().collect(),
+            unsent,
+            open: audience.recipients.is_open(),
+            has_hides: !audience.hides.is_empty(),
+            named_servers,
+            asked,
+        }
+    }
+
+    /// Returns true if something that the listed keys depend on has changed.
+    pub(crate) fn is_outdated(&self, named_servers: u64, known_users: &KnownUsers) -> bool {
+        let now = known_users.asked_state();
+        (self.has_hides && self.asked.changes_of_everyone != now.changes_of_everyone)
+            || (self.open && self.named_servers != named_servers)
+            || (self.open && !self.asked.first.is_of_same_period(now.first))
     }
 }
 
@@ -76,17 +96,16 @@ impl TemplateBeginning {
 
 impl AudienceTemplate {
     /// Begins a template.
-    pub(crate) fn new(audience: &Audience<'_>, beginning: TemplateBeginning) -> Self {
-        let TemplateBeginning { listed, named_servers, asked } = beginning;
-        let open = audience.recipients.is_open();
+    pub(crate) fn new(beginning: Arc<TemplateBeginning>) -> Self {
+        let TemplateBeginning { unsent, open, has_hides, named_servers, asked, .. } = *beginning;
         Self {
             parts: Vec::new(),
-            unsent: listed.unsent,
+            unsent,
             asked: open.then_some(asked.first),
-            changes_of_everyone: (!audience.hides.is_empty()).then_some(asked.changes_of_everyone),
+            changes_of_everyone: has_hides.then_some(asked.changes_of_everyone),
             named_servers: open.then_some(named_servers),
-            listed: split_keys(listed.keys),
-            current: None,
+            beginning: Some(beginning),
+            next_listed: (0, 0),
             elements: 0,
         }
     }
@@ -105,8 +124,7 @@ impl AudienceTemplate {
 
     /// Returns true if no keys are missing. False also if the template is outdated.
     pub(crate) fn is_complete(&self, named_servers: u64, known_users: &KnownUsers) -> bool {
-        self.current.is_none()
-            && self.listed.len() == 0
+        self.beginning.is_none()
             && !self.is_outdated(named_servers, known_users)
             && self.asked.is_none_or(|asked| asked == known_users.asked_state().end)
     }
@@ -121,20 +139,27 @@ impl AudienceTemplate {
         ids: &mut InternedIds,
         budget: &mut Budget,
     ) -> PyResult<bool> {
-        while let Some((hidden, mut keys)) = self.current.take().or_else(|| self.listed.next()) {
-            while keys.len() > 0 {
-                if !budget.spend() {
-                    self.current = Some((hidden, keys));
-                    return Ok(false);
-                }
-                if let Some(key) = keys.next() {
-                    let key = ids.get(py, &key);
-                    self.insert(py, hidden, &key)?;
-                }
+        while let Some(beginning) = self.beginning.clone() {
+            let (group, next) = self.next_listed;
+            let Some((hidden, keys)) = beginning.keys.get(group) else {
+                self.beginning = None;
+                break;
+            };
+            let Some(key) = keys.get(next) else {
+                self.next_listed = (group + 1, 0);
+                continue;
+            };
+            if !budget.spend() {
+                return Ok(false);
             }
+            let key = ids.get(py, key);
+            self.insert(py, *hidden, &key)?;
+            self.next_listed = (group, next + 1);
         }
+        let work = work_of_user(audience.recipients, audience.hides.iter().map(|hide| &hide.users));
         while let Some(asked) = self.asked {
-            let Some((users, next)) = known_users.asked_after(asked, budget.left()) else {
+            let Some((users, next)) = known_users.asked_after(asked, budget.left().div_ceil(work))
+            else {
                 // Another hour began. Until the next look these keys are good enough: they may
                 // wake somebody who no longer asks.
                 break;
@@ -145,7 +170,7 @@ impl AudienceTemplate {
                 }
                 break;
             }
-            budget.spend_many(users.len());
+            budget.spend_up_to(users.len().saturating_mul(work));
             for user in &users {
                 if audience.recipients.contains(user)
                     && let Some(hidden) =
@@ -183,9 +208,4 @@ impl AudienceTemplate {
         };
         part.set_item(key, py.None())
     }
-}
-
-fn split_keys(keys: KeysByHidden) -> IntoIter<(Fields, IntoIter<String>)> {
-    let keys = keys.into_iter().map(|(hidden, keys)| (hidden, keys.into_iter()));
-    keys.collect::<Vec<_>>().into_iter()
 }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use crate::{
     answer_value::{AnswerValue, BuildInSlices as _},
-    budget::Budget,
+    budget::{Budget, ELEMENTS_PER_TURN},
     finished_calls::FinishedCalls,
 };
 
@@ -48,7 +48,7 @@ impl Completion {
         Self(Some(Waiting { queue, done }))
     }
 
-    /// Hands over a value. With an outcome other than "ok", it is a part of the answer.
+    /// Hands over a value. With the outcome of a failure, it is a part of the answer.
     pub(crate) fn finish(mut self, outcome: &'static str, detail: String, value: AnswerValue) {
         self.push(outcome, detail, value);
     }
@@ -70,41 +70,63 @@ impl Drop for Completion {
     }
 }
 
-/// Calls `done` of the calls that have finished, and returns the exceptions that these raised:
-/// oldest first, but a call whose value takes several turns is behind those that do not. Leaves
-/// the eventfd readable if anything remains for the next turn.
+/// Calls `done` of the calls that have finished, oldest first, and returns the exceptions that
+/// these raised. Leaves the eventfd readable if anything remains for the next turn.
+///
+/// One call at a time may take several turns. Meanwhile calls that fit into half of a turn go
+/// before it, and others wait.
 pub(crate) fn deliver_finished(py: Python<'_>, queue: &Arc<CompletionQueue>) -> Vec<PyErr> {
     let mut raised = Vec::new();
-    let mut budget = Budget::of_turn();
     let mut batch = queue.take(CALLS_PER_TURN);
-    batch.sort_by_key(|call| call.is_begun);
-    let mut begun = Vec::new();
-    // Without a budget, a call is not even begun.
+    let mut begun = batch.take_next_if(|call| call.is_begun);
+    let mut rest = Budget::new(if begun.is_some() { ELEMENTS_PER_TURN / 2 } else { 0 });
+    let mut budget = Budget::new(ELEMENTS_PER_TURN - rest.left());
+    let mut waiting = Vec::new();
     while budget.left() > 0
-        && let Some(mut call) = batch.take_next()
+        && let Some(call) = batch.take_next()
     {
-        match call.value.take_reading(py, &mut budget) {
-            Ok(None) => {}
-            Ok(Some(reading)) => {
-                reading.find_routes(py, Completion::new(queue.clone(), call.done));
-                continue;
-            }
-            Err(why) => {
-                raised.extend(call.done.call1(py, ("failed", why.to_string(), py.None())).err());
-                continue;
+        if begun.is_some() && call.value.work(py) > budget.left() {
+            waiting.push(call);
+        } else if let Some(call) = deliver(py, queue, call, &mut budget, &mut raised) {
+            match begun {
+                None => begun = Some(call),
+                Some(_) => waiting.push(call),
             }
         }
-        let sent = match call.value.build(py, &mut budget) {
-            Ok(Some(value)) => call.done.call1(py, (call.outcome, call.detail, value)),
-            Ok(None) => {
-                call.is_begun = true;
-                begun.push(call);
-                continue;
-            }
-            Err(why) => call.done.call1(py, ("failed", why.to_string(), py.None())),
-        };
-        raised.extend(sent.err());
     }
-    begun.into_iter().rev().for_each(|call| batch.put_back(call));
+    rest.add(budget.left());
+    if let Some(call) = begun {
+        begun = deliver(py, queue, call, &mut rest, &mut raised);
+    }
+    waiting.into_iter().rev().chain(begun).for_each(|call| batch.put_back(call));
     raised
+}
+
+/// Builds the value of a call, and calls its `done`. Returns the call if the budget is used up
+/// before.
+fn deliver(
+    py: Python<'_>,
+    queue: &Arc<CompletionQueue>,
+    mut call: FinishedCall,
+    budget: &mut Budget,
+    raised: &mut Vec<PyErr>,
+) -> Option<FinishedCall> {
+    let built = match call.value.take_reading(py, budget) {
+        Ok(Some(reading)) => {
+            reading.find_routes(py, Completion::new(queue.clone(), call.done));
+            return None;
+        }
+        Ok(None) => call.value.build(py, budget),
+        Err(why) => Err(why),
+    };
+    let done = match built {
+        Ok(Some(value)) => call.done.call1(py, (call.outcome, call.detail, value)),
+        Ok(None) => {
+            call.is_begun = true;
+            return Some(call);
+        }
+        Err(why) => call.done.call1(py, ("failed", why.to_string(), py.None())),
+    };
+    raised.extend(done.err());
+    None
 }

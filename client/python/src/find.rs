@@ -1,20 +1,23 @@
 //! Answers that take more than one look at memory: the daemon is asked, or the work takes
 //! several turns of the reactor.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use presence_router_client::SharedAnswer;
 use pyo3::prelude::*;
+use tokio::time::Instant;
 
 use crate::{
     answer_value::AnswerValue,
     budget::Budget,
     completion::Completion,
     everyone::Everyone,
+    failure::Failure,
+    large_answers::TooLate,
     questions::{CallContext, FoundAudiences},
     routes::Routes,
     states_request::StatesRequest,
-    synapse_memory::{InterestRequest, SynapseMemory, is_large, lock},
+    synapse_memory::{InterestRequest, SynapseMemory, lock},
 };
 
 /// Everything that answers are made of.
@@ -40,51 +43,71 @@ impl Reading {
 
     /// Reads more states. False: the budget is used up, and another call continues.
     pub(crate) fn read(&mut self, py: Python<'_>, budget: &mut Budget) -> PyResult<bool> {
-        self.request.read(py, &self.sources.context, budget)
+        // The caller has looked already.
+        let near_cache = self.sources.context.near_cache.without_counting();
+        self.request.read(py, &self.sources.context, &near_cache, budget)
     }
 
     /// Finds the routes of the states, after all are read.
     pub(crate) fn find_routes(self, py: Python<'_>, completion: Completion) {
-        let Self { request, sources } = self;
-        let missing = request.missing_senders();
-        if !missing.is_empty() {
-            let threads = sources.context.threads.clone();
+        let Self { request, sources: Sources { context, memory } } = self;
+        let start = Instant::now();
+        let threads = context.threads.clone();
+        if !request.is_answered() {
             threads.spawn(async move {
-                let Sources { context, memory } = sources;
-                let found = context.find_audiences(missing).await;
+                let found = context.find_audiences(request.missing_senders(), start).await;
                 let mut routes = request.into_routes(&found, &context);
-                let large = routes.all_large_templates();
-                if !large.is_empty() {
-                    begin_templates(&mut routes, &large, &context).await;
-                }
-                let (outcome, detail) = match found.failure {
-                    None => ("ok", String::new()),
-                    Some(why) => (why.outcome(), why.to_string()),
-                };
-                completion.finish(outcome, detail, AnswerValue::Routes(Box::new(routes), memory));
+                let servers = context.near_cache.named_servers().names().len();
+                let large = routes.all_large_templates(servers);
+                let too_late = begin_templates(&mut routes, &large, &context, start).await;
+                finish_routes(completion, "ok", found.failure.or(too_late), routes, memory);
             });
             return;
         }
-        let Sources { context, memory } = sources;
         let mut routes = request.into_routes(&FoundAudiences::default(), &context);
         let large = routes.large_templates(&lock(&memory, py));
         if large.is_empty() {
-            let value = AnswerValue::Routes(Box::new(routes), memory);
-            completion.finish("memory", String::new(), value);
-            return;
+            return finish_routes(completion, "memory", None, routes, memory);
         }
-        let threads = context.threads.clone();
         threads.spawn(async move {
-            begin_templates(&mut routes, &large, &context).await;
-            let value = AnswerValue::Routes(Box::new(routes), memory);
-            completion.finish("memory", String::new(), value);
+            let too_late = begin_templates(&mut routes, &large, &context, start).await;
+            finish_routes(completion, "memory", too_late, routes, memory);
         });
     }
 }
 
-/// Begins the templates of large audiences.
-async fn begin_templates(routes: &mut Routes, large: &[usize], context: &CallContext) {
-    context.evaluations.run(|| routes.begin_templates(large, context)).await;
+/// Begins the templates of large audiences, and gives up those for which the time is over.
+async fn begin_templates(
+    routes: &mut Routes,
+    large: &[usize],
+    context: &CallContext,
+    start: Instant,
+) -> Option<Failure> {
+    let mut failure = None;
+    for index in large {
+        let Some(template) = routes.template_mut(*index) else { continue };
+        let left = context.left(start);
+        let begun = context.large_answers.begin_template(template, context, left).await;
+        if begun == Err(TooLate) {
+            routes.give_up(*index);
+            failure = Some(context.too_late());
+        }
+    }
+    failure
+}
+
+fn finish_routes(
+    completion: Completion,
+    outcome: &'static str,
+    failure: Option<Failure>,
+    routes: Routes,
+    memory: Arc<Mutex<SynapseMemory>>,
+) {
+    let (outcome, detail) = match failure {
+        None => (outcome, String::new()),
+        Some(why) => (why.outcome(), why.to_string()),
+    };
+    completion.finish(outcome, detail, AnswerValue::Routes(Box::new(routes), memory));
 }
 
 /// Finds the senders that a user may see.
@@ -94,30 +117,56 @@ pub(crate) async fn find_interest(
     completion: Completion,
     sources: Sources,
 ) {
-    let Sources { context, memory } = sources;
-    let outcome = match context.near_cache.cached_interest(&user_id) {
-        Some(_) => "memory",
-        None => "ok",
-    };
-    let answer = match context.find_interest(&user_id).await {
-        Ok(answer) => answer,
-        Err(why) => return completion.fail(why.outcome(), why.to_string()),
-    };
-    let local = context.home.is_local(&user_id);
-    let everyone = is_everyone(&answer, local && may_be_everyone);
-    if local {
-        context.known_users.note_answer(&user_id, everyone);
-    }
-    let value = if everyone {
-        AnswerValue::Everyone(Some(Everyone::new(&user_id, answer.hides())))
-    } else {
-        let mut request = InterestRequest::new(answer);
-        if is_large(&request.answer) {
-            context.evaluations.run(|| request.begin()).await;
+    let looked = sources.context.near_cache.without_counting().cached_interest(&user_id).is_some();
+    let local = sources.context.home.is_local(&user_id);
+    match current_interest(&user_id, local && may_be_everyone, &sources).await {
+        Ok(value) => {
+            if local {
+                let everyone = matches!(value, AnswerValue::Everyone(_));
+                sources.context.known_users.note_answer(&user_id, everyone);
+            }
+            completion.finish(if looked { "memory" } else { "ok" }, String::new(), value);
         }
-        AnswerValue::Interest(Box::new(request), memory)
-    };
-    completion.finish(outcome, String::new(), value);
+        Err(why) => completion.fail(why.outcome(), why.to_string()),
+    }
+}
+
+/// Returns the value of an interest that is still the answer when the wait for it is over.
+async fn current_interest(
+    user_id: &str,
+    may_be_everyone: bool,
+    sources: &Sources,
+) -> Result<AnswerValue, Failure> {
+    let Sources { context, memory } = sources;
+    let start = Instant::now();
+    let mut has_waited = false;
+    loop {
+        let answer = context.ask_interest(user_id, start).await?;
+        if is_everyone(&answer, may_be_everyone) {
+            return Ok(AnswerValue::Everyone(Some(Everyone::new(user_id, answer.hides()))));
+        }
+        let open = answer.as_set().is_some_and(|senders| senders.is_open());
+        if open && !has_waited && !context.known_users.is_seeded() {
+            has_waited = true;
+            context.wait_for_seed(start).await;
+            continue;
+        }
+        let mut request = InterestRequest::new(answer);
+        // Nothing panics while the lock is held, and nobody holds it for longer than one turn of
+        // the reactor.
+        let is_missing =
+            memory.lock().unwrap_or_else(PoisonError::into_inner).needs_listed_senders(&request);
+        if is_missing {
+            let begun = context.large_answers.begin_interest(&mut request, context.left(start));
+            begun.await.map_err(|TooLate| context.too_late())?;
+            let now = context.near_cache.without_counting().cached_interest(user_id);
+            let number = now.map(|found| found.into_shared().number());
+            if number.is_some_and(|number| number != request.answer.number()) {
+                continue;
+            }
+        }
+        return Ok(AnswerValue::Interest(Box::new(request), memory.clone()));
+    }
 }
 
 /// Returns true if the answer to Synapse is `PRESENCE_ALL_USERS`. Not without a connection: this

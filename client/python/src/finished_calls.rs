@@ -106,9 +106,9 @@ impl<T> Batch<'_, T> {
         self.calls.pop_front()
     }
 
-    /// Sorts the calls. Those with equal keys stay in their order.
-    pub(crate) fn sort_by_key<K: Ord>(&mut self, key: impl FnMut(&T) -> K) {
-        self.calls.make_contiguous().sort_by_key(key);
+    /// Takes the next call if it meets a condition.
+    pub(crate) fn take_next_if(&mut self, condition: impl FnOnce(&T) -> bool) -> Option<T> {
+        self.calls.pop_front_if(|call| condition(call))
     }
 
     /// Makes a call the next one again.

@@ -62,7 +62,7 @@ impl BitOrAssign for Fields {
 
 impl Hide {
     /// Returns the fields that this hide hides from, or of, its users while the sender has a
-    /// presence. `None`: the presence is not valid Unicode, so that no policy can name it.
+    /// presence. `None`: no hide has an exception for the presence.
     pub(crate) fn hidden_fields(&self, presence: Option<&str>) -> Fields {
         let shown = presence.is_some_and(|presence| self.unless.iter().any(|one| one == presence));
         if shown { Fields::NONE } else { self.fields }

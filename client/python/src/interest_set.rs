@@ -1,14 +1,14 @@
 //! The senders that a user may see, as Python sets that all users with the same interest
 //! share. A set is built in slices. Later it only grows: by senders that become known.
 
-use std::vec::IntoIter;
+use std::sync::Arc;
 
 use presence_router_client::Set;
 use pyo3::{prelude::*, types::PySet};
 
 use crate::{
-    audience_keys::{is_shown, listed_senders},
-    budget::Budget,
+    audience_keys::is_shown,
+    budget::{Budget, work_of_user},
     gc::untrack_set_of_strings,
     hides::Hide,
     interned_ids::InternedIds,
@@ -22,36 +22,32 @@ pub(crate) struct InterestSet {
     /// For an open interest: this number of known senders is considered.
     known: usize,
     open: bool,
-    /// Listed senders that are still to be added.
-    listed: IntoIter<String>,
+    /// The listed senders, and the number of those that are added.
+    listed: Arc<[String]>,
+    added: usize,
     elements: usize,
 }
 
 // === impl InterestSet ===
 
 impl InterestSet {
-    /// Begins a set. `listed` are its listed senders if they are computed already.
-    pub(crate) fn new(
-        py: Python<'_>,
-        senders: &Set,
-        hides: &[Hide],
-        listed: Option<Vec<String>>,
-    ) -> PyResult<Self> {
-        let listed = listed.unwrap_or_else(|| listed_senders(senders, hides));
+    /// Begins a set. `listed` are its listed senders.
+    pub(crate) fn new(py: Python<'_>, senders: &Set, listed: Arc<[String]>) -> PyResult<Self> {
         let set = PySet::empty(py)?;
         untrack_set_of_strings(&set);
         Ok(Self {
             senders: set.unbind(),
             known: 0,
             open: senders.is_open(),
-            listed: listed.into_iter(),
+            listed,
+            added: 0,
             elements: 0,
         })
     }
 
     /// Returns true if no senders are missing.
     pub(crate) fn is_complete(&self, known_users: &KnownUsers) -> bool {
-        self.listed.len() == 0 && (!self.open || self.known == known_users.known_len())
+        self.added == self.listed.len() && (!self.open || self.known == known_users.known_len())
     }
 
     /// Adds senders that are still missing. False: the budget is used up, and another call
@@ -66,20 +62,21 @@ impl InterestSet {
         budget: &mut Budget,
     ) -> PyResult<bool> {
         let set = self.senders.bind(py);
-        while self.listed.len() > 0 {
+        while let Some(sender) = self.listed.get(self.added) {
             if !budget.spend() {
                 return Ok(false);
             }
-            if let Some(sender) = self.listed.next() {
-                set.add(ids.get(py, &sender))?;
-                self.elements += 1;
-            }
+            set.add(ids.get(py, sender))?;
+            self.added += 1;
+            self.elements += 1;
         }
+        let work = work_of_user(senders, hides.iter().map(|hide| &hide.users));
         while self.open && self.known < known_users.known_len() {
-            let new = known_users.known_after(self.known, budget.left());
-            if new.is_empty() || !budget.spend_many(new.len()) {
+            let new = known_users.known_after(self.known, budget.left().div_ceil(work));
+            if new.is_empty() {
                 return Ok(false);
             }
+            budget.spend_up_to(new.len().saturating_mul(work));
             for sender in &new {
                 if senders.contains(sender) && is_shown(hides, sender) {
                     set.add(ids.get_shared(py, sender))?;

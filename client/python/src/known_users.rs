@@ -2,7 +2,7 @@
 //! the senders that exist, the local users who asked for presence lately, and those of them
 //! who see everyone.
 //!
-//! Both are logs that grow at their end, so that whoever derives a set from one can continue
+//! The first two are logs that grow at their end, so that whoever derives a set from one can continue
 //! where it stopped.
 
 use std::{
@@ -20,6 +20,9 @@ use tokio::{sync::Notify, time::Instant};
 /// A local user who asked for interest is remembered for one to two of these periods. Others
 /// need no waking by an open audience: their next `/sync` asks again.
 const PERIOD: Duration = Duration::from_secs(3600);
+
+/// Number of users that one lock is held for, at most: the reactor may wait for it.
+const LOCKED_AT_ONCE: usize = 1000;
 
 /// Known senders, and local users who asked lately. Nothing else happens while the locks are
 /// held, so a poisoned lock is good.
@@ -106,21 +109,29 @@ impl KnownUsers {
             .map(Into::into)
             .collect();
         drop(known);
-        if new.is_empty() {
-            return;
-        }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        for id in new {
-            if known.index.insert(id.clone()) {
-                known.log.push(id);
+        for some in new.chunks(LOCKED_AT_ONCE) {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            for id in some {
+                if known.index.insert(id.clone()) {
+                    known.log.push(id.clone());
+                }
             }
         }
     }
 
     /// Returns the known senders in a set.
     pub(crate) fn known_in(&self, set: &Set) -> Vec<String> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.log.iter().filter(|id| set.contains(id)).map(|id| String::from(&**id)).collect()
+        let mut found = Vec::new();
+        let mut next = 0;
+        loop {
+            // A few at a time: the reactor may wait for the lock.
+            let some = self.known_after(next, LOCKED_AT_ONCE);
+            if some.is_empty() {
+                return found;
+            }
+            next += some.len();
+            found.extend(some.iter().filter(|id| set.contains(id)).map(|id| String::from(&**id)));
+        }
     }
 
     /// Returns known senders in the order of their appearance: from this number on, at most so
@@ -185,6 +196,11 @@ impl KnownUsers {
         let users: Vec<_> = asked.log.iter().skip(position.next).take(limit).cloned().collect();
         let next = position.next + users.len();
         Some((users, AskedPosition { next, ..position }))
+    }
+
+    /// Returns the number of users who asked lately.
+    pub(crate) fn asked_len(&self) -> usize {
+        self.asked().log.len()
     }
 
     /// Returns the state of the users who asked lately.

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{evaluations::Evaluations, failure::Failure, home::Home, known_users::KnownUsers};
+use crate::{failure::Failure, home::Home, known_users::KnownUsers, large_answers::LargeAnswers};
 
 /// Number of questions of one call that wait for answers at the same time, at most.
 const AT_THE_SAME_TIME: usize = 1000;
@@ -26,7 +26,7 @@ pub(crate) struct CallContext {
     pub(crate) near_cache: NearCache,
     pub(crate) home: Arc<Home>,
     pub(crate) known_users: Arc<KnownUsers>,
-    pub(crate) evaluations: Evaluations,
+    pub(crate) large_answers: LargeAnswers,
     /// The threads of this process.
     pub(crate) threads: Handle,
     /// Of a whole call from Synapse.
@@ -49,10 +49,14 @@ impl CallContext {
     ///
     /// A question that fails does not affect the others: the daemon routes each state by
     /// itself, and without its answer recipients who saw a sender online might go on doing so.
-    pub(crate) async fn find_audiences(&self, senders: Vec<Arc<str>>) -> FoundAudiences {
-        let start = Instant::now();
+    pub(crate) async fn find_audiences(
+        &self,
+        senders: Vec<Arc<str>>,
+        start: Instant,
+    ) -> FoundAudiences {
         let ask = |sender: Arc<str>| async move {
-            let near_cache = self.near_cache.with_deadline(self.left(start));
+            // The caller has looked already.
+            let near_cache = self.near_cache.without_counting().with_deadline(self.left(start));
             let answer = near_cache.audience(&sender).await.map(|found| found.into_shared());
             (sender, answer)
         };
@@ -70,17 +74,27 @@ impl CallContext {
         found
     }
 
-    /// Returns the senders whose presence a user may see. For an open interest this waits for
-    /// the known senders, just after the start: if it takes too long, those known so far count.
-    pub(crate) async fn find_interest(&self, user_id: &str) -> Result<SharedAnswer, Failure> {
-        let start = Instant::now();
-        let near_cache = self.near_cache.with_deadline(self.deadline);
-        let found = near_cache.interest(user_id).await.map_err(|why| self.failure(why))?;
-        let answer = found.into_shared();
-        if answer.as_set().is_some_and(|senders| senders.is_open()) {
-            let _ = timeout(self.left(start), self.known_users.seeded()).await;
-        }
-        Ok(answer)
+    /// Returns the senders whose presence a user may see.
+    pub(crate) async fn ask_interest(
+        &self,
+        user_id: &str,
+        start: Instant,
+    ) -> Result<SharedAnswer, Failure> {
+        // The caller has looked already.
+        let near_cache = self.near_cache.without_counting().with_deadline(self.left(start));
+        let found = near_cache.interest(user_id).await;
+        Ok(found.map_err(|why| self.failure(why))?.into_shared())
+    }
+
+    /// Waits for the known senders, just after the start: if it takes too long, those known so
+    /// far count.
+    pub(crate) async fn wait_for_seed(&self, start: Instant) {
+        let _ = timeout(self.left(start), self.known_users.seeded()).await;
+    }
+
+    /// Returns the failure of a call whose time is over.
+    pub(crate) fn too_late(&self) -> Failure {
+        Error::Deadline(self.deadline).into()
     }
 
     /// Checks that the daemon answers this homeserver at all, by a question about no states.
@@ -90,7 +104,7 @@ impl CallContext {
         Ok(())
     }
 
-    fn left(&self, start: Instant) -> Duration {
+    pub(crate) fn left(&self, start: Instant) -> Duration {
         self.deadline.saturating_sub(start.elapsed())
     }
 

@@ -26,7 +26,7 @@ use crate::{
     questions::{CallContext, FoundAudiences},
     room,
     runtime::{ForkSafe, ProcessRuntime, Settings},
-    states_request::StatesRequest,
+    states_request::{StatesRequest, read_str},
     synapse_memory::{InterestRequest, lock},
 };
 
@@ -90,7 +90,8 @@ impl Router {
         let Sources { context, memory } = self.sources(py)?;
         let mut request = StatesRequest::new(states);
         let mut budget = Budget::of_turn();
-        if !request.read(py, &context, &mut budget)? || !request.is_answered() {
+        let complete = request.read(py, &context, &context.near_cache, &mut budget)?;
+        if !complete || !request.is_answered() {
             return Ok(None);
         }
         let mut routes = request.into_routes(&FoundAudiences::default(), &context);
@@ -98,7 +99,11 @@ impl Router {
         if !routes.large_templates(&memory).is_empty() {
             return Ok(None);
         }
-        routes.build(py, &mut memory, &mut budget)
+        let built = routes.build(py, &mut memory, &mut budget)?;
+        if built.is_none() {
+            routes.keep_begun(&mut memory);
+        }
+        Ok(built)
     }
 
     fn find_routes(
@@ -151,6 +156,9 @@ impl Router {
             return Ok(None);
         }
         let senders = memory.interest(py, &mut request, &mut Budget::of_turn())?;
+        if senders.is_none() {
+            memory.keep_interest(&mut request);
+        }
         Ok(senders.map(Bound::into_any))
     }
 
@@ -215,10 +223,12 @@ impl Router {
         })
     }
 
-    fn add_known_users(&self, py: Python<'_>, user_ids: Vec<String>) -> PyResult<()> {
+    fn add_known_users(&self, py: Python<'_>, user_ids: &Bound<'_, PyList>) -> PyResult<()> {
+        let ids = user_ids.iter();
+        let ids: Vec<String> = ids.filter_map(|id| read_str(&id).map(str::to_owned)).collect();
         let known_users =
             self.with_runtime(py, |process| process.sources().context.known_users.clone())?;
-        py.detach(|| known_users.remember(user_ids.iter().map(String::as_str)));
+        py.detach(|| known_users.remember(ids.iter().map(String::as_str)));
         Ok(())
     }
 

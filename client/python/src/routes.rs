@@ -11,9 +11,8 @@ use pyo3::{
 use crate::{
     budget::Budget,
     combined_states::{CombinedStates, Part},
-    questions::CallContext,
     state_set::StateSets,
-    synapse_memory::{SynapseMemory, TemplateRequest, is_large},
+    synapse_memory::{SynapseMemory, TemplateRequest, is_large_template},
 };
 
 /// States with their audiences, and the answer as far as it is built.
@@ -23,6 +22,8 @@ pub(crate) struct Routes {
     sets: StateSets,
     /// Users of states that have no answer.
     unanswered: Vec<String>,
+    /// Positions of states whose audience was given up.
+    given_up: Vec<usize>,
     /// The number of audiences in `parts`.
     ready: usize,
     parts: Vec<Part>,
@@ -50,6 +51,7 @@ impl Routes {
             audiences,
             sets: StateSets::new(states),
             unanswered,
+            given_up: Vec::new(),
             ready: 0,
             parts: Vec::new(),
             unsent: 0,
@@ -63,9 +65,9 @@ impl Routes {
         self.indexes_of(|template| memory.needs_listed_keys(template))
     }
 
-    /// Returns the indexes of all large audiences.
-    pub(crate) fn all_large_templates(&self) -> Vec<usize> {
-        self.indexes_of(|template| is_large(&template.answer))
+    /// Returns the indexes of all large audiences. The policy names so many servers.
+    pub(crate) fn all_large_templates(&self, servers: usize) -> Vec<usize> {
+        self.indexes_of(|template| is_large_template(template, servers))
     }
 
     fn indexes_of(&self, condition: impl Fn(&TemplateRequest) -> bool) -> Vec<usize> {
@@ -73,12 +75,29 @@ impl Routes {
         audiences.filter(|(_, one)| condition(&one.template)).map(|(index, _)| index).collect()
     }
 
-    /// Begins some templates, in any thread.
-    pub(crate) fn begin_templates(&mut self, indexes: &[usize], context: &CallContext) {
-        for index in indexes {
-            if let Some(RoutedStates { template, .. }) = self.audiences.get_mut(*index) {
-                template.begin(context);
-            }
+    /// Returns the template of an audience.
+    pub(crate) fn template_mut(&mut self, index: usize) -> Option<&mut TemplateRequest> {
+        self.audiences.get_mut(index).map(|audience| &mut audience.template)
+    }
+
+    /// Gives up an audience: its states have no answer.
+    pub(crate) fn give_up(&mut self, index: usize) {
+        if let Some(audience) = self.audiences.get_mut(index) {
+            self.given_up.append(&mut audience.positions);
+        }
+    }
+
+    /// Returns about the number of elements that the answer costs.
+    pub(crate) fn work(&self, memory: &SynapseMemory) -> usize {
+        let work =
+            |one: &RoutedStates| memory.work_of_template(&one.template) + one.positions.len();
+        self.audiences.iter().map(work).fold(0, usize::saturating_add)
+    }
+
+    /// Keeps what is built for the next question, if nobody continues this one.
+    pub(crate) fn keep_begun(&mut self, memory: &mut SynapseMemory) {
+        for audience in &mut self.audiences {
+            memory.keep_template(&mut audience.template);
         }
     }
 
@@ -90,6 +109,10 @@ impl Routes {
         budget: &mut Budget,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         while let Some(RoutedStates { template, positions }) = self.audiences.get_mut(self.ready) {
+            if positions.is_empty() {
+                self.ready += 1;
+                continue;
+            }
             let Some(found) = memory.template(py, template, budget)? else { return Ok(None) };
             if found.unsent {
                 self.unsent += positions.len();
@@ -108,7 +131,10 @@ impl Routes {
             keys => keys,
         };
         let Some(keys) = keys else { return Ok(None) };
-        let unanswered = std::mem::take(&mut self.unanswered);
+        let mut unanswered = std::mem::take(&mut self.unanswered);
+        for position in &self.given_up {
+            unanswered.extend(self.sets.sender_of(py, *position));
+        }
         let answer = (keys, self.unsent, unanswered).into_pyobject(py)?;
         Ok(Some(Bound::<PyTuple>::into_any(answer)))
     }

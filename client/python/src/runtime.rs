@@ -13,9 +13,9 @@ use pyo3::{Py, PyAny, PyResult, Python, exceptions::PyRuntimeError};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    completion::CompletionQueue, evaluations::Evaluations, find::Sources,
-    finished_calls::FinishedCalls, follow::Follow, home::Home, known_users::KnownUsers,
-    questions::CallContext, synapse_memory::SynapseMemory,
+    completion::CompletionQueue, find::Sources, finished_calls::FinishedCalls, follow::Follow,
+    home::Home, known_users::KnownUsers, large_answers::LargeAnswers, questions::CallContext,
+    synapse_memory::SynapseMemory,
 };
 
 /// Maximum wait for calls in flight at the end of the interpreter.
@@ -151,7 +151,7 @@ impl ProcessRuntime {
             near_cache,
             home: home.clone(),
             known_users,
-            evaluations: Evaluations::new(),
+            large_answers: LargeAnswers::new(),
             threads: runtime.handle().clone(),
             deadline: *deadline,
         };

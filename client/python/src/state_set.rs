@@ -8,7 +8,10 @@ use pyo3::{
     types::{PyList, PySet},
 };
 
-use crate::{budget::Budget, combined_states::Part, hides::Fields, synapse_memory::SynapseMemory};
+use crate::{
+    budget::Budget, combined_states::Part, hides::Fields, states_request::read_str,
+    synapse_memory::SynapseMemory,
+};
 
 /// A state of a batch, and its fields that are hidden.
 pub(crate) type Version = (usize, Fields);
@@ -33,6 +36,13 @@ pub(crate) struct StateSet {
 impl StateSets {
     pub(crate) fn new(states: Py<PyList>) -> Self {
         Self { states, redacted: HashMap::new() }
+    }
+
+    /// Returns the user of a state.
+    pub(crate) fn sender_of(&self, py: Python<'_>, position: usize) -> Option<String> {
+        let state = self.states.bind(py).get_item(position).ok()?;
+        let user_id = state.getattr(pyo3::intern!(py, "user_id")).ok()?;
+        read_str(&user_id).map(str::to_owned)
     }
 
     /// Creates the set of one part.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use presence_router_client::SharedAnswer;
+use presence_router_client::{NearCache, SharedAnswer};
 use pyo3::{
     prelude::*,
     types::{PyList, PyString},
@@ -39,7 +39,8 @@ pub(crate) struct StatesRequest {
 struct WaitingState {
     position: usize,
     sender: Arc<str>,
-    presence: Presence,
+    /// `None`: not valid Unicode.
+    presence: Option<String>,
     last_of_sender: bool,
 }
 
@@ -57,12 +58,13 @@ impl StatesRequest {
         }
     }
 
-    /// Reads states, and looks up their audiences. False: the budget is used up, and another
+    /// Reads states, and looks up their audiences in a handle of the near-cache. False: the budget is used up, and another
     /// call continues.
     pub(crate) fn read(
         &mut self,
         py: Python<'_>,
         context: &CallContext,
+        near_cache: &NearCache,
         budget: &mut Budget,
     ) -> PyResult<bool> {
         let states = self.states.bind(py).clone();
@@ -70,20 +72,22 @@ impl StatesRequest {
             if !budget.spend() {
                 return Ok(false);
             }
-            self.read_state(&states.get_item(position)?, position, states.len(), context);
+            let state = states.get_item(position)?;
+            self.read_state(&state, position, states.len() == 1, context, near_cache);
             self.unread = position;
         }
         Ok(true)
     }
 
-    /// Reads one of so many states. If its user id is not valid Unicode, it has no audience: no
+    /// Reads one state. If its user id is not valid Unicode, it has no audience: no
     /// policy can name its sender.
     fn read_state(
         &mut self,
         state: &Bound<'_, PyAny>,
         position: usize,
-        states: usize,
+        is_only: bool,
         context: &CallContext,
+        near_cache: &NearCache,
     ) {
         let py = state.py();
         let Ok(id) = state.getattr(pyo3::intern!(py, "user_id")) else { return };
@@ -91,13 +95,13 @@ impl StatesRequest {
         // Before the recipients are known: one who hears of this state must find its sender
         // among the known ones.
         context.known_users.remember(std::iter::once(sender));
-        let last_of_sender = states == 1 || self.senders.insert(sender.to_owned());
-        match context.near_cache.cached_audience(sender) {
+        let last_of_sender = is_only || self.senders.insert(sender.to_owned());
+        match near_cache.cached_audience(sender) {
             Some(found) => {
                 let answer = found.into_shared();
                 let presence = match answer.hides() {
-                    [] => Presence::Irrelevant,
-                    _ => read_presence(state),
+                    [] => Presence::Other,
+                    hides => Presence::new(read_presence(state).as_deref(), hides),
                 };
                 let local_sender = context.home.is_local(sender);
                 let kind = StateKind { local_sender, last_of_sender, presence };
@@ -133,8 +137,7 @@ impl StatesRequest {
             let WaitingState { position, sender, presence, last_of_sender } = waiting;
             match found.answers.get(&sender) {
                 Some(Some(answer)) => {
-                    let irrelevant = answer.hides().is_empty();
-                    let presence = if irrelevant { Presence::Irrelevant } else { presence };
+                    let presence = Presence::new(presence.as_deref(), answer.hides());
                     let local_sender = context.home.is_local(&sender);
                     let kind = StateKind { local_sender, last_of_sender, presence };
                     self.add_state(position, kind, answer.clone());
@@ -166,10 +169,9 @@ impl StatesRequest {
     }
 }
 
-fn read_presence(state: &Bound<'_, PyAny>) -> Presence {
-    let presence = state.getattr(pyo3::intern!(state.py(), "state")).ok();
-    let presence = presence.as_ref().and_then(read_str).map(str::to_owned);
-    presence.map_or(Presence::Unreadable, Presence::Known)
+fn read_presence(state: &Bound<'_, PyAny>) -> Option<String> {
+    let presence = state.getattr(pyo3::intern!(state.py(), "state")).ok()?;
+    read_str(&presence).map(str::to_owned)
 }
 
 /// Returns a text. `None`: the value is not a text, or not valid Unicode.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use presence_router_client::{NearCache, SharedAnswer};
+use presence_router_client::{NamedServers, NearCache, SharedAnswer};
 use pyo3::{
     prelude::*,
     sync::MutexExt as _,
@@ -14,7 +14,7 @@ use quick_cache::{Weighter, unsync::Cache};
 use crate::{
     audience_keys::{Audience, listed_senders},
     audience_template::{AudienceTemplate, TemplateBeginning, TemplateKey},
-    budget::{Budget, ELEMENTS_PER_TURN},
+    budget::{Budget, ELEMENTS_PER_TURN, work_of_evaluation},
     hides::{Fields, Hide},
     home::Home,
     interest_set::InterestSet,
@@ -69,7 +69,7 @@ pub(crate) struct TemplateRequest {
     pub(crate) key: TemplateKey,
     pub(crate) answer: SharedAnswer,
     /// The beginning, if it was computed in another thread.
-    pub(crate) beginning: Option<TemplateBeginning>,
+    pub(crate) beginning: Option<Arc<TemplateBeginning>>,
     begun: Option<AudienceTemplate>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct TemplateRequest {
 pub(crate) struct InterestRequest {
     pub(crate) answer: SharedAnswer,
     /// The listed senders, if they were computed in another thread.
-    pub(crate) listed: Option<Vec<String>>,
+    pub(crate) listed: Option<Arc<[String]>>,
     begun: Option<InterestSet>,
 }
 
@@ -154,20 +154,28 @@ impl SynapseMemory {
             kind: &request.key.kind,
             named_servers: &servers.names().collect::<Vec<_>>(),
         };
+        // One that is begun goes on, even if it is outdated by now: it is the answer of the time
+        // when the states came, and the next look begins anew.
         let begun = request.begun.take().or_else(|| match self.derived.remove(&key) {
-            Some((_, Derived::Audience(template))) => Some(template),
+            Some((_, Derived::Audience(template))) => {
+                Some(template).filter(|kept| !kept.is_outdated(named, &self.known_users))
+            }
             _ => None,
         });
-        let begun = begun.filter(|template| !template.is_outdated(named, &self.known_users));
         let mut template = match begun {
             Some(template) => template,
             None => {
-                let beginning = match request.beginning.take() {
-                    Some(beginning) => beginning,
-                    None if !spend_evaluation(&request.answer, budget) => return Ok(None),
-                    None => TemplateBeginning::new(&audience, named, &self.known_users),
+                let beginning = request.beginning.take();
+                let beginning = beginning.filter(|one| !one.is_outdated(named, &self.known_users));
+                let begin = || {
+                    budget.spend_up_to(work_of_template(
+                        &request.key,
+                        &request.answer,
+                        servers.names().len(),
+                    ));
+                    Arc::new(TemplateBeginning::new(&audience, named, &self.known_users))
                 };
-                AudienceTemplate::new(&audience, beginning)
+                AudienceTemplate::new(beginning.unwrap_or_else(begin))
             }
         };
         if !template.complete(py, &audience, &self.known_users, &mut self.ids, budget)? {
@@ -188,7 +196,7 @@ impl SynapseMemory {
         budget: &mut Budget,
     ) -> PyResult<Option<Bound<'py, PySet>>> {
         let Some(senders) = request.answer.as_set() else { return PySet::empty(py).map(Some) };
-        let is_everyone = senders.is_everyone() && request.answer.hides().is_empty();
+        let is_everyone = is_all_known(&request.answer);
         let key = DerivedKey::Interest(request.answer.number());
         let kept = if is_everyone {
             self.everyone.as_ref()
@@ -215,11 +223,14 @@ impl SynapseMemory {
             Some(set) => set,
             // Without those that the answer lists and that have no presence, so that all who see
             // everyone share it.
-            None if is_everyone => InterestSet::new(py, senders, &hides, Some(Vec::new()))?,
-            None if request.listed.is_none() && !spend_evaluation(&request.answer, budget) => {
-                return Ok(None);
+            None if is_everyone => InterestSet::new(py, senders, Arc::default())?,
+            None => {
+                let listed = request.listed.take().unwrap_or_else(|| {
+                    budget.spend_up_to(work_of_interest(&request.answer));
+                    listed_senders(senders, &hides).into()
+                });
+                InterestSet::new(py, senders, listed)?
             }
-            None => InterestSet::new(py, senders, &hides, request.listed.take())?,
         };
         let known_users = &self.known_users;
         let complete = set.complete(py, senders, &hides, known_users, &mut self.ids, budget)?;
@@ -237,17 +248,72 @@ impl SynapseMemory {
     /// Returns true if the answer is too large to be evaluated in the reactor's thread, and has
     /// to be: its listed keys should be computed elsewhere first.
     pub(crate) fn needs_listed_keys(&self, request: &TemplateRequest) -> bool {
-        let TemplateRequest { key, answer, .. } = request;
-        is_large(answer) && !self.derived.contains_key(&DerivedKey::Audience(key.clone()))
+        let servers = self.near_cache.named_servers();
+        if !is_large_template(request, servers.names().len()) {
+            return false;
+        }
+        match self.derived.peek(&DerivedKey::Audience(request.key.clone())) {
+            Some(Derived::Audience(kept)) => kept.is_outdated(servers.number(), &self.known_users),
+            _ => true,
+        }
     }
 
     /// As [`SynapseMemory::needs_listed_keys`], for senders.
     pub(crate) fn needs_listed_senders(&self, request: &InterestRequest) -> bool {
         let number = request.answer.number();
-        let is_everyone = request.answer.as_set().is_some_and(|senders| senders.is_everyone());
-        is_large(&request.answer)
-            && !is_everyone
+        is_large_interest(request)
+            && !is_all_known(&request.answer)
             && !self.derived.contains_key(&DerivedKey::Interest(number))
+    }
+
+    /// Returns about the number of elements that a template still costs.
+    pub(crate) fn work_of_template(&self, request: &TemplateRequest) -> usize {
+        match self.derived.peek(&DerivedKey::Audience(request.key.clone())) {
+            Some(Derived::Audience(kept)) => kept.elements(),
+            _ => {
+                let servers = self.near_cache.named_servers().names().len();
+                let asked = match request.answer.as_set() {
+                    Some(recipients) if recipients.is_open() => self.known_users.asked_len(),
+                    _ => 0,
+                };
+                let work = work_of_template(&request.key, &request.answer, servers);
+                work.saturating_add(asked)
+            }
+        }
+    }
+
+    /// Returns about the number of elements that a set still costs.
+    pub(crate) fn work_of_interest(&self, request: &InterestRequest) -> usize {
+        let number = request.answer.number();
+        let kept = match self.derived.peek(&DerivedKey::Interest(number)) {
+            Some(Derived::Interest(kept)) => Some(kept),
+            _ if is_all_known(&request.answer) => self.everyone.as_ref(),
+            _ => None,
+        };
+        if kept.is_some_and(|kept| kept.is_complete(&self.known_users)) {
+            return 0;
+        }
+        let known = match request.answer.as_set() {
+            Some(senders) if senders.is_open() => self.known_users.known_len(),
+            _ => 0,
+        };
+        work_of_interest(&request.answer).saturating_add(known)
+    }
+
+    /// Keeps a template that is not complete, so that its next request goes on with it.
+    pub(crate) fn keep_template(&mut self, request: &mut TemplateRequest) {
+        if let Some(begun) = request.begun.take() {
+            let key = DerivedKey::Audience(request.key.clone());
+            self.derived.insert(key, Derived::Audience(begun));
+        }
+    }
+
+    /// Keeps a set that is not complete, so that its next request goes on with it.
+    pub(crate) fn keep_interest(&mut self, request: &mut InterestRequest) {
+        if let Some(begun) = request.begun.take() {
+            let key = DerivedKey::Interest(request.answer.number());
+            self.derived.insert(key, Derived::Interest(begun));
+        }
     }
 }
 
@@ -258,10 +324,13 @@ impl TemplateRequest {
         Self { key, answer, beginning: None, begun: None }
     }
 
-    /// Computes the beginning of the template, outside of the reactor's thread.
-    pub(crate) fn begin(&mut self, context: &CallContext) {
-        let Some(recipients) = self.answer.as_set() else { return };
-        let servers = context.near_cache.named_servers();
+    /// Computes the beginning of the template, in any thread. `None`: there are no recipients.
+    pub(crate) fn compute_beginning(
+        &self,
+        context: &CallContext,
+        servers: &NamedServers,
+    ) -> Option<Arc<TemplateBeginning>> {
+        let recipients = self.answer.as_set()?;
         let hides: Vec<Hide> = self.answer.hides().iter().map(Hide::from).collect();
         let audience = Audience {
             home: &context.home,
@@ -270,8 +339,8 @@ impl TemplateRequest {
             kind: &self.key.kind,
             named_servers: &servers.names().collect::<Vec<_>>(),
         };
-        let beginning = TemplateBeginning::new(&audience, servers.number(), &context.known_users);
-        self.beginning = Some(beginning);
+        let known_users = &context.known_users;
+        Some(Arc::new(TemplateBeginning::new(&audience, servers.number(), known_users)))
     }
 }
 
@@ -282,10 +351,11 @@ impl InterestRequest {
         Self { answer, listed: None, begun: None }
     }
 
-    /// Computes the listed senders, outside of the reactor's thread.
-    pub(crate) fn begin(&mut self) {
+    /// Computes the listed senders, in any thread.
+    pub(crate) fn compute_listed(&self) -> Arc<[String]> {
         let hides: Vec<Hide> = self.answer.hides().iter().map(Hide::from).collect();
-        self.listed = self.answer.as_set().map(|senders| listed_senders(senders, &hides));
+        let listed = self.answer.as_set().map(|senders| listed_senders(senders, &hides));
+        listed.unwrap_or_default().into()
     }
 }
 
@@ -311,19 +381,32 @@ impl Weighter<DerivedKey, Derived> for ByElements {
     }
 }
 
-/// Returns true if the evaluation of an answer takes longer than one turn of the reactor may.
-pub(crate) fn is_large(answer: &SharedAnswer) -> bool {
-    evaluation_size(answer) > ELEMENTS_PER_TURN
+/// Returns true if the evaluation of an audience takes longer than one turn of the reactor may.
+/// The policy names so many servers.
+pub(crate) fn is_large_template(request: &TemplateRequest, servers: usize) -> bool {
+    work_of_template(&request.key, &request.answer, servers) > ELEMENTS_PER_TURN
 }
 
-/// Counts the evaluation of an answer, which cannot be interrupted. A large one, which should
-/// have happened elsewhere, takes a whole turn. False: it must wait for the next turn.
-fn spend_evaluation(answer: &SharedAnswer, budget: &mut Budget) -> bool {
-    budget.spend_many(evaluation_size(answer).min(ELEMENTS_PER_TURN))
+/// Returns true if the evaluation of an interest takes longer than one turn of the reactor may.
+pub(crate) fn is_large_interest(request: &InterestRequest) -> bool {
+    work_of_interest(&request.answer) > ELEMENTS_PER_TURN
 }
 
-/// Returns the number of users that an evaluation looks at, once for each hide.
-fn evaluation_size(answer: &SharedAnswer) -> usize {
-    let listed = answer.as_set().map_or(0, |set| set.listed_users_bound());
-    listed.saturating_mul(1 + answer.hides().len())
+/// Returns true if an interest is all known senders, in full.
+fn is_all_known(answer: &SharedAnswer) -> bool {
+    answer.hides().is_empty() && answer.as_set().is_some_and(|senders| senders.is_everyone())
+}
+
+fn work_of_template(key: &TemplateKey, answer: &SharedAnswer, servers: usize) -> usize {
+    let Some(set) = answer.as_set() else { return 0 };
+    let hides = answer.hides().iter().map(|hide| &hide.users);
+    let named = if key.kind.local_sender { servers } else { 0 };
+    // Servers of listed users are looked at only because of hides.
+    let listed = if answer.hides().is_empty() { 0 } else { set.listed_users_bound() };
+    work_of_evaluation(set, hides, named.saturating_add(listed))
+}
+
+fn work_of_interest(answer: &SharedAnswer) -> usize {
+    let hides = answer.hides().iter().map(|hide| &hide.users);
+    answer.as_set().map_or(0, |set| work_of_evaluation(set, hides, 0))
 }

@@ -40,7 +40,7 @@ struct Question {
 impl Question {
     /// Asks for the keys of an only state of a local sender. Nothing is hidden.
     fn about(recipients: &SetExpression) -> Self {
-        let presence = Presence::Irrelevant;
+        let presence = Presence::Other;
         Self {
             home: Home { server: "x".to_owned(), destinations: vec!["d".to_owned()] },
             recipients: Set::new(Some(recipients)).unwrap(),
@@ -63,7 +63,7 @@ impl Question {
     }
 
     fn while_sender_is(mut self, presence: &str) -> Self {
-        self.kind.presence = Presence::Known(presence.to_owned());
+        self.kind.presence = Presence::Named(presence.to_owned());
         self
     }
 

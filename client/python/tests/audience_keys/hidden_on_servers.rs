@@ -1,7 +1,7 @@
 //! Synapse sends one copy of a state to a whole server, so that fields hidden from one
 //! recipient there are hidden from all of them.
 
-use presence_router_client::v1::SetExpression;
+use presence_router_client::v1::{self, SetExpression};
 
 use crate::{
     Question,
@@ -130,13 +130,32 @@ fn each_hide_has_its_own_exceptions_for_presences() {
 }
 
 #[test]
-fn no_exception_names_an_unreadable_presence() {
+fn no_exception_holds_for_a_presence_that_none_names() {
     let except_all = ["", "online", "unavailable", "offline", "busy"];
     let from_a = hide(users(&["@a:y"]), &[STATUS_MSG], &except_all);
     let mut question = Question::about(&users(&["@a:y"])).hiding(&[from_a]);
     assert_eq!(question.keys(), ["@a:y"]);
-    question.kind.presence = Presence::Unreadable;
+    question.kind.presence = Presence::Other;
     assert_eq!(question.keys(), ["@a:y without status_msg"]);
+}
+
+/// Other servers may send any text, and each presence that counts takes memory.
+#[test]
+fn only_a_presence_that_an_exception_names_counts() {
+    let hide = |unless: &[&str]| {
+        let unless_presence = unless.iter().map(|one| (*one).to_owned()).collect();
+        let users = Some(users(&["@a:y"]));
+        let message = v1::Hide { users, fields: vec![STATUS_MSG], unless_presence };
+        presence_router_client::Hide::from_message(&message).unwrap()
+    };
+    let hides = [hide(&["busy"]), hide(&[]), hide(&["online", "x.later"])];
+    for named in ["busy", "online", "x.later"] {
+        assert_eq!(Presence::new(Some(named), &hides), Presence::Named(named.to_owned()));
+        assert_eq!(Presence::new(Some(named), &[]), Presence::Other);
+    }
+    for other in [Some("unavailable"), Some(""), Some("BUSY"), None] {
+        assert_eq!(Presence::new(other, &hides), Presence::Other, "{other:?}");
+    }
 }
 
 /// A user without presence looks offline, without status and activity.
