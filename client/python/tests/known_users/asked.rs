@@ -25,6 +25,7 @@ fn all_asked(known_users: &KnownUsers) -> Vec<String> {
     let first = known_users.asked_state().first;
     let (mut users, end) = asked_after(known_users, first, usize::MAX).unwrap();
     assert_eq!(end, known_users.asked_state().end);
+    assert_eq!(users.len(), known_users.asked_len());
     users.sort();
     users
 }
