@@ -56,7 +56,7 @@ class Following:
     def handle(self, kind: str, gains: list[Any]) -> None:
         self.told.append((kind, gains))
 
-    def send_unanswered(self) -> None:
+    def send_missed(self) -> None:
         self.told.append("back")
 
 
@@ -125,6 +125,23 @@ def test_a_refusal_is_an_end_of_the_connection(caplog: pytest.LogCaptureFixture)
     assert played.health.is_away and reachable() == 0
 
 
+def test_a_refusal_after_the_end_of_the_connection_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    follower = Following()
+    played = Played(Scripted([CONNECTED, GONE, ("refused", "not your name", None)]), follower)
+    played.run()
+    assert [told[0] for told in follower.told[:3]] == ["connected", "disconnected", "refused"]
+    assert "does not answer: gone; answers in memory stay" in caplog.messages[0]
+    assert "refuses this homeserver" in caplog.messages[1]
+
+
+def test_an_event_after_a_lost_one_shows_that_the_daemon_is_there() -> None:
+    played = Played(Scripted([CONNECTED, ("failed", "a panic", None), ("reset", "", None)]), None)
+    played.run()
+    assert reachable() == 1
+
+
 def test_a_daemon_that_hangs_is_asked_until_it_answers(caplog: pytest.LogCaptureFixture) -> None:
     follower = Following()
     played = Played(Scripted([CONNECTED], ("deadline", "unreachable", "ok")), follower)
@@ -175,4 +192,5 @@ def test_a_lost_event_is_said_once_and_the_next_one_is_read(
     assert follower.told == [("connected", [])]
     assert played.api.slept == 3 * [5]
     assert caplog.text.count("An event of presence-router was lost") == 2
+    assert reachable() == 0
     assert "a panic" in caplog.text

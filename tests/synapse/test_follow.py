@@ -103,6 +103,7 @@ class Api:
     def __init__(self, writes: bool = True) -> None:
         self.writes = writes
         self.sent: list[Any] = []
+        self.slept: list[float] = []
         self.tasks: list[asyncio.Task[None]] = []
         # Set when there are no more changes: whoever sleeps, sleeps until then.
         self.over = asyncio.Event()
@@ -115,7 +116,8 @@ class Api:
     async def send_local_online_presence_to(self, users: list[str]) -> None:
         self.sent.append(list(users))
 
-    async def sleep(self, _seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
         await self.over.wait()
 
     async def run_db_interaction(self, _desc: str, _func: Any) -> dict[str, Any]:
@@ -286,12 +288,81 @@ def test_a_daemon_that_hung_without_an_outage_costs_only_those_without_an_answer
         on.see(ANN, JOE)
         on.happen(("connected", "", None))
         on.follower.record_unanswered([JOE[0]])
+        on.follower.send_missed()
+
+    assert perform(act, Api()) == [{"@joe:test": ("online", None)}]
+
+
+def test_a_user_who_synced_during_a_hang_gets_everybody() -> None:
+    def act(on: Stage) -> None:
+        on.see(ANN)
+        on.happen(("connected", "", None))
         on.follower.record_unanswered_interest()
-        on.follower.send_unanswered()
+        on.follower.send_missed()
         # The interest is no reason any more.
         on.happen(("disconnected", "gone", None), ("connected", "", None))
 
-    assert perform(act, Api()) == [{"@joe:test": ("online", None)}]
+    api = Api()
+    assert perform(act, api) == [EVERYBODY]
+    assert len(api.tasks) == 1
+
+
+def test_everybody_is_sent_for_outages_at_most_once_in_ten_minutes() -> None:
+    """As with an answer that ends the connection, and that is asked for once more whenever
+    everybody is sent."""
+
+    async def run() -> None:
+        api, refusals = Api(), [("refused", "not understood", None), ("connected", "", None)]
+        on = Stage(api)
+        await on.follower.seed()
+        on.see(ANN)
+
+        async def settle() -> None:
+            """Ends all pauses that have begun."""
+            api.over.set()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            api.over.clear()
+
+        on.happen(*refusals)
+        await settle()
+        assert api.sent == [EVERYBODY]
+        for _ in range(50):
+            on.now += 1
+            on.happen(*refusals)
+        on.follower.record_unanswered([ANN[0]])
+        on.follower.send_missed()
+        await asyncio.sleep(0)
+        # One task waits for the rest of the time.
+        assert [pause for pause in api.slept if pause > 10] == [599]
+        on.now += 1
+        on.happen(("disconnected", "gone", None))
+        # Who had no answer does not wait, and is sent with the end of the pause.
+        await settle()
+        assert api.sent == [EVERYBODY, {"@ann:test": ("online", "hi")}]
+        # Then the time is over, but without a connection nobody has an answer.
+        on.now += 599
+        await settle()
+        assert len(api.sent) == 2
+        on.happen(("connected", "", None))
+        await settle()
+        assert api.sent[2:] == [EVERYBODY]
+        # A refusal lately: the task sends by itself once the time is over.
+        on.happen(*refusals)
+        on.now += 600
+        await settle()
+        await settle()
+        assert api.sent[3:] == [EVERYBODY]
+        # The event "reset" has no limit.
+        on.happen(("reset", "", None))
+        await settle()
+        assert api.sent[4:] == [EVERYBODY]
+
+    asyncio.run(run())
+
+
+def test_a_refusal_after_the_end_of_the_connection_ends_answers_in_memory() -> None:
+    assert outage(5, lambda on: on.happen(("refused", "not yours", None))) == [EVERYBODY]
 
 
 def test_everybody_is_sent_after_a_reset() -> None:

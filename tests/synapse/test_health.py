@@ -16,6 +16,7 @@ def reachable() -> float | None:
 def test_the_log_tells_changes_of_health_only(caplog: pytest.LogCaptureFixture) -> None:
     now = [100.0]
     health = DaemonHealth("unix:/s", 60, lambda: now[0])
+    health.record_connection()
 
     def report(*outcomes: str) -> list[str]:
         caplog.clear()
@@ -26,8 +27,8 @@ def test_the_log_tells_changes_of_health_only(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.DEBUG, "presence_router"):
         assert report("ok", "malformed", "ok") == []
         assert report("deadline", "unreachable", "deadline") == [
-            "presence-router at unix:/s does not answer: because; answers in memory stay for "
-            "at most 60 s, then additional presence is off until it is back"
+            "presence-router at unix:/s did not answer a question in time: because; users of such "
+            "questions get no additional presence until it answers; answers in memory stay"
         ]
         now[0] += 12
         assert report("ok", "ok") == [
@@ -72,6 +73,73 @@ def test_the_connection_is_health_even_without_questions(caplog: pytest.LogCaptu
     health.log_lasting_absence()
     health.record_connection()
     assert "gone again" in caplog.messages[2] and "0 calls had no answer" in caplog.messages[3]
+
+
+def test_each_change_of_an_absence_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    now = [100.0]
+    health = DaemonHealth("unix:/s", 60, lambda: now[0])
+    health.record_connection()
+
+    def absence() -> list[str]:
+        caplog.clear()
+        for _ in range(2):
+            health.report("deadline", "slow")
+        now[0] += 1
+        health.record_disconnection("silent", is_refusal=False)
+        health.report("unreachable", "silent")
+        now[0] += 1
+        # Without a connection between the two.
+        health.record_disconnection("not your name", is_refusal=True)
+        health.report("unreachable", "not your name")
+        health.record_connection()
+        return [message.removeprefix("presence-router at unix:/s ") for message in caplog.messages]
+
+    assert absence() == [
+        "did not answer a question in time: slow; users of such questions get no additional "
+        "presence until it answers; answers in memory stay",
+        "does not answer: silent; answers in memory stay for at most 60 s, then additional "
+        "presence is off until it is back",
+        "refuses this homeserver, or is not understood: not your name; additional presence is "
+        "off until it is back",
+        "is back after 2 s; 4 calls had no answer",
+    ]
+    assert absence() == []
+
+
+def test_an_outage_lately_does_not_keep_a_refusal_out_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    health = DaemonHealth("unix:/s", 60, lambda: 100.0)
+    health.record_connection()
+    health.record_disconnection("gone", is_refusal=False)
+    health.record_connection()
+    health.record_disconnection("not your name", is_refusal=True)
+    assert "refuses this homeserver" in caplog.messages[-1]
+
+
+def test_before_the_first_connection_nothing_is_said_of_memory(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    health = DaemonHealth("unix:/s", 60, lambda: 100.0)
+    health.report("deadline", "slow")
+    health.record_disconnection("gone", is_refusal=False)
+    assert caplog.messages == [
+        "presence-router at unix:/s does not answer: slow; "
+        "additional presence is off until it is back"
+    ]
+
+
+def test_a_lost_event_counts_as_unreachable_until_the_next(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    health = DaemonHealth("unix:/s", 60, lambda: 100.0)
+    health.record_failed_event()
+    assert reachable() == 0 and not health.is_away
+    health.record_event()
+    assert reachable() == 1
+    health.record_disconnection("gone", is_refusal=False)
+    health.record_event()
+    assert reachable() == 0
 
 
 def test_after_a_refusal_nothing_is_said_of_memory(caplog: pytest.LogCaptureFixture) -> None:
@@ -129,8 +197,9 @@ def test_a_daemon_that_comes_and_goes_is_not_said_each_time(
 ) -> None:
     now = [100.0]
     health = DaemonHealth("unix:/s", 60, lambda: now[0])
+    health.record_connection()
     for _ in range(500):
         now[0] += 1
         health.report("deadline", "slow")
         health.report("ok", "")
-    assert ["does not answer" in line for line in caplog.messages] == [True, False]
+    assert ["did not answer" in line for line in caplog.messages] == [True, False]

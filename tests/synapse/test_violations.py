@@ -3,6 +3,8 @@ ends, and nothing that the daemon said on it is believed any more."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from contract_bytes import (
@@ -24,9 +26,10 @@ from contract_bytes import (
     users,
 )
 from daemon import LONG, until
-from fake_api import state
+from fake_api import Loaded, state
 from native_client import ANN, BOB, EVE, NativeClient, Succession
-from scripted_daemon import Message, Question, sends, shows, shows_nobody
+from presence_router.health import DaemonHealth
+from scripted_daemon import Message, Question, ScriptedDaemon, sends, shows, shows_nobody
 
 DAN = "@dan:test"
 
@@ -209,3 +212,32 @@ def test_an_edit_that_is_never_completed_changes_nothing(daemons: Succession) ->
     until(lambda: client.remembered(BOB) == {ANN, EVE}, "the edit is complete")
     assert client.senders(DAN) == {ANN}
     client.close()
+
+
+def test_only_questions_that_no_daemon_answered_are_repeated(tmp_path: Path) -> None:
+    """The same answer would break the contract again, and end the connection each time."""
+    daemon = ScriptedDaemon(f"unix:{tmp_path}/d.sock")
+    loaded = Loaded("test", address=daemon.address)
+    daemon.stream()
+    until(lambda: loaded.module._follower is None, "this process writes no presence")
+    senders: list[str] = []
+    interests: list[bool] = []
+    follower: Any = SimpleNamespace(
+        record_states=lambda _states: [],
+        record_unanswered=senders.extend,
+        record_unanswered_interest=lambda: interests.append(True),
+    )
+    loaded.module._follower = follower
+    daemon.states = daemon.interest = undefined_set
+    with pytest.MonkeyPatch.context() as patch:
+        # Also if other questions had no answer.
+        patch.setattr(DaemonHealth, "is_away", True)
+        assert loaded.route([state(ANN)]) == {}
+        until(lambda: len(daemon.streams) > 1, "the client connects again")
+        assert loaded.interest(BOB) == set()
+    assert (senders, interests) == ([], [])
+    daemon.stop()
+    loaded.wait_until_away()
+    assert loaded.route([state(EVE)]) == {}
+    assert loaded.interest(DAN) == set()
+    assert (senders, interests) == ([EVE], [True])

@@ -56,7 +56,9 @@ class Connection:
             if kind == "failed":
                 await self._handle_failure(why)
                 continue
-            self._failure_logged = False
+            if self._failure_logged:
+                self._failure_logged = False
+                self._health.record_event()
             if kind == "connected":
                 self._health.record_connection()
             elif kind in ("disconnected", "refused"):
@@ -72,6 +74,7 @@ class Connection:
 
     async def _handle_failure(self, why: str) -> None:
         """Logs the first of several failures, and pauses."""
+        self._health.record_failed_event()
         if not self._failure_logged:
             self._failure_logged = True
             logger.warning(
@@ -102,4 +105,4 @@ class Connection:
         finally:
             self._watching = False
         if self._follower is not None:
-            self._follower.send_unanswered()
+            self._follower.send_missed()

@@ -7,7 +7,8 @@ who lose the right to see a sender get no further update; clients keep showing t
 presence they received.
 
 The same process sends presence again that recipients may have missed: of senders for whom
-there was no answer, and of senders who appear for the first time. A /sync may read the new
+there was no answer, of everybody after an outage that recipients may have noticed, and of
+senders who appear for the first time. A /sync may read the new
 sender's row before the module of its process has heard of this sender, and the token that
 it returns lies behind the row.
 """
@@ -29,6 +30,11 @@ logger = logging.getLogger("presence_router")
 # Seconds until the next attempt to read the earlier states from the database.
 _SEED_PAUSE = 5.0
 
+# Minimum seconds from one time that everybody's presence is sent because of an outage to the
+# next. Sending it asks the daemon about all users: an answer that breaks the connection, or
+# a daemon that comes and goes, would cause the next outage at once, and so on.
+_OUTAGE_INTERVAL = 600.0
+
 
 class Follower:
     """Decides whose presence is sent again, and to which recipients."""
@@ -49,10 +55,14 @@ class Follower:
         self._seeded = False
         self._everybody_after_seed = False
         self._resender = Resender(api, per_second, self._seen)
-        self._away_since: float | None = None
+        # The end of answers in memory, while there is no connection.
+        self._memory_ends_at: float | None = None
         # Senders without an answer for their last state.
         self._unanswered: dict[str, None] = {}
-        self._interest_unanswered = False
+        # True while recipients may have missed anybody's presence because of an outage.
+        self._everybody_is_due = False
+        self._everybody_sent_at: float | None = None
+        self._waits_for_interval = False
 
     async def writes_presence(self) -> bool:
         """Returns true if this process writes presence."""
@@ -114,14 +124,15 @@ class Follower:
         self._unanswered.update(dict.fromkeys(user_ids))
 
     def record_unanswered_interest(self) -> None:
-        """Records that a user's interest had no answer, because the daemon was away."""
-        self._interest_unanswered = True
+        """Records that a user's interest had no answer, because the daemon was away: the user
+        may have missed anybody's presence."""
+        self._everybody_is_due = True
 
-    def send_unanswered(self) -> None:
-        """Sends the senders again who had no answer. The daemon is back."""
+    def send_missed(self) -> None:
+        """Sends again what recipients may have missed. The daemon is back."""
         self._resender.add_senders(self._unanswered)
         self._unanswered.clear()
-        self._interest_unanswered = False
+        self._send_due()
         self._resender.start()
 
     def handle(self, kind: str, gains: "list[Gain]") -> None:
@@ -134,10 +145,10 @@ class Follower:
             metrics.FOLLOWED.labels("reset").inc()
             self._queue_everybody()
         elif kind == "disconnected":
-            self._away_since = self._clock()
+            self._memory_ends_at = self._clock() + self._stale_for
         elif kind == "refused":
-            # Answers in memory have ended, as if the outage had lasted for ever.
-            self._away_since = float("-inf")
+            # Also after "disconnected".
+            self._memory_ends_at = self._clock()
         elif kind == "connected":
             self._end_outage()
         self._resender.start()
@@ -145,13 +156,35 @@ class Follower:
     def _end_outage(self) -> None:
         """Sends again what recipients may have missed. The event "reset" follows if the
         answers from memory were not those of the daemon's present history."""
-        since, self._away_since = self._away_since, None
-        if since is not None and (
-            self._interest_unanswered or self._clock() - since >= self._stale_for
-        ):
+        ends_at, self._memory_ends_at = self._memory_ends_at, None
+        if ends_at is not None and self._clock() >= ends_at:
+            self._everybody_is_due = True
+        self.send_missed()
+
+    def _send_due(self) -> None:
+        """Sends everybody if recipients may have missed anybody, at once or when the interval
+        since the last time is over."""
+        if not self._everybody_is_due or self._memory_ends_at is not None:
+            # Without a connection, there would be no answers.
+            return
+        now = self._clock()
+        pause = 0.0
+        if self._everybody_sent_at is not None:
+            pause = self._everybody_sent_at + _OUTAGE_INTERVAL - now
+        if pause <= 0:
+            self._everybody_sent_at = now
             metrics.FOLLOWED.labels("outage").inc()
             self._queue_everybody()
-        self.send_unanswered()
+        elif not self._waits_for_interval:
+            self._waits_for_interval = True
+
+            async def send_later() -> None:
+                await self._api.sleep(pause)
+                self._waits_for_interval = False
+                self._send_due()
+                self._resender.start()
+
+            self._api.run_as_background_process("presence_router_everybody", send_later)
 
     def _queue_gained(self, senders: list[str], recipients: list[str] | None, remote: bool) -> None:
         metrics.FOLLOWED.labels("gained").inc()
@@ -171,6 +204,7 @@ class Follower:
             self._resender.add_senders(shown)
 
     def _queue_everybody(self) -> None:
+        self._everybody_is_due = False
         if self._seeded:
             self._resender.add_senders(self._seen)
         else:

@@ -2,13 +2,15 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from . import metrics
 
 logger = logging.getLogger("presence_router")
 
-_AWAY = frozenset({"unreachable", "deadline"})
+AWAY = frozenset({"unreachable", "deadline"})
+"""Outcomes of questions that a daemon which is away does not answer."""
+
 _ANSWERED = frozenset({"ok", "malformed"})
 
 # Minimum seconds between two log lines of one kind ...
@@ -23,13 +25,27 @@ _TROUBLES = {
 }
 
 
+# The log lines of an absence by its kind: there is a connection, on which a question had no
+# answer; there is none, with or without answers in memory; and the daemon refuses it.
+_AWAY_LINES = {
+    "hang": "presence-router at %s did not answer a question in time: %s; users of such questions "
+    "get no additional presence until it answers; answers in memory stay",
+    "memory": "presence-router at %s does not answer: %s; answers in memory stay for at most "
+    "%d s, then additional presence is off until it is back",
+    "nothing": "presence-router at %s does not answer: %s; "
+    "additional presence is off until it is back",
+    "refusal": "presence-router at %s refuses this homeserver, or is not understood: %s; "
+    "additional presence is off until it is back",
+}
+
+
 @dataclass
 class _Absence:
     since: float
     why: str
     is_refusal: bool = False
     unanswered: int = 0
-    logged: bool = False
+    logged: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -43,9 +59,9 @@ class DaemonHealth:
 
     The daemon is away while this process has no connection, and from the first question
     without an answer until the next one with an answer. Both ends of an absence are logged
-    once. If the daemon comes and goes all the time, the log reports it away at most once per
-    interval. The same limit holds for each other trouble, during which the daemon does
-    answer.
+    once, and so is each change of its kind. If the daemon comes and goes all the time, the
+    log reports each kind at most once per interval. The same limit holds for each other
+    trouble, during which the daemon does answer.
     """
 
     def __init__(self, address: str, stale_for: int, clock: Callable[[], float]) -> None:
@@ -53,8 +69,9 @@ class DaemonHealth:
         self._stale_for = stale_for
         self._clock = clock
         self._is_disconnected = False
+        self._has_connected = False
         self._absence: _Absence | None = None
-        self._away_logged_at: float | None = None
+        self._away_logged_at: dict[str, float] = {}
         self._troubles: dict[str, _Trouble] = {}
         metrics.REACHABLE.set(1)
 
@@ -71,12 +88,22 @@ class DaemonHealth:
     def record_connection(self) -> None:
         """Records that this process is connected to the daemon."""
         self._is_disconnected = False
+        self._has_connected = True
         metrics.REACHABLE.set(1)
         self._end_absence()
 
+    def record_failed_event(self) -> None:
+        """Records that reading an event failed, so that the connection may have ended."""
+        metrics.REACHABLE.set(0)
+
+    def record_event(self) -> None:
+        """Records that an event arrived after failures."""
+        if not self.is_away:
+            metrics.REACHABLE.set(1)
+
     def record_disconnection(self, why: str, is_refusal: bool) -> None:
         """Records that the connection ended, or that there was none at the start. After a
-        refusal, no answers stay in memory."""
+        refusal, which may follow the end of the connection, no answers stay in memory."""
         self._is_disconnected = True
         metrics.REACHABLE.set(0)
         absence = self._begin_absence(why)
@@ -85,7 +112,7 @@ class DaemonHealth:
 
     def report(self, outcome: str, detail: str, is_question: bool = True) -> None:
         """Records the outcome of a call: of a question, or of a check by the module."""
-        if outcome in _AWAY:
+        if outcome in AWAY:
             metrics.REACHABLE.set(0)
             absence = self._begin_absence(detail)
             absence.unanswered += is_question
@@ -122,32 +149,25 @@ class DaemonHealth:
     def _log_absence(self) -> None:
         absence, now = self._absence, self._clock()
         assert absence is not None
-        lately = self._away_logged_at is not None and now - self._away_logged_at < _INTERVAL
-        if absence.logged or (lately and now - absence.since < _LASTING):
+        kind = self._kind_of(absence)
+        logged_at = self._away_logged_at.get(kind)
+        lately = logged_at is not None and now - logged_at < _INTERVAL
+        if kind in absence.logged or (lately and now - absence.since < _LASTING):
             return
-        absence.logged, self._away_logged_at = True, now
+        absence.logged.add(kind)
+        self._away_logged_at[kind] = now
+        more = (self._stale_for,) if kind == "memory" else ()
+        logger.warning(_AWAY_LINES[kind], self._address, absence.why, *more)
+
+    def _kind_of(self, absence: _Absence) -> str:
         if absence.is_refusal:
-            logger.warning(
-                "presence-router at %s refuses this homeserver, or is not understood: %s; "
-                "additional presence is off until it is back",
-                self._address,
-                absence.why,
-            )
-        elif self._stale_for:
-            logger.warning(
-                "presence-router at %s does not answer: %s; answers in memory stay for at most "
-                "%d s, then additional presence is off until it is back",
-                self._address,
-                absence.why,
-                self._stale_for,
-            )
-        else:
-            logger.warning(
-                "presence-router at %s does not answer: %s; "
-                "additional presence is off until it is back",
-                self._address,
-                absence.why,
-            )
+            return "refusal"
+        if not self._has_connected:
+            # Memory is still empty.
+            return "nothing"
+        if self.is_connected:
+            return "hang"
+        return "memory" if self._stale_for else "nothing"
 
     def _record_trouble(self, outcome: str, detail: str) -> None:
         now = self._clock()

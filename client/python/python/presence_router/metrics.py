@@ -16,7 +16,7 @@ logger = logging.getLogger("presence_router")
 REACHABLE = Gauge(
     "presence_router_reachable",
     "1 if this process is connected to presence-router, which answered the last question in any "
-    "way; 0 if not",
+    "way; 0 if not, or if an event of the connection was lost",
 )
 
 HITS = Counter(

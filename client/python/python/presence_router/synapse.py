@@ -28,7 +28,7 @@ from .all_users import Promises, add_states, asking_context, show_to_promised
 from .completions import CompletionReader, await_call, check_reactor
 from .connection import Connection
 from .follow import Follower
-from .health import DaemonHealth
+from .health import AWAY, DaemonHealth
 from .redact import redact
 from .rooms import Rooms
 from .seeding import seed_known_senders
@@ -139,21 +139,25 @@ class PresenceRouterModule:
             metrics.STATES_HITS.inc()
         else:
             routes = await self._ask_routes(states)
-        users_to_states, unsent, unanswered = routes
+        users_to_states, unsent, _ = routes
         if unsent:
             self._count_unsent(unsent)
-        if unanswered and self._follower is not None and self._health.is_away:
-            self._follower.record_unanswered(unanswered)
         if new and self._follower is not None:
             self._follower.record_new(new, users_to_states)
         return users_to_states
 
     async def _ask_routes(self, states: list[UserPresenceState]) -> "Routes":
-        routes: Routes | None = await self._ask(
+        asked: tuple[str, Routes | None] = await self._ask(
             "get_users_for_states",
             lambda done: self._router.find_routes(states, done),
         )
-        return routes or ({}, 0, [state.user_id for state in states])
+        outcome, routes = asked
+        if routes is None:
+            routes = {}, 0, [state.user_id for state in states]
+        # Not for other outcomes: the same answer would follow, or end the connection again.
+        if outcome in AWAY and self._follower is not None:
+            self._follower.record_unanswered(routes[2])
+        return routes
 
     async def interest_of(self, user_id: str) -> set[str] | str:
         """Returns the senders whose presence a user may see.
@@ -179,25 +183,29 @@ class PresenceRouterModule:
         return PRESENCE_ALL_USERS
 
     async def _ask_interest(self, user_id: str, may_be_everyone: bool) -> "set[str] | Everyone":
-        answer: set[str] | Everyone | None = await self._ask(
+        asked: tuple[str, set[str] | Everyone | None] = await self._ask(
             "get_interested_users",
             lambda done: self._router.find_interest(user_id, may_be_everyone, done),
         )
+        outcome, answer = asked
         if answer is not None:
             return answer
-        if self._follower is not None and self._health.is_away:
+        if outcome in AWAY and self._follower is not None:
             self._follower.record_unanswered_interest()
         return set()
 
     async def _ask_room_verdict(self, room: "Room") -> "RoomVerdict | None":
-        verdict: RoomVerdict | None = await self._ask(
+        asked: tuple[str, RoomVerdict | None] = await self._ask(
             "on_create_room",
             lambda done: self._router.on_create_room(room, done),
         )
-        return verdict
+        return asked[1]
 
-    async def _ask(self, callback: str, start: "Callable[[Done[T]], None]") -> T | None:
-        """Passes a question of Synapse to the daemon, and counts it. None: no verdict.
+    async def _ask(
+        self, callback: str, start: "Callable[[Done[T]], None]"
+    ) -> "tuple[str, T | None]":
+        """Passes a question of Synapse to the daemon, and counts it; returns its outcome and
+        value. None: no verdict.
 
         A question that fails in part has a value nevertheless, and counts as a failure.
         """
@@ -205,13 +213,13 @@ class PresenceRouterModule:
         outcome, detail, value = await await_call(callback, start)
         if outcome == "memory":
             metrics.HITS.labels(callback).inc()
-            return value
+            return outcome, value
         metrics.requests_of(callback, outcome).inc()
         metrics.seconds_of(callback).observe(time.perf_counter() - began)
         if outcome == "malformed":
             logger.debug("%s: %s", callback, detail)
         self._connection.report(outcome, detail)
-        return value
+        return outcome, value
 
     def _count_unsent(self, unsent: int) -> None:
         metrics.UNSENT.inc(unsent)
