@@ -43,8 +43,20 @@ async def seed_known_senders(api: ModuleApi, router: "Router") -> None:
                 "Attempt %d to read the users with a presence failed", tries, exc_info=True
             )
             # No question should wait for an attempt hours later.
-            router.finish_seeding()
+            _finish_seeding(router)
         await api.sleep(next(pauses))
-    router.finish_seeding()
+    while not _finish_seeding(router):
+        await api.sleep(next(pauses))
     if tries > 1:
         logger.warning("The users with a presence were read at attempt %d", tries)
+
+
+def _finish_seeding(router: "Router") -> bool:
+    """Marks the known senders as complete. False: the native half cannot start its threads,
+    and may be able to later; its other calls log the reason."""
+    try:
+        router.finish_seeding()
+    except Exception:
+        logger.debug("Cannot mark the known senders as complete", exc_info=True)
+        return False
+    return True
