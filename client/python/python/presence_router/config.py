@@ -40,8 +40,8 @@ class Config:
     """Maximum time of one question, in milliseconds, 1 to 10,000."""
 
     stale_for: int = 60
-    """The number of seconds for which the last answers are given without a connection to
-    the daemon, 0 to 3600. 0: no answers without a connection."""
+    """The number of seconds for which the last answers are given once the connection to
+    the daemon is lost, 0 to 3600. 0: no answers without a connection."""
 
     cache_mib: int = 128
     """Memory for answers in each process, in MiB, 1 to 65,536. Half of it holds the daemon's
@@ -57,7 +57,8 @@ class Config:
     user. `never`: the list of all known senders, as for all other users."""
 
     follow_changes: bool = True
-    """True if presence is sent again to users who gain the right to see it."""
+    """True if presence is sent again to users who gain the right to see it. False: nothing is
+    ever sent again, also not after outages or for new users."""
 
     follow_per_second: int = 100
     """The number of users per second whose presence is sent again, 1 to 10,000."""
