@@ -11,8 +11,8 @@ use pyo3::{IntoPyObjectExt as _, prelude::*, types::PyList};
 use crate::{
     budget::Budget,
     everyone::Everyone,
-    find::Reading,
     follow::Gain,
+    reading::Reading,
     room::Verdict,
     routes::Routes,
     synapse_memory::{InterestRequest, SynapseMemory, lock},

@@ -10,21 +10,9 @@ use pyo3::{
 
 use crate::{
     budget::Budget,
-    hides::Fields,
-    state_set::{StateSet, StateSets, Version},
+    state_set::{Part, StateSet, StateSets, Version},
     synapse_memory::SynapseMemory,
 };
-
-/// Keys that get the same states.
-#[derive(Debug)]
-pub(crate) struct Part {
-    /// A template: its values mean nothing.
-    pub(crate) keys: Py<PyDict>,
-    /// The fields that are hidden from these keys.
-    pub(crate) hidden: Fields,
-    /// Positions of the states.
-    pub(crate) positions: Vec<usize>,
-}
 
 /// The dictionary of several parts, as far as it is built.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use pyo3::{prelude::*, types::PyList};
 
 use crate::{
     hides::{Fields, Hide, hidden_of_sender},
-    states_request::read_str,
+    text::read_str,
 };
 
 /// The answer "everyone", for one user.

@@ -9,71 +9,42 @@ use tokio::time::Instant;
 
 use crate::{
     answer_value::AnswerValue,
-    budget::Budget,
     completion::Completion,
     everyone::Everyone,
     failure::Failure,
-    large_answers::TooLate,
+    large_answers::{LargeAnswers, TooLate},
     questions::{CallContext, FoundAudiences},
+    reading::{Reading, Sources},
     routes::Routes,
-    states_request::StatesRequest,
     synapse_memory::{InterestRequest, SynapseMemory, lock},
 };
 
-/// Everything that answers are made of.
-#[derive(Clone, Debug)]
-pub(crate) struct Sources {
-    pub(crate) context: Arc<CallContext>,
-    pub(crate) memory: Arc<Mutex<SynapseMemory>>,
-}
-
-/// States that are read in slices.
-#[derive(Debug)]
-pub(crate) struct Reading {
-    request: StatesRequest,
-    sources: Sources,
-}
-
-// === impl Reading ===
-
-impl Reading {
-    pub(crate) fn new(request: StatesRequest, sources: Sources) -> Self {
-        Self { request, sources }
-    }
-
-    /// Reads more states. False: the budget is used up, and another call continues.
-    pub(crate) fn read(&mut self, py: Python<'_>, budget: &mut Budget) -> PyResult<bool> {
-        // The caller has looked already.
-        let near_cache = self.sources.context.near_cache.without_counting();
-        self.request.read(py, &self.sources.context, &near_cache, budget)
-    }
-
-    /// Finds the routes of the states, after all are read.
-    pub(crate) fn find_routes(self, py: Python<'_>, completion: Completion) {
-        let Self { request, sources: Sources { context, memory } } = self;
-        let start = Instant::now();
-        let threads = context.threads.clone();
-        if !request.is_answered() {
-            threads.spawn(async move {
-                let found = context.find_audiences(request.missing_senders(), start).await;
-                let mut routes = request.into_routes(&found, &context);
-                let servers = context.near_cache.named_servers().names().len();
-                let large = routes.all_large_templates(servers);
-                let too_late = begin_templates(&mut routes, &large, &context, start).await;
-                finish_routes(completion, "ok", found.failure.or(too_late), routes, memory);
-            });
-            return;
-        }
-        let mut routes = request.into_routes(&FoundAudiences::default(), &context);
-        let large = routes.large_templates(&lock(&memory, py));
-        if large.is_empty() {
-            return finish_routes(completion, "memory", None, routes, memory);
-        }
+/// Finds the routes of states that are all read.
+pub(crate) fn find_routes(py: Python<'_>, reading: Reading, completion: Completion) {
+    let Reading { request, sources: Sources { context, memory, large_answers } } = reading;
+    let start = Instant::now();
+    let threads = context.threads.clone();
+    if !request.is_answered() {
         threads.spawn(async move {
-            let too_late = begin_templates(&mut routes, &large, &context, start).await;
-            finish_routes(completion, "memory", too_late, routes, memory);
+            let found = context.find_audiences(request.missing_senders(), start).await;
+            let mut routes = request.into_routes(&found, &context);
+            let servers = context.near_cache.named_servers().names().len();
+            let large = routes.all_large_templates(servers);
+            let too_late =
+                begin_templates(&mut routes, &large, &context, &large_answers, start).await;
+            finish_routes(completion, "ok", found.failure.or(too_late), routes, memory);
         });
+        return;
     }
+    let mut routes = request.into_routes(&FoundAudiences::default(), &context);
+    let large = routes.large_templates(&lock(&memory, py));
+    if large.is_empty() {
+        return finish_routes(completion, "memory", None, routes, memory);
+    }
+    threads.spawn(async move {
+        let too_late = begin_templates(&mut routes, &large, &context, &large_answers, start).await;
+        finish_routes(completion, "memory", too_late, routes, memory);
+    });
 }
 
 /// Begins the templates of large audiences, and gives up those for which the time is over.
@@ -81,13 +52,14 @@ async fn begin_templates(
     routes: &mut Routes,
     large: &[usize],
     context: &CallContext,
+    large_answers: &LargeAnswers,
     start: Instant,
 ) -> Option<Failure> {
     let mut failure = None;
     for index in large {
         let Some(template) = routes.template_mut(*index) else { continue };
         let left = context.left(start);
-        let begun = context.large_answers.begin_template(template, context, left).await;
+        let begun = large_answers.begin_template(template, context, left).await;
         if begun == Err(TooLate) {
             routes.give_up(*index);
             failure = Some(context.too_late());
@@ -137,7 +109,7 @@ async fn current_interest(
     may_be_everyone: bool,
     sources: &Sources,
 ) -> Result<AnswerValue, Failure> {
-    let Sources { context, memory } = sources;
+    let Sources { context, memory, large_answers } = sources;
     let start = Instant::now();
     let mut has_waited = false;
     loop {
@@ -157,7 +129,7 @@ async fn current_interest(
         let is_missing =
             memory.lock().unwrap_or_else(PoisonError::into_inner).needs_listed_senders(&request);
         if is_missing {
-            let begun = context.large_answers.begin_interest(&mut request, context.left(start));
+            let begun = large_answers.begin_interest(&mut request, context.left(start));
             begun.await.map_err(|TooLate| context.too_late())?;
             let now = context.near_cache.without_counting().cached_interest(user_id);
             let number = now.map(|found| found.into_shared().number());

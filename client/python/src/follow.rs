@@ -5,7 +5,9 @@
 use presence_router_client::{ChangeEvent, Changes, Coverage, PresenceRouter as _, Set};
 use tokio::sync::Mutex;
 
-use crate::{home::Home, known_users::KnownUsers, questions::CallContext};
+use crate::{
+    home::Home, known_users::KnownUsers, large_answers::LargeAnswers, questions::CallContext,
+};
 
 /// The events of one process, from when Python takes the first one.
 #[derive(Debug, Default)]
@@ -43,8 +45,13 @@ pub(crate) struct Gain {
 
 impl Follow {
     /// Waits for the next event. Without `with_gains`, changes of visibility are left out.
-    pub(crate) async fn next(&self, context: &CallContext, with_gains: bool) -> Event {
-        let CallContext { near_cache, home, known_users, large_answers, .. } = context;
+    pub(crate) async fn next(
+        &self,
+        context: &CallContext,
+        large_answers: &LargeAnswers,
+        with_gains: bool,
+    ) -> Event {
+        let CallContext { near_cache, home, known_users, .. } = context;
         let mut changes = self.0.lock().await;
         let changes = changes.get_or_insert_with(|| near_cache.watch_changes());
         loop {

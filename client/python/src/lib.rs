@@ -4,17 +4,17 @@
 //!
 //! Reading order: `router` is the interface to Python. `states_request` looks up the audiences
 //! of states in the client's near-cache, and `questions` asks for those that are missing; `find`
-//! does so for whole calls. `large_answers` evaluates what is too large for the reactor's
+//! does so for whole calls, after `reading` the states in slices. `large_answers` evaluates what is too large for the reactor's
 //! thread, in the threads that `evaluations` limits. `audience_keys`, `hides`, `home` and
 //! `known_users`, which know no Python, say which keys of Synapse's dictionary an audience has.
 //! `synapse_memory` keeps them in Python's form: `audience_template` for audiences and
 //! `interest_set` for interests, both made of `interned_ids`; `gc` spares Python the search of
 //! these sets. `routes` is the answer about states: `combined_states` of several audiences, with
 //! their `state_set`s; `everyone` is an answer for later use. `budget` limits the work of one
-//! turn of the reactor. `follow` waits for changes, `room` asks about new rooms, `failure` names
+//! turn of the reactor. `follow` waits for changes, `room` asks about new rooms, `text` reads texts, `failure` names
 //! the reasons for which there is no answer. `runtime` owns the threads; `completion` passes a
-//! result to the reactor's thread through the queue of `finished_calls`, and `answer_value`
-//! builds its Python value there.
+//! result to the reactor's thread through the queue of `finished_calls`; `delivery` takes it
+//! there, and `answer_value` builds its Python value.
 
 mod answer_value;
 mod audience_keys;
@@ -22,6 +22,7 @@ mod audience_template;
 mod budget;
 mod combined_states;
 mod completion;
+mod delivery;
 mod evaluations;
 mod everyone;
 mod failure;
@@ -36,6 +37,7 @@ mod interned_ids;
 mod known_users;
 mod large_answers;
 mod questions;
+mod reading;
 mod room;
 mod router;
 mod routes;
@@ -43,6 +45,7 @@ mod runtime;
 mod state_set;
 mod states_request;
 mod synapse_memory;
+mod text;
 
 /// The extension module `presence_router._native`.
 #[pyo3::pymodule]

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::{failure::Failure, home::Home, known_users::KnownUsers, large_answers::LargeAnswers};
+use crate::{failure::Failure, home::Home, known_users::KnownUsers};
 
 /// Number of questions of one call that wait for answers at the same time, at most.
 const AT_THE_SAME_TIME: usize = 1000;
@@ -26,7 +26,6 @@ pub(crate) struct CallContext {
     pub(crate) near_cache: NearCache,
     pub(crate) home: Arc<Home>,
     pub(crate) known_users: Arc<KnownUsers>,
-    pub(crate) large_answers: LargeAnswers,
     /// The threads of this process.
     pub(crate) threads: Handle,
     /// Of a whole call from Synapse.

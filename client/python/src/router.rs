@@ -18,16 +18,19 @@ use pyo3::{
 use crate::{
     answer_value::AnswerValue,
     budget::{Budget, ELEMENTS_PER_TURN},
-    completion::{Completion, CompletionQueue, deliver_finished},
+    completion::{Completion, CompletionQueue},
+    delivery::deliver_finished,
     everyone::Everyone,
-    find::{Reading, Sources, find_interest, is_everyone},
+    find::{find_interest, find_routes, is_everyone},
     follow::Event,
     home::Home,
     questions::{CallContext, FoundAudiences},
+    reading::{Reading, Sources},
     room,
     runtime::{ForkSafe, ProcessRuntime, Settings},
-    states_request::{StatesRequest, read_str},
+    states_request::StatesRequest,
     synapse_memory::{InterestRequest, lock},
+    text::read_str,
 };
 
 /// Raises `ValueError` if an address is malformed.
@@ -87,7 +90,7 @@ impl Router {
         if states.len() > ELEMENTS_PER_TURN {
             return Ok(None);
         }
-        let Sources { context, memory } = self.sources(py)?;
+        let Sources { context, memory, .. } = self.sources(py)?;
         let mut request = StatesRequest::new(states);
         let mut budget = Budget::of_turn();
         let complete = request.read(py, &context, &context.near_cache, &mut budget)?;
@@ -115,7 +118,7 @@ impl Router {
         let completion = self.completion(py, done)?;
         let mut reading = Reading::new(StatesRequest::new(states), self.sources(py)?);
         if states.len() <= ELEMENTS_PER_TURN && reading.read(py, &mut Budget::of_turn())? {
-            reading.find_routes(py, completion);
+            find_routes(py, reading, completion);
         } else {
             let value = AnswerValue::Reading(Some(Box::new(reading)));
             completion.finish("memory", String::new(), value);
@@ -131,7 +134,7 @@ impl Router {
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         // `find_interest` reports a text that is not valid Unicode.
         let Ok(user_id) = user_id.to_str() else { return Ok(None) };
-        let Sources { context, memory } = self.sources(py)?;
+        let Sources { context, memory, .. } = self.sources(py)?;
         let local = context.home.is_local(user_id);
         if local {
             context.known_users.note_question(user_id);
@@ -194,8 +197,9 @@ impl Router {
     fn next_event(&self, py: Python<'_>, with_gains: bool, done: Py<PyAny>) -> PyResult<()> {
         let completion = self.completion(py, done)?;
         let follow = self.with_runtime(py, ProcessRuntime::follow)?;
+        let large_answers = self.sources(py)?.large_answers;
         self.spawn(py, async move |context| {
-            let (kind, why, gains) = match follow.next(&context, with_gains).await {
+            let (kind, why, gains) = match follow.next(&context, &large_answers, with_gains).await {
                 Event::Connected => ("connected", String::new(), Vec::new()),
                 Event::Disconnected(why) => ("disconnected", why, Vec::new()),
                 Event::Refused(why) => ("refused", why, Vec::new()),

@@ -10,8 +10,8 @@ use pyo3::{
 
 use crate::{
     budget::Budget,
-    combined_states::{CombinedStates, Part},
-    state_set::StateSets,
+    combined_states::CombinedStates,
+    state_set::{Part, StateSets},
     synapse_memory::{SynapseMemory, TemplateRequest, is_large_template},
 };
 

@@ -13,8 +13,8 @@ use pyo3::{Py, PyAny, PyResult, Python, exceptions::PyRuntimeError};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    completion::CompletionQueue, find::Sources, finished_calls::FinishedCalls, follow::Follow,
-    home::Home, known_users::KnownUsers, large_answers::LargeAnswers, questions::CallContext,
+    completion::CompletionQueue, finished_calls::FinishedCalls, follow::Follow, home::Home,
+    known_users::KnownUsers, large_answers::LargeAnswers, questions::CallContext, reading::Sources,
     synapse_memory::SynapseMemory,
 };
 
@@ -151,7 +151,6 @@ impl ProcessRuntime {
             near_cache,
             home: home.clone(),
             known_users,
-            large_answers: LargeAnswers::new(),
             threads: runtime.handle().clone(),
             deadline: *deadline,
         };
@@ -159,7 +158,11 @@ impl ProcessRuntime {
         Ok(Self {
             pid: std::process::id(),
             runtime: Some(runtime),
-            sources: Sources { context: Arc::new(context), memory: Arc::new(Mutex::new(memory)) },
+            sources: Sources {
+                context: Arc::new(context),
+                memory: Arc::new(Mutex::new(memory)),
+                large_answers: LargeAnswers::new(),
+            },
             follow: Arc::default(),
         })
     }

@@ -5,13 +5,21 @@ use std::{collections::HashMap, vec::IntoIter};
 use pyo3::{
     exceptions::PyTypeError,
     prelude::*,
-    types::{PyList, PySet},
+    types::{PyDict, PyList, PySet},
 };
 
-use crate::{
-    budget::Budget, combined_states::Part, hides::Fields, states_request::read_str,
-    synapse_memory::SynapseMemory,
-};
+use crate::{budget::Budget, hides::Fields, synapse_memory::SynapseMemory, text::read_str};
+
+/// Keys that get the same states.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// A template: its values mean nothing.
+    pub(crate) keys: Py<PyDict>,
+    /// The fields that are hidden from these keys.
+    pub(crate) hidden: Fields,
+    /// Positions of the states.
+    pub(crate) positions: Vec<usize>,
+}
 
 /// A state of a batch, and its fields that are hidden.
 pub(crate) type Version = (usize, Fields);

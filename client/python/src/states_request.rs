@@ -6,10 +6,7 @@ use std::{
 };
 
 use presence_router_client::{NearCache, SharedAnswer};
-use pyo3::{
-    prelude::*,
-    types::{PyList, PyString},
-};
+use pyo3::{prelude::*, types::PyList};
 
 use crate::{
     audience_keys::{Presence, StateKind},
@@ -18,6 +15,7 @@ use crate::{
     questions::{CallContext, FoundAudiences},
     routes::{RoutedStates, Routes},
     synapse_memory::TemplateRequest,
+    text::read_str,
 };
 
 /// States that Synapse hands in, each with its audience or waiting for it.
@@ -172,9 +170,4 @@ impl StatesRequest {
 fn read_presence(state: &Bound<'_, PyAny>) -> Option<String> {
     let presence = state.getattr(pyo3::intern!(state.py(), "state")).ok()?;
     read_str(&presence).map(str::to_owned)
-}
-
-/// Returns a text. `None`: the value is not a text, or not valid Unicode.
-pub(crate) fn read_str<'a>(value: &'a Bound<'_, PyAny>) -> Option<&'a str> {
-    value.cast::<PyString>().ok()?.to_str().ok()
 }

@@ -10,7 +10,7 @@
 # answer for some of the states.
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypedDict, TypeVar, final
+from typing import TypeAlias, TypedDict, TypeVar, final
 
 from synapse.module_api import UserPresenceState
 
