@@ -77,17 +77,19 @@ impl From<Vec<Gain>> for AnswerValue {
 }
 
 impl AnswerValue {
-    /// Returns about the number of elements that it costs to build the value.
-    pub(crate) fn work(&self, py: Python<'_>) -> usize {
+    /// Returns true if it costs about so many elements at most to build the value.
+    pub(crate) fn fits(&self, py: Python<'_>, elements: usize) -> bool {
         match self {
-            Self::Nothing | Self::Everyone(_) | Self::Verdict(_) => 0,
-            Self::Routes(routes, memory) => routes.work(&lock(memory, py)),
-            Self::Interest(request, memory) => lock(memory, py).work_of_interest(request),
+            Self::Nothing | Self::Everyone(_) | Self::Verdict(_) => true,
+            Self::Routes(routes, memory) => routes.fits(&lock(memory, py), elements),
+            Self::Interest(request, memory) => {
+                lock(memory, py).work_of_interest(request) <= elements
+            }
             // More states than one turn reads.
-            Self::Reading(_) => usize::MAX,
+            Self::Reading(_) => false,
             Self::Gains(gains) => {
                 let lengths = gains.rest.as_slice().iter().map(SlicedGain::len);
-                lengths.fold(0, usize::saturating_add)
+                lengths.fold(0, usize::saturating_add) <= elements
             }
         }
     }

@@ -83,6 +83,11 @@ impl TemplateBeginning {
         }
     }
 
+    /// Returns true unless users who asked were removed since.
+    pub(crate) fn is_of_this_hour(&self, known_users: &KnownUsers) -> bool {
+        self.asked.first.is_of_same_period(known_users.asked_state().first)
+    }
+
     /// Returns true if something that the listed keys depend on has changed.
     pub(crate) fn is_outdated(&self, named_servers: u64, known_users: &KnownUsers) -> bool {
         let now = known_users.asked_state();

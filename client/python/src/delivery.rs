@@ -30,7 +30,7 @@ pub(crate) fn deliver_finished(py: Python<'_>, queue: &Arc<CompletionQueue>) -> 
     while budget.left() > 0
         && let Some(call) = batch.take_next()
     {
-        if begun.is_some() && call.value.work(py) > budget.left() {
+        if begun.is_some() && !call.value.fits(py, budget.left()) {
             waiting.push(call);
         } else if let Some(call) = deliver(py, queue, call, &mut budget, &mut raised) {
             match begun {

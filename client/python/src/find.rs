@@ -1,9 +1,9 @@
 //! Answers that take more than one look at memory: the daemon is asked, or the work takes
 //! several turns of the reactor.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use presence_router_client::SharedAnswer;
+use presence_router_client::{CachedAnswer, SharedAnswer};
 use pyo3::prelude::*;
 use tokio::time::Instant;
 
@@ -28,10 +28,8 @@ pub(crate) fn find_routes(py: Python<'_>, reading: Reading, completion: Completi
         threads.spawn(async move {
             let found = context.find_audiences(request.missing_senders(), start).await;
             let mut routes = request.into_routes(&found, &context);
-            let servers = context.near_cache.named_servers().names().len();
-            let large = routes.all_large_templates(servers);
-            let too_late =
-                begin_templates(&mut routes, &large, &context, &large_answers, start).await;
+            let large = routes.large_templates(&lock_without_python(&memory));
+            let too_late = begin_templates(&mut routes, &large, &context, &large_answers).await;
             finish_routes(completion, "ok", found.failure.or(too_late), routes, memory);
         });
         return;
@@ -42,24 +40,22 @@ pub(crate) fn find_routes(py: Python<'_>, reading: Reading, completion: Completi
         return finish_routes(completion, "memory", None, routes, memory);
     }
     threads.spawn(async move {
-        let too_late = begin_templates(&mut routes, &large, &context, &large_answers, start).await;
+        let too_late = begin_templates(&mut routes, &large, &context, &large_answers).await;
         finish_routes(completion, "memory", too_late, routes, memory);
     });
 }
 
-/// Begins the templates of large audiences, and gives up those for which the time is over.
+/// Begins the templates of large audiences, and gives up those for which it takes too long.
 async fn begin_templates(
     routes: &mut Routes,
     large: &[usize],
     context: &CallContext,
     large_answers: &LargeAnswers,
-    start: Instant,
 ) -> Option<Failure> {
     let mut failure = None;
     for index in large {
         let Some(template) = routes.template_mut(*index) else { continue };
-        let left = context.left(start);
-        let begun = large_answers.begin_template(template, context, left).await;
+        let begun = large_answers.begin_template(template, context).await;
         if begun == Err(TooLate) {
             routes.give_up(*index);
             failure = Some(context.too_late());
@@ -111,34 +107,50 @@ async fn current_interest(
 ) -> Result<AnswerValue, Failure> {
     let Sources { context, memory, large_answers } = sources;
     let start = Instant::now();
-    let mut has_waited = false;
+    let looked = context.near_cache.without_counting();
+    let mut answer = context.ask_interest(user_id, start).await?;
+    if is_open(&answer)
+        && !is_everyone(&answer, may_be_everyone)
+        && !context.known_users.is_seeded()
+    {
+        context.wait_for_seed(start).await;
+        // Again: it may have changed meanwhile.
+        answer = match context.ask_interest(user_id, start).await {
+            Err(_) if context.left(start).is_zero() => answer,
+            now => now?,
+        };
+    }
     loop {
-        let answer = context.ask_interest(user_id, start).await?;
         if is_everyone(&answer, may_be_everyone) {
             return Ok(AnswerValue::Everyone(Some(Everyone::new(user_id, answer.hides()))));
         }
-        let open = answer.as_set().is_some_and(|senders| senders.is_open());
-        if open && !has_waited && !context.known_users.is_seeded() {
-            has_waited = true;
-            context.wait_for_seed(start).await;
-            continue;
-        }
         let mut request = InterestRequest::new(answer);
-        // Nothing panics while the lock is held, and nobody holds it for longer than one turn of
-        // the reactor.
-        let is_missing =
-            memory.lock().unwrap_or_else(PoisonError::into_inner).needs_listed_senders(&request);
-        if is_missing {
-            let begun = large_answers.begin_interest(&mut request, context.left(start));
-            begun.await.map_err(|TooLate| context.too_late())?;
-            let now = context.near_cache.without_counting().cached_interest(user_id);
-            let number = now.map(|found| found.into_shared().number());
-            if number.is_some_and(|number| number != request.answer.number()) {
+        if lock_without_python(memory).needs_listed_senders(&request) {
+            let begun = large_answers.begin_interest(&mut request).await;
+            begun.map_err(|TooLate| context.too_late())?;
+            // An answer that memory does not have may be too large for it.
+            let now = looked.cached_interest(user_id).map(CachedAnswer::into_shared);
+            if let Some(now) = now
+                && now.number() != request.answer.number()
+                && !context.left(start).is_zero()
+            {
+                answer = now;
                 continue;
             }
         }
         return Ok(AnswerValue::Interest(Box::new(request), memory.clone()));
     }
+}
+
+fn is_open(answer: &SharedAnswer) -> bool {
+    answer.as_set().is_some_and(|senders| senders.is_open())
+}
+
+/// Locks the memory in a thread without the GIL, for a look at what it has. Nobody holds the lock
+/// for longer than one turn of the reactor.
+fn lock_without_python(memory: &Mutex<SynapseMemory>) -> MutexGuard<'_, SynapseMemory> {
+    // As in `lock`, a poisoned lock is fine.
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns true if the answer to Synapse is `PRESENCE_ALL_USERS`. Not without a connection: this

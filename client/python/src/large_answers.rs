@@ -15,6 +15,10 @@ use crate::{
     synapse_memory::{InterestRequest, TemplateRequest},
 };
 
+/// Maximum wait for other evaluations, beyond the deadline of a call: the daemon has answered,
+/// and some large answers at once take this process a moment.
+const WAIT: Duration = Duration::from_secs(5);
+
 /// The large answers of one process.
 #[derive(Clone, Debug)]
 pub(crate) struct LargeAnswers {
@@ -30,7 +34,7 @@ struct LastResults {
     template: Option<(TemplateKey, Arc<TemplateBeginning>)>,
 }
 
-/// The time for a call is over, and its answer is not evaluated.
+/// Other evaluations took too long, and this one did not happen.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooLate;
 
@@ -46,11 +50,10 @@ impl LargeAnswers {
         self.evaluations.run(evaluate).await
     }
 
-    /// Computes the senders that an interest lists. Waits for other evaluations at most so long.
+    /// Computes the senders that an interest lists.
     pub(crate) async fn begin_interest(
         &self,
         request: &mut InterestRequest,
-        left: Duration,
     ) -> Result<(), TooLate> {
         let number = request.answer.number();
         let evaluate = || {
@@ -62,15 +65,14 @@ impl LargeAnswers {
             self.last().senders = Some((number, senders.clone()));
             request.listed = Some(senders);
         };
-        timeout(left, self.evaluations.run(evaluate)).await.map_err(|_| TooLate)
+        timeout(WAIT, self.evaluations.run(evaluate)).await.map_err(|_| TooLate)
     }
 
-    /// Computes the listed keys of an audience. Waits for other evaluations at most so long.
+    /// Computes the listed keys of an audience.
     pub(crate) async fn begin_template(
         &self,
         request: &mut TemplateRequest,
         context: &CallContext,
-        left: Duration,
     ) -> Result<(), TooLate> {
         let evaluate = || {
             let servers = context.near_cache.named_servers();
@@ -85,7 +87,7 @@ impl LargeAnswers {
             self.last().template = last;
             request.beginning = beginning;
         };
-        timeout(left, self.evaluations.run(evaluate)).await.map_err(|_| TooLate)
+        timeout(WAIT, self.evaluations.run(evaluate)).await.map_err(|_| TooLate)
     }
 
     fn last(&self) -> MutexGuard<'_, LastResults> {

@@ -12,7 +12,7 @@ use crate::{
     budget::Budget,
     combined_states::CombinedStates,
     state_set::{Part, StateSets},
-    synapse_memory::{SynapseMemory, TemplateRequest, is_large_template},
+    synapse_memory::{SynapseMemory, TemplateRequest},
 };
 
 /// States with their audiences, and the answer as far as it is built.
@@ -62,17 +62,9 @@ impl Routes {
     /// Returns the indexes of the audiences whose templates should be begun outside of the
     /// reactor's thread, because memory does not have them and they are large.
     pub(crate) fn large_templates(&self, memory: &SynapseMemory) -> Vec<usize> {
-        self.indexes_of(|template| memory.needs_listed_keys(template))
-    }
-
-    /// Returns the indexes of all large audiences. The policy names so many servers.
-    pub(crate) fn all_large_templates(&self, servers: usize) -> Vec<usize> {
-        self.indexes_of(|template| is_large_template(template, servers))
-    }
-
-    fn indexes_of(&self, condition: impl Fn(&TemplateRequest) -> bool) -> Vec<usize> {
         let audiences = self.audiences.iter().enumerate();
-        audiences.filter(|(_, one)| condition(&one.template)).map(|(index, _)| index).collect()
+        let large = audiences.filter(|(_, one)| memory.needs_listed_keys(&one.template));
+        large.map(|(index, _)| index).collect()
     }
 
     /// Returns the template of an audience.
@@ -87,11 +79,15 @@ impl Routes {
         }
     }
 
-    /// Returns about the number of elements that the answer costs.
-    pub(crate) fn work(&self, memory: &SynapseMemory) -> usize {
-        let work =
-            |one: &RoutedStates| memory.work_of_template(&one.template) + one.positions.len();
-        self.audiences.iter().map(work).fold(0, usize::saturating_add)
+    /// Returns true if the answer costs about so many elements at most.
+    pub(crate) fn fits(&self, memory: &SynapseMemory, elements: usize) -> bool {
+        let mut left = elements;
+        self.audiences.iter().all(|one| {
+            let cost = memory.work_of_template(&one.template).saturating_add(one.positions.len());
+            let fits = cost <= left;
+            left = left.saturating_sub(cost);
+            fits
+        })
     }
 
     /// Keeps what is built for the next question, if nobody continues this one.

@@ -165,17 +165,24 @@ impl SynapseMemory {
         let mut template = match begun {
             Some(template) => template,
             None => {
+                // Of another hour, it would leave out all who asked lately. Otherwise it is the
+                // answer of the time when the states came.
+                let known_users = &self.known_users;
                 let beginning = request.beginning.take();
-                let beginning = beginning.filter(|one| !one.is_outdated(named, &self.known_users));
-                let begin = || {
-                    budget.spend_up_to(work_of_template(
-                        &request.key,
-                        &request.answer,
-                        servers.names().len(),
-                    ));
-                    Arc::new(TemplateBeginning::new(&audience, named, &self.known_users))
+                let beginning = match beginning.filter(|one| one.is_of_this_hour(known_users)) {
+                    Some(beginning) => beginning,
+                    None if budget.left() == 0 => return Ok(None),
+                    None => {
+                        let servers = servers.names().len();
+                        budget.spend_up_to(work_of_template(
+                            &request.key,
+                            &request.answer,
+                            servers,
+                        ));
+                        Arc::new(TemplateBeginning::new(&audience, named, known_users))
+                    }
                 };
-                AudienceTemplate::new(beginning.unwrap_or_else(begin))
+                AudienceTemplate::new(beginning)
             }
         };
         if !template.complete(py, &audience, &self.known_users, &mut self.ids, budget)? {
@@ -224,6 +231,7 @@ impl SynapseMemory {
             // Without those that the answer lists and that have no presence, so that all who see
             // everyone share it.
             None if is_everyone => InterestSet::new(py, senders, Arc::default())?,
+            None if request.listed.is_none() && budget.left() == 0 => return Ok(None),
             None => {
                 let listed = request.listed.take().unwrap_or_else(|| {
                     budget.spend_up_to(work_of_interest(&request.answer));

@@ -99,7 +99,9 @@ impl Task {
                     if let Some(cache) = &mut self.cache {
                         cache.end_stream(&failed);
                     }
-                    if refuses_revision(&failed.error) {
+                    // Not a refusal of this client: the next stream opens without the revision.
+                    let refuses_revision = refuses_revision(&failed.error);
+                    if refuses_revision {
                         self.resume_revision.clear();
                     }
                     if self.capabilities.downgrade_after(&mut failed) {
@@ -110,7 +112,9 @@ impl Task {
                     }
                     if let Some(cache) = &mut self.cache {
                         cache.misses.fail_questions(&failed);
-                        cache.feed.report_disconnected(&failed.error);
+                        if !refuses_revision {
+                            cache.feed.report_disconnected(&failed.error);
+                        }
                     }
                     self.backoff.next_try()
                 }
