@@ -158,9 +158,12 @@ def test_what_is_hidden_from_one_is_not_sent_to_their_server(federation: Federat
     rules = [allow([ann.id, control.id], [bob.id, friend.id, federation.somebody()])]
     federation.daemon.apply([*rules, hide(ann, bob)])
     bob.sync()
-    poll = friend.poll()
+    friend.sync()
     ann.set_presence("online", "secret")
-    came = poll.result()[ann.id]
+    # Not by one poll: presence of others may be sent again at any time, after a change of the
+    # policy.
+    friend.sync_until(lambda user: ann.id in user.sees)
+    came = friend.sees[ann.id]
     assert (came["presence"], came["currently_active"]) == ("online", True)
     assert "last_active_ago" in came and "status_msg" not in came
     # Where it is hidden from nobody, it is there.
@@ -169,15 +172,13 @@ def test_what_is_hidden_from_one_is_not_sent_to_their_server(federation: Federat
     control.set_presence("online", "after that")
     bob.sync_until_status(control, "after that")
     assert ann.id not in bob.senders()
-    # Or the next poll would return at once, with this.
-    friend.sync_until_status(control, "after that")
 
     # Whoever saw them online sees them go.
     hidden = hide(ann, [bob.id, federation.somebody()], "presence", unless=("busy",))
     federation.daemon.apply([*rules, hidden])
-    poll = friend.poll()
     ann.set_presence("unavailable", "more secret")
-    came = poll.result()[ann.id]
+    friend.sync_until(lambda user: user.sees[ann.id]["presence"] != "online")
+    came = friend.sees[ann.id]
     assert came["presence"] == "offline" and "status_msg" not in came
     ann.set_presence("online", "most secret")
     control.set_presence("online", "in the end")
@@ -187,10 +188,11 @@ def test_what_is_hidden_from_one_is_not_sent_to_their_server(federation: Federat
     friend.sync_again()
     assert friend.sees.get(ann.id, came)["presence"] == "offline"
     pushes = [push for _, push in three.came if push["user_id"] == ann.id]
-    assert pushes[0]["status_msg"] == "secret"
-    assert pushes[1:] and all(
-        push == {"user_id": ann.id, "presence": "offline"} for push in pushes[1:]
-    )
+    # The module may send the first presence of a user once more.
+    shown = [push for push in pushes if push["presence"] != "offline"]
+    assert shown == pushes[: len(shown)] and len(pushes) > len(shown)
+    assert {push["status_msg"] for push in shown} == {"secret"}
+    assert all(push == {"user_id": ann.id, "presence": "offline"} for push in pushes[len(shown) :])
 
 
 def test_a_ping_lacks_what_is_hidden_if_the_process_that_writes_presence_sends_it(
