@@ -20,7 +20,7 @@ use crate::{
     known_users::{AskedPosition, AskedState, KnownUsers},
 };
 
-/// What identifies a template.
+/// The key of a template: the answer, and the kind of states.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TemplateKey {
     /// Number of the answer. Another answer has another number.

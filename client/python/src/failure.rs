@@ -2,7 +2,7 @@
 
 use presence_router_client::{Error, Refusal};
 
-/// Why there is no answer.
+/// The reason for which there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct Failure(#[from] Error);

@@ -2,8 +2,8 @@
 //! the senders that exist, the local users who asked for presence lately, and those of them
 //! who see everyone.
 //!
-//! The first two are logs that grow at their end, so that whoever derives a set from one can continue
-//! where it stopped.
+//! The first two are logs that grow at their end: a set that is derived from a log is brought up
+//! to date by the users after its last position.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -54,8 +54,8 @@ struct Asked {
     period: u64,
     /// When the period began.
     since: Instant,
-    /// How often the answer of a user became everyone, or something else again, or users who see
-    /// everyone were removed.
+    /// Number of times that a user began or ceased to see everyone, or that such users were
+    /// removed.
     changes_of_everyone: u64,
 }
 

@@ -56,8 +56,8 @@ impl StatesRequest {
         }
     }
 
-    /// Reads states, and looks up their audiences in a handle of the near-cache. False: the budget is used up, and another
-    /// call continues.
+    /// Reads states, and looks up their audiences in a handle of the near-cache. False: the
+    /// budget is used up, and another call continues.
     pub(crate) fn read(
         &mut self,
         py: Python<'_>,
@@ -77,8 +77,8 @@ impl StatesRequest {
         Ok(true)
     }
 
-    /// Reads one state. If its user id is not valid Unicode, it has no audience: no
-    /// policy can name its sender.
+    /// Reads one state. If its user id is not valid Unicode, it has no audience: no policy can
+    /// name its sender.
     fn read_state(
         &mut self,
         state: &Bound<'_, PyAny>,

@@ -1,4 +1,4 @@
-//! What the reactor's thread keeps of answers, in the form that Synapse takes: templates of
+//! The memory of the reactor's thread, in the form that Synapse takes: templates of
 //! dictionaries, and sets. All of it can be built again from the answers of the near-cache.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
