@@ -3,7 +3,7 @@
 //! [`v1`] is generated from `proto/presence_router/v1/*.proto`; the comments in those
 //! files are the reference manual. [`ids`] is the only definition of user ids and of the
 //! globs in set expressions: the daemon's policy and every Rust client use it.
-//! [`server`] is the daemon's side of the service, with the faster message types of
+//! [`rooms`] converts conditions on rooms. [`server`] is the daemon's side of the service, with the faster message types of
 //! [`wire`] for messages that a stream carries by the thousand.
 
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@
 /// User ids, server names and globs.
 pub use presence_router_ids as ids;
 
+pub mod rooms;
 #[cfg(feature = "server")]
 pub mod wire;
 

@@ -44,7 +44,8 @@ async fn ask(
 ) -> Result<GetUsersForStatesResponse, Status> {
     let server_names = server_names.iter().map(|name| (*name).to_owned()).collect();
     let at_least = at_least.to_owned();
-    let request = GetUsersForStatesRequest { server_names, states, at_least };
+    let request =
+        GetUsersForStatesRequest { server_names, states, at_least, capabilities: Vec::new() };
     client.get_users_for_states(request).await.map(tonic::Response::into_inner)
 }
 

@@ -82,6 +82,7 @@ async fn states_are_counted_by_call_and_by_stream() {
         server_names: server_names.clone(),
         states: states_of(),
         at_least: String::new(),
+        capabilities: Vec::new(),
     };
     let expected = |times: u64| -> BTreeMap<String, u64> {
         let counts = [

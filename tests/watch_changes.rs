@@ -213,7 +213,12 @@ async fn a_request_waits_for_its_revision() {
         let server_names = vec!["example.org".to_owned()];
         let user_id = "@sam:example.org".to_owned();
         async move {
-            let request = GetInterestedUsersRequest { server_names, user_id, at_least };
+            let request = GetInterestedUsersRequest {
+                server_names,
+                user_id,
+                at_least,
+                capabilities: Vec::new(),
+            };
             client.get_interested_users(request).await.unwrap().into_inner()
         }
     });
@@ -225,6 +230,7 @@ async fn a_request_waits_for_its_revision() {
             server_names: vec!["example.org".to_owned()],
             user_id: "@sam:example.org".to_owned(),
             at_least: String::new(),
+            capabilities: Vec::new(),
         })
         .await
         .unwrap();

@@ -129,7 +129,8 @@ impl Client {
         states: Vec<PresenceState>,
     ) -> Result<GetUsersForStatesResponse, Error> {
         let server_names = self.shared.server_names.clone();
-        let request = GetUsersForStatesRequest { server_names, states, at_least: String::new() };
+        let (at_least, capabilities) = (String::new(), Vec::new());
+        let request = GetUsersForStatesRequest { server_names, states, at_least, capabilities };
         let mut service = self.shared.service.clone();
         self.call_with_deadline(request, |request| async move {
             service.get_users_for_states(request).await
@@ -149,6 +150,7 @@ impl Client {
             server_names: self.shared.server_names.clone(),
             user_id: user_id.into(),
             at_least: String::new(),
+            capabilities: Vec::new(),
         };
         let mut service = self.shared.service.clone();
         self.call_with_deadline(request, |request| async move {

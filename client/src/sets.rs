@@ -188,6 +188,7 @@ impl ExpressionReader<'_> {
             None => Kind::empty(),
             Some(Expression::Users(list)) => Kind::Users(List::new(list.user_ids.iter())),
             Some(Expression::Everyone(_)) => Kind::Everyone,
+            Some(Expression::RoomMates(_)) => return Err(SetError::UnknownKind),
             Some(Expression::Server(glob)) => Kind::Server(Glob::new(glob.as_str()).into()),
             Some(Expression::Match(pattern)) => {
                 Kind::Match(UserGlob::parse(pattern).ok_or(SetError::Pattern)?.into())

@@ -176,6 +176,7 @@ pub(crate) async fn unary(
         server_names: server_names.to_vec(),
         states: states(users),
         at_least: revision.to_owned(),
+        capabilities: Vec::new(),
     };
     let answer = client.get_users_for_states(request).await.unwrap().into_inner();
     assert_eq!(answer.revision, revision);
@@ -204,6 +205,7 @@ pub(crate) async fn unary(
             server_names: server_names.to_vec(),
             user_id: user_id.clone(),
             at_least: String::new(),
+            capabilities: Vec::new(),
         };
         let answer = client.get_interested_users(request).await.unwrap().into_inner();
         assert_eq!(answer.revision, revision);

@@ -154,7 +154,12 @@ fn cases(world: &World) -> (Current, Vec<Case>) {
             senders: Set::Users(Ids::new(user_ids.iter().map(String::as_str)).unwrap()),
             recipients: Set::Users(Ids::new([user_id.as_str()]).unwrap()),
         };
-        ruleset.rules.push(Rule { effect: Effect::Allow, shadow: false, products: vec![product] });
+        ruleset.rules.push(Rule {
+            effect: Effect::Allow,
+            shadow: false,
+            products: vec![product],
+            relation: None,
+        });
         let query = InterestQuery { user_id, ..InterestQuery::default() };
         cases.push(Case { query, ids: UserList { user_ids }, numbers: Vec::new() });
     }

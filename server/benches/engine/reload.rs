@@ -66,7 +66,7 @@ fn ruleset(world: &World, shift: usize) -> Ruleset {
         let to = if i < 10 { i + shift } else { i + 1 };
         let product =
             Product { senders: Set::Group(i % groups), recipients: Set::Group(to % groups) };
-        Rule { effect: Effect::Allow, shadow: false, products: vec![product] }
+        Rule { effect: Effect::Allow, shadow: false, products: vec![product], relation: None }
     }));
     ruleset
 }

@@ -71,7 +71,7 @@ fn world(
     let users = users(count);
     let names: Vec<String> = (0..groups).map(|i| format!("team/{i}")).collect();
     let within = |group| Product { senders: Set::Group(group), recipients: Set::Group(group) };
-    let rule = |effect, products| Rule { effect, shadow: false, products };
+    let rule = |effect, products| Rule { effect, shadow: false, products, relation: None };
     // The last group is the one that may not be seen by the others.
     let private = Product {
         senders: Set::Group(groups - 1),

@@ -52,14 +52,24 @@ pub(crate) async fn users_for(
     let state = |user: &&str| PresenceState { user_id: (*user).to_owned(), ..Default::default() };
     let states = users.iter().map(state).collect();
     let server_names = vec!["example.org".to_owned()];
-    let request = GetUsersForStatesRequest { server_names, states, at_least: String::new() };
+    let request = GetUsersForStatesRequest {
+        server_names,
+        states,
+        at_least: String::new(),
+        capabilities: Vec::new(),
+    };
     let mut client = PresenceRouterServiceClient::new(channel.clone());
     within("an answer", client.get_users_for_states(request)).await.map(Response::into_inner)
 }
 
 fn question(user: &str) -> GetInterestedUsersRequest {
     let server_names = vec!["example.org".to_owned()];
-    GetInterestedUsersRequest { server_names, user_id: user.to_owned(), at_least: String::new() }
+    GetInterestedUsersRequest {
+        server_names,
+        user_id: user.to_owned(),
+        at_least: String::new(),
+        capabilities: Vec::new(),
+    }
 }
 
 // === impl Stream ===

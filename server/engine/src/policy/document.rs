@@ -8,7 +8,7 @@ use presence_router_ids::{Glob, UserGlob};
 
 use self::room::{RoomRule, RoomTest};
 use super::problem::Position;
-use crate::routing::model::ruleset::{Effect, Hide, Ids};
+use crate::routing::model::ruleset::{Effect, Hide, Ids, Relation};
 use crate::routing::model::side::Side;
 use presence_router_ids::ServerName;
 
@@ -74,8 +74,11 @@ pub struct Rule {
     /// True if the rule comes from a switch at the top of the policy.
     pub switch: bool,
 
-    /// The pairs that the rule matches.
+    /// The pairs that the rule matches, if its relation holds.
     pub pairs: Pairs,
+
+    /// `share_room`: the relation that the rule requires, if any.
+    pub relation: Option<Relation>,
 }
 
 /// The pairs of sender and recipient that a rule matches.

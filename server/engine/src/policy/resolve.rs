@@ -70,6 +70,7 @@ pub(super) fn resolve(document: &Document, problems: &mut Vec<Problem>) -> Resol
         effect: rule.effect.clone(),
         shadow: rule.shadow,
         products: resolve_pairs(&rule.pairs, &groups, &number, &mut nearest, problems),
+        relation: rule.relation.clone(),
     });
     let ruleset = Ruleset { rules: rules.collect(), groups: members };
     Resolved { ruleset, groups: order.groups, rooms }

@@ -196,9 +196,24 @@ rules:
             ]),
         ],
         rules: vec![
-            Rule { effect: Effect::Allow, shadow: false, products: vec![within(1), within(0)] },
-            Rule { effect: Effect::Deny, shadow: true, products: vec![everyone_to_bots.clone()] },
-            Rule { effect: Effect::Hide(hide), shadow: false, products: vec![everyone_to_bots] },
+            Rule {
+                effect: Effect::Allow,
+                shadow: false,
+                products: vec![within(1), within(0)],
+                relation: None,
+            },
+            Rule {
+                effect: Effect::Deny,
+                shadow: true,
+                products: vec![everyone_to_bots.clone()],
+                relation: None,
+            },
+            Rule {
+                effect: Effect::Hide(hide),
+                shadow: false,
+                products: vec![everyone_to_bots],
+                relation: None,
+            },
         ],
     };
     assert_eq!(ruleset, want);

@@ -78,6 +78,7 @@ fn open_coverage(sets: &DefinedSets, set: Option<&SetExpression>, server: &str) 
     match set.and_then(|set| set.expression.as_ref()) {
         None | Some(Expression::Users(_)) => Coverage::Nobody,
         Some(Expression::Everyone(_)) => Coverage::Everybody,
+        Some(Expression::RoomMates(_)) => Coverage::Some,
         Some(Expression::Server(glob)) => region.covered_by(&Glob::new(glob.as_str())),
         Some(Expression::Match(pattern)) => UserGlob::parse(pattern)
             .map_or(Coverage::Nobody, |pattern| region.covered_by_pattern(&pattern)),

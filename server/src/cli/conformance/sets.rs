@@ -135,6 +135,9 @@ impl DefinedSets {
             None => differs("an expression is empty, or of an unknown kind".into()),
             Some(Expression::Users(list)) => check_list(list),
             Some(Expression::Everyone(_) | Expression::Server(_)) => Ok(()),
+            Some(Expression::RoomMates(_)) => differs(
+                "an expression refers to rooms, for which the client has no capability".into(),
+            ),
             Some(Expression::Match(pattern)) if UserGlob::parse(pattern).is_none() => {
                 differs(format!("pattern `{pattern}` has no `:`"))
             }
@@ -162,6 +165,7 @@ impl DefinedSets {
             None => false,
             Some(Expression::Users(list)) => list.user_ids.iter().any(|one| one == user),
             Some(Expression::Everyone(_)) => true,
+            Some(Expression::RoomMates(_)) => false,
             Some(Expression::Server(server)) => user
                 .split_once(':')
                 .is_some_and(|(_, name)| Glob::new(server.as_str()).matches(name)),

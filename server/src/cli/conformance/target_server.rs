@@ -90,6 +90,7 @@ impl TargetServer {
                 server_names: vec!["example.org".into()],
                 user_id: "@nobody:example.org".into(),
                 at_least: String::new(),
+                capabilities: Vec::new(),
             };
             let mut client = self.client();
             let answer = timeout(ANSWER_TIMEOUT, client.get_interested_users(request)).await;

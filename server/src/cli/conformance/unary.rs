@@ -24,6 +24,7 @@ pub(super) async fn ask_by_calls(
         server_names: server_names.clone(),
         states: batch_states(users),
         at_least: String::new(),
+        capabilities: Vec::new(),
     };
     let call = client.get_users_for_states(request);
     let answer = expect_answer("GetUsersForStates", wait_for("GetUsersForStates", call).await?)?;
@@ -37,6 +38,7 @@ pub(super) async fn ask_by_calls(
             server_names: server_names.clone(),
             user_id: user.clone(),
             at_least: at_least.clone(),
+            capabilities: Vec::new(),
         };
         let call = client.get_interested_users(request);
         let answer =

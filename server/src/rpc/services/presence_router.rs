@@ -72,7 +72,7 @@ impl PresenceRouterService for PresenceRouter {
         &self,
         request: Request<GetUsersForStatesRequest>,
     ) -> Result<Response<GetUsersForStatesResponse>, Status> {
-        let GetUsersForStatesRequest { server_names, states, at_least } = request.into_inner();
+        let GetUsersForStatesRequest { server_names, states, at_least, .. } = request.into_inner();
         let caller = validate::parse_caller(&server_names)?;
         let current = self.wait_for_revision(&at_least).await?;
         let view = CallerView::new(caller);
@@ -91,7 +91,8 @@ impl PresenceRouterService for PresenceRouter {
         &self,
         request: Request<GetInterestedUsersRequest>,
     ) -> Result<Response<GetInterestedUsersResponse>, Status> {
-        let GetInterestedUsersRequest { server_names, user_id, at_least } = request.into_inner();
+        let GetInterestedUsersRequest { server_names, user_id, at_least, .. } =
+            request.into_inner();
         let caller = validate::parse_caller(&server_names)?;
         let current = self.wait_for_revision(&at_least).await?;
         let recipient = validate::parse_recipient(&user_id)?;

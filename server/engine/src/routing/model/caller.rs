@@ -1,8 +1,8 @@
 //! The calling homeserver, and the part of the relation that concerns it.
 
-use presence_router_ids::{ServerName, ServerNameError, UserId};
+use presence_router_ids::{RoomCapabilities, ServerName, ServerNameError, UserId};
 
-/// The server names that a caller holds as its own.
+/// The server names that a caller holds as its own, and the relations that it can evaluate.
 ///
 /// Only pairs with at least one user on these servers concern the caller. So for a user of
 /// these servers every counterpart concerns the caller, and for any other user only
@@ -11,6 +11,8 @@ use presence_router_ids::{ServerName, ServerNameError, UserId};
 pub struct Caller {
     /// Sorted, without repeats.
     server_names: Box<[ServerName]>,
+    /// The parts of `share_room` that the caller evaluates.
+    capabilities: RoomCapabilities,
 }
 
 /// A text in a caller's list that is not a server name.
@@ -39,7 +41,20 @@ impl Caller {
         let mut server_names = names.collect::<Result<Vec<_>, _>>()?;
         server_names.sort_unstable();
         server_names.dedup();
-        Ok(Self { server_names: server_names.into() })
+        Ok(Self { server_names: server_names.into(), capabilities: RoomCapabilities::NONE })
+    }
+
+    /// Sets the parts of `share_room` that the caller evaluates; none before. For a rule that
+    /// needs others, the relation counts as not met if the rule allows, and as met if it denies
+    /// or hides.
+    #[must_use]
+    pub fn with_capabilities(self, capabilities: RoomCapabilities) -> Self {
+        Self { capabilities, ..self }
+    }
+
+    /// Returns the parts of `share_room` that the caller evaluates.
+    pub fn capabilities(&self) -> RoomCapabilities {
+        self.capabilities
     }
 
     /// Returns the names, sorted by their bytes.

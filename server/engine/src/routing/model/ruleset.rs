@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use presence_router_ids::{Glob, UserGlob};
+use presence_router_ids::{Glob, RoomCapabilities, RoomConditions, UserGlob};
 
 /// The complete input of all decisions about visibility.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Ruleset {
     pub rules: Vec<Rule>,
 }
 
-/// A rule: it matches a pair that any of its products holds.
+/// A rule: it matches a pair that any of its products holds, and for which its relation holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The rule's effect on the pairs that it matches.
@@ -30,8 +30,22 @@ pub struct Rule {
     /// decisions.
     pub shadow: bool,
 
-    /// The pairs that the rule matches.
+    /// The pairs that the rule matches, if its relation holds.
     pub products: Vec<Product>,
+
+    /// The relation that the rule requires between sender and recipient, if any.
+    pub relation: Option<Relation>,
+}
+
+/// A relation between two users that a rule requires. The engine never knows if it holds: the
+/// caller evaluates it. It is symmetric, so that audiences and interests stay mirrors.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Relation {
+    /// The users share a room that meets these conditions.
+    ShareRoom(RoomConditions),
+
+    /// The users share no room at all.
+    ShareNoRoom,
 }
 
 /// The effect of a rule on the pairs that it matches.
@@ -134,6 +148,28 @@ struct List {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ids have more than {} bytes in total", u32::MAX)]
 pub struct TooLong;
+
+// === impl Relation ===
+
+impl Relation {
+    /// Returns what a caller must be able to evaluate. For a caller that lacks some of it, the
+    /// relation counts as not met in an allow rule, and as met in a deny or hide rule.
+    pub fn needed_capabilities(&self) -> RoomCapabilities {
+        match self {
+            Self::ShareRoom(conditions) => conditions.needed_capabilities(),
+            Self::ShareNoRoom => RoomConditions::default().needed_capabilities(),
+        }
+    }
+
+    /// Returns true if the relation holds for two users. `share_room` returns true if they
+    /// share a room that meets some conditions, and `None` if a missing fact decides it.
+    pub fn holds(&self, share_room: impl Fn(&RoomConditions) -> Option<bool>) -> Option<bool> {
+        match self {
+            Self::ShareRoom(conditions) => share_room(conditions),
+            Self::ShareNoRoom => share_room(&RoomConditions::default()).map(|shares| !shares),
+        }
+    }
+}
 
 // === impl Ids ===
 

@@ -81,7 +81,8 @@ impl Reader<'_> {
         // A rule without a name, which is reported, still shows references to
         // undeclared groups.
         let (name, shadow) = (name.unwrap_or_default().to_owned(), shadow.unwrap_or(false));
-        Some(Rule { name, position: node.position, effect, shadow, switch: false, pairs })
+        let (position, relation) = (node.position, None);
+        Some(Rule { name, position, effect, shadow, switch: false, pairs, relation })
     }
 
     /// Reads the name of a rule. `kind` names this kind of rule in messages. `seen` has the

@@ -163,7 +163,15 @@ impl Reader<'_> {
             );
         }
         let (effect, pairs) = (Effect::Deny, Pairs::Product { from, to });
-        rules.push(Rule { name, position, effect, shadow: false, switch: true, pairs });
+        rules.push(Rule {
+            name,
+            position,
+            effect,
+            shadow: false,
+            switch: true,
+            pairs,
+            relation: None,
+        });
     }
 }
 
