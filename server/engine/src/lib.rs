@@ -11,6 +11,7 @@ pub use self::policy::analyse::compare::{Differences, Names, RoomChange, compare
 pub use self::policy::analyse::explain::{Explanation, PathStep, RuleMatch, StepKind};
 pub use self::policy::analyse::impact::{HiddenPairs, HideImpact, Impact, PairSummary, RuleImpact};
 pub use self::policy::analyse::verify::{CounterExample, Hides, Verified};
+pub use self::policy::given_rooms::{GivenRoom, GivenRooms, RelationFinding};
 pub use self::policy::problem::{Position, Problem, ProblemCode, ProblemLine, Problems};
 pub use self::policy::{
     EXAMPLE_POLICY, Files, MAX_POLICY_BYTES, NoFiles, POLICY_SCHEMA, Policy, named_files,

@@ -9,12 +9,14 @@
 //! the reasons of a pair's visibility, the agreement of routing and document, the changes
 //! that another policy would make, and a graph of the visible pairs.
 //!
-//! `wording` and `nearest` help with messages. `schema` describes the input of `parse` to
+//! [`given_rooms`] has the rooms of tests and of questions, by which `share_room` is
+//! evaluated; the daemon itself knows none. `wording` and `nearest` help with messages. `schema` describes the input of `parse` to
 //! editors. `docs/policy.md` is the reference for authors.
 
 pub mod analyse;
 pub mod document;
 mod files;
+pub(crate) mod given_rooms;
 pub mod lint;
 mod load;
 mod nearest;

@@ -7,6 +7,7 @@ pub mod room;
 use presence_router_ids::{Glob, UserGlob};
 
 use self::room::{RoomRule, RoomTest};
+use super::given_rooms::GivenRooms;
 use super::problem::Position;
 use crate::routing::model::ruleset::{Effect, Hide, Ids, Relation};
 use crate::routing::model::side::Side;
@@ -158,6 +159,9 @@ pub struct Test {
 
     /// Members for groups of the directory, which are empty otherwise.
     pub given: Vec<Given>,
+
+    /// The rooms that users share in the test. Without any, nobody shares a room.
+    pub rooms: GivenRooms,
 
     /// The side of the subject.
     pub side: Side,

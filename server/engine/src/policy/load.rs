@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::document::{Document, Rule};
 use super::files::{Files, NoFiles};
+use super::given_rooms::GivenRooms;
 use super::problem::{Problem, ProblemCode, Problems};
 use super::resolve::{self, Resolved};
 use super::{Policy, RoomSets, lint, parse, run_tests};
@@ -129,6 +130,22 @@ impl Policy {
             [] => Ok(tests.len() + rooms.len()),
             _ => Err(Problems::new(file, problems)),
         }
+    }
+}
+
+// === impl GivenRooms ===
+
+impl GivenRooms {
+    /// Reads a file of rooms: a map from room ids to rooms, in the form of `given.rooms` of a
+    /// test. `file` is its name in messages.
+    ///
+    /// # Errors
+    ///
+    /// All problems of the text, each with its position.
+    pub fn parse(file: &str, text: &[u8]) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let rooms = parse::given_rooms(text, &mut problems);
+        if problems.is_empty() { Ok(rooms) } else { Err(Problems::new(file, problems)) }
     }
 }
 

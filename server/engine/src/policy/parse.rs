@@ -1,5 +1,5 @@
 //! Parses the text of a policy into a [`Document`], and the other texts that are YAML: a
-//! file of tests, the names of members files, an escaped name.
+//! file of tests, a file of rooms, the names of members files, an escaped name.
 //!
 //! `yaml` makes a tree that keeps the position of every value, and `read` turns the tree
 //! into a document. Neither compares groups or rules with each other: `resolve` does.
@@ -16,6 +16,7 @@ use self::yaml::{Node, Value};
 use super::document::room::RoomTest;
 use super::document::{Document, Test};
 use super::files::{Files, NoFiles};
+use super::given_rooms::GivenRooms;
 use super::problem::Problem;
 
 /// Reads a policy as far as possible. `None`: the list of groups is not complete enough
@@ -64,6 +65,17 @@ pub(super) fn tests(text: &[u8], problems: &mut Vec<Problem>) -> (Vec<Test>, Vec
         Err(problem) => {
             problems.push(problem);
             Default::default()
+        }
+    }
+}
+
+/// Reads a file that contains rooms.
+pub(super) fn given_rooms(text: &[u8], problems: &mut Vec<Problem>) -> GivenRooms {
+    match yaml::parse(text) {
+        Ok(root) => Reader::new(&NoFiles, problems).read_rooms_file(&root),
+        Err(problem) => {
+            problems.push(problem);
+            GivenRooms::default()
         }
     }
 }

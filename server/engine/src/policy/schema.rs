@@ -8,6 +8,7 @@
 
 #![expect(dead_code, reason = "only the shape of these types is of use")]
 
+mod given_rooms;
 mod room;
 mod set;
 
@@ -18,6 +19,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
+use self::given_rooms::{GivenRoom, RoomId};
 use self::room::RoomRule;
 use self::set::Set;
 
@@ -256,7 +258,7 @@ enum Test {
     })
 )]
 struct SenderTest {
-    /// Members for groups of `directory: true`, in this test only.
+    /// Members of groups and rooms, in this test only.
     given: Option<Given>,
     /// The sender, or a set that lists senders.
     sender: Subject,
@@ -284,7 +286,7 @@ struct SenderTest {
     })
 )]
 struct RecipientTest {
-    /// Members for groups of `directory: true`, in this test only.
+    /// Members of groups and rooms, in this test only.
     given: Option<Given>,
     /// The recipient, or a set that lists recipients.
     recipient: Subject,
@@ -325,11 +327,21 @@ struct HiddenFields {
     unless: Option<Unless>,
 }
 
+/// Contents of the directory, and rooms, for this test.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
+struct Given {
+    /// Members of groups of `directory: true`.
+    groups: Option<BTreeMap<GroupName, OneOrAny<UserId>>>,
+    /// Rooms by their ids. Without them, nobody shares a room.
+    rooms: Option<BTreeMap<RoomId, GivenRoom>>,
+}
+
 /// Contents of the directory for this test.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-struct Given {
-    /// Members of groups.
+struct GivenGroups {
+    /// Members of groups of `directory: true`.
     groups: BTreeMap<GroupName, OneOrAny<UserId>>,
 }
 

@@ -3,6 +3,7 @@
 mod codes;
 mod compare;
 mod explain;
+mod given_rooms;
 mod help;
 mod members;
 mod messages;

@@ -1,6 +1,9 @@
-//! Names and numbers as messages show them: in quotes, with escapes, counted.
+//! Names and numbers as messages show them: in quotes, with escapes, counted. [`rooms`] has
+//! the words for relations between two users.
 //!
-//! Knows only texts. `parse::unescaped` reads the escapes of this module back.
+//! `parse::unescaped` reads the escapes of this module back.
+
+pub mod rooms;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

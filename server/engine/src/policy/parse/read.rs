@@ -7,6 +7,7 @@
 
 mod content;
 mod fields;
+mod given_rooms;
 mod globs;
 mod hide;
 mod members;
@@ -14,6 +15,7 @@ mod policy_tests;
 mod room;
 mod room_cases;
 mod room_effects;
+mod room_ids;
 mod rule;
 mod set;
 mod switches;

@@ -86,6 +86,8 @@ problem_codes! {
     NotASet => "not-a-set",
     /// A text that is no user id.
     NotAUserId => "not-a-user-id",
+    /// A text that is no room id.
+    NotARoomId => "not-a-room-id",
     /// A text that is no server name.
     NotAServerName => "not-a-server-name",
     /// A text that is no pattern over user ids.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Given, Name, OneOrMany, Set, UserId};
+use super::{GivenGroups, Name, OneOrMany, Set, UserId};
 
 /// A rule about rooms that users create.
 #[derive(JsonSchema)]
@@ -110,7 +110,7 @@ pub(super) struct Denial {
 )]
 pub(super) struct RoomTest {
     /// Members for groups of `directory: true`, in this test only.
-    given: Option<Given>,
+    given: Option<GivenGroups>,
     /// The room.
     room: Room,
     /// Types of events that must be added.

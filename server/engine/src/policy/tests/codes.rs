@@ -127,6 +127,11 @@ const SHOWN: &[(ProblemCode, &str, &str)] = &[
         "1:14: `@bob` is not a user id: the `:` and the server name after the localpart are missing; write a whole user id such as `@bob:example.org`",
     ),
     (
+        ProblemCode::NotARoomId,
+        "rules: []\ntests: [{ given: { rooms: { '#a:b': { members: [] } } }, sender: '@a:b', not: '@b:b' }]\n",
+        "2:29: `#a:b` is not a room id: it does not begin with `!`; write the id of the room, such as `!abc:example.org`, instead of an alias",
+    ),
+    (
         ProblemCode::NotAServerName,
         "ours: a_b\nrules: []\n",
         "1:7: `a_b` is not a server name: `_` is not valid in a host name: letters, digits, `-` and `.` are; write a whole server name such as `example.org`",

@@ -121,7 +121,11 @@ fn lists_the_keys_and_values_that_are_valid() {
         (room("add: [{ zzz: x }]"), "content, state_key, type"),
         (room("deny: { zzz: x }"), "errcode, message, status"),
         (test("zzz: '@a:b'"), "given, hides, not, only, reaches, recipient, room, sees, sender"),
-        (test("given: { zzz: [] }, sender: '@a:b'"), "groups"),
+        (test("given: { zzz: [] }, sender: '@a:b'"), "groups, rooms"),
+        (
+            test("given: { rooms: { '!a': { zzz: [] } } }, sender: '@a:b'"),
+            "encrypted, history_visibility, join_rule, members, partial, presence_sharing, spaces",
+        ),
         (test("sender: '@a:b', only: '@b:b', hides: { zzz: x }"), "fields, unless"),
         (
             "rules: []\ntests: [{ room: { zzz: x }, denied: false }]\n".to_owned(),

@@ -125,7 +125,7 @@ fn checks_tests() {
         ("{ sender: '@a:b', not: 7 }", "28 wrong-type"),
         ("{ sender: '@a:b', not: ['@b'] }", "29 not-a-user-id"),
         ("{ given: [], sender: '@a:b', not: '@b:b' }", "14 wrong-type"),
-        ("{ given: {}, sender: '@a:b', not: '@b:b' }", "14 missing-key given groups"),
+        ("{ given: {}, sender: '@a:b', not: '@b:b' }", "14 missing-key given groups rooms"),
         (
             "{ given: { subscriptions: [] }, sender: '@a:b', not: '@b:b' }",
             "16 unknown-key subscriptions",

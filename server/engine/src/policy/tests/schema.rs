@@ -54,7 +54,22 @@ fn corpus() -> Vec<Value> {
     let pages = ["../docs/policy.md", "../docs/cli.md"].map(super::page);
     let shown = pages.iter().flat_map(|page| super::examples(page));
     let all = shown.chain([EXAMPLE_POLICY]).map(|text| serde_saphyr::from_str(text).expect(text));
-    all.collect()
+    all.chain([policy_with_given_rooms()]).collect()
+}
+
+/// A policy with a test that uses every key of a given room.
+fn policy_with_given_rooms() -> Value {
+    let room = json!({
+        "members": ["@a:b", "@b:b"],
+        "encrypted": true,
+        "join_rule": "knock_restricted",
+        "history_visibility": "joined",
+        "spaces": ["!space:b"],
+        "presence_sharing": "suggest",
+        "partial": true,
+    });
+    let given = json!({ "rooms": { "!a": room, "!c:b": { "members": "@c:b" } } });
+    json!({ "rules": [], "tests": [{ "given": given, "sender": "@a:b", "not": "@b:b" }] })
 }
 
 /// All policies that differ from this one in one place.
@@ -171,6 +186,11 @@ fn names_of_groups_and_ids_agree_too() {
         ["@a:b", "@:b", "a:b", "@a", "@a:", "@a:b_c", "@a:b*", "@*:b", "@a:[::1]:8448", "@a b:c"]
     {
         let policy = json!({ "groups": { "x": id }, "rules": [] });
+        assert_eq!(schema.is_valid(&policy), local_problems(&policy).is_empty(), "{id:?}");
+    }
+    for id in ["!a", "!a:b", "!", "a", "#a:b", "!a b", "!a\u{a0}b", "!a\u{7}", "!\u{e9}", "!a*"] {
+        let mut policy = policy_with_given_rooms();
+        policy["tests"][0]["given"]["rooms"] = json!({ id: { "members": [] } });
         assert_eq!(schema.is_valid(&policy), local_problems(&policy).is_empty(), "{id:?}");
     }
 }

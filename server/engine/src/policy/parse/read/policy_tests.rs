@@ -4,6 +4,7 @@ use super::fields::{Field, Fields};
 use super::{REMOVE_ONE, Reader, UNSUPPORTED, WRITE_A_USER_ID};
 use crate::policy::document::room::RoomTest;
 use crate::policy::document::{Given, Named, Only, SetExpr, Test, TestHides, side_key};
+use crate::policy::given_rooms::GivenRooms;
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::ProblemCode;
 use crate::policy::wording::quoted;
@@ -12,9 +13,13 @@ use presence_router_ids::UserId;
 
 const TEST_KEYS: &[&str] =
     &["given", "hides", "not", "only", "reaches", "recipient", "room", "sees", "sender"];
-const GIVEN_KEYS: &[&str] = &["groups"];
+const GIVEN_KEYS: &[&str] = &["groups", "rooms"];
+const GIVEN_KEYS_OF_ROOM_TEST: &[&str] = &["groups"];
 const GIVEN_KEYS_ELSEWHERE: &[(&str, &str)] =
     &[("blocks", UNSUPPORTED), ("subscriptions", UNSUPPORTED)];
+
+/// The reason why a test of a room gives no rooms.
+const ROOMS_OF_PAIRS: &str = "a test of a `room` is about no pair of users, who could share a room";
 
 /// The forms of a test, for messages.
 const FORMS: &str = "either `sender` with `reaches`, `only` or `not`, or `recipient` with `sees`, `only` or `not`, or `room`";
@@ -53,7 +58,8 @@ impl Reader<'_> {
             return None;
         };
         let keys = self.read_fields(entries, TEST_KEYS, &[]);
-        let given = keys.get("given").map_or_else(Vec::new, |field| self.read_given(field.value));
+        let given = keys.get("given").map(|field| self.read_given(field.value));
+        let (given, rooms) = given.unwrap_or_default();
         let Some((side, subject)) = self.read_test_side(node, &keys) else {
             self.read_claims(&keys, ["reaches", "sees"]);
             return None;
@@ -63,7 +69,18 @@ impl Reader<'_> {
         let subject = self.read_subject(subject.value);
         let Claims { yes, not, only, hides } = self.read_claims(&keys, [claim_key(side)]);
         let (position, subject) = (node.position, subject?);
-        Some(Test { position, given, side, subject, subject_position, yes, not, only, hides })
+        Some(Test {
+            position,
+            given,
+            rooms,
+            side,
+            subject,
+            subject_position,
+            yes,
+            not,
+            only,
+            hides,
+        })
     }
 
     /// The side that a test is about, and its subject. `None`: the test has no subject.
@@ -166,33 +183,58 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn read_given(&mut self, node: &Node<'_>) -> Vec<Given> {
+    /// Reads what a test gives: members of groups, and rooms.
+    fn read_given(&mut self, node: &Node<'_>) -> (Vec<Given>, GivenRooms) {
+        let Some(keys) = self.read_given_keys(node, GIVEN_KEYS, GIVEN_KEYS_ELSEWHERE) else {
+            return Default::default();
+        };
+        let groups = keys.get("groups").map(|field| self.read_given_groups(field.value));
+        let rooms = keys.get("rooms").map(|field| self.read_given_rooms(field.value));
+        (groups.unwrap_or_default(), rooms.unwrap_or_default())
+    }
+
+    /// Reads what a test of a room gives: members of groups. Rules about rooms have no
+    /// relations, so that rooms would have no effect.
+    pub(super) fn read_given_of_room_test(&mut self, node: &Node<'_>) -> Vec<Given> {
+        let elsewhere = [GIVEN_KEYS_ELSEWHERE, &[("rooms", ROOMS_OF_PAIRS)]].concat();
+        let keys = self.read_given_keys(node, GIVEN_KEYS_OF_ROOM_TEST, &elsewhere);
+        let groups = keys.and_then(|keys| keys.get("groups"));
+        groups.map_or_else(Vec::new, |field| self.read_given_groups(field.value))
+    }
+
+    /// Reads the map of a `given`, which has at least one of the valid keys.
+    fn read_given_keys<'n, 'a>(
+        &mut self,
+        node: &'n Node<'a>,
+        valid: &'static [&'static str],
+        elsewhere: &[(&str, &str)],
+    ) -> Option<Fields<'n, 'a>> {
+        let some = valid.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" or ");
         let Value::Map(entries) = &node.value else {
             self.add_problem(
                 ProblemCode::WrongType,
                 node.position,
-                format!("expected a map with `groups`, found {}", node.type_name()),
+                format!("expected a map with {some}, found {}", node.type_name()),
             );
-            return Vec::new();
+            return None;
         };
-        let keys = self.read_fields(entries, GIVEN_KEYS, GIVEN_KEYS_ELSEWHERE);
-        let Some(field) = keys.get("groups") else {
-            if !keys.has_unknown() {
-                self.add_problem_with_help(
-                    ProblemCode::MissingKey,
-                    node.position,
-                    "`given` needs `groups`",
-                    "write a map of group names and user ids",
-                );
-            }
-            return Vec::new();
-        };
-        let Value::Map(groups) = &field.value.value else {
-            let message = format!(
-                "expected a map of group names and user ids, found {}",
-                field.value.type_name()
+        let keys = self.read_fields(entries, valid, elsewhere);
+        if !keys.has_known() && !keys.has_unknown() {
+            self.add_problem_with_help(
+                ProblemCode::MissingKey,
+                node.position,
+                format!("`given` needs {some}"),
+                "write a map of group names and user ids as `groups`, or remove `given`",
             );
-            self.add_problem(ProblemCode::WrongType, field.value.position, message);
+        }
+        Some(keys)
+    }
+
+    fn read_given_groups(&mut self, node: &Node<'_>) -> Vec<Given> {
+        let Value::Map(groups) = &node.value else {
+            let message =
+                format!("expected a map of group names and user ids, found {}", node.type_name());
+            self.add_problem(ProblemCode::WrongType, node.position, message);
             return Vec::new();
         };
         let mut given: Vec<Given> = Vec::with_capacity(groups.len());
@@ -214,7 +256,7 @@ impl Reader<'_> {
     }
 
     /// Reads one user or a list of users. The list may be empty, since `[]` is a claim too.
-    fn read_users_or_none(&mut self, node: &Node<'_>) -> Vec<Named> {
+    pub(super) fn read_users_or_none(&mut self, node: &Node<'_>) -> Vec<Named> {
         match &node.value {
             Value::List(items) if items.is_empty() => Vec::new(),
             _ => self.read_users(node),

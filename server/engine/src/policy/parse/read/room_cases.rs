@@ -17,7 +17,9 @@ impl Reader<'_> {
     pub(super) fn read_room_case(&mut self, node: &Node<'_>) -> Option<RoomTest> {
         let Value::Map(entries) = &node.value else { return None };
         let keys = self.read_fields(entries, ROOM_TEST_KEYS, &[]);
-        let given = keys.get("given").map_or_else(Vec::new, |field| self.read_given(field.value));
+        let given = keys
+            .get("given")
+            .map_or_else(Vec::new, |field| self.read_given_of_room_test(field.value));
         let room = keys.get("room").and_then(|field| self.read_test_room(field.value));
         let needed = ["adds", "not", "denied"];
         if needed.iter().all(|key| keys.get(key).is_none()) && !keys.has_unknown() {
