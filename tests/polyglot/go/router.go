@@ -25,6 +25,11 @@ import (
 type Router struct {
 	client      pb.PresenceRouterServiceClient
 	serverNames []string
+	// ShareRoom tells who shares a room; set it before Connect. Nil: the daemon sends
+	// nothing about rooms.
+	ShareRoom ShareRoom
+	// RoomCapabilities are what ShareRoom evaluates. NewRouter sets all of them.
+	RoomCapabilities []pb.Capability
 	// Revision of all kept answers.
 	Revision string
 
@@ -70,7 +75,8 @@ var errUnreachable = errors.New("two heartbeats are missing")
 // its stream.
 func NewRouter(connection grpc.ClientConnInterface, serverNames ...string) *Router {
 	client := pb.NewPresenceRouterServiceClient(connection)
-	r := &Router{client: client, serverNames: serverNames, sets: NewSets()}
+	r := &Router{client: client, serverNames: serverNames, RoomCapabilities: RoomCapabilities}
+	r.sets = NewSets(nil)
 	r.forget()
 	return r
 }
@@ -78,7 +84,8 @@ func NewRouter(connection grpc.ClientConnInterface, serverNames ...string) *Rout
 // Contains tells whether the other user is in the answer.
 func (a *Answer) Contains(other string) bool {
 	// Team-mates share one set, so it may contain the user that it is for.
-	return other != a.user && a.set(other)
+	// An unknown fact about rooms shows nothing.
+	return other != a.user && a.set(other, a.user) == Yes
 }
 
 // Connect opens the stream, for the first time or after it has ended. Answers outlive
@@ -89,7 +96,7 @@ func (r *Router) Connect(ctx context.Context) error {
 		// Changed will name this user.
 		r.forget()
 	}
-	r.sets, r.lastID, r.asked = NewSets(), 0, map[uint64][]string{}
+	r.sets, r.lastID, r.asked = NewSets(r.ShareRoom), 0, map[uint64][]string{}
 	ctx, cancel := context.WithCancelCause(ctx)
 	r.ctx, r.cancel = ctx, cancel
 	r.patience = 10 * time.Second
@@ -101,6 +108,9 @@ func (r *Router) Connect(ctx context.Context) error {
 	r.responses = make(chan received, 64)
 	go pump(ctx, r.stream, r.responses)
 	open := &pb.Open{ServerNames: r.serverNames, ResumeRevision: r.Revision}
+	if r.ShareRoom != nil {
+		open.Capabilities = r.RoomCapabilities
+	}
 	if err := r.send(&pb.RouteStatesRequest{Message: &pb.RouteStatesRequest_Open{Open: open}}); err != nil {
 		return err
 	}
@@ -287,7 +297,7 @@ func (r *Router) take(response *pb.RouteStatesResponse) error {
 	case *pb.RouteStatesResponse_Changed:
 		return r.changed(message.Changed)
 	case *pb.RouteStatesResponse_Reset_:
-		r.sets = NewSets()
+		r.sets = NewSets(r.ShareRoom)
 		r.forget()
 		r.Revision = message.Reset_.Revision
 	case *pb.RouteStatesResponse_Deliveries:
@@ -367,7 +377,7 @@ func (r *Router) answer(user string, id uint64, hides []*pb.Hide) (*Answer, erro
 	for _, hide := range hides {
 		answer.sets = append(answer.sets, References(hide.Users)...)
 	}
-	answer.Hides, err = r.sets.CompileHides(hides)
+	answer.Hides, err = r.sets.CompileHides(hides, user)
 	return answer, err
 }
 
@@ -381,9 +391,10 @@ func (r *Router) forget() {
 	r.audiences, r.interests = map[string]*Answer{}, map[string]*Answer{}
 }
 
-// isNobodyAnd finds the answers "nobody" about users whom Changed names.
+// isNobodyAnd finds the answers "nobody" about users whom Changed names. The sets of Changed
+// never refer to rooms.
 func isNobodyAnd(named Set) func(string, *Answer) bool {
-	return func(user string, answer *Answer) bool { return len(answer.sets) == 0 && named(user) }
+	return func(user string, answer *Answer) bool { return len(answer.sets) == 0 && named(user, user) != No }
 }
 
-func nobody(string) bool { return false }
+func nobody(_, _ string) Truth { return No }

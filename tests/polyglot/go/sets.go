@@ -10,6 +10,7 @@
 package polyglot
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,12 +18,42 @@ import (
 	pb "polyglot/gen/presence_router/v1"
 )
 
-// Set returns true for its users.
-type Set func(user string) bool
+// Set tells if a user is in a set of the answer about a subject.
+type Set func(user, subject string) Truth
+
+// Truth is the answer to a question that a missing fact about rooms may decide. As numbers,
+// a union is the maximum, an intersection the minimum, and a complement Yes minus it.
+type Truth int
+
+const (
+	No Truth = iota
+	Unknown
+	Yes
+)
+
+// ShareRoom tells if two users share a room that meets all conditions. Unknown: the
+// homeserver cannot tell, or does not know one of the kinds of condition.
+type ShareRoom func(one, other string, conditions []*pb.RoomCondition) Truth
+
+// RoomCapabilities are those of a homeserver that evaluates every kind of condition.
+var RoomCapabilities = []pb.Capability{
+	pb.Capability_CAPABILITY_ROOM_MATES,
+	pb.Capability_CAPABILITY_ROOM_AT_MOST,
+	pb.Capability_CAPABILITY_ROOM_AT_LEAST,
+	pb.Capability_CAPABILITY_ROOM_ENCRYPTED,
+	pb.Capability_CAPABILITY_ROOM_JOIN_RULE,
+	pb.Capability_CAPABILITY_ROOM_HISTORY_VISIBILITY,
+	pb.Capability_CAPABILITY_ROOM_ROOMS,
+	pb.Capability_CAPABILITY_ROOM_NOT_ROOMS,
+	pb.Capability_CAPABILITY_ROOM_SPACE,
+	pb.Capability_CAPABILITY_ROOM_PRESENCE_SHARING,
+}
 
 // Sets are the sets that one stream has defined. They end with their stream. A unary
-// answer refers to no set by id: compile its expressions with the zero value.
+// answer refers to no set by id: compile its expressions with new sets.
 type Sets struct {
+	// Nil: room-mates are no verdict. State no capability about rooms then.
+	shareRoom ShareRoom
 	complete  map[uint64]Set
 	coverages map[uint64]coverageFunc
 	// Lists of users, edited in place, so that every set that refers to a list sees
@@ -33,9 +64,11 @@ type Sets struct {
 
 type users map[string]struct{}
 
-// NewSets returns the sets of a new stream: none.
-func NewSets() *Sets {
-	return &Sets{map[uint64]Set{}, map[uint64]coverageFunc{}, map[uint64]users{}, map[uint64]users{}}
+// NewSets returns the sets of a new stream: none. The function may be nil.
+func NewSets(shareRoom ShareRoom) *Sets {
+	return &Sets{
+		shareRoom, map[uint64]Set{}, map[uint64]coverageFunc{}, map[uint64]users{}, map[uint64]users{},
+	}
 }
 
 // Get returns a complete set.
@@ -114,7 +147,7 @@ func (s *Sets) Compile(expression *pb.SetExpression) (Set, error) {
 		list.add(kind.Users.UserIds)
 		return list.contains, nil
 	case *pb.SetExpression_Everyone:
-		return func(string) bool { return true }, nil
+		return everybody, nil
 	case *pb.SetExpression_Server:
 		return matching("*", kind.Server), nil
 	case *pb.SetExpression_Match:
@@ -127,18 +160,70 @@ func (s *Sets) Compile(expression *pb.SetExpression) (Set, error) {
 		return s.Get(kind.SetId)
 	case *pb.SetExpression_AnyOf:
 		sets, err := s.compileAll(kind.AnyOf.Sets)
-		return func(user string) bool { return slices.ContainsFunc(sets, has(user)) }, err
+		return func(user, subject string) Truth {
+			return anyOf(sets, func(set Set) Truth { return set(user, subject) })
+		}, err
 	case *pb.SetExpression_AllOf:
 		sets, err := s.compileAll(kind.AllOf.Sets)
 		if len(kind.AllOf.Sets) == 0 {
 			return nil, fmt.Errorf("an intersection of nothing")
 		}
-		return func(user string) bool { return !slices.ContainsFunc(sets, lacks(user)) }, err
+		return func(user, subject string) Truth {
+			return allOf(sets, func(set Set) Truth { return set(user, subject) })
+		}, err
 	case *pb.SetExpression_Difference:
 		sets, err := s.compileAll([]*pb.SetExpression{kind.Difference.Any, kind.Difference.Except})
-		return func(user string) bool { return sets[0](user) && !sets[1](user) }, err
+		return func(user, subject string) Truth {
+			return min(sets[0](user, subject), Yes-sets[1](user, subject))
+		}, err
+	case *pb.SetExpression_RoomMates:
+		return s.compileRoomMates(kind.RoomMates.AllOf)
 	default:
 		return nil, fmt.Errorf("no set that this client knows: %T", kind)
+	}
+}
+
+func (s *Sets) compileRoomMates(conditions []*pb.RoomCondition) (Set, error) {
+	if s.shareRoom == nil {
+		return nil, errors.New("no function tells who shares a room")
+	}
+	for _, condition := range conditions {
+		if !isKnown(condition) {
+			return nil, fmt.Errorf("no condition that this client knows: %v", condition)
+		}
+	}
+	return func(user, subject string) Truth { return s.shareRoom(user, subject, conditions) }, nil
+}
+
+// isKnown returns false for a condition of a later version, and for one without a meaning.
+func isKnown(condition *pb.RoomCondition) bool {
+	arePatterns := func(count *pb.JoinedMembers) bool {
+		return !slices.ContainsFunc(count.NotCounting, func(pattern string) bool {
+			return !strings.Contains(pattern, ":")
+		})
+	}
+	switch kind := condition.GetCondition().(type) {
+	case *pb.RoomCondition_AtMost:
+		return arePatterns(kind.AtMost)
+	case *pb.RoomCondition_AtLeast:
+		return arePatterns(kind.AtLeast)
+	case *pb.RoomCondition_Encrypted:
+		return true
+	case *pb.RoomCondition_JoinRule:
+		return len(kind.JoinRule.Values) > 0
+	case *pb.RoomCondition_HistoryVisibility:
+		return len(kind.HistoryVisibility.Values) > 0
+	case *pb.RoomCondition_Rooms:
+		return len(kind.Rooms.Values) > 0
+	case *pb.RoomCondition_NotRooms:
+		return len(kind.NotRooms.Values) > 0
+	case *pb.RoomCondition_Space:
+		return kind.Space != ""
+	case *pb.RoomCondition_PresenceSharing:
+		return kind.PresenceSharing == pb.RoomPresenceSharing_ROOM_PRESENCE_SHARING_SUGGEST ||
+			kind.PresenceSharing == pb.RoomPresenceSharing_ROOM_PRESENCE_SHARING_FORBID
+	default:
+		return false
 	}
 }
 
@@ -174,17 +259,40 @@ func (s *Sets) compileAll(expressions []*pb.SetExpression) ([]Set, error) {
 	return sets, nil
 }
 
-func has(user string) func(Set) bool {
-	return func(set Set) bool { return set(user) }
+// anyOf is Yes if one item is Yes, and No if all are No.
+func anyOf[T any](items []T, evaluate func(T) Truth) Truth {
+	result := No
+	for _, item := range items {
+		if result = max(result, evaluate(item)); result == Yes {
+			break
+		}
+	}
+	return result
 }
 
-func lacks(user string) func(Set) bool {
-	return func(set Set) bool { return !set(user) }
+// allOf is Yes if all items are Yes, and No if one is No.
+func allOf[T any](items []T, evaluate func(T) Truth) Truth {
+	result := Yes
+	for _, item := range items {
+		if result = min(result, evaluate(item)); result == No {
+			break
+		}
+	}
+	return result
 }
 
-func (u users) contains(user string) bool {
+func truth(value bool) Truth {
+	if value {
+		return Yes
+	}
+	return No
+}
+
+func everybody(_, _ string) Truth { return Yes }
+
+func (u users) contains(user, _ string) Truth {
 	_, ok := u[user]
-	return ok
+	return truth(ok)
 }
 
 func (u users) add(ids []string) {
@@ -193,8 +301,12 @@ func (u users) add(ids []string) {
 	}
 }
 
-// Hides are the hides of one answer. Both methods return the fields to remove.
-type Hides []compiledHide
+// Hides are the hides of the answer about a subject. Both methods return the fields to
+// remove.
+type Hides struct {
+	subject string
+	hides   []compiledHide
+}
 
 type compiledHide struct {
 	*pb.Hide
@@ -206,24 +318,25 @@ type compiledHide struct {
 // fields: deliver the sender as offline, without status and activity.
 type Fields map[pb.PresenceField]bool
 
-// CompileHides compiles the hides of one answer.
-func (s *Sets) CompileHides(hides []*pb.Hide) (Hides, error) {
-	compiled := make(Hides, len(hides))
+// CompileHides compiles the hides of the answer about a subject.
+func (s *Sets) CompileHides(hides []*pb.Hide, subject string) (Hides, error) {
+	compiled := make([]compiledHide, len(hides))
 	for i, hide := range hides {
 		users, err := s.Compile(hide.Users)
 		if err != nil {
-			return nil, err
+			return Hides{}, err
 		}
 		compiled[i] = compiledHide{hide, users, s.compileCoverage(hide.Users)}
 	}
-	return compiled, nil
+	return Hides{subject, compiled}, nil
 }
 
 // ForUser returns the fields hidden between the subject of the answer and this user: a
 // recipient if the answer is about states, a sender if it is about interest. The
 // presence is the sender's.
 func (h Hides) ForUser(user, presence string) Fields {
-	return h.fields(presence, func(hide compiledHide) bool { return hide.users(user) })
+	// Also a hide applies that depends on an unknown fact.
+	return h.fields(presence, func(hide compiledHide) bool { return hide.users(user, h.subject) != No })
 }
 
 // ForServer returns the fields to remove from the one copy of a state that goes to a
@@ -235,7 +348,7 @@ func (h Hides) ForServer(server, presence string) Fields {
 
 func (h Hides) fields(presence string, applies func(compiledHide) bool) Fields {
 	hidden := Fields{}
-	for _, hide := range h {
+	for _, hide := range h.hides {
 		if slices.Contains(hide.UnlessPresence, presence) || !applies(hide) {
 			continue
 		}
@@ -306,6 +419,8 @@ func (s *Sets) compileCoverage(expression *pb.SetExpression) coverageFunc {
 	case *pb.SetExpression_Difference:
 		whole, without := s.compileCoverage(kind.Difference.Any), s.compileCoverage(kind.Difference.Except)
 		return func(server string) coverage { return min(whole(server), coversAll-without(server)) }
+	case *pb.SetExpression_RoomMates:
+		return func(string) coverage { return coversSome }
 	default:
 		// Everyone: Compile accepts no other kind.
 		return func(string) coverage { return coversAll }
@@ -354,9 +469,9 @@ func (u users) cover(server string) coverage {
 // matching returns the users that two globs match: one for the text before the first
 // `:`, and one for the server.
 func matching(localparts, servers string) Set {
-	return func(user string) bool {
+	return func(user, _ string) Truth {
 		before, server, ok := strings.Cut(user, ":")
-		return ok && glob(localparts, before) && glob(servers, server)
+		return truth(ok && glob(localparts, before) && glob(servers, server))
 	}
 }
 

@@ -51,14 +51,14 @@ func TestEachKind(t *testing.T) {
 		{server("x:8448"), "@a:x:8448", "@a:x"},
 		{match("@*-bot:x"), "@a-bot:x", "@a:b-bot:x"},
 		{match("@??:x"), "@é:x", "@e:x"},
-		{anyOf(list("@a:x"), list("@b:x")), "@b:x", "@c:x"},
-		{anyOf(), "", "@a:x"},
-		{allOf(all(), list("@b:x")), "@b:x", "@c:x"},
+		{union(list("@a:x"), list("@b:x")), "@b:x", "@c:x"},
+		{union(), "", "@a:x"},
+		{intersection(all(), list("@b:x")), "@b:x", "@c:x"},
 		{minus(all(), server("x")), "@a:y", "@a:x"},
 	} {
-		set, err := new(Sets).Compile(test.expression)
+		set, err := NewSets(nil).Compile(test.expression)
 		must(t, err)
-		if test.inside != "" && !set(test.inside) || test.outside != "" && set(test.outside) {
+		if test.inside != "" && set(test.inside, ann) != Yes || test.outside != "" && set(test.outside, ann) != No {
 			t.Errorf("%v", test.expression)
 		}
 	}
@@ -73,20 +73,20 @@ func TestAnExpressionWithoutAClearMeaningIsNoVerdict(t *testing.T) {
 		{},
 		later,
 		match("nocolon"),
-		allOf(),
+		intersection(),
 		setID(7),
 		minus(all(), nil),
 		// An error, although everyone is in the union anyway.
-		anyOf(all(), later),
+		union(all(), later),
 	} {
-		if _, err := NewSets().Compile(expression); err == nil {
+		if _, err := NewSets(nil).Compile(expression); err == nil {
 			t.Errorf("%v", expression)
 		}
 	}
 }
 
 func TestASetIsThereWhenItIsComplete(t *testing.T) {
-	sets := NewSets()
+	sets := NewSets(nil)
 	must(t, sets.Define(part(1, false, "@a:x")))
 	if _, err := sets.Get(1); err == nil {
 		t.Error("not complete yet")
@@ -94,13 +94,13 @@ func TestASetIsThereWhenItIsComplete(t *testing.T) {
 	must(t, sets.Define(part(1, true, "@b:x")))
 	set, err := sets.Get(1)
 	must(t, err)
-	if !set("@a:x") || !set("@b:x") {
+	if set("@a:x", ann) != Yes || set("@b:x", ann) != Yes {
 		t.Error("parts add up")
 	}
 }
 
 func TestARemovalCountsAtOnceAndAnAdditionWhenChanged(t *testing.T) {
-	sets := NewSets()
+	sets := NewSets(nil)
 	must(t, sets.Define(part(1, true, "@a:x")))
 	but := minus(setID(1), list("@z:x"))
 	must(t, sets.Define(&pb.SetPart{Id: 2, Content: &pb.SetPart_Expression{Expression: but}, Last: true}))
@@ -108,17 +108,17 @@ func TestARemovalCountsAtOnceAndAnAdditionWhenChanged(t *testing.T) {
 	must(t, err)
 	edit := &pb.SetEdit{Id: 1, Removed: []string{"@a:x"}, Added: []string{"@b:x", "@z:x"}}
 	must(t, sets.Edit(edit))
-	if set("@a:x") || set("@b:x") {
+	if set("@a:x", ann) != No || set("@b:x", ann) != No {
 		t.Error("before Changed")
 	}
 	sets.Changed()
-	if !set("@b:x") || set("@z:x") {
+	if set("@b:x", ann) != Yes || set("@z:x", ann) != No {
 		t.Error("after Changed")
 	}
 }
 
 func TestARetiredSetIsGone(t *testing.T) {
-	sets := NewSets()
+	sets := NewSets(nil)
 	must(t, sets.Define(part(1, true, "@a:x")))
 	sets.Retire(1)
 	if _, err := sets.Get(1); err == nil {
@@ -142,15 +142,15 @@ func TestACoverageOfAServer(t *testing.T) {
 		{match("@*:x"), coversAll},
 		{match("@*-bot:x"), coversSome},
 		{match("@*-bot:y"), coversNone},
-		{anyOf(), coversNone},
-		{anyOf(list("@a:x"), server("x")), coversAll},
-		{allOf(list("@a:x"), server("x")), coversSome},
-		{allOf(all(), server("y")), coversNone},
+		{union(), coversNone},
+		{union(list("@a:x"), server("x")), coversAll},
+		{intersection(list("@a:x"), server("x")), coversSome},
+		{intersection(all(), server("y")), coversNone},
 		{minus(all(), server("x")), coversNone},
 		{minus(all(), list("@a:x")), coversSome},
 		{minus(all(), server("y")), coversAll},
 	} {
-		sets := NewSets()
+		sets := NewSets(nil)
 		defined := &pb.SetPart{Id: 1, Content: &pb.SetPart_Expression{Expression: test.expression}, Last: true}
 		must(t, sets.Define(defined))
 		for _, expression := range []*pb.SetExpression{test.expression, setID(1)} {
@@ -162,7 +162,7 @@ func TestACoverageOfAServer(t *testing.T) {
 }
 
 func TestHidesAddUpForAUserAndForAServer(t *testing.T) {
-	sets := NewSets()
+	sets := NewSets(nil)
 	must(t, sets.Define(part(1, true, "@joe:x")))
 	hides, err := sets.CompileHides([]*pb.Hide{
 		{Users: setID(1), Fields: []pb.PresenceField{2}, UnlessPresence: []string{"busy", "online"}},
@@ -171,7 +171,7 @@ func TestHidesAddUpForAUserAndForAServer(t *testing.T) {
 		{Users: match("@*-bot:y"), Fields: []pb.PresenceField{1}},
 		{Users: list("@a:later"), Fields: []pb.PresenceField{99}},
 		{Users: list("@a:none")},
-	})
+	}, ann)
 	must(t, err)
 	fields := func(fields ...pb.PresenceField) Fields {
 		set := Fields{}
@@ -193,7 +193,7 @@ func TestHidesAddUpForAUserAndForAServer(t *testing.T) {
 		{hides.ForServer("x", "busy"), fields(3)},
 		{hides.ForServer("y", "online"), fields(1, 2, 3, 4)},
 		{hides.ForServer("z", "online"), fields(4)},
-		{Hides(nil).ForServer("x", "online"), fields()},
+		{Hides{}.ForServer("x", "online"), fields()},
 	} {
 		if !maps.Equal(test.found, test.expected) {
 			t.Errorf("found %v, expected %v", test.found, test.expected)
@@ -207,7 +207,7 @@ func TestHidesAddUpForAUserAndForAServer(t *testing.T) {
 }
 
 func TestAHideForAnUnknownKindOfSetIsNoVerdict(t *testing.T) {
-	if _, err := NewSets().CompileHides([]*pb.Hide{{Fields: []pb.PresenceField{2}}}); err == nil {
+	if _, err := NewSets(nil).CompileHides([]*pb.Hide{{Fields: []pb.PresenceField{2}}}, ann); err == nil {
 		t.Error("there is no set")
 	}
 }
@@ -237,11 +237,11 @@ func match(pattern string) *pb.SetExpression {
 	return &pb.SetExpression{Expression: &pb.SetExpression_Match{Match: pattern}}
 }
 
-func anyOf(sets ...*pb.SetExpression) *pb.SetExpression {
+func union(sets ...*pb.SetExpression) *pb.SetExpression {
 	return &pb.SetExpression{Expression: &pb.SetExpression_AnyOf{AnyOf: &pb.SetList{Sets: sets}}}
 }
 
-func allOf(sets ...*pb.SetExpression) *pb.SetExpression {
+func intersection(sets ...*pb.SetExpression) *pb.SetExpression {
 	return &pb.SetExpression{Expression: &pb.SetExpression_AllOf{AllOf: &pb.SetList{Sets: sets}}}
 }
 

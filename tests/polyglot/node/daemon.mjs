@@ -79,8 +79,8 @@ export function connect(t, address) {
 }
 
 /** A stream, closed with the test. */
-export async function openRouter(t, address, serverNames) {
-  const router = new Router(connect(t, address), serverNames);
+export async function openRouter(t, address, serverNames, ...rooms) {
+  const router = new Router(connect(t, address), serverNames, ...rooms);
   t.after(() => router.close());
   await router.connect();
   return router;

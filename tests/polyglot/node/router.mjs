@@ -5,7 +5,7 @@
 
 import grpc from '@grpc/grpc-js';
 
-import { Hides, NoVerdict, references, Sets } from './sets.mjs';
+import { Hides, NoVerdict, ROOM_CAPABILITIES, references, Sets } from './sets.mjs';
 
 /** The daemon refused a request. The stream goes on. */
 export class Refused extends Error {}
@@ -13,7 +13,7 @@ export class Refused extends Error {}
 const nobody = () => false;
 
 /** The recipients of a sender, or the senders of a recipient. */
-class Answer {
+export class Answer {
   #user;
   #set;
 
@@ -28,7 +28,8 @@ class Answer {
 
   has(other) {
     // Team-mates share one set, so it may contain the user that it is for.
-    return other !== this.#user && this.#set(other);
+    // An unknown fact about rooms shows nothing.
+    return other !== this.#user && this.#set(other, this.#user) === true;
   }
 }
 
@@ -39,20 +40,27 @@ export class Router {
 
   #client;
   #serverNames;
+  #shareRoom;
+  #capabilities;
   #audiences = new Map(); // by sender
   #interests = new Map(); // by recipient
   // Of the stream.
   #call;
-  #sets = new Sets();
+  #sets;
   #asked; // by id: the users that a request is about, and its promise
   #lastId;
   #waiting; // promises of the open stream, then of changes
   #silence; // ends the stream, unless a message comes
   #ended;
 
-  constructor(client, serverNames) {
+  /** `shareRoom` is the function of `Sets`, and the capabilities are what it evaluates. */
+  constructor(client, serverNames, shareRoom, roomCapabilities = ROOM_CAPABILITIES) {
     this.#client = client;
     this.#serverNames = serverNames;
+    this.#shareRoom = shareRoom;
+    // Without the function, the daemon must send nothing about rooms.
+    this.#capabilities = shareRoom ? roomCapabilities : [];
+    this.#sets = new Sets(shareRoom);
   }
 
   /**
@@ -63,7 +71,7 @@ export class Router {
     // A user who moved from one list to another is in neither list now, and no `Changed`
     // will name this user.
     if (this.#sets.areEdited()) this.#forget();
-    [this.#sets, this.#asked, this.#lastId] = [new Sets(), new Map(), 0];
+    [this.#sets, this.#asked, this.#lastId] = [new Sets(this.#shareRoom), new Map(), 0];
     [this.#waiting, this.#ended] = [[], undefined];
     const call = this.#client.routeStates(new grpc.Metadata({ waitForReady: true }));
     this.#call = call;
@@ -72,7 +80,8 @@ export class Router {
     call.on('end', () => this.#call === call && this.#end(new NoVerdict('the stream ended')));
     this.#expectWithin(10_000);
 
-    call.write({ open: { serverNames: this.#serverNames, resumeRevision: this.revision } });
+    const [serverNames, capabilities] = [this.#serverNames, this.#capabilities];
+    call.write({ open: { serverNames, resumeRevision: this.revision, capabilities } });
     await this.#next();
   }
 
@@ -196,7 +205,7 @@ export class Router {
         this.#tell();
         break;
       case 'reset':
-        this.#sets = new Sets();
+        this.#sets = new Sets(this.#shareRoom);
         this.#forget();
         this.revision = message.reset.revision;
         this.#tell();
@@ -240,7 +249,7 @@ export class Router {
     const set = setId === '0' ? undefined : this.#sets.get(setId);
     const ids = set ? [setId] : [];
     const hidden = hides.flatMap(({ users }) => references(users));
-    return new Answer(user, set, this.#sets.compileHides(hides), [...ids, ...hidden]);
+    return new Answer(user, set, this.#sets.compileHides(hides, user), [...ids, ...hidden]);
   }
 
   #forget() {
@@ -253,7 +262,10 @@ function drop(answers, ends) {
   for (const [user, answer] of answers) if (ends(answer, user)) answers.delete(user);
 }
 
-/** An answer that refers to a set ends with its set, and not by `Changed`. */
+/**
+ * An answer that refers to a set ends with its set, and not by `Changed`, whose sets never
+ * refer to rooms.
+ */
 function dropNobodies(answers, named) {
-  drop(answers, (answer, user) => answer.sets.length === 0 && named(user));
+  drop(answers, (answer, user) => answer.sets.length === 0 && named(user, user));
 }

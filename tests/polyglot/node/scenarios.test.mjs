@@ -8,7 +8,9 @@ import { promisify } from 'node:util';
 import { parse } from 'yaml';
 
 import { Daemon, connect, openRouter } from './daemon.mjs';
-import { Sets } from './sets.mjs';
+import { GivenRooms } from './given_rooms.mjs';
+import { Answer } from './router.mjs';
+import { ROOM_CAPABILITIES, Sets } from './sets.mjs';
 
 const folder = new URL('../../scenarios/', import.meta.url);
 const files = readdirSync(folder).filter((file) => file.endsWith('.yaml'));
@@ -16,41 +18,97 @@ const files = readdirSync(folder).filter((file) => file.endsWith('.yaml'));
 test('the scenarios are where they were', () => assert.ok(files.length >= 13));
 
 for (const file of files) {
-  const { policy, users, callers } = parse(readFileSync(new URL(file, folder), 'utf8'));
+  const { policy, users, rooms, callers } = parse(readFileSync(new URL(file, folder), 'utf8'));
 
   test(`${file} by unary calls`, async (t) => {
     const client = connect(t, (await Daemon.serving(t, policy)).address);
-    for (const { server_names: serverNames, ...expected } of callers) {
-      const [audiences, destinations] = await byStates(client, serverNames, users);
-      assert.deepEqual(audiences.sorted(), lists(expected.audiences));
-      assert.deepEqual(destinations.sorted(), lists(expected.destinations));
-      const interests = await byInterest(client, serverNames, users);
-      assert.deepEqual(interests.sorted(), lists(expected.interests));
+    for (const caller of callers.map((one) => readCaller(one, rooms))) {
+      const answers = new Answers(users);
+      const destinations = await byStates(client, caller, answers);
+      await byInterest(client, caller, answers);
+      answers.check(caller);
+      assert.deepEqual(destinations.sorted(), lists(caller.destinations));
     }
   });
 
   test(`${file} by the stream`, async (t) => {
     const { address } = await Daemon.serving(t, policy);
-    for (const { server_names: serverNames, ...expected } of callers) {
-      const router = await openRouter(t, address, serverNames);
-      const [audiences, interests] = [new Lists(), new Lists()];
-      const answers = await router.audiences(users);
-      users.forEach((sender, i) => audiences.add(sender, users, (user) => answers[i].has(user)));
-      for (const recipient of users) {
-        const answer = await router.interest(recipient);
-        interests.add(recipient, users, (user) => answer.has(user));
-      }
-      assert.deepEqual(audiences.sorted(), lists(expected.audiences));
-      assert.deepEqual(interests.sorted(), lists(expected.interests));
+    for (const caller of callers.map((one) => readCaller(one, rooms))) {
+      const { serverNames, shareRoom, capabilities } = caller;
+      const router = await openRouter(t, address, serverNames, shareRoom, capabilities);
+      const answers = new Answers(users);
+      const audiences = await router.audiences(users);
+      users.forEach((sender, i) => answers.addAudience(sender, audiences[i]));
+      for (const recipient of users) answers.addInterest(recipient, await router.interest(recipient));
+      answers.check(caller);
     }
   });
 }
 
+/** A caller of a scenario. One without capabilities has no function: it is an older client. */
+function readCaller({ server_names: serverNames, capabilities: names, ...expected }, rooms) {
+  names ??= rooms ? undefined : [];
+  const capabilities =
+    names?.map((name) => `CAPABILITY_ROOM_${name.replace('room_', '').toUpperCase()}`) ?? ROOM_CAPABILITIES;
+  const given = new GivenRooms(rooms ?? {});
+  const shareRoom = (one, other, conditions) => given.shareRoom(one, other, conditions);
+  return { serverNames, capabilities, shareRoom: capabilities.length ? shareRoom : undefined, ...expected };
+}
+
+/** The answers to one caller, about some users. */
+class Answers {
+  #audiences = new Lists();
+  #interests = new Lists();
+  // The fields of an online sender that a recipient does not see: by answers about senders,
+  // and by answers about recipients.
+  #hides = [{}, {}];
+
+  constructor(users) {
+    this.users = users;
+  }
+
+  /** Adds an answer about a sender, or a part of it. */
+  addAudience(sender, answer) {
+    const recipients = this.users.filter((user) => answer.has(user));
+    this.#audiences.add(sender, recipients);
+    recipients.forEach((recipient) =>
+      this.#addHidden(0, sender, recipient, answer.hides.forUser(recipient, 'online')),
+    );
+  }
+
+  /** Adds an answer about a recipient, or a part of it. */
+  addInterest(recipient, answer) {
+    const senders = this.users.filter((user) => answer.has(user));
+    this.#interests.add(recipient, senders);
+    senders.forEach((sender) =>
+      this.#addHidden(1, sender, recipient, answer.hides.forUser(sender, 'online')),
+    );
+  }
+
+  #addHidden(side, sender, recipient, fields) {
+    if (fields.length === 0) return;
+    this.#hides[side][sender] ??= {};
+    this.#hides[side][sender][recipient] = [...fields].sort();
+  }
+
+  /** Compares the answers with the right ones. */
+  check({ audiences, interests, hides = {} }) {
+    assert.deepEqual(this.#audiences.sorted(), lists(audiences));
+    assert.deepEqual(this.#interests.sorted(), lists(interests));
+    const toFields = (names) => names.map((name) => `PRESENCE_FIELD_${name.toUpperCase()}`).sort();
+    const expected = mapValues(hides, (recipients) => mapValues(recipients, toFields));
+    assert.deepEqual(this.#hides, [expected, expected]);
+  }
+}
+
+function mapValues(object, convert) {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, convert(value)]));
+}
+
 /** The other users of each user, without the users who have none. */
 class Lists extends Map {
-  add(user, others, has = () => true) {
-    const found = others.filter(has);
-    if (found.length > 0) this.set(user, new Set([...(this.get(user) ?? []), ...found]));
+  add(user, others) {
+    if (others.length > 0) this.set(user, new Set([...(this.get(user) ?? []), ...others]));
   }
 
   sorted() {
@@ -64,38 +122,36 @@ function lists(expected = {}) {
   return all.sorted();
 }
 
-/** An open set of a unary answer without the user that it is for. */
-const without = (user, set) => (other) => other !== user && set(other);
-
-async function byStates(client, serverNames, users) {
-  const states = users.map((userId) => ({ userId }));
+async function byStates(client, { serverNames, capabilities, shareRoom }, answers) {
+  const states = answers.users.map((userId) => ({ userId }));
   const ask = promisify(client.getUsersForStates.bind(client));
-  const { recipients, openRecipients } = await ask({ serverNames, states });
-  const [audiences, destinations] = [new Lists(), new Lists()];
-  for (const { userId, stateIndexes } of recipients) {
-    for (const sender of stateIndexes.map((index) => users[index])) {
-      assert.notEqual(userId, sender, 'spelled-out lists are without the user itself');
-      audiences.add(sender, [userId]);
-    }
-  }
-  for (const open of openRecipients) {
-    const set = new Sets().compile(open.recipients);
-    for (const sender of open.stateIndexes.map((index) => users[index])) {
-      audiences.add(sender, users, without(sender, set));
+  const { recipients, openRecipients, hides } = await ask({ serverNames, states, capabilities });
+  const destinations = new Lists();
+  answers.users.forEach((sender, index) => {
+    const about = (entries) => entries.filter(({ stateIndexes }) => stateIndexes.includes(index));
+    const sets = new Sets(shareRoom);
+    const hidden = sets.compileHides(about(hides).map(({ hide }) => hide), sender);
+    const listed = new Set(about(recipients).map(({ userId }) => userId));
+    assert.ok(!listed.has(sender), 'spelled-out lists are without the user itself');
+    answers.addAudience(sender, new Answer(sender, (user) => listed.has(user), hidden));
+    for (const open of about(openRecipients)) {
+      answers.addAudience(sender, new Answer(sender, sets.compile(open.recipients), hidden));
       destinations.add(sender, open.destinations);
     }
-  }
-  return [audiences, destinations];
+  });
+  return destinations;
 }
 
-async function byInterest(client, serverNames, users) {
+async function byInterest(client, { serverNames, capabilities, shareRoom }, answers) {
   const ask = promisify(client.getInterestedUsers.bind(client));
-  const interests = new Lists();
-  for (const userId of users) {
-    const { userIds, openSenders } = await ask({ serverNames, userId });
+  for (const userId of answers.users) {
+    const { userIds, openSenders, hides } = await ask({ serverNames, userId, capabilities });
     assert.ok(!userIds.includes(userId), 'spelled-out lists are without the user itself');
-    interests.add(userId, userIds);
-    if (openSenders) interests.add(userId, users, without(userId, new Sets().compile(openSenders)));
+    const sets = new Sets(shareRoom);
+    const hidden = sets.compileHides(hides, userId);
+    answers.addInterest(userId, new Answer(userId, (user) => userIds.includes(user), hidden));
+    if (openSenders) {
+      answers.addInterest(userId, new Answer(userId, sets.compile(openSenders), hidden));
+    }
   }
-  return interests;
 }

@@ -14,6 +14,34 @@ export const FIELDS = [
   'PRESENCE_FIELD_CURRENTLY_ACTIVE',
 ];
 
+/** The kinds of conditions on rooms that this file knows. */
+const CONDITIONS = {
+  atMost: ({ notCounting }) => notCounting.every((pattern) => pattern.includes(':')),
+  atLeast: ({ notCounting }) => notCounting.every((pattern) => pattern.includes(':')),
+  encrypted: () => true,
+  joinRule: ({ values }) => values.length > 0,
+  historyVisibility: ({ values }) => values.length > 0,
+  rooms: ({ values }) => values.length > 0,
+  notRooms: ({ values }) => values.length > 0,
+  space: (space) => space !== '',
+  presenceSharing: (hint) =>
+    ['ROOM_PRESENCE_SHARING_SUGGEST', 'ROOM_PRESENCE_SHARING_FORBID'].includes(hint),
+};
+
+/** The capabilities of a homeserver that evaluates every kind of condition. */
+export const ROOM_CAPABILITIES = [
+  'CAPABILITY_ROOM_MATES',
+  'CAPABILITY_ROOM_AT_MOST',
+  'CAPABILITY_ROOM_AT_LEAST',
+  'CAPABILITY_ROOM_ENCRYPTED',
+  'CAPABILITY_ROOM_JOIN_RULE',
+  'CAPABILITY_ROOM_HISTORY_VISIBILITY',
+  'CAPABILITY_ROOM_ROOMS',
+  'CAPABILITY_ROOM_NOT_ROOMS',
+  'CAPABILITY_ROOM_SPACE',
+  'CAPABILITY_ROOM_PRESENCE_SHARING',
+];
+
 /** The coverage of a server's users by a set: none, some or all of them. */
 export const [NONE, SOME, ALL] = [0, 1, 2];
 
@@ -22,16 +50,27 @@ export class NoVerdict extends Error {}
 
 /**
  * The sets that one stream has defined. They end with their stream. A unary answer refers
- * to no set by id: use `new Sets().compile(expression)`.
+ * to no set by id: use `new Sets(shareRoom).compile(expression)`.
  *
- * A set is a function that returns true for its users.
+ * A set is a function `(user, subject)` that returns true for its users; the subject is the
+ * user that the answer is about. It returns undefined if a fact about rooms decides that the
+ * homeserver lacks.
+ *
+ * `shareRoom(one, other, conditions)` returns true if two users share a room that meets all
+ * conditions, and undefined if the homeserver cannot tell, or does not know one of the kinds
+ * of condition. Without this function, state no capability about rooms.
  */
 export class Sets {
+  #shareRoom;
   #complete = new Map();
   #coverages = new Map();
   // Lists of users, edited in place, so that every set that refers to a list sees the edit.
   #lists = new Map();
   #added = new Map();
+
+  constructor(shareRoom) {
+    this.#shareRoom = shareRoom;
+  }
 
   /** Returns a complete set. */
   get(id) {
@@ -117,16 +156,22 @@ export class Sets {
         return this.get(expression.setId);
       case 'anyOf': {
         const sets = all(expression.anyOf.sets);
-        return (user) => sets.some((set) => set(user));
+        return (user, subject) => anyOf(sets, (set) => set(user, subject));
       }
       case 'allOf': {
         const sets = all(expression.allOf.sets);
         if (sets.length === 0) throw new NoVerdict('an intersection of nothing');
-        return (user) => sets.every((set) => set(user));
+        return (user, subject) => allOf(sets, (set) => set(user, subject));
       }
       case 'difference': {
         const [whole, without] = all([expression.difference.any, expression.difference.except]);
-        return (user) => whole(user) && !without(user);
+        return (user, subject) => subtract(whole(user, subject), without(user, subject));
+      }
+      case 'roomMates': {
+        if (!this.#shareRoom) throw new NoVerdict('no function tells who shares a room');
+        const { allOf: conditions } = expression.roomMates;
+        if (!conditions.every(isKnown)) throw new NoVerdict('no condition that this client knows');
+        return (user, subject) => this.#shareRoom(user, subject, conditions);
       }
       default:
         throw new NoVerdict('no set that this client knows');
@@ -159,6 +204,8 @@ export class Sets {
         const coverages = all(expression.allOf.sets);
         return (server) => Math.min(ALL, ...coverages.map((coverage) => coverage(server)));
       }
+      case 'roomMates':
+        return () => SOME;
       default: {
         const [whole, without] = all([expression.difference.any, expression.difference.except]);
         return (server) => Math.min(whole(server), ALL - without(server));
@@ -166,9 +213,10 @@ export class Sets {
     }
   }
 
-  /** Compiles the hides of one answer. */
-  compileHides(hides) {
+  /** Compiles the hides of the answer about a subject. */
+  compileHides(hides, subject) {
     return new Hides(
+      subject,
       hides.map((hide) => ({
         hide,
         has: this.compile(hide.users),
@@ -180,9 +228,11 @@ export class Sets {
 
 /** The hides of one answer. Both methods return an array of the fields to remove. */
 export class Hides {
+  #subject;
   #hides;
 
-  constructor(hides = []) {
+  constructor(subject, hides = []) {
+    this.#subject = subject;
     this.#hides = hides;
   }
 
@@ -193,7 +243,9 @@ export class Hides {
    * sender as offline, without status and activity.
    */
   forUser(user, presence) {
-    return hiddenFields(this.#hides.filter(({ has }) => has(user)), presence);
+    // Also a hide applies that depends on an unknown fact.
+    const applies = ({ has }) => has(user, this.#subject) !== false;
+    return hiddenFields(this.#hides.filter(applies), presence);
   }
 
   /**
@@ -217,6 +269,38 @@ function hiddenFields(hides, presence) {
     fields.forEach((field) => hidden.add(field));
   }
   return hidden.has('PRESENCE_FIELD_PRESENCE') ? FIELDS : [...hidden];
+}
+
+/** Returns true if the function returns true for one item, and false if for none. */
+export function anyOf(items, evaluate) {
+  let result = false;
+  for (const item of items) {
+    const value = evaluate(item);
+    if (value) return true;
+    if (value === undefined) result = undefined;
+  }
+  return result;
+}
+
+/** Returns true if the function returns true for all items, and false if not for one. */
+export function allOf(items, evaluate) {
+  let result = true;
+  for (const item of items) {
+    const value = evaluate(item);
+    if (value === false) return false;
+    if (value === undefined) result = undefined;
+  }
+  return result;
+}
+
+/** Returns true for a user in one set and not in the other. */
+function subtract(whole, without) {
+  return allOf([whole, without === undefined ? undefined : !without], (value) => value);
+}
+
+/** Returns false for a condition of a later version, and for one without a meaning. */
+function isKnown({ condition: kind, ...condition }) {
+  return Object.hasOwn(CONDITIONS, kind) && CONDITIONS[kind](condition[kind]);
 }
 
 /** The coverage by a list of users, which may change later. */
@@ -255,7 +339,7 @@ export function references(expression) {
  * The users that two globs match: one for the text before the first `:`, and one for the
  * server.
  */
-function matching(localparts, servers) {
+export function matching(localparts, servers) {
   return (user) => {
     const [before, server] = split(user);
     return server !== undefined && glob(localparts, before) && glob(servers, server);
@@ -263,7 +347,7 @@ function matching(localparts, servers) {
 }
 
 /** Splits a text at its first `:`. */
-function split(text) {
+export function split(text) {
   const at = text.indexOf(':');
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }

@@ -133,7 +133,7 @@ test('hides add up for a user and for a server', () => {
     hide(match('@*-bot:y'), [FIELDS[0]]),
     hide(users('@a:later'), [99]),
     hide(users('@a:none'), []),
-  ]);
+  ], '@ann:x');
   assert.deepEqual(hides.forUser('@joe:x', 'offline'), [status, active]);
   assert.deepEqual(hides.forUser('@joe:x', 'online'), [active]);
   assert.deepEqual(hides.forUser('@a:y', 'online'), [now]);
@@ -146,7 +146,7 @@ test('hides add up for a user and for a server', () => {
   assert.deepEqual(hides.forServer('x', 'busy'), [active]);
   assert.deepEqual(hides.forServer('y', 'online'), FIELDS);
   assert.deepEqual(hides.forServer('z', 'online'), [now]);
-  assert.deepEqual(new Sets().compileHides([]).forServer('x', 'online'), []);
+  assert.deepEqual(new Sets().compileHides([], '@ann:x').forServer('x', 'online'), []);
   // An edit of a list applies to hides as well.
   sets.edit({ id: '1', removed: ['@joe:x'], added: [] });
   assert.deepEqual(hides.forServer('x', 'offline'), [active]);
@@ -154,5 +154,5 @@ test('hides add up for a user and for a server', () => {
 
 test('a hide for an unknown kind of set is no verdict', () => {
   const hides = [{ users: null, fields: FIELDS, unlessPresence: [] }];
-  assert.throws(() => new Sets().compileHides(hides), NoVerdict);
+  assert.throws(() => new Sets().compileHides(hides, '@ann:x'), NoVerdict);
 });

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -25,14 +26,14 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Daemon]]:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[[Daemon, list[str]], Router]]:
+def connect() -> Iterator[Callable[..., Router]]:
     """Opens a stream to a daemon."""
     opened = []
 
-    def router(daemon: Daemon, server_names: list[str]) -> Router:
+    def router(daemon: Daemon, server_names: list[str], *rooms: Any) -> Router:
         channel = daemon_channel(daemon.address)
         grpc.channel_ready_future(channel).result(LONG)
-        one = Router(channel, server_names)
+        one = Router(channel, server_names, *rooms)
         opened.append((one, channel))
         one.connect()
         return one

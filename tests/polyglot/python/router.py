@@ -14,7 +14,7 @@ import grpc
 from presence_router.v1 import route_states_pb2 as pb
 from presence_router.v1.presence_pb2 import Hide, PresenceState
 from presence_router.v1.presence_router_pb2_grpc import PresenceRouterServiceStub
-from sets import Contains, Hides, NoVerdict, Sets, references
+from sets import ROOM_CAPABILITIES, Contains, Hides, NoVerdict, Sets, ShareRoom, references
 
 
 class Refused(Exception):
@@ -33,17 +33,27 @@ class Answer:
 
     def __contains__(self, other: str) -> bool:
         # Team-mates share one set, so it may contain the user that it is for.
-        return other != self.user and self._contains(other)
+        # An unknown fact about rooms shows nothing.
+        return other != self.user and self._contains(other, self.user) is True
 
 
 class Router:
     """One stream at a time, and the answers that are still valid."""
 
-    def __init__(self, channel: grpc.Channel, server_names: Iterable[str]) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        server_names: Iterable[str],
+        share_room: ShareRoom | None = None,
+        room_capabilities: Iterable[int] = ROOM_CAPABILITIES,
+    ) -> None:
         self._stub = PresenceRouterServiceStub(channel)
         self._server_names = list(server_names)
+        self._share_room = share_room
+        # Without the function, the daemon must send nothing about rooms.
+        self._capabilities = list(room_capabilities) if share_room else []
         self.revision = ""
-        self._sets = Sets()
+        self._sets = Sets(share_room)
         self._forget()
 
     def connect(self) -> None:
@@ -55,7 +65,7 @@ class Router:
             # A user who moved from one list to another is in neither list now, and
             # no `Changed` will name this user.
             self._forget()
-        self._sets, self._last_id = Sets(), 0
+        self._sets, self._last_id = Sets(self._share_room), 0
         self._asked: dict[int, list[str]] = {}
         self._ended: Exception | None = None
         self._requests: queue.SimpleQueue[pb.RouteStatesRequest | None] = queue.SimpleQueue()
@@ -65,7 +75,13 @@ class Router:
 
         resume = self.revision
         self._silence: float | None = 10.0
-        self._send(open=pb.Open(server_names=self._server_names, resume_revision=resume))
+        self._send(
+            open=pb.Open(
+                server_names=self._server_names,
+                resume_revision=resume,
+                capabilities=self._capabilities,
+            )
+        )
         opened = self._receive()
         if opened.WhichOneof("message") != "opened":
             raise self._end(NoVerdict("the stream does not open"))
@@ -167,7 +183,7 @@ class Router:
                     self._void_nobodies(self._interests, self._sets.compile(pairs.recipients))
                 self.revision = message.changed.revision
             case "reset":
-                self._sets = Sets()
+                self._sets = Sets(self._share_room)
                 self._forget()
                 self.revision = message.reset.revision
             case "deliveries":
@@ -196,18 +212,19 @@ class Router:
         self._audiences |= answers
 
     def _answer(self, user: str, set_id: int, hides: Iterable[Hide]) -> Answer:
-        contains = self._sets[set_id] if set_id else lambda _user: False
+        contains = self._sets[set_id] if set_id else lambda _user, _subject: False
         sets = {set_id} if set_id else set()
         sets.update(*(references(hide.users) for hide in hides))
-        return Answer(user, contains, self._sets.compile_hides(hides), frozenset(sets))
+        return Answer(user, contains, self._sets.compile_hides(hides, user), frozenset(sets))
 
     def _void(self, answers: dict[str, Answer], ends: Callable[[Answer], bool]) -> None:
         for user in [user for user, answer in answers.items() if ends(answer)]:
             del answers[user]
 
     def _void_nobodies(self, answers: dict[str, Answer], named: Contains) -> None:
-        # An answer that refers to a set ends with its set, and not by `Changed`.
-        self._void(answers, lambda answer: not answer.sets and named(answer.user))
+        # An answer that refers to a set ends with its set, and not by `Changed`, whose
+        # sets never refer to rooms.
+        self._void(answers, lambda answer: not answer.sets and named(answer.user, answer.user))
 
     def _forget(self) -> None:
         self._audiences: dict[str, Answer] = {}

@@ -6,13 +6,34 @@ the standard library only. It follows `sets.proto`, `presence.proto` and the rul
 drop the whole answer then, and show no presence beyond your own.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from presence_router.v1 import route_states_pb2, sets_pb2
+from presence_router.v1.capability_pb2 import Capability
 from presence_router.v1.presence_pb2 import Hide, PresenceField
+from presence_router.v1.room_mates_pb2 import RoomCondition, RoomPresenceSharing
 
-# Returns true for the users in a set.
-Contains = Callable[[str], bool]
+# Returns true if a user is in a set: `contains(user, subject)`, with the user that the
+# answer is about. `None`: a fact about rooms decides, and the homeserver lacks it.
+Contains = Callable[[str, str], bool | None]
+
+# Returns true if two users share a room that meets all conditions. `None`: the
+# homeserver cannot tell, or does not know one of the kinds of condition.
+ShareRoom = Callable[[str, str, Sequence[RoomCondition]], bool | None]
+
+# The capabilities of a homeserver that evaluates every kind of condition.
+ROOM_CAPABILITIES = (
+    Capability.CAPABILITY_ROOM_MATES,
+    Capability.CAPABILITY_ROOM_AT_MOST,
+    Capability.CAPABILITY_ROOM_AT_LEAST,
+    Capability.CAPABILITY_ROOM_ENCRYPTED,
+    Capability.CAPABILITY_ROOM_JOIN_RULE,
+    Capability.CAPABILITY_ROOM_HISTORY_VISIBILITY,
+    Capability.CAPABILITY_ROOM_ROOMS,
+    Capability.CAPABILITY_ROOM_NOT_ROOMS,
+    Capability.CAPABILITY_ROOM_SPACE,
+    Capability.CAPABILITY_ROOM_PRESENCE_SHARING,
+)
 
 # Returns how many users of a server a set contains: NONE, SOME or ALL of them.
 Coverage = Callable[[str], int]
@@ -29,10 +50,12 @@ class NoVerdict(Exception):
 class Sets:
     """The sets that one stream has defined. They end with their stream.
 
-    A unary answer refers to no set by id: use `Sets().compile(expression)`.
+    A unary answer refers to no set by id: use `Sets(share_room).compile(expression)`.
+    Without `share_room`, state no capability about rooms.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share_room: ShareRoom | None = None) -> None:
+        self._share_room = share_room
         self._complete: dict[int, Contains] = {}
         self._coverages: dict[int, Coverage] = {}
         # Lists of users, edited in place, so that every set that refers to a list
@@ -51,7 +74,7 @@ class Sets:
         if part.WhichOneof("content") == "users":
             users = self._lists.setdefault(part.id, set())
             users.update(part.users.user_ids)
-            contains: Contains = users.__contains__
+            contains: Contains = lambda user, _subject: user in users
             coverage = cover_list(users)
         else:
             contains = self.compile(part.expression)
@@ -92,9 +115,10 @@ class Sets:
         """
         match expression.WhichOneof("expression"):
             case "users":
-                return frozenset(expression.users.user_ids).__contains__
+                users = frozenset(expression.users.user_ids)
+                return lambda user, _subject: user in users
             case "everyone":
-                return lambda _user: True
+                return lambda _user, _subject: True
             case "server":
                 return matching("*", expression.server)
             case "match" if ":" in expression.match:
@@ -103,16 +127,24 @@ class Sets:
                 return self[expression.set_id]
             case "any_of":
                 some = [self.compile(one) for one in expression.any_of.sets]
-                return lambda user: any(contains(user) for contains in some)
+                return lambda user, subject: any_of(one(user, subject) for one in some)
             case "all_of" if expression.all_of.sets:
                 every = [self.compile(one) for one in expression.all_of.sets]
-                return lambda user: all(contains(user) for contains in every)
+                return lambda user, subject: all_of(one(user, subject) for one in every)
             case "difference":
                 whole = self.compile(expression.difference.any)
                 without = self.compile(getattr(expression.difference, "except"))
-                return lambda user: whole(user) and not without(user)
+                return lambda user, subject: subtract(whole(user, subject), without(user, subject))
+            case "room_mates" if self._share_room:
+                return self._compile_room_mates(expression.room_mates.all_of)
             case kind:
                 raise NoVerdict(f"no set that this client knows: {kind}")
+
+    def _compile_room_mates(self, conditions: Sequence[RoomCondition]) -> Contains:
+        for condition in conditions:
+            if not is_known(condition):
+                raise NoVerdict(f"no condition that this client knows: {condition}")
+        return lambda user, subject: self._share_room(user, subject, conditions)
 
     def compile_coverage(self, expression: sets_pb2.SetExpression) -> Coverage:
         """Turns an expression that `compile` accepts into a function of the server.
@@ -137,22 +169,28 @@ class Sets:
             case "all_of":
                 every = [self.compile_coverage(one) for one in expression.all_of.sets]
                 return lambda server: min(one(server) for one in every)
+            case "room_mates":
+                return lambda _server: SOME
             case _:
                 whole = self.compile_coverage(expression.difference.any)
                 without = self.compile_coverage(getattr(expression.difference, "except"))
                 return lambda server: min(whole(server), ALL - without(server))
 
-    def compile_hides(self, hides: Iterable[Hide]) -> "Hides":
-        """Compiles the hides of one answer."""
+    def compile_hides(self, hides: Iterable[Hide], subject: str) -> "Hides":
+        """Compiles the hides of the answer about a subject."""
         return Hides(
-            [(self.compile(hide.users), self.compile_coverage(hide.users), hide) for hide in hides]
+            subject,
+            [(self.compile(hide.users), self.compile_coverage(hide.users), hide) for hide in hides],
         )
 
 
 class Hides:
     """The hides of one answer. Each method returns the fields to remove."""
 
-    def __init__(self, hides: Iterable[tuple[Contains, Coverage, Hide]] = ()) -> None:
+    def __init__(
+        self, subject: str = "", hides: Iterable[tuple[Contains, Coverage, Hide]] = ()
+    ) -> None:
+        self._subject = subject
         self._hides = list(hides)
 
     def for_user(self, user: str, presence: str) -> frozenset[int]:
@@ -163,7 +201,13 @@ class Hides:
         `PRESENCE_FIELD_PRESENCE`, it contains all fields: deliver the sender as
         offline, without status and activity.
         """
-        return hidden_fields((hide for has, _, hide in self._hides if has(user)), presence)
+        # Also a hide applies that depends on an unknown fact.
+        found = (
+            hide
+            for contains, _, hide in self._hides
+            if contains(user, self._subject) is not False
+        )
+        return hidden_fields(found, presence)
 
     def for_server(self, server: str, presence: str) -> frozenset[int]:
         """Fields to remove from the one copy of a state that goes to a server.
@@ -185,6 +229,53 @@ def hidden_fields(hides: Iterable[Hide], presence: str) -> frozenset[int]:
             # this version of the contract does not allow.
             hidden |= fields if fields and fields <= FIELDS else FIELDS
     return FIELDS if PresenceField.PRESENCE_FIELD_PRESENCE in hidden else hidden
+
+
+def any_of(values: Iterable[bool | None]) -> bool | None:
+    """Returns true if one value is true, and false if all are false."""
+    unknown = False
+    for value in values:
+        if value:
+            return True
+        unknown |= value is None
+    return None if unknown else False
+
+
+def all_of(values: Iterable[bool | None]) -> bool | None:
+    """Returns true if all values are true, and false if one is false."""
+    unknown = False
+    for value in values:
+        if value is False:
+            return False
+        unknown |= value is None
+    return None if unknown else True
+
+
+def subtract(whole: bool | None, without: bool | None) -> bool | None:
+    """Returns true for a user in one set and not in the other."""
+    return all_of((whole, None if without is None else not without))
+
+
+def is_known(condition: RoomCondition) -> bool:
+    """Returns false for a condition of a later version, and for one without a meaning."""
+    match condition.WhichOneof("condition"):
+        case "at_most":
+            return all(":" in pattern for pattern in condition.at_most.not_counting)
+        case "at_least":
+            return all(":" in pattern for pattern in condition.at_least.not_counting)
+        case "encrypted":
+            return True
+        case "join_rule" | "history_visibility" | "rooms" | "not_rooms" as kind:
+            return bool(getattr(condition, kind).values)
+        case "space":
+            return condition.space != ""
+        case "presence_sharing":
+            return condition.presence_sharing in (
+                RoomPresenceSharing.ROOM_PRESENCE_SHARING_SUGGEST,
+                RoomPresenceSharing.ROOM_PRESENCE_SHARING_FORBID,
+            )
+        case _:
+            return False
 
 
 def cover_list(users: Iterable[str]) -> Coverage:
@@ -221,7 +312,7 @@ def matching(localparts: str, servers: str) -> Contains:
     """The users that two globs match: one for the text before the first `:`, and one for
     the server."""
 
-    def contains(user: str) -> bool:
+    def contains(user: str, _subject: str) -> bool:
         before, colon, server = user.partition(":")
         return bool(colon) and glob(localparts, before) and glob(servers, server)
 
