@@ -145,9 +145,9 @@ pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[Stri
         for side in [Side::Sender, Side::Recipient] {
             let signature = snapshot.signature(UserId::parse(user).unwrap(), side, &caller);
             let set = snapshot.counterparts(&signature, &CallerView::new(caller.clone()));
-            for (hidden, what) in snapshot.hides(&signature, &set) {
-                hide(&mut answers.hidden, side, users, user, said(what), |other| {
-                    hidden.contains(snapshot.users().user_ref(UserId::parse(other).unwrap()))
+            for applied in snapshot.hides(&signature, &set.at_most()) {
+                hide(&mut answers.hidden, side, users, user, said(applied.hide), |other| {
+                    applied.users.contains(snapshot.users().user_ref(UserId::parse(other).unwrap()))
                 });
             }
             let lists = match side {
@@ -155,7 +155,7 @@ pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[Stri
                 Side::Recipient => &mut answers.interests,
             };
             add(lists, users, user, |other| {
-                set.contains(snapshot.users().user_ref(UserId::parse(other).unwrap()))
+                set.always().contains(snapshot.users().user_ref(UserId::parse(other).unwrap()))
             });
         }
     }

@@ -4,7 +4,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use presence_router_engine::unstable::routing::model::ruleset;
-use presence_router_engine::unstable::routing::query::visibility::{CallerView, Part, Signature};
+use presence_router_engine::unstable::routing::query::parts::Part;
+use presence_router_engine::unstable::routing::query::visibility::{CallerView, Signature};
 use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
 use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
 use presence_router_engine::{Caller, Side, Snapshot};
@@ -66,15 +67,18 @@ impl State {
             });
             known.clone()
         };
-        let sets: Vec<Kind> = snapshot.parts(signature).into_iter().filter_map(part).collect();
+        // The caller states no capabilities, so that no answer depends on rooms.
+        let in_answer = snapshot.parts(signature).into_iter().filter_map(|(_, part)| part);
+        let sets: Vec<Kind> = in_answer.filter_map(part).collect();
         if sets.is_empty() {
             return None;
         }
         let mut hides = Vec::new();
         if snapshot.hides_anything(signature) {
             let counterparts = snapshot.counterparts(signature, view);
-            for (users, what) in snapshot.hides(signature, &counterparts) {
-                hides.push(convert_hide(Set(set_of_members(&users, user_table)), what));
+            for applied in snapshot.hides(signature, &counterparts.at_most()) {
+                let users = Set(set_of_members(&applied.users, user_table));
+                hides.push(convert_hide(users, applied.hide));
             }
         }
         Some(Answered { set: Set(Kind::AnyOf(sets.into())), hides })

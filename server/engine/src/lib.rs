@@ -5,7 +5,10 @@ mod policy;
 mod router;
 mod routing;
 
-pub use presence_router_ids::{ServerName, ServerNameError, UserId, UserIdError};
+pub use presence_router_ids::{
+    MemberCount, PresenceSharing, RoomCapabilities, RoomCapability, RoomCondition, RoomConditions,
+    RoomFacts, ServerName, ServerNameError, UserId, UserIdError,
+};
 
 pub use self::policy::analyse::compare::{Differences, Names, RoomChange, compare};
 pub use self::policy::analyse::explain::{Explanation, PathStep, RuleMatch, StepKind};

@@ -15,12 +15,13 @@ use crate::policy::{Files, Policy};
 use crate::routing::change::difference::{Budget, Difference, TooMuch};
 use crate::routing::engine::{Edit, EditError, Engine};
 use crate::routing::model::caller::Caller;
-use crate::routing::model::ruleset::Hide;
+use crate::routing::model::ruleset::{Hide, Relation};
 use crate::routing::model::side::Side;
+use crate::routing::query::conditional_members::ConditionalMembers;
 use crate::routing::query::visibility::CallerView;
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::members::{Members, Open};
-use presence_router_ids::UserId;
+use crate::routing::snapshot::members::Members;
+use presence_router_ids::{RoomConditions, UserId};
 
 /// Decides by one policy which users may see whose presence.
 ///
@@ -37,13 +38,17 @@ pub struct Router {
 ///
 /// It may contain unlisted users, such as all users of a server. It never contains the user
 /// itself.
+///
+/// Rules may require that two users share a room (`share_room`), which only the embedder knows.
+/// [`Counterparts::contains_if`] and [`Counterparts::hides_if`] take a function for it; the other
+/// functions say what they assume.
 #[derive(Clone, Debug)]
 pub struct Counterparts {
     snapshot: Arc<Snapshot>,
     /// The user's id.
     user: String,
-    members: Members,
-    hides: Vec<(Members, Hide)>,
+    members: ConditionalMembers,
+    hides: Vec<(Members, Option<Relation>, Hide)>,
 }
 
 // === impl Router ===
@@ -106,19 +111,33 @@ impl Router {
         Arc::clone(&self.snapshot)
     }
 
-    /// Returns true if the recipient may see the sender.
+    /// Returns true if the recipient may see the sender, and the two share no room.
     pub fn is_visible(&self, sender: UserId<'_>, recipient: UserId<'_>) -> bool {
         self.snapshot.visible(sender, recipient)
     }
 
+    /// Returns true if the recipient may see the sender. `share_room` returns true if the two
+    /// share a room that meets some conditions, and `None` if a missing fact decides it. The result
+    /// is then `None` as well, unless another rule decides: show nothing.
+    pub fn is_visible_if(
+        &self,
+        sender: UserId<'_>,
+        recipient: UserId<'_>,
+        share_room: impl Fn(&RoomConditions) -> Option<bool>,
+    ) -> Option<bool> {
+        self.snapshot.visible_if(sender, recipient, |relation| relation.holds(&share_room))
+    }
+
     /// Returns the recipients who may see a sender, limited to pairs that concern the
-    /// caller: those with at least one user on the caller's servers.
+    /// caller: those with at least one user on the caller's servers. Rules apply as far as the
+    /// caller's [capabilities](Caller::with_capabilities) allow.
     pub fn audience(&self, sender: UserId<'_>, caller: &Caller) -> Counterparts {
         self.counterparts(sender, Side::Sender, caller)
     }
 
     /// Returns the senders whom a recipient may see, limited to pairs that concern the
-    /// caller: those with at least one user on the caller's servers.
+    /// caller: those with at least one user on the caller's servers. Rules apply as far as the
+    /// caller's [capabilities](Caller::with_capabilities) allow.
     pub fn interest(&self, recipient: UserId<'_>, caller: &Caller) -> Counterparts {
         self.counterparts(recipient, Side::Recipient, caller)
     }
@@ -168,8 +187,8 @@ impl Router {
         let snapshot = self.snapshot();
         let signature = snapshot.signature(user, side, caller);
         let members = snapshot.counterparts(&signature, &CallerView::new(caller.clone()));
-        let hides = snapshot.hides(&signature, &members).into_iter();
-        let hides = hides.map(|(users, hide)| (users, hide.clone())).collect();
+        let hides = snapshot.hides(&signature, &members.at_most()).into_iter();
+        let hides = hides.map(|one| (one.users, one.relation.cloned(), one.hide.clone())).collect();
         Counterparts { snapshot, user: user.as_str().to_owned(), members, hides }
     }
 }
@@ -177,30 +196,61 @@ impl Router {
 // === impl Counterparts ===
 
 impl Counterparts {
-    /// Returns true if a user is one of the counterparts.
+    /// Returns true if a user is one of the counterparts, and shares no room with the user.
     pub fn contains(&self, other: UserId<'_>) -> bool {
-        other.as_str() != self.user && self.members.contains(self.snapshot.users().user_ref(other))
+        self.contains_if(other, |_| Some(false)) == Some(true)
     }
 
-    /// Returns the ids of the listed counterparts, in no particular order.
+    /// Returns true if a user is one of the counterparts. `share_room` returns true if the two
+    /// users share a room that meets some conditions, and `None` if a missing fact decides it. The
+    /// result is then `None` as well, unless another rule decides: show nothing.
+    pub fn contains_if(
+        &self,
+        other: UserId<'_>,
+        share_room: impl Fn(&RoomConditions) -> Option<bool>,
+    ) -> Option<bool> {
+        if other.as_str() == self.user {
+            return Some(false);
+        }
+        let who = self.snapshot.users().user_ref(other);
+        self.members.contains(who, |relation| relation.holds(&share_room))
+    }
+
+    /// Returns the ids of the listed counterparts, for some rooms at least, in no particular
+    /// order.
     pub fn listed(&self) -> impl Iterator<Item = String> {
-        let listed: RoaringBitmap = self.members.named() & self.snapshot.listed_users();
+        let listed: RoaringBitmap = self.members.at_most().named() & self.snapshot.listed_users();
         let ids = listed.into_iter().map(|number| String::from(self.snapshot.users().id(number)));
         ids.filter(|id| *id != self.user)
     }
 
-    /// Returns true if there may be unlisted counterparts.
+    /// Returns true if there may be unlisted counterparts, for some rooms at least.
     pub fn is_open(&self) -> bool {
-        *self.members.open() != Open::Nobody
+        self.members.at_most().is_open()
     }
 
-    /// Returns the hides that apply to the pair with another user; they add up. Empty if
-    /// nothing is hidden, or if the other user is no counterpart.
+    /// Returns the hides that apply to the pair with another user who shares no room with the
+    /// user; they add up. Empty if nothing is hidden, or if the other user is no counterpart.
     pub fn hides(&self, other: UserId<'_>) -> impl Iterator<Item = &Hide> {
-        let who = self.snapshot.users().user_ref(other);
+        let hides = self.hides_if(other, |_| Some(false));
         let is_in = self.contains(other);
-        let hides = self.hides.iter().filter(move |(users, _)| is_in && users.contains(who));
-        hides.map(|(_, hide)| hide)
+        hides.filter(move |_| is_in)
+    }
+
+    /// Returns the hides that apply to the pair with another user if the pair is visible; they add
+    /// up. `share_room` is that of [`Counterparts::contains_if`]; a hide applies unless its rule
+    /// certainly does not match.
+    pub fn hides_if(
+        &self,
+        other: UserId<'_>,
+        share_room: impl Fn(&RoomConditions) -> Option<bool>,
+    ) -> impl Iterator<Item = &Hide> {
+        let who = self.snapshot.users().user_ref(other);
+        let applies = move |(users, relation, _): &&(Members, Option<Relation>, Hide)| {
+            let holds = |one: &Relation| one.holds(&share_room) != Some(false);
+            users.contains(who) && relation.as_ref().is_none_or(holds)
+        };
+        self.hides.iter().filter(applies).map(|(.., hide)| hide)
     }
 }
 

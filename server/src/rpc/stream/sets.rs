@@ -24,7 +24,8 @@ use self::hidden::{HiddenSet, HiddenSets};
 use super::index::Index;
 use super::set_table::{SetId, SetTable, SetUpdate, expression_bytes};
 use crate::rpc::convert;
-use presence_router_engine::unstable::routing::query::visibility::{CallerView, Part, Signature};
+use presence_router_engine::unstable::routing::query::parts::Part;
+use presence_router_engine::unstable::routing::query::visibility::{CallerView, Signature};
 use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_engine::unstable::routing::snapshot::members::Members;
 use presence_router_engine::{Side, Snapshot};
@@ -220,7 +221,7 @@ impl SentSets {
     /// request.
     fn parts_of(&mut self, signature: &Signature, definer: &Definer<'_>) -> Vec<AnswerPart> {
         let mut parts = Vec::new();
-        for part in definer.snapshot.parts(signature) {
+        for part in definer.snapshot.parts(signature).into_iter().filter_map(|(_, part)| part) {
             parts.push(match self.parts.get_mut(&part) {
                 Some(sent) => {
                     sent.used = self.request;
@@ -256,9 +257,9 @@ impl SentSets {
         definer: &mut Definer<'_>,
     ) -> Result<(), OverBudget> {
         let counterparts = definer.snapshot.counterparts(signature, definer.view);
-        for (users, hide) in definer.snapshot.hides(signature, &counterparts) {
-            let (index, id) = self.hidden_set(users, definer)?;
-            let hide: Hide = convert::hide_of_users(convert::set_reference(id.get()), hide);
+        for applied in definer.snapshot.hides(signature, &counterparts.at_most()) {
+            let (index, id) = self.hidden_set(applied.users, definer)?;
+            let hide: Hide = convert::hide_of_users(convert::set_reference(id.get()), applied.hide);
             key.hides.push(hide.encode_to_vec());
             hidden.push(index);
         }

@@ -31,7 +31,7 @@ impl Interest {
     pub fn compute(current: &Current, view: &CallerView, recipient: UserId<'_>) -> Self {
         let snapshot = &current.snapshot;
         let signature = snapshot.signature(recipient, Side::Recipient, view.caller());
-        let senders = snapshot.counterparts(&signature, view);
+        let senders = snapshot.counterparts(&signature, view).at_most().into_owned();
         let mut listed = senders.listed_besides();
         if let Some(own) = snapshot.users().number(recipient.as_str()) {
             listed.remove(own);
@@ -69,8 +69,9 @@ impl Interest {
             }
         }
         let hides = snapshot.hides(&self.signature, &self.senders).into_iter();
-        let hides = hides.map(|(users, hide)| {
-            convert::hide_of_users(convert::members_to_expression(&users, user_table), hide)
+        let hides = hides.map(|applied| {
+            let users = convert::members_to_expression(&applied.users, user_table);
+            convert::hide_of_users(users, applied.hide)
         });
         let answer = GetInterestedUsersResponse::new(
             &current.revision.to_string(),

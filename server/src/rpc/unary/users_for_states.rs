@@ -84,6 +84,7 @@ impl<'a> Recipients<'a> {
     /// Adds the recipients of states whose senders have one signature.
     fn add_states(&mut self, signature: &Signature, indexes: Vec<u32>) -> Result<(), RpcError> {
         let audience = self.current.snapshot.counterparts(signature, self.view);
+        let audience = audience.at_most();
         self.count_shadows(signature, &indexes);
         self.add_listed(&audience, &indexes)?;
         self.add_hides(signature, &audience, &indexes);
@@ -122,10 +123,10 @@ impl<'a> Recipients<'a> {
 
     fn add_hides(&mut self, signature: &Signature, audience: &Members, indexes: &[u32]) {
         let snapshot = &self.current.snapshot;
-        for (users, hide) in snapshot.hides(signature, audience) {
+        for applied in snapshot.hides(signature, audience) {
             let hide = Some(convert::hide_of_users(
-                convert::members_to_expression(&users, snapshot.users()),
-                hide,
+                convert::members_to_expression(&applied.users, snapshot.users()),
+                applied.hide,
             ));
             self.hides.push(StatesHide { hide, state_indexes: indexes.to_vec() });
         }

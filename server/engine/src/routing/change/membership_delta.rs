@@ -9,7 +9,8 @@ use roaring::RoaringBitmap;
 
 use crate::routing::model::caller::Caller;
 use crate::routing::model::side::Side;
-use crate::routing::query::visibility::{Part, Signature};
+use crate::routing::query::parts::Part;
+use crate::routing::query::visibility::Signature;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::{ClassId, SetId, UserNumber};
 use crate::routing::snapshot::members::Members;
@@ -137,13 +138,5 @@ impl MembershipDelta<'_> {
             .iter()
             .filter_map(|set| self.new.set(*set))
             .any(|set| self.sets.values().any(|moved| !moved.is_disjoint(set.named())))
-    }
-}
-
-// === impl Part ===
-
-impl Part {
-    fn all_sets(&self) -> impl Iterator<Item = SetId> {
-        std::iter::once(self.allowed_set()).chain(self.denied_sets().iter().copied())
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::routing::query::visibility::Part;
+use crate::routing::query::parts::Part;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::{Key, SetId};
 use crate::routing::snapshot::members::Members;
@@ -109,8 +109,8 @@ impl Snapshot {
             return self.shares_sets_with(old, self.rules.hiding());
         }
         let Some(mapping) = self.set_mapping_from(old) else { return false };
-        let products = old.rules.hide_products().map(|(senders, recipients, hide)| {
-            Some((mapping.later_id(senders)?, mapping.later_id(recipients)?, hide))
+        let products = old.rules.hide_products().map(|(senders, recipients, relation, hide)| {
+            Some((mapping.later_id(senders)?, mapping.later_id(recipients)?, relation, hide))
         });
         products.collect::<Option<BTreeSet<_>>>() == Some(self.rules.hide_products().collect())
     }

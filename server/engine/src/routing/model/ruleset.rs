@@ -161,12 +161,37 @@ impl Relation {
         }
     }
 
+    /// Returns true if the relation holds for two users who share no room, which is always known.
+    pub fn holds_without_rooms(&self) -> Option<bool> {
+        self.holds(|_| Some(false))
+    }
+
     /// Returns true if the relation holds for two users. `share_room` returns true if they
     /// share a room that meets some conditions, and `None` if a missing fact decides it.
     pub fn holds(&self, share_room: impl Fn(&RoomConditions) -> Option<bool>) -> Option<bool> {
         match self {
             Self::ShareRoom(conditions) => share_room(conditions),
             Self::ShareNoRoom => share_room(&RoomConditions::default()).map(|shares| !shares),
+        }
+    }
+}
+
+// === impl Set ===
+
+impl Set {
+    /// Returns true if the set is every user by its definition, whoever the members of groups
+    /// are. `groups` are those of the set's ruleset.
+    pub(in crate::routing) fn is_everyone(&self, groups: &[Self]) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Group(group) => groups.get(*group).is_some_and(|set| set.is_everyone(groups)),
+            Self::Union(sets) => sets.iter().any(|set| set.is_everyone(groups)),
+            Self::Intersection(sets) => sets.iter().all(|set| set.is_everyone(groups)),
+            Self::Users(_)
+            | Self::Server(_)
+            | Self::Match(_)
+            | Self::Directory(_)
+            | Self::Difference(..) => false,
         }
     }
 }

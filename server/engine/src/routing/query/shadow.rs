@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 
 use crate::routing::model::ruleset::Effect;
-use crate::routing::model::side::Side;
-use crate::routing::query::terms::Operands;
 use crate::routing::query::visibility::{CallerView, Signature};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
@@ -31,6 +29,9 @@ impl Snapshot {
     /// Returns the rules in shadow of which each alone would change the audience or the hides of
     /// the senders with a signature, as far as they concern a caller. In the ruleset's order. If
     /// globs overlap, the result may include a rule that would change nothing.
+    ///
+    /// The daemon knows no rooms. So the relation that a rule in shadow requires counts as met,
+    /// and the result includes a rule that would change something for some rooms.
     pub fn shadowed(&self, signature: &Signature, view: &CallerView) -> Vec<Shadowed> {
         let shadows = self.rules.shadows();
         let mut recipients: BTreeMap<usize, Members> = BTreeMap::new();
@@ -49,18 +50,19 @@ impl Snapshot {
             return Vec::new();
         }
         let audience = self.counterparts(signature, view);
+        let at_most = audience.at_most();
         let changed = recipients.into_iter().filter_map(|(rule, mut changed)| {
             match shadows.effect(rule)? {
                 Effect::Allow => {
                     changed.subtract(&self.denied_recipients(signature));
-                    changed.subtract(&audience);
+                    changed.subtract(audience.always());
                 }
-                Effect::Deny => changed.intersect(&audience),
+                Effect::Deny => changed.intersect(&at_most),
                 Effect::Hide(hide) => {
-                    changed.intersect(&audience);
-                    for (users, hidden) in self.hides(signature, &audience) {
-                        if hidden == hide {
-                            changed.subtract(&users);
+                    changed.intersect(&at_most);
+                    for applied in self.hides(signature, &at_most) {
+                        if applied.hide == hide && applied.relation.is_none() {
+                            changed.subtract(&applied.users);
                         }
                     }
                 }
@@ -72,10 +74,9 @@ impl Snapshot {
         changed.collect()
     }
 
-    /// Returns the recipients that deny rules exclude for users with a signature.
+    /// Returns the recipients that deny rules exclude for users with a signature, whatever rooms
+    /// there are.
     fn denied_recipients(&self, signature: &Signature) -> Members {
-        let Operands { deny, .. } =
-            self.terms(self.signature_sets(signature), Side::Sender).collect();
-        self.union_of(&deny)
+        self.union_of(&self.operands(signature).deny)
     }
 }

@@ -1,18 +1,18 @@
 //! The visibility relation, read from either side.
 //!
-//! A rule is a product of two sets: every sender in one with every recipient in the other.
-//! So a user's counterparts depend only on the rules' sets that contain the user:
+//! A rule is a product of two sets: every sender in one with every recipient in the other, for
+//! whom the relation holds that the rule may require. So a user's counterparts depend only on the
+//! rules' sets that contain the user:
 //!
 //! ```text
 //! counterparts(user) = union over sets R that an allow rule puts across from a
 //!                      set of the user's, of R minus all sets that a deny rule
-//!                      puts across from one
+//!                      puts across from one; a set with a relation counts only
+//!                      for users for whom the relation holds
 //! ```
 //!
-//! `terms` collects the sets across of these rules, for all functions here. Each set that an
-//! allow rule puts across, minus others, is a *part*. Users with different counterparts share
-//! parts, and so do audiences and interests; a group is one part, however many audiences
-//! contain it.
+//! `terms` collects the sets across of these rules, for all functions here and in `parts`, which
+//! splits counterparts into sets that answers share.
 //!
 //! A user is never its own counterpart. Sets here are *modulo self*: they may contain the user
 //! itself, and a reader that lists them skips the user.
@@ -22,14 +22,16 @@ use std::sync::{Arc, OnceLock};
 use roaring::RoaringBitmap;
 
 use crate::routing::model::caller::Caller;
-use crate::routing::model::ruleset::Hide;
+use crate::routing::model::ruleset::{Hide, Relation};
 use crate::routing::model::side::Side;
+use crate::routing::query::conditional_members::ConditionalMembers;
 use crate::routing::query::terms::{Operands, Term};
 use crate::routing::snapshot::Snapshot;
-use crate::routing::snapshot::keys::{ClassId, HideId, SetId};
+use crate::routing::snapshot::keys::{ClassId, RelationId, SetId};
 use crate::routing::snapshot::members::Members;
+use crate::routing::snapshot::rule_index::Across;
 use crate::routing::snapshot::user_table::UserRef;
-use presence_router_ids::UserId;
+use presence_router_ids::{RoomCapabilities, UserId, all_of, any_of};
 
 /// A caller's view of one snapshot.
 #[derive(Clone, Debug)]
@@ -47,6 +49,9 @@ pub struct Signature {
     side: Side,
     /// True if only counterparts on the caller's own servers count.
     local_only: bool,
+    /// The capabilities of the caller on which some rule depends. Callers that differ in others
+    /// share answers.
+    capabilities: RoomCapabilities,
     sets: Sets,
 }
 
@@ -59,12 +64,18 @@ enum Sets {
     Open(Box<[SetId]>),
 }
 
-/// A term of the union that makes a user's counterparts: a set, minus others.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Part {
-    allow: SetId,
-    deny: Arc<[SetId]>,
-    local_only: bool,
+/// The users among some counterparts to whom a hide applies.
+#[derive(Clone, Debug)]
+pub struct AppliedHide<'s> {
+    /// The users: counterparts only.
+    pub users: Members,
+
+    /// The relation that the hide requires. For a user of whom it is not known if the relation
+    /// holds, the hide applies.
+    pub relation: Option<&'s Relation>,
+
+    /// The hidden fields.
+    pub hide: &'s Hide,
 }
 
 // === impl Signature ===
@@ -82,30 +93,6 @@ impl Signature {
             Sets::Class(class) => Some(class),
             Sets::Open(_) => None,
         }
-    }
-}
-
-// === impl Part ===
-
-impl Part {
-    /// Returns the set without its exclusions.
-    pub(in crate::routing) fn allowed_set(&self) -> SetId {
-        self.allow
-    }
-
-    /// Returns the sets that deny rules exclude.
-    pub(in crate::routing) fn denied_sets(&self) -> &[SetId] {
-        &self.deny
-    }
-
-    /// Converts the part to sets with other ids.
-    pub(in crate::routing) fn with_mapped_sets(
-        &self,
-        id: impl Fn(SetId) -> Option<SetId>,
-    ) -> Option<Self> {
-        let mut deny = self.deny.iter().map(|set| id(*set)).collect::<Option<Vec<_>>>()?;
-        deny.sort_unstable();
-        Some(Self { allow: id(self.allow)?, deny: deny.into(), local_only: self.local_only })
     }
 }
 
@@ -142,9 +129,20 @@ impl Snapshot {
             UserRef::Numbered { class, .. } => self.signature_of_class(class, side, caller),
             UserRef::Unnumbered(user) => {
                 let sets = Sets::Open(self.open_sets_of(user).collect());
-                Signature { side, local_only: !caller.is_local(user), sets }
+                let local_only = !caller.is_local(user);
+                Signature {
+                    side,
+                    local_only,
+                    capabilities: self.needed_capabilities_of(caller),
+                    sets,
+                }
             }
         }
+    }
+
+    /// Returns the capabilities of a caller on which some rule depends.
+    fn needed_capabilities_of(&self, caller: &Caller) -> RoomCapabilities {
+        self.rules.needed_capabilities().intersection(caller.capabilities())
     }
 
     /// Returns the signature of the users of a class.
@@ -154,57 +152,39 @@ impl Snapshot {
             .get(class)
             .and_then(|class| self.users.server(class.server))
             .unwrap_or_default();
-        Signature { side, local_only: !caller.holds(server), sets: Sets::Class(class) }
+        let (local_only, sets) = (!caller.holds(server), Sets::Class(class));
+        Signature { side, local_only, capabilities: self.needed_capabilities_of(caller), sets }
     }
 
-    /// Returns the parts whose union is the counterparts. Without parts, there are none.
-    pub fn parts(&self, signature: &Signature) -> Vec<Part> {
-        let terms = self.terms(self.signature_sets(signature), signature.side);
-        let Operands { allow, deny } = terms.collect();
-        let part = |allow| {
-            // Only exclusions that overlap the set: a group that no deny rule touches stays
-            // one part, whatever other users its members are denied.
-            let set = self.set(allow);
-            let takes = |deny: &SetId| {
-                set.zip(self.set(*deny)).is_some_and(|(set, denied)| set.may_meet(denied))
-            };
-            let deny = deny.iter().copied().filter(takes).collect();
-            Part { allow, deny, local_only: signature.local_only }
-        };
-        allow.into_iter().map(part).collect()
-    }
-
-    /// Returns the members of one part.
-    pub fn members_of_part(&self, part: &Part, view: &CallerView) -> Members {
-        let set = self.set(part.allow);
-        let mut members = match (set, part.local_only) {
-            (None, _) => Members::default(),
-            (Some(set), false) => Members::clone(set),
-            (Some(set), true) => set.on_servers_of(&view.caller, view.local_users(self)),
-        };
-        for deny in part.deny.iter() {
-            if let Some(denied) = self.set(*deny) {
-                members.subtract(denied);
+    /// Returns all counterparts of the users in these sets of rules, for any caller with these
+    /// capabilities.
+    pub(in crate::routing) fn counterparts_of(
+        &self,
+        sets: &[SetId],
+        side: Side,
+        capabilities: RoomCapabilities,
+    ) -> ConditionalMembers {
+        let terms = self.terms(sets, side, capabilities);
+        let Operands { allow, deny, allow_if, deny_if } = terms.collect();
+        let denied = self.union_of(&deny);
+        let mut always = self.union_of(&allow);
+        always.subtract(&denied);
+        let conditional = |sets: &[(RelationId, SetId)]| {
+            let mut by_relation = Vec::new();
+            for (relation, set) in sets {
+                if let Some(set) = self.set(*set) {
+                    self.unite_by(&mut by_relation, *relation, set);
+                }
             }
+            by_relation
+        };
+        let mut required = conditional(&allow_if);
+        required.iter_mut().for_each(|(_, members)| members.subtract(&denied));
+        let allowed = ConditionalMembers::new(always, required, Vec::new());
+        if deny_if.is_empty() {
+            return allowed;
         }
-        members
-    }
-
-    /// Returns all counterparts of the users with a signature, modulo self.
-    pub fn counterparts(&self, signature: &Signature, view: &CallerView) -> Members {
-        let mut all = Members::default();
-        for part in self.parts(signature) {
-            all.unite(&self.members_of_part(&part, view));
-        }
-        all
-    }
-
-    /// Returns all counterparts of the users in these sets of rules, for any caller.
-    pub(in crate::routing) fn counterparts_of(&self, sets: &[SetId], side: Side) -> Members {
-        let Operands { allow, deny } = self.terms(sets, side).collect();
-        let mut counterparts = self.union_of(&allow);
-        counterparts.subtract(&self.union_of(&deny));
-        counterparts
+        allowed.without(conditional(&deny_if))
     }
 
     /// Returns true if any hide rule concerns the users with a signature.
@@ -213,49 +193,77 @@ impl Snapshot {
         self.signature_sets(signature).iter().filter_map(rules).any(|rules| !rules.hide.is_empty())
     }
 
-    /// Returns the hides for some of the counterparts, each with the users to whom it
-    /// applies: sets of counterparts only. Several hides that apply to one user add up.
-    pub fn hides(&self, signature: &Signature, counterparts: &Members) -> Vec<(Members, &Hide)> {
-        let mut hiding: Vec<(HideId, SetId)> = Vec::new();
-        for set in self.signature_sets(signature) {
-            if let Some(rules) = self.rules.of_set(*set, signature.side) {
-                hiding.extend(rules.hide.iter().map(|(other, hide)| (*hide, *other)));
-            }
-        }
-        hiding.sort_unstable();
-        hiding.dedup();
+    /// Returns the hides for some of the counterparts. Several hides that apply to one user add
+    /// up. Hides of the same fields by rules with the same relation are one.
+    pub fn hides(&self, signature: &Signature, counterparts: &Members) -> Vec<AppliedHide<'_>> {
+        let sets = self.signature_sets(signature);
+        let hiding = self.hide_terms(sets, signature.side, signature.capabilities);
         let mut hides = Vec::new();
-        for same in hiding.chunk_by(|(a, _), (b, _)| a == b) {
+        for same in hiding.chunk_by(|(a, if_a, _), (b, if_b, _)| (a, if_a) == (b, if_b)) {
             let mut users = Members::default();
-            for (_, set) in same {
+            for (.., set) in same {
                 if let Some(set) = self.set(*set) {
                     users.unite(set);
                 }
             }
             users.intersect(counterparts);
-            let hide = same.first().and_then(|(id, _)| self.rules.hide_by_id(*id));
-            if let Some(hide) = hide.filter(|_| !users.is_empty()) {
-                hides.push((users, hide));
-            }
+            let Some((hide, relation, _)) = same.first().filter(|_| !users.is_empty()) else {
+                continue;
+            };
+            let relation = relation.and_then(|id| self.relation(id)).map(|relation| &**relation);
+            let hide = self.rules.hide_by_id(*hide);
+            hides.extend(hide.map(|hide| AppliedHide { users, relation, hide }));
         }
         hides
     }
 
-    /// Evaluates the definition for one pair: not the same user, some allow rule, and no deny
-    /// rule.
+    /// Evaluates the definition for one pair that shares no room: not the same user, some allow
+    /// rule, and no deny rule.
     pub fn visible(&self, sender: UserId<'_>, recipient: UserId<'_>) -> bool {
+        self.visible_if(sender, recipient, Relation::holds_without_rooms) == Some(true)
+    }
+
+    /// Evaluates the definition for one pair, as [`Self::visible`] does. `holds` evaluates the
+    /// relation that a rule requires; the result is `None` if an unknown relation decides it.
+    pub fn visible_if(
+        &self,
+        sender: UserId<'_>,
+        recipient: UserId<'_>,
+        holds: impl Fn(&Relation) -> Option<bool>,
+    ) -> Option<bool> {
         let [senders, recipients] =
             [sender, recipient].map(|user| self.sets_of(self.users.user_ref(user)));
-        let hold = |sets: &[SetId]| sets.iter().any(|set| recipients.binary_search(set).is_ok());
-        let mut allowed = false;
-        for term in self.terms(&senders, Side::Sender) {
+        let matches = |Across { set, relation }: Across| {
+            if recipients.binary_search(&set).is_err() {
+                return Some(false);
+            }
+            relation.and_then(|id| self.relation(id)).map_or(Some(true), |one| holds(one))
+        };
+        if sender == recipient {
+            return Some(false);
+        }
+        let [mut allowed, mut denied] = [Some(false); 2];
+        for term in self.terms(&senders, Side::Sender, RoomCapabilities::ALL) {
             match term {
-                Term::Allow(sets) => allowed = allowed || hold(sets),
-                Term::Deny(sets) if hold(sets) => return false,
-                Term::Deny(_) => {}
+                Term::Allow(across) => allowed = any_of([allowed, matches(across)]),
+                Term::Deny(across) => denied = any_of([denied, matches(across)]),
+            }
+            if denied == Some(true) {
+                return Some(false);
             }
         }
-        allowed && sender != recipient
+        all_of([allowed, denied.map(|denied| !denied)])
+    }
+
+    /// Returns a relation that rules require.
+    pub fn relation(&self, id: RelationId) -> Option<&Arc<Relation>> {
+        self.rules.relation_by_id(id)
+    }
+
+    /// Returns the sets of the terms that make the counterparts of users with a signature.
+    pub(super) fn operands(&self, signature: &Signature) -> Operands {
+        let sets = self.signature_sets(signature);
+        self.terms(sets, signature.side, signature.capabilities).collect()
     }
 
     /// Returns the users in any of the sets.

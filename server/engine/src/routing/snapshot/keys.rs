@@ -58,4 +58,7 @@ keys! {
 
     /// The index of a hide, among all distinct hides of a ruleset's rules.
     HideId,
+
+    /// The index of a relation, among all distinct relations that a ruleset's rules require.
+    RelationId,
 }

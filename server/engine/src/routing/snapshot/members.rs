@@ -167,6 +167,11 @@ impl Members {
         self.open != Open::Nobody
     }
 
+    /// Returns true if the set contains every user.
+    pub(in crate::routing) fn is_everyone(&self) -> bool {
+        self.open == Open::Everyone && self.named.len() == self.covered.len()
+    }
+
     /// Returns true if the set contains no users, listed or unlisted.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -2,10 +2,13 @@
 //! allow, deny or hide on the other side.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use crate::routing::model::ruleset::{Effect, Hide, Ruleset};
+use presence_router_ids::RoomCapabilities;
+
+use crate::routing::model::ruleset::{Effect, Hide, Relation, Ruleset, Set};
 use crate::routing::model::side::Side;
-use crate::routing::snapshot::keys::{HideId, Key, SetId};
+use crate::routing::snapshot::keys::{HideId, Key, RelationId, SetId};
 use crate::routing::snapshot::numbering::Numbering;
 
 /// The rules of a ruleset, by the sets that they name.
@@ -15,6 +18,12 @@ pub(in crate::routing) struct RuleIndex {
     by_set: Box<[[RulesOfSet; 2]]>,
     /// The distinct hides.
     hides: Box<[Hide]>,
+    /// The distinct relations, each with what a caller must be able to evaluate.
+    relations: Box<[(Arc<Relation>, RoomCapabilities)]>,
+    /// What the relations need together.
+    needed_capabilities: RoomCapabilities,
+    /// Sets that contain every user by definition, ascending. Empty without relations.
+    everyone: Box<[SetId]>,
     /// Sets that a deny rule excludes, and sets that a hide rule names; both ascending.
     denies: Box<[SetId]>,
     hiding: Box<[SetId]>,
@@ -26,14 +35,21 @@ pub(in crate::routing) struct RuleIndex {
 #[derive(Clone, Debug, Default)]
 pub(in crate::routing) struct RulesOfSet {
     /// Sets on the other side that an allow rule names.
-    pub(in crate::routing) allow: Vec<SetId>,
+    pub(in crate::routing) allow: Vec<Across>,
     /// Sets on the other side that a deny rule names.
-    pub(in crate::routing) deny: Vec<SetId>,
+    pub(in crate::routing) deny: Vec<Across>,
     /// Sets on the other side that a hide rule names, each with the hide.
-    pub(in crate::routing) hide: Vec<(SetId, HideId)>,
+    pub(in crate::routing) hide: Vec<(Across, HideId)>,
 }
 
-/// The rules in shadow of a ruleset.
+/// The set on the other side of a rule, and the relation that the rule requires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::routing) struct Across {
+    pub(in crate::routing) set: SetId,
+    pub(in crate::routing) relation: Option<RelationId>,
+}
+
+/// The rules in shadow of a ruleset. Their relations count as met, so that none is stored.
 #[derive(Debug, Default)]
 pub(in crate::routing) struct Shadows {
     /// By set of senders: indices in the ruleset, and sets of recipients.
@@ -56,19 +72,43 @@ impl RuleIndex {
             .collect();
         hides.sort_unstable();
         hides.dedup();
+        let relations = distinct_relations(ruleset);
 
-        let by_set = rules_by_set(ruleset, numbering, &hides);
+        let by_set = rules_by_set(ruleset, numbering, &hides, &relations);
         let across = |others: fn(&RulesOfSet) -> Vec<SetId>| -> Box<[SetId]> {
             let mut all: Vec<SetId> = by_set.iter().flatten().flat_map(others).collect();
             all.sort_unstable();
             all.dedup();
             all.into()
         };
-        let denies = across(|rules| rules.deny.clone());
-        let hiding = across(|rules| rules.hide.iter().map(|(other, _)| *other).collect());
+        let denies = across(|rules| rules.deny.iter().map(|other| other.set).collect());
+        let hiding = across(|rules| rules.hide.iter().map(|(other, _)| other.set).collect());
         let hides = hides.into_iter().cloned().collect();
         let shadows = Shadows::new(ruleset, numbering);
-        Self { by_set: by_set.into(), hides, denies, hiding, shadows }
+        let is_everyone = |(_, set): &(SetId, &&Set)| set.is_everyone(&ruleset.groups);
+        let everyone = if relations.is_empty() {
+            Box::default()
+        } else {
+            let sets = numbering.sets.iter().enumerate();
+            let sets = sets.map(|(index, set)| (SetId::from_index(index), set));
+            sets.filter(is_everyone).map(|(id, _)| id).collect()
+        };
+        let relations: Box<[_]> = relations
+            .into_iter()
+            .map(|relation| (Arc::new(relation.clone()), relation.needed_capabilities()))
+            .collect();
+        let needed = relations.iter().map(|(_, needed)| *needed);
+        let needed_capabilities = needed.fold(RoomCapabilities::NONE, RoomCapabilities::union);
+        Self {
+            by_set: by_set.into(),
+            hides,
+            relations,
+            needed_capabilities,
+            everyone,
+            denies,
+            hiding,
+            shadows,
+        }
     }
 
     /// Returns the rules about a set's members on one side.
@@ -76,20 +116,28 @@ impl RuleIndex {
         Some(side.select(self.by_set.get(set.index())?))
     }
 
-    /// Returns every product of an allow rule (`true`) or a deny rule: senders and recipients.
-    pub(in crate::routing) fn deciding_products(&self) -> impl Iterator<Item = (bool, [SetId; 2])> {
+    /// Returns every product of an allow rule (`true`) or a deny rule: the set of senders, and the
+    /// set of recipients with the relation that the rule requires.
+    pub(in crate::routing) fn deciding_products(
+        &self,
+    ) -> impl Iterator<Item = (bool, SetId, Across)> {
         self.rules_of_senders().flat_map(|(senders, rules)| {
-            let allow = rules.allow.iter().map(move |recipients| (true, [senders, *recipients]));
-            let deny = rules.deny.iter().map(move |recipients| (false, [senders, *recipients]));
+            let allow = rules.allow.iter().map(move |recipients| (true, senders, *recipients));
+            let deny = rules.deny.iter().map(move |recipients| (false, senders, *recipients));
             allow.chain(deny)
         })
     }
 
-    /// Returns every product of a hide rule, senders and recipients, with the hide.
-    pub(in crate::routing) fn hide_products(&self) -> impl Iterator<Item = (SetId, SetId, &Hide)> {
+    /// Returns every product of a hide rule, senders and recipients, with the relation that the
+    /// rule requires, and the hide.
+    pub(in crate::routing) fn hide_products(
+        &self,
+    ) -> impl Iterator<Item = (SetId, SetId, Option<&Relation>, &Hide)> {
         self.rules_of_senders().flat_map(move |(senders, rules)| {
             rules.hide.iter().filter_map(move |(recipients, hide)| {
-                Some((senders, *recipients, self.hide_by_id(*hide)?))
+                let relation = recipients.relation.and_then(|id| self.relation_by_id(id));
+                let relation = relation.map(|relation| &**relation);
+                Some((senders, recipients.set, relation, self.hide_by_id(*hide)?))
             })
         })
     }
@@ -134,17 +182,55 @@ impl RuleIndex {
     pub(in crate::routing) fn hide_by_id(&self, id: HideId) -> Option<&Hide> {
         self.hides.get(id.index())
     }
+
+    /// Returns the relation with an id.
+    pub(in crate::routing) fn relation_by_id(&self, id: RelationId) -> Option<&Arc<Relation>> {
+        self.relations.get(id.index()).map(|(relation, _)| relation)
+    }
+
+    /// Returns true if a caller with these capabilities can evaluate a relation.
+    pub(in crate::routing) fn can_evaluate(
+        &self,
+        capabilities: RoomCapabilities,
+        id: RelationId,
+    ) -> bool {
+        let relation = self.relations.get(id.index());
+        relation.is_some_and(|(_, needed)| capabilities.covers(*needed))
+    }
+
+    /// Returns the capabilities on which some answer of the ruleset depends.
+    pub(in crate::routing) fn needed_capabilities(&self) -> RoomCapabilities {
+        self.needed_capabilities
+    }
+
+    /// Returns true if a set contains every user by its definition, so that no edit of the
+    /// directory changes that. Known only under a ruleset with relations.
+    pub(in crate::routing) fn is_everyone(&self, set: SetId) -> bool {
+        self.everyone.binary_search(&set).is_ok()
+    }
+}
+
+/// Returns the distinct relations of the rules that take part, sorted.
+fn distinct_relations(ruleset: &Ruleset) -> Vec<&Relation> {
+    let live = ruleset.rules.iter().filter(|rule| !rule.shadow);
+    let mut relations: Vec<_> = live.filter_map(|rule| rule.relation.as_ref()).collect();
+    relations.sort_unstable();
+    relations.dedup();
+    relations
 }
 
 /// Indexes the rules that take part, by the index of each set that they name and by the side of
-/// its members. `hides` is sorted.
+/// its members. `hides` and `relations` are sorted.
 fn rules_by_set<'p>(
     ruleset: &'p Ruleset,
     numbering: &mut Numbering<'p>,
     hides: &[&Hide],
+    relations: &[&Relation],
 ) -> Vec<[RulesOfSet; 2]> {
     let mut by_set = vec![<[RulesOfSet; 2]>::default(); numbering.sets.len()];
     for rule in ruleset.rules.iter().filter(|rule| !rule.shadow) {
+        let index = rule.relation.as_ref().and_then(|one| relations.binary_search(&one).ok());
+        let relation = index.map(RelationId::from_index);
         for product in &rule.products {
             let (senders, recipients) =
                 (numbering.id_of_set(&product.senders), numbering.id_of_set(&product.recipients));
@@ -152,7 +238,8 @@ fn rules_by_set<'p>(
                 [(Side::Sender, senders, recipients), (Side::Recipient, recipients, senders)]
             {
                 if let Some(rules) = by_set.get_mut(own.index()) {
-                    side.select_mut(rules).add_rule(&rule.effect, other, hides);
+                    let across = Across { set: other, relation };
+                    side.select_mut(rules).add_rule(&rule.effect, across, hides);
                 }
             }
         }
@@ -165,7 +252,7 @@ fn rules_by_set<'p>(
 
 impl RulesOfSet {
     /// Adds the set across of a rule. `hides` is sorted, and contains every hide of a rule.
-    fn add_rule(&mut self, effect: &Effect, other: SetId, hides: &[&Hide]) {
+    fn add_rule(&mut self, effect: &Effect, other: Across, hides: &[&Hide]) {
         match effect {
             Effect::Allow => self.allow.push(other),
             Effect::Deny => self.deny.push(other),

@@ -5,7 +5,7 @@ use presence_router_proto::v1::{SetExpression, UserList};
 use super::{Definer, OverBudget, SentSet, SentSets};
 use crate::rpc::convert;
 use crate::rpc::stream::set_table::{SetId, expression_bytes, user_id_bytes};
-use presence_router_engine::unstable::routing::query::visibility::Part;
+use presence_router_engine::unstable::routing::query::parts::Part;
 use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
 use presence_router_engine::unstable::routing::snapshot::user_table::NamedId;
 

@@ -18,7 +18,8 @@ use crate::rpc::convert;
 use crate::rpc::stream::index::Index;
 use crate::rpc::stream::set_table::{SetId, user_id_bytes};
 use presence_router_engine::unstable::routing::change::membership_delta::MembershipDelta;
-use presence_router_engine::unstable::routing::query::visibility::{CallerView, Part};
+use presence_router_engine::unstable::routing::query::parts::Part;
+use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::unstable::routing::snapshot::members::Open;
 use presence_router_engine::{Side, Snapshot};
 

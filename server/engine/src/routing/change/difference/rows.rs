@@ -11,7 +11,7 @@ use crate::routing::model::side::Side;
 use crate::routing::snapshot::keys::{ClassId, SetId};
 use crate::routing::snapshot::members::Members;
 use crate::routing::snapshot::user_table::UserRef;
-use presence_router_ids::UserId;
+use presence_router_ids::{RoomCapabilities, UserId};
 
 /// The common properties of the users in a row.
 #[derive(PartialEq, Eq, Hash)]
@@ -69,8 +69,9 @@ impl Comparison<'_> {
                 Before::Class(class) => self.old.sets_of_class(*class),
                 Before::OpenSets(sets) => sets,
             };
-            let before = self.old.counterparts_of(sets, side);
-            let after = self.new.counterparts_of(self.new.sets_of_class(key.class), side);
+            let (all, class) = (RoomCapabilities::ALL, self.new.sets_of_class(key.class));
+            let before = self.old.counterparts_of(sets, side, all).at_most().into_owned();
+            let after = self.new.counterparts_of(class, side, all).at_most().into_owned();
             self.spend_budget(before.named().len() + after.named().len())?;
             let before = self.lift_set(&before)?;
             let mut more = after.clone();

@@ -35,6 +35,7 @@ impl Contents {
             })
         };
         let products = snapshot.rules.deciding_products();
+        let products = products.map(|(allows, senders, across)| (allows, [senders, across.set]));
         products.map(|(allows, sides)| ((allows, sides.map(&mut content)), sides)).collect()
     }
 
