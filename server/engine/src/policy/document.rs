@@ -4,14 +4,13 @@
 
 pub mod room;
 
-use presence_router_ids::{Glob, UserGlob};
+use presence_router_ids::{Glob, RoomCondition, ServerName, UserGlob};
 
 use self::room::{RoomRule, RoomTest};
 use super::given_rooms::GivenRooms;
 use super::problem::Position;
 use crate::routing::model::ruleset::{Effect, Hide, Ids, Relation};
 use crate::routing::model::side::Side;
-use presence_router_ids::ServerName;
 
 /// A whole policy.
 #[derive(Clone, Debug, Default)]
@@ -254,6 +253,24 @@ impl Document {
                 set.each_part(&mut |part| found(rule.position, part));
             }
         }
+    }
+}
+
+// === impl Rule ===
+
+impl Rule {
+    /// Returns the patterns of `not_counting`, once for each bound on members.
+    pub(super) fn not_counting(&self) -> impl Iterator<Item = &UserGlob> {
+        let conditions = match &self.relation {
+            Some(Relation::ShareRoom(conditions)) => Some(conditions),
+            Some(Relation::ShareNoRoom) | None => None,
+        };
+        conditions.into_iter().flatten().flat_map(|condition| match condition {
+            RoomCondition::AtMost(count) | RoomCondition::AtLeast(count) => {
+                count.not_counting.iter()
+            }
+            _ => [].iter(),
+        })
     }
 }
 

@@ -4,6 +4,7 @@
 mod coverage;
 mod never_matches;
 mod ports;
+mod relations;
 mod server_names;
 mod small_sets;
 pub mod synapse;
@@ -39,6 +40,7 @@ pub(super) fn warnings(
         ports::warnings(document),
         capitals,
         near_names,
+        relations::warnings(document),
     ];
     let mut warnings = Vec::new();
     for mut of_kind in kinds {

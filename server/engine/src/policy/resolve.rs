@@ -2,13 +2,15 @@
 //! replace names, and the matching groups replace each `within`.
 //!
 //! Also makes the checks that need more than one place of the text: groups are declared,
-//! no group contains itself, and tests give members only to groups of the directory.
+//! no group contains itself, tests give members only to groups of the directory, and the
+//! rules have few different relations.
 //! `check_tests` does the last check for a file of tests as well.
 
 mod check_tests;
 mod groups;
 pub(super) mod open_groups;
 mod order;
+mod relations;
 mod sets;
 
 use std::collections::HashMap;
@@ -40,6 +42,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(document: &Document, problems: &mut Vec<Problem>) -> Resolved {
     let groups = Groups::new(document);
     groups.check_declared(problems);
+    problems.extend(relations::excess_problem(document));
 
     let references: Vec<_> =
         document.groups.iter().map(|group| groups.references_of(&group.members)).collect();

@@ -11,6 +11,7 @@
 mod given_rooms;
 mod room;
 mod set;
+mod share_room;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use serde_json::Value;
 use self::given_rooms::{GivenRoom, RoomId};
 use self::room::RoomRule;
 use self::set::Set;
+use self::share_room::ShareRoom;
 
 /// Returns the schema of policies, in draft 7, which every editor supports.
 pub(super) fn schema() -> Value {
@@ -148,6 +150,7 @@ struct HideRule {
 enum Pairs {
     Product(Product),
     Within(Within),
+    RoomMates(RoomMates),
 }
 
 /// Every sender of the first set with every recipient of the second.
@@ -166,6 +169,20 @@ struct Product {
 struct Within {
     /// A glob over names of groups; `*` crosses `/`.
     within: Name,
+    /// The relation that the rule requires between sender and recipient.
+    share_room: Option<ShareRoom>,
+}
+
+/// Senders and recipients who share a room.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RoomMates {
+    /// The relation that the rule requires between sender and recipient.
+    share_room: ShareRoom,
+    /// Senders, whose presence is shown. Everyone by default.
+    from: Option<Set>,
+    /// Recipients, who may see the presence. Everyone by default.
+    to: Option<Set>,
 }
 
 #[derive(JsonSchema)]
@@ -173,6 +190,7 @@ struct Within {
 enum Hide {
     Product(HideProduct),
     Within(HideWithin),
+    RoomMates(HideRoomMates),
 }
 
 /// Hides fields of every sender of one set from every recipient of the other.
@@ -195,6 +213,24 @@ struct HideProduct {
 struct HideWithin {
     /// A glob over names of groups; `*` crosses `/`.
     within: Name,
+    /// The relation that the rule requires between sender and recipient.
+    share_room: Option<ShareRoom>,
+    /// The hidden fields.
+    fields: OneOrSeveral<Field>,
+    /// Presence values for which nothing is hidden.
+    unless: Option<Unless>,
+}
+
+/// Hides fields of senders from recipients who share a room with them.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct HideRoomMates {
+    /// The relation that the rule requires between sender and recipient.
+    share_room: ShareRoom,
+    /// Senders, whose presence is shown. Everyone by default.
+    from: Option<Set>,
+    /// Recipients, who do not see the hidden fields. Everyone by default.
+    to: Option<Set>,
     /// The hidden fields.
     fields: OneOrSeveral<Field>,
     /// Presence values for which nothing is hidden.

@@ -13,6 +13,7 @@ mod positions;
 mod rooms;
 mod schema;
 mod servers;
+mod share_room;
 mod switches;
 mod verify;
 mod warnings;

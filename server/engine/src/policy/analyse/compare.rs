@@ -118,7 +118,7 @@ fn same_rule(a: &Rule, b: &Rule) -> bool {
         (Pairs::Product { .. }, Pairs::Within { .. })
         | (Pairs::Within { .. }, Pairs::Product { .. }) => false,
     };
-    a.effect == b.effect && a.shadow == b.shadow && same_pairs
+    a.effect == b.effect && a.shadow == b.shadow && a.relation == b.relation && same_pairs
 }
 
 fn room_rules_by_name(policy: &Document) -> BTreeMap<&str, &RoomRule> {

@@ -1,7 +1,8 @@
-//! Rules that can match no pair: one side is empty, or both sides contain the same one
-//! user. A group of the directory counts as not empty.
+//! Rules that can match no pair: one side is empty, both sides contain the same one user, or
+//! the relation never holds. A group of the directory counts as not empty.
 
 use super::coverage::RegionCoverage;
+use super::relations;
 use super::small_sets::SmallSets;
 use crate::policy::RoomSets;
 use crate::policy::document::{Document, Pairs, Rule};
@@ -28,10 +29,20 @@ pub(super) fn warnings(
     let world = RegionCoverage::new(document, ruleset, numbers, Region::WORLD);
     let emptiness = Emptiness { ruleset, world, small_sets: SmallSets::new(ruleset) };
     let rules = document.rules.iter().zip(&ruleset.rules).filter_map(|(rule, resolved)| {
-        let why = emptiness.why_never(rule, &resolved.products)?;
+        let of_pairs = || {
+            Some((
+                emptiness.why_never(rule, &resolved.products)?,
+                "correct the set, or remove the rule",
+            ))
+        };
+        let of_relation = || {
+            let why = relations::why_never(rule.relation.as_ref()?)?;
+            Some((why, "correct `share_room`, or remove the rule"))
+        };
+        let (why, help) = of_pairs().or_else(of_relation)?;
         let message = format!("rule {} can never match: {why}", quoted(&rule.name));
         let warning = Problem::new(ProblemCode::RuleNeverMatches, rule.position, message);
-        Some(warning.with_help("correct the set, or remove the rule"))
+        Some(warning.with_help(help))
     });
     let rooms = document.rooms.iter().zip(rooms).filter_map(|(rule, sets)| {
         let why = emptiness.why_no_room(*sets)?;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::policy::document::{Document, SetExpr, Test};
+use crate::policy::document::{Document, Rule, SetExpr, Test};
 use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::quoted;
 use crate::routing::snapshot::Snapshot;
@@ -60,6 +60,8 @@ fn server_names<'d>(document: &'d Document, snapshot: &'d Snapshot) -> BTreeSet<
         }
         _ => {}
     });
+    let not_counting = document.rules.iter().flat_map(Rule::not_counting);
+    names.extend(not_counting.map(|pattern| pattern.server().as_str()));
     names.extend(document.tests.iter().flat_map(users_of).map(|(server, _)| server));
     names
 }
@@ -114,6 +116,10 @@ fn find_first<'d>(
         }
         _ => {}
     });
+    for rule in &document.rules {
+        let patterns = rule.not_counting();
+        patterns.for_each(|pattern| record(pattern.server().as_str(), rule.position, None));
+    }
     for (server, position) in document.tests.iter().flat_map(users_of) {
         record(server, position, None);
     }

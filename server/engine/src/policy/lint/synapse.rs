@@ -1,6 +1,6 @@
 //! Rules that stock Synapse cannot enforce. A presence router adds recipients to those of
-//! shared rooms, and cannot remove any there. This module follows the table in
-//! `docs/policy.md`.
+//! shared rooms, and cannot remove any there; and the Synapse module evaluates no rooms. This
+//! module follows the tables in `docs/policy.md`.
 
 use presence_router_ids::{Coverage, Region, UserGlob, UserId};
 
@@ -22,15 +22,31 @@ struct RecipientRegions<'p> {
     away: Region<'p>,
 }
 
-/// Returns a warning for each rule that Synapse enforces only in part, in the order of the
-/// rules. Without `ours` in the policy, recipients may be on any server.
+/// Returns a warning for each rule that Synapse enforces only in part, and one for each rule
+/// that hides the status text, in the order of the rules. Without `ours` in the policy,
+/// recipients may be on any server.
 pub fn warnings(policy: &Policy) -> Vec<Problem> {
     let is_ours = |server: &str| policy.document.ours.iter().any(|ours| ours.as_str() == server);
     let regions = RecipientRegions::new(policy, Region::Outside(&is_ours));
     let rules = policy.document.rules.iter().zip(&policy.ruleset.rules);
     // No homeserver needs to enforce a shadow rule.
     let rules = rules.filter(|(rule, _)| !rule.shadow);
-    rules.filter_map(|(rule, planned)| regions.warning(rule, planned)).collect()
+    let warnings = rules.flat_map(|(rule, planned)| {
+        [regions.warning(rule, planned), status_in_profile(rule)].into_iter().flatten()
+    });
+    warnings.collect()
+}
+
+/// Returns the warning of a rule that hides the status text.
+fn status_in_profile(rule: &Rule) -> Option<Problem> {
+    let Effect::Hide(hide) = &rule.effect else { return None };
+    let message = format!(
+        "rule {} hides `status_msg` of presence, but clients also write a status into the field `m.status` of the user's profile (MSC4426), which `/sync` sends (MSC4429) and no presence router sees",
+        quoted(&rule.name)
+    );
+    let help = "do not rely on the rule to keep a status private";
+    let warning = Problem::new(ProblemCode::StatusInProfile, rule.position, message);
+    hide.fields.status_msg.then(|| warning.with_help(help))
 }
 
 // === impl RecipientRegions ===
@@ -58,7 +74,18 @@ impl<'p> RecipientRegions<'p> {
         } else {
             recipients().any(|set| self.local.iter().any(|reach| some(reach, set)))
         };
+        let name = quoted(&rule.name);
+        if !here && !away {
+            return None;
+        }
         let (kind, limits) = match &rule.effect {
+            Effect::Allow if rule.relation.is_some() => {
+                let message = format!(
+                    "Synapse does not enforce allow rule {name}: the module does not evaluate rooms, so the rule shows nothing in addition to what Synapse shows users who share a room"
+                );
+                let code = ProblemCode::NotEnforcedBySynapse;
+                return Some(Problem::new(code, rule.position, message));
+            }
             Effect::Deny => (
                 "deny",
                 [
@@ -82,11 +109,14 @@ impl<'p> RecipientRegions<'p> {
                 )
             }
         };
-        let limits: Vec<_> = limits.into_iter().flatten().collect();
+        let without_rooms = rule.relation.as_ref().map(
+            |_| "the module does not evaluate rooms, so the rule counts as if it had no `share_room`",
+        );
+        let limits: Vec<_> =
+            without_rooms.into_iter().chain(limits.into_iter().flatten()).collect();
         if limits.is_empty() {
             return None;
         }
-        let name = quoted(&rule.name);
         let message = format!("Synapse enforces {kind} rule {name} in part: {}", limits.join("; "));
         Some(Problem::new(ProblemCode::NotEnforcedBySynapse, rule.position, message))
     }

@@ -18,6 +18,7 @@ mod room_effects;
 mod room_ids;
 mod rule;
 mod set;
+mod share_room;
 mod switches;
 
 use std::collections::HashMap;

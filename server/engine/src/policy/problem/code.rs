@@ -80,6 +80,8 @@ problem_codes! {
     NumberOutOfRange => "number-out-of-range",
     /// A text with more bytes than Matrix permits.
     ValueTooLong => "value-too-long",
+    /// A list with more items than are valid.
+    TooManyItems => "too-many-items",
 
     // Ids, names and globs.
     /// A text that is no set.
@@ -124,12 +126,14 @@ problem_codes! {
     ReservedName => "reserved-name",
     /// A server of `ours` in `servers.deny`.
     DeniedOwnServer => "denied-own-server",
-    /// A `when` without conditions.
+    /// A `when` or a `share_room` without conditions.
     EmptyCondition => "empty-condition",
     /// A state event that its rule adds twice.
     DuplicateEvent => "duplicate-event",
     /// A state event that only the homeserver makes.
     HomeserverEvent => "homeserver-event",
+    /// A policy with more different values of `share_room` than are valid.
+    TooManyRelations => "too-many-relations",
 
     // Tests.
     /// A test that fails.
@@ -166,8 +170,12 @@ problem_codes! {
     ServerNameCapitals => "server-name-capitals",
     /// A server name that is nearly one of `ours`.
     ServerNameNearOurs => "server-name-near-ours",
+    /// A glob over room ids with a server name, which some ids do not contain.
+    RoomGlobWithServer => "room-glob-with-server",
     /// A rule that Synapse enforces only in part.
     NotEnforcedBySynapse => "not-enforced-by-synapse",
+    /// A rule that hides status texts, which clients also write into profiles.
+    StatusInProfile => "status-in-profile",
 }
 
 impl fmt::Display for ProblemCode {

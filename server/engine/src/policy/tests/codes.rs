@@ -246,6 +246,11 @@ const SHOWN: &[(ProblemCode, &str, &str)] = &[
     ),
     // Warnings.
     (
+        ProblemCode::RoomGlobWithServer,
+        "rules: [{ name: x, allow: { share_room: { rooms: '*:a.org' } } }]\n",
+        "1:9: rule `x` compares room ids with `*:a.org`, which matches no room of version 12: ids of these rooms contain no server name; list the rooms, or use a condition such as `space` or `join_rule`",
+    ),
+    (
         ProblemCode::RuleNeverMatches,
         "rules:\n  - { name: x, deny: { from: [], to: everyone } }\n",
         "2:5: rule `x` can never match: `from` contains nobody; correct the set, or remove the rule",
@@ -303,7 +308,26 @@ fn shown_by_long_texts() -> Vec<(ProblemCode, Vec<u8>, &'static str)> {
         users(1_001),
         users(1_000)
     );
+    let rooms: Vec<_> = (0..101).map(|room| format!("'!{room}'")).collect();
+    let rooms = format!(
+        "rules: [{{ name: x, deny: {{ share_room: {{ rooms: [{}] }} }} }}]",
+        rooms.join(", ")
+    );
+    let relations = (2..103).map(|bound| {
+        format!("  - {{ name: r{bound}, deny: {{ share_room: {{ at_most: {bound} }} }} }}\n")
+    });
+    let relations = format!("rules:\n{}", relations.collect::<String>());
     vec![
+        (
+            ProblemCode::TooManyItems,
+            rooms.into_bytes(),
+            "1:49: a condition has at most 100 items in a list, this has 101; write fewer, with `*` and `?`, or divide the list among several rules",
+        ),
+        (
+            ProblemCode::TooManyRelations,
+            relations.into_bytes(),
+            "102:5: the rules up to here have more than 100 different values of `share_room`; write the same conditions in several rules, or fewer rules",
+        ),
         (
             ProblemCode::NotUtf8,
             b"rules: [ \xff ]\n".to_vec(),
@@ -371,6 +395,17 @@ fn every_code_has_a_policy_that_shows_it() {
         line(&warning),
         "1:9: Synapse enforces deny rule `x` in part: on the local `/sync`, recipients who share a room with the sender still see the presence; federation still sends the presence to every server that shares a room with the sender"
     );
+    let policy = Policy::load(
+        "policy.yaml",
+        b"rules: [{ name: x, hide: { share_room: true, fields: status_msg } }]",
+        &Lists,
+    );
+    let [_, status] = synapse::warnings(&policy.unwrap()).try_into().unwrap();
+    assert_eq!(status.code, ProblemCode::StatusInProfile);
+    assert_eq!(
+        line(&status),
+        "1:9: rule `x` hides `status_msg` of presence, but clients also write a status into the field `m.status` of the user's profile (MSC4426), which `/sync` sends (MSC4429) and no presence router sees; do not rely on the rule to keep a status private"
+    );
     let change = |after| {
         let position = Position { line: 2, column: 6 };
         MembersFileChange { file: "staff.txt".to_owned(), position, before: 9, after }
@@ -387,7 +422,7 @@ fn every_code_has_a_policy_that_shows_it() {
         line(&shrunk),
         "2:6: the members file `staff.txt` lists 1 user, but listed 9 in the previous policy; check the export"
     );
-    seen.extend([warning.code, emptied.code, shrunk.code]);
+    seen.extend([warning.code, status.code, emptied.code, shrunk.code]);
     seen.sort_unstable();
     assert_eq!(seen, ProblemCode::ALL);
 }

@@ -48,6 +48,11 @@ fn a_name_says_something_else() {
         ("deny:", "allow:", "rules changed: 1 (`y`)"),
         ("deny:", "shadow: true, deny:", "rules changed: 1 (`y`)"),
         ("{ group: team/b }", "{ group: team/a }", "rules changed: 1 (`y`)"),
+        (
+            "{ within: 'team/*' }",
+            "{ within: 'team/*', share_room: true }",
+            "rules changed: 1 (`x`)",
+        ),
         ("name: y", "name: z", "rules added: 1 (`z`), removed: 1 (`y`)"),
         (
             "groups:",
@@ -59,6 +64,29 @@ fn a_name_says_something_else() {
         assert_ne!(after, BEFORE, "{old}");
         assert_eq!(differences(BEFORE, &after), want);
     }
+}
+
+#[test]
+fn a_relation_counts() {
+    let before =
+        "rules: [{ name: x, allow: { share_room: { at_most: 5, rooms: ['!a', '!b'] } } }]\n";
+    for (old, new, want) in [
+        ("at_most: 5", "at_most: 6", "rules changed: 1 (`x`)"),
+        ("at_most: 5", "at_least: 5", "rules changed: 1 (`x`)"),
+        ("at_most: 5", "at_most: 5, not_counting: '@bot:a.b'", "rules changed: 1 (`x`)"),
+        (", '!b'", "", "rules changed: 1 (`x`)"),
+        ("{ at_most: 5, rooms: ['!a', '!b'] }", "true", "rules changed: 1 (`x`)"),
+        ("{ at_most: 5, rooms: ['!a', '!b'] }", "false", "rules changed: 1 (`x`)"),
+        ("at_most: 5, rooms: ['!a', '!b']", "rooms: ['!b', '!a'], at_most: 5", "no difference"),
+        ("share_room", "from: everyone, to: everyone, share_room", "no difference"),
+    ] {
+        let after = before.replace(old, new);
+        assert_ne!(after, before, "{old}");
+        assert_eq!(differences(before, &after), want, "{new}");
+    }
+    let [any, none] = ["true", "false"]
+        .map(|value| format!("rules: [{{ name: x, allow: {{ share_room: {value} }} }}]\n"));
+    assert_eq!(differences(&any, &none), "rules changed: 1 (`x`)");
 }
 
 #[test]

@@ -42,6 +42,12 @@ fn suggests_the_name_that_the_author_probably_means() {
             "fields",
         ),
         (hide("[status_mgs]"), "status_msg"),
+        ("rules: [{ name: x, deny: { share_rom: true } }]\n".to_owned(), "share_room"),
+        ("rules: [{ name: x, deny: { share_room: { at_mots: 2 } } }]\n".to_owned(), "at_most"),
+        (
+            "rules: [{ name: x, deny: { share_room: { join_rule: publik } } }]\n".to_owned(),
+            "public",
+        ),
         (group("{ sever: a.example }"), "server"),
         (group("{ member_file: staff.txt }"), "members_file"),
         (group("{ directroy: true }"), "directory"),
@@ -96,12 +102,25 @@ fn lists_the_keys_and_values_that_are_valid() {
         ),
         ("ours: a.b\nservers: { zzz: [] }\nrules: []\n".to_owned(), "allow, deny"),
         (rule("zzz: []"), "allow, deny, hide, name, shadow"),
-        (rule("deny: { zzz: [] }"), "from, to, within"),
-        (rule("hide: { zzz: [] }"), "fields, from, to, unless, within"),
+        (rule("deny: { zzz: [] }"), "from, share_room, to, within"),
+        (rule("hide: { zzz: [] }"), "fields, from, share_room, to, unless, within"),
         (
             rule("hide: { fields: [zzz], from: [], to: [] }"),
             "currently_active, last_active_ts, presence, status_msg",
         ),
+        (
+            rule("deny: { share_room: { zzz: [] } }"),
+            "at_least, at_most, encrypted, history_visibility, join_rule, not_counting, not_rooms, presence_sharing, rooms, space",
+        ),
+        (
+            rule("deny: { share_room: { join_rule: zzz } }"),
+            "invite, knock, knock_restricted, private, public, restricted",
+        ),
+        (
+            rule("deny: { share_room: { history_visibility: zzz } }"),
+            "invited, joined, shared, world_readable",
+        ),
+        (rule("deny: { share_room: { presence_sharing: zzz } }"), "forbid, suggest"),
         (rule("hide: { fields: [presence], unless: { zzz: [] }, from: [], to: [] }"), "presence"),
         (
             group("{ zzz: [] }"),
@@ -156,6 +175,16 @@ fn says_why_a_key_of_another_map_is_not_valid() {
             "rules: [{ name: x, deny: { fields: [presence] } }]\n",
             "fields",
             "`fields` belongs to `hide`",
+        ),
+        (
+            "rules: [{ name: x, share_room: true, deny: { from: [], to: [] } }]\n",
+            "share_room",
+            "`share_room` belongs in `allow`, `deny` or `hide`",
+        ),
+        (
+            "rules: [{ name: x, deny: { share_room: { within: a } } }]\n",
+            "within",
+            "`within` belongs beside `share_room`",
         ),
         (
             "groups: { a: [{ directory: true }] }\nrules: []\n",

@@ -32,6 +32,18 @@ fn policy() -> Value {
                 "fields": ["status_msg", "presence"],
                 "unless": { "presence": ["busy"] },
             } },
+            { "name": "d", "shadow": true, "allow": { "from": "everyone", "share_room": {
+                "at_most": 50,
+                "at_least": 2,
+                "not_counting": ["@*-bot:*"],
+                "encrypted": true,
+                "join_rule": ["invite", "knock"],
+                "history_visibility": "shared",
+                "rooms": ["!a*"],
+                "not_rooms": "!ab",
+                "space": "!c:one.org",
+                "presence_sharing": "suggest",
+            } } },
         ],
         "rooms": [
             { "name": "a", "when": {
@@ -126,8 +138,10 @@ fn every_value_may_be_wrong_and_every_map_have_a_key_too_many() {
     for (at, is_map) in found {
         if !at.is_empty() {
             let mut policy = policy.clone();
+            let is_number = policy.pointer(&at).unwrap().is_number();
             *policy.pointer_mut(&at).unwrap() = json!(HERE);
-            for instead in ["7", "null", "[[7]]", "{ \"zzz\": 7 }"] {
+            let number = if is_number { "0" } else { "7" };
+            for instead in [number, "null", "[[7]]", "{ \"zzz\": 7 }"] {
                 refused(&policy, &at, instead);
             }
         }

@@ -192,8 +192,8 @@ fn says_what_synapse_shows_of_what_is_hidden() {
     let warnings = synapse::warnings(&policy(
         "ours: [one.org]
 rules:
-  - { name: a, hide: { from: everyone, to: '@a:one.org', fields: [status_msg] } }
-  - { name: b, hide: { from: everyone, to: '@b:two.org', fields: [status_msg] } }
+  - { name: a, hide: { from: everyone, to: '@a:one.org', fields: [last_active_ts] } }
+  - { name: b, hide: { from: everyone, to: '@b:two.org', fields: [last_active_ts] } }
 ",
     ));
     assert_eq!(

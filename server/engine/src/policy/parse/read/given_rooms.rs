@@ -21,14 +21,14 @@ const GIVEN_ROOM_KEYS: &[&str] = &[
 ];
 
 /// Join rules of the Matrix specification ("m.room.join_rules").
-const JOIN_RULES: &[&str] =
+pub(super) const JOIN_RULES: &[&str] =
     &["invite", "knock", "knock_restricted", "private", "public", "restricted"];
 
 /// History visibilities of the Matrix specification ("Room History Visibility").
-const HISTORY_VISIBILITIES: &[&str] = &["invited", "joined", "shared", "world_readable"];
+pub(super) const HISTORY_VISIBILITIES: &[&str] = &["invited", "joined", "shared", "world_readable"];
 
 /// Hints of MSC4495.
-const HINTS: &[&str] = &["forbid", "suggest"];
+pub(super) const HINTS: &[&str] = &["forbid", "suggest"];
 
 impl Reader<'_> {
     /// Reads a file of rooms.

@@ -1,5 +1,5 @@
 //! Globs over server names and patterns over user ids, and the obvious reasons why some
-//! of them can match nothing.
+//! of them can match nothing. `room_ids` has globs over room ids.
 
 use presence_router_ids::{
     Glob, MAX_SERVER_NAME_BYTES, MAX_USER_ID_BYTES, ServerName, ServerNameError, UserGlob,
@@ -12,10 +12,10 @@ use crate::policy::wording::quoted;
 
 /// The reason why a text is no glob, or no useful one.
 pub(super) struct GlobError {
-    code: ProblemCode,
-    message: String,
+    pub(super) code: ProblemCode,
+    pub(super) message: String,
     /// Empty: the message says enough.
-    help: &'static str,
+    pub(super) help: &'static str,
 }
 
 impl Reader<'_> {
@@ -38,17 +38,25 @@ impl Reader<'_> {
             Value::List(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
         };
-        let mut globs = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            match self.read_text(node, what).map(check) {
-                Some(Ok(glob)) => globs.push(glob),
-                Some(Err(GlobError { code, message, help })) => {
-                    self.add_problem_with_help(code, node.position, message, help);
-                }
-                None => {}
+        let globs = nodes.iter().filter_map(|node| self.read_glob(node, what, check));
+        let globs: Vec<_> = globs.collect();
+        (!globs.is_empty()).then_some(globs)
+    }
+
+    /// Reads one glob.
+    pub(super) fn read_glob<T>(
+        &mut self,
+        node: &Node<'_>,
+        what: &str,
+        check: fn(&str) -> Result<T, GlobError>,
+    ) -> Option<T> {
+        match check(self.read_text(node, what)?) {
+            Ok(glob) => Some(glob),
+            Err(GlobError { code, message, help }) => {
+                self.add_problem_with_help(code, node.position, message, help);
+                None
             }
         }
-        (!globs.is_empty()).then_some(globs)
     }
 }
 
@@ -124,6 +132,6 @@ fn why_no_server(glob: &Glob) -> Option<String> {
 }
 
 /// Length of the shortest text that a glob matches.
-fn least_bytes(glob: &Glob) -> usize {
+pub(super) fn least_bytes(glob: &Glob) -> usize {
     glob.as_str().bytes().filter(|b| *b != b'*').count()
 }

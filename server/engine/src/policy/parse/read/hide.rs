@@ -7,9 +7,9 @@ use crate::policy::document::Pairs;
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::ProblemCode;
 use crate::policy::wording::{quoted, quoted_list};
-use crate::routing::model::ruleset::{Fields, Hide};
+use crate::routing::model::ruleset::{Fields, Hide, Relation};
 
-const HIDE_KEYS: &[&str] = &["fields", "from", "to", "unless", "within"];
+const HIDE_KEYS: &[&str] = &["fields", "from", "share_room", "to", "unless", "within"];
 const HIDE_KEYS_ELSEWHERE: &[(&str, &str)] =
     &[("mutual", UNSUPPORTED), ("subscriptions", UNSUPPORTED)];
 const TEST_HIDES_KEYS: &[&str] = &["fields", "unless"];
@@ -17,8 +17,8 @@ const UNLESS_KEYS: &[&str] = &["presence"];
 const FIELDS: &[&str] = &["currently_active", "last_active_ts", "presence", "status_msg"];
 
 impl Reader<'_> {
-    pub(super) fn read_hide(&mut self, node: &Node<'_>) -> Option<(Hide, Pairs)> {
-        const VALID: &str = "`fields`, and either `from` and `to`, or `within`";
+    pub(super) fn read_hide(&mut self, node: &Node<'_>) -> Option<(Hide, Pairs, Option<Relation>)> {
+        const VALID: &str = "`fields`, and `from` and `to`, `within` or `share_room`";
         let Value::Map(entries) = &node.value else {
             self.add_problem(
                 ProblemCode::WrongType,
@@ -45,13 +45,8 @@ impl Reader<'_> {
         let unless =
             keys.get("unless").map_or_else(Box::default, |field| self.read_unless(field.value));
         // Problems of the pairs are reported even where `fields` is missing.
-        let pairs = self.read_pairs_of(
-            node.position,
-            &keys,
-            "hide",
-            "either `from` and `to`, or `within`",
-        )?;
-        Some((Hide { fields, unless }, pairs))
+        let (pairs, relation) = self.read_pairs_of(node.position, &keys, "hide")?;
+        Some((Hide { fields, unless }, pairs, relation))
     }
 
     /// Reads the value of a test's `hides`: a map, or a list of maps. Its list of fields

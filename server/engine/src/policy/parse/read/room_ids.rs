@@ -1,6 +1,9 @@
-//! Room ids.
+//! Room ids, and globs over room ids.
+
+use presence_router_ids::Glob;
 
 use super::Reader;
+use super::globs::{GlobError, least_bytes};
 use crate::policy::parse::yaml::Node;
 use crate::policy::problem::ProblemCode;
 use crate::policy::wording::quoted;
@@ -17,14 +20,58 @@ impl Reader<'_> {
     pub(super) fn read_room_id<'n>(&mut self, node: &'n Node<'_>) -> Option<&'n str> {
         let id = self.read_text(node, "a room id")?;
         let Some(mistake) = find_mistake(id) else { return Some(id) };
-        let message = format!("{} is not a room id: {mistake}", quoted(id));
-        let help = match id.starts_with('#') {
-            true => "write the id of the room, such as `!abc:example.org`, instead of an alias",
-            false => "write a whole room id such as `!abc:example.org`",
-        };
-        self.add_problem_with_help(ProblemCode::NotARoomId, node.position, message, help);
+        let GlobError { code, message, help } = not_a_room_id(id, mistake);
+        self.add_problem_with_help(code, node.position, message, help);
         None
     }
+
+    /// Reads the room id of a space. An id with `*` or `?` is not valid, since it nearly always
+    /// is meant as a glob.
+    pub(super) fn read_space<'n>(&mut self, node: &'n Node<'_>) -> Option<&'n str> {
+        let id = self.read_room_id(node)?;
+        if id.contains(['*', '?']) {
+            let message = format!("{} is a glob, not a room id", quoted(id));
+            let help = "write one rule for each space";
+            self.add_problem_with_help(ProblemCode::UnexpectedGlob, node.position, message, help);
+            return None;
+        }
+        Some(id)
+    }
+}
+
+/// Parses a glob over room ids. A glob without wildcards is a room id.
+///
+/// # Errors
+///
+/// The glob can match no room id.
+pub(super) fn parse_room_glob(text: &str) -> Result<Glob, GlobError> {
+    let glob = Glob::new(text);
+    if glob.is_literal() {
+        return match find_mistake(text) {
+            Some(mistake) => Err(not_a_room_id(text, mistake)),
+            None => Ok(glob),
+        };
+    }
+    let why = if !text.starts_with(['!', '*', '?']) {
+        "room ids begin with `!`".to_owned()
+    } else if text.contains(is_invalid) {
+        "no room id has a space or a control character".to_owned()
+    } else if least_bytes(&glob) > MAX_BYTES {
+        format!("room ids have at most {MAX_BYTES} bytes")
+    } else {
+        return Ok(glob);
+    };
+    let message = format!("{} matches no room: {why}", quoted(text));
+    Err(GlobError { code: ProblemCode::GlobCannotMatch, message, help: "" })
+}
+
+fn not_a_room_id(text: &str, mistake: &str) -> GlobError {
+    let message = format!("{} is not a room id: {mistake}", quoted(text));
+    let help = match text.starts_with('#') {
+        true => "write the id of the room, such as `!abc:example.org`, instead of an alias",
+        false => "write a whole room id such as `!abc:example.org`",
+    };
+    GlobError { code: ProblemCode::NotARoomId, message, help }
 }
 
 /// Returns the reason why a text is not a room id. `None`: it is one.
@@ -33,9 +80,12 @@ fn find_mistake(id: &str) -> Option<&'static str> {
         None => Some("it does not begin with `!`"),
         Some("") => Some("nothing follows the `!`"),
         Some(_) if id.len() > MAX_BYTES => Some("it has more than 255 bytes"),
-        Some(rest) if rest.contains(|c: char| c.is_whitespace() || c.is_control()) => {
-            Some("it has a space or a control character")
-        }
+        Some(rest) if rest.contains(is_invalid) => Some("it has a space or a control character"),
         Some(_) => None,
     }
+}
+
+/// Returns true if no room id contains a character.
+fn is_invalid(character: char) -> bool {
+    character.is_whitespace() || character.is_control()
 }

@@ -10,17 +10,22 @@ use crate::policy::document::{Pairs, Rule, SetExpr};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::{Position, ProblemCode};
 use crate::policy::wording::quoted;
-use crate::routing::model::ruleset::Effect;
+use crate::routing::model::ruleset::{Effect, Relation};
 
 const RULE_KEYS: &[&str] = &["allow", "deny", "hide", "name", "shadow"];
-const RULE_KEYS_ELSEWHERE: &[(&str, &str)] = &[("subscriptions", UNSUPPORTED)];
-const PAIRS_KEYS: &[&str] = &["from", "to", "within"];
+const RULE_KEYS_ELSEWHERE: &[(&str, &str)] = &[
+    ("share_room", "`share_room` belongs in `allow`, `deny` or `hide`"),
+    ("subscriptions", UNSUPPORTED),
+];
+const PAIRS_KEYS: &[&str] = &["from", "share_room", "to", "within"];
 const PAIRS_KEYS_ELSEWHERE: &[(&str, &str)] = &[
     ("fields", "`fields` belongs to `hide`"),
     ("mutual", UNSUPPORTED),
     ("subscriptions", UNSUPPORTED),
     ("unless", "`unless` belongs to `hide`"),
 ];
+/// The ways to say which pairs a rule matches, for messages.
+const VALID_PAIRS: &str = "`from` and `to`, `within` or `share_room`";
 
 impl Reader<'_> {
     pub(super) fn read_rules(&mut self, node: &Node<'_>) -> Vec<Rule> {
@@ -72,17 +77,17 @@ impl Reader<'_> {
         let allow = allow.and_then(|field| self.read_pairs(field.value, "allow"));
         let deny = deny.and_then(|field| self.read_pairs(field.value, "deny"));
         let hide = hide.and_then(|field| self.read_hide(field.value));
-        let (effect, pairs) = match (allow, deny, hide) {
-            (Some(pairs), ..) => (Effect::Allow, pairs),
-            (_, Some(pairs), _) => (Effect::Deny, pairs),
-            (_, _, Some((hide, pairs))) => (Effect::Hide(hide), pairs),
+        let (effect, pairs, relation) = match (allow, deny, hide) {
+            (Some((pairs, relation)), ..) => (Effect::Allow, pairs, relation),
+            (_, Some((pairs, relation)), _) => (Effect::Deny, pairs, relation),
+            (_, _, Some((hide, pairs, relation))) => (Effect::Hide(hide), pairs, relation),
             (None, None, None) => return None,
         };
         // A rule without a name, which is reported, still shows references to
         // undeclared groups.
         let (name, shadow) = (name.unwrap_or_default().to_owned(), shadow.unwrap_or(false));
-        let (position, relation) = (node.position, None);
-        Some(Rule { name, position, effect, shadow, switch: false, pairs, relation })
+        let (position, switch) = (node.position, false);
+        Some(Rule { name, position, effect, shadow, switch, pairs, relation })
     }
 
     /// Reads the name of a rule. `kind` names this kind of rule in messages. `seen` has the
@@ -149,27 +154,28 @@ impl Reader<'_> {
         }
     }
 
-    fn read_pairs(&mut self, node: &Node<'_>, key: &str) -> Option<Pairs> {
-        const VALID: &str = "either `from` and `to`, or `within`";
+    fn read_pairs(&mut self, node: &Node<'_>, key: &str) -> Option<(Pairs, Option<Relation>)> {
         let Value::Map(entries) = &node.value else {
             self.add_problem(
                 ProblemCode::WrongType,
                 node.position,
-                format!("expected a map with {VALID}, found {}", node.type_name()),
+                format!("expected a map with {VALID_PAIRS}, found {}", node.type_name()),
             );
             return None;
         };
         let fields = self.read_fields(entries, PAIRS_KEYS, PAIRS_KEYS_ELSEWHERE);
-        self.read_pairs_of(node.position, &fields, key, VALID)
+        self.read_pairs_of(node.position, &fields, key)
     }
 
+    /// Reads the pairs of a rule, and the relation that it requires. Beside a relation, a
+    /// side that is left out contains everyone.
     pub(super) fn read_pairs_of(
         &mut self,
         position: Position,
         keys: &Fields<'_, '_>,
         key: &str,
-        valid: &str,
-    ) -> Option<Pairs> {
+    ) -> Option<(Pairs, Option<Relation>)> {
+        let relation = keys.get("share_room").map(|field| self.read_share_room(field.value));
         let (from, to) = (keys.get("from"), keys.get("to"));
         if let Some(within) = keys.get("within") {
             for other in [from, to].into_iter().flatten() {
@@ -182,17 +188,16 @@ impl Reader<'_> {
                 self.read_set(other.value);
             }
             let groups = self.read_name(within.value, "a glob over the names of groups")?;
-            return Some(Pairs::Within {
-                groups: Glob::new(groups),
-                position: within.value.position,
-            });
+            let (groups, position) = (Glob::new(groups), within.value.position);
+            return Some((Pairs::Within { groups, position }, relation));
         }
         match (from, to) {
+            _ if relation.is_some() => {}
             (None, None) if !keys.has_unknown() => {
                 self.add_problem(
                     ProblemCode::MissingKey,
                     position,
-                    format!("`{key}` needs {valid}"),
+                    format!("`{key}` needs {VALID_PAIRS}"),
                 );
             }
             (Some(from), None) => self.add_problem(
@@ -209,10 +214,12 @@ impl Reader<'_> {
         }
         let from = from.map(|field| self.read_set(field.value));
         let to = to.map(|field| self.read_set(field.value));
-        if from.is_none() && to.is_none() {
-            return None;
-        }
-        let or_nobody = |set: Option<SetExpr>| set.unwrap_or_else(SetExpr::nobody);
-        Some(Pairs::Product { from: or_nobody(from), to: or_nobody(to) })
+        let left_out = match relation {
+            Some(_) => SetExpr::Everyone,
+            None if from.is_none() && to.is_none() => return None,
+            None => SetExpr::nobody(),
+        };
+        let [from, to] = [from, to].map(|set| set.unwrap_or_else(|| left_out.clone()));
+        Some((Pairs::Product { from, to }, relation))
     }
 }

@@ -10,8 +10,13 @@ use crate::policy::wording::quoted;
 use presence_router_ids::UserId;
 
 const SET_KEYS: &[&str] = &["all_of", "any", "except", "group", "match", "members_file", "server"];
-const SET_KEYS_ELSEWHERE: &[(&str, &str)] =
-    &[("directory", "the directory fills a whole group, in `groups`, and not a part of a set")];
+const SET_KEYS_ELSEWHERE: &[(&str, &str)] = &[
+    ("directory", "the directory fills a whole group, in `groups`, and not a part of a set"),
+    SHARE_ROOM_ELSEWHERE,
+];
+/// Whether two users share a room is no property of one of them.
+const SHARE_ROOM_ELSEWHERE: (&str, &str) =
+    ("share_room", "a relation belongs to a rule, beside `from` and `to`, and not to a set");
 const GROUP_KEYS: &[&str] =
     &["all_of", "any", "directory", "except", "group", "match", "members_file", "server"];
 const FORMS: &str = "`server`, `match`, `group`, `members_file`, `all_of`, or `any` with `except`";
@@ -34,7 +39,7 @@ impl Reader<'_> {
     /// Reads the members of a group. `None`: the directory fills it.
     pub(super) fn read_group_members(&mut self, node: &Node<'_>) -> Option<SetExpr> {
         let Value::Map(entries) = &node.value else { return Some(self.read_set(node)) };
-        let fields = self.read_fields(entries, GROUP_KEYS, &[]);
+        let fields = self.read_fields(entries, GROUP_KEYS, &[SHARE_ROOM_ELSEWHERE]);
         let form = self.read_set_form(node, &fields, 1);
         let Some(directory) = fields.get("directory") else {
             return Some(form.unwrap_or_else(SetExpr::nobody));
