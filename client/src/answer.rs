@@ -5,6 +5,7 @@
 //! [`Counterparts`] leaves that user out, so that callers need not.
 
 mod cached;
+mod counterparts;
 mod from_unary;
 
 use std::sync::Arc;
@@ -12,8 +13,11 @@ use std::sync::Arc;
 use presence_router_proto::v1::{self, PresenceField};
 
 pub(crate) use self::cached::{AnswerValue, Heard};
-pub use self::cached::{CachedAnswer, SharedAnswer};
-use crate::{ProtocolViolation, Set, SetError, list::HashedUser};
+pub use self::{
+    cached::{CachedAnswer, SharedAnswer},
+    counterparts::{Counterparts, VisibleSender},
+};
+use crate::{ProtocolViolation, Set, SetError};
 
 /// The recipients of each of some states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +70,8 @@ pub struct Interest {
 #[non_exhaustive]
 pub struct Hide {
     /// The users to whom the hide applies: recipients in an answer about states,
-    /// senders in an answer about interest.
+    /// senders in an answer about interest. If the set depends on rooms, the hide applies to a
+    /// user unless [`Set::contains_if`] returns `Some(false)`.
     pub users: Set,
     /// The hidden fields.
     pub fields: Fields,
@@ -87,27 +92,6 @@ pub struct Fields {
     pub last_active_ts: bool,
     /// The flag for a user who is active at the moment.
     pub currently_active: bool,
-}
-
-/// A sender whose presence a recipient may see, in the result of
-/// [`Counterparts::filter_senders`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct VisibleSender {
-    /// The index of the sender among those in the question, from 0.
-    pub index: usize,
-    /// Fields that must not be shown to the recipient.
-    pub hidden: Fields,
-}
-
-/// The counterparts of one user, without the user itself: a sender's audience, or the
-/// senders that a recipient may see.
-#[derive(Clone, Copy, Debug)]
-pub struct Counterparts<'a> {
-    user_id: &'a str,
-    /// `None`: there are no counterparts.
-    set: Option<&'a Set>,
-    hides: &'a [Hide],
 }
 
 // === impl Routed ===
@@ -143,15 +127,13 @@ impl Routed {
         let delivery = self.delivery_indexes.get(index).filter(|index| **index != NO_DELIVERY);
         let delivery = delivery.and_then(|index| usize::try_from(*index).ok());
         let delivery = delivery.and_then(|index| self.deliveries.get(index));
-        Counterparts {
-            user_id,
-            set: delivery.map(|delivery| &delivery.recipients),
-            hides: delivery.map(|delivery| delivery.hides.as_slice()).unwrap_or_default(),
-        }
+        let hides = delivery.map(|delivery| delivery.hides.as_slice()).unwrap_or_default();
+        Counterparts::new(user_id, delivery.map(|delivery| &delivery.recipients), hides)
     }
 
     /// Returns the indexes of the states that a recipient must receive, ascending,
-    /// without the recipient's own states.
+    /// without the recipient's own states. An audience that depends on rooms counts if it
+    /// contains the recipient whatever rooms there are.
     pub fn states_for(&self, recipient: &str) -> Vec<u32> {
         let deliveries = self.deliveries.iter().filter(|one| one.recipients.contains(recipient));
         let indexes = deliveries.flat_map(|delivery| &delivery.state_indexes).copied();
@@ -171,7 +153,7 @@ impl Routed {
 impl Interest {
     /// Returns the senders whose presence the user may see, without the user itself.
     pub fn visible_senders(&self) -> Counterparts<'_> {
-        Counterparts { user_id: &self.user_id, set: Some(&self.senders), hides: &self.hides }
+        Counterparts::new(&self.user_id, Some(&self.senders), &self.hides)
     }
 }
 
@@ -211,85 +193,28 @@ impl Hide {
 // === impl Fields ===
 
 impl Fields {
+    /// No field.
+    pub const NONE: Self =
+        Self { presence: false, status_msg: false, last_active_ts: false, currently_active: false };
+
+    /// Every field.
+    pub const ALL: Self =
+        Self { presence: true, status_msg: true, last_active_ts: true, currently_active: true };
+
     /// Returns true if no field is hidden.
     pub fn is_empty(self) -> bool {
         self == Self::default()
     }
 
-    fn union(self, other: Self) -> Self {
+    /// Returns the fields that are hidden in any of two sets.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
         Self {
             presence: self.presence | other.presence,
             status_msg: self.status_msg | other.status_msg,
             last_active_ts: self.last_active_ts | other.last_active_ts,
             currently_active: self.currently_active | other.currently_active,
         }
-    }
-}
-
-// === impl Counterparts ===
-
-impl<'a> Counterparts<'a> {
-    /// Returns true if a user is one of the counterparts.
-    pub fn contains(&self, other: &str) -> bool {
-        other != self.user_id && self.set.is_some_and(|set| set.contains(other))
-    }
-
-    /// Returns true if there may be counterparts that [`Counterparts::listed_users`]
-    /// does not list.
-    pub fn is_open(&self) -> bool {
-        self.set.is_some_and(Set::is_open)
-    }
-
-    /// Returns the counterparts that the set lists by id: all of them, unless the set
-    /// is open. Sorted by their bytes, without repeats.
-    pub fn listed_users(&self) -> Vec<&'a str> {
-        let mut listed = self.set.map(Set::listed_users).unwrap_or_default();
-        listed.retain(|other| *other != self.user_id);
-        listed
-    }
-
-    /// Returns the fields that must not be shown to, or of, one counterpart while the
-    /// sender has this presence (`online`, `unavailable` ...).
-    pub fn hidden_fields(&self, other: &str, presence: &str) -> Fields {
-        self.hidden_from(&HashedUser::new(other), presence)
-    }
-
-    /// Returns the visible ones of some senders, in the order of the question, if these are
-    /// the counterparts of a recipient. Each sender comes with its presence (`online`,
-    /// `unavailable` ...), on which hides may depend. The recipient itself is left out.
-    ///
-    /// The cost depends on the number of senders in the question, and not on the number of
-    /// senders whom the recipient may see.
-    pub fn filter_senders<'s>(
-        &self,
-        senders: impl IntoIterator<Item = (&'s str, &'s str)>,
-    ) -> Vec<VisibleSender> {
-        let Some(set) = self.set else { return Vec::new() };
-        let visible = senders.into_iter().enumerate().filter_map(|(index, (sender, presence))| {
-            let user = HashedUser::new(sender);
-            let visible = set.contains_hashed(&user) && sender != self.user_id;
-            visible.then(|| VisibleSender { index, hidden: self.hidden_from(&user, presence) })
-        });
-        visible.collect()
-    }
-
-    fn hidden_from(&self, other: &HashedUser<'_>, presence: &str) -> Fields {
-        let hides = self.hides.iter().filter(|hide| {
-            !hide.unless_presence.iter().any(|unless| unless == presence)
-                && hide.users.contains_hashed(other)
-        });
-        hides.fold(Fields::default(), |all, hide| all.union(hide.fields))
-    }
-
-    /// Returns all hides that apply to some of the counterparts.
-    pub fn hides(&self) -> &'a [Hide] {
-        self.hides
-    }
-
-    /// Returns the set, which may contain the user itself. `None`: there are no
-    /// counterparts.
-    pub fn as_set(&self) -> Option<&'a Set> {
-        self.set
     }
 }
 

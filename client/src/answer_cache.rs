@@ -126,6 +126,12 @@ impl AnswerCache {
         }
     }
 
+    /// Returns true if no answer is valid, because there was no connection for too long.
+    pub(crate) fn is_away(&self) -> bool {
+        let since = self.connection.load().away_since;
+        since.is_some_and(|since| since.elapsed() >= self.stale_for)
+    }
+
     /// Returns the answer of a user for a reader that loaded this state of the connection.
     fn find_entry(&self, side: Side, user: &str, connection: &Connection) -> Option<SharedAnswer> {
         let stale = match connection.away_since {

@@ -129,7 +129,8 @@ impl Client {
         states: Vec<PresenceState>,
     ) -> Result<GetUsersForStatesResponse, Error> {
         let server_names = self.shared.server_names.clone();
-        let (at_least, capabilities) = (String::new(), Vec::new());
+        let at_least = String::new();
+        let capabilities = self.shared.stated_capabilities().collect();
         let request = GetUsersForStatesRequest { server_names, states, at_least, capabilities };
         let mut service = self.shared.service.clone();
         self.call_with_deadline(request, |request| async move {
@@ -150,7 +151,7 @@ impl Client {
             server_names: self.shared.server_names.clone(),
             user_id: user_id.into(),
             at_least: String::new(),
-            capabilities: Vec::new(),
+            capabilities: self.shared.stated_capabilities().collect(),
         };
         let mut service = self.shared.service.clone();
         self.call_with_deadline(request, |request| async move {

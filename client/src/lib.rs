@@ -65,8 +65,8 @@
 //! sets. `stream` keeps streams open. `near_cache` is the handle for questions that are
 //! answered from memory, `answer_cache` this memory, and `named_servers` its list of servers.
 //! `router` is the trait over unary calls, streams
-//! and `in_process`, the implementation without a daemon. The messages are those of the
-//! contract, [`v1`].
+//! and `in_process`, the implementation without a daemon. `visibility` stands on all of them: it
+//! evaluates answers over the homeserver's rooms. The messages are those of the contract, [`v1`].
 
 #![forbid(unsafe_code)]
 
@@ -90,6 +90,7 @@ mod sets;
 mod shared;
 mod stream;
 mod transport;
+mod visibility;
 
 pub use address::{Address, AddressError};
 pub use answer::{
@@ -108,6 +109,11 @@ pub use near_cache::{NearCache, NearCacheOptions};
 pub use options::Options;
 /// Coverage of a server by a set, and checked ids.
 pub use presence_router_proto::ids::{Coverage, ServerName, UserId};
+/// Conditions on the rooms that two users share, and the facts that a homeserver gives.
+pub use presence_router_proto::ids::{
+    Glob, MemberCount, PresenceSharing, RoomCapabilities, RoomCapability, RoomCondition,
+    RoomConditions, RoomFacts, UserGlob,
+};
 /// The messages of the contract.
 pub use presence_router_proto::v1;
 pub use protocol_violation::ProtocolViolation;
@@ -116,6 +122,10 @@ pub use sets::{Set, SetError};
 pub use stream::route::RouteStates;
 /// The gRPC code of a [`Refusal`].
 pub use tonic::Code;
+pub use visibility::{
+    Basis, FilterQuestion, Filtered, NeededFacts, PairQuestion, ServerQuestion, Verdict,
+    Visibility, WhenAway,
+};
 
 /// Compiles the examples in the README.
 #[cfg(all(doctest, feature = "in-process"))]

@@ -182,6 +182,12 @@ impl NearCache {
         self.memory.named_servers.load()
     }
 
+    /// Returns true if the client has had no connection to the daemon for
+    /// [`stale_for`](NearCacheOptions::stale_for), so that memory gives no answers.
+    pub fn is_away(&self) -> bool {
+        self.memory.is_away()
+    }
+
     /// Returns the counters and the size of the near-cache.
     pub fn stats(&self) -> NearCacheStats {
         self.memory.stats()

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use presence_router_proto::ids::RoomCapabilities;
+
 use crate::Backoff;
 
 /// Longest duration that a client distinguishes, a year. Clocks and gRPC's timeouts have an end,
@@ -24,6 +26,11 @@ pub struct Options {
     /// MiB. The daemon retires sets to stay below; the client ends a stream on which it
     /// does not.
     pub set_budget_bytes: u64,
+    /// The parts of `share_room` that the homeserver evaluates; the daemon then sends sets that
+    /// depend on rooms ([`Set::contains_if`](crate::Set::contains_if)). For a rule that needs
+    /// another part, its relation counts as not met if the rule allows, and as met if it denies
+    /// or hides. Default: none, for a homeserver that knows nothing of shared rooms.
+    pub room_capabilities: RoomCapabilities,
 }
 
 // === impl Options ===
@@ -36,6 +43,7 @@ impl Options {
             deadline: Duration::from_millis(200),
             backoff: Backoff::default(),
             set_budget_bytes: 256 * 1024 * 1024,
+            room_capabilities: RoomCapabilities::NONE,
         }
     }
 

@@ -66,14 +66,15 @@ impl PresenceRouter for Client {
             let state =
                 |user: &String| PresenceState { user_id: user.clone(), ..PresenceState::default() };
             let states = senders.iter().map(state).collect();
-            Routed::from_unary(senders.into(), self.get_users_for_states(states).await?)
+            let answer = self.get_users_for_states(states).await?;
+            Routed::from_unary(senders.into(), answer, self.shared.room_capabilities)
         })
     }
 
     fn interested_users(&self, user_id: String) -> Answer<'_, Interest> {
         Box::pin(async move {
             let answer = self.get_interested_users(user_id.as_str()).await?;
-            Interest::from_unary(user_id, answer)
+            Interest::from_unary(user_id, answer, self.shared.room_capabilities)
         })
     }
 

@@ -93,11 +93,7 @@ impl SharedAnswer {
     /// Returns the counterparts of `user_id`, which must be a user with this answer.
     pub fn counterparts_of<'s>(&'s self, user_id: &'s str) -> Counterparts<'s> {
         let value = self.value.as_ref();
-        Counterparts {
-            user_id,
-            set: value.map(|value| &value.set),
-            hides: value.map(AnswerValue::hides).unwrap_or_default(),
-        }
+        Counterparts::new(user_id, value.map(|value| &value.set), self.hides())
     }
 
     /// Returns the counterparts, which may contain the user itself. `None`: there are none.

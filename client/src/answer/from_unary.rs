@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use presence_router_proto::v1::{GetInterestedUsersResponse, GetUsersForStatesResponse};
+use presence_router_proto::{
+    ids::RoomCapabilities,
+    v1::{self, GetInterestedUsersResponse, GetUsersForStatesResponse},
+};
 
 use super::{Delivery, Hide, Interest, Routed};
 use crate::{Error, ProtocolViolation, Set, SetError, list::List, sets::Kind};
@@ -22,13 +25,15 @@ impl Routed {
     pub(crate) fn from_unary(
         senders: Arc<[String]>,
         answer: GetUsersForStatesResponse,
+        rooms: RoomCapabilities,
     ) -> Result<Self, Error> {
         let by_state = Entries::by_state(&answer, senders.len())?;
         let GetUsersForStatesResponse { revision, recipients, open_recipients, hides } = answer;
-        let open = open_recipients.iter().map(|open| Set::new(open.recipients.as_ref()));
+        let open = open_recipients.iter();
+        let open = open.map(|open| Set::with_capabilities(open.recipients.as_ref(), rooms));
         let open = open.collect::<Result<Vec<_>, _>>()?;
         let hides = hides.iter().map(|hide| match &hide.hide {
-            Some(hide) => Hide::from_message(hide),
+            Some(hide) => read_hide(hide, rooms),
             None => Err(SetError::UnknownKind),
         });
         let hides = hides.collect::<Result<Vec<_>, _>>()?;
@@ -92,16 +97,21 @@ impl Interest {
     pub(crate) fn from_unary(
         user_id: String,
         answer: GetInterestedUsersResponse,
+        rooms: RoomCapabilities,
     ) -> Result<Self, Error> {
         let GetInterestedUsersResponse { revision, user_ids, open_senders, hides } = answer;
         let listed = Kind::Users(List::new(user_ids.iter()));
         let open = match &open_senders {
-            Some(open) => vec![Set::new(Some(open))?.0],
+            Some(open) => vec![Set::with_capabilities(Some(open), rooms)?.0],
             None => Vec::new(),
         };
-        let hides = hides.iter().map(Hide::from_message).collect::<Result<_, SetError>>()?;
+        let hides = hides.iter().map(|hide| read_hide(hide, rooms)).collect::<Result<_, _>>()?;
         Ok(Self { revision, user_id, senders: Set(union_with_listed(open, listed)), hides })
     }
+}
+
+fn read_hide(hide: &v1::Hide, rooms: RoomCapabilities) -> Result<Hide, SetError> {
+    Hide::new(hide, |users| Set::strict_with_capabilities(users, rooms))
 }
 
 /// Returns the union of open sets, if there are any, and the listed users.
@@ -110,5 +120,5 @@ fn union_with_listed(mut open: Vec<Kind>, listed: Kind) -> Kind {
         return listed;
     }
     open.push(listed);
-    Kind::AnyOf(open.into())
+    Kind::any_of(open)
 }

@@ -1,8 +1,11 @@
 //! Answers of unary calls with parts that the client does not know.
 
-use presence_router_proto::v1::{
-    GetInterestedUsersResponse, GetUsersForStatesResponse, SetExpression, StatesHide, UserList,
-    set_expression::Expression,
+use presence_router_proto::{
+    ids::RoomCapabilities,
+    v1::{
+        GetInterestedUsersResponse, GetUsersForStatesResponse, SetExpression, StatesHide, UserList,
+        set_expression::Expression,
+    },
 };
 
 use super::*;
@@ -17,7 +20,7 @@ fn interest(hide: v1::Hide) -> Result<Interest, Error> {
     let user_ids = vec!["@s:x".to_owned()];
     let hides = vec![hide];
     let answer = GetInterestedUsersResponse { user_ids, hides, ..Default::default() };
-    Interest::from_unary("@r:x".to_owned(), answer)
+    Interest::from_unary("@r:x".to_owned(), answer, RoomCapabilities::NONE)
 }
 
 #[test]
@@ -39,7 +42,7 @@ fn hides_of_nobody_knows_whom_are_no_verdict() {
         assert!(interest(hide.clone()).is_err_and(refused));
         let hides = vec![StatesHide { hide: Some(hide), state_indexes: vec![0] }];
         let answer = GetUsersForStatesResponse { hides, ..Default::default() };
-        let routed = Routed::from_unary(["@s:x".to_owned()].into(), answer);
+        let routed = Routed::from_unary(["@s:x".to_owned()].into(), answer, RoomCapabilities::NONE);
         assert!(routed.is_err_and(refused));
     }
 }
@@ -56,7 +59,7 @@ fn a_filter_agrees_with_questions_about_one_sender_each() {
         hides: vec![status(&["busy"])],
         ..Default::default()
     };
-    let interest = Interest::from_unary("@r:x".to_owned(), answer).unwrap();
+    let interest = Interest::from_unary("@r:x".to_owned(), answer, RoomCapabilities::NONE).unwrap();
     let senders = [
         ("@t:x", "online"),
         ("@r:x", "online"),
@@ -76,5 +79,5 @@ fn a_filter_agrees_with_questions_about_one_sender_each() {
     assert_eq!(filtered, single);
     let indexes: Vec<_> = filtered.iter().map(|one| (one.index, one.hidden.status_msg)).collect();
     assert_eq!(indexes, [(0, false), (2, true), (4, false)]);
-    assert_eq!(Counterparts { set: None, ..counterparts }.filter_senders(senders), []);
+    assert_eq!(Counterparts::new("@r:x", None, counterparts.hides()).filter_senders(senders), []);
 }

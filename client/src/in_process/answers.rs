@@ -81,7 +81,7 @@ impl State {
                 hides.push(convert_hide(users, applied.hide));
             }
         }
-        Some(Answered { set: Set(Kind::AnyOf(sets.into())), hides })
+        Some(Answered { set: Set(Kind::any_of(sets)), hides })
     }
 }
 
@@ -104,10 +104,10 @@ fn set_of_members(members: &Members, user_table: &UserTable) -> Kind {
     let mut whole = set_of_open(members.open());
     let exceptions = members.exceptions();
     if !exceptions.is_empty() {
-        whole = Kind::Difference(Arc::new((whole, list(&mut exceptions.iter()))));
+        whole = Kind::difference(whole, list(&mut exceptions.iter()));
     }
     if !listed.is_empty() {
-        whole = Kind::AnyOf([whole, list(&mut listed.iter())].into());
+        whole = Kind::any_of([whole, list(&mut listed.iter())]);
     }
     whole
 }
@@ -118,10 +118,8 @@ fn set_of_open(rule: &Open) -> Kind {
         Open::Everyone => Kind::Everyone,
         Open::Server(glob) => Kind::Server(glob.clone().into()),
         Open::Match(pattern) => Kind::Match(pattern.clone().into()),
-        Open::Union(all) => Kind::AnyOf(all.iter().map(set_of_open).collect()),
-        Open::Intersection(all) => Kind::AllOf(all.iter().map(set_of_open).collect()),
-        Open::Difference(any, except) => {
-            Kind::Difference(Arc::new((set_of_open(any), set_of_open(except))))
-        }
+        Open::Union(all) => Kind::any_of(all.iter().map(set_of_open).collect::<Vec<_>>()),
+        Open::Intersection(all) => Kind::all_of(all.iter().map(set_of_open).collect::<Vec<_>>()),
+        Open::Difference(any, except) => Kind::difference(set_of_open(any), set_of_open(except)),
     }
 }

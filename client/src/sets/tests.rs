@@ -1,7 +1,12 @@
 //! The evaluation of sets.
 
+pub(crate) mod random;
+mod rooms;
+
 use super::*;
-use presence_router_proto::v1::{Everyone, UserList};
+use presence_router_proto::v1::{
+    Everyone, SetDifference, SetList, UserList, set_expression::Expression,
+};
 
 fn of(expression: Expression) -> SetExpression {
     SetExpression { expression: Some(expression) }

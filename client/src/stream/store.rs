@@ -10,7 +10,7 @@ mod resolve;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use presence_router_proto::ids::UserId;
+use presence_router_proto::ids::{RoomCapabilities, UserId};
 use presence_router_proto::v1::{SetEdit, SetExpression, SetPart, SetRetired, set_part::Content};
 use prost::Message;
 
@@ -34,6 +34,8 @@ pub(super) struct Store {
     /// Users that become members with the next `Changed`.
     pending: Vec<(u64, Vec<String>)>,
     budget: Budget,
+    /// The parts of `share_room` that sets may depend on.
+    rooms: RoomCapabilities,
     /// Number of edits so far, the clock of `changed_at` and `checked_at`.
     edits: u64,
     /// Number of edited users since expressions last dropped their resolved sets.
@@ -75,14 +77,16 @@ enum Stored {
 // === impl Store ===
 
 impl Store {
-    /// Creates an empty store with a budget in bytes; 0: unlimited.
-    pub(super) fn new(budget: u64) -> Self {
+    /// Creates an empty store with a budget in bytes (0: unlimited), for a client that evaluates
+    /// some parts of `share_room`.
+    pub(super) fn new(budget: u64, rooms: RoomCapabilities) -> Self {
         Self {
             live: HashMap::new(),
             last_id: 0,
             partial: None,
             pending: Vec::new(),
             budget: Budget { bound: budget, used: 0 },
+            rooms,
             edits: 0,
             edited: 0,
         }
@@ -272,7 +276,7 @@ impl Store {
 
     /// Removes all sets, but remembers the last id.
     pub(super) fn reset(&mut self) {
-        *self = Self { last_id: self.last_id, ..Self::new(self.budget.bound) };
+        *self = Self { last_id: self.last_id, ..Self::new(self.budget.bound, self.rooms) };
     }
 
     /// Returns the bytes that the sets count for.

@@ -144,7 +144,7 @@ impl Task {
             server_names: self.shared.server_names.clone(),
             resume_revision: self.resume_revision.clone(),
             set_budget_bytes: self.capabilities.set_budget_bytes(),
-            capabilities: Vec::new(),
+            capabilities: self.shared.stated_capabilities().collect(),
         };
         let mut service = self.shared.service.clone();
         let of_status = |status: Status| StreamError::of_status(call, &status);
@@ -167,7 +167,8 @@ impl Task {
         inbound: &mut Streaming<WatchChangesResponse>,
         mut liveness: Liveness,
     ) -> Result<(), StreamError> {
-        let mut store = Store::new(self.capabilities.set_budget_bytes);
+        let mut store =
+            Store::new(self.capabilities.set_budget_bytes, self.shared.room_capabilities);
         loop {
             let message = tokio::select! {
                 message = inbound.message() => message,

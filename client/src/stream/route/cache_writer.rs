@@ -271,7 +271,7 @@ impl CacheWriter {
             let named = entries.find_keys(|key, entry| {
                 key.side == side
                     && may_end(entry)
-                    && open.iter().any(|users| users.contains(&key.user))
+                    && open.iter().any(|users| users.may_contain(&key.user))
             });
             ended += named.iter().filter(|key| entries.remove_if(side, &key.user, may_end)).count();
         }

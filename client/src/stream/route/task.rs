@@ -271,12 +271,13 @@ impl Task {
         receiver: mpsc::Receiver<RouteStatesRequest>,
     ) -> impl Future<Output = Result<(Streaming<RouteStatesResponse>, Opened), StreamError>> + use<>
     {
+        // Only a near-cache has use for the list.
+        let named_servers = self.cache.iter().map(|_| Capability::NamedServers.into());
         let open = Open {
             server_names: self.shared.server_names.clone(),
             resume_revision: self.resume_revision.clone(),
             set_budget_bytes: self.capabilities.set_budget_bytes(),
-            // Only a near-cache has use for the list.
-            capabilities: self.cache.iter().map(|_| Capability::NamedServers.into()).collect(),
+            capabilities: named_servers.chain(self.shared.stated_capabilities()).collect(),
         };
         // The channel has room: nothing was sent yet.
         let _ = outgoing.try_send(RouteStatesRequest { message: Some(RequestMessage::Open(open)) });
@@ -309,7 +310,8 @@ impl Task {
         inbound: &mut Streaming<RouteStatesResponse>,
         mut liveness: Liveness,
     ) -> Result<(), StreamError> {
-        let mut store = Store::new(self.capabilities.set_budget_bytes);
+        let mut store =
+            Store::new(self.capabilities.set_budget_bytes, self.shared.room_capabilities);
         let mut sending = true;
         let mut report_hits_at = Instant::now() + REPORT_HITS_EVERY;
         loop {

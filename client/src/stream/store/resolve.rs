@@ -140,7 +140,8 @@ impl Store {
 
     /// Converts an expression over refreshed sets.
     pub(super) fn read(&self, expression: &SetExpression) -> Result<Kind, ProtocolViolation> {
-        let reader = ExpressionReader { set: &|id| self.resolved_kind(id), strict: true };
+        let set = |id| self.resolved_kind(id);
+        let reader = ExpressionReader { set: &set, strict: true, rooms: self.rooms };
         reader.read(Some(expression), false).map_err(|error| match error {
             SetError::SetId(id) => ProtocolViolation::SetUndefined(id),
             other => other.into(),

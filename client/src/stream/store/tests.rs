@@ -60,7 +60,7 @@ fn evaluate(model: &BTreeMap<u64, Model>, id: u64) -> BTreeSet<String> {
 fn agrees_with_a_model_that_copies_everything() {
     for seed in 0..200 {
         let mut random = Random(seed);
-        let mut store = Store::new(0);
+        let mut store = Store::new(0, RoomCapabilities::NONE);
         let mut model = BTreeMap::new();
         let mut pending: Vec<(u64, String)> = Vec::new();
         let mut kept: Vec<(Set, BTreeSet<String>)> = Vec::new();
@@ -163,7 +163,7 @@ fn agrees_with_a_model_that_copies_everything() {
 fn sets_come_and_go_within_a_budget_for_ever() {
     let users: Vec<_> = (0..1000).map(user).collect();
     let bytes: usize = users.iter().map(String::len).sum();
-    let mut store = Store::new(2 * bytes as u64);
+    let mut store = Store::new(2 * bytes as u64, RoomCapabilities::NONE);
     for id in 1..300 {
         store.define_part(list(id, &users)).unwrap();
         if id > 2 {
@@ -182,7 +182,7 @@ fn sets_come_and_go_within_a_budget_for_ever() {
 #[test]
 fn former_lists_of_unused_sets_are_dropped() {
     let users: Vec<_> = (0..2000).map(user).collect();
-    let mut store = Store::new(0);
+    let mut store = Store::new(0, RoomCapabilities::NONE);
     store.define_part(list(1, &users)).unwrap();
     for id in 2..5000 {
         let expression = of(Expression::AnyOf(SetList { sets: vec![set(1)] }));
@@ -195,7 +195,7 @@ fn former_lists_of_unused_sets_are_dropped() {
     // Each hundredth user is enough to distinguish lists.
     let mut places = HashSet::new();
     for entry in store.live.values() {
-        let Stored::Expression(_, Some(Kind::AnyOf(sets))) = &entry.content else { continue };
+        let Stored::Expression(_, Some(Kind::AnyOf(sets, _))) = &entry.content else { continue };
         let Some(Kind::Users(list)) = sets.first() else { panic!("a list") };
         places.extend(list.iter().step_by(100).map(str::as_ptr));
     }
@@ -208,7 +208,7 @@ fn former_lists_of_unused_sets_are_dropped() {
 #[test]
 fn a_budget_holds_for_users_that_are_still_to_come() {
     let budget = 1 << 20;
-    let mut store = Store::new(budget);
+    let mut store = Store::new(budget, RoomCapabilities::NONE);
     store.define_part(list(1, &[])).unwrap();
     let added: Vec<_> = (0..10_000).map(user).collect();
     let over = (0..1000).find_map(|_| {
@@ -232,7 +232,7 @@ fn no_bytes_make_it_panic_or_lose_count() {
     };
     let mut taken = 0;
     for _ in 0..3000 {
-        let mut store = Store::new(10_000);
+        let mut store = Store::new(10_000, RoomCapabilities::NONE);
         for id in 1..12 {
             let (some, other) = (random.below(id).max(1), random.below(id).max(1));
             let users = [user(random.below(9)), user(random.below(9))];

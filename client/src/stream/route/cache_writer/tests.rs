@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use presence_router_proto::ids::RoomCapabilities;
 use tokio::{sync::oneshot, time::Instant};
 use tokio_stream::Stream;
 
@@ -51,7 +52,7 @@ async fn memory_knows_each_change_before_its_event() {
     let cache = Arc::new(AnswerCache::new(u64::MAX, Duration::from_secs(60), None));
     let feed = Arc::<ChangeFeed>::default();
     let mut writer = CacheWriter::new(cache.clone(), feed.clone(), None, 0);
-    let mut store = Store::new(0);
+    let mut store = Store::new(0, RoomCapabilities::NONE);
     let looker = Arc::new(Looker { cache: cache.clone(), seen: Mutex::default() });
     let waker = Waker::from(looker.clone());
     let mut subscription = pin!(Subscription::new(feed, mpsc::channel(1).0));
