@@ -11,7 +11,9 @@ pub use presence_router_ids::{
 };
 
 pub use self::policy::analyse::compare::{Differences, Names, RoomChange, compare};
-pub use self::policy::analyse::explain::{Explanation, PathStep, RuleMatch, StepKind};
+pub use self::policy::analyse::explain::{
+    Explanation, PathStep, RequiredRelation, RuleMatch, StepKind,
+};
 pub use self::policy::analyse::impact::{HiddenPairs, HideImpact, Impact, PairSummary, RuleImpact};
 pub use self::policy::analyse::verify::{CounterExample, Hides, Verified};
 pub use self::policy::given_rooms::{GivenRoom, GivenRooms, RelationFinding};

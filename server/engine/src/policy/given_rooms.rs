@@ -8,6 +8,7 @@
 //! [`document::room`]: super::document::room
 
 mod evidence;
+mod memory;
 
 use std::collections::HashMap;
 
@@ -15,6 +16,7 @@ use presence_router_ids::{PresenceSharing, RoomConditions, RoomFacts, UserGlob};
 use roaring::RoaringBitmap;
 
 pub use self::evidence::RelationFinding;
+pub(super) use self::memory::RememberedRooms;
 
 /// The join rule of a room without an `m.room.join_rules` event (Matrix specification).
 const DEFAULT_JOIN_RULE: &str = "invite";
@@ -95,6 +97,14 @@ impl GivenRooms {
     /// Returns the rooms that two users share, sorted by id.
     pub fn shared_by(&self, one: &str, other: &str) -> impl Iterator<Item = &GivenRoom> {
         self.numbers_shared_by(one, other).into_iter().filter_map(|number| self.room(number))
+    }
+
+    /// Returns the users who share any room with a user: some of them several times, and the user
+    /// as well.
+    pub fn room_mates(&self, user: &str) -> impl Iterator<Item = &str> {
+        let rooms = self.rooms_of.get(user).into_iter().flatten();
+        let rooms = rooms.filter_map(|number| self.room(number));
+        rooms.flat_map(|room| &room.members).map(String::as_str)
     }
 
     /// Returns true if two users share a room that meets all conditions. `None`: it depends on

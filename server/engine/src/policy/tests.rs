@@ -9,6 +9,7 @@ mod members;
 mod messages;
 mod policy_tests;
 mod policy_tests_of_sets;
+mod policy_tests_with_rooms;
 mod positions;
 mod rooms;
 mod schema;

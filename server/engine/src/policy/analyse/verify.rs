@@ -18,6 +18,7 @@ use super::answer::Answer;
 use super::verdict::Discrepancy;
 pub use super::verdict::Hides;
 use crate::policy::Policy;
+use crate::routing::model::ruleset::Relation;
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 
@@ -109,7 +110,9 @@ fn find_counter_example(
                 Side::Recipient => [other, user],
             };
             let defined = definition.verdict_on(sender, recipient);
-            let hides = match defined.find_discrepancy(&answer.verdict_on(other))? {
+            let hides = match defined
+                .find_discrepancy(&answer.verdict_on(other, Relation::holds_without_rooms))?
+            {
                 Discrepancy::Visibility => None,
                 Discrepancy::Hides(hides) => Some(hides),
             };

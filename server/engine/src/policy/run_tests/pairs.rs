@@ -13,8 +13,10 @@ use crate::policy::Policy;
 use crate::policy::analyse::answer::Answer;
 use crate::policy::analyse::explain::{Explanation, explain_document};
 use crate::policy::document::{Document, Named, SetExpr, Test, side_key};
+use crate::policy::given_rooms::{GivenRooms, RememberedRooms};
 use crate::policy::problem::{Position, Problem, ProblemCode};
 use crate::policy::wording::{count, quoted};
+use crate::routing::model::ruleset::Relation;
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::ClassId;
@@ -62,7 +64,7 @@ impl<'p> PairTests<'p> {
             );
             return;
         }
-        let mut results = Results::new(test);
+        let (rooms, mut results) = (RememberedRooms::new(&test.rooms), Results::new(test));
         let (users, others) = (members.len(), results.pairs.len().max(1));
         if users.saturating_mul(others) > MAX_PAIRS {
             let message = format!(
@@ -82,22 +84,45 @@ impl<'p> PairTests<'p> {
             // Listed users of one class have the same answer; each other user has its own.
             let alike = if class.is_some() { users.len() } else { 1 };
             for users in users.chunks(alike) {
-                self.check_alike(users, &mut results);
+                self.check_class(users, &rooms, &mut results);
             }
         }
         self.report_failures(&results, problems);
     }
 
     /// Checks all conditions of a test for users with the same answer.
-    fn check_alike<'u>(&self, users: &[&'u str], results: &mut Results<'_, 'u>) {
+    fn check_class<'u>(
+        &self,
+        users: &[&'u str],
+        rooms: &RememberedRooms<'_>,
+        results: &mut Results<'_, 'u>,
+    ) {
+        let Some(first) = users.first() else { return };
+        let answer = Answer::new(self.snapshot, first, results.test.side);
+        // Users of a class share different rooms.
+        let same_rooms = rooms.rooms().is_empty() || answer.is_unconditional();
+        for alike in users.chunks(if same_rooms { users.len() } else { 1 }) {
+            self.check_alike(alike, &answer, rooms, results);
+        }
+    }
+
+    /// Checks all conditions of a test for users with the same answer and the same rooms.
+    fn check_alike<'u>(
+        &self,
+        users: &[&'u str],
+        answer: &Answer<'_>,
+        rooms: &RememberedRooms<'_>,
+        results: &mut Results<'_, 'u>,
+    ) {
         let Some(first) = users.first() else { return };
         let test = results.test;
-        let answer = Answer::new(self.snapshot, first, test.side);
+        let holds_for =
+            |other: &str, relation: &Relation| rooms.relation_holds(first, other, relation);
         // A set may contain a user that the test names; this user forms no pair with itself.
         // A test of one user that names the same user is a mistake.
         let is_one = matches!(test.subject, SetExpr::User(_));
         for (other, wanted, failing) in &mut results.pairs {
-            let sees = answer.contains(&other.id);
+            let sees = answer.contains(&other.id, |relation| holds_for(&other.id, relation));
             for user in users.iter().filter(|user| is_one || **user != other.id) {
                 if (sees && **user != other.id) != *wanted {
                     failing.add_user(user, || ());
@@ -107,8 +132,9 @@ impl<'p> PairTests<'p> {
         if let Some(hides) = &test.hides {
             let wanted = effective_hides(hides.hides.iter());
             for (other, failing) in &mut results.hides {
-                let is = effective_hides(answer.hides_of(&other.id));
-                if answer.contains(&other.id) && is != wanted {
+                let holds = |relation: &Relation| holds_for(&other.id, relation);
+                let is = effective_hides(answer.hides_of(&other.id, holds));
+                if answer.contains(&other.id, holds) && is != wanted {
                     for user in users.iter().filter(|user| **user != other.id) {
                         failing.add_user(user, || describe_hidden(&is));
                     }
@@ -120,7 +146,8 @@ impl<'p> PairTests<'p> {
             let number = |user: &Named| user_table.number(&user.id);
             let listed = self.listed.get_or_init(|| self.snapshot.listed_users());
             let named: RoaringBitmap = only.users.iter().filter_map(number).collect();
-            let more = (answer.numbered_counterparts() & listed) - named;
+            let mates = rooms.rooms().room_mates(first);
+            let more = (answer.numbered_counterparts(mates, holds_for) & listed) - named;
             for user in users {
                 let own = user_table.number(user);
                 let mut others = more.iter().filter(|other| Some(*other) != own);
@@ -144,7 +171,10 @@ impl<'p> PairTests<'p> {
             let subject = subject(first, failing.others);
             let message = format!("{subject} {verb} {}", quoted(&other.id));
             let pair = order_pair(test.side, first, &other.id);
-            problems.push(self.failure_problem(other.position, message, pair, Explanation::reason));
+            let rooms = &test.rooms;
+            let problem =
+                self.failure_problem(other.position, message, pair, rooms, Explanation::reason);
+            problems.push(problem);
         }
         if let (Some(only), Some((first, (other, more)))) = (&test.only, results.only.first) {
             let other = String::from(self.snapshot.users().id(other));
@@ -158,7 +188,10 @@ impl<'p> PairTests<'p> {
             };
             let message = format!("{subject} {verb} {others} not in `only`");
             let pair = order_pair(test.side, first, &other);
-            problems.push(self.failure_problem(only.position, message, pair, Explanation::reason));
+            let rooms = &test.rooms;
+            let problem =
+                self.failure_problem(only.position, message, pair, rooms, Explanation::reason);
+            problems.push(problem);
         }
         for (other, failing) in &results.hides {
             let (Some(hides), Some((first, found))) = (&test.hides, &failing.first) else {
@@ -179,6 +212,7 @@ impl<'p> PairTests<'p> {
                 hides.position,
                 message,
                 pair,
+                &test.rooms,
                 Explanation::hide_reason,
             ));
         }
@@ -189,13 +223,15 @@ impl<'p> PairTests<'p> {
         position: Position,
         message: String,
         [sender, recipient]: [&str; 2],
+        rooms: &GivenRooms,
         reason: fn(&Explanation, &Document, &str) -> String,
     ) -> Problem {
         let mut message = format!("test fails: {message}");
         if let Some(left) = self.reasons_left.get().checked_sub(1) {
             self.reasons_left.set(left);
             let Policy { document, groups, .. } = self.policy;
-            let explained = explain_document(document, groups, &self.given, sender, recipient);
+            let explained =
+                explain_document(document, groups, &self.given, Some(rooms), sender, recipient);
             message.push_str(": ");
             message.push_str(&reason(&explained, document, self.origin));
         }

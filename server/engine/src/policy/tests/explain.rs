@@ -4,10 +4,13 @@
 use std::fmt::Write as _;
 
 use crate::policy::Policy;
-use crate::policy::analyse::explain::{Explanation, PathStep, StepKind, explain as explain_pair};
+use crate::policy::analyse::explain::{
+    Explanation, PathStep, StepKind, explain as explain_pair, explain_with_rooms,
+};
+use crate::policy::given_rooms::GivenRooms;
 use crate::routing::engine::{Edit, Engine};
 use crate::routing::snapshot::Snapshot;
-use presence_router_ids::UserId;
+use presence_router_ids::{RoomConditions, UserId};
 
 const POLICY: &str = r#"
 groups:
@@ -155,4 +158,129 @@ fn follows_a_long_chain_of_groups() {
     let explanation = explain(&policy, &policy.snapshot, ["@a:b", "@c:d"]);
     assert_eq!(explanation.rules[0].sender.len(), 10_002);
     assert!(explanation.rules[0].recipient.is_empty());
+}
+
+const RELATIONS: &str = r#"
+rules:
+  - name: small
+    allow: { to: "@joe:one.org", share_room: { at_most: 3 } }
+  - name: encrypted
+    allow: { to: "@joe:one.org", share_room: { encrypted: true } }
+  - name: staff
+    allow: { from: "@ann:one.org", to: "@sue:one.org" }
+  - name: not in public
+    deny: { to: ["@joe:one.org", "@sue:one.org"], share_room: { join_rule: public } }
+  - name: strangers
+    allow: { to: "@pat:one.org", share_room: false }
+  - name: never
+    deny: { from: "@cleo:one.org", to: "@joe:one.org" }
+  - name: less
+    hide: { to: "@joe:one.org", share_room: true, fields: status_msg }
+  - name: later
+    shadow: true
+    allow: { to: "@new:one.org", share_room: true }
+"#;
+
+fn with_relations() -> Policy {
+    Policy::parse("policy.yaml", RELATIONS.as_bytes()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn relations_stay_open_without_rooms() {
+    let policy = with_relations();
+    for (pair, visible, depends_on_rooms, reason) in [
+        (
+            ["@ann:one.org", "@joe:one.org"],
+            false,
+            true,
+            "allowed by rule `small` (line 3) if they share a room of at most 3 members, or by rule `encrypted` (line 5) if they share a room that is encrypted, but denied by rule `not in public` (line 9) if they share a room that has the join rule `public`",
+        ),
+        (
+            ["@ann:one.org", "@sue:one.org"],
+            false,
+            true,
+            "allowed by rule `staff` (line 7), but denied by rule `not in public` (line 9) if they share a room that has the join rule `public`",
+        ),
+        (["@joe:one.org", "@sue:one.org"], false, false, "no allow rule matches"),
+        (["@cleo:one.org", "@joe:one.org"], false, false, "denied by rule `never` (line 13)"),
+        (
+            ["@ann:one.org", "@pat:one.org"],
+            false,
+            true,
+            "allowed by rule `strangers` (line 11) if they share no room",
+        ),
+        (
+            ["@ann:one.org", "@new:one.org"],
+            false,
+            false,
+            "no allow rule matches; rule `later` (line 17) if they share a room matches, in shadow only",
+        ),
+    ] {
+        let explained = explain(&policy, &policy.snapshot, pair);
+        assert_eq!(explained.reason(&policy.document, ""), reason);
+        assert_eq!((explained.visible, explained.depends_on_rooms), (visible, depends_on_rooms));
+        let [sender, recipient] = pair.map(|user| UserId::parse(user).unwrap());
+        let by_routing = policy.snapshot.visible_if(sender, recipient, |_| None);
+        assert_eq!(by_routing, (!depends_on_rooms).then_some(visible), "{pair:?}");
+    }
+    let pair = ["@ann:one.org", "@joe:one.org"];
+    assert_eq!(
+        explain(&policy, &policy.snapshot, pair).hide_reason(&policy.document, ""),
+        "hidden by rule `less` (line 15) if they share a room"
+    );
+}
+
+#[test]
+fn given_rooms_decide() {
+    let policy = with_relations();
+    let rooms = GivenRooms::parse(
+        "rooms.yaml",
+        br#"
+"!small": { members: ["@ann:one.org", "@joe:one.org"] }
+"!big": { members: ["@sam:one.org", "@joe:one.org", "@sue:one.org", "@a:b"], encrypted: false }
+"!public": { members: ["@zoe:one.org", "@joe:one.org"], join_rule: public, encrypted: true }
+"!partial": { members: ["@ann:one.org", "@pat:one.org"], partial: true }
+"!unknown": { members: ["@kim:one.org", "@joe:one.org"], partial: true }
+"#,
+    );
+    let rooms = rooms.unwrap_or_else(|e| panic!("{e}"));
+    for (sender, recipient, visible, reason) in [
+        ("@ann", "@joe", true, "allowed by rule `small` (line 3; they share `!small`)"),
+        (
+            "@sam",
+            "@joe",
+            false,
+            "no allow rule matches: rule `small` (line 3) requires that they share a room of at most 3 members, but they share `!big`, which has 4 members; rule `encrypted` (line 5) requires that they share a room that is encrypted, but they share `!big`, which is not encrypted",
+        ),
+        ("@zoe", "@joe", false, "denied by rule `not in public` (line 9; they share `!public`)"),
+        ("@ann", "@sue", true, "allowed by rule `staff` (line 7)"),
+        (
+            "@ann",
+            "@pat",
+            false,
+            "no allow rule matches: rule `strangers` (line 11) requires that they share no room, but they share `!partial`",
+        ),
+        ("@joe", "@pat", true, "allowed by rule `strangers` (line 11; they share no room)"),
+        (
+            "@kim",
+            "@joe",
+            false,
+            "no allow rule matches: rule `small` (line 3) requires that they share a room of at most 3 members, but they share `!unknown`, which has a number of members that the homeserver does not know; rule `encrypted` (line 5) requires that they share a room that is encrypted, but they share `!unknown`, which is not encrypted",
+        ),
+        (
+            "@cleo",
+            "@joe",
+            false,
+            "no allow rule matches, and the pair is denied by rule `never` (line 13)",
+        ),
+    ] {
+        let [sender, recipient] = [sender, recipient].map(|user| format!("{user}:one.org"));
+        let [from, to] = [&sender, &recipient].map(|user| UserId::parse(user).unwrap());
+        let explained = explain_with_rooms(&policy, &policy.snapshot, &rooms, from, to);
+        assert_eq!(explained.reason(&policy.document, ""), reason);
+        assert_eq!((explained.visible, explained.depends_on_rooms), (visible, false));
+        let share = |conditions: &RoomConditions| rooms.share_room(&sender, &recipient, conditions);
+        let by_routing = policy.snapshot.visible_if(from, to, |relation| relation.holds(share));
+        assert_eq!(by_routing == Some(true), visible, "{sender} {recipient}");
+    }
 }
