@@ -19,7 +19,7 @@ use std::{
 
 use presence_router_engine::unstable::routing::query::visibility::Signature;
 use presence_router_engine::{Caller, CallerError, Policy, Problems, Side};
-use presence_router_proto::ids::UserId;
+use presence_router_proto::ids::{RoomCapabilities, UserId};
 use tokio::sync::watch;
 use tokio_stream::{StreamExt, wrappers::WatchStream};
 use tonic::Code;
@@ -129,6 +129,16 @@ impl InProcess {
         Self::from_policy(Policy::load(&file, &text, &PolicyFolder::of_policy(path))?, server_names)
     }
 
+    /// Returns an engine with the same policy, and a history of its own, for a homeserver that
+    /// evaluates these parts of `share_room`: as
+    /// [`Options::room_capabilities`](crate::Options::room_capabilities) does.
+    #[must_use]
+    pub fn with_room_capabilities(&self, capabilities: RoomCapabilities) -> Self {
+        let state = self.lock();
+        let caller = state.view.caller().clone().with_capabilities(capabilities);
+        Self::from_state(State::new(state.snapshot.clone(), caller))
+    }
+
     /// Replaces the policy. Every [`Changes`] stream gets a [`ChangeEvent::Reset`].
     ///
     /// # Errors
@@ -151,10 +161,13 @@ impl InProcess {
         if caller.server_names().next().is_none() {
             return Err(InProcessError::ServerNamesMissing);
         }
-        let revision = Revision::first();
-        let state = Mutex::new(State::new(policy.snapshot, caller));
-        let revision = watch::Sender::new(revision);
-        Ok(Self { shared: Arc::new(Shared { state, revision, last_number: AtomicU64::new(0) }) })
+        Ok(Self::from_state(State::new(policy.snapshot, caller)))
+    }
+
+    fn from_state(state: State) -> Self {
+        let state = Mutex::new(state);
+        let revision = watch::Sender::new(Revision::first());
+        Self { shared: Arc::new(Shared { state, revision, last_number: AtomicU64::new(0) }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -9,7 +9,9 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use presence_router_client::{Backoff, Client, Code, Error, Options, v1};
+use presence_router_client::{
+    Backoff, Client, Code, Error, Options, RoomCapabilities, RoomCapability, v1,
+};
 use presence_router_proto::v1::presence_router_service_server as server;
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -28,7 +30,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 const LONG: Duration = Duration::from_secs(20);
 
 /// Answers that everybody sees everything, with a permit for each answer, and
-/// tells the `grpc-timeout` of each question.
+/// tells the `grpc-timeout` of each question. The revision of an answer and the text of a
+/// refusal are the capabilities of the request.
 #[derive(Clone)]
 struct Daemon {
     permits: Arc<Semaphore>,
@@ -57,16 +60,18 @@ impl server::PresenceRouterService for Daemon {
         };
         Ok(Response::new(v1::GetUsersForStatesResponse {
             recipients: vec![recipient],
+            revision: format!("{:?}", request.capabilities),
             ..Default::default()
         }))
     }
 
     async fn get_interested_users(
         &self,
-        _: Request<v1::GetInterestedUsersRequest>,
+        request: Request<v1::GetInterestedUsersRequest>,
     ) -> Result<Response<v1::GetInterestedUsersResponse>, Status> {
+        let stated = format!("{:?}", request.into_inner().capabilities);
         let info = ErrorDetails::with_error_info("USER_ID_INVALID", "presence-router", []);
-        Err(Status::with_error_details(Code::InvalidArgument, "no such user id", info))
+        Err(Status::with_error_details(Code::InvalidArgument, stated, info))
     }
 
     async fn route_states(
@@ -167,6 +172,28 @@ async fn a_refusal_is_an_answer() {
         assert_eq!(refusal.reason.as_deref(), Some("USER_ID_INVALID"));
     }
     ask(&client).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_call_states_the_room_capabilities() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let _daemon = serve_unix(&path, 2);
+    let mates = RoomCapabilities::from(RoomCapability::RoomMates);
+    for (rooms, stated) in
+        [(RoomCapabilities::NONE, vec![]), (mates, vec![v1::Capability::RoomMates])]
+    {
+        let mut options = Options::new(["example.org"]);
+        options.deadline = LONG;
+        options.room_capabilities = rooms;
+        let client = Client::connect(&format!("unix:{}", path.display()), options).unwrap();
+        let stated = format!("{:?}", stated.into_iter().map(i32::from).collect::<Vec<_>>());
+        assert_eq!(ask(&client).await.unwrap().revision, stated);
+        let Err(Error::Refused(refusal)) = client.get_interested_users("x").await else {
+            panic!("not refused");
+        };
+        assert_eq!(refusal.message, stated);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Answers of unary calls with parts that the client does not know.
 
 use presence_router_proto::{
-    ids::RoomCapabilities,
+    ids::{RoomCapabilities, RoomCapability},
     v1::{
         GetInterestedUsersResponse, GetUsersForStatesResponse, SetExpression, StatesHide, UserList,
         set_expression::Expression,
@@ -80,4 +80,49 @@ fn a_filter_agrees_with_questions_about_one_sender_each() {
     let indexes: Vec<_> = filtered.iter().map(|one| (one.index, one.hidden.status_msg)).collect();
     assert_eq!(indexes, [(0, false), (2, true), (4, false)]);
     assert_eq!(Counterparts::new("@r:x", None, counterparts.hides()).filter_senders(senders), []);
+}
+
+/// Only what the client stated: without rooms, an answer that depends on them is no verdict.
+#[test]
+fn unary_answers_depend_on_rooms_only_if_the_client_evaluates_them() {
+    let room_mates = || {
+        let conditions = v1::RoomMates::default();
+        SetExpression { expression: Some(Expression::RoomMates(conditions)) }
+    };
+    let hide = || v1::Hide { users: Some(room_mates()), ..Default::default() };
+    let (plain, open) = (GetInterestedUsersResponse::default(), Some(room_mates()));
+    let interests = [
+        GetInterestedUsersResponse { open_senders: open, ..plain.clone() },
+        GetInterestedUsersResponse { hides: vec![hide()], ..plain },
+    ];
+    let (plain, state_indexes) = (GetUsersForStatesResponse::default(), vec![0]);
+    let open = v1::OpenRecipients {
+        recipients: Some(room_mates()),
+        state_indexes: state_indexes.clone(),
+        destinations: Vec::new(),
+    };
+    let hides = vec![StatesHide { hide: Some(hide()), state_indexes }];
+    let routes = [
+        GetUsersForStatesResponse { open_recipients: vec![open], ..plain.clone() },
+        GetUsersForStatesResponse { hides, ..plain },
+    ];
+    let unstated = Error::Protocol(ProtocolViolation::Set(SetError::UnstatedCapability));
+    let user = || "@s:x".to_owned();
+    for (stated, expected) in [
+        (RoomCapabilities::NONE, Err(unstated)),
+        (RoomCapability::RoomMates.into(), Ok(())),
+        (RoomCapabilities::ALL, Ok(())),
+    ] {
+        for answer in interests.clone() {
+            assert_eq!(Interest::from_unary(user(), answer, stated).map(|_| ()), expected);
+        }
+        for answer in routes.clone() {
+            let routed = Routed::from_unary([user()].into(), answer, stated);
+            assert_eq!(routed.map(|_| ()), expected);
+        }
+    }
+    let [answer, _] = interests;
+    let interest = Interest::from_unary(user(), answer, RoomCapabilities::ALL).unwrap();
+    assert_eq!(interest.visible_senders().contains_if("@r:x", |_| Some(true)), Some(true));
+    assert!(!interest.visible_senders().contains("@r:x"));
 }

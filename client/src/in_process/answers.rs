@@ -3,13 +3,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use presence_router_engine::unstable::routing::model::ruleset;
-use presence_router_engine::unstable::routing::query::parts::Part;
+use presence_router_engine::unstable::routing::model::ruleset::{self, Relation};
+use presence_router_engine::unstable::routing::query::parts::{Part, Role};
 use presence_router_engine::unstable::routing::query::visibility::{CallerView, Signature};
 use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
 use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
 use presence_router_engine::{Caller, Side, Snapshot};
-use presence_router_proto::ids::UserId;
+use presence_router_proto::ids::{RoomConditions, UserId};
 
 use crate::{Fields, Hide, Set, list::List, sets::Kind};
 
@@ -18,7 +18,7 @@ const MAX_ANSWERS: usize = 100_000;
 
 /// The snapshot of one revision, with the answers made from it so far.
 pub(super) struct State {
-    snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
     pub(super) view: CallerView,
     parts: HashMap<Part, Option<Kind>>,
     answers: HashMap<Signature, Option<Answered>>,
@@ -60,28 +60,56 @@ impl State {
         let Self { snapshot, view, parts, .. } = self;
         let user_table = snapshot.users();
         // Each part is expanded once, however many audiences share it.
-        let part = |part: Part| {
+        let mut part = |part: Part| {
             let known = parts.entry(part).or_insert_with_key(|part| {
                 let members = snapshot.members_of_part(part, view);
                 (!members.is_empty()).then(|| set_of_members(&members, user_table))
             });
             known.clone()
         };
-        // The caller states no capabilities, so that no answer depends on rooms.
-        let in_answer = snapshot.parts(signature).into_iter().filter_map(|(_, part)| part);
-        let sets: Vec<Kind> = in_answer.filter_map(part).collect();
+        let (mut sets, mut exceptions) = (Vec::new(), Vec::new());
+        for (role, of_part) in snapshot.parts(signature) {
+            // No part: everyone.
+            let Some(users) = of_part.map_or(Some(Kind::Everyone), &mut part) else { continue };
+            let by = |relation| snapshot.relation(relation).map(|relation| &**relation);
+            match role {
+                Role::Always => sets.push(users),
+                Role::Required(relation) => sets.push(restrict(users, by(relation))),
+                Role::Excluded(relation) => exceptions.push(restrict(users, by(relation))),
+            }
+        }
         if sets.is_empty() {
             return None;
+        }
+        let mut set = Kind::any_of(sets);
+        if !exceptions.is_empty() {
+            set = Kind::difference(set, Kind::any_of(exceptions));
         }
         let mut hides = Vec::new();
         if snapshot.hides_anything(signature) {
             let counterparts = snapshot.counterparts(signature, view);
             for applied in snapshot.hides(signature, &counterparts.at_most()) {
-                let users = Set(set_of_members(&applied.users, user_table));
+                let users = set_of_members(&applied.users, user_table);
+                let users = Set(restrict(users, applied.relation));
                 hides.push(convert_hide(users, applied.hide));
             }
         }
-        Some(Answered { set: Set(Kind::any_of(sets)), hides })
+        Some(Answered { set: Set(set), hides })
+    }
+}
+
+/// Returns the users for whom a relation holds, as the daemon sends them.
+fn restrict(users: Kind, relation: Option<&Relation>) -> Kind {
+    let room_mates = |conditions: &RoomConditions| Kind::RoomMates(conditions.clone().into());
+    match relation {
+        None => users,
+        Some(Relation::ShareRoom(conditions)) if matches!(users, Kind::Everyone) => {
+            room_mates(conditions)
+        }
+        Some(Relation::ShareRoom(conditions)) => Kind::all_of([users, room_mates(conditions)]),
+        Some(Relation::ShareNoRoom) => {
+            Kind::difference(users, room_mates(&RoomConditions::default()))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use presence_router_client::{Client, Code, Options, v1};
+use presence_router_client::{Client, Code, Options, RoomConditions, v1};
 use presence_router_proto::v1::{
     presence_router_service_server as server, route_states_request::Message as RequestMessage,
     route_states_response::Message as ResponseMessage, set_expression::Expression,
@@ -249,6 +249,14 @@ pub(crate) fn users(users: &[&str]) -> v1::SetExpression {
 
 pub(crate) fn union(sets: &[v1::SetExpression]) -> v1::SetExpression {
     of(Expression::AnyOf(v1::SetList { sets: sets.into() }))
+}
+
+pub(crate) fn all_of(sets: &[v1::SetExpression]) -> v1::SetExpression {
+    of(Expression::AllOf(v1::SetList { sets: sets.into() }))
+}
+
+pub(crate) fn room_mates(conditions: &RoomConditions) -> v1::SetExpression {
+    of(Expression::RoomMates(conditions.into()))
 }
 
 pub(crate) fn edit(id: u64, added: &[&str], removed: &[&str]) -> v1::SetEdit {

@@ -4,6 +4,8 @@ mod budget;
 mod changes;
 mod named_servers;
 mod outages;
+mod rooms;
+mod visibility;
 
 use std::time::Duration;
 

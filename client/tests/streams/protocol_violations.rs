@@ -2,13 +2,13 @@
 //! it was, after the request was tried once more; nothing panics, and the next
 //! stream works.
 
-use presence_router_client::{Client, Error, ProtocolViolation, SetError, v1};
+use presence_router_client::{Client, Error, ProtocolViolation, RoomConditions, SetError, v1};
 use presence_router_proto::v1::{
     route_states_response::Message as ResponseMessage, set_expression::Expression,
 };
 use tonic::codegen::http;
 
-use crate::fake::{Fake, deliveries, edit, expression, list, of, opened, set, union};
+use crate::fake::{Fake, deliveries, edit, expression, list, of, opened, room_mates, set, union};
 
 /// More bytes of user ids than the budget of these tests.
 const BUDGET: u64 = 100_000;
@@ -29,6 +29,9 @@ fn scripts() -> Vec<(ProtocolViolation, Vec<Option<ResponseMessage>>)> {
         let (any, except) = (Some(Box::new(any)), Some(Box::new(except)));
         of(Expression::Difference(Box::new(v1::SetDifference { any, except })))
     };
+    let unknown_condition = of(Expression::RoomMates(v1::RoomMates {
+        all_of: vec![v1::RoomCondition { condition: None }],
+    }));
     let nested = |depth| {
         let mut all = vec![part(list(1, &a, true))];
         all.extend((2..depth).map(|id| part(expression(id, union(&[set(id - 1)])))));
@@ -87,6 +90,14 @@ fn scripts() -> Vec<(ProtocolViolation, Vec<Option<ResponseMessage>>)> {
         (
             ProtocolViolation::SetEmpty(1),
             messages(vec![part(v1::SetPart { id: 1, content: None, last: true })]),
+        ),
+        (
+            ProtocolViolation::Set(SetError::UnstatedCapability),
+            messages(vec![part(expression(1, room_mates(&RoomConditions::default())))]),
+        ),
+        (
+            ProtocolViolation::Set(SetError::UnknownCondition),
+            messages(vec![part(expression(1, unknown_condition))]),
         ),
         (ProtocolViolation::SetUndefined(7), messages(vec![part(expression(1, union(&[set(7)])))])),
         (ProtocolViolation::SetUndefined(1), messages(vec![part(expression(1, union(&[set(1)])))])),
