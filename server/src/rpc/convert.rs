@@ -1,6 +1,7 @@
 //! Writes sets as expressions of the contract.
 
 pub mod policy;
+mod relation;
 
 use presence_router_proto::v1::{
     Everyone, Hide, PresenceField, SetDifference, SetExpression, SetList, UserList,
@@ -8,6 +9,9 @@ use presence_router_proto::v1::{
 };
 use roaring::RoaringBitmap;
 
+pub(super) use self::relation::{
+    any_of_except, conditional_to_expression, everyone, restrict_to_relation, unite,
+};
 use presence_router_engine::Fields;
 use presence_router_engine::unstable::routing::model::ruleset;
 use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
@@ -37,8 +41,16 @@ pub(super) fn open_part_to_expression(
     })
 }
 
-/// Writes a hide that applies to `users`.
-pub(super) fn hide_of_users(users: SetExpression, hide: &ruleset::Hide) -> Hide {
+/// Writes a hide that applies to those of `users` for whom its relation holds.
+pub(super) fn hide_of_users(
+    users: SetExpression,
+    relation: Option<&ruleset::Relation>,
+    hide: &ruleset::Hide,
+) -> Hide {
+    let users = match relation {
+        Some(relation) => restrict_to_relation(users, relation),
+        None => users,
+    };
     Hide { users: Some(users), ..hide_of_pair(hide) }
 }
 

@@ -1,5 +1,5 @@
 //! Answers of the two unary calls: the finite part as a list without the user itself, the open
-//! part as an expression.
+//! part as an expression, and with it the users who depend on relations.
 
 mod interest;
 mod users_for_states;
@@ -9,6 +9,30 @@ use prost::Message;
 pub use self::interest::Interest;
 pub(super) use self::users_for_states::users_for_states;
 use super::error::RpcError;
+use presence_router_engine::unstable::routing::query::conditional_members::ConditionalMembers;
+use presence_router_engine::unstable::routing::snapshot::members::Members;
+use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
+
+/// Rejects an answer whose expression lists more than `limit` bytes of user ids, before the
+/// expression fills the memory. The answer has `bytes` already. `instead` is the advice to the
+/// caller.
+fn check_lists(
+    members: &ConditionalMembers,
+    user_table: &UserTable,
+    mut bytes: usize,
+    limit: usize,
+    instead: &'static str,
+) -> Result<(), RpcError> {
+    for list in members.all_sets().map(Members::listed_besides) {
+        for id in user_table.ids(list.iter()) {
+            bytes += id.len();
+            if bytes > limit {
+                return Err(RpcError::AnswerTooLarge { limit, instead });
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Rejects an answer over the limit. `instead` is the advice to the caller.
 pub(super) fn check_size<M: Message>(

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence_router_proto::v1::{ErrorReason, FieldViolation, PresenceState};
+use presence_router_proto::rooms::room_capabilities;
+use presence_router_proto::v1::{Capability, ErrorReason, FieldViolation, PresenceState};
 
 use crate::live::{Current, Live};
 use crate::revision::Revision;
@@ -18,20 +19,25 @@ pub(super) const MAX_SERVER_NAMES: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Violations(Vec<FieldViolation>);
 
-/// Returns the caller that holds these server names.
-pub(super) fn parse_caller(server_names: &[String]) -> Result<Caller, RpcError> {
+/// Returns the caller that holds these server names, and states these capabilities.
+pub(super) fn parse_caller(
+    server_names: &[String],
+    capabilities: impl IntoIterator<Item = Capability>,
+) -> Result<Caller, RpcError> {
     match server_names.len() {
         0 => return Err(RpcError::ServerNamesMissing),
         1..=MAX_SERVER_NAMES => {}
         found => return Err(RpcError::ServerNamesTooMany { found, limit: MAX_SERVER_NAMES }),
     }
-    Caller::new(server_names).map_err(|CallerError { index, error }| RpcError::BadFields {
-        reason: ErrorReason::ServerNameInvalid,
-        violations: vec![FieldViolation {
-            field: format!("server_names[{index}]"),
-            description: format!("is not a server name: {error}"),
-        }],
-    })
+    let caller =
+        Caller::new(server_names).map_err(|CallerError { index, error }| RpcError::BadFields {
+            reason: ErrorReason::ServerNameInvalid,
+            violations: vec![FieldViolation {
+                field: format!("server_names[{index}]"),
+                description: format!("is not a server name: {error}"),
+            }],
+        })?;
+    Ok(caller.with_capabilities(room_capabilities(capabilities)))
 }
 
 /// Rejects a batch with more states than the limit.

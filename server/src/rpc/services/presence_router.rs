@@ -72,8 +72,9 @@ impl PresenceRouterService for PresenceRouter {
         &self,
         request: Request<GetUsersForStatesRequest>,
     ) -> Result<Response<GetUsersForStatesResponse>, Status> {
-        let GetUsersForStatesRequest { server_names, states, at_least, .. } = request.into_inner();
-        let caller = validate::parse_caller(&server_names)?;
+        let request = request.into_inner();
+        let caller = validate::parse_caller(&request.server_names, request.capabilities())?;
+        let GetUsersForStatesRequest { states, at_least, .. } = request;
         let current = self.wait_for_revision(&at_least).await?;
         let view = CallerView::new(caller);
         let limits = self.limits;
@@ -91,9 +92,9 @@ impl PresenceRouterService for PresenceRouter {
         &self,
         request: Request<GetInterestedUsersRequest>,
     ) -> Result<Response<GetInterestedUsersResponse>, Status> {
-        let GetInterestedUsersRequest { server_names, user_id, at_least, .. } =
-            request.into_inner();
-        let caller = validate::parse_caller(&server_names)?;
+        let request = request.into_inner();
+        let caller = validate::parse_caller(&request.server_names, request.capabilities())?;
+        let GetInterestedUsersRequest { user_id, at_least, .. } = request;
         let current = self.wait_for_revision(&at_least).await?;
         let recipient = validate::parse_recipient(&user_id)?;
         let limit = self.limits.response_bytes;

@@ -52,7 +52,7 @@ impl RoomService for Rooms {
         request: Request<OnCreateRoomRequest>,
     ) -> Result<Response<OnCreateRoomResponse>, Status> {
         let request = request.into_inner();
-        let caller = validate::parse_caller(&request.server_names)?;
+        let caller = validate::parse_caller(&request.server_names, [])?;
         check_room_size(&request)?;
         let longest = self.limits.at_least;
         validate::wait_for_revision(&self.live, "at_least", &request.at_least, longest).await?;

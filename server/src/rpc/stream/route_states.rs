@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use presence_router_ids::RoomCapabilities;
+use presence_router_proto::rooms::capability_values;
 use presence_router_proto::server::{
     RouteStatesRequest, RouteStatesResponse, route_states_request::Message as Request,
     route_states_response::Message as Response,
@@ -35,9 +37,6 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Answers for unlisted users that a stream remembers before it resets its cache, so that
 /// no sequence of requests can fill the memory.
 const MAX_UNLISTED: usize = 100_000;
-
-/// The parts of the contract, beyond its first version, that this daemon offers.
-const CAPABILITIES: &[Capability] = &[Capability::Touch, Capability::NamedServers];
 
 /// An open stream.
 struct Session {
@@ -107,8 +106,8 @@ impl Session {
         };
         let takes_names = open.capabilities().any(|one| one == Capability::NamedServers);
         let named_servers = takes_names.then(SentServers::default);
-        let Open { server_names, resume_revision, set_budget_bytes, capabilities: _ } = open;
-        let caller = validate::parse_caller(&server_names)?;
+        let caller = validate::parse_caller(&open.server_names, open.capabilities())?;
+        let Open { resume_revision, set_budget_bytes, .. } = open;
         let revisions = live.subscribe_current();
         let Resumed { current, missed } =
             resume_stream(&live, &resume_revision, limits.at_least).await?;
@@ -117,7 +116,7 @@ impl Session {
         let outbox = Outbox::new(responses, limits.heartbeat);
         let mut session =
             Self { live, revisions, current, limits, route, named_servers, outbox, stats, log };
-        session.outbox.send_opened(session.current.revision, CAPABILITIES).await?;
+        session.outbox.send_opened(session.current.revision, &offered_capabilities()).await?;
         session.send_named_servers().await?;
         if !resume_revision.is_empty() {
             session.route.stream_state().keep_earlier_answers();
@@ -276,6 +275,12 @@ impl Session {
         self.outbox.send_set_updates(updates).await?;
         Ok(answer?)
     }
+}
+
+/// Returns the parts of the contract, beyond its first version, that this daemon offers.
+fn offered_capabilities() -> Vec<Capability> {
+    let others = [Capability::Touch, Capability::NamedServers];
+    others.into_iter().chain(capability_values(RoomCapabilities::ALL)).collect()
 }
 
 /// The next request of a client. `None` if the message is empty, or contains a kind of request

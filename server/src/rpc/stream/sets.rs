@@ -24,7 +24,7 @@ use self::hidden::{HiddenSet, HiddenSets};
 use super::index::Index;
 use super::set_table::{SetId, SetTable, SetUpdate, expression_bytes};
 use crate::rpc::convert;
-use presence_router_engine::unstable::routing::query::parts::Part;
+use presence_router_engine::unstable::routing::query::parts::{Part, Role};
 use presence_router_engine::unstable::routing::query::visibility::{CallerView, Signature};
 use presence_router_engine::unstable::routing::snapshot::keys::ClassId;
 use presence_router_engine::unstable::routing::snapshot::members::Members;
@@ -90,6 +90,8 @@ enum AnswerPart {
     Sent(SentSet),
     /// The stream has not sent the part yet.
     New(Part, Members),
+    /// Everyone, who needs no set.
+    Everyone,
 }
 
 // === impl SentSets ===
@@ -188,19 +190,16 @@ impl SentSets {
         definer: &mut Definer<'_>,
     ) -> Result<Index<Answer>, OverBudget> {
         let parts = self.parts_of(signature, definer);
-        if parts.iter().all(AnswerPart::is_empty) {
+        if parts.iter().all(|(_, part)| part.is_empty()) {
             return Ok(self.empty_answer());
         }
         // Empty parts as well: a part may get members later, and then the answer must change.
-        let mut ids = Vec::with_capacity(parts.len());
-        for part in parts {
-            ids.push(match part {
-                AnswerPart::Sent(sent) => sent.id,
-                AnswerPart::New(part, members) => self.define_part(part, &members, definer)?,
-            });
+        let mut roles = Vec::with_capacity(parts.len());
+        for (role, part) in parts {
+            roles.push((role, self.define_answer_part(part, definer)?));
         }
         let hides_anything = definer.snapshot.hides_anything(signature);
-        let mut key = Key { parts: ids, hides: Vec::new(), hides_anything };
+        let mut key = Key::new(roles, hides_anything);
         let mut hidden = Vec::new();
         if hides_anything {
             self.define_hides(signature, &mut key, &mut hidden, definer)?;
@@ -211,7 +210,7 @@ impl SentSets {
             return Ok(known);
         }
         // A set of its own even for one part, so that the answer can end and the part stays.
-        let expression = convert::union_of_sets(key.parts.iter().map(|id| id.get()));
+        let expression = key.to_expression(definer.snapshot);
         self.evict_until_fits(expression_bytes(&expression), definer.out)?;
         let set_id = self.table.define_expression(&expression, key.parts.clone(), definer.out);
         Ok(self.add_answer(key, Some(set_id), hidden))
@@ -219,10 +218,15 @@ impl SentSets {
 
     /// The parts of an answer. Marks the parts that the client has as used by the current
     /// request.
-    fn parts_of(&mut self, signature: &Signature, definer: &Definer<'_>) -> Vec<AnswerPart> {
-        let mut parts = Vec::new();
-        for part in definer.snapshot.parts(signature).into_iter().filter_map(|(_, part)| part) {
-            parts.push(match self.parts.get_mut(&part) {
+    fn parts_of(
+        &mut self,
+        signature: &Signature,
+        definer: &Definer<'_>,
+    ) -> Vec<(Role, AnswerPart)> {
+        let parts = definer.snapshot.parts(signature).into_iter();
+        let find = |(role, part): (Role, Option<Part>)| {
+            let Some(part) = part else { return (role, AnswerPart::Everyone) };
+            let part = match self.parts.get_mut(&part) {
                 Some(sent) => {
                     sent.used = self.request;
                     AnswerPart::Sent(*sent)
@@ -231,9 +235,27 @@ impl SentSets {
                     let members = definer.snapshot.members_of_part(&part, definer.view);
                     AnswerPart::New(part, members)
                 }
-            });
-        }
-        parts
+            };
+            (role, part)
+        };
+        parts.map(find).collect()
+    }
+
+    /// Returns the set of a part, and defines it if the client does not have it.
+    fn define_answer_part(
+        &mut self,
+        part: AnswerPart,
+        definer: &mut Definer<'_>,
+    ) -> Result<Option<SetId>, OverBudget> {
+        Ok(match part {
+            AnswerPart::Sent(sent) => Some(sent.id),
+            AnswerPart::New(part, members) => match self.parts.get(&part) {
+                // The answer has the part in another role as well.
+                Some(sent) => Some(sent.id),
+                None => Some(self.define_part(part, &members, definer)?),
+            },
+            AnswerPart::Everyone => None,
+        })
     }
 
     /// The answer of users without counterparts, which has no set.
@@ -259,7 +281,8 @@ impl SentSets {
         let counterparts = definer.snapshot.counterparts(signature, definer.view);
         for applied in definer.snapshot.hides(signature, &counterparts.at_most()) {
             let (index, id) = self.hidden_set(applied.users, definer)?;
-            let hide: Hide = convert::hide_of_users(convert::set_reference(id.get()), applied.hide);
+            let users = convert::set_reference(id.get());
+            let hide: Hide = convert::hide_of_users(users, applied.relation, applied.hide);
             key.hides.push(hide.encode_to_vec());
             hidden.push(index);
         }
@@ -274,6 +297,11 @@ impl AnswerPart {
         match self {
             Self::Sent(sent) => sent.empty,
             Self::New(_, members) => members.is_empty(),
+            // It only excludes users of other parts.
+            Self::Everyone => true,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,8 +61,8 @@ impl Watch {
         request: WatchChangesRequest,
         responses: ResponseSender<WatchChangesResponse>,
     ) -> Result<Self, End> {
-        let WatchChangesRequest { server_names, resume_revision, set_budget_bytes, .. } = request;
-        let caller = validate::parse_caller(&server_names)?;
+        let caller = validate::parse_caller(&request.server_names, request.capabilities())?;
+        let WatchChangesRequest { resume_revision, set_budget_bytes, .. } = request;
         let Resumed { current, missed } =
             resume_stream(&live, &resume_revision, limits.at_least).await?;
         let state = StreamState::new(caller, set_budget_bytes);

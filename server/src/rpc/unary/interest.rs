@@ -3,13 +3,14 @@
 use presence_router_proto::wire::GetInterestedUsersResponse;
 use roaring::RoaringBitmap;
 
-use super::check_size;
+use super::{check_lists, check_size};
 use crate::live::Current;
 use crate::rpc::convert;
 use crate::rpc::error::RpcError;
 use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::query::conditional_members::ConditionalMembers;
 use presence_router_engine::unstable::routing::query::visibility::{CallerView, Signature};
-use presence_router_engine::unstable::routing::snapshot::members::{Members, Open};
+use presence_router_engine::unstable::routing::snapshot::members::Members;
 use presence_router_ids::UserId;
 
 /// Advice to a caller whose answer is over the limit.
@@ -19,9 +20,10 @@ const BY_STREAM: &str = "use the stream `RouteStates`, whose answers have no suc
 #[derive(Debug)]
 pub struct Interest {
     signature: Signature,
-    senders: Members,
     /// The finite part of them, without the user itself.
     listed: RoaringBitmap,
+    /// All others: by server or pattern, or dependent on relations.
+    others: ConditionalMembers,
 }
 
 // === impl Interest ===
@@ -31,12 +33,12 @@ impl Interest {
     pub fn compute(current: &Current, view: &CallerView, recipient: UserId<'_>) -> Self {
         let snapshot = &current.snapshot;
         let signature = snapshot.signature(recipient, Side::Recipient, view.caller());
-        let senders = snapshot.counterparts(&signature, view).at_most().into_owned();
-        let mut listed = senders.listed_besides();
+        let mut others = snapshot.counterparts(&signature, view);
+        let mut listed = others.take_certain();
         if let Some(own) = snapshot.users().number(recipient.as_str()) {
             listed.remove(own);
         }
-        Self { signature, senders, listed }
+        Self { signature, listed, others }
     }
 
     /// The number of senders that the answer lists.
@@ -46,7 +48,7 @@ impl Interest {
 
     /// Returns true if the answer has more senders than the listed ones, as an expression.
     pub fn is_open(&self) -> bool {
-        *self.senders.open() != Open::Nobody
+        !self.others.is_empty()
     }
 
     /// The answer, with all senders that it lists.
@@ -68,18 +70,18 @@ impl Interest {
                 return Err(RpcError::AnswerTooLarge { limit, instead: BY_STREAM });
             }
         }
-        let hides = snapshot.hides(&self.signature, &self.senders).into_iter();
+        check_lists(&self.others, user_table, bytes, limit, BY_STREAM)?;
+        let mut senders = self.others.at_most().into_owned();
+        senders.unite(&Members::listed(self.listed.clone()));
+        let hides = snapshot.hides(&self.signature, &senders).into_iter();
         let hides = hides.map(|applied| {
             let users = convert::members_to_expression(&applied.users, user_table);
-            convert::hide_of_users(users, applied.hide)
+            convert::hide_of_users(users, applied.relation, applied.hide)
         });
         let answer = GetInterestedUsersResponse::new(
             &current.revision.to_string(),
             convert::user_ids(&self.listed, user_table).iter().map(|id| id.parts()),
-            convert::open_part_to_expression(&self.senders, |except| {
-                convert::users_to_expression(except, user_table)
-            })
-            .as_ref(),
+            convert::conditional_to_expression(&self.others, user_table).as_ref(),
             &hides.collect::<Vec<_>>(),
         );
         check_size(answer, limit, BY_STREAM)

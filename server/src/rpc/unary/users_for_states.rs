@@ -1,17 +1,19 @@
 //! The answer of `GetUsersForStates`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use presence_router_proto::v1::{
     GetUsersForStatesResponse, OpenRecipients, RecipientStates, StatesHide,
 };
 use prost::Message;
+use roaring::RoaringBitmap;
 
-use super::check_size;
+use super::{check_lists, check_size};
 use crate::live::Current;
 use crate::rpc::convert;
 use crate::rpc::error::RpcError;
 use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::query::conditional_members::ConditionalMembers;
 use presence_router_engine::unstable::routing::query::shadow::Shadowed;
 use presence_router_engine::unstable::routing::query::visibility::{CallerView, Signature};
 use presence_router_engine::unstable::routing::snapshot::members::Members;
@@ -83,11 +85,11 @@ impl<'a> Recipients<'a> {
 
     /// Adds the recipients of states whose senders have one signature.
     fn add_states(&mut self, signature: &Signature, indexes: Vec<u32>) -> Result<(), RpcError> {
-        let audience = self.current.snapshot.counterparts(signature, self.view);
-        let audience = audience.at_most();
+        let mut audience = self.current.snapshot.counterparts(signature, self.view);
         self.count_shadows(signature, &indexes);
-        self.add_listed(&audience, &indexes)?;
-        self.add_hides(signature, &audience, &indexes);
+        self.add_hides(signature, &audience.at_most(), &indexes);
+        let listed = audience.take_certain();
+        self.add_listed(&listed, &indexes)?;
         self.add_open(&audience, indexes)
     }
 
@@ -104,9 +106,9 @@ impl<'a> Recipients<'a> {
         }
     }
 
-    fn add_listed(&mut self, audience: &Members, indexes: &[u32]) -> Result<(), RpcError> {
+    fn add_listed(&mut self, listed: &RoaringBitmap, indexes: &[u32]) -> Result<(), RpcError> {
         let users = self.current.snapshot.users();
-        for recipient in &audience.listed_besides() {
+        for recipient in listed {
             let states = self.listed.entry(recipient).or_default();
             let had = states.len();
             let senders = &self.senders;
@@ -126,27 +128,44 @@ impl<'a> Recipients<'a> {
         for applied in snapshot.hides(signature, audience) {
             let hide = Some(convert::hide_of_users(
                 convert::members_to_expression(&applied.users, snapshot.users()),
+                applied.relation,
                 applied.hide,
             ));
             self.hides.push(StatesHide { hide, state_indexes: indexes.to_vec() });
         }
     }
 
-    fn add_open(&mut self, audience: &Members, indexes: Vec<u32>) -> Result<(), RpcError> {
+    /// Adds the recipients whom no list contains: users by server or pattern, and users who
+    /// depend on relations.
+    fn add_open(
+        &mut self,
+        audience: &ConditionalMembers,
+        indexes: Vec<u32>,
+    ) -> Result<(), RpcError> {
         let snapshot = &self.current.snapshot;
-        let exceptions = |except: &_| convert::users_to_expression(except, snapshot.users());
-        let Some(recipients) = convert::open_part_to_expression(audience, exceptions) else {
+        let users = snapshot.users();
+        check_lists(audience, users, self.bytes, self.limit, FEWER_STATES)?;
+        let Some(recipients) = convert::conditional_to_expression(audience, users) else {
             return Ok(());
         };
-        let mut destinations = snapshot.destinations(audience.open());
-        destinations.retain(|name| !self.view.caller().holds(name));
-        let destinations = destinations.into_iter().map(str::to_owned).collect();
+        let destinations = self.destinations_of(&audience.at_most());
         let open =
             OpenRecipients { recipients: Some(recipients), state_indexes: indexes, destinations };
         self.bytes += open.encoded_len();
         self.check_bytes()?;
         self.open.push(open);
         Ok(())
+    }
+
+    /// Returns the servers on which recipients may live, by an open rule or as listed users,
+    /// without the caller's own. Sorted.
+    fn destinations_of(&self, recipients: &Members) -> Vec<String> {
+        let snapshot = &self.current.snapshot;
+        let mut names: BTreeSet<_> = snapshot.destinations(recipients.open()).into_iter().collect();
+        let listed = recipients.listed_besides();
+        names.extend(snapshot.users().ids(listed.iter()).map(|id| id.parts().1));
+        names.retain(|name| !self.view.caller().holds(name));
+        names.into_iter().map(str::to_owned).collect()
     }
 
     fn check_bytes(&self) -> Result<(), RpcError> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use presence_router_ids::{all_of, any_of};
+use roaring::RoaringBitmap;
 
 use crate::routing::model::ruleset::Relation;
 use crate::routing::snapshot::members::Members;
@@ -68,6 +69,12 @@ impl ConditionalMembers {
         &self.excluded
     }
 
+    /// Returns all sets: those of counterparts, and those of excluded users.
+    pub fn all_sets(&self) -> impl Iterator<Item = &Members> {
+        let conditional = self.required.iter().chain(&self.excluded);
+        [&self.always].into_iter().chain(conditional.map(|(_, members)| members))
+    }
+
     /// Returns true if there are no counterparts, whatever relations hold.
     pub fn is_empty(&self) -> bool {
         self.always.is_empty() && self.required.is_empty()
@@ -94,6 +101,20 @@ impl ConditionalMembers {
             rest.to_mut().subtract(members);
         }
         rest
+    }
+
+    /// Removes the listed users who are counterparts whatever relations hold, as far as the open
+    /// rule of [`Self::always`] does not include them, and returns them.
+    pub fn take_certain(&mut self) -> RoaringBitmap {
+        let mut certain = self.always.listed_besides();
+        if !self.excluded.is_empty() {
+            certain &= self.at_least().named();
+        }
+        self.always.subtract(&Members::listed(certain.clone()));
+        if self.is_empty() {
+            self.excluded.clear();
+        }
+        certain
     }
 
     /// Returns true if a user is a counterpart, `None` if an unknown relation decides it. `holds`

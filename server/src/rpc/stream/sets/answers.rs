@@ -1,13 +1,17 @@
 //! The answers that a stream remembers: the sets of each answer, the last request that used it,
 //! and the users that it belongs to.
 
+use presence_router_proto::v1::SetExpression;
+
 use super::SentSets;
 use super::hidden::HiddenSet;
+use crate::rpc::convert;
 use crate::rpc::stream::index::Index;
 use crate::rpc::stream::set_table::SetId;
-use presence_router_engine::Side;
+use presence_router_engine::unstable::routing::query::parts::Role;
 use presence_router_engine::unstable::routing::query::visibility::Signature;
 use presence_router_engine::unstable::routing::snapshot::keys::{ClassId, Key as _};
+use presence_router_engine::{Side, Snapshot};
 
 /// The counterparts of a user, as the client has them. Takes 32 bytes only, since a batch may
 /// use a different answer for each state.
@@ -37,6 +41,9 @@ pub(super) struct MadeOf {
 pub(super) struct Key {
     /// The sets of its parts.
     pub(super) parts: Vec<SetId>,
+    /// The role of each part, and of everyone (`None`). Empty if every role is `Always`, as in
+    /// most answers.
+    roles: Box<[(Role, Option<SetId>)]>,
     /// Encoded `Hide` messages.
     pub(super) hides: Vec<Vec<u8>>,
     /// True if hides concern the users that the answer belongs to.
@@ -54,6 +61,43 @@ pub(super) struct ByClass(Vec<Option<Box<Page>>>);
 type Page = [Option<Index<Answer>>; PAGE];
 
 const PAGE: usize = 1024;
+
+// === impl Key ===
+
+impl Key {
+    /// Returns the key of an answer that is made of these sets and hides nothing.
+    pub(super) fn new(roles: Vec<(Role, Option<SetId>)>, hides_anything: bool) -> Self {
+        let parts = roles.iter().filter_map(|(_, id)| *id).collect();
+        let is_plain = roles.iter().all(|(role, _)| *role == Role::Always);
+        let roles = if is_plain { Box::default() } else { roles.into() };
+        Self { parts, roles, hides: Vec::new(), hides_anything }
+    }
+
+    /// Writes the counterparts that the parts make.
+    pub(super) fn to_expression(&self, snapshot: &Snapshot) -> SetExpression {
+        if self.roles.is_empty() {
+            return convert::union_of_sets(self.parts.iter().map(|id| id.get()));
+        }
+        let (mut sets, mut except) = (Vec::new(), Vec::new());
+        for same in self.roles.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some((role, _)) = same.first() else { continue };
+            let parts = same.iter().map(|(_, id)| match id {
+                Some(id) => convert::set_reference(id.get()),
+                None => convert::everyone(),
+            });
+            let restrict = |parts, id| {
+                let relation = snapshot.relation(id)?;
+                Some(convert::restrict_to_relation(convert::unite(parts), relation))
+            };
+            match *role {
+                Role::Always => sets.extend(parts),
+                Role::Required(id) => sets.extend(restrict(parts.collect(), id)),
+                Role::Excluded(id) => except.extend(restrict(parts.collect(), id)),
+            }
+        }
+        convert::any_of_except(sets, except)
+    }
+}
 
 // === impl ByClass ===
 

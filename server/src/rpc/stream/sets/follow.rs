@@ -225,7 +225,9 @@ impl SentSets {
         if was == is {
             return PartChange::Same;
         }
-        let Some(list) = sent.list else { return PartChange::Replace };
+        // A user who leaves an exception would become visible at once, before `Changed` says so.
+        let list = sent.list.filter(|_| !part.is_exception());
+        let Some(list) = list else { return PartChange::Replace };
         let edit = ListEdit { list, added: &is - &was, removed: &was - &is };
         if self.may_learn(sent, &edit, definer) {
             PartChange::Edit(edit)

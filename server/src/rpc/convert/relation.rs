@@ -1,0 +1,84 @@
+//! Writes sets of users for whom a relation holds. The caller evaluates the relation.
+
+use std::sync::Arc;
+
+use presence_router_proto::v1::{
+    Everyone, SetDifference, SetExpression, SetList, set_expression::Expression,
+};
+
+use presence_router_engine::unstable::routing::model::ruleset::Relation;
+use presence_router_engine::unstable::routing::query::conditional_members::ConditionalMembers;
+use presence_router_engine::unstable::routing::snapshot::members::Members;
+use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
+use presence_router_ids::RoomConditions;
+
+use super::{any_of, members_to_expression, wrap_expression};
+
+/// Writes the users of a set for whom a relation holds.
+pub(in crate::rpc) fn restrict_to_relation(
+    set: SetExpression,
+    relation: &Relation,
+) -> SetExpression {
+    match relation {
+        Relation::ShareRoom(conditions) => {
+            let mates = room_mates(conditions);
+            if set == everyone() {
+                return mates;
+            }
+            wrap_expression(Expression::AllOf(SetList { sets: vec![set, mates] }))
+        }
+        // The negation stays around the leaf: a caller for which it is unknown if two users share
+        // a room must find this unknown too.
+        Relation::ShareNoRoom => without(set, room_mates(&RoomConditions::default())),
+    }
+}
+
+/// Writes the set of all users.
+pub(in crate::rpc) fn everyone() -> SetExpression {
+    wrap_expression(Expression::Everyone(Everyone {}))
+}
+
+/// Writes the union of sets, without the users of any exception.
+pub(in crate::rpc) fn any_of_except(
+    sets: Vec<SetExpression>,
+    except: Vec<SetExpression>,
+) -> SetExpression {
+    if except.is_empty() { unite(sets) } else { without(unite(sets), unite(except)) }
+}
+
+/// Writes counterparts. Returns `None` if there are none.
+pub(in crate::rpc) fn conditional_to_expression(
+    members: &ConditionalMembers,
+    user_table: &UserTable,
+) -> Option<SetExpression> {
+    if members.is_empty() {
+        return None;
+    }
+    let always = Some(members.always()).filter(|always| !always.is_empty());
+    let mut sets: Vec<_> =
+        always.into_iter().map(|always| members_to_expression(always, user_table)).collect();
+    let restrict = |(relation, users): &(Arc<Relation>, Members)| {
+        restrict_to_relation(members_to_expression(users, user_table), relation)
+    };
+    sets.extend(members.required().iter().map(restrict));
+    Some(any_of_except(sets, members.excluded().iter().map(restrict).collect()))
+}
+
+/// Writes the union of sets, and a single set as it is.
+pub(in crate::rpc) fn unite(sets: Vec<SetExpression>) -> SetExpression {
+    match <[SetExpression; 1]>::try_from(sets) {
+        Ok([only]) => only,
+        Err(sets) => any_of(sets),
+    }
+}
+
+fn room_mates(conditions: &RoomConditions) -> SetExpression {
+    wrap_expression(Expression::RoomMates(conditions.into()))
+}
+
+fn without(any: SetExpression, except: SetExpression) -> SetExpression {
+    wrap_expression(Expression::Difference(Box::new(SetDifference {
+        any: Some(Box::new(any)),
+        except: Some(Box::new(except)),
+    })))
+}
