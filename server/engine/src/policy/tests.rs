@@ -11,6 +11,7 @@ mod policy_tests;
 mod policy_tests_of_sets;
 mod policy_tests_with_rooms;
 mod positions;
+mod recipes;
 mod rooms;
 mod schema;
 mod servers;
