@@ -3,6 +3,7 @@
 
 mod changing_server;
 mod faulty_server;
+mod room_server;
 
 use std::process::Output;
 
@@ -102,7 +103,11 @@ async fn what_the_contract_promises_is_checked() {
         (Fault::SelfIsSpelledOut, "@joe:x is listed as its own recipient", ""),
         (Fault::RepeatedStateIsDropped, "two states of @ann:x", "two states of @ann:x"),
         (Fault::NoSuchState, "there is no state 4", "there is no state 4"),
-        (Fault::Hides, "the answer hides a field", "the answer hides a field"),
+        (
+            Fault::Hides,
+            "the list of fields of @ann:x that the audience hides from @joe:x must not contain",
+            "the list of fields of @ann:x that the audience hides from @joe:x must not contain",
+        ),
         (Fault::NoOpened, "", "`Opened` does not come first"),
         (Fault::NoHeartbeatInterval, "", "lacks a revision or a heartbeat interval"),
         (Fault::OutOfOrder, "", "requests are not answered in order"),
@@ -129,6 +134,79 @@ async fn what_the_contract_promises_is_checked() {
         }
         let passes = by_unary.is_empty() && by_stream.is_empty();
         assert_eq!(output.status.code(), Some(if passes { 0 } else { 1 }), "{fault:?}: {table}");
+    }
+}
+
+/// Ann is seen by all but those with whom she shares a big room, and her status by those with
+/// whom she shares no encrypted room. Callers that evaluate less see nobody.
+const BIG_ROOMS: &str = "
+about: A deny with a relation.
+policy: |
+  rules:
+    - { name: a, allow: { from: '@ann:x', to: ['@joe:x', '@sue:x'] } }
+    - { name: d, deny: { share_room: { at_least: 3 } } }
+    - { name: h, hide: { share_room: { encrypted: true }, fields: [status_msg] } }
+users: ['@ann:x', '@joe:x', '@sue:x', '@max:x']
+rooms:
+  '!direct': { members: ['@ann:x', '@joe:x'], encrypted: true }
+  '!big': { members: ['@ann:x', '@sue:x', '@max:x'] }
+callers:
+  - { server_names: [x], audiences: { '@ann:x': ['@joe:x'] }, interests: { '@joe:x': ['@ann:x'] }, hides: { '@ann:x': { '@joe:x': [status_msg] } } }
+  - { server_names: [x], capabilities: [room_mates] }
+  - { server_names: [x], capabilities: [] }
+";
+
+#[tokio::test]
+async fn answers_that_depend_on_rooms_are_checked() {
+    use room_server::Fault;
+    let files = Files::new();
+    files.write("mine.yaml", BIG_ROOMS);
+    let folder = files.name("");
+    for (fault, expected) in [
+        (Fault::Nothing, ""),
+        (
+            Fault::ConditionIsUnknown,
+            "x: a condition on rooms is empty, malformed, or of an unknown kind",
+        ),
+        (Fault::DenyIsIgnored, "x: audience of @ann:x must not contain @sue:x"),
+        (Fault::RelationOfDenyIsIgnored, "x: audience of @ann:x lacks @joe:x"),
+        (
+            Fault::HideIsIgnored,
+            "x: the list of fields of @ann:x that the audience hides from @joe:x lacks status_msg",
+        ),
+        (
+            Fault::RelationOfHideIsWrong,
+            "x: the list of fields of @ann:x that the audience hides from @joe:x lacks status_msg",
+        ),
+        (
+            Fault::KindsAreIgnored,
+            "x, which evaluates room_mates: an expression refers to rooms, for which the client \
+             has no capability",
+        ),
+        (
+            Fault::CapabilitiesAreIgnored,
+            "x, which evaluates room_mates: an expression refers to rooms, for which the client \
+             has no capability",
+        ),
+        (
+            Fault::OlderClientGetsLeaf,
+            "x, which evaluates no rooms: an expression refers to rooms, for which the client has \
+             no capability",
+        ),
+        (
+            Fault::OlderClientIsShownMore,
+            "x, which evaluates no rooms: audience of @ann:x must not contain @joe:x, @sue:x",
+        ),
+    ] {
+        let address = room_server::serve(fault).await.to_string();
+        let only = ["--scenarios", &folder, "--only", "mine"];
+        let output = run(&[&["conformance", "--addr", &address], &only[..]].concat()).await;
+        let table = stdout_text(&output);
+        for way in ["unary", "stream"] {
+            let prefix = format!("mine, {way}: caller ");
+            let found = table.lines().find_map(|line| line.strip_prefix(&prefix));
+            assert_eq!(found.unwrap_or(""), expected, "{fault:?} {way}: {table}");
+        }
     }
 }
 
@@ -250,6 +328,16 @@ async fn what_cannot_be_run_is_said() {
     );
     let said = cannot_run(&["conformance", "--addr", &socket, "--scenarios", &empty]).await;
     assert!(said.contains("the list `users` lacks `@a:x`"), "{said}");
+
+    files.write(
+        "odd.yaml",
+        format!("{scenario}callers: [{{ server_names: [x], capabilities: [at_mots] }}]"),
+    );
+    let said = cannot_run(&["conformance", "--addr", &socket, "--scenarios", &empty]).await;
+    assert!(
+        said.contains("no capability `at_mots`: valid names are room_mates, at_most"),
+        "{said}"
+    );
 
     let daemon = Daemon::start(&[]).await;
     let apply = ["--addr", &daemon.address(), "--apply", "exit 4"];

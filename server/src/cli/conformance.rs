@@ -1,18 +1,21 @@
 //! `presence-router conformance`: runs the scenarios against any server that implements the
 //! contract, for authors of other servers.
 //!
-//! Reading order: `scenario` has the requests, and `expectation` the right answers;
+//! Reading order: `scenario` has the requests, by a `caller`, and `expectation` the right answers;
 //! `target_server` is the server under test, perhaps started as a `process`, with the policy
 //! of a scenario active; `unary` and `stream` are the two ways to ask about the states of one
-//! `batch`; `sets` checks the sets of a stream, and `named_servers` the servers that it names;
+//! `batch`; `sets` checks the sets of a stream, `hides` the fields that answers hide, and
+//! `named_servers` the servers that a stream names;
 //! `kept_answers` are the answers that a client may keep over a change of policy, `invalid_requests` checks the answers to a client that breaks the
 //! contract, and `table` prints the results. All of them are stricter
 //! than a client: they check the promises of the contract instead of relying on them.
 
 mod args;
 mod batch;
+mod caller;
 mod difference;
 mod expectation;
+mod hides;
 mod invalid_requests;
 mod kept_answers;
 mod named_servers;
@@ -25,6 +28,7 @@ mod target_server;
 mod unary;
 
 pub(crate) use self::args::ConformanceArgs;
+use self::caller::Caller;
 use self::difference::{CannotRun, Difference};
 use self::expectation::{Answers, Expectation};
 use self::scenario::Scenario;
@@ -62,7 +66,7 @@ async fn run_scenarios(
 ) -> Result<Vec<Row>, CannotRun> {
     let mut rows = Vec::new();
     // Streams of the scenario before, if the server is still the same one.
-    let mut earlier: Vec<(&Expectation, AnsweredStream)> = Vec::new();
+    let mut earlier: Vec<(&Caller, AnsweredStream)> = Vec::new();
     for scenario in scenarios {
         let server = TargetServer::with_policy_of(scenario, arguments).await?;
         let (mut unary, mut stream) = (Ok(()), Ok(()));
@@ -71,22 +75,18 @@ async fn run_scenarios(
                 stream = name_caller(caller, answered.compare_kept_answers(&server).await);
             }
         }
-        for caller in &scenario.callers {
+        for (caller, expected) in &scenario.callers {
             if unary.is_ok() {
-                unary = compare_answers(
-                    scenario,
-                    caller,
-                    unary::ask_by_calls(&server, scenario, caller).await,
-                );
+                let answers = unary::ask_by_calls(&server, &scenario.users, caller).await;
+                unary = compare_answers(scenario, caller, expected, answers);
             }
             if stream.is_ok() {
-                let (users, server_names) = (&scenario.users, &caller.server_names);
-                let asked = stream::ask_by_stream(&server, users, server_names).await;
+                let asked = stream::ask_by_stream(&server, &scenario.users, caller).await;
                 let answers = asked.map(|(answers, answered)| {
                     earlier.push((caller, answered));
                     answers
                 });
-                stream = compare_answers(scenario, caller, answers);
+                stream = compare_answers(scenario, caller, expected, answers);
             }
         }
         rows.push(Row { scenario: scenario.name.clone(), unary, stream });
@@ -109,15 +109,14 @@ async fn run_scenarios(
 /// Returns the first difference between the answers to a caller and the right answers.
 fn compare_answers(
     scenario: &Scenario,
-    caller: &Expectation,
+    caller: &Caller,
+    expected: &Expectation,
     found: Result<Answers, Difference>,
 ) -> Result<(), Difference> {
-    name_caller(caller, found.and_then(|found| caller.check_answers(&scenario.users, &found)))
+    name_caller(caller, found.and_then(|found| expected.check_answers(&scenario.users, &found)))
 }
 
 /// Adds the caller to a difference.
-fn name_caller(caller: &Expectation, found: Result<(), Difference>) -> Result<(), Difference> {
-    found.map_err(|Difference(text)| {
-        Difference(format!("caller {}: {text}", caller.server_names.join(", ")))
-    })
+fn name_caller(caller: &Caller, found: Result<(), Difference>) -> Result<(), Difference> {
+    found.map_err(|Difference(text)| Difference(format!("caller {}: {text}", caller.describe())))
 }

@@ -8,11 +8,13 @@ use presence_router_proto::v1::presence_router_service_server::{
 };
 use presence_router_proto::v1::route_states_request::Message as RequestMessage;
 use presence_router_proto::v1::route_states_response::Message as ResponseMessage;
+use presence_router_proto::v1::set_expression::Expression;
 use presence_router_proto::v1::{
-    Capability, Deliveries, Delivery, GetInterestedUsersRequest, GetInterestedUsersResponse,
-    GetUsersForStatesRequest, GetUsersForStatesResponse, Hide, InterestAnswer, InterestQuery,
-    NamedServers, Opened, RecipientStates, RouteStatesRequest, RouteStatesResponse, SetPart,
-    UserList, WatchChangesRequest, WatchChangesResponse, set_part::Content,
+    Capability, Deliveries, Delivery, Everyone, GetInterestedUsersRequest,
+    GetInterestedUsersResponse, GetUsersForStatesRequest, GetUsersForStatesResponse, Hide,
+    InterestAnswer, InterestQuery, NamedServers, Opened, PresenceField, RecipientStates,
+    RouteStatesRequest, RouteStatesResponse, SetExpression, SetPart, StatesHide, UserList,
+    WatchChangesRequest, WatchChangesResponse, set_part::Content,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -75,7 +77,7 @@ impl PresenceRouterService for FaultyServer {
             Fault::NoSuchState => &[0, 2, 4],
             _ => &[0, 2],
         };
-        let hides = if self.0 == Fault::Hides { vec![Default::default()] } else { vec![] };
+        let hides = if self.0 == Fault::Hides { vec![states_hide()] } else { vec![] };
         let revision = if self.0 == Fault::NoRevision { "" } else { "e:1" };
         let recipients =
             vec![RecipientStates { user_id: JOE.into(), state_indexes: indexes.into() }];
@@ -130,6 +132,17 @@ impl PresenceRouterService for FaultyServer {
     }
 }
 
+/// Hides Ann's status from everyone.
+fn hide() -> Hide {
+    let everyone = SetExpression { expression: Some(Expression::Everyone(Everyone {})) };
+    let fields = vec![PresenceField::StatusMsg.into()];
+    Hide { users: Some(everyone), fields, unless_presence: Vec::new() }
+}
+
+fn states_hide() -> StatesHide {
+    StatesHide { hide: Some(hide()), state_indexes: vec![0, 2] }
+}
+
 fn opened(fault: Fault) -> Vec<ResponseMessage> {
     let heartbeat_interval = (fault != Fault::NoHeartbeatInterval).then(Default::default);
     let names = |added: &[&str], last| {
@@ -158,7 +171,7 @@ fn deliveries(fault: Fault, batch_id: u64) -> Vec<ResponseMessage> {
     let delivery = |states: &[u32]| Delivery {
         recipients_set_id: 1,
         state_indexes: states.into(),
-        hides: if fault == Fault::Hides { vec![Hide::default()] } else { vec![] },
+        hides: if fault == Fault::Hides { vec![hide()] } else { vec![] },
     };
     let deliveries = match fault {
         Fault::StateIsDeliveredTwice => vec![delivery(&[0, 2]), delivery(&[2])],

@@ -6,6 +6,7 @@ use presence_router_proto::v1::PresenceState;
 
 use super::difference::Difference;
 use super::expectation::UserLists;
+use super::hides::{FieldsByUser, HiddenFields};
 
 /// The answer for each state of a batch: its users, or its servers.
 pub(super) type PerState = Vec<BTreeSet<String>>;
@@ -59,4 +60,22 @@ pub(super) fn merge_by_user(users: &[String], states: PerState) -> Result<UserLi
         }
     }
     Ok(lists)
+}
+
+/// The hidden fields of each sender, which must be equal for both states of the sender.
+pub(super) fn merge_hides_by_user(
+    users: &[String],
+    states: Vec<FieldsByUser>,
+) -> Result<HiddenFields, Difference> {
+    let mut hidden = HiddenFields::new();
+    for (state, (user, found)) in users.iter().chain(users).zip(states).enumerate() {
+        if state < users.len() {
+            hidden.insert(user.clone(), found);
+        } else if hidden.get(user) != Some(&found) {
+            return Err(Difference(format!(
+                "two states of {user} in one batch have different hides"
+            )));
+        }
+    }
+    Ok(hidden)
 }

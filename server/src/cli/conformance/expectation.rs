@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::difference::Difference;
+use super::hides::HiddenFields;
 
 /// For each user, a set of other users. A missing user has an empty set.
 pub(super) type UserLists = BTreeMap<String, BTreeSet<String>>;
@@ -14,12 +15,17 @@ pub(super) type UserLists = BTreeMap<String, BTreeSet<String>>;
 #[serde(deny_unknown_fields)]
 pub(super) struct Expectation {
     pub(super) server_names: Vec<String>,
+    /// What the caller evaluates of rooms. Unset: everything if the scenario has rooms,
+    /// otherwise nothing.
+    pub(super) capabilities: Option<Vec<String>>,
     #[serde(default)]
     pub(super) audiences: UserLists,
     #[serde(default)]
     pub(super) interests: UserLists,
     #[serde(default)]
     pub(super) destinations: UserLists,
+    #[serde(default)]
+    pub(super) hides: HiddenFields,
 }
 
 /// The server's answers to a caller.
@@ -31,6 +37,10 @@ pub(super) struct Answers {
     pub(super) interests: UserLists,
     /// Destinations of each sender. `None`: the stream names no servers.
     pub(super) destinations: Option<UserLists>,
+    /// Hidden fields, by answers about senders.
+    pub(super) audience_hides: HiddenFields,
+    /// Hidden fields, by answers about recipients.
+    pub(super) interest_hides: HiddenFields,
 }
 
 // === impl Expectation ===
@@ -48,9 +58,29 @@ impl Expectation {
                 compare_lists("destinations", &self.destinations, destinations, user)?;
             }
             compare_lists("interest", &self.interests, &found.interests, user)?;
+            compare_hidden_fields("audience", &self.hides, &found.audience_hides, user, users)?;
+            compare_hidden_fields("interest", &self.hides, &found.interest_hides, user, users)?;
         }
         Ok(())
     }
+}
+
+/// Compares the fields of a sender that recipients do not see, by the sender's audience or by
+/// the recipients' interests.
+pub(super) fn compare_hidden_fields(
+    name: &str,
+    expected: &HiddenFields,
+    found: &HiddenFields,
+    sender: &str,
+    recipients: &[String],
+) -> Result<(), Difference> {
+    let none = BTreeMap::new();
+    let (expected, found) =
+        (expected.get(sender).unwrap_or(&none), found.get(sender).unwrap_or(&none));
+    recipients.iter().try_for_each(|recipient| {
+        let list = format!("the list of fields of {sender} that the {name} hides from {recipient}");
+        compare_sets(&list, expected.get(recipient), found.get(recipient))
+    })
 }
 
 pub(super) fn compare_lists(
@@ -59,19 +89,27 @@ pub(super) fn compare_lists(
     found: &UserLists,
     user: &str,
 ) -> Result<(), Difference> {
-    let nobody = BTreeSet::new();
-    let (expected, found) =
-        (expected.get(user).unwrap_or(&nobody), found.get(user).unwrap_or(&nobody));
-    let list = |verb: &str, users: Vec<&String>| {
-        let users = users.iter().map(|user| user.as_str()).collect::<Vec<_>>().join(", ");
-        if users.is_empty() { users } else { format!(" {verb} {users}") }
+    compare_sets(&format!("{name} of {user}"), expected.get(user), found.get(user))
+}
+
+/// Compares two sets. A missing set is empty.
+fn compare_sets(
+    name: &str,
+    expected: Option<&BTreeSet<String>>,
+    found: Option<&BTreeSet<String>>,
+) -> Result<(), Difference> {
+    let none = BTreeSet::new();
+    let (expected, found) = (expected.unwrap_or(&none), found.unwrap_or(&none));
+    let list = |verb: &str, items: Vec<&String>| {
+        let items = items.iter().map(|item| item.as_str()).collect::<Vec<_>>().join(", ");
+        if items.is_empty() { items } else { format!(" {verb} {items}") }
     };
     let missing = list("lacks", expected.difference(found).collect());
     let too_many = list("must not contain", found.difference(expected).collect());
     match (missing.is_empty(), too_many.is_empty()) {
         (true, true) => Ok(()),
-        (false, false) => Err(Difference(format!("{name} of {user}{missing}, and{too_many}"))),
-        _ => Err(Difference(format!("{name} of {user}{missing}{too_many}"))),
+        (false, false) => Err(Difference(format!("{name}{missing}, and{too_many}"))),
+        _ => Err(Difference(format!("{name}{missing}{too_many}"))),
     }
 }
 
@@ -88,9 +126,11 @@ mod tests {
         let (expected, users) = (lists(&["@b:x", "@c:x"]), ["@a:x".to_owned()]);
         let caller = Expectation {
             server_names: vec![],
+            capabilities: None,
             audiences: expected,
             interests: UserLists::new(),
             destinations: UserLists::new(),
+            hides: HiddenFields::new(),
         };
         for (found, message) in [
             (lists(&["@b:x"]), "audience of @a:x lacks @c:x"),

@@ -3,9 +3,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use presence_router_engine::GivenRooms;
+use presence_router_ids::RoomCapabilities;
 use serde::Deserialize;
 
+use super::caller::{Caller, RoomsById, read_capabilities, read_rooms};
 use super::difference::CannotRun;
 use super::expectation::Expectation;
 
@@ -15,7 +19,7 @@ pub(super) struct Scenario {
     pub(super) name: String,
     pub(super) policy: String,
     pub(super) users: Vec<String>,
-    pub(super) callers: Vec<Expectation>,
+    pub(super) callers: Vec<(Caller, Expectation)>,
 }
 
 #[derive(Deserialize)]
@@ -25,6 +29,8 @@ struct File {
     _about: String,
     policy: String,
     users: Vec<String>,
+    #[serde(default)]
+    rooms: RoomsById,
     callers: Vec<Expectation>,
 }
 
@@ -115,20 +121,38 @@ impl Scenario {
             CannotRun(format!("scenario `{name}` is not valid: {why}"))
         };
         let file = serde_saphyr::from_str(text).map_err(|error| invalid(&error))?;
-        let File { policy, users, callers, .. } = file;
+        let File { policy, users, rooms, callers, .. } = file;
         for caller in &callers {
             let lists = [&caller.audiences, &caller.interests];
             let mentioned = lists.iter().flat_map(|lists| {
                 lists.iter().flat_map(|(user, others)| others.iter().chain([user]))
             });
-            for user in mentioned.chain(caller.destinations.keys()) {
+            let hidden = caller.hides.iter().flat_map(|(user, others)| others.keys().chain([user]));
+            for user in mentioned.chain(caller.destinations.keys()).chain(hidden) {
                 if !users.contains(user) {
                     return Err(invalid(&format!("the list `users` lacks `{user}`")));
                 }
             }
         }
+        let rooms = Arc::new(read_rooms(rooms));
+        let with_caller = |expected: Expectation| {
+            let caller = caller_of(&expected, &rooms).map_err(|why| invalid(&why))?;
+            Ok((caller, expected))
+        };
+        let callers = callers.into_iter().map(with_caller).collect::<Result<_, _>>()?;
         Ok(Self { name: name.to_owned(), policy, users, callers })
     }
+}
+
+/// Returns the caller to which these answers are right.
+fn caller_of(expected: &Expectation, rooms: &Arc<GivenRooms>) -> Result<Caller, String> {
+    let capabilities = match &expected.capabilities {
+        Some(names) => read_capabilities(names)?,
+        None if rooms.is_empty() => RoomCapabilities::NONE,
+        None => RoomCapabilities::ALL,
+    };
+    let server_names = expected.server_names.clone();
+    Ok(Caller { server_names, capabilities, rooms: Arc::clone(rooms) })
 }
 
 #[cfg(test)]

@@ -6,16 +6,20 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 
-use presence_router_ids::{Glob, UserGlob};
+use presence_router_ids::{Glob, RoomConditions, UserGlob, all_of, any_of};
 use presence_router_proto::v1::set_expression::Expression;
 use presence_router_proto::v1::set_part::Content;
-use presence_router_proto::v1::{SetEdit, SetExpression, SetPart, UserList};
+use presence_router_proto::v1::{RoomMates, SetEdit, SetExpression, SetPart, UserList};
 
+use super::caller::Caller;
 use super::difference::Difference;
 
-/// The sets of a stream. A unary answer has none.
+/// The sets of a stream. A unary answer has none. The *subject* is the user that an answer is
+/// about.
 #[derive(Debug, Default)]
 pub(super) struct DefinedSets {
+    /// The client, which evaluates what it has capabilities for.
+    caller: Caller,
     live: HashMap<u64, Set>,
     last_id: u64,
     /// Users that edits added; they are members from the next `Changed` on.
@@ -31,6 +35,11 @@ enum Set {
 // === impl DefinedSets ===
 
 impl DefinedSets {
+    /// Returns the sets of a new stream: none.
+    pub(super) fn new(caller: &Caller) -> Self {
+        Self { caller: caller.clone(), ..Self::default() }
+    }
+
     pub(super) fn add_part(&mut self, part: SetPart) -> Result<(), Difference> {
         let SetPart { id, content, last } = part;
         let incomplete = self.live.iter().find_map(|(id, set)| match set {
@@ -115,10 +124,16 @@ impl DefinedSets {
         self.added.clear();
     }
 
-    /// Returns true if a user is in this set, to which an answer refers.
-    pub(super) fn contains(&self, id: u64, user: &str) -> Result<bool, Difference> {
+    /// Returns true if a user is in this set, to which the answer about the subject refers.
+    /// `None`: a missing fact about rooms decides it.
+    pub(super) fn contains(
+        &self,
+        id: u64,
+        user: &str,
+        subject: &str,
+    ) -> Result<Option<bool>, Difference> {
         self.check_reference(id)?;
-        Ok(self.is_in(id, user))
+        Ok(self.is_in(id, user, subject))
     }
 
     /// Returns the expression of a set. `None` if the set is a list.
@@ -135,9 +150,7 @@ impl DefinedSets {
             None => differs("an expression is empty, or of an unknown kind".into()),
             Some(Expression::Users(list)) => check_list(list),
             Some(Expression::Everyone(_) | Expression::Server(_)) => Ok(()),
-            Some(Expression::RoomMates(_)) => differs(
-                "an expression refers to rooms, for which the client has no capability".into(),
-            ),
+            Some(Expression::RoomMates(room_mates)) => self.check_conditions(room_mates),
             Some(Expression::Match(pattern)) if UserGlob::parse(pattern).is_none() => {
                 differs(format!("pattern `{pattern}` has no `:`"))
             }
@@ -156,29 +169,75 @@ impl DefinedSets {
         }
     }
 
-    /// Returns true if a checked expression contains a user.
-    pub(super) fn expression_contains(&self, expression: &SetExpression, user: &str) -> bool {
-        let is_in = |one: Option<&SetExpression>| {
-            one.is_some_and(|set| self.expression_contains(set, user))
-        };
+    /// Returns true if a checked expression contains a user, in the answer about the subject.
+    /// `None`: a missing fact about rooms decides it.
+    pub(super) fn expression_contains(
+        &self,
+        expression: &SetExpression,
+        user: &str,
+        subject: &str,
+    ) -> Option<bool> {
+        let is_in = |set: &SetExpression| self.expression_contains(set, user, subject);
+        let is_in_side =
+            |set: &Option<Box<SetExpression>>| set.as_ref().map_or(Some(false), |set| is_in(set));
         match &expression.expression {
-            None => false,
-            Some(Expression::Users(list)) => list.user_ids.iter().any(|one| one == user),
-            Some(Expression::Everyone(_)) => true,
-            Some(Expression::RoomMates(_)) => false,
-            Some(Expression::Server(server)) => user
-                .split_once(':')
-                .is_some_and(|(_, name)| Glob::new(server.as_str()).matches(name)),
-            Some(Expression::Match(pattern)) => {
-                UserGlob::parse(pattern).is_some_and(|glob| glob.matches(user))
+            None => Some(false),
+            Some(Expression::Users(list)) => Some(list.user_ids.iter().any(|one| one == user)),
+            Some(Expression::Everyone(_)) => Some(true),
+            Some(Expression::RoomMates(room_mates)) => {
+                let conditions = RoomConditions::try_from(room_mates).ok()?;
+                self.caller.share_room(subject, user, &conditions)
             }
-            Some(Expression::SetId(id)) => self.is_in(*id, user),
-            Some(Expression::AnyOf(list)) => list.sets.iter().any(|set| is_in(Some(set))),
-            Some(Expression::AllOf(list)) => list.sets.iter().all(|set| is_in(Some(set))),
+            Some(Expression::Server(server)) => {
+                let name = user.split_once(':').map(|(_, name)| name);
+                Some(name.is_some_and(|name| Glob::new(server.as_str()).matches(name)))
+            }
+            Some(Expression::Match(pattern)) => {
+                Some(UserGlob::parse(pattern).is_some_and(|glob| glob.matches(user)))
+            }
+            Some(Expression::SetId(id)) => self.is_in(*id, user, subject),
+            Some(Expression::AnyOf(list)) => any_of(list.sets.iter().map(is_in)),
+            Some(Expression::AllOf(list)) => all_of(list.sets.iter().map(is_in)),
             Some(Expression::Difference(both)) => {
-                is_in(both.any.as_deref()) && !is_in(both.except.as_deref())
+                let is_excepted = is_in_side(&both.except);
+                all_of([is_in_side(&both.any), is_excepted.map(|is_in| !is_in)])
             }
         }
+    }
+
+    /// Returns true if an expression, or a set that it refers to, depends on rooms.
+    pub(super) fn depends_on_rooms(&self, expression: &SetExpression) -> bool {
+        let depends = |set: &SetExpression| self.depends_on_rooms(set);
+        match &expression.expression {
+            Some(Expression::RoomMates(_)) => true,
+            Some(Expression::SetId(id)) => self.expression(*id).is_some_and(depends),
+            Some(Expression::AnyOf(list) | Expression::AllOf(list)) => {
+                list.sets.iter().any(depends)
+            }
+            Some(Expression::Difference(both)) => {
+                [&both.any, &both.except].into_iter().flatten().any(|set| depends(set))
+            }
+            None
+            | Some(
+                Expression::Users(_)
+                | Expression::Everyone(_)
+                | Expression::Server(_)
+                | Expression::Match(_),
+            ) => false,
+        }
+    }
+
+    /// Checks that the client has the capabilities for all conditions.
+    fn check_conditions(&self, room_mates: &RoomMates) -> Result<(), Difference> {
+        let Ok(conditions) = RoomConditions::try_from(room_mates) else {
+            return differs(
+                "a condition on rooms is empty, malformed, or of an unknown kind".into(),
+            );
+        };
+        if self.caller.capabilities.covers(conditions.needed_capabilities()) {
+            return Ok(());
+        }
+        differs("an expression refers to rooms, for which the client has no capability".into())
     }
 
     fn check_reference(&self, id: u64) -> Result<(), Difference> {
@@ -191,11 +250,13 @@ impl DefinedSets {
         }
     }
 
-    fn is_in(&self, id: u64, user: &str) -> bool {
+    fn is_in(&self, id: u64, user: &str, subject: &str) -> Option<bool> {
         match self.live.get(&id) {
-            None => false,
-            Some(Set::List { users, .. }) => users.contains(user),
-            Some(Set::Expression(expression)) => self.expression_contains(expression, user),
+            None => Some(false),
+            Some(Set::List { users, .. }) => Some(users.contains(user)),
+            Some(Set::Expression(expression)) => {
+                self.expression_contains(expression, user, subject)
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Runs a scenario by `RouteStates`: sends one batch and an interest query for each user, all
 //! at once.
 
+use std::collections::BTreeSet;
+
 use presence_router_engine::Side;
 use presence_router_proto::v1::route_states_request::Message as Request;
 use presence_router_proto::v1::route_states_response::Message as Response;
@@ -12,10 +14,14 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
-use super::batch::{PerState, add_to_state, batch_states, merge_by_user, named_states};
+use super::batch::{
+    PerState, add_to_state, batch_states, merge_by_user, merge_hides_by_user, named_states,
+};
+use super::caller::Caller;
 use super::difference::{Difference, wait_for};
-use super::expectation::{Answers, UserLists, compare_lists};
-use super::kept_answers::KeptAnswers;
+use super::expectation::{Answers, UserLists, compare_hidden_fields, compare_lists};
+use super::hides::{FieldsByUser, HiddenFields, add_hidden_senders, find_hidden_fields};
+use super::kept_answers::{KeptAnswer, KeptAnswers};
 use super::named_servers::ServerList;
 use super::sets::DefinedSets;
 use super::target_server::TargetServer;
@@ -35,7 +41,7 @@ struct Stream {
 /// The stream of a caller that has its answers, and stays open.
 pub(super) struct AnsweredStream {
     stream: Stream,
-    server_names: Vec<String>,
+    caller: Caller,
     users: Vec<String>,
     /// The client's side, which ends when this is dropped.
     _requests: mpsc::UnboundedSender<RouteStatesRequest>,
@@ -45,7 +51,7 @@ pub(super) struct AnsweredStream {
 pub(super) async fn ask_by_stream(
     server: &TargetServer,
     users: &[String],
-    server_names: &[String],
+    caller: &Caller,
 ) -> Result<(Answers, AnsweredStream), Difference> {
     let (requests, outgoing) = mpsc::unbounded_channel();
     let send = |message| {
@@ -53,8 +59,11 @@ pub(super) async fn ask_by_stream(
         let _ = requests.send(RouteStatesRequest { message: Some(message) });
     };
     send(Request::Open(Open {
-        server_names: server_names.to_vec(),
-        capabilities: vec![Capability::NamedServers.into()],
+        server_names: caller.server_names.clone(),
+        capabilities: [Capability::NamedServers.into()]
+            .into_iter()
+            .chain(caller.stated_capabilities())
+            .collect(),
         ..Open::default()
     }));
     send(Request::Batch(StateBatch {
@@ -69,27 +78,26 @@ pub(super) async fn ask_by_stream(
     let call = client.route_states(UnboundedReceiverStream::new(outgoing));
     let responses =
         wait_for("RouteStates", call).await?.map_err(|status| stream_failure(&status))?;
-    let mut stream = Stream::read_opened(responses.into_inner(), server_names).await?;
+    let mut stream = Stream::read_opened(responses.into_inner(), caller).await?;
     let Response::Deliveries(answer) = stream.next().await? else {
         return Err(Difference("the first request is not answered first".into()));
     };
-    let (audiences, destinations) = stream.read_audiences(users, &answer)?;
-    let mut interests = UserLists::new();
+    let mut answers = stream.read_audiences(users, &answer)?;
     for (query, user) in (0..).zip(users) {
         match stream.next().await? {
             Response::InterestAnswer(answer) if answer.query_id == query => {
-                stream.read_interest(users, user, &answer, &mut interests)?;
+                stream.read_interest(users, user, &answer, &mut answers)?;
             }
             _ => return Err(Difference("requests are not answered in order".into())),
         }
     }
     let answered = AnsweredStream {
         stream,
-        server_names: server_names.to_vec(),
+        caller: caller.clone(),
         users: users.to_vec(),
         _requests: requests,
     };
-    Ok((Answers { audiences, interests, destinations }, answered))
+    Ok((answers, answered))
 }
 
 // === impl AnsweredStream ===
@@ -101,28 +109,50 @@ impl AnsweredStream {
         mut self,
         server: &TargetServer,
     ) -> Result<(), Difference> {
-        let (new, at) = ask_by_stream(server, &self.users, &self.server_names).await?;
+        let (new, at) = ask_by_stream(server, &self.users, &self.caller).await?;
         while self.stream.revision != at.stream.revision {
             if self.stream.apply_next().await?.is_some() {
                 return Err(Difference("an answer comes to no request".into()));
             }
         }
-        for (side, user, set) in self.stream.kept.iter() {
-            let kept = match set {
-                0 => Vec::new(),
-                set => self.stream.members_among(&self.users, user, set)?,
-            };
-            let kept = UserLists::from([(user.clone(), kept.into_iter().cloned().collect())]);
-            let (what, new) = match side {
-                Side::Sender => ("audience", &new.audiences),
-                Side::Recipient => ("interest", &new.interests),
-            };
-            let compared = compare_lists(what, new, &kept, user);
-            compared.map_err(|Difference(what)| {
+        for (side, user, answer) in self.stream.kept.iter() {
+            self.compare_kept_answer(side, user, answer, &new).map_err(|Difference(what)| {
                 Difference(format!("an answer outlives a change of policy: {what}"))
             })?;
         }
         Ok(())
+    }
+
+    fn compare_kept_answer(
+        &self,
+        side: Side,
+        user: &String,
+        KeptAnswer { set, hides }: &KeptAnswer,
+        new: &Answers,
+    ) -> Result<(), Difference> {
+        let members = match set {
+            0 => BTreeSet::new(),
+            set => self.stream.members_among(&self.users, user, *set)?,
+        };
+        let hidden = find_hidden_fields(hides, &self.stream.sets, user, &members)?;
+        let kept = UserLists::from([(user.clone(), members)]);
+        match side {
+            Side::Sender => {
+                compare_lists("audience", &new.audiences, &kept, user)?;
+                let kept = HiddenFields::from([(user.clone(), hidden)]);
+                compare_hidden_fields("audience", &new.audience_hides, &kept, user, &self.users)
+            }
+            Side::Recipient => {
+                compare_lists("interest", &new.interests, &kept, user)?;
+                let mut kept = HiddenFields::new();
+                add_hidden_senders(&mut kept, user, hidden);
+                let recipient = std::slice::from_ref(user);
+                self.users.iter().try_for_each(|sender| {
+                    let new = &new.interest_hides;
+                    compare_hidden_fields("interest", new, &kept, sender, recipient)
+                })
+            }
+        }
     }
 }
 
@@ -132,9 +162,10 @@ impl Stream {
     /// Reads `Opened`, which must come first, and the list of named servers after it.
     async fn read_opened(
         responses: Streaming<RouteStatesResponse>,
-        server_names: &[String],
+        caller: &Caller,
     ) -> Result<Self, Difference> {
-        let (sets, revision, kept, named_servers) = Default::default();
+        let (revision, kept, named_servers) = Default::default();
+        let sets = DefinedSets::new(caller);
         let mut stream = Self { responses, sets, revision, kept, named_servers };
         let Response::Opened(opened) = stream.next_message().await? else {
             return Err(Difference("`Opened` does not come first".into()));
@@ -146,7 +177,7 @@ impl Stream {
             let Response::NamedServers(first) = stream.next_message().await? else {
                 return Err(Difference("no named servers come directly after `Opened`".into()));
             };
-            let mut list = ServerList::new(server_names);
+            let mut list = ServerList::new(&caller.server_names);
             list.apply(first)?;
             stream.named_servers = Some(list);
         }
@@ -193,7 +224,11 @@ impl Stream {
                 self.sets.apply_additions();
                 for pairs in changed.gained.iter().chain(&changed.lost) {
                     for set in [&pairs.senders, &pairs.recipients] {
-                        self.sets.check_expression(&set.clone().unwrap_or_default())?;
+                        let set = set.clone().unwrap_or_default();
+                        self.sets.check_expression(&set)?;
+                        if self.sets.depends_on_rooms(&set) {
+                            return Err(Difference("a change of pairs refers to rooms".into()));
+                        }
                     }
                 }
                 self.kept.end_named(&changed, &self.sets);
@@ -234,7 +269,7 @@ impl Stream {
         &mut self,
         users: &[String],
         answer: &Deliveries,
-    ) -> Result<(UserLists, Option<UserLists>), Difference> {
+    ) -> Result<Answers, Difference> {
         self.check_revision(&answer.revision)?;
         if answer.batch_id != BATCH {
             return Err(Difference(format!(
@@ -245,29 +280,31 @@ impl Stream {
         let mut recipients: PerState = vec![Default::default(); 2 * users.len()];
         let mut destinations = recipients.clone();
         let mut delivered = vec![false; recipients.len()];
-        users.iter().for_each(|user| self.kept.keep(Side::Sender, user, 0));
+        let mut hidden = vec![FieldsByUser::new(); recipients.len()];
+        users.iter().for_each(|user| self.kept.keep(Side::Sender, user, 0, &[]));
         for delivery in &answer.deliveries {
-            if !delivery.hides.is_empty() {
-                return Err(Difference(
-                    "the answer hides a field that the policy does not hide".into(),
-                ));
-            }
             for (state, sender) in named_states(users, &delivery.state_indexes)? {
                 if delivered.get_mut(state).is_some_and(|was| std::mem::replace(was, true)) {
                     return Err(Difference(format!("state {state} is in two deliveries")));
                 }
                 let all = self.members_among(users, sender, delivery.recipients_set_id)?;
-                add_to_state(&mut recipients, state, all);
+                if let Some(hidden) = hidden.get_mut(state) {
+                    *hidden = find_hidden_fields(&delivery.hides, &self.sets, sender, &all)?;
+                }
+                add_to_state(&mut recipients, state, &all);
                 if let Some(list) = &self.named_servers {
                     let reached = list.destinations(&self.sets, delivery.recipients_set_id);
                     add_to_state(&mut destinations, state, reached);
                 }
-                self.kept.keep(Side::Sender, sender, delivery.recipients_set_id);
+                let set = delivery.recipients_set_id;
+                self.kept.keep(Side::Sender, sender, set, &delivery.hides);
             }
         }
         let destinations = self.named_servers.is_some().then_some(destinations);
         let destinations = destinations.map(|lists| merge_by_user(users, lists)).transpose()?;
-        Ok((merge_by_user(users, recipients)?, destinations))
+        let audiences = merge_by_user(users, recipients)?;
+        let audience_hides = merge_hides_by_user(users, hidden)?;
+        Ok(Answers { audiences, destinations, audience_hides, ..Answers::default() })
     }
 
     fn read_interest(
@@ -275,33 +312,31 @@ impl Stream {
         users: &[String],
         recipient: &String,
         answer: &InterestAnswer,
-        interests: &mut UserLists,
+        answers: &mut Answers,
     ) -> Result<(), Difference> {
         self.check_revision(&answer.revision)?;
-        if !answer.hides.is_empty() {
-            return Err(Difference(
-                "the answer hides a field that the policy does not hide".into(),
-            ));
-        }
-        self.kept.keep(Side::Recipient, recipient, answer.senders_set_id);
+        self.kept.keep(Side::Recipient, recipient, answer.senders_set_id, &answer.hides);
         if answer.senders_set_id != 0 {
             let senders = self.members_among(users, recipient, answer.senders_set_id)?;
-            interests.insert(recipient.clone(), senders.into_iter().cloned().collect());
+            let hidden = find_hidden_fields(&answer.hides, &self.sets, recipient, &senders)?;
+            add_hidden_senders(&mut answers.interest_hides, recipient, hidden);
+            answers.interests.insert(recipient.clone(), senders);
         }
         Ok(())
     }
 
     /// The users in a set of the answer about the user `asked`, without that user.
-    fn members_among<'a>(
+    fn members_among(
         &self,
-        users: &'a [String],
+        users: &[String],
         asked: &String,
         set: u64,
-    ) -> Result<Vec<&'a String>, Difference> {
-        let mut members = Vec::new();
+    ) -> Result<BTreeSet<String>, Difference> {
+        let mut members = BTreeSet::new();
         for user in users.iter().filter(|user| *user != asked) {
-            if self.sets.contains(set, user)? {
-                members.push(user);
+            // A missing fact shows nothing.
+            if self.sets.contains(set, user, asked)? == Some(true) {
+                members.insert(user.clone());
             }
         }
         Ok(members)

@@ -63,10 +63,11 @@ fn additions_count_from_the_next_changed_on() {
     let mut sets = DefinedSets::default();
     sets.add_part(part(1, &["@a:x"], true)).unwrap();
     sets.apply_edit(edit(1, &["@a:x"], &["@b:x"])).unwrap();
-    assert!(!sets.contains(1, "@a:x").unwrap());
-    assert!(!sets.contains(1, "@b:x").unwrap());
+    let contains = |sets: &DefinedSets, user| sets.contains(1, user, "@ann:x").unwrap().unwrap();
+    assert!(!contains(&sets, "@a:x"));
+    assert!(!contains(&sets, "@b:x"));
     sets.apply_additions();
-    assert!(sets.contains(1, "@b:x").unwrap());
+    assert!(contains(&sets, "@b:x"));
     assert!(sets.apply_edit(edit(7, &[], &[])).is_err());
 }
 
@@ -82,6 +83,57 @@ fn a_set_that_another_refers_to_is_not_retired() {
     sets.add_part(whole(2, Expression::SetId(1))).unwrap();
     sets.retire_set(2).unwrap();
     sets.retire_set(1).unwrap();
-    assert!(sets.contains(1, "@a:x").is_err());
+    assert!(sets.contains(1, "@a:x", "@ann:x").is_err());
     assert!(sets.retire_set(1).is_err());
+}
+
+#[test]
+fn room_mates_need_capabilities_and_have_three_values() {
+    use presence_router_engine::{GivenRoom, GivenRooms};
+    use presence_router_ids::{RoomCapabilities, RoomCapability};
+    use presence_router_proto::v1::room_condition::Condition;
+    use presence_router_proto::v1::{JoinedMembers, RoomCondition};
+
+    let room = |id: &str, members: [&str; 2], partial| GivenRoom {
+        members: members.map(str::to_owned).into(),
+        partial,
+        ..GivenRoom::new(id)
+    };
+    let rooms = GivenRooms::new([
+        room("!a", ["@ann:x", "@joe:x"], false),
+        room("!b", ["@ann:x", "@sue:x"], true),
+    ]);
+    let condition = Condition::AtMost(JoinedMembers { members: 2, not_counting: Vec::new() });
+    let leaf =
+        |condition| Expression::RoomMates(RoomMates { all_of: vec![RoomCondition { condition }] });
+    let small = leaf(Some(condition));
+    let others = SetDifference {
+        any: Some(Box::new(to_expression(Expression::Everyone(Everyone {})))),
+        except: Some(Box::new(to_expression(Expression::SetId(1)))),
+    };
+    let mates_only = RoomCapability::RoomMates.into();
+    for (capabilities, leaf, expected) in [
+        (RoomCapabilities::ALL, &small, ""),
+        (RoomCapabilities::ALL, &leaf(None), "a condition on rooms is empty"),
+        (mates_only, &small, "the client has no capability"),
+        (RoomCapabilities::NONE, &small, "the client has no capability"),
+    ] {
+        let caller = Caller { capabilities, rooms: rooms.clone().into(), ..Caller::default() };
+        let mut sets = DefinedSets::new(&caller);
+        let added = sets.add_part(whole(1, leaf.clone()));
+        let found = added.map_or_else(|Difference(text)| text, |()| String::new());
+        assert!(found.contains(expected) && found.is_empty() == expected.is_empty(), "{found}");
+        if !found.is_empty() {
+            continue;
+        }
+        sets.add_part(whole(2, Expression::Difference(Box::new(others.clone())))).unwrap();
+        sets.add_part(part(3, &["@joe:x"], true)).unwrap();
+        for (user, is_mate) in [("@joe:x", Some(true)), ("@sue:x", None), ("@max:x", Some(false))] {
+            assert_eq!(sets.contains(1, user, "@ann:x").unwrap(), is_mate, "{user}");
+            assert_eq!(sets.contains(2, user, "@ann:x").unwrap(), is_mate.map(|is| !is), "{user}");
+            assert_eq!(sets.contains(1, user, "@zoe:x").unwrap(), Some(false), "{user}");
+        }
+        let depends = |id| sets.depends_on_rooms(&to_expression(Expression::SetId(id)));
+        assert_eq!([1, 2, 3].map(depends), [true, true, false]);
+    }
 }
