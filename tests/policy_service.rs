@@ -3,14 +3,15 @@
 
 use presence_router_engine::unstable::policy::analyse::verify::verify;
 use presence_router_engine::{Edit, Policy};
-use presence_router_ids::UserId;
+use presence_router_ids::{MemberCount, RoomCondition, RoomConditions, UserId};
 use presence_router_proto::v1::plan_policy_request::Candidate;
 use presence_router_proto::v1::policy_service_client::PolicyServiceClient;
+use presence_router_proto::v1::rule_relation::Relation;
 use presence_router_proto::v1::{
     CheckPolicyRequest, ComparedHides, ExplainPairRequest, ExplainPairResponse, GetPolicyRequest,
-    GetPolicyResponse, Hide, MembershipKind, PlanPolicyRequest, PolicyProblem, PresenceField,
-    ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, RoomRuleChange, RuleChange,
-    RuleEffect, VerifyPolicyRequest,
+    GetPolicyResponse, Hide, MembershipKind, NoSharedRoom, PlanPolicyRequest, PolicyProblem,
+    PresenceField, ReloadOutcome, ReloadPolicyRequest, ReloadPolicyResponse, RoomMates,
+    RoomRuleChange, RuleChange, RuleEffect, VerifyPolicyRequest,
 };
 use presence_router_server::rpc::convert::policy as convert;
 use tonic::transport::Channel;
@@ -176,6 +177,42 @@ async fn explains_at_the_revision_in_force() {
     let way = &answer.rules.iter().find(|rule| rule.matches).unwrap().sender_membership;
     assert_eq!((way[0].kind(), way[0].value.as_str()), (MembershipKind::Directory, "sales"));
     assert_eq!(get(&daemon, false).await.unwrap().revision, daemon.revision());
+}
+
+#[tokio::test]
+async fn relations_stay_open() {
+    let policy = "rules:
+  - { name: small, allow: { share_room: { at_most: 9, encrypted: true } } }
+  - { name: strangers, deny: { to: '@pat:one.org', share_room: false } }
+  - { name: never, deny: { from: everyone, to: '@joe:one.org' } }
+";
+    let daemon = Daemon::serving(policy).await;
+    let share_room = RoomMates::from(&RoomConditions::new([
+        RoomCondition::AtMost(MemberCount::new(9, [])),
+        RoomCondition::Encrypted(true),
+    ]));
+    let relations =
+        [Some(Relation::ShareRoom(share_room)), Some(Relation::ShareNoRoom(NoSharedRoom {})), None];
+    let rules = get(&daemon, false).await.unwrap().rules;
+    let found = rules.into_iter().map(|rule| rule.relation.map(|found| found.relation.unwrap()));
+    assert_eq!(found.collect::<Vec<_>>(), relations);
+    for (recipient, depends_on_rooms, reason) in [
+        (
+            "@sue:one.org",
+            true,
+            "allowed by rule `small` (line 2) if they share a room of at most 9 members that is encrypted",
+        ),
+        (
+            "@pat:one.org",
+            true,
+            "allowed by rule `small` (line 2) if they share a room of at most 9 members that is encrypted, but denied by rule `strangers` (line 3) if they share no room",
+        ),
+        ("@joe:one.org", false, "denied by rule `never` (line 4)"),
+    ] {
+        let answer = explain(&daemon, ["@ann:one.org", recipient]).await.unwrap();
+        assert_eq!((answer.visible, answer.depends_on_rooms), (false, depends_on_rooms));
+        assert_eq!(answer.reason.split("; ").next(), Some(reason));
+    }
 }
 
 #[tokio::test]

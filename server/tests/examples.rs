@@ -34,11 +34,13 @@ async fn the_reference_shows_what_is_printed() {
     let files = Files::new();
     let policies = fences(PAGE, "yaml");
     files.write("policy.yaml", policies[0]);
-    files.write("candidate.yaml", policies[1]);
+    files.write("rooms-policy.yaml", policies[1]);
+    files.write("rooms.yaml", fences(PAGE, "yml")[0]);
+    files.write("candidate.yaml", policies[2]);
     let mut serve = program(&["serve", "--listen-tcp", "127.0.0.1:0", "--policy", "policy.yaml"]);
     let daemon = Daemon::spawn(serve.current_dir(files.dir())).await;
     let examples = fences(PAGE, "console");
-    assert_eq!(examples.len(), 8, "those that are there");
+    assert_eq!(examples.len(), 10, "those that are there");
     for example in examples {
         let (command, want) = example.split_once('\n').expect("a command, and what it prints");
         let mut args: Vec<&str> =

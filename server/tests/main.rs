@@ -29,6 +29,9 @@ mod environment;
 /// The examples of `docs/cli.md`, run as they stand.
 #[cfg(test)]
 mod examples;
+/// `explain` of shared rooms.
+#[cfg(test)]
+mod explain_rooms;
 /// A load that failed: the log, `show --about`, and another try.
 #[cfg(test)]
 mod failed_load;

@@ -89,7 +89,7 @@ async fn json_says_the_same() {
     let visible = json("@ann:example.org", "@joe:example.org").await;
     assert_eq!(visible["visible"], true);
     assert!(visible["revision"].is_string());
-    let hidden = r#"[{"rule":"both","fields":["status_msg"],"unless":["busy"]}]"#;
+    let hidden = r#"[{"rule":"both","fields":["status_msg"],"unless":["busy"],"if":null}]"#;
     assert_eq!(visible["hidden"], serde_json::from_str::<Value>(hidden).unwrap());
     let way = r#"[
         {"depth":0,"kind":"group","value":"both","line":3},

@@ -1,18 +1,23 @@
 //! `presence-router explain`: prints why a user's presence is visible to another user, or not
 //! visible.
 
-mod hides;
 mod json;
+mod relations;
 mod tree;
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
+use presence_router_engine::GivenRooms;
 use presence_router_engine::unstable::policy::analyse::explain;
 use presence_router_engine::unstable::policy::parse::unescaped;
 use presence_router_engine::unstable::policy::wording::quoted;
 use presence_router_ids::UserId;
 use presence_router_proto::v1::{ExplainPairRequest, ExplainPairResponse};
 use presence_router_server::rpc::convert::policy as convert;
+use presence_router_server::source::files;
 
+use self::relations::evaluate_relations;
 use super::args::PolicySource;
 use super::daemon_client;
 use super::output::{Failure, Outcome, print_text};
@@ -30,24 +35,32 @@ pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) source: PolicySource,
 
+    /// Evaluate `share_room` by the rooms in this file, which has the form of `given.rooms` in a
+    /// test. Without it, the verdict says which shared rooms it depends on
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rooms: Option<PathBuf>,
+
     /// Print JSON instead of a tree
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print errors only; the exit code is 0 for visible and 1 for not visible
+    /// Print errors only; the exit code is 0 for visible, and 1 for not visible or only if the
+    /// two users share a room
     #[arg(long, short, conflicts_with = "json")]
     pub(crate) quiet: bool,
 }
 
 pub(super) fn print_explanation(
-    ExplainArgs { sender, recipient, source, json, quiet }: &ExplainArgs,
+    ExplainArgs { sender, recipient, source, rooms, json, quiet }: &ExplainArgs,
 ) -> Outcome {
     let [sender, recipient] = [sender, recipient].map(|user| match unescaped(user) {
         Some(user) => user,
         // `explain_pair` reports it, like any other text that is not a user id.
         None => user.into(),
     });
+    let rooms = rooms.as_deref().map(read_rooms).transpose().map_err(Failure::cannot_run)?;
     let answer = explain_pair(&sender, &recipient, source).map_err(Failure::cannot_run)?;
+    let answer = evaluate_relations(answer, rooms.as_ref(), [&sender, &recipient]);
     if *quiet {
         return if answer.visible { Ok(()) } else { Err(Failure::failed_silently()) };
     }
@@ -56,6 +69,14 @@ pub(super) fn print_explanation(
     } else {
         tree::explanation_tree(&sender, &recipient, &answer)
     })
+}
+
+fn read_rooms(path: &Path) -> Result<GivenRooms, String> {
+    let name = path.display();
+    let text = files::read_any(path)
+        .map_err(|error| format!("cannot read the rooms `{name}`: {error}"))?;
+    let rooms = GivenRooms::parse(&name.to_string(), &text);
+    rooms.map_err(|problems| format!("the rooms have problems:\n{problems}"))
 }
 
 fn explain_pair(

@@ -9,7 +9,7 @@ use presence_router_proto::v1::{FailedPolicyLoad, GetPolicyRequest, GetPolicyRes
 use super::args::DaemonAddr;
 use super::daemon_client;
 use super::output::{Failure, Outcome, print_text};
-use super::words::{effect_word, problem_lines};
+use super::words::{effect_word, problem_lines, relation_clause};
 
 /// The daemon, and the view of its policy.
 #[derive(Debug, Args)]
@@ -73,12 +73,15 @@ fn about_text(policy: &GetPolicyResponse) -> String {
     }
     for rule in rules {
         let shadow = if rule.shadow { " (shadow)" } else { "" };
+        let relation = rule.relation.as_ref();
+        let condition = relation.map(|relation| format!(" if {}", relation_clause(relation)));
         let _ = writeln!(
             text,
-            "rule      line {}: {}{shadow} {}",
+            "rule      line {}: {}{shadow} {}{}",
             rule.line,
             effect_word(rule),
-            quoted(&rule.name)
+            quoted(&rule.name),
+            condition.unwrap_or_default()
         );
     }
     for shadow in shadow_counts {

@@ -3,11 +3,18 @@
 use std::fmt::Write as _;
 
 use presence_router_engine::unstable::policy::wording::escaped;
+use presence_router_engine::unstable::policy::wording::rooms::describe_relation;
 use presence_router_engine::{Position, ProblemLine};
-use presence_router_proto::v1::{PolicyProblem, PolicyRule, PresenceField, RuleEffect};
+use presence_router_proto::v1::{
+    PolicyProblem, PolicyRule, PresenceField, RuleEffect, RuleRelation,
+};
+use presence_router_server::rpc::convert::policy as convert;
 
 /// The word for a value of an enum that a later version of the contract added.
 pub(crate) const UNKNOWN_VALUE: &str = "a value that this version does not know";
+
+/// The clause for a relation that a later version of the contract added.
+pub(crate) const UNKNOWN_RELATION: &str = "a relation holds that this version does not know";
 
 /// Lines for the problems that a daemon found, in the form of `check`. `file` is the policy
 /// file; `severity` begins each message.
@@ -38,6 +45,14 @@ pub(crate) fn effect_word(rule: &PolicyRule) -> String {
     enum_word(rule.effect().as_str_name(), RuleEffect::Unspecified.as_str_name())
 }
 
+/// A relation as a clause about two users, such as `they share a room`.
+pub(crate) fn relation_clause(relation: &RuleRelation) -> String {
+    match convert::relation_from_proto(relation) {
+        Some(relation) => describe_relation(&relation),
+        None => UNKNOWN_RELATION.to_owned(),
+    }
+}
+
 /// The names of hidden fields.
 pub(crate) fn field_words(hidden: &[i32]) -> Vec<String> {
     let word = |field: &i32| match PresenceField::try_from(*field) {
@@ -66,5 +81,10 @@ mod tests {
     fn a_field_of_a_later_version_is_printed_as_unknown() {
         let words = field_words(&[PresenceField::StatusMsg as i32, 77]);
         assert_eq!(words, ["status_msg", UNKNOWN_VALUE]);
+    }
+
+    #[test]
+    fn a_relation_of_a_later_version_is_printed_as_unknown() {
+        assert_eq!(relation_clause(&RuleRelation { relation: None }), UNKNOWN_RELATION);
     }
 }

@@ -3,28 +3,30 @@
 use std::fmt::Write as _;
 
 use presence_router_engine::unstable::policy::wording::{escaped, quoted};
-use presence_router_proto::v1::{
-    ExplainPairResponse, ExplainedRule, MembershipKind, MembershipStep,
-};
+use presence_router_engine::{RelationFinding, RequiredRelation};
+use presence_router_proto::v1::{ExplainedRule, MembershipKind, MembershipStep};
 
-use super::hides::matching_hide_rules;
+use super::relations::{Evaluated, EvaluatedRule};
 use crate::cli::words::{UNKNOWN_VALUE, describe_hidden_fields, effect_word};
 
 /// The explanation as text of several lines.
-pub(super) fn explanation_tree(
-    sender: &str,
-    recipient: &str,
-    answer: &ExplainPairResponse,
-) -> String {
+pub(super) fn explanation_tree(sender: &str, recipient: &str, answer: &Evaluated) -> String {
     let mut text = String::new();
-    let verb = if answer.visible { "is visible" } else { "is not visible" };
+    let verb = match answer.visible {
+        true => "is visible",
+        false if answer.depends_on_rooms => "may be visible",
+        false => "is not visible",
+    };
     let (from, to) = (escaped(sender), escaped(recipient));
     // Writing to a string never fails.
     let _ = writeln!(text, "{from} {verb} to {to}: {}", answer.reason);
-    for rule in matching_hide_rules(answer) {
+    for hiding in answer.hiding_rules() {
+        let rule = &hiding.rule;
         let name = quoted(&rule.name);
         let hidden = describe_hidden_fields(&rule.hidden_fields, &rule.unless_presence);
-        let _ = writeln!(text, "hidden by rule {name} (line {}): {}", rule.line, hidden);
+        let open = hiding.open_relation();
+        let condition = open.map(|clause| format!(" if {clause}")).unwrap_or_default();
+        let _ = writeln!(text, "hidden by rule {name} (line {}){condition}: {hidden}", rule.line);
     }
     type Wanted = fn(&ExplainedRule) -> bool;
     let kinds: [(&str, Wanted); 4] = [
@@ -42,12 +44,12 @@ pub(super) fn explanation_tree(
         }),
     ];
     for (title, wanted) in kinds {
-        let mut rules = answer.rules.iter().filter(|rule| wanted(rule)).peekable();
+        let mut rules = answer.rules.iter().filter(|rule| wanted(&rule.explained)).peekable();
         if rules.peek().is_some() {
             let _ = writeln!(text, "\n{title}:");
         }
-        for explained in rules {
-            write_rule(explained, (&from, &to), &mut text);
+        for rule in rules {
+            write_rule(rule, (&from, &to), &mut text);
         }
     }
     if !answer.revision.is_empty() {
@@ -56,8 +58,8 @@ pub(super) fn explanation_tree(
     text
 }
 
-fn write_rule(explained: &ExplainedRule, (sender, recipient): (&str, &str), text: &mut String) {
-    let Some(rule) = &explained.rule else { return };
+fn write_rule(evaluated: &EvaluatedRule, (sender, recipient): (&str, &str), text: &mut String) {
+    let EvaluatedRule { rule, explained, .. } = evaluated;
     let shadow = if rule.shadow { " (shadow)" } else { "" };
     let _ = writeln!(
         text,
@@ -74,6 +76,19 @@ fn write_rule(explained: &ExplainedRule, (sender, recipient): (&str, &str), text
             write_path(side, user, steps, text);
         }
     }
+    if let Some(relation) = evaluated.relation.as_ref().filter(|_| explained.matches) {
+        let _ = writeln!(text, "    matches if {}", describe_relation(relation));
+    }
+}
+
+fn describe_relation(RequiredRelation { clause, finding }: &RequiredRelation) -> String {
+    let Some(RelationFinding { holds, evidence }) = finding else { return clause.clone() };
+    let holds = match holds {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "unknown",
+    };
+    format!("{clause}: {holds}, {evidence}")
 }
 
 /// Writes a line with `>` between the steps. The sets of an `all of` follow on a line each.

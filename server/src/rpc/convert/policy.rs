@@ -3,11 +3,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use presence_router_ids::RoomConditions;
+use presence_router_proto::v1::rule_relation::Relation as RequiredRelation;
 use presence_router_proto::v1::{
     self, ChangedPair, ChangedPairs, ComparedHides, CounterExample, ExplainPairResponse,
-    ExplainedRule, FailedPolicyLoad, HideImpact, MembershipKind, MembershipStep, PairCount,
-    PlanPolicyResponse, PolicyFile, PolicyProblem, PolicyRule, RoomRuleChange, RuleChange,
-    RuleEffect, RuleImpact, VerifiedCallback, VerifyPolicyResponse,
+    ExplainedRule, FailedPolicyLoad, HideImpact, MembershipKind, MembershipStep, NoSharedRoom,
+    PairCount, PlanPolicyResponse, PolicyFile, PolicyProblem, PolicyRule, RoomRuleChange,
+    RuleChange, RuleEffect, RuleImpact, RuleRelation, VerifiedCallback, VerifyPolicyResponse,
 };
 
 use super::{fields_to_proto, hide_of_pair};
@@ -17,7 +19,7 @@ use presence_router_engine::unstable::policy::analyse::impact;
 use presence_router_engine::unstable::policy::analyse::members_files::MembersFileChange;
 use presence_router_engine::unstable::policy::analyse::verify;
 use presence_router_engine::unstable::policy::document::Rule;
-use presence_router_engine::unstable::routing::model::ruleset;
+use presence_router_engine::unstable::routing::model::ruleset::{self, Relation};
 use presence_router_engine::{
     Count, Effect, Explanation, Impact, PathStep, Policy, Problem, RoomChange, RuleMatch, Side,
     StepKind, Verified,
@@ -83,6 +85,7 @@ pub fn explanation_to_proto(
         visible: explanation.visible,
         reason: explanation.reason(&policy.document, ""),
         rules: explanation.rules.iter().map(explained).collect(),
+        depends_on_rooms: explanation.depends_on_rooms,
     }
 }
 
@@ -191,6 +194,25 @@ pub(in crate::rpc) fn rule_to_proto(rule: &Rule) -> PolicyRule {
         shadow: rule.shadow,
         hidden_fields,
         unless_presence,
+        relation: rule.relation.as_ref().map(relation_to_proto),
+    }
+}
+
+fn relation_to_proto(relation: &Relation) -> RuleRelation {
+    let relation = match relation {
+        Relation::ShareRoom(conditions) => RequiredRelation::ShareRoom(conditions.into()),
+        Relation::ShareNoRoom => RequiredRelation::ShareNoRoom(NoSharedRoom {}),
+    };
+    RuleRelation { relation: Some(relation) }
+}
+
+/// Reads a relation. `None`: it is of a kind that this version does not know.
+pub fn relation_from_proto(relation: &RuleRelation) -> Option<Relation> {
+    match relation.relation.as_ref()? {
+        RequiredRelation::ShareRoom(mates) => {
+            RoomConditions::try_from(mates).ok().map(Relation::ShareRoom)
+        }
+        RequiredRelation::ShareNoRoom(NoSharedRoom {}) => Some(Relation::ShareNoRoom),
     }
 }
 

@@ -105,7 +105,7 @@ pub(in crate::policy) fn explain_document(
     let rules = rules.collect();
     let own = sender == recipient;
     let mut explanation = Explanation { own, visible: false, depends_on_rooms: false, rules };
-    let reasons = explanation.reasons(document);
+    let reasons = explanation.collect_reasons(document);
     let (visible, depends_on_rooms) = (reasons.is_visible(), reasons.depends_on_rooms());
     (explanation.visible, explanation.depends_on_rooms) = (visible, depends_on_rooms);
     explanation
@@ -148,17 +148,17 @@ impl Explanation {
     /// Renders the verdict in a few words: the rules that allow or deny the pair. `origin`
     /// follows the number of a line, such as ` of the policy`; it may be empty.
     pub fn reason(&self, document: &Document, origin: &str) -> String {
-        self.reasons(document).describe(origin)
+        self.collect_reasons(document).describe_verdict(origin)
     }
 
     /// Names the rules that hide fields on the pair. For `origin`, see
     /// [`Explanation::reason`].
     pub fn hide_reason(&self, document: &Document, origin: &str) -> String {
-        self.reasons(document).describe_hides(origin)
+        self.collect_reasons(document).describe_hides(origin)
     }
 
     /// Returns the rules that match the pair.
-    fn reasons<'d>(&self, document: &'d Document) -> Reasons<'d> {
+    fn collect_reasons<'d>(&self, document: &'d Document) -> Reasons<'d> {
         let of_pair = self.rules.iter().filter(|matched| matched.pair);
         let rules = of_pair.filter_map(|matched| {
             let rule = document.rules.get(matched.rule)?;

@@ -32,7 +32,7 @@ impl<'r> RememberedRooms<'r> {
     }
 
     /// Returns the rooms themselves.
-    pub(in crate::policy) fn rooms(&self) -> &'r GivenRooms {
+    pub(in crate::policy) fn given_rooms(&self) -> &'r GivenRooms {
         self.rooms
     }
 

@@ -100,7 +100,7 @@ impl<'p> PairTests<'p> {
         let Some(first) = users.first() else { return };
         let answer = Answer::new(self.snapshot, first, results.test.side);
         // Users of a class share different rooms.
-        let same_rooms = rooms.rooms().is_empty() || answer.is_unconditional();
+        let same_rooms = rooms.given_rooms().is_empty() || answer.is_unconditional();
         for alike in users.chunks(if same_rooms { users.len() } else { 1 }) {
             self.check_alike(alike, &answer, rooms, results);
         }
@@ -146,7 +146,7 @@ impl<'p> PairTests<'p> {
             let number = |user: &Named| user_table.number(&user.id);
             let listed = self.listed.get_or_init(|| self.snapshot.listed_users());
             let named: RoaringBitmap = only.users.iter().filter_map(number).collect();
-            let mates = rooms.rooms().room_mates(first);
+            let mates = rooms.given_rooms().room_mates(first);
             let more = (answer.numbered_counterparts(mates, holds_for) & listed) - named;
             for user in users {
                 let own = user_table.number(user);

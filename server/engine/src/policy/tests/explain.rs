@@ -284,3 +284,41 @@ fn given_rooms_decide() {
         assert_eq!(by_routing == Some(true), visible, "{sender} {recipient}");
     }
 }
+
+/// A missing fact counts as met in a deny and a hide.
+#[test]
+fn a_missing_fact_denies_and_hides() {
+    let policy = Policy::parse(
+        "policy.yaml",
+        b"rules:
+  - name: room-mates
+    allow: { share_room: true }
+  - name: not in big rooms
+    deny: { to: '@joe:one.org', share_room: { at_least: 9 } }
+  - name: less
+    hide: { share_room: { at_least: 9 }, fields: presence }
+",
+    );
+    let policy = policy.unwrap_or_else(|e| panic!("{e}"));
+    let rooms = b"'!p': { members: ['@ann:a.org', '@joe:one.org', '@sue:one.org'], partial: true }";
+    let rooms = GivenRooms::parse("rooms.yaml", rooms).unwrap_or_else(|e| panic!("{e}"));
+    let explain = |recipient| {
+        let [from, to] = ["@ann:a.org", recipient].map(|user| UserId::parse(user).unwrap());
+        let explained = explain_with_rooms(&policy, &policy.snapshot, &rooms, from, to);
+        let document = &policy.document;
+        (explained.visible, explained.reason(document, ""), explained.hide_reason(document, ""))
+    };
+    let (visible, reason, _) = explain("@joe:one.org");
+    let unknown =
+        "they share `!p`, which has a number of members that the homeserver does not know";
+    assert_eq!(
+        (visible, reason),
+        (false, format!("denied by rule `not in big rooms` (line 4; {unknown})"))
+    );
+    let (visible, reason, hides) = explain("@sue:one.org");
+    assert_eq!(
+        (visible, reason),
+        (true, "allowed by rule `room-mates` (line 2; they share `!p`)".to_owned())
+    );
+    assert_eq!(hides, format!("hidden by rule `less` (line 6; {unknown})"));
+}

@@ -18,7 +18,11 @@ pub fn describe_relation(relation: &Relation) -> String {
     let sizes: Vec<String> = sizes.into_iter().map(describe_condition).collect();
     let others: Vec<String> = others.into_iter().map(describe_condition).collect();
     let [of, that] = [(" of ", sizes), (" that ", others)].map(|(word, clauses)| {
-        if clauses.is_empty() { String::new() } else { format!("{word}{}", join(&clauses, "and")) }
+        if clauses.is_empty() {
+            String::new()
+        } else {
+            format!("{word}{}", join_with(&clauses, "and"))
+        }
     });
     format!("they share a room{of}{that}")
 }
@@ -59,7 +63,7 @@ pub(in crate::policy) fn describe_fact(room: &impl RoomFacts, condition: &RoomCo
 }
 
 /// Joins texts by commas, and the last two by a word.
-fn join(texts: &[String], word: &str) -> String {
+fn join_with(texts: &[String], word: &str) -> String {
     match texts.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} {word} {last}", rest.join(", ")),
@@ -72,7 +76,7 @@ fn join(texts: &[String], word: &str) -> String {
 fn describe_condition(condition: &RoomCondition) -> String {
     let one_of = |values: &[Box<str>]| {
         let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
-        join(&values, "or")
+        join_with(&values, "or")
     };
     match condition {
         RoomCondition::AtMost(MemberCount { members, not_counting }) => {
@@ -87,7 +91,7 @@ fn describe_condition(condition: &RoomCondition) -> String {
             format!("has the history visibility {}", one_of(values))
         }
         RoomCondition::Rooms(globs) => {
-            format!("has an id that matches {}", join(&quoted_globs(globs), "or"))
+            format!("has an id that matches {}", join_with(&quoted_globs(globs), "or"))
         }
         RoomCondition::NotRooms(globs) => format!("has an id that {}", matches_none(globs)),
         RoomCondition::Space(space) => format!("is in the space {}", quoted(space)),
@@ -103,7 +107,7 @@ fn describe_members(members: u64, not_counting: &[UserGlob]) -> String {
         not_counting.iter().map(|glob| quoted(&glob.to_pattern())).collect();
     match patterns.as_slice() {
         [] => members,
-        patterns => format!("{members} (not counting {})", join(patterns, "and")),
+        patterns => format!("{members} (not counting {})", join_with(patterns, "and")),
     }
 }
 
@@ -114,7 +118,7 @@ fn describe_encryption(encrypted: bool) -> String {
 fn matches_none(globs: &[Glob]) -> String {
     match quoted_globs(globs).as_slice() {
         [only] => format!("does not match {only}"),
-        globs => format!("matches none of {}", join(globs, "and")),
+        globs => format!("matches none of {}", join_with(globs, "and")),
     }
 }
 

@@ -50,7 +50,7 @@ pub struct RequiredRelation {
     pub finding: Option<RelationFinding>,
 }
 
-/// What a rule contributes to the verdict.
+/// The contribution of a rule to the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The rule has its effect on the pair.
@@ -72,7 +72,7 @@ impl RequiredRelation {
         Self { clause: describe_relation(relation), finding }
     }
 
-    /// Returns what a rule with an effect contributes. If a missing fact decides the relation,
+    /// Returns the contribution of a rule with an effect. If a missing fact decides the relation,
     /// it counts as not met in an allow rule, and as met in a deny or hide rule.
     pub fn outcome(&self, effect: &Effect) -> Outcome {
         let Some(finding) = &self.finding else { return Outcome::Open };
@@ -93,7 +93,7 @@ impl MatchingRule<'_> {
 
     /// Renders the name and the line, with the condition on which the rule applies, or the
     /// evidence that it does.
-    fn describe(&self, origin: &str) -> String {
+    fn describe_rule(&self, origin: &str) -> String {
         let Self { name, line, relation, .. } = self;
         let name = quoted(name);
         match relation {
@@ -135,11 +135,11 @@ impl Reasons<'_> {
 
     /// Renders the verdict in a few words: the rules that allow or deny the pair. `origin`
     /// follows the number of a line, such as ` of the policy`; it may be empty.
-    pub fn describe(&self, origin: &str) -> String {
+    pub fn describe_verdict(&self, origin: &str) -> String {
         if self.own {
             return "rules do not apply to a user's own presence".to_owned();
         }
-        let select = |effect, outcome| self.select(|rule| *rule.effect == effect, outcome);
+        let select = |effect, outcome| self.select_rules(|rule| *rule.effect == effect, outcome);
         let names = |rules: &[&MatchingRule<'_>]| join_names(rules, origin);
         let mut allows = select(Effect::Allow, Outcome::Applies);
         if allows.is_empty() {
@@ -169,19 +169,20 @@ impl Reasons<'_> {
         reason
     }
 
-    /// Names the rules that hide fields on the pair. For `origin`, see [`Reasons::describe`].
+    /// Names the rules that hide fields on the pair. For `origin`, see
+    /// [`Reasons::describe_verdict`].
     pub fn describe_hides(&self, origin: &str) -> String {
         let is_hide = |rule: &MatchingRule<'_>| matches!(rule.effect, Effect::Hide(_));
-        let mut rules = self.select(is_hide, Outcome::Applies);
-        rules.extend(self.select(is_hide, Outcome::Open));
+        let mut rules = self.select_rules(is_hide, Outcome::Applies);
+        rules.extend(self.select_rules(is_hide, Outcome::Open));
         match rules.as_slice() {
             [] => format!("no hide rule matches{}", self.describe_unmet(is_hide, origin)),
             rules => format!("hidden by {}", join_names(rules, origin)),
         }
     }
 
-    /// Returns what the allow rules and the deny rules contribute, without rules that do not
-    /// apply.
+    /// Returns the contributions of the allow rules and of the deny rules, without rules that do
+    /// not apply.
     fn allows_and_denies(&self) -> [Vec<Outcome>; 2] {
         [Effect::Allow, Effect::Deny].map(|effect| {
             let rules = self.rules.iter().filter(|rule| !rule.shadow && *rule.effect == effect);
@@ -191,7 +192,7 @@ impl Reasons<'_> {
     }
 
     /// Returns the rules that take part, of some effect and with an outcome.
-    fn select(
+    fn select_rules(
         &self,
         has_effect: impl Fn(&MatchingRule<'_>) -> bool,
         outcome: Outcome,
@@ -206,7 +207,7 @@ impl Reasons<'_> {
         has_effect: impl Fn(&MatchingRule<'_>) -> bool,
         origin: &str,
     ) -> String {
-        let rules = self.select(has_effect, Outcome::DoesNotApply);
+        let rules = self.select_rules(has_effect, Outcome::DoesNotApply);
         let unmet = rules.iter().take(MAX_NAMES).filter_map(|rule| rule.describe_unmet(origin));
         let unmet: Vec<String> = unmet.collect();
         if unmet.is_empty() { String::new() } else { format!(": {}", unmet.join("; ")) }
@@ -216,7 +217,7 @@ impl Reasons<'_> {
 /// Renders the first of some rules, and the number of the others.
 fn join_names(rules: &[&MatchingRule<'_>], origin: &str) -> String {
     let mut named: Vec<String> =
-        rules.iter().take(MAX_NAMES).map(|rule| rule.describe(origin)).collect();
+        rules.iter().take(MAX_NAMES).map(|rule| rule.describe_rule(origin)).collect();
     if let Some(more) = rules.len().checked_sub(MAX_NAMES).filter(|more| *more > 0) {
         named.push(format!("{more} more"));
     }
