@@ -5,6 +5,9 @@
 /// A daemon in this process, and clients of it.
 #[cfg(test)]
 mod harness;
+/// A small homeserver that has handed over its whole presence decision.
+#[cfg(test)]
+mod homeserver;
 /// `visible`, as naive as can be, and nothing else.
 #[cfg(test)]
 mod oracle;
@@ -48,9 +51,6 @@ mod named_servers;
 /// The near-cache of the Rust client against the oracle, through changes and failures.
 #[cfg(test)]
 mod near_cache;
-/// Clients that evaluate nothing of rooms, or some conditions only.
-#[cfg(test)]
-mod older_clients;
 /// Plans count what is found pair by pair.
 #[cfg(test)]
 mod plans;
@@ -84,6 +84,9 @@ mod touch;
 /// `WatchChanges`, and what waits for a revision.
 #[cfg(test)]
 mod watch_changes;
+/// The small homeserver, through random rooms, policies and outages.
+#[cfg(test)]
+mod whole_decision;
 /// The server's types for batches, against prost's.
 #[cfg(test)]
 mod wire;

@@ -114,12 +114,10 @@ async fn the_stream_runs_them() {
     for (file, scenario) in all() {
         let daemon = Daemon::serving(&scenario.policy).await;
         for caller in &scenario.callers {
-            let names = &caller.server_names;
-            let mut stream = Stream::open(daemon.client(), names).await;
+            let mut stream = Stream::open(daemon.client(), &caller.server_names).await;
             let (mut sets, revision) = (ClientSets::default(), daemon.revision());
-            let answers =
-                ways::stream(&mut stream, &mut sets, names, &scenario.users, &revision).await;
-            assert_eq!(answers, caller.expected(), "{file}: {names:?}");
+            let answers = ways::stream(&mut stream, &mut sets, &scenario.users, &revision).await;
+            assert_eq!(answers, caller.expected(), "{file}: {:?}", caller.server_names);
         }
     }
 }
