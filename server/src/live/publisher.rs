@@ -5,7 +5,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use presence_router_engine::{Difference, TooMuch};
-use presence_router_ids::RoomCapabilities;
 use tokio::sync::watch;
 
 use super::active::{ActivePolicy, Current};
@@ -101,8 +100,7 @@ impl Publisher {
         &self,
         from: &Arc<Current>,
         to: &Arc<Current>,
-        capabilities: RoomCapabilities,
     ) -> Result<Arc<Difference>, TooMuch> {
-        self.history.difference(from, to, capabilities).await
+        self.history.difference(from, to).await
     }
 }

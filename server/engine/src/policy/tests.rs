@@ -5,7 +5,6 @@ mod compare;
 mod explain;
 mod given_rooms;
 mod help;
-mod impact;
 mod members;
 mod messages;
 mod policy_tests;

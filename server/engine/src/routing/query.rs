@@ -7,4 +7,4 @@ mod terms;
 pub mod visibility;
 
 #[cfg(test)]
-pub(in crate::routing) mod tests;
+mod tests;

@@ -161,8 +161,7 @@ impl Session {
         if now.revision == self.current.revision {
             return Ok(());
         }
-        let capabilities = self.route.caller().capabilities();
-        let difference = self.live.difference(&self.current, &now, capabilities).await;
+        let difference = self.live.difference(&self.current, &now).await;
         let change = self.route.follow_revision(&self.current, &now, &difference);
         self.current = now;
         // First, so that a client that knows the revision knows its servers too.

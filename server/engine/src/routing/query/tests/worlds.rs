@@ -14,59 +14,58 @@ use crate::routing::model::ruleset::{
 use crate::routing::snapshot::Snapshot;
 
 /// All users of a world. `@eve:x` is in no list.
-pub(in crate::routing) const USERS: [&str; 6] =
-    ["@ann:x", "@bob:x", "@joe:y", "@sue:y", "@ron:z", "@eve:x"];
+pub(super) const USERS: [&str; 6] = ["@ann:x", "@bob:x", "@joe:y", "@sue:y", "@ron:z", "@eve:x"];
 
 /// The groups that the directory fills.
-pub(in crate::routing) const GROUPS: [&str; 2] = ["one", "two"];
+pub(super) const GROUPS: [&str; 2] = ["one", "two"];
 
 /// A ruleset, and the members of its groups.
-pub(in crate::routing) struct World {
-    pub(in crate::routing) ruleset: Ruleset,
-    pub(in crate::routing) members: [Vec<&'static str>; 2],
+pub(super) struct World {
+    pub(super) ruleset: Ruleset,
+    pub(super) members: [Vec<&'static str>; 2],
 }
 
 /// The rooms of a pair of users: if they share any room, and if they share an encrypted one.
-pub(in crate::routing) type Facts = [Option<bool>; 2];
+pub(super) type Facts = [Option<bool>; 2];
 
-pub(in crate::routing) fn user(id: &str) -> UserId<'_> {
+pub(super) fn user(id: &str) -> UserId<'_> {
     UserId::parse(id).unwrap()
 }
 
-pub(in crate::routing) fn list(ids: &[&str]) -> Set {
+pub(super) fn list(ids: &[&str]) -> Set {
     Set::Users(Ids::new(ids.iter().copied()).unwrap())
 }
 
-pub(in crate::routing) fn encrypted() -> RoomConditions {
+pub(super) fn encrypted() -> RoomConditions {
     RoomConditions::new([RoomCondition::Encrypted(true)])
 }
 
 /// Returns the relations that rules of a world require.
-pub(in crate::routing) fn relations() -> [Relation; 3] {
+pub(super) fn relations() -> [Relation; 3] {
     let any = Relation::ShareRoom(RoomConditions::default());
     [any, Relation::ShareRoom(encrypted()), Relation::ShareNoRoom]
 }
 
 /// Returns every combination of facts.
-pub(in crate::routing) fn all_facts() -> impl Iterator<Item = Facts> {
+pub(super) fn all_facts() -> impl Iterator<Item = Facts> {
     const ALL: [Option<bool>; 3] = [Some(true), Some(false), None];
     ALL.into_iter().flat_map(|any| ALL.map(|encrypted| [any, encrypted]))
 }
 
 /// Evaluates a relation by facts.
-pub(in crate::routing) fn holds(relation: &Relation, [any, in_encrypted]: Facts) -> Option<bool> {
+pub(super) fn holds(relation: &Relation, [any, in_encrypted]: Facts) -> Option<bool> {
     relation.holds(|conditions| if conditions.is_any_room() { any } else { in_encrypted })
 }
 
-pub(in crate::routing) fn caller(names: &[&str], capabilities: RoomCapabilities) -> Caller {
+pub(super) fn caller(names: &[&str], capabilities: RoomCapabilities) -> Caller {
     Caller::new(names).unwrap().with_capabilities(capabilities)
 }
 
-pub(in crate::routing) fn snapshot(rules: Vec<Rule>) -> Arc<Snapshot> {
+pub(super) fn snapshot(rules: Vec<Rule>) -> Arc<Snapshot> {
     Engine::new(&Ruleset { groups: Vec::new(), rules }).unwrap().snapshot()
 }
 
-pub(in crate::routing) fn rule(
+pub(super) fn rule(
     effect: Effect,
     [senders, recipients]: [Set; 2],
     relation: Option<Relation>,
@@ -74,14 +73,14 @@ pub(in crate::routing) fn rule(
     Rule { effect, shadow: false, products: vec![Product { senders, recipients }], relation }
 }
 
-pub(in crate::routing) fn hide_status() -> Hide {
+pub(super) fn hide_status() -> Hide {
     Hide { fields: Fields { status_msg: true, ..Fields::default() }, unless: Box::default() }
 }
 
 // === impl World ===
 
 impl World {
-    pub(in crate::routing) fn random(random: &mut Rng) -> Self {
+    pub(super) fn random(random: &mut Rng) -> Self {
         let mut rules = Vec::new();
         for _ in 0..random.usize(1..6) {
             let hide = Hide {
@@ -102,7 +101,7 @@ impl World {
         Self { ruleset: Ruleset { groups, rules }, members: [some(), some()] }
     }
 
-    pub(in crate::routing) fn engine(&self) -> Engine {
+    pub(super) fn engine(&self) -> Engine {
         let mut engine = Engine::new(&self.ruleset).unwrap();
         let edits: Vec<_> = GROUPS
             .iter()
@@ -117,25 +116,15 @@ impl World {
 
     /// Returns true if the pair is visible by the definition, rule by rule, to a caller with
     /// these capabilities.
-    pub(in crate::routing) fn is_visible(
+    pub(super) fn is_visible(
         &self,
         pair: [&str; 2],
         capabilities: RoomCapabilities,
         facts: Facts,
     ) -> Option<bool> {
-        self.is_visible_if(pair, capabilities, |relation| holds(relation, facts))
-    }
-
-    /// Evaluates the definition as [`Self::is_visible`] does, with any outcome of each relation.
-    pub(in crate::routing) fn is_visible_if(
-        &self,
-        pair: [&str; 2],
-        capabilities: RoomCapabilities,
-        holds: impl Fn(&Relation) -> Option<bool>,
-    ) -> Option<bool> {
         let matching = |is: fn(&Effect) -> bool, otherwise: bool| {
             let rules = self.ruleset.rules.iter().filter(move |rule| is(&rule.effect));
-            any_of(rules.map(|rule| self.matches(rule, pair, capabilities, otherwise, &holds)))
+            any_of(rules.map(|rule| self.matches(rule, pair, capabilities, otherwise, facts)))
         };
         let allowed = matching(|effect| *effect == Effect::Allow, false);
         let denied = matching(|effect| *effect == Effect::Deny, true);
@@ -144,7 +133,7 @@ impl World {
 
     /// Returns the hides of a pair, sorted: those of rules that match, or for which an unknown
     /// fact decides it.
-    pub(in crate::routing) fn hides(
+    pub(super) fn hides(
         &self,
         pair: [&str; 2],
         capabilities: RoomCapabilities,
@@ -152,7 +141,7 @@ impl World {
     ) -> Vec<&Hide> {
         let hides = self.ruleset.rules.iter().filter_map(|rule| match &rule.effect {
             Effect::Hide(hide) => {
-                let matches = self.matches(rule, pair, capabilities, true, |one| holds(one, facts));
+                let matches = self.matches(rule, pair, capabilities, true, facts);
                 (matches != Some(false)).then_some(hide)
             }
             Effect::Allow | Effect::Deny => None,
@@ -170,14 +159,14 @@ impl World {
         [sender, recipient]: [&str; 2],
         capabilities: RoomCapabilities,
         otherwise: bool,
-        holds: impl Fn(&Relation) -> Option<bool>,
+        facts: Facts,
     ) -> Option<bool> {
         let within = rule.products.iter().any(|product| {
             self.contains(&product.senders, sender) && self.contains(&product.recipients, recipient)
         });
         let relation = rule.relation.as_ref().map_or(Some(true), |relation| {
             if capabilities.covers(relation.needed_capabilities()) {
-                holds(relation)
+                holds(relation, facts)
             } else {
                 Some(otherwise)
             }
