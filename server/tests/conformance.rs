@@ -339,6 +339,11 @@ async fn what_cannot_be_run_is_said() {
         "{said}"
     );
 
+    let rooms = "rooms: { '!a:x': { memebers: ['@ann:x'] } }";
+    files.write("odd.yaml", format!("{scenario}{rooms}\ncallers: [{{ server_names: [x] }}]"));
+    let said = cannot_run(&["conformance", "--addr", &socket, "--scenarios", &empty]).await;
+    assert!(said.contains("scenario `odd` is not valid") && said.contains("members"), "{said}");
+
     let daemon = Daemon::start(&[]).await;
     let apply = ["--addr", &daemon.address(), "--apply", "exit 4"];
     let said = cannot_run(&[&["conformance"], &apply[..]].concat()).await;

@@ -1,14 +1,15 @@
 //! `presence-router conformance`: runs the scenarios against any server that implements the
 //! contract, for authors of other servers.
 //!
-//! Reading order: `scenario` has the requests, by a `caller`, and `expectation` the right answers;
-//! `target_server` is the server under test, perhaps started as a `process`, with the policy
-//! of a scenario active; `unary` and `stream` are the two ways to ask about the states of one
-//! `batch`; `sets` checks the sets of a stream, `hides` the fields that answers hide, and
-//! `named_servers` the servers that a stream names;
-//! `kept_answers` are the answers that a client may keep over a change of policy, `invalid_requests` checks the answers to a client that breaks the
-//! contract, and `table` prints the results. All of them are stricter
-//! than a client: they check the promises of the contract instead of relying on them.
+//! Reading order: `scenario` has the requests, by a `caller` that may evaluate rooms, and
+//! `expectation` the right answers; `target_server` is the server under test, perhaps started
+//! as a `process`, with the policy of a scenario active; `unary` and `stream` are the two ways
+//! to ask about the states of one `batch`; `sets` checks the sets of a stream, `hides` the
+//! fields that answers hide, and `named_servers` the servers that a stream names;
+//! `kept_answers` are the answers that a client may keep over a change of policy,
+//! `invalid_requests` checks the answers to a client that breaks the contract, and `table`
+//! prints the results. All of them are stricter than a client: they check the promises of the
+//! contract instead of relying on them.
 
 mod args;
 mod batch;

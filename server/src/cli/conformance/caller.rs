@@ -1,13 +1,11 @@
 //! A caller of a scenario: what it states in its requests, and the rooms by which it evaluates
 //! the answers.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use presence_router_engine::{GivenRoom, GivenRooms};
-use presence_router_ids::{PresenceSharing, RoomCapabilities, RoomCapability, RoomConditions};
+use presence_router_engine::GivenRooms;
+use presence_router_ids::{RoomCapabilities, RoomCapability, RoomConditions};
 use presence_router_proto::rooms::capability_values;
-use serde::Deserialize;
 
 /// A homeserver that asks.
 #[derive(Clone, Debug, Default)]
@@ -17,31 +15,6 @@ pub(super) struct Caller {
     pub(super) capabilities: RoomCapabilities,
     /// The rooms that it knows.
     pub(super) rooms: Arc<GivenRooms>,
-}
-
-/// The rooms of a scenario file: the facts about each, by its id.
-pub(super) type RoomsById = BTreeMap<String, RoomEntry>;
-
-/// The facts about a room. Left-out facts are those of a room without such a state event.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RoomEntry {
-    members: Vec<String>,
-    encrypted: Option<bool>,
-    join_rule: Option<String>,
-    history_visibility: Option<String>,
-    #[serde(default)]
-    spaces: Vec<String>,
-    presence_sharing: Option<Hint>,
-    #[serde(default)]
-    partial: bool,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Hint {
-    Suggest,
-    Forbid,
 }
 
 // === impl Caller ===
@@ -99,24 +72,15 @@ pub(super) fn read_capabilities(names: &[String]) -> Result<RoomCapabilities, St
     names.iter().map(find).collect()
 }
 
-/// Returns the rooms of a scenario file.
-pub(super) fn read_rooms(rooms: RoomsById) -> GivenRooms {
-    GivenRooms::new(rooms.into_iter().map(|(id, entry)| {
-        let unset = GivenRoom::new(id);
-        GivenRoom {
-            members: entry.members,
-            encrypted: entry.encrypted.unwrap_or(unset.encrypted),
-            join_rule: entry.join_rule.unwrap_or(unset.join_rule),
-            history_visibility: entry.history_visibility.unwrap_or(unset.history_visibility),
-            spaces: entry.spaces,
-            presence_sharing: entry.presence_sharing.map(|hint| match hint {
-                Hint::Suggest => PresenceSharing::Suggest,
-                Hint::Forbid => PresenceSharing::Forbid,
-            }),
-            partial: entry.partial,
-            id: unset.id,
-        }
-    }))
+/// Returns the rooms of a scenario file, which have the form of `given` in a policy's tests.
+///
+/// # Errors
+///
+/// The problems, in words.
+pub(super) fn read_rooms(rooms: &serde_json::Value) -> Result<GivenRooms, String> {
+    // JSON is YAML.
+    GivenRooms::parse("rooms", rooms.to_string().as_bytes())
+        .map_err(|problems| problems.to_string())
 }
 
 /// Returns a capability's name in scenario files: `room_mates`, or the key of a condition.
@@ -133,6 +97,7 @@ fn capability_name(capability: RoomCapability) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use presence_router_engine::GivenRoom;
 
     #[test]
     fn each_capability_has_a_name() {

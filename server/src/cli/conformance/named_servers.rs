@@ -62,11 +62,15 @@ impl ServerList {
         Ok(())
     }
 
-    /// Returns the servers on which the open part of a set may have members.
-    pub(super) fn destinations(&self, sets: &DefinedSets, set_id: u64) -> Vec<&String> {
+    /// Returns the servers on which the open part of a set may have members, or listed users
+    /// who depend on rooms, without the caller's own.
+    pub(super) fn destinations(&self, sets: &DefinedSets, set_id: u64) -> BTreeSet<String> {
         let set = SetExpression { expression: Some(Expression::SetId(set_id)) };
         let reaches = |name: &&String| open_coverage(sets, Some(&set), name) != Coverage::Nobody;
-        self.names.iter().filter(reaches).collect()
+        let mut servers = sets.servers_of_room_mates(set_id);
+        servers.retain(|server| !self.own.contains(server));
+        servers.extend(self.names.iter().filter(reaches).cloned());
+        servers
     }
 }
 

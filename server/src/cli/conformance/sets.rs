@@ -133,7 +133,8 @@ impl DefinedSets {
         subject: &str,
     ) -> Result<Option<bool>, Difference> {
         self.check_reference(id)?;
-        Ok(self.is_in(id, user, subject))
+        let set = SetExpression { expression: Some(Expression::SetId(id)) };
+        Ok(self.expression_contains(&set, user, subject))
     }
 
     /// Returns the expression of a set. `None` if the set is a list.
@@ -177,7 +178,30 @@ impl DefinedSets {
         user: &str,
         subject: &str,
     ) -> Option<bool> {
-        let is_in = |set: &SetExpression| self.expression_contains(set, user, subject);
+        let caller = &self.caller;
+        self.evaluate(expression, user, &|conditions| caller.share_room(subject, user, conditions))
+    }
+
+    /// Returns the servers of the users in the lists of a set that depends on rooms, as far as
+    /// the users may be in the set.
+    pub(super) fn servers_of_room_mates(&self, id: u64) -> BTreeSet<String> {
+        let set = SetExpression { expression: Some(Expression::SetId(id)) };
+        let mut users = BTreeSet::new();
+        if self.depends_on_rooms(&set) {
+            self.collect_listed(&set, &mut users);
+        }
+        users.retain(|user| self.evaluate(&set, user, &|_| None) != Some(false));
+        let server = |user: &String| user.split_once(':').map(|(_, server)| server.to_owned());
+        users.iter().filter_map(server).collect()
+    }
+
+    fn evaluate(
+        &self,
+        expression: &SetExpression,
+        user: &str,
+        share_room: &dyn Fn(&RoomConditions) -> Option<bool>,
+    ) -> Option<bool> {
+        let is_in = |set: &SetExpression| self.evaluate(set, user, share_room);
         let is_in_side =
             |set: &Option<Box<SetExpression>>| set.as_ref().map_or(Some(false), |set| is_in(set));
         match &expression.expression {
@@ -185,8 +209,7 @@ impl DefinedSets {
             Some(Expression::Users(list)) => Some(list.user_ids.iter().any(|one| one == user)),
             Some(Expression::Everyone(_)) => Some(true),
             Some(Expression::RoomMates(room_mates)) => {
-                let conditions = RoomConditions::try_from(room_mates).ok()?;
-                self.caller.share_room(subject, user, &conditions)
+                share_room(&RoomConditions::try_from(room_mates).ok()?)
             }
             Some(Expression::Server(server)) => {
                 let name = user.split_once(':').map(|(_, name)| name);
@@ -195,13 +218,43 @@ impl DefinedSets {
             Some(Expression::Match(pattern)) => {
                 Some(UserGlob::parse(pattern).is_some_and(|glob| glob.matches(user)))
             }
-            Some(Expression::SetId(id)) => self.is_in(*id, user, subject),
+            Some(Expression::SetId(id)) => match self.live.get(id) {
+                None => Some(false),
+                Some(Set::List { users, .. }) => Some(users.contains(user)),
+                Some(Set::Expression(expression)) => is_in(expression),
+            },
             Some(Expression::AnyOf(list)) => any_of(list.sets.iter().map(is_in)),
             Some(Expression::AllOf(list)) => all_of(list.sets.iter().map(is_in)),
             Some(Expression::Difference(both)) => {
                 let is_excepted = is_in_side(&both.except);
                 all_of([is_in_side(&both.any), is_excepted.map(|is_in| !is_in)])
             }
+        }
+    }
+
+    /// Adds the users of all lists in an expression and in the sets that it refers to.
+    fn collect_listed(&self, expression: &SetExpression, to: &mut BTreeSet<String>) {
+        match &expression.expression {
+            Some(Expression::Users(list)) => to.extend(list.user_ids.iter().cloned()),
+            Some(Expression::SetId(id)) => match self.live.get(id) {
+                Some(Set::List { users, .. }) => to.extend(users.iter().cloned()),
+                Some(Set::Expression(expression)) => self.collect_listed(expression, to),
+                None => {}
+            },
+            Some(Expression::AnyOf(list) | Expression::AllOf(list)) => {
+                list.sets.iter().for_each(|set| self.collect_listed(set, to));
+            }
+            Some(Expression::Difference(both)) => {
+                let sides = [&both.any, &both.except].into_iter().flatten();
+                sides.for_each(|set| self.collect_listed(set, to));
+            }
+            None
+            | Some(
+                Expression::Everyone(_)
+                | Expression::Server(_)
+                | Expression::Match(_)
+                | Expression::RoomMates(_),
+            ) => {}
         }
     }
 
@@ -247,16 +300,6 @@ impl DefinedSets {
                 differs(format!("set {id} is used before it is complete"))
             }
             Some(_) => Ok(()),
-        }
-    }
-
-    fn is_in(&self, id: u64, user: &str, subject: &str) -> Option<bool> {
-        match self.live.get(&id) {
-            None => Some(false),
-            Some(Set::List { users, .. }) => Some(users.contains(user)),
-            Some(Set::Expression(expression)) => {
-                self.expression_contains(expression, user, subject)
-            }
         }
     }
 }

@@ -294,7 +294,7 @@ impl Stream {
                 add_to_state(&mut recipients, state, &all);
                 if let Some(list) = &self.named_servers {
                     let reached = list.destinations(&self.sets, delivery.recipients_set_id);
-                    add_to_state(&mut destinations, state, reached);
+                    add_to_state(&mut destinations, state, &reached);
                 }
                 let set = delivery.recipients_set_id;
                 self.kept.keep(Side::Sender, sender, set, &delivery.hides);
