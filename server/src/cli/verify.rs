@@ -62,13 +62,13 @@ fn verify_policy(
 }
 
 fn describe_result(answer: &VerifyPolicyResponse) -> String {
-    let VerifyPolicyResponse { revision, pairs, exhaustive, seed, listed_users, counter_example } =
-        answer;
+    let VerifyPolicyResponse { revision, pairs, exhaustive, seed, listed_users, .. } = answer;
     let drawn = if *exhaustive { "all pairs of" } else { "drawn at random from" };
     let users = count(usize::try_from(*listed_users).unwrap_or(usize::MAX), "listed user");
     let at = if revision.is_empty() { String::new() } else { format!(", revision {revision}") };
-    let scope = format!("{drawn} {users} and some invented users; seed {seed}{at}");
-    match counter_example {
+    let invented = if answer.invented_rooms { "users and rooms" } else { "users" };
+    let scope = format!("{drawn} {users} and some invented {invented}; seed {seed}{at}");
+    match &answer.counter_example {
         None => format!("verified: {pairs} pairs ({scope})"),
         Some(found) => format!("wrong: {} ({scope})", describe_counter_example(found)),
     }

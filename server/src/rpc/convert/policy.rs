@@ -153,7 +153,7 @@ fn room_rule_to_proto(RoomChange { name, before, after }: RoomChange) -> RoomRul
 
 /// Writes the result of a verification. `revision` is empty without a daemon.
 pub fn verification_to_proto(verified: Verified, revision: String) -> VerifyPolicyResponse {
-    let Verified { pairs, exhaustive, seed, listed, counter_example } = verified;
+    let Verified { pairs, exhaustive, seed, listed, invented_rooms, counter_example } = verified;
     let counter_example = counter_example.map(|found| {
         let verify::CounterExample { sender, recipient, of, visible, hides } = found;
         let callback = match of {
@@ -174,6 +174,7 @@ pub fn verification_to_proto(verified: Verified, revision: String) -> VerifyPoli
         seed,
         listed_users: listed,
         counter_example,
+        invented_rooms,
     }
 }
 

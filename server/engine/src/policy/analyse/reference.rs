@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 use crate::policy::Policy;
 use crate::policy::document::{Document, Group, Pairs, Rule, SetExpr};
-use crate::routing::model::ruleset::{Effect, Hide};
+use crate::routing::model::ruleset::{Effect, Hide, Relation};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::{Key, SetId};
 use presence_router_ids::UserId;
@@ -30,6 +30,9 @@ pub(super) struct ReferenceEvaluation<'d, 'u> {
 /// Returns true if a group of the directory, given by its index in the document, contains a
 /// user.
 pub(in crate::policy) type IsInDirectory<'a> = &'a dyn Fn(usize, &str) -> bool;
+
+/// Returns true if a relation holds between two users, and `None` if that is unknown.
+pub(super) type EvaluateRelation<'a> = &'a dyn Fn(&Relation, [&str; 2]) -> Option<bool>;
 
 /// A part of a rule: every sender with every recipient.
 pub(super) struct MatchedProduct<'d> {
@@ -141,12 +144,12 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
         }
     }
 
-    /// Returns the recipients who may see each sender. The definition: not the same user,
-    /// some allow rule, and no deny rule.
-    pub(super) fn audiences_by_sender(&self) -> Vec<RoaringBitmap> {
+    /// Returns the recipients who may see each sender, if `holds` evaluates relations. The
+    /// definition: not the same user, some allow rule, and no deny rule.
+    pub(super) fn audiences_by_sender(&self, holds: EvaluateRelation<'_>) -> Vec<RoaringBitmap> {
         let mut allowed = vec![RoaringBitmap::new(); self.users.len()];
         let mut denied = allowed.clone();
-        self.each_row(|effect, sender, recipients| {
+        self.each_row(holds, |effect, sender, recipients| {
             let rows = match effect {
                 Effect::Allow => &mut allowed,
                 Effect::Deny => &mut denied,
@@ -169,9 +172,10 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
     pub(super) fn hides_by_sender(
         &self,
         audiences: &[RoaringBitmap],
+        holds: EvaluateRelation<'_>,
     ) -> Vec<BTreeMap<&'d Hide, RoaringBitmap>> {
         let mut hides = vec![BTreeMap::new(); self.users.len()];
-        self.each_row(|effect, sender, recipients| {
+        self.each_row(holds, |effect, sender, recipients| {
             if let (Effect::Hide(hide), Some(audience), Some(row)) =
                 (effect, audiences.get(sender), hides.get_mut(sender))
             {
@@ -184,12 +188,29 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
         hides
     }
 
-    /// Calls back for each sender of each rule that takes part, with the recipients across.
-    fn each_row(&self, mut row: impl FnMut(&'d Effect, usize, &RoaringBitmap)) {
+    /// Calls back for each sender of each rule that takes part, with the recipients across for
+    /// whom the relation of the rule holds. A relation of which it is unknown if it holds does not
+    /// hold for an allow rule, and holds for others.
+    fn each_row(
+        &self,
+        holds: EvaluateRelation<'_>,
+        mut row: impl FnMut(&'d Effect, usize, &RoaringBitmap),
+    ) {
         for rule in self.document.rules.iter().filter(|rule| !rule.shadow) {
+            let otherwise = rule.effect != Effect::Allow;
             for product in self.products_of(rule) {
-                for sender in product.senders.iter().filter_map(|user| usize::try_from(user).ok()) {
-                    row(&rule.effect, sender, &product.recipients);
+                for sender in &product.senders {
+                    let Ok(index) = usize::try_from(sender) else { continue };
+                    let Some(relation) = &rule.relation else {
+                        row(&rule.effect, index, &product.recipients);
+                        continue;
+                    };
+                    let matches = |recipient: &u32| {
+                        let pair = [sender, *recipient].map(|user| self.user_id(user));
+                        holds(relation, pair).unwrap_or(otherwise)
+                    };
+                    let recipients = product.recipients.iter().filter(matches).collect();
+                    row(&rule.effect, index, &recipients);
                 }
             }
         }

@@ -5,8 +5,11 @@
 //! The users are all listed users and some made-up ones, because the effect of servers and
 //! patterns on unlisted users must hold too. If they form more pairs than the budget, a seed
 //! selects a random part, so that a counterexample can be found again.
+//!
+//! If rules require shared rooms, the comparison repeats with rooms that it invents.
 
 mod definition;
+mod invented_rooms;
 mod made_up_users;
 
 use std::collections::BTreeSet;
@@ -14,11 +17,11 @@ use std::collections::BTreeSet;
 use fastrand::Rng;
 
 use self::definition::Definition;
+use self::invented_rooms::InventedRooms;
 use super::answer::Answer;
 use super::verdict::Discrepancy;
 pub use super::verdict::Hides;
 use crate::policy::Policy;
-use crate::routing::model::ruleset::Relation;
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 
@@ -42,6 +45,11 @@ pub struct Verified {
 
     /// The number of users listed by the policy or the directory.
     pub listed: u64,
+
+    /// True if some rule requires shared rooms. Then each pair was compared without a shared
+    /// room, with a room that meets all conditions, and with random outcomes of each relation,
+    /// which may be unknown.
+    pub invented_rooms: bool,
 
     /// The first pair on which an answer and the definition do not agree.
     pub counter_example: Option<CounterExample>,
@@ -84,19 +92,25 @@ pub fn verify(policy: &Policy, snapshot: &Snapshot, pairs: u64, seed: u64) -> Ve
     let Sample { senders, recipients, exhaustive, listed } =
         Sample::select(policy, snapshot, pairs, seed);
     let both = senders.iter().chain(&recipients).map(String::as_str);
-    let definition = Definition::new(policy, both, snapshot);
-    let counter_example = find_counter_example(&definition, snapshot, &senders, &recipients);
     // No user forms a pair with itself.
     let selected: BTreeSet<&String> = recipients.iter().collect();
     let own = senders.iter().filter(|sender| selected.contains(sender)).count() as u64;
-    let pairs = senders.len() as u64 * recipients.len() as u64 - own;
-    Verified { pairs, exhaustive, seed, listed, counter_example }
+    let compared = senders.len() as u64 * recipients.len() as u64 - own;
+    let rooms = InventedRooms::select(policy, seed, pairs / compared.max(1));
+    let invented_rooms = rooms.len() > 1;
+    let counter_example = rooms.into_iter().find_map(|rooms| {
+        let definition = Definition::new(policy, both.clone(), snapshot, rooms);
+        find_counter_example(&definition, snapshot, rooms, &senders, &recipients)
+    });
+    let pairs = compared;
+    Verified { pairs, exhaustive, seed, listed, invented_rooms, counter_example }
 }
 
 /// Compares the audience of each sender, then the interest of each recipient.
 fn find_counter_example(
     definition: &Definition<'_, '_>,
     snapshot: &Snapshot,
+    rooms: InventedRooms,
     senders: &[String],
     recipients: &[String],
 ) -> Option<CounterExample> {
@@ -110,9 +124,9 @@ fn find_counter_example(
                 Side::Recipient => [other, user],
             };
             let defined = definition.verdict_on(sender, recipient);
-            let hides = match defined
-                .find_discrepancy(&answer.verdict_on(other, Relation::holds_without_rooms))?
-            {
+            let answered =
+                answer.verdict_on(other, |relation| rooms.holds(relation, [user, other]));
+            let hides = match defined.find_discrepancy(&answered)? {
                 Discrepancy::Visibility => None,
                 Discrepancy::Hides(hides) => Some(hides),
             };

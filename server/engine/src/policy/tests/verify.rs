@@ -180,3 +180,44 @@ fn draws_by_the_seed_what_is_too_much() {
     let found = verify(&hides, &all.snapshot, 400, 1).counter_example.unwrap();
     assert!(found.visible && found.hides.is_some(), "{found:?}");
 }
+
+/// Rules with every kind of effect and of relation among ann, bob and a server.
+const ROOMS: &str = "
+groups: { all: ['@a:one.org', '@b:one.org', { server: two.org }] }
+rules:
+  - { name: small, allow: { within: all, share_room: { at_most: 9 } } }
+  - { name: none, allow: { from: '@a:one.org', to: everyone, share_room: false } }
+  - { name: public, deny: { within: all, share_room: { join_rule: public } } }
+  - { name: hidden, hide: { within: all, fields: [status_msg], share_room: { at_least: 5 } } }
+";
+
+#[test]
+fn rooms_are_invented_if_rules_require_them() {
+    let rooms = policy(ROOMS);
+    for seed in 0..20 {
+        let verified = verify(&rooms, &rooms.snapshot, MAX_PAIRS, seed);
+        assert!(verified.invented_rooms && verified.counter_example.is_none(), "{verified:?}");
+    }
+    let none = policy(ALLOW);
+    assert!(!verify(&none, &none.snapshot, MAX_PAIRS, 0).invented_rooms);
+}
+
+#[test]
+fn finds_a_relation_that_an_answer_ignores_or_mistakes() {
+    let defined = policy(ROOMS);
+    for (rule, written, hides) in [
+        (", share_room: { at_most: 9 }", "", false),
+        (", share_room: { at_most: 9 }", ", share_room: true", false),
+        (", share_room: false", "", false),
+        (", share_room: false", ", share_room: true", false),
+        (", share_room: { join_rule: public }", "", false),
+        (", share_room: { join_rule: public }", ", share_room: { join_rule: invite }", false),
+        (", share_room: { at_least: 5 }", "", true),
+        (", share_room: { at_least: 5 }", ", share_room: { at_least: 6 }", true),
+    ] {
+        let answered = policy(&ROOMS.replacen(rule, written, 1));
+        let verified = verify(&defined, &answered.snapshot, MAX_PAIRS, 3);
+        let found = verified.counter_example.map(|found| found.hides.is_some());
+        assert_eq!(found, Some(hides), "{rule} as {written:?}");
+    }
+}

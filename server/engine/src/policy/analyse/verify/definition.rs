@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use roaring::RoaringBitmap;
 
+use super::invented_rooms::InventedRooms;
 use crate::policy::Policy;
 use crate::policy::analyse::reference::{ReferenceEvaluation, directory_of};
 use crate::policy::analyse::verdict::PairVerdict;
-use crate::routing::model::ruleset::Hide;
+use crate::routing::model::ruleset::{Hide, Relation};
 use crate::routing::snapshot::Snapshot;
 
 /// The definition, for some users.
@@ -21,17 +22,20 @@ pub(super) struct Definition<'p, 'u> {
 // === impl Definition ===
 
 impl<'p, 'u> Definition<'p, 'u> {
-    /// Evaluates the definition over a policy, with the directory of a snapshot.
+    /// Evaluates the definition over a policy, with the directory of a snapshot and with invented
+    /// rooms.
     pub(super) fn new(
         policy: &'p Policy,
         users: impl IntoIterator<Item = &'u str>,
         snapshot: &Snapshot,
+        rooms: InventedRooms,
     ) -> Self {
         let directory = directory_of(policy, snapshot);
         let evaluation =
             ReferenceEvaluation::new(&policy.document, &policy.groups, users, &directory);
-        let audiences = evaluation.audiences_by_sender();
-        let hides = evaluation.hides_by_sender(&audiences);
+        let holds = |relation: &Relation, users: [&str; 2]| rooms.holds(relation, users);
+        let audiences = evaluation.audiences_by_sender(&holds);
+        let hides = evaluation.hides_by_sender(&audiences, &holds);
         Self { evaluation, audiences, hides }
     }
 
