@@ -51,6 +51,29 @@ async fn both_languages_say_the_same() {
     );
 }
 
+#[tokio::test]
+async fn an_arrow_names_the_rooms_that_its_rule_requires() {
+    let files = Files::new();
+    let policy = "
+groups: { team: ['@ann:a.org', '@joe:a.org', '@sue:a.org'], board: ['@sue:a.org', '@eve:b.org'] }
+rules:
+  - { name: team, allow: { within: team } }
+  - { name: small, allow: { within: team, share_room: { at_most: 50 } } }
+  - { name: board, allow: { within: board } }
+  - { name: all, allow: { share_room: { encrypted: true } } }
+  - { name: no room, deny: { from: '@sue:a.org', to: { group: team }, share_room: false } }
+";
+    let dot = drawn(&["graph", &files.write("policy.yaml", policy)]).await;
+    for arrow in [
+        "s0 -> s0 [label=\"at most 6\"];",
+        "s0 -> s0 [label=\"at most 6 if they share a room of at most 50 members\"];",
+        "s1 -> s1 [label=\"2\"];",
+        "s2 -> s2 [label=\"at most 12 and open if they share a room that is encrypted\"];",
+    ] {
+        assert!(dot.contains(arrow), "{arrow}\n{dot}");
+    }
+}
+
 /// Arrows to unlisted users are drawn, however many arrows there are.
 #[tokio::test]
 async fn open_arrows_are_never_left_out() {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use presence_router_engine::Count;
 use presence_router_engine::unstable::policy::analyse::graph::{self, Arrow, PolicyGraph};
 use presence_router_engine::unstable::policy::wording::count;
 
@@ -58,13 +59,21 @@ fn drawn_sets(graph: &PolicyGraph) -> impl Iterator<Item = (usize, &String)> {
 }
 
 /// The label of an arrow: its number of visible pairs, `open` with unlisted users, or `?` if
-/// counting takes too many steps.
+/// counting takes too many steps; and the relation that its rules require.
 fn arrow_label(arrow: &Arrow) -> String {
-    match arrow.pairs {
+    let number = |pairs: Count| {
+        let at_most = if pairs.bound && pairs.named > 0 { "at most " } else { "" };
+        format!("{at_most}{}", pairs.named)
+    };
+    let pairs = match arrow.pairs {
         None => "?".to_owned(),
         Some(pairs) if pairs.open && pairs.named == 0 => "open".to_owned(),
-        Some(pairs) if pairs.open => format!("{} and open", pairs.named),
-        Some(pairs) => pairs.named.to_string(),
+        Some(pairs) if pairs.open => format!("{} and open", number(pairs)),
+        Some(pairs) => number(pairs),
+    };
+    match &arrow.required {
+        None => pairs,
+        Some(relation) => format!("{pairs} if {relation}"),
     }
 }
 

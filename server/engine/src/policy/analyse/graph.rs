@@ -1,5 +1,9 @@
 //! A policy as a graph for people: sets, and arrows from senders to recipients with the
 //! number of pairs that are visible after denies. The groups of one `within` are one set.
+//!
+//! Rules that require a relation have arrows of their own. The number of such an arrow counts the
+//! pairs for which the relation may hold; a deny rule that requires a relation makes the numbers
+//! of the arrows that it meets upper bounds.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,10 +12,11 @@ use roaring::RoaringBitmap;
 
 use crate::policy::Policy;
 use crate::policy::document::{Document, Pairs as Written, SetExpr};
+use crate::policy::wording::rooms::describe_relation;
 use crate::policy::wording::{count, escaped};
 use crate::routing::change::difference::attribution::Product;
 use crate::routing::change::difference::{Count, Difference, Found, Pairs};
-use crate::routing::model::ruleset::Effect;
+use crate::routing::model::ruleset::{Effect, Relation};
 use crate::routing::model::side::Side;
 
 /// Maximum comparisons of products for all arrows together.
@@ -41,6 +46,8 @@ pub struct Arrow {
     pub recipients: usize,
     /// The number of visible pairs; `None`: counting them takes too many steps.
     pub pairs: Option<Count>,
+    /// The relation that the rules require, as a clause that follows "if".
+    pub required: Option<String>,
 }
 
 /// A set at which an arrow begins or ends. Two sets are one if their full labels are equal,
@@ -51,6 +58,16 @@ enum End {
     /// All groups whose names match a glob, at least two.
     Groups(String),
     Set(String),
+}
+
+/// The products of the deny rules that take part.
+#[derive(Default)]
+struct Denies {
+    all: Vec<Product>,
+    /// Of rules that require no relation.
+    unconditional: Vec<Product>,
+    /// True if some rule requires a relation.
+    any_conditional: bool,
 }
 
 /// The sets of a graph, each once.
@@ -69,19 +86,27 @@ pub fn graph(policy: &Policy, max_arrows: usize) -> PolicyGraph {
         let rules = policy.document.rules.iter().zip(&products);
         rules.filter(move |(rule, _)| rule.effect == effect && !rule.shadow)
     };
-    let denies: Vec<Product> =
-        takes_part(Effect::Deny).flat_map(|(_, products)| products.iter().cloned()).collect();
+    let mut denies = Denies::default();
+    for (rule, products) in takes_part(Effect::Deny) {
+        denies.all.extend(products.iter().cloned());
+        match &rule.relation {
+            None => denies.unconditional.extend(products.iter().cloned()),
+            Some(_) => denies.any_conditional = true,
+        }
+    }
     let mut ends = Ends::default();
-    let mut by_ends: BTreeMap<(usize, usize), Vec<Product>> = BTreeMap::new();
+    let mut by_ends: BTreeMap<(usize, usize, Option<&Relation>), Vec<Product>> = BTreeMap::new();
     for (rule, products) in takes_part(Effect::Allow) {
-        let indices = ends.of_rule(&policy.document, &rule.pairs);
-        by_ends.entry(indices).or_default().extend(products.iter().cloned());
+        let (senders, recipients) = ends.of_rule(&policy.document, &rule.pairs);
+        let key = (senders, recipients, rule.relation.as_ref());
+        by_ends.entry(key).or_default().extend(products.iter().cloned());
     }
     let mut steps = MAX_STEPS;
-    let arrows = by_ends.into_iter().map(|((senders, recipients), products)| {
+    let arrows = by_ends.into_iter().map(|((senders, recipients, relation), products)| {
         let is_open = products.iter().flatten().any(|set| set.is_open());
-        let pairs = count_visible(&products, &denies, &mut steps);
-        (Arrow { senders, recipients, pairs }, is_open)
+        let pairs = denies.count_visible(&products, &mut steps);
+        let required = relation.map(describe_relation);
+        (Arrow { senders, recipients, pairs, required }, is_open)
     });
     let (mut open, mut arrows): (Vec<_>, Vec<_>) = arrows
         .filter(|(arrow, _)| arrow.pairs != Some(Count::default()))
@@ -94,6 +119,20 @@ pub fn graph(policy: &Policy, max_arrows: usize) -> PolicyGraph {
     let left_out = arrows.len() - drawn;
     let arrows = open.into_iter().chain(arrows.into_iter().take(drawn));
     PolicyGraph { sets: ends.labels, arrows: arrows.map(|(arrow, _)| arrow).collect(), left_out }
+}
+
+// === impl Denies ===
+
+impl Denies {
+    /// Counts the pairs of some products that may be visible, each once. The number is an upper
+    /// bound if some of them are denied for some rooms.
+    fn count_visible(&self, products: &[Product], steps: &mut u64) -> Option<Count> {
+        let mut pairs = count_visible(products, &self.unconditional, steps)?;
+        if self.any_conditional {
+            pairs.bound = count_visible(products, &self.all, steps)? != pairs;
+        }
+        Some(pairs)
+    }
 }
 
 // === impl Ends ===
