@@ -1,14 +1,16 @@
-//! On random policies and users, every way in agrees with the oracle, before
-//! and after a reload, for callers with various server names.
+//! On random policies, users and rooms, every way in agrees with the oracle, before
+//! and after a reload, for callers with various server names that evaluate more or less of
+//! rooms.
 //!
 //! `PRESENCE_ROUTER_CASES` says how many worlds; `tests/run --long` sets it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use presence_router_client::InProcess;
+use presence_router_client::{InProcess, PresenceRouter};
+use presence_router_engine::unstable::routing::model::ruleset::Relation;
 use presence_router_engine::{Fields, Policy};
-use presence_router_ids::UserId;
+use presence_router_ids::{RoomCapability, UserId};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
@@ -16,8 +18,10 @@ use tokio::runtime::Runtime;
 
 use crate::harness::sets::ClientSets;
 use crate::harness::{Daemon, Stream, ways};
-use crate::oracle::{hides, visible};
-use crate::worlds::{callers, everybody, listed, policies};
+use crate::oracle::rooms::Rooms;
+use crate::oracle::{Homeserver, hides_by, visible, visible_to};
+use crate::worlds::rooms::{as_written, capabilities, rooms, written};
+use crate::worlds::{all_policies, callers, everybody, listed};
 
 pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
@@ -28,7 +32,20 @@ pub(crate) fn cases(default: u32) -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
 }
 
-fn parse(policy: &str) -> Policy {
+/// Server names of a caller, what it evaluates of rooms, and its rooms.
+pub(crate) fn homeservers() -> impl Strategy<Value = (Vec<String>, Vec<RoomCapability>, Rooms)> {
+    (callers(), capabilities(), rooms())
+}
+
+pub(crate) fn homeserver<'a>(
+    server_names: &'a [String],
+    capabilities: &'a [RoomCapability],
+    rooms: &'a Rooms,
+) -> Homeserver<'a> {
+    Homeserver { server_names, capabilities, rooms }
+}
+
+pub(crate) fn parse(policy: &str) -> Policy {
     Policy::parse("policy.yaml", policy.as_bytes()).unwrap_or_else(|e| panic!("{e}\n{policy}"))
 }
 
@@ -36,14 +53,23 @@ proptest! {
     #![proptest_config(cases(3_000))]
 
     #[test]
-    fn the_engine_agrees(policy in policies(), server_names in callers()) {
+    fn the_engine_agrees(
+        policy in all_policies(),
+        (server_names, capabilities, rooms) in homeservers(),
+    ) {
         let policy = parse(&policy);
         let users = everybody();
-        let expected = ways::oracle(&policy.document, &server_names, &users);
-        prop_assert_eq!(ways::engine(&policy.snapshot, &server_names, &users), expected);
+        let homeserver = homeserver(&server_names, &capabilities, &rooms);
+        let expected = ways::oracle(&policy.document, homeserver, &users);
+        prop_assert_eq!(ways::engine(&policy.snapshot, homeserver, &users), expected);
         // Pair by pair, too.
+        let homeserver = Homeserver::in_rooms(&rooms);
         for (sender, recipient) in users.iter().flat_map(|s| users.iter().map(move |r| (s, r))) {
             let [from, to] = [sender, recipient].map(|user| UserId::parse(user).unwrap());
+            let holds = |relation: &Relation| rooms.hold(relation, sender, recipient);
+            let is = policy.snapshot.visible_if(from, to, holds) == Some(true);
+            let want = visible_to(&policy.document, homeserver, sender, recipient);
+            prop_assert_eq!(is, want, "{} {}", sender, recipient);
             let want = visible(&policy.document, sender, recipient);
             prop_assert_eq!(policy.snapshot.visible(from, to), want, "{} {}", sender, recipient);
         }
@@ -54,14 +80,21 @@ proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn the_policys_own_tests_agree(policy in policies(), user in select(everybody())) {
+    fn the_policys_own_tests_agree(
+        policy in all_policies(),
+        user in select(everybody()),
+        rooms in rooms().prop_map(as_written),
+    ) {
         let policy = parse(&policy);
-        let seen = |sender: &str, recipient: &str| visible(&policy.document, sender, recipient);
+        let in_rooms = Homeserver::in_rooms(&rooms);
+        let seen = |sender: &str, recipient: &str| {
+            visible_to(&policy.document, in_rooms, sender, recipient)
+        };
         let (yes, no): (Vec<_>, Vec<_>) = everybody().into_iter().partition(|r| seen(&user, r));
         let (sees, unseen): (Vec<_>, Vec<_>) = everybody().into_iter().partition(|s| seen(s, &user));
         // A list has at least one.
         let test = |side: &str, verb: &str, yes: &[String], no: &[String]| {
-            let mut test = json!({ side: user });
+            let mut test = json!({ side: user, "given": { "rooms": written(&rooms) } });
             for (key, list) in [(verb, yes), ("not", no)] {
                 if !list.is_empty() {
                     test[key] = json!(list);
@@ -91,8 +124,9 @@ proptest! {
 }
 
 /// The hidden fields of a pair, as a test has them.
-fn test_hides(policy: &Policy, sender: &str, recipient: &str) -> Value {
-    let hides = hides(&policy.document, sender, recipient).into_iter().map(|(fields, unless)| {
+fn test_hides(policy: &Policy, in_rooms: Homeserver<'_>, sender: &str, recipient: &str) -> Value {
+    let hides = hides_by(&policy.document, in_rooms, sender, recipient);
+    let hides = hides.into_iter().map(|(fields, unless)| {
         let Fields { presence, status_msg, last_active_ts, currently_active } = fields;
         let names = [
             ("presence", presence),
@@ -118,13 +152,16 @@ proptest! {
     /// Tests about all listed users, about what is hidden, and about a set.
     #[test]
     fn the_policys_own_tests_of_more_agree(
-        text in policies(),
+        text in all_policies(),
         (user, other) in (select(everybody()), select(everybody())),
+        rooms in rooms().prop_map(as_written),
     ) {
         let policy = parse(&text);
+        let in_rooms = Homeserver::in_rooms(&rooms);
         let listed = listed(&text, &BTreeMap::new());
         let nobody = "@nobody:nowhere.example";
-        let run = |test: Value| {
+        let run = |mut test: Value| {
+            test["given"] = json!({ "rooms": written(&rooms) });
             policy.run_test_file("tests.yaml", json!({ "tests": [test] }).to_string().as_bytes())
         };
         for (side, verb) in [("sender", "reaches"), ("recipient", "sees")] {
@@ -134,7 +171,7 @@ proptest! {
             };
             let seen = |user: &str, other: &str| {
                 let [sender, recipient] = pair(user, other);
-                visible(&policy.document, &sender, &recipient)
+                visible_to(&policy.document, in_rooms, &sender, &recipient)
             };
             let others: Vec<&String> = listed.iter().filter(|other| seen(&user, other)).collect();
             prop_assert_eq!(run(json!({ side: user, "only": others })), Ok(1));
@@ -149,7 +186,7 @@ proptest! {
 
             for other in everybody().iter().filter(|other| seen(&user, other)) {
                 let [sender, recipient] = pair(&user, other);
-                let hides = test_hides(&policy, &sender, &recipient);
+                let hides = test_hides(&policy, in_rooms, &sender, &recipient);
                 let test = |hides: Value| run(json!({ side: user, verb: other, "hides": hides }));
                 prop_assert_eq!(test(hides), Ok(1));
                 let odd = json!({ "fields": "presence", "unless": { "presence": "odd" } });
@@ -182,24 +219,26 @@ proptest! {
 
     #[test]
     fn unary_and_stream_agree_before_and_after_a_reload(
-        (before, after) in (policies(), policies()),
-        server_names in callers(),
+        (before, after) in (all_policies(), all_policies()),
+        (server_names, capabilities, rooms) in homeservers(),
     ) {
         RUNTIME.block_on(async {
+            let homeserver = homeserver(&server_names, &capabilities, &rooms);
             let users = everybody();
             let daemon = Daemon::serving(&before).await;
             let client = daemon.client();
-            let mut stream = Stream::open(client.clone(), &server_names).await;
+            let mut stream = Stream::open_for(client.clone(), homeserver).await;
             let mut sets = ClientSets::default();
             for policy in [&before, &after] {
                 if *policy != before {
                     daemon.reload(policy).unwrap();
                 }
                 let revision = daemon.revision();
-                let expected = ways::oracle(&parse(policy).document, &server_names, &users);
-                let (unary, _) = ways::unary(client.clone(), &server_names, &users, &revision).await;
+                let expected = ways::oracle(&parse(policy).document, homeserver, &users);
+                let (unary, _) = ways::unary(client.clone(), homeserver, &users, &revision).await;
                 assert_eq!(unary, expected, "unary");
-                let streamed = ways::stream(&mut stream, &mut sets, &users, &revision).await;
+                let streamed =
+                    ways::stream(&mut stream, &mut sets, homeserver, &users, &revision).await;
                 assert_eq!(streamed, expected, "stream");
             }
         });
@@ -211,28 +250,34 @@ proptest! {
 
     #[test]
     fn the_rust_client_agrees_before_and_after_a_reload(
-        (before, after) in (policies(), policies()),
-        server_names in callers(),
+        (before, after) in (all_policies(), all_policies()),
+        (server_names, capabilities, rooms) in homeservers(),
     ) {
         RUNTIME.block_on(async {
+            let homeserver = homeserver(&server_names, &capabilities, &rooms);
             let users = everybody();
             let daemon = Daemon::serving(&before).await;
-            let unary = daemon.rust_client(&server_names);
+            let unary = daemon.rust_client(homeserver);
             let stream = unary.route_states();
             let in_process = InProcess::new(&before, &server_names).unwrap();
+            let in_process =
+                in_process.with_room_capabilities(capabilities.iter().copied().collect());
             for policy in [&before, &after] {
                 if *policy != before {
                     daemon.reload(policy).unwrap();
                     in_process.replace_policy(policy).unwrap();
                 }
                 let revision = daemon.revision();
-                let expected = ways::oracle(&parse(policy).document, &server_names, &users);
-                let said = ways::router(&unary, &users, Some(&revision)).await;
-                assert_eq!(said, expected, "unary");
-                let said = ways::router(&stream, &users, Some(&revision)).await;
-                assert_eq!(said, expected, "stream");
-                let said = ways::router(&in_process, &users, None).await;
-                assert_eq!(said, expected, "in process");
+                let expected = ways::oracle(&parse(policy).document, homeserver, &users);
+                let routers: [(&str, &dyn PresenceRouter, _); 3] = [
+                    ("unary", &unary, Some(revision.as_str())),
+                    ("stream", &stream, Some(&revision)),
+                    ("in process", &in_process, None),
+                ];
+                for (way, router, revision) in routers {
+                    let said = ways::router_of(router, homeserver, &users, revision).await;
+                    assert_eq!(said, expected, "{way}");
+                }
             }
         });
     }

@@ -9,7 +9,7 @@ use presence_router_engine::unstable::routing::change::difference::Budget;
 use presence_router_engine::unstable::routing::engine::Engine;
 use presence_router_engine::unstable::routing::model::ruleset::{Ids, Ruleset, Set};
 use presence_router_engine::unstable::routing::snapshot::members::Open;
-use presence_router_engine::{Difference, Edit, Found, Pairs, Policy, Snapshot};
+use presence_router_engine::{Difference, Edit, Found, Pairs, Policy, RoomCapabilities, Snapshot};
 use presence_router_ids::UserId;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -144,7 +144,7 @@ proptest! {
             let snapshot = replaced.snapshot();
             prop_assert_eq!(snapshot.users().count(), numbered.0.len());
             prop_assert_eq!(snapshot.listed_count(), after.len());
-            prop_assert_eq!(Difference::between(&taken, &snapshot, Budget::CHANGE).is_err(), anew);
+            prop_assert_eq!(Difference::between(&taken, &snapshot, RoomCapabilities::ALL, Budget::CHANGE).is_err(), anew);
             if !anew {
                 told(&taken, &snapshot);
             }
@@ -170,7 +170,8 @@ fn is_exact(pairs: &Pairs) -> bool {
 /// The difference of two snapshots, which holds every pair that changed and, but
 /// for bounds, no other; and its counts are the numbers of pairs.
 fn told(before: &Snapshot, after: &Snapshot) -> Difference {
-    let difference = Difference::between(before, after, Budget::CHANGE).unwrap();
+    let difference =
+        Difference::between(before, after, RoomCapabilities::ALL, Budget::CHANGE).unwrap();
     let everybody = everybody();
     let users: Vec<UserId<'_>> = everybody.iter().map(|id| UserId::parse(id).unwrap()).collect();
     let all =

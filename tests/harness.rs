@@ -4,6 +4,7 @@
 pub(crate) mod memory;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod room_mates;
 pub(crate) mod sets;
 pub(crate) mod ways;
 
@@ -29,6 +30,9 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
+
+use self::room_mates::stated;
+use crate::oracle::Homeserver;
 
 /// The generated client, without anything around it.
 pub(crate) type Client = PresenceRouterServiceClient<Channel>;
@@ -112,9 +116,14 @@ impl Daemon {
     }
 
     /// The Rust client, with a deadline that no busy machine misses.
-    pub(crate) fn rust_client(&self, server_names: &[String]) -> presence_router_client::Client {
+    pub(crate) fn rust_client<'a>(
+        &self,
+        homeserver: impl Into<Homeserver<'a>>,
+    ) -> presence_router_client::Client {
+        let Homeserver { server_names, capabilities, .. } = homeserver.into();
         let mut options = Options::new(server_names);
         options.deadline = Duration::from_secs(30);
+        options.room_capabilities = capabilities.iter().copied().collect();
         // What the daemon does not do yet is asked for first, and then not.
         presence_router_client::Client::from_channel(self.channel(), options)
     }
@@ -142,9 +151,20 @@ impl Stream {
 
     /// Starts a stream for a caller, and takes its `Opened`.
     pub(crate) async fn open(client: Client, server_names: &[impl ToString]) -> Self {
-        let mut stream = Self::start(client).await;
         let server_names = server_names.iter().map(ToString::to_string).collect();
-        stream.send(route_states_request::Message::Open(Open { server_names, ..Open::default() }));
+        Self::open_by(client, Open { server_names, ..Open::default() }).await
+    }
+
+    /// Starts a stream for a homeserver that states what it evaluates of rooms.
+    pub(crate) async fn open_for(client: Client, homeserver: Homeserver<'_>) -> Self {
+        let server_names = homeserver.server_names.to_vec();
+        let capabilities = stated(homeserver.capabilities);
+        Self::open_by(client, Open { server_names, capabilities, ..Open::default() }).await
+    }
+
+    async fn open_by(client: Client, open: Open) -> Self {
+        let mut stream = Self::start(client).await;
+        stream.send(route_states_request::Message::Open(open));
         let opened = stream.next().await.unwrap();
         assert!(matches!(opened, Some(Response::Opened(_))), "{opened:?}");
         stream

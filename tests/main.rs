@@ -51,6 +51,9 @@ mod named_servers;
 /// The near-cache of the Rust client against the oracle, through changes and failures.
 #[cfg(test)]
 mod near_cache;
+/// Clients that evaluate nothing of rooms, or some conditions only.
+#[cfg(test)]
+mod older_clients;
 /// Plans count what is found pair by pair.
 #[cfg(test)]
 mod plans;

@@ -1,42 +1,116 @@
 //! The definition of visibility over a parsed policy, with nothing clever in
 //! it: no numbers, no signatures, no shared code but the document's types.
 
+pub(crate) mod rooms;
+
 use std::collections::BTreeSet;
 
 use presence_router_engine::unstable::policy::document::{Document, Pairs, Rule, SetExpr};
+use presence_router_engine::unstable::routing::model::ruleset::Relation;
 use presence_router_engine::{Effect, Fields, Hide};
+use presence_router_ids::RoomCapability;
 
-/// Whether the sender's presence may be seen by the recipient.
+use self::rooms::Rooms;
+
+/// What is hidden on a pair: fields, and with which presence values they are shown all the
+/// same.
+pub(crate) type Hides = BTreeSet<(Fields, Box<[Box<str>]>)>;
+
+/// The homeserver that asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Homeserver<'a> {
+    pub(crate) server_names: &'a [String],
+    /// What it evaluates of rooms.
+    pub(crate) capabilities: &'a [RoomCapability],
+    /// Its rooms.
+    pub(crate) rooms: &'a Rooms,
+}
+
+static NO_ROOMS: Rooms = Rooms(Vec::new());
+
+/// A homeserver that knows nothing of rooms.
+impl<'a, T: AsRef<[String]> + ?Sized> From<&'a T> for Homeserver<'a> {
+    fn from(server_names: &'a T) -> Self {
+        Self { server_names: server_names.as_ref(), capabilities: &[], rooms: &NO_ROOMS }
+    }
+}
+
+// === impl Homeserver ===
+
+impl<'a> Homeserver<'a> {
+    /// The homeserver with these rooms, of which it evaluates everything.
+    pub(crate) fn in_rooms(rooms: &'a Rooms) -> Self {
+        Self { server_names: &[], capabilities: &RoomCapability::ALL, rooms }
+    }
+
+    /// Whether a rule's relation counts as met: a rule that allows needs to know that it is
+    /// met, and other rules that it is not.
+    fn meets_relation(self, rule: &Rule, sender: &str, recipient: &str) -> bool {
+        let Some(relation) = &rule.relation else { return true };
+        let holds = self.evaluates(relation).then(|| self.rooms.hold(relation, sender, recipient));
+        holds.flatten().unwrap_or(rule.effect != Effect::Allow)
+    }
+
+    /// Whether the homeserver evaluates a relation.
+    pub(crate) fn evaluates(self, relation: &Relation) -> bool {
+        let needed = rooms::needed_capabilities(relation);
+        needed.iter().all(|one| self.capabilities.contains(one))
+    }
+}
+
+/// Whether the sender's presence may be seen by the recipient, who share no room.
 pub(crate) fn visible(policy: &Document, sender: &str, recipient: &str) -> bool {
+    visible_to(policy, Homeserver::in_rooms(&NO_ROOMS), sender, recipient)
+}
+
+/// Whether a homeserver lets the recipient see the sender's presence, if it may ask.
+pub(crate) fn visible_to(
+    policy: &Document,
+    homeserver: Homeserver<'_>,
+    sender: &str,
+    recipient: &str,
+) -> bool {
     let any = |effect| {
-        policy
-            .rules
-            .iter()
-            .any(|rule| rule.effect == effect && counts(policy, rule, sender, recipient))
+        policy.rules.iter().any(|rule| {
+            rule.effect == effect && counts(policy, homeserver, rule, sender, recipient)
+        })
     };
     sender != recipient && any(Effect::Allow) && !any(Effect::Deny)
 }
 
-/// What is hidden on a visible pair: fields, and with which presence values
-/// they are shown all the same.
-pub(crate) fn hides(
+/// What is hidden on a visible pair that shares no room.
+pub(crate) fn hides(policy: &Document, sender: &str, recipient: &str) -> Hides {
+    hides_by(policy, Homeserver::in_rooms(&NO_ROOMS), sender, recipient)
+}
+
+/// What a homeserver hides on a visible pair.
+pub(crate) fn hides_by(
     policy: &Document,
+    homeserver: Homeserver<'_>,
     sender: &str,
     recipient: &str,
-) -> BTreeSet<(Fields, Box<[Box<str>]>)> {
+) -> Hides {
     let hides = policy.rules.iter().filter_map(|rule| match &rule.effect {
-        Effect::Hide(hide) => counts(policy, rule, sender, recipient).then_some(hide),
+        Effect::Hide(hide) => counts(policy, homeserver, rule, sender, recipient).then_some(hide),
         Effect::Allow | Effect::Deny => None,
     });
     hides.map(|Hide { fields, unless }| (*fields, unless.clone())).collect()
 }
 
 /// Whether a rule matches, and takes part.
-fn counts(policy: &Document, rule: &Rule, sender: &str, recipient: &str) -> bool {
-    !rule.shadow && matches(policy, rule, sender, recipient)
+fn counts(
+    policy: &Document,
+    homeserver: Homeserver<'_>,
+    rule: &Rule,
+    sender: &str,
+    recipient: &str,
+) -> bool {
+    !rule.shadow
+        && matches(policy, rule, sender, recipient)
+        && homeserver.meets_relation(rule, sender, recipient)
 }
 
-/// Whether a rule matches a pair, in shadow or not.
+/// Whether a rule matches a pair for which its relation holds, in shadow or not.
 pub(crate) fn matches(policy: &Document, rule: &Rule, sender: &str, recipient: &str) -> bool {
     products(policy, rule)
         .any(|(from, to)| is_in(policy, from, sender) && is_in(policy, to, recipient))
@@ -72,14 +146,16 @@ pub(crate) fn concerns(server_names: &[String], sender: &str, recipient: &str) -
     local(sender) || local(recipient)
 }
 
-/// The pair is visible and concerns the caller.
-pub(crate) fn seen(
+/// The pair is visible and concerns the homeserver.
+pub(crate) fn seen<'a>(
     policy: &Document,
-    server_names: &[String],
+    homeserver: impl Into<Homeserver<'a>>,
     sender: &str,
     recipient: &str,
 ) -> bool {
-    concerns(server_names, sender, recipient) && visible(policy, sender, recipient)
+    let homeserver = homeserver.into();
+    concerns(homeserver.server_names, sender, recipient)
+        && visible_to(policy, homeserver, sender, recipient)
 }
 
 fn is_in(policy: &Document, set: &SetExpr, user: &str) -> bool {

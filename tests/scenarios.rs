@@ -315,10 +315,11 @@ async fn the_stream_runs_them() {
             if scenario.capabilities(caller) != RoomCapabilities::NONE {
                 continue;
             }
-            let mut stream = Stream::open(daemon.client(), &caller.server_names).await;
-            let (mut sets, revision) = (ClientSets::default(), daemon.revision());
-            let answers = ways::stream(&mut stream, &mut sets, &scenario.users, &revision).await;
             let names = &caller.server_names;
+            let mut stream = Stream::open(daemon.client(), names).await;
+            let (mut sets, revision) = (ClientSets::default(), daemon.revision());
+            let answers =
+                ways::stream(&mut stream, &mut sets, names, &scenario.users, &revision).await;
             assert_eq!(Found::from(answers), caller.expected(), "{file}: {names:?}");
         }
     }

@@ -1,11 +1,15 @@
 //! Random policies over few names, so that rules collide often: local and
 //! remote users, `everyone`, servers, patterns, exceptions, nested groups, hides,
-//! shadow rules, switches, and users whom no policy names.
+//! shadow rules, switches, and users whom no policy names. Rules of some policies require
+//! shared rooms.
+
+pub(crate) mod rooms;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_engine::unstable::routing::engine::Thresholds;
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
@@ -38,6 +42,11 @@ pub(crate) fn filled(policy: &str, members: &BTreeMap<&str, BTreeSet<String>>) -
     policy.to_string()
 }
 
+/// Whether the value of a key in a rule matches users instead of naming them.
+fn is_pattern(key: &str) -> bool {
+    ["match", "share_room"].contains(&key)
+}
+
 /// Users whom a policy lists, or the directory in its groups.
 pub(crate) fn listed(policy: &str, members: &BTreeMap<&str, BTreeSet<String>>) -> BTreeSet<String> {
     fn note(value: &Value, users: &mut BTreeSet<String>) {
@@ -47,7 +56,7 @@ pub(crate) fn listed(policy: &str, members: &BTreeMap<&str, BTreeSet<String>>) -
             }
             Value::Array(items) => items.iter().for_each(|item| note(item, users)),
             Value::Object(entries) => {
-                let sets = entries.iter().filter(|(key, _)| *key != "match");
+                let sets = entries.iter().filter(|(key, _)| !is_pattern(key));
                 sets.for_each(|(_, value)| note(value, users));
             }
             _ => {}
@@ -73,7 +82,7 @@ pub(crate) fn losing(policy: &str) -> impl Strategy<Value = String> + use<> {
             }
             Value::Array(items) => items.iter_mut().for_each(|item| empty(item, kept)),
             Value::Object(entries) => {
-                for (key, value) in entries.iter_mut().filter(|(key, _)| *key != "match") {
+                for (key, value) in entries.iter_mut().filter(|(key, _)| !is_pattern(key)) {
                     match value {
                         Value::String(text) if text.starts_with('@') && key != "name" => {
                             *value = if kept() { value.take() } else { json!([]) };
@@ -128,13 +137,28 @@ pub(crate) fn callers() -> impl Strategy<Value = Vec<String>> {
     subsequence(names, 1..=2)
 }
 
-/// The text of some policy without problems.
+/// The text of some policy without problems. No rule requires shared rooms.
 pub(crate) fn policies() -> impl Strategy<Value = String> {
+    policies_with(Just(None).boxed())
+}
+
+/// The text of some policy without problems, in which many rules require shared rooms.
+pub(crate) fn room_policies() -> impl Strategy<Value = String> {
+    policies_with(option::weighted(0.6, rooms::relations()).boxed())
+}
+
+/// A policy of either kind.
+pub(crate) fn all_policies() -> impl Strategy<Value = String> {
+    prop_oneof![policies(), room_policies()]
+}
+
+fn policies_with(relations: BoxedStrategy<Option<Value>>) -> impl Strategy<Value = String> {
     let names: Vec<String> = (0..5).map(|i| format!("{}/g{i}", ["team", "all"][i % 2])).collect();
     // A group refers only to groups before it, so that there are no cycles.
     let groups: Vec<_> = (0..names.len()).map(|i| sets(names[..i].to_vec())).collect();
     let directory = DIRECTORY.map(str::to_owned);
-    let rules = vec(rule(names.iter().cloned().chain(directory).collect()), 0..9);
+    let groups_of_rules = names.iter().cloned().chain(directory).collect();
+    let rules = vec(rule(groups_of_rules, relations), 0..9);
     (groups, rules, switches()).prop_map(move |(groups, rules, mut policy)| {
         let mut groups: serde_json::Map<_, _> = names.iter().cloned().zip(groups).collect();
         groups.extend(DIRECTORY.map(|name| (name.to_owned(), json!({ "directory": true }))));
@@ -178,13 +202,25 @@ fn switches() -> impl Strategy<Value = serde_json::Map<String, Value>> {
 }
 
 /// Effect, shadow, and pairs with what else belongs to the effect.
-fn rule(groups: Vec<String>) -> impl Strategy<Value = (&'static str, bool, Value)> {
+fn rule(
+    groups: Vec<String>,
+    relations: BoxedStrategy<Option<Value>>,
+) -> impl Strategy<Value = (&'static str, bool, Value)> {
     let product = (sets(groups.clone()), sets(groups.clone()))
         .prop_map(|(from, to)| json!({ "from": from, "to": to }));
     let within =
         prop_oneof![select(groups), select(vec!["team/*", "*", "*/g?"]).prop_map(str::to_owned)]
             .prop_map(|glob| json!({ "within": glob }));
     let pairs = prop_oneof![4 => product, 1 => within];
+    // Beside a relation, a side that is left out is everyone.
+    let left_out = select(vec![&[][..], &[], &["from"], &["to"], &["from", "to"]]);
+    let pairs = (pairs, relations, left_out).prop_map(|(mut pairs, relation, left_out)| {
+        if let Some(relation) = relation {
+            left_out.iter().for_each(|side| drop(pairs.as_object_mut().unwrap().remove(*side)));
+            pairs["share_room"] = relation;
+        }
+        pairs
+    });
     let fields = vec!["status_msg", "last_active_ts", "currently_active", "presence"];
     let hide = (
         pairs.clone(),

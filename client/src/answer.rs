@@ -168,6 +168,11 @@ impl Hide {
         Self::new(hide, Set::new_strict)
     }
 
+    /// Returns true if something is hidden while the sender has this presence.
+    fn applies_to(&self, presence: &str) -> bool {
+        !self.unless_presence.iter().any(|unless| unless == presence)
+    }
+
     pub(crate) fn new<E>(
         hide: &v1::Hide,
         set: impl FnOnce(Option<&v1::SetExpression>) -> Result<Set, E>,

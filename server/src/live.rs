@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use presence_router_engine::unstable::routing::engine::{Engine, Thresholds};
 use presence_router_engine::{Difference, Edit, EditError, Policy, Problems, TooMuch, compare};
+use presence_router_ids::RoomCapabilities;
 use tokio::sync::watch;
 
 use self::active::Inputs;
@@ -246,8 +247,9 @@ impl Live {
         self.publisher.at_revision(revision)
     }
 
-    /// Returns the pairs that a later revision gains and loses. The search runs once for all
-    /// callers with the same two revisions.
+    /// Returns the pairs that a later revision gains and loses, for callers with these
+    /// capabilities. The search runs once for all callers with the same two revisions whose
+    /// capabilities make no difference to it.
     ///
     /// # Errors
     ///
@@ -256,8 +258,9 @@ impl Live {
         &self,
         from: &Arc<Current>,
         to: &Arc<Current>,
+        capabilities: RoomCapabilities,
     ) -> Result<Arc<Difference>, TooMuch> {
-        self.publisher.difference(from, to).await
+        self.publisher.difference(from, to, capabilities).await
     }
 }
 

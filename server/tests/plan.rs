@@ -91,8 +91,14 @@ async fn a_candidate_that_loses_most_users_is_told_exactly() {
             let output = within("plan", output).await.unwrap();
             assert!(output.status.success(), "{candidate} {subject:?}: {output:?}");
             let told = parsed(&String::from_utf8(output.stdout).unwrap());
-            let exactly =
-                |listed: u64| json!({ "listed": listed, "open": false, "upper_bound": false });
+            let exactly = |listed: u64| {
+                json!({
+                    "listed": listed,
+                    "open": false,
+                    "upper_bound": false,
+                    "depends_on_rooms": false,
+                })
+            };
             assert_eq!(told["lost"]["pairs"], exactly(MANY * (MANY - 1)));
             assert_eq!(
                 (&told["lost"]["senders"], &told["lost"]["recipients"]),
@@ -154,6 +160,36 @@ hide rule `guests see no status`: begins to hide for 2 pairs; stops hiding for 0
     let [begins, ends] = ["begins", "ends"].map(|key| &told["hides"][0][key]["listed"]);
     assert_eq!((begins, ends), (&Value::from(2), &Value::from(0)));
     assert_eq!(told["hides"][0]["begins_samples"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn numbers_that_depend_on_shared_rooms_are_bounds() {
+    let files = Files::new();
+    let policy = "
+groups: { staff: ['@ann:a.org', '@joe:a.org'] }
+rules:
+  - { name: staff, allow: { within: staff } }
+  - name: small rooms
+    shadow: true
+    allow: { from: { group: staff }, to: '@eve:b.org', share_room: { at_most: 50 } }
+";
+    let policy = files.write("policy.yaml", policy);
+    let live = ["plan", "--policy", &policy, "--live-rule", "small rooms"];
+    let output = run(&live).await;
+    let said = String::from_utf8(output.stdout).unwrap();
+    let want = "\
+gained: at most 2 pairs (2 listed senders, 1 listed recipient; recipients on b.org; depends on shared rooms)
+lost: 0 pairs
+rule `small rooms`: gained at most 2 pairs (depends on shared rooms); lost 0 pairs
+";
+    assert!(said.ends_with(want), "{said}");
+    let output = run(&[&live[..], &["--json"]].concat()).await;
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let bound =
+        json!({ "listed": 2, "open": false, "upper_bound": true, "depends_on_rooms": true });
+    assert_eq!(told["gained"]["pairs"], bound);
+    assert_eq!(told["gained"]["samples"], json!([]));
+    assert_eq!(told["rules"][0]["gained"], bound);
 }
 
 #[tokio::test]

@@ -13,9 +13,11 @@ use presence_router_proto::v1::{
     Changed, ErrorReason, Hide, InterestQuery, Open, PairProduct, SetExpression, StateBatch,
 };
 
-use super::sets::ClientSets;
+use super::room_mates::stated;
+use super::sets::{ClientSets, Subject};
 use super::ways::{self, Answers};
 use super::{Client, Stream, states};
+use crate::oracle::Homeserver;
 
 /// What a client knows.
 pub(crate) struct Memory {
@@ -53,15 +55,17 @@ pub(crate) enum Heard {
 // === impl Memory ===
 
 impl Memory {
-    pub(crate) async fn open(
+    pub(crate) async fn open<'a>(
         client: Client,
-        server_names: &[String],
+        homeserver: impl Into<Homeserver<'a>>,
         budget: u64,
         users: Vec<String>,
     ) -> Self {
+        let homeserver = homeserver.into();
         let open = Open {
-            server_names: server_names.to_vec(),
+            server_names: homeserver.server_names.to_vec(),
             set_budget_bytes: budget,
+            capabilities: stated(homeserver.capabilities),
             ..Open::default()
         };
         Self::open_with(client, open, users).await
@@ -172,17 +176,32 @@ impl Memory {
     /// What it remembers, and what it does not: what is over its budget, or was
     /// retired for another answer.
     pub(crate) fn answers(&self) -> (Answers, BTreeSet<(Side, String)>) {
+        let knows_no_rooms: &[String] = &[];
+        self.answers_to(knows_no_rooms)
+    }
+
+    /// What it remembers, to a homeserver with some rooms.
+    pub(crate) fn answers_to<'a>(
+        &self,
+        homeserver: impl Into<Homeserver<'a>>,
+    ) -> (Answers, BTreeSet<(Side, String)>) {
+        let homeserver = homeserver.into();
         let mut all = Answers::default();
         for ((side, user), (id, hides)) in &self.answers {
             let lists = match side {
                 Side::Sender => &mut all.audiences,
                 Side::Recipient => &mut all.interests,
             };
-            let is_in = |other: &str| *id != 0 && self.sets.contains(*id, other);
+            let subject = Subject { homeserver, user };
+            let is_in =
+                |other: &str| *id != 0 && self.sets.contains_if(*id, subject, other) == Some(true);
             ways::add(lists, &self.users, user, is_in);
             for hide in hides {
-                ways::note(&mut all.hidden, *side, &self.users, user, hide, &self.sets);
+                ways::note(&mut all.hidden, *side, &self.users, subject, hide, &self.sets);
             }
+        }
+        if !homeserver.capabilities.is_empty() {
+            all.forget_hides_of_nobody();
         }
         let sides = [Side::Sender, Side::Recipient].into_iter();
         let mut unknown: BTreeSet<_> = sides

@@ -9,7 +9,9 @@ use presence_router_proto::v1::{
 };
 use prost::Message;
 
-use crate::oracle::{glob, split};
+use super::room_mates::are_room_mates;
+use crate::oracle::rooms::{all, any};
+use crate::oracle::{Homeserver, glob, split};
 
 /// The sets that a stream has defined.
 #[derive(Default)]
@@ -18,6 +20,13 @@ pub(crate) struct ClientSets {
     last_id: u64,
     /// Additions that count from the next `Changed` on.
     pending: Vec<(u64, Vec<String>)>,
+}
+
+/// The user whom an answer is about, and the homeserver that evaluates the answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) homeserver: Homeserver<'a>,
+    pub(crate) user: &'a str,
 }
 
 enum Set {
@@ -106,14 +115,24 @@ impl ClientSets {
         self.live.insert(id, set);
     }
 
-    /// Whether a user is in a set that an answer refers to.
+    /// Whether a user is in a set that an answer refers to, which depends on no rooms.
     pub(crate) fn contains(&self, id: u64, user: &str) -> bool {
+        self.find(id, None, user).expect("it depends on no rooms")
+    }
+
+    /// Whether a user is in a set that an answer refers to. `None`: a missing fact about rooms
+    /// decides it.
+    pub(crate) fn contains_if(&self, id: u64, subject: Subject<'_>, user: &str) -> Option<bool> {
+        self.find(id, Some(subject), user)
+    }
+
+    fn find(&self, id: u64, subject: Option<Subject<'_>>, user: &str) -> Option<bool> {
         match self.live.get(&id).expect("a set is defined before it is used") {
             Set::List { users, complete } => {
                 assert!(complete, "a set is complete before it is used");
-                users.iter().any(|one| one == user)
+                Some(users.iter().any(|one| one == user))
             }
-            Set::Expression(expression) => self.evaluate(expression, user),
+            Set::Expression(expression) => self.evaluate_for(expression, subject, user),
         }
     }
 
@@ -126,16 +145,41 @@ impl ClientSets {
         (lists.clone().count(), lists.sum())
     }
 
+    /// Whether a user is in an expression that depends on no rooms.
     pub(crate) fn evaluate(&self, expression: &SetExpression, user: &str) -> bool {
+        self.evaluate_for(expression, None, user).expect("it depends on no rooms")
+    }
+
+    /// Whether a user is in an expression. `None`: a missing fact about rooms decides it.
+    pub(crate) fn evaluate_if(
+        &self,
+        expression: &SetExpression,
+        subject: Subject<'_>,
+        user: &str,
+    ) -> Option<bool> {
+        self.evaluate_for(expression, Some(subject), user)
+    }
+
+    fn evaluate_for(
+        &self,
+        expression: &SetExpression,
+        subject: Option<Subject<'_>>,
+        user: &str,
+    ) -> Option<bool> {
+        let evaluate = |set: &SetExpression| self.evaluate_for(set, subject, user);
         match expression.expression.as_ref().expect("a kind that this client knows") {
-            Expression::SetId(id) => self.contains(*id, user),
-            Expression::AnyOf(list) => list.sets.iter().any(|set| self.evaluate(set, user)),
-            Expression::AllOf(list) => list.sets.iter().all(|set| self.evaluate(set, user)),
+            Expression::SetId(id) => self.find(*id, subject, user),
+            Expression::AnyOf(list) => any(list.sets.iter().map(evaluate)),
+            Expression::AllOf(list) => all(list.sets.iter().map(evaluate)),
             Expression::Difference(both) => {
-                self.evaluate(both.any.as_ref().unwrap(), user)
-                    && !self.evaluate(both.except.as_ref().unwrap(), user)
+                let excepted = evaluate(both.except.as_ref().unwrap());
+                all([evaluate(both.any.as_ref().unwrap()), excepted.map(|is| !is)])
             }
-            leaf => leaf_contains(leaf, user),
+            Expression::RoomMates(mates) => {
+                let Subject { homeserver, user: one } = subject.expect("a set without rooms");
+                are_room_mates(homeserver, mates, one, user)
+            }
+            leaf => Some(leaf_contains(leaf, user)),
         }
     }
 
@@ -162,8 +206,8 @@ impl ClientSets {
 }
 
 /// Whether a user is in an expression of a unary answer, which has no ids.
-pub(crate) fn contains(expression: &SetExpression, user: &str) -> bool {
-    ClientSets::default().evaluate(expression, user)
+pub(crate) fn contains(expression: &SetExpression, subject: Subject<'_>, user: &str) -> bool {
+    ClientSets::default().evaluate_if(expression, subject, user) == Some(true)
 }
 
 fn leaf_contains(leaf: &Expression, user: &str) -> bool {

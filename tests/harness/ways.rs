@@ -5,19 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_client::{self as client, Counterparts, PresenceRouter};
 use presence_router_engine::unstable::policy::document::Document;
-use presence_router_engine::unstable::routing::model::ruleset;
+use presence_router_engine::unstable::routing::model::ruleset::{self, Relation};
 use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::{Caller, Fields, Side, Snapshot};
-use presence_router_ids::UserId;
+use presence_router_ids::{RoomConditions, UserId};
 use presence_router_proto::v1::route_states_request::Message as Request;
 use presence_router_proto::v1::route_states_response::Message as Response;
 use presence_router_proto::v1::{
     GetInterestedUsersRequest, GetUsersForStatesRequest, Hide, InterestQuery, StateBatch,
 };
 
-use super::sets::{self, ClientSets};
+use super::room_mates::stated;
+use super::sets::{self, ClientSets, Subject};
 use super::{Client, Stream, states};
-use crate::oracle::{hides, seen};
+use crate::oracle::rooms::all;
+use crate::oracle::{Homeserver, hides_by, seen};
 
 /// For each user, others; users without any are left away.
 pub(crate) type Lists = BTreeMap<String, BTreeSet<String>>;
@@ -75,6 +77,17 @@ impl Answers {
         only
     }
 
+    /// Forgets what is hidden on pairs that are not visible: where answers depend on rooms,
+    /// hides are about pairs that are visible in some rooms.
+    pub(crate) fn forget_hides_of_nobody(&mut self) {
+        let Self { audiences, interests, hidden: [of_audiences, of_interests] } = self;
+        let has = |lists: &Lists, user: &String, other: &String| {
+            lists.get(user).is_some_and(|others| others.contains(other))
+        };
+        of_audiences.retain(|(sender, recipient), _| has(audiences, sender, recipient));
+        of_interests.retain(|(sender, recipient), _| has(interests, recipient, sender));
+    }
+
     /// Forgets what is void by a change of a pair.
     pub(crate) fn forget(&mut self, sender: &str, recipient: &str) {
         self.forget_of(Side::Sender, sender);
@@ -119,13 +132,18 @@ pub(crate) fn add(to: &mut Lists, users: &[String], user: &str, is_in: impl Fn(&
 }
 
 /// What the oracle says.
-pub(crate) fn oracle(policy: &Document, server_names: &[String], users: &[String]) -> Answers {
+pub(crate) fn oracle<'a>(
+    policy: &Document,
+    homeserver: impl Into<Homeserver<'a>>,
+    users: &[String],
+) -> Answers {
+    let homeserver = homeserver.into();
     let mut answers = Answers::default();
     for user in users {
-        add(&mut answers.audiences, users, user, |other| seen(policy, server_names, user, other));
-        add(&mut answers.interests, users, user, |other| seen(policy, server_names, other, user));
-        for other in users.iter().filter(|other| seen(policy, server_names, user, other)) {
-            for (fields, unless) in hides(policy, user, other) {
+        add(&mut answers.audiences, users, user, |other| seen(policy, homeserver, user, other));
+        add(&mut answers.interests, users, user, |other| seen(policy, homeserver, other, user));
+        for other in users.iter().filter(|other| seen(policy, homeserver, user, other)) {
+            for (fields, unless) in hides_by(policy, homeserver, user, other) {
                 let what = said(&ruleset::Hide { fields, unless });
                 for hidden in &mut answers.hidden {
                     let pair = (user.clone(), other.clone());
@@ -138,16 +156,30 @@ pub(crate) fn oracle(policy: &Document, server_names: &[String], users: &[String
 }
 
 /// What the engine says.
-pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[String]) -> Answers {
-    let caller = Caller::new(server_names).unwrap();
+pub(crate) fn engine<'a>(
+    snapshot: &Snapshot,
+    homeserver: impl Into<Homeserver<'a>>,
+    users: &[String],
+) -> Answers {
+    let homeserver = homeserver.into();
+    let caller = Caller::new(homeserver.server_names).unwrap();
+    let caller = caller.with_capabilities(homeserver.capabilities.iter().copied().collect());
+    let user_table = snapshot.users();
     let mut answers = Answers::default();
     for user in users {
+        let holds = |relation: &Relation, other: &str| {
+            assert!(homeserver.evaluates(relation), "{relation:?}");
+            homeserver.rooms.hold(relation, user, other)
+        };
         for side in [Side::Sender, Side::Recipient] {
             let signature = snapshot.signature(UserId::parse(user).unwrap(), side, &caller);
             let set = snapshot.counterparts(&signature, &CallerView::new(caller.clone()));
             for applied in snapshot.hides(&signature, &set.at_most()) {
                 hide(&mut answers.hidden, side, users, user, said(applied.hide), |other| {
-                    applied.users.contains(snapshot.users().user_ref(UserId::parse(other).unwrap()))
+                    let is_in =
+                        applied.users.contains(user_table.user_ref(UserId::parse(other).unwrap()));
+                    let holds = applied.relation.map_or(Some(true), |one| holds(one, other));
+                    all([Some(is_in), holds]) != Some(false)
                 });
             }
             let lists = match side {
@@ -155,45 +187,52 @@ pub(crate) fn engine(snapshot: &Snapshot, server_names: &[String], users: &[Stri
                 Side::Recipient => &mut answers.interests,
             };
             add(lists, users, user, |other| {
-                set.always().contains(snapshot.users().user_ref(UserId::parse(other).unwrap()))
+                let who = user_table.user_ref(UserId::parse(other).unwrap());
+                set.contains(who, |relation| holds(relation, other)) == Some(true)
             });
         }
+    }
+    if !homeserver.capabilities.is_empty() {
+        answers.forget_hides_of_nobody();
     }
     answers
 }
 
 /// What the unary calls say, all at one revision; and for senders with an open
 /// audience, the destinations that they name.
-pub(crate) async fn unary(
+pub(crate) async fn unary<'a>(
     mut client: Client,
-    server_names: &[String],
+    homeserver: impl Into<Homeserver<'a>>,
     users: &[String],
     revision: &str,
 ) -> (Answers, Lists) {
+    let homeserver = homeserver.into();
+    let capabilities = stated(homeserver.capabilities);
     let mut answers = Answers::default();
     let mut destinations = Lists::default();
     let request = GetUsersForStatesRequest {
-        server_names: server_names.to_vec(),
+        server_names: homeserver.server_names.to_vec(),
         states: states(users),
         at_least: revision.to_owned(),
-        capabilities: Vec::new(),
+        capabilities: capabilities.clone(),
     };
     let answer = client.get_users_for_states(request).await.unwrap().into_inner();
     assert_eq!(answer.revision, revision);
     assert!(answer.recipients.is_sorted_by_key(|entry| entry.user_id.clone()));
     for (index, sender) in (0u32..).zip(users) {
+        let subject = Subject { homeserver, user: sender };
         let listed = |other: &str| {
             answer.recipients.iter().any(|r| r.user_id == other && r.state_indexes.contains(&index))
         };
         assert!(!listed(sender), "spelled-out lists have the user itself removed");
         let open = answer.open_recipients.iter().filter(|o| o.state_indexes.contains(&index));
         add(&mut answers.audiences, users, sender, |other| {
-            let is_in = |set: &_| sets::contains(set, other);
+            let is_in = |set: &_| sets::contains(set, subject, other);
             listed(other) || open.clone().any(|open| open.recipients.as_ref().is_some_and(is_in))
         });
         let hides = answer.hides.iter().filter(|h| h.state_indexes.contains(&index));
         for what in hides.filter_map(|hide| hide.hide.as_ref()) {
-            note(&mut answers.hidden, Side::Sender, users, sender, what, &ClientSets::default());
+            note(&mut answers.hidden, Side::Sender, users, subject, what, &ClientSets::default());
         }
         let named: BTreeSet<_> = open.flat_map(|open| open.destinations.clone()).collect();
         if !named.is_empty() {
@@ -201,11 +240,12 @@ pub(crate) async fn unary(
         }
     }
     for user_id in users {
+        let subject = Subject { homeserver, user: user_id };
         let request = GetInterestedUsersRequest {
-            server_names: server_names.to_vec(),
+            server_names: homeserver.server_names.to_vec(),
             user_id: user_id.clone(),
             at_least: String::new(),
-            capabilities: Vec::new(),
+            capabilities: capabilities.clone(),
         };
         let answer = client.get_interested_users(request).await.unwrap().into_inner();
         assert_eq!(answer.revision, revision);
@@ -216,41 +256,47 @@ pub(crate) async fn unary(
                 &mut answers.hidden,
                 Side::Recipient,
                 users,
-                user_id,
+                subject,
                 what,
                 &ClientSets::default(),
             );
         }
         add(&mut answers.interests, users, user_id, |other| {
-            let is_in = |set: &_| sets::contains(set, other);
+            let is_in = |set: &_| sets::contains(set, subject, other);
             answer.user_ids.iter().any(|one| one == other)
                 || answer.open_senders.as_ref().is_some_and(is_in)
         });
     }
+    if !capabilities.is_empty() {
+        answers.forget_hides_of_nobody();
+    }
     (answers, destinations)
 }
 
-/// Notes a hide of an answer.
+/// Notes a hide of an answer about a user.
 pub(crate) fn note(
     hidden: &mut [Hidden; 2],
     side: Side,
     users: &[String],
-    user: &str,
+    subject: Subject<'_>,
     what: &Hide,
     sets: &ClientSets,
 ) {
     let said = (what.fields.clone(), what.unless_presence.clone());
     let set = what.users.as_ref().expect("users of a hide");
-    hide(hidden, side, users, user, said, |other| sets.evaluate(set, other));
+    let is_in = |other: &str| sets.evaluate_if(set, subject, other) != Some(false);
+    hide(hidden, side, users, subject.user, said, is_in);
 }
 
 /// What a stream says, sets reconstructed, all at one revision.
-pub(crate) async fn stream(
+pub(crate) async fn stream<'a>(
     stream: &mut Stream,
     sets: &mut ClientSets,
+    homeserver: impl Into<Homeserver<'a>>,
     users: &[String],
     revision: &str,
 ) -> Answers {
+    let homeserver = homeserver.into();
     let at_least = revision.to_owned();
     stream.send(Request::Batch(StateBatch { batch_id: 7, at_least, states: states(users) }));
     for (query_id, user_id) in (0..).zip(users.iter().cloned()) {
@@ -267,16 +313,17 @@ pub(crate) async fn stream(
                 delivered = true;
                 assert_eq!((answer.batch_id, answer.revision.as_str()), (7, revision));
                 for (index, sender) in (0u32..).zip(users) {
+                    let subject = Subject { homeserver, user: sender };
                     let mut of =
                         answer.deliveries.iter().filter(|d| d.state_indexes.contains(&index));
                     let delivery = of.next();
                     for what in delivery.iter().flat_map(|delivery| &delivery.hides) {
-                        note(&mut answers.hidden, Side::Sender, users, sender, what, sets);
+                        note(&mut answers.hidden, Side::Sender, users, subject, what, sets);
                     }
                     let set = delivery.map(|delivery| delivery.recipients_set_id);
                     assert!(of.next().is_none(), "no index is in two entries");
                     add(&mut answers.audiences, users, sender, |other| {
-                        set.is_some_and(|id| sets.contains(id, other))
+                        set.is_some_and(|id| sets.contains_if(id, subject, other) == Some(true))
                     });
                 }
             }
@@ -285,12 +332,13 @@ pub(crate) async fn stream(
                 let (place, user) = asked.next().unwrap();
                 assert_eq!(usize::try_from(answer.query_id), Ok(place));
                 assert_eq!(answer.revision, revision);
+                let subject = Subject { homeserver, user };
                 for what in &answer.hides {
-                    note(&mut answers.hidden, Side::Recipient, users, user, what, sets);
+                    note(&mut answers.hidden, Side::Recipient, users, subject, what, sets);
                 }
                 let id = answer.senders_set_id;
                 add(&mut answers.interests, users, user, |other| {
-                    id != 0 && sets.contains(id, other)
+                    id != 0 && sets.contains_if(id, subject, other) == Some(true)
                 });
             }
             Response::SetEdit(edit) => sets.edit(edit),
@@ -298,6 +346,9 @@ pub(crate) async fn stream(
             Response::Changed(_) if !delivered => sets.changed(),
             other => panic!("not expected: {other:?}"),
         }
+    }
+    if !homeserver.capabilities.is_empty() {
+        answers.forget_hides_of_nobody();
     }
     answers
 }
@@ -309,59 +360,72 @@ pub(crate) async fn router(
     users: &[String],
     revision: Option<&str>,
 ) -> Answers {
+    let knows_no_rooms: &[String] = &[];
+    router_of(router, knows_no_rooms, users, revision).await
+}
+
+/// What a router says to a homeserver with rooms.
+pub(crate) async fn router_of<'a>(
+    router: &dyn PresenceRouter,
+    homeserver: impl Into<Homeserver<'a>>,
+    users: &[String],
+    revision: Option<&str>,
+) -> Answers {
+    let homeserver = homeserver.into();
     let mut answers = Answers::default();
     let routed = router.users_for_states(users.to_vec()).await.unwrap();
     let revision = revision.unwrap_or(&routed.revision).to_owned();
     assert_eq!(routed.revision, revision);
     for (index, sender) in users.iter().enumerate() {
+        let subject = Subject { homeserver, user: sender };
         let audience = routed.audience(index);
         assert!(!audience.contains(sender), "the user itself is left away");
-        counterparts(
-            &mut answers.audiences,
-            &mut answers.hidden,
-            Side::Sender,
-            users,
-            sender,
-            audience,
-        );
+        counterparts(&mut answers, Side::Sender, users, subject, audience);
         for other in users {
             let gets = routed.states_for(other).iter().any(|place| *place as usize == index);
             assert_eq!(gets, audience.contains(other), "{sender} {other}");
         }
     }
     for user in users {
+        let subject = Subject { homeserver, user };
         let interest = router.interested_users(user.clone()).await.unwrap();
         assert_eq!(interest.revision, revision);
         let senders = interest.visible_senders();
         assert!(!senders.contains(user), "the user itself is left away");
-        counterparts(
-            &mut answers.interests,
-            &mut answers.hidden,
-            Side::Recipient,
-            users,
-            user,
-            senders,
-        );
+        counterparts(&mut answers, Side::Recipient, users, subject, senders);
+    }
+    if !homeserver.capabilities.is_empty() {
+        answers.forget_hides_of_nobody();
     }
     answers
 }
 
 /// Notes what a router says about a user's counterparts.
 pub(crate) fn counterparts(
-    to: &mut Lists,
-    hidden: &mut [Hidden; 2],
+    to: &mut Answers,
     side: Side,
     users: &[String],
-    user: &str,
+    Subject { homeserver, user }: Subject<'_>,
     others: Counterparts<'_>,
 ) {
-    add(to, users, user, |other| others.contains(other));
-    let listed = others.listed_users();
+    let share_room = |other: &str, conditions: &RoomConditions| {
+        homeserver.rooms.share_room(user, other, conditions)
+    };
+    let is_in = |other: &str| {
+        others.contains_if(other, |conditions| share_room(other, conditions)) == Some(true)
+    };
+    let lists = match side {
+        Side::Sender => &mut to.audiences,
+        Side::Recipient => &mut to.interests,
+    };
+    add(lists, users, user, is_in);
+    let [listed, candidates] = [others.listed_users(), others.listed_candidates()];
     assert!(listed.is_sorted() && listed.iter().all(|other| others.contains(other)));
-    if !others.is_open() {
-        let is_listed =
-            |other: &&String| !others.contains(other) || listed.contains(&other.as_str());
-        assert!(users.iter().all(|other| is_listed(&other)), "a set that is not open is listed");
+    for other in users {
+        assert!(!others.contains(other) || is_in(other), "whatever rooms there are: {other}");
+        let is_listed = |list: &[&str]| list.contains(&other.as_str());
+        assert!(others.is_open() || !others.contains(other) || is_listed(&listed), "{other}");
+        assert!(others.is_open() || !is_in(other) || is_listed(&candidates), "{other}");
     }
     for what in others.hides() {
         let client::Fields { presence, status_msg, last_active_ts, currently_active, .. } =
@@ -369,6 +433,9 @@ pub(crate) fn counterparts(
         let all = [(1, presence), (2, status_msg), (3, last_active_ts), (4, currently_active)];
         let fields = all.iter().filter(|(_, is)| *is).map(|(field, _)| *field).collect();
         let said = (fields, what.unless_presence.clone());
-        hide(hidden, side, users, user, said, |other| what.users.contains(other));
+        hide(&mut to.hidden, side, users, user, said, |other| {
+            let share_room = |conditions: &RoomConditions| share_room(other, conditions);
+            what.users.contains_if(other, share_room) != Some(false)
+        });
     }
 }

@@ -11,6 +11,7 @@ use presence_router_engine::Side;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::sets::Subject;
 use crate::harness::ways::{self, Answers};
 use crate::worlds::everybody;
 
@@ -70,11 +71,9 @@ fn observe(side: Side, user: &str, answer: &CachedAnswer<'_>) -> Observed {
     let counterparts = answer.counterparts();
     assert!(!counterparts.contains(user), "the user itself is left away");
     let mut answers = Answers::default();
-    let lists = match side {
-        Side::Sender => &mut answers.audiences,
-        Side::Recipient => &mut answers.interests,
-    };
-    ways::counterparts(lists, &mut answers.hidden, side, &everybody(), user, counterparts);
+    let knows_no_rooms: &[String] = &[];
+    let subject = Subject { homeserver: knows_no_rooms.into(), user };
+    ways::counterparts(&mut answers, side, &everybody(), subject, counterparts);
     let shared = answer.clone().into_shared();
     assert_eq!(shared.number() == 0, shared.as_set().is_none());
     Observed {

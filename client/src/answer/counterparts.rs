@@ -71,6 +71,18 @@ impl<'a> Counterparts<'a> {
             || self.hides.iter().any(|hide| hide.users.depends_on_rooms())
     }
 
+    /// Returns the distinct conditions on rooms that decisions depend on, sorted, while the
+    /// sender has this presence; `None`: any.
+    pub(crate) fn room_conditions(&self, presence: Option<&str>) -> Vec<&'a RoomConditions> {
+        let hides = self.hides.iter();
+        let hides = hides.filter(|hide| presence.is_none_or(|presence| hide.applies_to(presence)));
+        let sets = self.set.into_iter().chain(hides.map(|hide| &hide.users));
+        let mut all: Vec<_> = sets.flat_map(Set::room_conditions).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Returns true if there may be counterparts that [`Counterparts::listed_users`]
     /// does not list.
     pub fn is_open(&self) -> bool {
@@ -170,8 +182,7 @@ impl<'a> Counterparts<'a> {
     /// Returns the hides that apply to some of the counterparts while the sender has this
     /// presence.
     pub(crate) fn hides_for(&self, presence: &str) -> impl Iterator<Item = &'a Hide> {
-        let hides = self.hides.iter();
-        hides.filter(move |hide| !hide.unless_presence.iter().any(|unless| unless == presence))
+        self.hides.iter().filter(move |hide| hide.applies_to(presence))
     }
 
     /// Returns all hides that apply to some of the counterparts.

@@ -85,6 +85,13 @@ impl<'a> FilterQuestion<'a> {
         self.counterparts().depends_on_rooms()
     }
 
+    /// Returns the conditions that the verdict may need facts about, sorted, without a look at
+    /// the senders: so that a homeserver can look for the rooms of the recipient that meet them
+    /// once for all senders. Empty if [`FilterQuestion::depends_on_rooms`] returns false.
+    pub fn needed_conditions(&self) -> Vec<&RoomConditions> {
+        self.counterparts().room_conditions(None)
+    }
+
     /// Returns the facts that the verdict needs, for each sender that depends on some.
     pub fn needed_facts(&self) -> impl Iterator<Item = NeededFacts<'_>> {
         let counterparts = self.counterparts();

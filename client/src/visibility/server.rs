@@ -60,13 +60,7 @@ impl<'a> ServerQuestion<'a> {
         if !self.depends_on_rooms() {
             return Vec::new();
         }
-        let counterparts = self.counterparts();
-        let hides = counterparts.hides_for(self.presence).map(|hide| &hide.users);
-        let sets = counterparts.as_set().into_iter().chain(hides);
-        let mut all: Vec<_> = sets.flat_map(Set::room_conditions).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        self.counterparts().room_conditions(Some(self.presence))
     }
 
     /// Returns the verdict, by the function `share_room(sender, room_mate, conditions)` of

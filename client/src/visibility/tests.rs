@@ -88,6 +88,10 @@ fn verdicts_about_pairs_agree_with_the_definition_and_need_no_unlisted_fact() {
             })
             .collect();
         assert!(question.depends_on_rooms() || needed.is_empty());
+        let conditions: HashSet<_> =
+            question.needed_conditions().into_iter().map(number_of).collect();
+        assert!(needed.iter().all(|(_, condition)| conditions.contains(condition)));
+        assert_eq!(question.depends_on_rooms(), !conditions.is_empty());
         let decided = question.decide(|one, other, conditions| {
             assert_eq!(one, recipient);
             // The others do not matter.

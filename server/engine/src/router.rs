@@ -21,7 +21,7 @@ use crate::routing::query::conditional_members::ConditionalMembers;
 use crate::routing::query::visibility::CallerView;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
-use presence_router_ids::{RoomConditions, UserId};
+use presence_router_ids::{RoomCapabilities, RoomConditions, UserId};
 
 /// Decides by one policy which users may see whose presence.
 ///
@@ -169,13 +169,18 @@ impl Router {
         )
     }
 
-    /// Returns the pairs that were gained and lost since an earlier snapshot.
+    /// Returns the pairs that were gained and lost since an earlier snapshot, for callers with
+    /// these [capabilities](Caller::with_capabilities).
     ///
     /// # Errors
     ///
     /// If the change is too large to report, or the snapshot belongs to another router.
-    pub fn difference(&self, earlier: &Snapshot) -> Result<Difference, TooMuch> {
-        Difference::between(earlier, &self.snapshot, Budget::PLAN)
+    pub fn difference(
+        &self,
+        earlier: &Snapshot,
+        capabilities: RoomCapabilities,
+    ) -> Result<Difference, TooMuch> {
+        Difference::between(earlier, &self.snapshot, capabilities, Budget::PLAN)
     }
 
     fn new((policy, engine): (Policy, Engine)) -> Self {

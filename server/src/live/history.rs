@@ -9,6 +9,7 @@ use super::active::Current;
 use crate::revision::Revision;
 use presence_router_engine::unstable::routing::change::difference::Budget;
 use presence_router_engine::{Difference, TooMuch};
+use presence_router_ids::RoomCapabilities;
 
 /// The number of kept revisions, including the current one. A client that resumes from an
 /// earlier revision starts from the beginning. An edit of the directory costs little memory,
@@ -17,7 +18,7 @@ use presence_router_engine::{Difference, TooMuch};
 const KEPT_REVISIONS: usize = 16;
 
 /// The number of kept differences. It is more than one, since slow streams are several
-/// revisions behind.
+/// revisions behind, and callers with other capabilities may need another difference.
 const KEPT_DIFFERENCES: usize = 16;
 
 /// The latest revisions.
@@ -32,6 +33,8 @@ pub(super) struct History {
 #[derive(Debug)]
 struct Found {
     between: [Revision; 2],
+    /// The capabilities of the callers, as far as the difference depends on them.
+    capabilities: RoomCapabilities,
     difference: Arc<OnceCell<Result<Arc<Difference>, TooMuch>>>,
 }
 
@@ -59,12 +62,17 @@ impl History {
         &self,
         from: &Arc<Current>,
         to: &Arc<Current>,
+        capabilities: RoomCapabilities,
     ) -> Result<Arc<Difference>, TooMuch> {
-        let cell = self.difference_cell([from.revision, to.revision]);
+        let snapshots = [&*from.snapshot, &*to.snapshot];
+        let capabilities = Difference::relevant_capabilities(snapshots, capabilities);
+        let cell = self.difference_cell([from.revision, to.revision], capabilities);
         let found = cell.get_or_init(|| {
             let (from, to) = (Arc::clone(from), Arc::clone(to));
             // The search takes too long for a thread that other streams wait for.
-            let find = move || Difference::between(&from.snapshot, &to.snapshot, Budget::CHANGE);
+            let find = move || {
+                Difference::between(&from.snapshot, &to.snapshot, capabilities, Budget::CHANGE)
+            };
             async { tokio::task::spawn_blocking(find).await.unwrap_or(Err(TooMuch)).map(Arc::new) }
         });
         found.await.clone()
@@ -73,16 +81,18 @@ impl History {
     fn difference_cell(
         &self,
         between: [Revision; 2],
+        capabilities: RoomCapabilities,
     ) -> Arc<OnceCell<Result<Arc<Difference>, TooMuch>>> {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = found.iter().find(|known| known.between == between) {
+        let is_same = |one: &&Found| one.between == between && one.capabilities == capabilities;
+        if let Some(known) = found.iter().find(is_same) {
             return Arc::clone(&known.difference);
         }
         if found.len() == KEPT_DIFFERENCES {
             found.pop_front();
         }
         let difference = Arc::default();
-        found.push_back(Found { between, difference: Arc::clone(&difference) });
+        found.push_back(Found { between, capabilities, difference: Arc::clone(&difference) });
         difference
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use presence_router_engine::{Difference, TooMuch};
+use presence_router_ids::RoomCapabilities;
 use tokio::sync::watch;
 
 use super::active::{ActivePolicy, Current};
@@ -100,7 +101,8 @@ impl Publisher {
         &self,
         from: &Arc<Current>,
         to: &Arc<Current>,
+        capabilities: RoomCapabilities,
     ) -> Result<Arc<Difference>, TooMuch> {
-        self.history.difference(from, to).await
+        self.history.difference(from, to, capabilities).await
     }
 }

@@ -5,6 +5,7 @@ mod compare;
 mod explain;
 mod given_rooms;
 mod help;
+mod impact;
 mod members;
 mod messages;
 mod policy_tests;

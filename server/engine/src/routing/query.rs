@@ -7,4 +7,4 @@ mod terms;
 pub mod visibility;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::routing) mod tests;

@@ -77,6 +77,11 @@ fn sample_pairs(pairs: &[ChangedPair]) -> Vec<Value> {
     pairs.iter().map(sample).collect()
 }
 
-fn pair_count(PairCount { listed, open, upper_bound }: &PairCount) -> Value {
-    json!({ "listed": listed, "open": open, "upper_bound": upper_bound })
+fn pair_count(PairCount { listed, open, upper_bound, depends_on_rooms }: &PairCount) -> Value {
+    json!({
+        "listed": listed,
+        "open": open,
+        "upper_bound": upper_bound,
+        "depends_on_rooms": depends_on_rooms,
+    })
 }

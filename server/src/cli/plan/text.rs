@@ -14,6 +14,9 @@ use crate::cli::words::UNKNOWN_VALUE;
 /// The maximum number of recipients' servers to print, each for gained and for lost pairs.
 const MAX_SERVERS: usize = 5;
 
+/// The note for numbers of pairs of which some change for some rooms only.
+const DEPENDS_ON_ROOMS: &str = "depends on shared rooms";
+
 pub(super) fn plan_text(plan: &PlanPolicyResponse) -> String {
     if changes_nothing(plan) {
         return format!("{}\n", plan.differences);
@@ -102,7 +105,7 @@ fn describe_pairs(pairs: &ChangedPairs) -> String {
     }
     let mut text = format!(
         "{} ({}, {}",
-        describe_count(&count),
+        describe_number(&count),
         number_of(*senders, "listed sender"),
         number_of(*recipients, "listed recipient"),
     );
@@ -112,6 +115,9 @@ fn describe_pairs(pairs: &ChangedPairs) -> String {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let _ = write!(text, "; recipients on {}{more}", some.join(", "));
     }
+    if count.depends_on_rooms {
+        let _ = write!(text, "; {DEPENDS_ON_ROOMS}");
+    }
     text.push(')');
     text
 }
@@ -120,7 +126,12 @@ fn describe_if_counted(count: &Option<PairCount>) -> String {
     count.as_ref().map_or_else(|| "too complex to count".to_owned(), describe_count)
 }
 
-fn describe_count(PairCount { listed, open, upper_bound }: &PairCount) -> String {
+fn describe_count(count: &PairCount) -> String {
+    let number = describe_number(count);
+    if count.depends_on_rooms { format!("{number} ({DEPENDS_ON_ROOMS})") } else { number }
+}
+
+fn describe_number(PairCount { listed, open, upper_bound, .. }: &PairCount) -> String {
     const UNLISTED: &str = "with unlisted users";
     if *listed == 0 && *open {
         return format!("pairs {UNLISTED}");

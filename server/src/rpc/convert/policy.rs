@@ -96,8 +96,12 @@ pub fn plan_to_proto(
     members_files: &[MembersFileChange],
     impact: Impact,
 ) -> PlanPolicyResponse {
-    let count =
-        |Count { named, open, bound }| PairCount { listed: named, open, upper_bound: bound };
+    let count = |Count { named, open, bound, depends_on_rooms }| PairCount {
+        listed: named,
+        open,
+        upper_bound: bound,
+        depends_on_rooms,
+    };
     let samples = |pairs: Vec<[String; 2]>| {
         pairs.into_iter().map(|[sender, recipient]| ChangedPair { sender, recipient }).collect()
     };

@@ -9,6 +9,7 @@ use super::sets::{Definer, SentSets};
 use crate::live::Current;
 use presence_router_engine::unstable::routing::query::visibility::CallerView;
 use presence_router_engine::{Caller, Difference, Pairs, TooMuch};
+use presence_router_ids::RoomCapabilities;
 
 /// Most bytes of a `Changed` without its lists, well below the message limit of clients, and
 /// most bytes of user ids in the lists that come with it. For a larger change, a `Reset` is
@@ -44,6 +45,11 @@ impl StreamState {
     pub(super) fn new(caller: Caller, budget: u64) -> Self {
         let (view, sets) = (CallerView::new(caller), SentSets::new(budget));
         Self { view, sets, keeps_earlier_answers: false }
+    }
+
+    /// Returns what the stream's caller evaluates of `share_room`.
+    pub(super) fn capabilities(&self) -> RoomCapabilities {
+        self.view.caller().capabilities()
     }
 
     /// Notes that the client comes back from an earlier stream, and may use its answers.

@@ -62,7 +62,7 @@ impl Missed {
     ) -> Change {
         match self {
             Self::Since(old) => {
-                let difference = live.difference(&old, current).await;
+                let difference = live.difference(&old, current, state.capabilities()).await;
                 state.follow_revision(&old, current, &difference)
             }
             Self::Unknown => Change::Reset(state.reset_stream(current)),

@@ -161,7 +161,8 @@ impl Session {
         if now.revision == self.current.revision {
             return Ok(());
         }
-        let difference = self.live.difference(&self.current, &now).await;
+        let capabilities = self.route.caller().capabilities();
+        let difference = self.live.difference(&self.current, &now, capabilities).await;
         let change = self.route.follow_revision(&self.current, &now, &difference);
         self.current = now;
         // First, so that a client that knows the revision knows its servers too.

@@ -85,7 +85,8 @@ impl Watch {
             // change.
             let now = Arc::clone(&revisions.borrow_and_update());
             if now.revision != self.current.revision {
-                let difference = self.live.difference(&self.current, &now).await;
+                let capabilities = self.state.capabilities();
+                let difference = self.live.difference(&self.current, &now, capabilities).await;
                 let change = self.state.follow_revision(&self.current, &now, &difference);
                 self.current = now;
                 self.outbox.send_change(change).await?;

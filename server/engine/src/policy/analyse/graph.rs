@@ -194,6 +194,7 @@ fn count_visible(products: &[Product], denies: &[Product], steps: &mut u64) -> O
             senders: senders.as_ref().clone(),
             recipients: recipients.as_ref().clone(),
             found: Found::For(Side::Sender),
+            depends_on_rooms: false,
         };
         // Groups without a common user need no comparison with each other.
         let may_meet = (met_open && senders.is_open()) || !met.is_disjoint(senders.named());

@@ -5,6 +5,9 @@
 //! A rule accounts for a gained pair if it starts to allow the pair or stops denying it, and
 //! for a lost pair if it stops allowing the pair or starts to deny it. So several rules may
 //! account for one pair.
+//!
+//! Where rules require shared rooms, the impact contains every pair that changes for some rooms,
+//! so that its numbers are upper bounds.
 
 mod hides;
 mod samples;
@@ -19,11 +22,14 @@ use self::samples::sample_pairs;
 use super::compare::{RoomChange, room_changes};
 use crate::policy::Policy;
 use crate::policy::document::Rule;
-use crate::routing::change::difference::attribution::Product;
+use crate::routing::change::difference::attribution::{
+    DecidingProducts, Product, ProductsOfEffect,
+};
 use crate::routing::change::difference::{Budget, Count, Difference, Pairs, TooMuch};
-use crate::routing::model::ruleset::Effect;
+use crate::routing::model::ruleset::{Effect, Relation};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
+use presence_router_ids::RoomCapabilities;
 
 /// Maximum comparisons of products for all rules together.
 const MAX_STEPS: u64 = 20_000_000;
@@ -60,7 +66,8 @@ pub struct PairSummary {
     /// The servers of the recipients, sorted: servers of listed users, and servers that open
     /// sets name in full.
     pub destinations: Vec<String>,
-    /// Some of the pairs: sender and recipient. Each of these pairs certainly changes.
+    /// Some of the pairs: sender and recipient. Each of these pairs certainly changes, whatever
+    /// rooms there are.
     pub samples: Vec<[String; 2]>,
 }
 
@@ -80,8 +87,16 @@ struct ProductsByRule<'p> {
     rules: BTreeMap<&'p str, (&'p Rule, Vec<Product>)>,
 }
 
-/// The products of a rule that have one effect, before and after.
-type BeforeAndAfter<'o> = [&'o [Product]; 2];
+/// The pairs that a rule with some effect matches: none if it has another.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct MatchedPairs<'o> {
+    /// The relation that the rule requires.
+    relation: Option<&'o Relation>,
+    products: &'o [Product],
+}
+
+/// The pairs that a rule matches with one effect, before and after.
+type BeforeAndAfter<'o> = [MatchedPairs<'o>; 2];
 
 /// Computes the changes if `candidate` replaced `active`.
 ///
@@ -98,10 +113,10 @@ pub fn compute_impact(
     then: &Snapshot,
     samples: usize,
 ) -> Result<Impact, TooMuch> {
-    let mut difference = Difference::between(now, then, Budget::PLAN)?;
+    let mut difference = Difference::between(now, then, RoomCapabilities::ALL, Budget::PLAN)?;
     let before = ProductsByRule::new_lifted(active, now, then)?;
     let after = ProductsByRule::new(candidate, then);
-    difference.narrow_bounds(&before.all(), &after.all(), MAX_STEPS_OF_BOUNDS);
+    difference.narrow_bounds(&before.deciding(), &after.deciding(), MAX_STEPS_OF_BOUNDS);
     // Unlisted users may still have a number from an earlier time.
     let listed = now.listed_users() | then.listed_users();
     difference.keep_numbered(&listed);
@@ -125,10 +140,9 @@ fn rule_impacts(
     let mut steps = MAX_STEPS;
     let names: BTreeSet<&str> = before.rules.keys().chain(after.rules.keys()).copied().collect();
     let rules = names.into_iter().map(|name| {
-        let [allowed, denied] = [Effect::Allow, Effect::Deny].map(|effect| {
-            [before, after].map(|rules| rules.products_of(name, &effect).unwrap_or_default())
-        });
-        // A rule with equal products has no impact, whatever its open sets are.
+        let [allowed, denied] = [Effect::Allow, Effect::Deny]
+            .map(|effect| [before, after].map(|rules| rules.pairs_of(name, &effect)));
+        // A rule with equal products and relation has no impact, whatever its open sets are.
         if [allowed, denied].iter().all(|[before, after]| before == after) {
             let none = Some(Count::default());
             return RuleImpact { name: name.to_owned(), gained: none, lost: none };
@@ -157,16 +171,31 @@ fn count_attributed(
 ) -> Result<Count, TooMuch> {
     let mut count = Count::default();
     // For a rule that allowed and now denies, a pair may be in both.
-    let others = [stops_after, starts_after].concat();
-    for (within, without) in [(starts_after, starts_before), (stops_before, others.as_slice())] {
+    let others = [stops_after.products_covering(stops_before), starts_after.products].concat();
+    let started_before = starts_before.products_covering(starts_after);
+    for (within, without) in
+        [(starts_after.products, started_before), (stops_before.products, others.as_slice())]
+    {
         if !within.is_empty() {
             let more = difference.count_within(pairs, within, without, steps)?;
             count.named += more.named;
             count.open |= more.open;
             count.bound |= more.bound;
+            count.depends_on_rooms |= more.depends_on_rooms;
         }
     }
     Ok(count)
+}
+
+// === impl MatchedPairs ===
+
+impl<'o> MatchedPairs<'o> {
+    /// Returns the products if each of their pairs is matched whenever the other pairs are: for
+    /// the same relation, or for none.
+    fn products_covering(self, others: Self) -> &'o [Product] {
+        let covers = self.relation.is_none() || self.relation == others.relation;
+        if covers { self.products } else { &[] }
+    }
 }
 
 // === impl ProductsByRule ===
@@ -191,18 +220,31 @@ impl<'p> ProductsByRule<'p> {
         Ok(this)
     }
 
-    /// Returns the products of all allow rules, and of all deny rules.
-    fn all(&self) -> [Vec<Product>; 2] {
-        [Effect::Allow, Effect::Deny].map(|effect| {
-            let names = self.rules.keys().filter_map(|name| self.products_of(name, &effect));
-            names.flatten().cloned().collect()
-        })
+    /// Returns the products of all rules that decide about visibility.
+    fn deciding(&self) -> DecidingProducts {
+        let [allow, deny] = [Effect::Allow, Effect::Deny].map(|effect| {
+            let mut all = ProductsOfEffect::default();
+            for name in self.rules.keys() {
+                let MatchedPairs { relation, products } = self.pairs_of(name, &effect);
+                let list = match relation {
+                    None => &mut all.unconditional,
+                    Some(_) => &mut all.conditional,
+                };
+                list.extend_from_slice(products);
+            }
+            all
+        });
+        DecidingProducts { allow, deny }
     }
 
-    /// Returns the products of a rule that takes part and has an effect.
-    fn products_of(&self, name: &str, effect: &Effect) -> Option<&[Product]> {
-        let (rule, products) = self.rules.get(name)?;
-        (!rule.shadow && rule.effect == *effect).then_some(products.as_slice())
+    /// Returns the pairs that a rule matches if it takes part and has an effect.
+    fn pairs_of(&self, name: &str, effect: &Effect) -> MatchedPairs<'_> {
+        match self.rules.get(name) {
+            Some((rule, products)) if !rule.shadow && rule.effect == *effect => {
+                MatchedPairs { relation: rule.relation.as_ref(), products }
+            }
+            _ => MatchedPairs::default(),
+        }
     }
 }
 

@@ -11,8 +11,14 @@
 //! Unlisted users have no rows, because they cannot be listed. If a rule that is open on both
 //! sides is new or changed, the difference contains the whole product, which is a *bound*: it
 //! contains every such pair that changed, and may contain pairs that did not change.
+//!
+//! Where rules require relations, a pair is a function of the relations between its users, which
+//! only the caller can evaluate. The difference then contains every pair that changes for some
+//! outcome of the relations, and says which pairs change for some rooms only. A pair may be gained
+//! for some rooms and lost for others.
 
 pub mod attribution;
+mod canonical;
 mod comparison;
 mod rows;
 mod touched;
@@ -25,6 +31,7 @@ use crate::routing::model::side::Side;
 use crate::routing::query::visibility::CallerView;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
+use presence_router_ids::RoomCapabilities;
 
 /// The changes of visibility between two snapshots.
 #[derive(Clone, Debug, Default)]
@@ -47,12 +54,15 @@ pub struct Pairs {
     pub recipients: Members,
     /// The origin of the pairs, which decides their precision.
     pub found: Found,
+    /// True if a pair changes for some rooms only, so that some of the pairs may not change.
+    pub depends_on_rooms: bool,
 }
 
 /// The origin of pairs, which decides their precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// For touched users of this side: all of these pairs have changed.
+    /// For touched users of this side: all of these pairs have changed, or may change with the
+    /// rooms of their users.
     For(Side),
     /// From a whole open product: some of these pairs may not have changed.
     Bound,
@@ -67,6 +77,8 @@ pub struct Count {
     pub open: bool,
     /// True if `named` is an upper bound rather than the exact number.
     pub bound: bool,
+    /// True if some of the pairs, named or not, change for some rooms only.
+    pub depends_on_rooms: bool,
 }
 
 /// Maximum work of a comparison, in members of sets examined. Some hundred million take
@@ -92,16 +104,23 @@ impl Budget {
 // === impl Difference ===
 
 impl Difference {
-    /// Computes the changes from a snapshot to a later one.
+    /// Computes the changes from a snapshot to a later one, for callers with these capabilities.
+    /// Capabilities on which neither snapshot depends make no difference:
+    /// [`Self::relevant_capabilities`] removes them.
     ///
     /// # Errors
     ///
     /// If the work exceeds the budget, or the snapshots have no users in common.
-    pub fn between(old: &Snapshot, new: &Snapshot, budget: Budget) -> Result<Self, TooMuch> {
+    pub fn between(
+        old: &Snapshot,
+        new: &Snapshot,
+        capabilities: RoomCapabilities,
+        budget: Budget,
+    ) -> Result<Self, TooMuch> {
         if !new.users.share_numbers_with(&old.users) || new.users.count() < old.users.count() {
             return Err(TooMuch);
         }
-        let mut comparison = Comparison::new(old, new, budget);
+        let mut comparison = Comparison::new(old, new, capabilities, budget);
         let Touched { users, bounds } = comparison.find_touched()?;
         let mut difference = Self::default();
         for side in [Side::Sender, Side::Recipient] {
@@ -118,6 +137,16 @@ impl Difference {
         Ok(difference)
     }
 
+    /// Returns the part of a caller's capabilities on which the difference of two snapshots
+    /// depends. Callers with the same part share the difference.
+    pub fn relevant_capabilities(
+        [old, new]: [&Snapshot; 2],
+        capabilities: RoomCapabilities,
+    ) -> RoomCapabilities {
+        let needed = old.rules.needed_capabilities().union(new.rules.needed_capabilities());
+        needed.intersection(capabilities)
+    }
+
     /// Returns true if nothing changed.
     pub fn is_empty(&self) -> bool {
         self.gained.is_empty() && self.lost.is_empty()
@@ -126,8 +155,9 @@ impl Difference {
     /// Counts some of this difference's pairs, each once.
     pub fn count<'p>(&self, pairs: impl IntoIterator<Item = &'p Pairs>) -> Count {
         let mut count = Count::default();
-        for Pairs { senders, recipients, found } in pairs {
-            count.open |= senders.is_open() || recipients.is_open();
+        for Pairs { senders, recipients, found, depends_on_rooms } in pairs {
+            let open = senders.is_open() || recipients.is_open();
+            count.open |= open;
             let mut named = senders.named().len() * recipients.named().len();
             let mut itself = senders.named() & recipients.named();
             match found {
@@ -140,7 +170,10 @@ impl Difference {
                 }
                 Found::Bound => count.bound |= named > itself.len(),
             }
-            count.named += named - itself.len();
+            let named = named - itself.len();
+            count.bound |= *depends_on_rooms && named > 0;
+            count.depends_on_rooms |= *depends_on_rooms && (named > 0 || open);
+            count.named += named;
         }
         count
     }
@@ -166,3 +199,6 @@ impl Pairs {
         products.into_iter().filter(is_some).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

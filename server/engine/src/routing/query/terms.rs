@@ -56,6 +56,20 @@ impl Snapshot {
         })
     }
 
+    /// Returns every product of an allow rule (`true`) or a deny rule that takes part for a caller
+    /// with these capabilities: the set of senders, and the set of recipients with the relation
+    /// that counts.
+    pub(in crate::routing) fn deciding_products(
+        &self,
+        capabilities: RoomCapabilities,
+    ) -> impl Iterator<Item = (bool, SetId, Across)> {
+        let products = self.rules.deciding_products();
+        products.filter_map(move |(allows, senders, recipients)| {
+            let takes_part = !allows || self.can_evaluate(recipients, capabilities);
+            takes_part.then(|| (allows, senders, self.restrict(recipients, capabilities)))
+        })
+    }
+
     /// Returns the hides for a user of these sets on a side, for a caller with these
     /// capabilities: the hide, the relation, and a set to which it applies. Sorted, without
     /// repeats.

@@ -1,4 +1,4 @@
-mod worlds;
+pub(in crate::routing) mod worlds;
 
 use fastrand::Rng;
 use presence_router_ids::{RoomCapabilities, RoomCapability, RoomConditions, any_of};

@@ -3,14 +3,19 @@
 //! A rule accounts for a pair that will be visible if it would hide fields that no rule
 //! hides now, or if it now hides fields that no rule would hide afterwards. The hidden fields
 //! count as a whole: with another field, or another `unless`, a hide is a different one.
+//!
+//! A rule that requires a relation hides for some rooms only. A rule that hides the same fields on
+//! the same pairs takes a pair from its account if it requires no relation or the same one.
 
 use std::collections::BTreeMap;
 
 use roaring::RoaringBitmap;
 
 use super::samples::sample_pairs;
-use super::{MAX_STEPS, ProductsByRule};
-use crate::routing::change::difference::attribution::{Product, total_count};
+use super::{MAX_STEPS, MatchedPairs, ProductsByRule};
+use crate::routing::change::difference::attribution::{
+    DecidingProducts, mark_visible_for_some_rooms, mark_within, total_count,
+};
 use crate::routing::change::difference::{Count, Difference, Found, Pairs, TooMuch};
 use crate::routing::model::ruleset::{Effect, Hide};
 use crate::routing::model::side::Side;
@@ -34,14 +39,14 @@ pub struct HideImpact {
 pub struct HiddenPairs {
     /// The number of pairs.
     pub pairs: Count,
-    /// Some of the pairs: sender and recipient.
+    /// Some of the pairs: sender and recipient. None of these pairs depends on rooms.
     pub samples: Vec<[String; 2]>,
 }
 
 /// The hide rules of one policy, by name and by hide.
 struct HidesByRule<'o> {
-    by_rule: BTreeMap<&'o str, (&'o Hide, &'o [Product])>,
-    by_hide: BTreeMap<&'o Hide, Vec<Product>>,
+    by_rule: BTreeMap<&'o str, (&'o Hide, MatchedPairs<'o>)>,
+    by_hide: BTreeMap<&'o Hide, Vec<MatchedPairs<'o>>>,
 }
 
 /// Finds the pairs that each rule accounts for, by name, without rules that account for none.
@@ -52,15 +57,15 @@ pub(super) fn hide_impacts(
     (then, listed): (&Snapshot, &RoaringBitmap),
     samples: usize,
 ) -> Vec<HideImpact> {
-    let visible = after.all();
+    let visible = after.deciding();
     let [now, later] = [before, after].map(HidesByRule::new);
     let mut steps = MAX_STEPS;
     let mut hidden_by = |one: &HidesByRule<'_>, other: &HidesByRule<'_>, name: &str| {
-        let Some((hide, products)) = one.by_rule.get(name) else {
+        let Some((hide, matched)) = one.by_rule.get(name) else {
             return Some(HiddenPairs::default());
         };
         let same_hide = other.by_hide.get(hide).map_or(&[][..], Vec::as_slice);
-        let mut pairs = visible_pairs(products, same_hide, &visible, &mut steps).ok()?;
+        let mut pairs = visible_pairs(*matched, same_hide, &visible, &mut steps).ok()?;
         pairs.iter_mut().for_each(|pairs| pairs.keep_numbered(listed));
         pairs.retain(|pairs| !pairs.is_empty());
         Some(HiddenPairs {
@@ -80,22 +85,31 @@ pub(super) fn hide_impacts(
     impacts.filter(|impact| impact.begins != nothing || impact.ends != nothing).collect()
 }
 
-/// Returns the visible pairs of some products, each once, that are in none of the `others`.
+/// Returns the visible pairs of a hide rule, each once, that none of the `others` matches for the
+/// same rooms.
 fn visible_pairs(
-    products: &[Product],
-    others: &[Product],
-    [allowed, denied]: &[Vec<Product>; 2],
+    matched: MatchedPairs<'_>,
+    others: &[MatchedPairs<'_>],
+    visible: &DecidingProducts,
     steps: &mut u64,
 ) -> Result<Vec<Pairs>, TooMuch> {
-    let mut without = [others, denied.as_slice()].concat();
+    let covering = others.iter().flat_map(|other| other.products_covering(matched));
+    let mut without: Vec<_> = covering.chain(&visible.deny.unconditional).cloned().collect();
+    let allowed = visible.allow.to_vec();
+    let depends_on_rooms = matched.relation.is_some();
     let mut all = Vec::new();
-    for product in products {
+    for product in matched.products {
         let [senders, recipients] = product.each_ref().map(|set| set.as_ref().clone());
-        let pairs = Pairs { senders, recipients, found: Found::For(Side::Sender) };
-        all.extend(Difference::default().pairs_within(&[pairs], allowed, &without, steps)?);
+        let found = Found::For(Side::Sender);
+        let pairs = Pairs { senders, recipients, found, depends_on_rooms };
+        all.extend(Difference::default().pairs_within(&[pairs], &allowed, &without, steps)?);
         without.push(product.clone());
     }
-    Ok(all)
+    let conditional = others.iter().filter(|other| other.relation.is_some());
+    let conditional = conditional.flat_map(|other| other.products);
+    let (mut marked, rest) = mark_within(all, conditional, steps)?;
+    marked.extend(mark_visible_for_some_rooms(rest, visible, steps)?);
+    Ok(marked)
 }
 
 // === impl HidesByRule ===
@@ -105,8 +119,9 @@ impl<'o> HidesByRule<'o> {
         let mut hides = Self { by_rule: BTreeMap::new(), by_hide: BTreeMap::new() };
         for (name, (rule, products)) in &policy.rules {
             if let (Effect::Hide(hide), false) = (&rule.effect, rule.shadow) {
-                hides.by_rule.insert(name, (hide, products));
-                hides.by_hide.entry(hide).or_default().extend(products.iter().cloned());
+                let matched = MatchedPairs { relation: rule.relation.as_ref(), products };
+                hides.by_rule.insert(name, (hide, matched));
+                hides.by_hide.entry(hide).or_default().push(matched);
             }
         }
         hides

@@ -12,9 +12,28 @@ use crate::routing::model::side::Side;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::members::Members;
 use crate::routing::snapshot::numbering::Numbering;
+use presence_router_ids::RoomCapabilities;
 
 /// Senders and recipients.
 pub type Product = [Arc<Members>; 2];
+
+/// The products of all rules that decide about visibility.
+#[derive(Clone, Debug, Default)]
+pub struct DecidingProducts {
+    /// The products of allow rules.
+    pub allow: ProductsOfEffect,
+    /// The products of deny rules.
+    pub deny: ProductsOfEffect,
+}
+
+/// The products of all rules with one effect.
+#[derive(Clone, Debug, Default)]
+pub struct ProductsOfEffect {
+    /// The products of rules that require no relation.
+    pub unconditional: Vec<Product>,
+    /// The products of rules that require a relation.
+    pub conditional: Vec<Product>,
+}
 
 // === impl Snapshot ===
 
@@ -40,7 +59,7 @@ impl Snapshot {
         later: &Self,
         products: &[Product],
     ) -> Result<Vec<Product>, TooMuch> {
-        let mut comparison = Comparison::new(self, later, Budget::PLAN);
+        let mut comparison = Comparison::new(self, later, RoomCapabilities::ALL, Budget::PLAN);
         let mut lift = |set: &Members| Ok(Arc::new(comparison.lift_set(set)?));
         products.iter().map(|[one, two]| Ok([lift(one)?, lift(two)?])).collect()
     }
@@ -57,9 +76,36 @@ impl Pairs {
         self.recipients.keep_numbered(users);
     }
 
+    /// Marks the pairs as dependent on rooms.
+    fn mark(self) -> Self {
+        Self { depends_on_rooms: true, ..self }
+    }
+
     /// Returns true if no pair is left.
     pub fn is_empty(&self) -> bool {
         self.senders.is_empty() || self.recipients.is_empty()
+    }
+}
+
+// === impl DecidingProducts ===
+
+impl DecidingProducts {
+    /// Returns the products of rules that require a relation.
+    fn conditional(&self) -> impl Iterator<Item = &Product> {
+        self.allow.conditional.iter().chain(&self.deny.conditional)
+    }
+}
+
+// === impl ProductsOfEffect ===
+
+impl ProductsOfEffect {
+    fn all(&self) -> impl Iterator<Item = &Product> {
+        self.unconditional.iter().chain(&self.conditional)
+    }
+
+    /// Returns all products.
+    pub fn to_vec(&self) -> Vec<Product> {
+        self.all().cloned().collect()
     }
 }
 
@@ -108,13 +154,13 @@ impl Difference {
         }
     }
 
-    /// Removes pairs from the bounds that do not change, by the products that allow and deny
-    /// before and after, as far as set arithmetic finds them. A bound stays unchanged if this
-    /// takes more than `steps` comparisons.
+    /// Removes pairs from the bounds that do not change, by the products that decide before and
+    /// after, as far as set arithmetic finds them. A bound stays unchanged if this takes more than
+    /// `steps` comparisons.
     pub fn narrow_bounds(
         &mut self,
-        before: &[Vec<Product>; 2],
-        after: &[Vec<Product>; 2],
+        before: &DecidingProducts,
+        after: &DecidingProducts,
         steps: u64,
     ) {
         let mut steps = steps;
@@ -150,29 +196,70 @@ pub fn total_count(pairs: &[Pairs]) -> Count {
         count.named += more.named;
         count.open |= more.open;
         count.bound |= more.bound;
+        count.depends_on_rooms |= more.depends_on_rooms;
     }
     count
 }
 
-/// Returns the pairs that are visible by the `is` products and not by the `was` products; each
-/// has the products that allow and the products that deny.
+/// Returns the pairs that may be visible by the `is` products and not by the `was` products.
 fn pairs_that_turned(
     pairs: &Pairs,
-    [was_allowed, was_denied]: &[Vec<Product>; 2],
-    [is_allowed, is_denied]: &[Vec<Product>; 2],
+    was: &DecidingProducts,
+    is: &DecidingProducts,
     steps: &mut u64,
 ) -> Result<Vec<Pairs>, TooMuch> {
-    let not_denied = outside_products(vec![pairs.clone()], is_denied, steps)?;
-    let [visible, _] = split_by_products(not_denied, is_allowed, steps)?;
-    let [mut turned, rest] = split_by_products(visible, was_denied, steps)?;
-    turned.extend(outside_products(rest, was_allowed, steps)?);
+    let not_denied = outside_products(vec![pairs.clone()], &is.deny.unconditional, steps)?;
+    let [visible, _] = split_by_products(not_denied, is.allow.all(), steps)?;
+    let [mut turned, rest] = split_by_products(visible, was.deny.all(), steps)?;
+    turned.extend(outside_products(rest, &was.allow.unconditional, steps)?);
+    for pairs in &mut turned {
+        let conditional = [was, is].into_iter().flat_map(DecidingProducts::conditional);
+        let mut met = conditional.filter_map(|product| intersect_product(pairs, product));
+        pairs.depends_on_rooms |= met.next().is_some();
+    }
     Ok(turned)
 }
 
+/// Marks those of some visible pairs that are not visible for all rooms: pairs in a product that
+/// denies for some rooms, and pairs that are allowed for some rooms only.
+///
+/// # Errors
+///
+/// If this takes more than `steps` comparisons of a product with another.
+pub fn mark_visible_for_some_rooms(
+    pairs: Vec<Pairs>,
+    DecidingProducts { allow, deny }: &DecidingProducts,
+    steps: &mut u64,
+) -> Result<Vec<Pairs>, TooMuch> {
+    let (mut marked, mut rest) = mark_within(pairs, &deny.conditional, steps)?;
+    if !allow.conditional.is_empty() {
+        let [always, for_some_rooms] = split_by_products(rest, &allow.unconditional, steps)?;
+        marked.extend(for_some_rooms.into_iter().map(Pairs::mark));
+        rest = always;
+    }
+    marked.extend(rest);
+    Ok(marked)
+}
+
+/// Splits pairs by products, and marks those in a product as dependent on rooms. Returns them and
+/// the others.
+///
+/// # Errors
+///
+/// If this takes more than `steps` comparisons of a product with another.
+pub fn mark_within<'p>(
+    pairs: Vec<Pairs>,
+    products: impl IntoIterator<Item = &'p Product>,
+    steps: &mut u64,
+) -> Result<(Vec<Pairs>, Vec<Pairs>), TooMuch> {
+    let [within, others] = split_by_products(pairs, products, steps)?;
+    Ok((within.into_iter().map(Pairs::mark).collect(), others))
+}
+
 /// Splits pairs into those in any of the products, each once, and the others.
-fn split_by_products(
+fn split_by_products<'p>(
     mut rest: Vec<Pairs>,
-    within: &[Product],
+    within: impl IntoIterator<Item = &'p Product>,
     steps: &mut u64,
 ) -> Result<[Vec<Pairs>; 2], TooMuch> {
     let mut shared = Vec::new();

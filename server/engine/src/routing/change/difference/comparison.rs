@@ -1,5 +1,7 @@
 //! Compares two snapshots, within a budget of work.
 
+use presence_router_ids::RoomCapabilities;
+
 use super::{Budget, TooMuch};
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::UserNumber;
@@ -9,6 +11,8 @@ use crate::routing::snapshot::members::Members;
 pub(super) struct Comparison<'s> {
     pub(super) old: &'s Snapshot,
     pub(super) new: &'s Snapshot,
+    /// The capabilities of the callers for whom the comparison is.
+    pub(super) capabilities: RoomCapabilities,
     /// The rest of the budget.
     left: u64,
 }
@@ -16,8 +20,13 @@ pub(super) struct Comparison<'s> {
 // === impl Comparison ===
 
 impl<'s> Comparison<'s> {
-    pub(super) fn new(old: &'s Snapshot, new: &'s Snapshot, budget: Budget) -> Self {
-        Self { old, new, left: budget.0 }
+    pub(super) fn new(
+        old: &'s Snapshot,
+        new: &'s Snapshot,
+        capabilities: RoomCapabilities,
+        budget: Budget,
+    ) -> Self {
+        Self { old, new, capabilities, left: budget.0 }
     }
 
     /// Spends part of the budget.

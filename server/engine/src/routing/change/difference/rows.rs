@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use roaring::RoaringBitmap;
 
+use super::canonical::{Became, Canonical};
 use super::comparison::Comparison;
 use super::{Difference, Found, Pairs, TooMuch};
 use crate::routing::model::side::Side;
 use crate::routing::snapshot::keys::{ClassId, SetId};
 use crate::routing::snapshot::members::Members;
 use crate::routing::snapshot::user_table::UserRef;
-use presence_router_ids::{RoomCapabilities, UserId};
+use presence_router_ids::UserId;
 
 /// The common properties of the users in a row.
 #[derive(PartialEq, Eq, Hash)]
@@ -32,10 +33,17 @@ enum Before {
 /// Rows, merged if they have the same counterparts.
 #[derive(Default)]
 struct MergedRows {
-    rows: Vec<(RoaringBitmap, Members)>,
+    rows: Vec<Row>,
     /// Indices in `rows`, by a fingerprint of the counterparts: the number of named users, the
     /// first one and the last one.
     indexes: HashMap<(u64, Option<u32>, Option<u32>), Vec<usize>>,
+}
+
+/// Users with the same counterparts.
+struct Row {
+    users: RoaringBitmap,
+    counterparts: Members,
+    depends_on_rooms: bool,
 }
 
 // === impl Comparison ===
@@ -69,17 +77,14 @@ impl Comparison<'_> {
                 Before::Class(class) => self.old.sets_of_class(*class),
                 Before::OpenSets(sets) => sets,
             };
-            let (all, class) = (RoomCapabilities::ALL, self.new.sets_of_class(key.class));
-            let before = self.old.counterparts_of(sets, side, all).at_most().into_owned();
-            let after = self.new.counterparts_of(class, side, all).at_most().into_owned();
-            self.spend_budget(before.named().len() + after.named().len())?;
-            let before = self.lift_set(&before)?;
-            let mut more = after.clone();
-            more.subtract(&before);
-            let mut less = before;
-            less.subtract(&after);
-            gained.add_row(&users, more);
-            lost.add_row(&users, less);
+            let class = self.new.sets_of_class(key.class);
+            let before = self.old.counterparts_of(sets, side, self.capabilities);
+            let after = self.new.counterparts_of(class, side, self.capabilities);
+            let before = Canonical::new(&before, |members| self.lift_set(members))?;
+            let after = Canonical::new(&after, |members| Ok(members.clone()))?;
+            self.spend_budget(before.size() + after.size())?;
+            gained.add_rows(&users, after.became_since(&before));
+            lost.add_rows(&users, before.became_since(&after));
         }
         difference.gained.extend(gained.into_pairs(side));
         difference.lost.extend(lost.into_pairs(side));
@@ -90,7 +95,14 @@ impl Comparison<'_> {
 // === impl MergedRows ===
 
 impl MergedRows {
-    fn add_row(&mut self, users: &RoaringBitmap, counterparts: Members) {
+    /// Adds the users who became counterparts.
+    fn add_rows(&mut self, users: &RoaringBitmap, became: Became) {
+        let Became { certainly, for_some_rooms } = became;
+        self.add_row(users, certainly, false);
+        self.add_row(users, for_some_rooms, true);
+    }
+
+    fn add_row(&mut self, users: &RoaringBitmap, counterparts: Members, depends_on_rooms: bool) {
         let alone = |one: &RoaringBitmap| one.len() == 1 && one == users;
         if counterparts.is_empty() || (!counterparts.is_open() && alone(counterparts.named())) {
             return;
@@ -99,25 +111,26 @@ impl MergedRows {
         let fingerprint = (named.len(), named.min(), named.max());
         let indexes = self.indexes.entry(fingerprint).or_default();
         for index in &*indexes {
-            if let Some((row, same)) = self.rows.get_mut(*index)
-                && *same == counterparts
+            if let Some(row) = self.rows.get_mut(*index)
+                && row.counterparts == counterparts
+                && row.depends_on_rooms == depends_on_rooms
             {
-                *row |= users;
+                row.users |= users;
                 return;
             }
         }
         indexes.push(self.rows.len());
-        self.rows.push((users.clone(), counterparts));
+        self.rows.push(Row { users: users.clone(), counterparts, depends_on_rooms });
     }
 
     fn into_pairs(self, side: Side) -> impl Iterator<Item = Pairs> {
-        self.rows.into_iter().map(move |(users, counterparts)| {
+        self.rows.into_iter().map(move |Row { users, counterparts, depends_on_rooms }| {
             let users = Members::listed(users);
-            let found = Found::For(side);
-            match side {
-                Side::Sender => Pairs { senders: users, recipients: counterparts, found },
-                Side::Recipient => Pairs { senders: counterparts, recipients: users, found },
-            }
+            let (senders, recipients) = match side {
+                Side::Sender => (users, counterparts),
+                Side::Recipient => (counterparts, users),
+            };
+            Pairs { senders, recipients, found: Found::For(side), depends_on_rooms }
         })
     }
 }

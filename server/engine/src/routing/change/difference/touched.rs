@@ -9,11 +9,12 @@
 mod contents;
 mod pairing;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use self::contents::{Contents, Products};
+use self::contents::{Contents, Kind, Products};
 use self::pairing::{Unmatched, pair_up};
 use super::comparison::Comparison;
 use super::{Found, Pairs, TooMuch};
@@ -69,46 +70,52 @@ impl Comparison<'_> {
     fn touched_by_rules(&mut self) -> Result<Touched, TooMuch> {
         let first = self.old.users.numbers().end;
         let mut contents = Contents::default();
-        let before = contents.products(self.old, first);
-        let after = contents.products(self.new, first);
+        let before = contents.products(self.old, first, self.capabilities);
+        let after = contents.products(self.new, first, self.capabilities);
         let mut touched = Touched::default();
-        for allows in [true, false] {
-            let removed = self.products_only_in(self.old, &before, &after, allows)?;
-            let added = self.products_only_in(self.new, &after, &before, allows)?;
-            self.compare_products(allows, removed, added, &mut touched)?;
+        let mut removed = self.products_only_in(self.old, &before, &after)?;
+        let mut added = self.products_only_in(self.new, &after, &before)?;
+        let kinds: BTreeSet<Kind<'_>> = removed.keys().chain(added.keys()).copied().collect();
+        for kind in kinds {
+            let [removed, added] =
+                [&mut removed, &mut added].map(|all| all.remove(&kind).unwrap_or_default());
+            self.compare_products(kind, removed, added, &mut touched)?;
         }
         Ok(touched)
     }
 
-    /// Finds the products with one effect that only one of the snapshots has.
-    fn products_only_in(
+    /// Finds the products that only one of the snapshots has, by kind.
+    fn products_only_in<'p>(
         &mut self,
         of: &Snapshot,
-        products: &Products,
-        others: &Products,
-        allows: bool,
-    ) -> Result<Vec<Unmatched>, TooMuch> {
-        let only = products.iter().filter(|(key, _)| key.0 == allows && !others.contains_key(key));
-        let mut left = Vec::new();
-        for ((_, contents), sides) in only {
+        products: &Products<'p>,
+        others: &Products<'_>,
+    ) -> Result<BTreeMap<Kind<'p>, Vec<Unmatched>>, TooMuch> {
+        let mut left: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for ((kind, contents), sides) in products {
+            if others.contains_key(&(*kind, *contents)) {
+                continue;
+            }
             let [senders, recipients] = sides.map(|id| of.set(id).cloned().unwrap_or_default());
             let sides = if std::ptr::eq(of, self.old) {
                 [Arc::new(self.lift_set(&senders)?), Arc::new(self.lift_set(&recipients)?)]
             } else {
                 [senders, recipients]
             };
-            left.push(Unmatched { contents: *contents, sides });
+            left.entry(*kind).or_default().push(Unmatched { contents: *contents, sides });
         }
         Ok(left)
     }
 
+    /// Compares the products of one kind.
     fn compare_products(
         &mut self,
-        allows: bool,
+        (allows, relation): Kind<'_>,
         mut removed: Vec<Unmatched>,
         mut added: Vec<Unmatched>,
         touched: &mut Touched,
     ) -> Result<(), TooMuch> {
+        let depends_on_rooms = relation.is_some();
         for (before, after) in pair_up(&mut removed, &mut added) {
             for side in [Side::Sender, Side::Recipient] {
                 let [one, two] = [&before, &after].map(|product| side.select(&product.sides));
@@ -123,7 +130,7 @@ impl Comparison<'_> {
                 {
                     let mut moved = Members::clone(one);
                     moved.subtract(two);
-                    touched.add_product(gains, side, moved, across);
+                    touched.add_product((gains, depends_on_rooms), side, moved, across);
                 }
             }
         }
@@ -131,16 +138,13 @@ impl Comparison<'_> {
             for Unmatched { sides: [senders, recipients], .. } in left {
                 self.spend_budget(1)?;
                 let size = |set: &Members| (set.is_open(), set.named().len());
-                if size(&recipients) < size(&senders) {
-                    touched.add_product(
-                        gains,
-                        Side::Recipient,
-                        Members::clone(&recipients),
-                        &senders,
-                    );
+                let (side, moved, across) = if size(&recipients) < size(&senders) {
+                    (Side::Recipient, recipients, senders)
                 } else {
-                    touched.add_product(gains, Side::Sender, Members::clone(&senders), &recipients);
-                }
+                    (Side::Sender, senders, recipients)
+                };
+                let moved = Arc::unwrap_or_clone(moved);
+                touched.add_product((gains, depends_on_rooms), side, moved, &across);
             }
         }
         Ok(())
@@ -151,7 +155,13 @@ impl Comparison<'_> {
 
 impl Touched {
     /// Some users of a side, and the users across in a product.
-    fn add_product(&mut self, gains: bool, side: Side, moved: Members, across: &Members) {
+    fn add_product(
+        &mut self,
+        (gains, depends_on_rooms): (bool, bool),
+        side: Side,
+        moved: Members,
+        across: &Members,
+    ) {
         let across_side = side.other();
         if !moved.is_open() {
             *side.select_mut(&mut self.users) |= moved.named();
@@ -167,7 +177,8 @@ impl Touched {
                 Side::Sender => (moved, across),
                 Side::Recipient => (across, moved),
             };
-            self.bounds.push((gains, Pairs { senders, recipients, found: Found::Bound }));
+            let found = Found::Bound;
+            self.bounds.push((gains, Pairs { senders, recipients, found, depends_on_rooms }));
         }
     }
 }

@@ -14,58 +14,59 @@ use crate::routing::model::ruleset::{
 use crate::routing::snapshot::Snapshot;
 
 /// All users of a world. `@eve:x` is in no list.
-pub(super) const USERS: [&str; 6] = ["@ann:x", "@bob:x", "@joe:y", "@sue:y", "@ron:z", "@eve:x"];
+pub(in crate::routing) const USERS: [&str; 6] =
+    ["@ann:x", "@bob:x", "@joe:y", "@sue:y", "@ron:z", "@eve:x"];
 
 /// The groups that the directory fills.
-pub(super) const GROUPS: [&str; 2] = ["one", "two"];
+pub(in crate::routing) const GROUPS: [&str; 2] = ["one", "two"];
 
 /// A ruleset, and the members of its groups.
-pub(super) struct World {
-    pub(super) ruleset: Ruleset,
-    pub(super) members: [Vec<&'static str>; 2],
+pub(in crate::routing) struct World {
+    pub(in crate::routing) ruleset: Ruleset,
+    pub(in crate::routing) members: [Vec<&'static str>; 2],
 }
 
 /// The rooms of a pair of users: if they share any room, and if they share an encrypted one.
-pub(super) type Facts = [Option<bool>; 2];
+pub(in crate::routing) type Facts = [Option<bool>; 2];
 
-pub(super) fn user(id: &str) -> UserId<'_> {
+pub(in crate::routing) fn user(id: &str) -> UserId<'_> {
     UserId::parse(id).unwrap()
 }
 
-pub(super) fn list(ids: &[&str]) -> Set {
+pub(in crate::routing) fn list(ids: &[&str]) -> Set {
     Set::Users(Ids::new(ids.iter().copied()).unwrap())
 }
 
-pub(super) fn encrypted() -> RoomConditions {
+pub(in crate::routing) fn encrypted() -> RoomConditions {
     RoomConditions::new([RoomCondition::Encrypted(true)])
 }
 
 /// Returns the relations that rules of a world require.
-pub(super) fn relations() -> [Relation; 3] {
+pub(in crate::routing) fn relations() -> [Relation; 3] {
     let any = Relation::ShareRoom(RoomConditions::default());
     [any, Relation::ShareRoom(encrypted()), Relation::ShareNoRoom]
 }
 
 /// Returns every combination of facts.
-pub(super) fn all_facts() -> impl Iterator<Item = Facts> {
+pub(in crate::routing) fn all_facts() -> impl Iterator<Item = Facts> {
     const ALL: [Option<bool>; 3] = [Some(true), Some(false), None];
     ALL.into_iter().flat_map(|any| ALL.map(|encrypted| [any, encrypted]))
 }
 
 /// Evaluates a relation by facts.
-pub(super) fn holds(relation: &Relation, [any, in_encrypted]: Facts) -> Option<bool> {
+pub(in crate::routing) fn holds(relation: &Relation, [any, in_encrypted]: Facts) -> Option<bool> {
     relation.holds(|conditions| if conditions.is_any_room() { any } else { in_encrypted })
 }
 
-pub(super) fn caller(names: &[&str], capabilities: RoomCapabilities) -> Caller {
+pub(in crate::routing) fn caller(names: &[&str], capabilities: RoomCapabilities) -> Caller {
     Caller::new(names).unwrap().with_capabilities(capabilities)
 }
 
-pub(super) fn snapshot(rules: Vec<Rule>) -> Arc<Snapshot> {
+pub(in crate::routing) fn snapshot(rules: Vec<Rule>) -> Arc<Snapshot> {
     Engine::new(&Ruleset { groups: Vec::new(), rules }).unwrap().snapshot()
 }
 
-pub(super) fn rule(
+pub(in crate::routing) fn rule(
     effect: Effect,
     [senders, recipients]: [Set; 2],
     relation: Option<Relation>,
@@ -73,14 +74,14 @@ pub(super) fn rule(
     Rule { effect, shadow: false, products: vec![Product { senders, recipients }], relation }
 }
 
-pub(super) fn hide_status() -> Hide {
+pub(in crate::routing) fn hide_status() -> Hide {
     Hide { fields: Fields { status_msg: true, ..Fields::default() }, unless: Box::default() }
 }
 
 // === impl World ===
 
 impl World {
-    pub(super) fn random(random: &mut Rng) -> Self {
+    pub(in crate::routing) fn random(random: &mut Rng) -> Self {
         let mut rules = Vec::new();
         for _ in 0..random.usize(1..6) {
             let hide = Hide {
@@ -101,7 +102,7 @@ impl World {
         Self { ruleset: Ruleset { groups, rules }, members: [some(), some()] }
     }
 
-    pub(super) fn engine(&self) -> Engine {
+    pub(in crate::routing) fn engine(&self) -> Engine {
         let mut engine = Engine::new(&self.ruleset).unwrap();
         let edits: Vec<_> = GROUPS
             .iter()
@@ -116,15 +117,25 @@ impl World {
 
     /// Returns true if the pair is visible by the definition, rule by rule, to a caller with
     /// these capabilities.
-    pub(super) fn is_visible(
+    pub(in crate::routing) fn is_visible(
         &self,
         pair: [&str; 2],
         capabilities: RoomCapabilities,
         facts: Facts,
     ) -> Option<bool> {
+        self.is_visible_if(pair, capabilities, |relation| holds(relation, facts))
+    }
+
+    /// Evaluates the definition as [`Self::is_visible`] does, with any outcome of each relation.
+    pub(in crate::routing) fn is_visible_if(
+        &self,
+        pair: [&str; 2],
+        capabilities: RoomCapabilities,
+        holds: impl Fn(&Relation) -> Option<bool>,
+    ) -> Option<bool> {
         let matching = |is: fn(&Effect) -> bool, otherwise: bool| {
             let rules = self.ruleset.rules.iter().filter(move |rule| is(&rule.effect));
-            any_of(rules.map(|rule| self.matches(rule, pair, capabilities, otherwise, facts)))
+            any_of(rules.map(|rule| self.matches(rule, pair, capabilities, otherwise, &holds)))
         };
         let allowed = matching(|effect| *effect == Effect::Allow, false);
         let denied = matching(|effect| *effect == Effect::Deny, true);
@@ -133,7 +144,7 @@ impl World {
 
     /// Returns the hides of a pair, sorted: those of rules that match, or for which an unknown
     /// fact decides it.
-    pub(super) fn hides(
+    pub(in crate::routing) fn hides(
         &self,
         pair: [&str; 2],
         capabilities: RoomCapabilities,
@@ -141,7 +152,7 @@ impl World {
     ) -> Vec<&Hide> {
         let hides = self.ruleset.rules.iter().filter_map(|rule| match &rule.effect {
             Effect::Hide(hide) => {
-                let matches = self.matches(rule, pair, capabilities, true, facts);
+                let matches = self.matches(rule, pair, capabilities, true, |one| holds(one, facts));
                 (matches != Some(false)).then_some(hide)
             }
             Effect::Allow | Effect::Deny => None,
@@ -159,14 +170,14 @@ impl World {
         [sender, recipient]: [&str; 2],
         capabilities: RoomCapabilities,
         otherwise: bool,
-        facts: Facts,
+        holds: impl Fn(&Relation) -> Option<bool>,
     ) -> Option<bool> {
         let within = rule.products.iter().any(|product| {
             self.contains(&product.senders, sender) && self.contains(&product.recipients, recipient)
         });
         let relation = rule.relation.as_ref().map_or(Some(true), |relation| {
             if capabilities.covers(relation.needed_capabilities()) {
-                holds(relation, facts)
+                holds(relation)
             } else {
                 Some(otherwise)
             }

@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::routing::model::ruleset::Relation;
 use crate::routing::snapshot::Snapshot;
 use crate::routing::snapshot::keys::{SetId, UserNumber};
 use crate::routing::snapshot::members::{Fingerprint, Members};
+use crate::routing::snapshot::rule_index::Across;
+use presence_router_ids::RoomCapabilities;
 
 /// The id of a set's contents, among all contents in a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,24 +22,36 @@ pub(super) struct Contents {
     count: u32,
 }
 
-/// Products by effect (true: allow) and by the contents of their sides.
-pub(super) type Products = BTreeMap<(bool, [ContentId; 2]), [SetId; 2]>;
+/// Products by kind and by the contents of their sides.
+pub(super) type Products<'s> = BTreeMap<(Kind<'s>, [ContentId; 2]), [SetId; 2]>;
+
+/// The effect of products (true: allow), and the relation that their rules require. A user's
+/// counterparts depend on the products of each kind by itself.
+pub(super) type Kind<'s> = (bool, Option<&'s Relation>);
 
 // === impl Contents ===
 
 impl Contents {
-    /// Returns the products of a snapshot's rules. Users with numbers from `first` on are not in
-    /// the earlier snapshot.
-    pub(super) fn products(&mut self, snapshot: &Snapshot, first: UserNumber) -> Products {
+    /// Returns the products of a snapshot's rules, for callers with these capabilities. Users with
+    /// numbers from `first` on are not in the earlier snapshot.
+    pub(super) fn products<'s>(
+        &mut self,
+        snapshot: &'s Snapshot,
+        first: UserNumber,
+        capabilities: RoomCapabilities,
+    ) -> Products<'s> {
         let mut of_set: HashMap<SetId, ContentId> = HashMap::new();
         let mut content = |id: SetId| {
             *of_set.entry(id).or_insert_with(|| {
                 self.id_of(&snapshot.set(id).cloned().unwrap_or_default(), first)
             })
         };
-        let products = snapshot.rules.deciding_products();
-        let products = products.map(|(allows, senders, across)| (allows, [senders, across.set]));
-        products.map(|(allows, sides)| ((allows, sides.map(&mut content)), sides)).collect()
+        let products = snapshot.deciding_products(capabilities);
+        let products = products.map(|(allows, senders, Across { set, relation })| {
+            let relation = relation.and_then(|id| snapshot.relation(id)).map(|one| &**one);
+            ((allows, relation), [senders, set])
+        });
+        products.map(|(kind, sides)| ((kind, sides.map(&mut content)), sides)).collect()
     }
 
     fn id_of(&mut self, members: &Arc<Members>, first: UserNumber) -> ContentId {
