@@ -27,6 +27,9 @@ mod changes;
 /// The Rust client's streams against the daemon.
 #[cfg(test)]
 mod client;
+/// Sets of the greatest depth, with rooms, through a client.
+#[cfg(test)]
+mod deep_sets;
 /// Edits of the directory, against a rebuild.
 #[cfg(test)]
 mod edits;

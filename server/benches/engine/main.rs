@@ -12,6 +12,7 @@
 
 mod interest;
 mod reload;
+mod rooms;
 mod stock;
 mod worlds;
 
@@ -32,6 +33,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 use self::interest::interest;
 use self::reload::reload;
+use self::rooms::rooms;
 use self::stock::Stock;
 use self::worlds::{Random, World};
 
@@ -54,6 +56,7 @@ fn main() {
         let ours = route(&classes, true);
         small.get_or_insert(ours);
         println!("    {:.2} x the same at 10k users", ratio(ours, small.unwrap()));
+        rooms(&classes);
         interest(&classes);
         edits(classes);
         let distinct = measured(|| worlds::distinct(size));
@@ -115,21 +118,24 @@ fn batches(users: &[String]) -> Vec<Vec<u8>> {
     (1..=BATCHES as u64).map(batch).map(|batch| batch.encode_to_vec()).collect()
 }
 
+/// Routes a batch, from bytes to bytes.
+fn route_batch(route: &mut Route, current: &Current, bytes: &[u8]) -> Vec<u8> {
+    let batch = wire::StateBatch::decode(bytes).unwrap();
+    route.begin_batch(current, &batch, usize::MAX).unwrap();
+    let mut defined = Vec::new();
+    while route.advance_batch(current, &batch, &mut defined).unwrap() {
+        defined.clear();
+    }
+    route.finish_batch(current, &batch).encode_to_vec()
+}
+
 /// Time for a state, next to the stock way.
 fn route(world: &World, allocations: bool) -> Duration {
     let current = current(world);
     let caller = Caller::new(["example.org"]).unwrap();
     let mut route = Route::new(caller, 0);
     let batches = batches(&world.users);
-    let mut ours = |bytes: &[u8]| {
-        let batch = wire::StateBatch::decode(bytes).unwrap();
-        route.begin_batch(&current, &batch, usize::MAX).unwrap();
-        let mut defined = Vec::new();
-        while route.advance_batch(&current, &batch, &mut defined).unwrap() {
-            defined.clear();
-        }
-        route.finish_batch(&current, &batch).encode_to_vec()
-    };
+    let mut ours = |bytes: &[u8]| route_batch(&mut route, &current, bytes);
     // The steady state: all sets are told.
     batches.iter().for_each(|bytes| drop(black_box(ours(bytes))));
     let stock = Stock::new(&world.users);

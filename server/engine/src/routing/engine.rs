@@ -26,7 +26,9 @@ use super::snapshot::user_table::UserTable;
 use presence_router_ids::UserId;
 
 /// Maximum levels of sets in an open rule. Deeper rules would not survive the wire: Protobuf
-/// decoders stop at a hundred nested messages, and each level takes two.
+/// decoders stop at a hundred nested messages, and each level takes two. An answer puts at most
+/// eight levels around a set: unions and differences with the sets of other rules, exceptions, and
+/// relations.
 pub const MAX_DEPTH: usize = 32;
 
 /// The only writer of the ruleset, the directory and the snapshots.

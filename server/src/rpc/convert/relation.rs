@@ -82,3 +82,66 @@ fn without(any: SetExpression, except: SetExpression) -> SetExpression {
         except: Some(Box::new(except)),
     })))
 }
+
+#[cfg(test)]
+mod tests {
+    use presence_router_engine::unstable::routing::query::visibility::CallerView;
+    use presence_router_engine::{Caller, NoFiles, Router, Side};
+    use presence_router_ids::{RoomCapabilities, RoomCondition, UserId};
+    use presence_router_proto::v1::{RoomMates, UserList};
+
+    use super::*;
+
+    fn users(ids: &[&str]) -> SetExpression {
+        let user_ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        wrap_expression(Expression::Users(UserList { user_ids }))
+    }
+
+    fn encrypted() -> RoomConditions {
+        RoomConditions::new([RoomCondition::Encrypted(true)])
+    }
+
+    fn all_of(sets: [SetExpression; 2]) -> SetExpression {
+        wrap_expression(Expression::AllOf(SetList { sets: sets.into() }))
+    }
+
+    #[test]
+    fn a_relation_restricts_a_set() {
+        let [some, mates] = [users(&["@a:x"]), room_mates(&encrypted())];
+        let share_room = Relation::ShareRoom(encrypted());
+        assert_eq!(
+            restrict_to_relation(some.clone(), &share_room),
+            all_of([some.clone(), mates.clone()])
+        );
+        assert_eq!(restrict_to_relation(everyone(), &share_room), mates);
+        let any_room = wrap_expression(Expression::RoomMates(RoomMates::default()));
+        let others = without(some.clone(), any_room);
+        assert_eq!(restrict_to_relation(some, &Relation::ShareNoRoom), others);
+    }
+
+    #[test]
+    fn counterparts_are_written_with_their_relations() {
+        let expression = |rules: &str| {
+            let router = Router::load("policy.yaml", rules.as_bytes(), &NoFiles).unwrap();
+            let snapshot = router.snapshot();
+            let caller = Caller::new(["x"]).unwrap().with_capabilities(RoomCapabilities::ALL);
+            let user = UserId::parse("@a:x").unwrap();
+            let signature = snapshot.signature(user, Side::Sender, &caller);
+            let mut counterparts = snapshot.counterparts(&signature, &CallerView::new(caller));
+            let certain: Vec<_> = counterparts.take_certain().iter().collect();
+            let certain: Vec<String> =
+                snapshot.users().ids(certain.into_iter()).map(String::from).collect();
+            (certain, conditional_to_expression(&counterparts, snapshot.users()))
+        };
+        let allow = "rules:\n  - { name: a, allow: { from: '@a:x', to: ['@b:x', '@c:y'] } }\n";
+        assert_eq!(expression(allow), (vec!["@b:x".to_owned(), "@c:y".to_owned()], None));
+        let deny = "  - { name: d, deny: { from: '@a:x', to: ['@c:y', '@z:z'], share_room: { encrypted: true } } }\n";
+        let (certain, rest) = expression(&format!("{allow}{deny}"));
+        assert_eq!(certain, ["@b:x"]);
+        let only_c = all_of([users(&["@c:y"]), room_mates(&encrypted())]);
+        assert_eq!(rest, Some(without(users(&["@c:y"]), only_c)), "`@z:z` is no counterpart");
+        let more = "  - { name: m, allow: { from: '@a:x', to: everyone, share_room: { encrypted: true } } }\n";
+        let (certain, rest) = expression(&format!("{allow}{more}"));
+        assert_eq!((certain.len(), rest), (2, Some(room_mates(&encrypted()))));
+    }
+}

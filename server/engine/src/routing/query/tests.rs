@@ -153,9 +153,13 @@ fn exceptions_name_nobody_but_counterparts() {
         for (own, side) in USERS.into_iter().flat_map(|own| SIDES.map(|side| (own, side))) {
             let signature = snapshot.signature(user(own), side, &caller);
             let counterparts = snapshot.counterparts(&signature, &view);
-            for (_, excluded) in counterparts.excluded() {
-                let names_more = !excluded.named().is_subset(counterparts.at_most().named());
-                assert!(!names_more || excluded.is_everyone(), "{:?}", world.ruleset);
+            let sets = snapshot.sets_of(snapshot.users().user_ref(user(own)));
+            let all = snapshot.counterparts_of(&sets, side, RoomCapabilities::ALL);
+            for counterparts in [counterparts, all] {
+                for (_, excluded) in counterparts.excluded() {
+                    let names_more = !excluded.named().is_subset(counterparts.at_most().named());
+                    assert!(!names_more || excluded.is_everyone(), "{:?}", world.ruleset);
+                }
             }
         }
     }

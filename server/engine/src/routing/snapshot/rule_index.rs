@@ -18,9 +18,9 @@ pub(in crate::routing) struct RuleIndex {
     by_set: Box<[[RulesOfSet; 2]]>,
     /// The distinct hides.
     hides: Box<[Hide]>,
-    /// The distinct relations, each with what a caller must be able to evaluate.
+    /// The distinct relations, each with the capabilities that a caller needs for it.
     relations: Box<[(Arc<Relation>, RoomCapabilities)]>,
-    /// What the relations need together.
+    /// The capabilities that the relations need together.
     needed_capabilities: RoomCapabilities,
     /// Sets that contain every user by definition, ascending. Empty without relations.
     everyone: Box<[SetId]>,
