@@ -214,3 +214,27 @@ fn a_rule_that_asks_for_more_of_a_room_loses_pairs_for_some_rooms() {
     assert_eq!(difference(Some(any.clone()), Some(in_encrypted), all), [(1, true), (1, true)]);
     assert_eq!(difference(Some(any.clone()), Some(any), all), [(0, false), (0, false)]);
 }
+
+#[test]
+fn callers_share_a_difference_unless_a_rule_needs_what_only_one_of_them_evaluates() {
+    let engine = |relation: Option<Relation>| {
+        let pair = [list(&["@ann:x"]), list(&["@bob:x"])];
+        let rules = vec![rule(Effect::Allow, pair, relation)];
+        Engine::new(&Ruleset { groups: Vec::new(), rules }).unwrap()
+    };
+    let [any, in_encrypted, in_none] = relations();
+    let mates = RoomCapabilities::from(RoomCapability::RoomMates);
+    let both = mates.union(RoomCapability::Encrypted.into());
+    for (before, after, relevant) in [
+        (None, None, RoomCapabilities::NONE),
+        (Some(any.clone()), None, mates),
+        (None, Some(in_none), mates),
+        (Some(in_encrypted), Some(any), both),
+    ] {
+        let [before, after] = [before, after].map(|relation| engine(relation).snapshot());
+        let of = |all| Difference::relevant_capabilities([&before, &after], all);
+        assert_eq!(of(RoomCapabilities::ALL), relevant);
+        assert_eq!(of(mates), relevant.intersection(mates));
+        assert_eq!(of(RoomCapabilities::NONE), RoomCapabilities::NONE);
+    }
+}
