@@ -54,8 +54,9 @@ impl World<'_> {
         Counts::add(&self.counts.hidden, usize::from(*state != stored));
     }
 
-    /// Checks the copy that a homeserver sends: somebody on the other one may see the sender, and
-    /// the copy has no field that is hidden from anybody there.
+    /// Checks the copy that a homeserver sends: it has no field that is hidden from anybody on the
+    /// other one, and somebody there may see the sender. Where rules require relations, a set may
+    /// cover a server without members there, and the copy is shown to nobody.
     pub(super) fn check_copy(&self, place: usize, destination: &str, copy: &Presence) {
         let sender = &copy.user_id;
         let homeserver = &self.servers[place].homeserver;
@@ -66,7 +67,9 @@ impl World<'_> {
                 users_on(destination).any(sees) && *copy == stored
             }
             None => self.policies.iter().any(|policy| {
-                users_on(destination).any(|user| visible(policy, rooms, sender, user))
+                let may_cover = policy.rules.iter().any(|rule| rule.relation.is_some());
+                let sees = |user| visible(policy, rooms, sender, user);
+                (may_cover || users_on(destination).any(sees))
                     && is_copy(policy, rooms, destination, &stored, copy)
             }),
         });
