@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use presence_router_client::{ChangeEvent, NearCache, PresenceRouter};
+use presence_router_client::{ChangeEvent, Error, NearCache, PresenceRouter, Visibility, WhenAway};
 use presence_router_engine::Side;
 use proptest::test_runner::TestRunner;
 use tokio::time::Instant;
@@ -106,9 +106,11 @@ fn a_near_cache_is_right_at_the_revision_that_it_claims() {
 async fn follow(beginning: Beginning, steps: Vec<Step>, counts: &Counts) {
     let world = World::begin(&beginning).await;
     let cache = world.near_cache();
-    let subscriber = Subscriber::start(&cache, &beginning.asked);
+    let subscriber = Subscriber::start(&cache, &beginning.asker, &beginning.asked);
     let numbered = RefCell::default();
-    let mut follower = Follower { world, cache, subscriber, numbered, beginning, counts };
+    let of_follower = beginning.clone();
+    let mut follower =
+        Follower { world, cache, subscriber, numbered, beginning: of_follower, counts };
     follower.settle().await;
     follower.hear_changes(false).await;
     follower.ask_all(None).await;
@@ -123,7 +125,8 @@ async fn follow(beginning: Beginning, steps: Vec<Step>, counts: &Counts) {
     }
     let users = everybody();
     let revision = follower.world.daemon.revision();
-    let said = ways::router(&follower.cache, &users, Some(&revision)).await;
+    let homeserver = beginning.asker.homeserver();
+    let said = ways::router_of(&follower.cache, homeserver, &users, Some(&revision)).await;
     assert_eq!(said, *follower.world.answers(), "as a router");
 }
 
@@ -172,6 +175,16 @@ impl Follower<'_> {
         settled.await.expect("the near-cache arrives at the last revision");
     }
 
+    /// Looks up an answer in memory.
+    fn look_up(&self, side: Side, user: &str) -> Option<Observed> {
+        look_up(&self.cache, self.beginning.asker.homeserver(), side, user)
+    }
+
+    /// Looks up an answer in memory, and asks the daemon if there is none.
+    async fn ask(&self, side: Side, user: &str) -> Result<Observed, Error> {
+        ask(&self.cache, self.beginning.asker.homeserver(), side, user).await
+    }
+
     /// All questions of this world: both sides of some users.
     fn questions(&self) -> impl Iterator<Item = (Side, &String)> {
         let users = &self.beginning.asked;
@@ -207,8 +220,10 @@ impl Follower<'_> {
         };
         let all = everybody();
         let senders = senders(&all);
+        let visibility = Visibility::new(self.cache.clone(), WhenAway::Nobody);
+        let rooms = self.beginning.asker.homeserver().rooms;
         for (side, user) in self.questions() {
-            match (look_up(&self.cache, side, user), kept) {
+            match (self.look_up(side, user), kept) {
                 (Some(observed), kept) => {
                     check(&observed);
                     kept.map(|kept| kept.fetch_add(1, Relaxed));
@@ -216,18 +231,25 @@ impl Follower<'_> {
                 (None, Some(_)) => drop(self.counts.asked.fetch_add(1, Relaxed)),
                 (None, None) => {}
             }
-            check(&ask(&self.cache, side, user).await.unwrap());
+            check(&self.ask(side, user).await.unwrap());
             if side == Side::Recipient {
                 let expected = filtered(self.world.answers(), user, &senders);
-                let cached = self.cache.cached_filter(user, &senders);
-                assert!(cached.is_none_or(|cached| pairs_of(&cached) == expected), "{user}");
-                let asked = self.cache.filter(user, &senders).await.unwrap();
-                assert_eq!(pairs_of(&asked), expected, "{user}");
+                let question = visibility.filter(user, &senders).await.unwrap();
+                let decided = question
+                    .decide(|one, other, conditions| rooms.share_room(one, other, conditions));
+                assert_eq!(pairs_of(&decided.visible), expected, "{user}");
+                // These know nothing of rooms.
+                if self.beginning.asker.capabilities.is_empty() {
+                    let cached = self.cache.cached_filter(user, &senders);
+                    assert!(cached.is_none_or(|cached| pairs_of(&cached) == expected), "{user}");
+                    let asked = self.cache.filter(user, &senders).await.unwrap();
+                    assert_eq!(pairs_of(&asked), expected, "{user}");
+                }
             }
         }
         if self.beginning.budget_bytes == 0 {
             for (side, user) in self.questions() {
-                let found = look_up(&self.cache, side, user);
+                let found = self.look_up(side, user);
                 assert!(found.is_some(), "{side:?} {user}: {:?}", self.cache.stats());
             }
         }
@@ -269,7 +291,7 @@ impl Follower<'_> {
     }
 
     fn observe(&self) -> Observer {
-        Observer::start(&self.cache, &self.beginning.asked)
+        Observer::start(&self.cache, &self.beginning.asker, &self.beginning.asked)
     }
 
     /// Refuses the stream for a while.
@@ -278,7 +300,7 @@ impl Follower<'_> {
         self.lead_to(Some(&REFUSING)).await;
         let ended = tokio::time::timeout(LONG, async {
             loop {
-                let answers = self.questions().filter_map(|(s, u)| look_up(&self.cache, s, u));
+                let answers = self.questions().filter_map(|(s, u)| self.look_up(s, u));
                 let answers: Vec<_> = answers.collect();
                 if answers.is_empty() {
                     return;
@@ -289,7 +311,7 @@ impl Follower<'_> {
         });
         ended.await.expect("a refusal ends all answers");
         for (side, user) in self.questions().take(4) {
-            assert!(ask(&self.cache, side, user).await.is_err(), "refused");
+            assert!(self.ask(side, user).await.is_err(), "refused");
         }
         self.reconnect().await;
         self.hear_changes(true).await;
@@ -302,7 +324,7 @@ impl Follower<'_> {
         let from = self.world.last();
         let before: BTreeSet<(Side, String)> = self
             .questions()
-            .filter(|(side, user)| look_up(&self.cache, *side, user).is_some())
+            .filter(|(side, user)| self.look_up(*side, user).is_some())
             .map(|(side, user)| (side, user.clone()))
             .collect();
         let since = Instant::now();
@@ -314,9 +336,9 @@ impl Follower<'_> {
         if longer && stale_for < Duration::from_secs(1) {
             let over = stale_for.saturating_sub(noticed.elapsed()) + Duration::from_millis(1);
             tokio::time::sleep(over).await;
-            assert!(self.questions().all(|(s, u)| look_up(&self.cache, s, u).is_none()), "over");
+            assert!(self.questions().all(|(s, u)| self.look_up(s, u).is_none()), "over");
             for (side, user) in self.questions().take(4) {
-                assert!(ask(&self.cache, side, user).await.is_err(), "over");
+                assert!(self.ask(side, user).await.is_err(), "over");
             }
         }
         self.reconnect().await;
@@ -338,8 +360,8 @@ impl Follower<'_> {
             for may_ask in [false, true] {
                 let asked = Instant::now();
                 let found = match may_ask {
-                    false => look_up(&self.cache, side, user),
-                    true => ask(&self.cache, side, user).await.ok(),
+                    false => self.look_up(side, user),
+                    true => self.ask(side, user).await.ok(),
                 };
                 match found {
                     Some(observed) => {

@@ -56,6 +56,11 @@ impl<'a> Homeserver<'a> {
         let needed = rooms::needed_capabilities(relation);
         needed.iter().all(|one| self.capabilities.contains(one))
     }
+
+    /// The same homeserver with other rooms.
+    pub(crate) fn with(self, rooms: &'a Rooms) -> Self {
+        Self { rooms, ..self }
+    }
 }
 
 /// Whether the sender's presence may be seen by the recipient, who share no room.
@@ -156,6 +161,31 @@ pub(crate) fn seen<'a>(
     let homeserver = homeserver.into();
     concerns(homeserver.server_names, sender, recipient)
         && visible_to(policy, homeserver, sender, recipient)
+}
+
+/// The pair concerns the homeserver, and may be visible in some rooms.
+pub(crate) fn may_be_seen<'a>(
+    policy: &Document,
+    homeserver: impl Into<Homeserver<'a>>,
+    sender: &str,
+    recipient: &str,
+) -> bool {
+    let homeserver = homeserver.into();
+    let any = |effect: Effect| {
+        let mut rules = policy.rules.iter().filter(|rule| rule.effect == effect && !rule.shadow);
+        rules.any(|rule| {
+            let is_open = rule.relation.as_ref().is_some_and(|one| homeserver.evaluates(one));
+            let is_met = match is_open {
+                true => effect == Effect::Allow,
+                false => homeserver.meets_relation(rule, sender, recipient),
+            };
+            is_met && matches(policy, rule, sender, recipient)
+        })
+    };
+    concerns(homeserver.server_names, sender, recipient)
+        && sender != recipient
+        && any(Effect::Allow)
+        && !any(Effect::Deny)
 }
 
 fn is_in(policy: &Document, set: &SetExpr, user: &str) -> bool {

@@ -152,6 +152,11 @@ pub(crate) fn all_policies() -> impl Strategy<Value = String> {
     prop_oneof![policies(), room_policies()]
 }
 
+/// Whether a policy may have rules that require shared rooms.
+pub(crate) fn has_relations(policy: &str) -> bool {
+    policy.contains("share_room")
+}
+
 fn policies_with(relations: BoxedStrategy<Option<Value>>) -> impl Strategy<Value = String> {
     let names: Vec<String> = (0..5).map(|i| format!("{}/g{i}", ["team", "all"][i % 2])).collect();
     // A group refers only to groups before it, so that there are no cycles.

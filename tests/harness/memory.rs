@@ -173,19 +173,12 @@ impl Memory {
         self.retired
     }
 
-    /// What it remembers, and what it does not: what is over its budget, or was
-    /// retired for another answer.
-    pub(crate) fn answers(&self) -> (Answers, BTreeSet<(Side, String)>) {
-        let knows_no_rooms: &[String] = &[];
-        self.answers_to(knows_no_rooms)
-    }
-
-    /// What it remembers, to a homeserver with some rooms.
-    pub(crate) fn answers_to<'a>(
+    /// What it remembers, to a homeserver with some rooms, and what it does not: what is over
+    /// its budget, or was retired for another answer.
+    pub(crate) fn answers_to(
         &self,
-        homeserver: impl Into<Homeserver<'a>>,
+        homeserver: Homeserver<'_>,
     ) -> (Answers, BTreeSet<(Side, String)>) {
-        let homeserver = homeserver.into();
         let mut all = Answers::default();
         for ((side, user), (id, hides)) in &self.answers {
             let lists = match side {

@@ -43,6 +43,13 @@ impl ClientSets {
 
     /// Removes at once, and adds later.
     pub(crate) fn edit(&mut self, SetEdit { id, added, removed }: SetEdit) {
+        let mut expressions = self.live.values().filter_map(|set| match set {
+            Set::Expression(expression) => Some(expression),
+            Set::List { .. } => None,
+        });
+        let is_exception = expressions.any(|one| self.excepts(one, false, id));
+        let shows = !removed.is_empty() && is_exception;
+        assert!(!shows, "whoever leaves the exception {id} is seen before `Changed` says so");
         let Some(Set::List { users, complete: true }) = self.live.get_mut(&id) else {
             panic!("only complete lists are edited, and {id} is none");
         };
@@ -195,6 +202,24 @@ impl ClientSets {
                 .flat_map(|set| Self::references(set.as_ref().unwrap()))
                 .collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// Whether an expression has a set among its exceptions, if it is none itself.
+    fn excepts(&self, expression: &SetExpression, is_exception: bool, id: u64) -> bool {
+        match expression.expression.as_ref().unwrap() {
+            Expression::SetId(one) => match self.live.get(one) {
+                Some(Set::Expression(inner)) => self.excepts(inner, is_exception, id),
+                Some(Set::List { .. }) | None => is_exception && *one == id,
+            },
+            Expression::AnyOf(list) | Expression::AllOf(list) => {
+                list.sets.iter().any(|set| self.excepts(set, is_exception, id))
+            }
+            Expression::Difference(both) => {
+                self.excepts(both.any.as_ref().unwrap(), is_exception, id)
+                    || self.excepts(both.except.as_ref().unwrap(), !is_exception, id)
+            }
+            _ => false,
         }
     }
 

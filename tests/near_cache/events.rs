@@ -13,6 +13,7 @@ use tokio_stream::Stream;
 use super::observed::{Observed, SIDES, look_up};
 use super::world::World;
 use super::{Counts, LONG};
+use crate::changes::Asker;
 use crate::harness::ways::Lists;
 
 /// An event, and the answers that memory gave when it was sent, or after that.
@@ -24,6 +25,7 @@ struct Reported {
 /// Looks up some users in memory.
 struct Looker {
     cache: NearCache,
+    asker: Asker,
     users: Vec<String>,
 }
 
@@ -53,9 +55,11 @@ pub(super) struct Subscriber {
 
 impl Subscriber {
     /// Subscribes, and looks up some users in memory after each event.
-    pub(super) fn start(cache: &NearCache, users: &[String]) -> Self {
+    pub(super) fn start(cache: &NearCache, asker: &Asker, users: &[String]) -> Self {
         let (sender, reported) = mpsc::unbounded_channel();
-        let looker = Arc::new(Looker { cache: cache.clone(), users: users.to_vec() });
+        let (cache_of_looker, asker) = (cache.clone(), asker.clone());
+        let looker = Looker { cache: cache_of_looker, asker, users: users.to_vec() };
+        let looker = Arc::new(looker);
         let receiving = receive(cache.watch_changes(), looker, sender);
         Self {
             reported,
@@ -139,7 +143,8 @@ impl Looker {
     fn look(&self) -> Vec<Observed> {
         let users = &self.users;
         let questions = SIDES.iter().flat_map(|side| users.iter().map(move |user| (*side, user)));
-        questions.filter_map(|(side, user)| look_up(&self.cache, side, user)).collect()
+        let homeserver = self.asker.homeserver();
+        questions.filter_map(|(side, user)| look_up(&self.cache, homeserver, side, user)).collect()
     }
 }
 

@@ -11,8 +11,10 @@ use presence_router_engine::Side;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::changes::Asker;
 use crate::harness::sets::Subject;
 use crate::harness::ways::{self, Answers};
+use crate::oracle::Homeserver;
 use crate::worlds::everybody;
 
 pub(super) const SIDES: [Side; 2] = [Side::Sender, Side::Recipient];
@@ -35,12 +37,15 @@ pub(super) struct Observed {
     pub(super) numbered: Numbered,
 }
 
+/// Users who are in a set, and `None` for those of whom rooms decide it.
+type Members = Vec<(String, Option<bool>)>;
+
 /// An answer without its user.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Numbered {
-    members: Vec<String>,
+    members: Members,
     /// Members, fields in words, and presence values for which nothing is hidden.
-    hides: Vec<(Vec<String>, String, Vec<String>)>,
+    hides: Vec<(Members, String, Vec<String>)>,
 }
 
 /// A task that asks until it is stopped.
@@ -50,30 +55,47 @@ pub(super) struct Observer {
 }
 
 /// Looks up an answer in memory.
-pub(super) fn look_up(cache: &NearCache, side: Side, user: &str) -> Option<Observed> {
+pub(super) fn look_up(
+    cache: &NearCache,
+    homeserver: Homeserver<'_>,
+    side: Side,
+    user: &str,
+) -> Option<Observed> {
     let answer = match side {
         Side::Sender => cache.cached_audience(user),
         Side::Recipient => cache.cached_interest(user),
     };
-    answer.map(|answer| observe(side, user, &answer))
+    answer.map(|answer| observe(homeserver, side, user, &answer))
 }
 
 /// Looks up an answer in memory, and asks the daemon if there is none.
-pub(super) async fn ask(cache: &NearCache, side: Side, user: &str) -> Result<Observed, Error> {
+pub(super) async fn ask(
+    cache: &NearCache,
+    homeserver: Homeserver<'_>,
+    side: Side,
+    user: &str,
+) -> Result<Observed, Error> {
     let answer = match side {
         Side::Sender => cache.audience(user).await,
         Side::Recipient => cache.interest(user).await,
     };
-    answer.map(|answer| observe(side, user, &answer))
+    answer.map(|answer| observe(homeserver, side, user, &answer))
 }
 
-fn observe(side: Side, user: &str, answer: &CachedAnswer<'_>) -> Observed {
+fn observe(
+    homeserver: Homeserver<'_>,
+    side: Side,
+    user: &str,
+    answer: &CachedAnswer<'_>,
+) -> Observed {
     let counterparts = answer.counterparts();
     assert!(!counterparts.contains(user), "the user itself is left away");
     let mut answers = Answers::default();
-    let knows_no_rooms: &[String] = &[];
-    let subject = Subject { homeserver: knows_no_rooms.into(), user };
+    let subject = Subject { homeserver, user };
     ways::counterparts(&mut answers, side, &everybody(), subject, counterparts);
+    if !homeserver.capabilities.is_empty() {
+        answers.forget_hides_of_nobody();
+    }
     let shared = answer.clone().into_shared();
     assert_eq!(shared.number() == 0, shared.as_set().is_none());
     Observed {
@@ -128,8 +150,9 @@ pub(super) fn pairs_of(visible: &[VisibleSender]) -> Vec<(usize, Fields)> {
 impl Numbered {
     fn new(answer: &SharedAnswer) -> Self {
         let everybody = everybody();
-        let members = |set: &Set| {
-            everybody.iter().filter(|user| set.contains(user)).cloned().collect::<Vec<_>>()
+        let members = |set: &Set| -> Members {
+            let is_in = |user: &String| (user.clone(), set.contains_if(user, |_| None));
+            everybody.iter().map(is_in).filter(|(_, is)| *is != Some(false)).collect()
         };
         let hides = answer.hides().iter();
         let hides = hides.map(|hide| {
@@ -142,9 +165,9 @@ impl Numbered {
 // === impl Observer ===
 
 impl Observer {
-    pub(super) fn start(cache: &NearCache, users: &[String]) -> Self {
+    pub(super) fn start(cache: &NearCache, asker: &Asker, users: &[String]) -> Self {
         let stop = CancellationToken::new();
-        let observing = observe_until(stop.clone(), cache.clone(), users.to_vec());
+        let observing = observe_until(stop.clone(), cache.clone(), asker.clone(), users.to_vec());
         Self { stop, observing: tokio::spawn(observing) }
     }
 
@@ -159,15 +182,17 @@ impl Observer {
 async fn observe_until(
     stop: CancellationToken,
     cache: NearCache,
+    asker: Asker,
     users: Vec<String>,
 ) -> BTreeSet<Observed> {
+    let homeserver = asker.homeserver();
     let mut all = BTreeSet::new();
     while !stop.is_cancelled() {
         for user in &users {
             for side in SIDES {
-                match look_up(&cache, side, user) {
+                match look_up(&cache, homeserver, side, user) {
                     Some(observed) => drop(all.insert(observed)),
-                    None => match ask(&cache, side, user).await {
+                    None => match ask(&cache, homeserver, side, user).await {
                         Ok(observed) => drop(all.insert(observed)),
                         // There is no daemon at the moment.
                         Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,

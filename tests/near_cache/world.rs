@@ -11,11 +11,11 @@ use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
 
 use super::LONG;
-use crate::changes::{Edits, Members, apply, document, two};
+use crate::changes::{Asker, Edits, Members, apply, askers, document, two};
 use crate::harness::Daemon;
 use crate::harness::proxy::Proxy;
 use crate::harness::ways::{self, Answers};
-use crate::worlds::{DIRECTORY, LOW, callers, everybody};
+use crate::worlds::{DIRECTORY, LOW, everybody};
 
 /// The beginning of a world.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Beginning {
     policies: [String; 2],
     /// A rule that hides something, and is not always there.
     hide: Value,
-    server_names: Vec<String>,
+    pub(super) asker: Asker,
     pub(super) budget_bytes: u64,
     pub(super) stale_for: Duration,
     /// The users whose audience and interest are asked for.
@@ -87,11 +87,10 @@ pub(super) fn worlds() -> impl Strategy<Value = (Beginning, Vec<Step>)> {
     });
     let budgets = prop_oneof![3 => Just(0), 1 => select(vec![1, 800, 3_000])];
     let stale_for = select(vec![0, 15, 60_000]).prop_map(Duration::from_millis);
-    (two(), hide, callers(), budgets, stale_for, subsequence(everybody(), 10)).prop_flat_map(
-        |(policies, hide, server_names, budget_bytes, stale_for, asked)| {
+    (two(), hide, askers(), budgets, stale_for, subsequence(everybody(), 10)).prop_flat_map(
+        |(policies, hide, asker, budget_bytes, stale_for, asked)| {
             let moved = asked.iter().take(4).cloned().collect();
-            let beginning =
-                Beginning { policies, hide, server_names, budget_bytes, stale_for, asked };
+            let beginning = Beginning { policies, hide, asker, budget_bytes, stale_for, asked };
             (Just(beginning), steps(moved))
         },
     )
@@ -134,7 +133,9 @@ impl World {
 
     /// A near-cache that connects through the proxy.
     pub(super) fn near_cache(&self) -> NearCache {
-        let mut options = Options::new(&self.beginning.server_names);
+        let Asker { server_names, capabilities, .. } = &self.beginning.asker;
+        let mut options = Options::new(server_names);
+        options.room_capabilities = capabilities.iter().copied().collect();
         options.deadline = LONG;
         options.backoff.initial_delay = Duration::from_millis(1);
         options.backoff.max_delay = Duration::from_millis(4);
@@ -191,7 +192,7 @@ impl World {
         let revision = self.daemon.revision();
         if self.revisions.last().is_none_or(|(last, _)| *last != revision) {
             let document = document(&self.policy(), &self.members);
-            let answers = ways::oracle(&document, &self.beginning.server_names, &everybody());
+            let answers = ways::oracle(&document, self.beginning.asker.homeserver(), &everybody());
             self.revisions.push((revision, answers));
         }
     }

@@ -58,7 +58,7 @@ fn room(id: &'static str) -> impl Strategy<Value = Room> {
 }
 
 /// The value of `share_room` in a rule. There are few values, so that rules collide.
-pub(super) fn relations() -> impl Strategy<Value = Value> {
+pub(crate) fn relations() -> impl Strategy<Value = Value> {
     let values = |values: Vec<&'static str>| {
         prop_oneof![
             select(values.clone()).prop_map(Value::from),
