@@ -275,7 +275,7 @@ proptest! {
                     ("in process", &in_process, None),
                 ];
                 for (way, router, revision) in routers {
-                    let said = ways::router_of(router, homeserver, &users, revision).await;
+                    let said = ways::router(router, homeserver, &users, revision).await;
                     assert_eq!(said, expected, "{way}");
                 }
             }

@@ -5,33 +5,30 @@
 //! Rust client, and for one that comes back with what it had. Where rules require shared
 //! rooms, all of this holds in each of several rooms.
 
+mod rust_client;
+mod worlds;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use presence_router_client::{ChangeEvent, Changes, RouteStates};
 use presence_router_engine::unstable::policy::document::Document;
 use presence_router_engine::{Edit, Policy};
-use presence_router_ids::{RoomCapability, UserId};
+use presence_router_ids::UserId;
 use presence_router_proto::v1::route_states_request::Message as Request;
 use presence_router_proto::v1::route_states_response::Message as Response;
 use presence_router_proto::v1::{Open, StateBatch};
 use proptest::collection::vec;
-use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use serde_json::{Value, json};
 
+use self::rust_client::Rust;
+pub(crate) use self::worlds::{Asker, askers, two};
 use crate::agreement::{RUNTIME, cases};
 use crate::harness::memory::{Heard, Memory, Rule};
 use crate::harness::room_mates::stated;
 use crate::harness::ways::Answers;
 use crate::harness::{Daemon, Stream, states, ways};
-use crate::oracle::rooms::Rooms;
 use crate::oracle::{Homeserver, may_be_seen, seen};
-use crate::worlds::rooms::{capabilities, relations, rooms};
-use crate::worlds::{
-    DIRECTORY, LOW, Numbered, all_policies, callers, everybody, filled, has_relations, listed,
-    losing,
-};
+use crate::worlds::{DIRECTORY, LOW, Numbered, everybody, filled, has_relations, listed};
 
 pub(crate) type Members = BTreeMap<&'static str, BTreeSet<String>>;
 
@@ -40,72 +37,6 @@ pub(crate) type Edits = Vec<(&'static str, String, bool)>;
 
 /// Pairs of a sender and a recipient.
 type PairSet = BTreeSet<(String, String)>;
-
-/// A homeserver, with several rooms that it may have.
-#[derive(Clone, Debug)]
-pub(crate) struct Asker {
-    pub(crate) server_names: Vec<String>,
-    pub(crate) capabilities: Vec<RoomCapability>,
-    /// What another client of the same homeserver evaluates.
-    others_capabilities: Vec<RoomCapability>,
-    pub(crate) rooms: Vec<Rooms>,
-}
-
-/// Policies with rules about the groups that the directory fills, each with a
-/// crowd across: edits then change more than who sees whom.
-fn moving() -> impl Strategy<Value = String> {
-    let effects = select(vec!["allow", "deny", "hide", "hide"]);
-    let crowds = select(vec![json!("everyone"), json!({ "server": "one.org" })]);
-    let rule = (effects, select(DIRECTORY.to_vec()), crowds, any::<bool>());
-    let rule = rule.prop_map(|(effect, group, crowd, sends)| {
-        let group = json!({ "group": group });
-        let (from, to) = if sends { (group, crowd) } else { (crowd, group) };
-        let mut pairs = json!({ "from": from, "to": to });
-        if effect == "hide" {
-            pairs["fields"] = json!(["status_msg"]);
-        }
-        (effect, pairs)
-    });
-    let everybody = json!({ "from": "everyone", "to": "everyone" });
-    let open = option::weighted(0.5, Just(("allow", everybody)));
-    let more = (vec(rule, 0..3), open).prop_map(|(mut rules, open)| {
-        rules.extend(open);
-        rules
-    });
-    (all_policies(), more, vec(option::of(relations()), 3)).prop_map(|(policy, more, relations)| {
-        let is_with_rooms = has_relations(&policy);
-        let mut policy: Value = serde_json::from_str(&policy).unwrap();
-        let rules = policy["rules"].as_array_mut().unwrap();
-        for (number, ((effect, mut pairs), relation)) in (0..).zip(more.into_iter().zip(relations))
-        {
-            if let Some(relation) = relation.filter(|_| is_with_rooms) {
-                pairs["share_room"] = relation;
-            }
-            rules.push(json!({ "name": format!("moving {number}"), effect: pairs }));
-        }
-        policy.to_string()
-    })
-}
-
-/// Homeservers with various server names that evaluate more or less of rooms.
-pub(crate) fn askers() -> impl Strategy<Value = Asker> {
-    (callers(), [capabilities(), capabilities()], vec(rooms(), 2)).prop_map(
-        |(server_names, [capabilities, others_capabilities], rooms)| Asker {
-            server_names,
-            capabilities,
-            others_capabilities,
-            rooms,
-        },
-    )
-}
-
-/// A policy to begin with and another to change to: one of its own, or the first one
-/// after an accident that loses most users.
-pub(crate) fn two() -> impl Strategy<Value = [String; 2]> {
-    let accident = moving()
-        .prop_flat_map(|policy| losing(&policy).prop_map(move |other| [policy.clone(), other]));
-    prop_oneof![2 => [moving(), moving()], 1 => accident]
-}
 
 /// What happens between two looks of a client.
 #[derive(Clone, Debug)]
@@ -283,86 +214,6 @@ async fn follow(
         compare(&memory, &new, &homeservers);
         are_of_concern(&memory.told(), std::slice::from_ref(&new), homeserver);
         rust.compare(&daemon, &new).await;
-    }
-}
-
-// === impl Asker ===
-
-impl Asker {
-    /// A homeserver that knows nothing of rooms.
-    fn without_rooms(server_name: &str) -> Self {
-        let (server_names, rooms) = (vec![server_name.to_owned()], vec![Rooms::default()]);
-        let [capabilities, others_capabilities] = Default::default();
-        Self { server_names, capabilities, others_capabilities, rooms }
-    }
-
-    /// The homeserver in its first rooms.
-    pub(crate) fn homeserver(&self) -> Homeserver<'_> {
-        let Self { server_names, capabilities, rooms, .. } = self;
-        Homeserver { server_names, capabilities, rooms: &rooms[0] }
-    }
-
-    /// The homeserver in each of its rooms that may matter for some policies.
-    fn in_rooms_of(&self, policies: [&str; 2]) -> Vec<Homeserver<'_>> {
-        let matter = policies.iter().any(|policy| has_relations(policy));
-        let number = if matter { self.rooms.len() } else { 1 };
-        self.rooms[..number].iter().map(|rooms| self.homeserver().with(rooms)).collect()
-    }
-}
-
-/// The Rust client, which asks again each time, and follows changes.
-struct Rust<'a> {
-    homeserver: Homeserver<'a>,
-    stream: RouteStates,
-    changes: Changes,
-}
-
-impl<'a> Rust<'a> {
-    async fn open(daemon: &Daemon, homeserver: Homeserver<'a>) -> Self {
-        let client = daemon.rust_client(homeserver);
-        let mut changes = client.watch_changes();
-        let connected = changes.next().await;
-        assert!(matches!(connected, Some(ChangeEvent::Connected { .. })), "{connected:?}");
-        Self { homeserver, stream: client.route_states(), changes }
-    }
-
-    async fn compare(&self, daemon: &Daemon, document: &Document) {
-        let (users, revision, homeserver) = (everybody(), daemon.revision(), self.homeserver);
-        let said = ways::router_of(&self.stream, homeserver, &users, Some(&revision)).await;
-        assert_eq!(said, ways::oracle(document, homeserver, &users));
-    }
-
-    async fn hear_reset(&mut self, revision: &str) {
-        let event = self.changes.next().await;
-        let is_reset =
-            matches!(&event, Some(ChangeEvent::Reset { revision: at, .. }) if at == revision);
-        assert!(is_reset, "not expected: {event:?}");
-    }
-
-    async fn hear(&mut self, revision: &str, [old, new]: [&Document; 2], exact: bool) {
-        let mut told: [Vec<_>; 2] = Default::default();
-        loop {
-            let event = self.changes.next().await;
-            let Some(ChangeEvent::Changed(changed)) = event else {
-                panic!("not expected: {event:?}")
-            };
-            let products = [changed.gained, changed.lost];
-            told.iter_mut().zip(products).for_each(|(told, products)| told.extend(products));
-            if changed.revision == revision {
-                break;
-            }
-        }
-        let users = everybody();
-        let flipped =
-            [(new, old), (old, new)].map(|(one, other)| flipped(one, other, &[self.homeserver]));
-        for (products, flipped) in told.iter().zip(&flipped) {
-            let told = |one: &str, other: &str| products.iter().any(|p| p.contains(one, other));
-            assert!(flipped.iter().all(|(sender, recipient)| told(sender, recipient)));
-            let pairs = users.iter().flat_map(|one| users.iter().map(move |other| (one, other)));
-            for (one, other) in pairs.filter(|_| exact) {
-                assert_eq!(told(one, other), flipped.contains(&(one.clone(), other.clone())));
-            }
-        }
     }
 }
 

@@ -126,7 +126,7 @@ async fn follow(beginning: Beginning, steps: Vec<Step>, counts: &Counts) {
     let users = everybody();
     let revision = follower.world.daemon.revision();
     let homeserver = beginning.asker.homeserver();
-    let said = ways::router_of(&follower.cache, homeserver, &users, Some(&revision)).await;
+    let said = ways::router(&follower.cache, homeserver, &users, Some(&revision)).await;
     assert_eq!(said, *follower.world.answers(), "as a router");
 }
 

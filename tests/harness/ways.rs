@@ -353,19 +353,9 @@ pub(crate) async fn stream<'a>(
     answers
 }
 
-/// What a router of the Rust client says: over unary calls, over a stream, or in
-/// this process. `revision`: all at this one; `None`: all at one.
-pub(crate) async fn router(
-    router: &dyn PresenceRouter,
-    users: &[String],
-    revision: Option<&str>,
-) -> Answers {
-    let knows_no_rooms: &[String] = &[];
-    router_of(router, knows_no_rooms, users, revision).await
-}
-
-/// What a router says to a homeserver with rooms.
-pub(crate) async fn router_of<'a>(
+/// What a router of the Rust client says to a homeserver: over unary calls, over a stream, or
+/// in this process. `revision`: all at this one; `None`: all at one.
+pub(crate) async fn router<'a>(
     router: &dyn PresenceRouter,
     homeserver: impl Into<Homeserver<'a>>,
     users: &[String],
