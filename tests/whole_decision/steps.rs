@@ -59,7 +59,7 @@ const PRESENCES: [&str; 4] = ["online", "unavailable", "busy", "offline"];
 /// Random stories.
 pub(super) fn stories() -> impl Strategy<Value = Story> {
     let members = vec(proptest::sample::subsequence(USERS.to_vec(), 0..=4), ROOMS.len());
-    (vec(policies(), 1..4), members, vec(steps(), 4..24))
+    (vec(policies(), 1..4), members, vec(steps(), 4..30))
         .prop_map(|(policies, members, steps)| Story { policies, members, steps })
 }
 
@@ -83,9 +83,9 @@ fn steps() -> impl Strategy<Value = Step> {
         3 => (users(), rooms()).prop_map(|(user, room)| Step::Leave(user, room)),
         2 => (rooms(), facts).prop_map(|(room, fact)| Step::Fact(room, fact)),
         3 => users().prop_map(Step::Sync),
-        2 => (users(), users()).prop_map(|(requester, user)| Step::Status(requester, user)),
+        4 => (users(), users()).prop_map(|(requester, user)| Step::Status(requester, user)),
         3 => (1..4_usize).prop_map(Step::Deliver),
-        1 => (0..3_usize).prop_map(Step::Policy),
+        2 => (0..3_usize).prop_map(Step::Policy),
         1 => Just(Step::Away),
         1 => Just(Step::Back),
         1 => Just(Step::Settle),
