@@ -213,7 +213,7 @@ impl PolicyService for PolicyAdmin {
             let recipient = validate::parse_user("recipient", &pair.recipient)?;
             let explained = explain(&applied.policy, &current.snapshot, sender, recipient);
             let explained_visibility = (!explained.depends_on_rooms).then_some(explained.visible);
-            // Without any rooms: every relation is open.
+            // The daemon knows no rooms, so every relation is open.
             if current.snapshot.visible_if(sender, recipient, |_| None) != explained_visibility {
                 error!(
                     "the answers differ from the policy: a fault of the daemon, please report it \
