@@ -75,6 +75,9 @@ struct Connection {
     /// The time when the client noticed that it had no connection, or no longer knew if it had
     /// missed a revision. `None`: connected.
     away_since: Option<Instant>,
+    /// The time since which nothing answers. `None`: connected, refused by the last answer, or
+    /// not tried yet.
+    silent_since: Option<Instant>,
 }
 
 // === impl AnswerCache ===
@@ -87,7 +90,8 @@ impl AnswerCache {
         used: Option<mpsc::UnboundedSender<Arc<Cell>>>,
     ) -> Self {
         let counters = Arc::<Counters>::default();
-        let connection = Connection { heard: Heard::new(0, ""), away_since: Some(Instant::now()) };
+        let (heard, away_since) = (Heard::new(0, ""), Some(Instant::now()));
+        let connection = Connection { heard, away_since, silent_since: None };
         Self {
             entries: Entries::new(answer_bytes, counters.clone()),
             connection: ArcSwap::from_pointee(connection),
@@ -126,9 +130,10 @@ impl AnswerCache {
         }
     }
 
-    /// Returns true if no answer is valid, because there was no connection for too long.
+    /// Returns true if no answer is valid, because nothing has answered for too long. A
+    /// daemon that refuses is there, for however long.
     pub(crate) fn is_away(&self) -> bool {
-        let since = self.connection.load().away_since;
+        let since = self.connection.load().silent_since;
         since.is_some_and(|since| since.elapsed() >= self.stale_for)
     }
 
@@ -166,17 +171,21 @@ impl AnswerCache {
     /// Publishes a revision that all answers in memory take into account by now.
     pub(crate) fn publish(&self, heard: Arc<Heard>) {
         let number = heard.number;
-        self.connection.store(Arc::new(Connection { heard, away_since: None }));
+        let connection = Connection { heard, away_since: None, silent_since: None };
+        self.connection.store(Arc::new(connection));
         // Last, so that readers who begin again find the revision.
         self.published.store(number, Release);
     }
 
-    /// Records that there is no connection from now on.
-    pub(crate) fn disconnect(&self) {
+    /// Records that there is no connection from now on. `silent`: it ended, or did not open,
+    /// because nothing answered.
+    pub(crate) fn disconnect(&self, silent: bool) {
         let connection = self.connection.load();
-        if connection.away_since.is_none() {
-            let (heard, away_since) = (connection.heard.clone(), Some(Instant::now()));
-            self.connection.store(Arc::new(Connection { heard, away_since }));
+        if connection.away_since.is_none() || connection.silent_since.is_some() != silent {
+            let (heard, now) = (connection.heard.clone(), Instant::now());
+            let away_since = Some(connection.away_since.unwrap_or(now));
+            let silent_since = silent.then_some(now);
+            self.connection.store(Arc::new(Connection { heard, away_since, silent_since }));
         }
     }
 

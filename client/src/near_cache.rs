@@ -182,8 +182,10 @@ impl NearCache {
         self.memory.named_servers.load()
     }
 
-    /// Returns true if the client has had no connection to the daemon for
-    /// [`stale_for`](NearCacheOptions::stale_for), so that memory gives no answers.
+    /// Returns true if nothing has answered the client for
+    /// [`stale_for`](NearCacheOptions::stale_for), so that memory gives no answers. The time
+    /// begins with the first attempt to connect that fails, or when a connection breaks, and
+    /// again after each refusal: a daemon that refuses the client is not away.
     pub fn is_away(&self) -> bool {
         self.memory.is_away()
     }

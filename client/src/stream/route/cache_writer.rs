@@ -162,11 +162,12 @@ impl CacheWriter {
         }
         self.earlier_bytes = self.earlier_bytes.saturating_add(std::mem::take(&mut self.set_bytes));
         self.earlier.extend(self.cells.take_all().map(|cell| Arc::downgrade(&cell)));
-        if failed.error.is_refusal() {
+        let refused = failed.error.is_refusal();
+        if refused {
             // A daemon is there, and does not confirm what the client remembers.
             self.end_everything();
         }
-        self.cache.disconnect();
+        self.cache.disconnect(!refused);
     }
 
     /// Ends all answers, of this stream and of earlier ones.
@@ -398,7 +399,8 @@ impl Drop for CacheWriter {
     /// Ends everything with the task: nobody would hear of changes any more.
     fn drop(&mut self) {
         self.end_everything();
-        self.cache.disconnect();
+        // Nobody tries any more: that says nothing about the daemon.
+        self.cache.disconnect(false);
         self.feed.end();
     }
 }

@@ -195,9 +195,30 @@ async fn a_refusal_is_an_error_and_never_decided_by_rooms() {
                 }
             }
             assert!(asked.await.unwrap().is_err_and(|error| error.is_refusal()), "{when_away:?}");
-            assert!(cache.is_away());
+            assert!(!cache.is_away());
         }
     }
+}
+
+/// A question whose deadline passes between two refusals is no refusal itself.
+#[tokio::test]
+async fn a_daemon_that_refuses_for_long_is_not_away() {
+    let (_fake, stream, cache) = remembering(options()).await;
+    let visibility = Visibility::new(cache.clone(), WhenAway::Rooms);
+    let rooms = share_a_room_of(&[ANN, TOM]);
+    stream.end(refusal(Code::PermissionDenied, "SERVER_NAME_NOT_YOURS")).await;
+    disconnected(&cache).await;
+    tokio::time::pause();
+    tokio::time::advance(STALE_FOR).await;
+    // No later attempt is answered: the daemon is silent for less than a second.
+    for _ in 0..3 {
+        assert!(!cache.is_away());
+        assert_eq!(sees(&visibility, TOM, &rooms).await, Ok((false, Basis::Nobody)));
+    }
+    while !cache.is_away() {
+        tokio::time::advance(STALE_FOR).await;
+    }
+    assert_eq!(sees(&visibility, TOM, &rooms).await, Ok((true, Basis::Rooms)));
 }
 
 #[tokio::test]
