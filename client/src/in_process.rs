@@ -129,9 +129,11 @@ impl InProcess {
         Self::from_policy(Policy::load(&file, &text, &PolicyFolder::of_policy(path))?, server_names)
     }
 
-    /// Returns an engine with the same policy, and a history of its own, for a homeserver that
-    /// evaluates these parts of `share_room`: as
-    /// [`Options::room_capabilities`](crate::Options::room_capabilities) does.
+    /// Returns another engine with the same policy, for a homeserver that evaluates these parts of
+    /// `share_room`: as [`Options::room_capabilities`](crate::Options::room_capabilities) does.
+    ///
+    /// The two share nothing: each has a history of its own, and [`InProcess::replace_policy`]
+    /// of one does not change the other.
     #[must_use]
     pub fn with_room_capabilities(&self, capabilities: RoomCapabilities) -> Self {
         let state = self.lock();

@@ -36,7 +36,7 @@ use crate::{Error, Fields, NearCache, PresenceRouter};
 /// about the facts that the second step gets, and about the revision of the first step.
 ///
 /// State all room capabilities that the homeserver has, in
-/// [`Options::room_capabilities`](crate::Options::room_capabilities).
+/// [`Options::room_capabilities`](crate::Options::room_capabilities): the default is none.
 ///
 /// ```no_run
 /// # use std::collections::{HashMap, HashSet};
@@ -78,8 +78,8 @@ use crate::{Error, Fields, NearCache, PresenceRouter};
 /// # When the daemon is away
 ///
 /// For [`stale_for`](crate::NearCacheOptions::stale_for) verdicts come from the answers in
-/// memory. Without an answer there, and afterwards, [`WhenAway`] decides. [`Basis`] says which
-/// verdicts these are, so that the homeserver can make up for them after
+/// memory, and a question without an answer there shows nobody. Afterwards [`WhenAway`] decides.
+/// [`Basis`] says which verdicts had no answer, so that the homeserver can make up for them after
 /// [`ChangeEvent::Connected`](crate::ChangeEvent::Connected): users for whom it had no answer
 /// count as changed.
 ///
@@ -95,21 +95,27 @@ pub struct Visibility {
 
 /// The verdicts of a homeserver without an answer, while the daemon is away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WhenAway {
     /// Nobody sees anybody.
     #[default]
     Nobody,
-    /// Users see each other if they share any room, as without the daemon. A policy that denies
-    /// something is not kept then.
+    /// Users see each other if they share any room, as without the daemon.
     ///
-    /// Only if the client had no connection for
-    /// [`stale_for`](crate::NearCacheOptions::stale_for). If one question fails before, for
-    /// example by its deadline, nobody sees anybody by this question.
+    /// Only for a policy that shows at least what shared rooms show: one of its rules is
+    /// `allow: { share_room: true }` for everybody, and none denies or hides anything. Every
+    /// other policy is not kept then, also one without `deny` whose rules allow less, such as
+    /// users who share a small room.
+    ///
+    /// Only while [`NearCache::is_away`](crate::NearCache::is_away) returns true. If one question
+    /// fails before, for example by its deadline, or if a daemon refuses the client, nobody sees
+    /// anybody by this question.
     Rooms,
 }
 
 /// The origin of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Basis {
     /// An answer that was exact at the daemon's current revision, as far as the client knew.
     Current,
@@ -139,6 +145,11 @@ pub struct Verdict {
 
 impl Visibility {
     /// Decides by the answers of a near-cache.
+    ///
+    /// **Without [`Options::room_capabilities`](crate::Options::room_capabilities), no rule about
+    /// shared rooms shows anybody to anybody.** The default is none, and the daemon then decides
+    /// as for a homeserver that knows no rooms: `share_room` counts as not met in an `allow`, and
+    /// as met in a `deny` or `hide`.
     pub fn new(cache: NearCache, when_away: WhenAway) -> Self {
         Self { source: Source::NearCache(cache, when_away) }
     }
@@ -152,7 +163,9 @@ impl Visibility {
     /// Asks if a recipient sees a sender who has this presence (`online`, `unavailable` ...).
     ///
     /// # Errors
-    /// If the daemon is not away, and there is no verdict.
+    /// If the daemon refuses the question, lacks the call, or breaks the contract. If no answer
+    /// comes in time, connected or not, the verdict has the basis [`Basis::Nobody`] or
+    /// [`Basis::Rooms`] instead.
     pub async fn sees<'a>(
         &self,
         recipient: &'a str,
@@ -166,7 +179,9 @@ impl Visibility {
     /// Asks which of some senders a recipient sees. Each sender comes with its presence.
     ///
     /// # Errors
-    /// If the daemon is not away, and there is no verdict.
+    /// If the daemon refuses the question, lacks the call, or breaks the contract. If no answer
+    /// comes in time, connected or not, the verdict has the basis [`Basis::Nobody`] or
+    /// [`Basis::Rooms`] instead.
     pub async fn filter<'a>(
         &self,
         recipient: &'a str,
@@ -179,8 +194,14 @@ impl Visibility {
     /// Asks if any recipient on a server sees a sender who has this presence, and which fields
     /// must not be shown to some of them: one copy goes to the whole server.
     ///
+    /// If patterns, or open sets and their exceptions, overlap, the verdict may be that somebody
+    /// on the server sees the sender although nobody does. The copy then goes to a server that
+    /// does not know the policy, and shows it to users with whom the sender shares rooms there.
+    ///
     /// # Errors
-    /// If the daemon is not away, and there is no verdict.
+    /// If the daemon refuses the question, lacks the call, or breaks the contract. If no answer
+    /// comes in time, connected or not, the verdict has the basis [`Basis::Nobody`] or
+    /// [`Basis::Rooms`] instead.
     pub async fn server_sees<'a>(
         &self,
         destination: &'a str,

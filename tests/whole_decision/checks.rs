@@ -124,10 +124,8 @@ fn sees_without_daemon(when_away: WhenAway, rooms: &Rooms, sender: &str, recipie
     let members = |room: &crate::homeserver::Room| {
         room.members.contains(sender) && room.members.contains(recipient)
     };
-    match when_away {
-        WhenAway::Nobody => false,
-        WhenAway::Rooms => sender != recipient && rooms.iter().any(|(_, room)| members(room)),
-    }
+    let by_rooms = when_away == WhenAway::Rooms;
+    by_rooms && sender != recipient && rooms.iter().any(|(_, room)| members(room))
 }
 
 /// Users on a server, known or not.
