@@ -61,6 +61,14 @@ async fn the_program_itself_has_those_of_a_daemon() {
 }
 
 #[tokio::test]
+async fn explain_describes_a_verdict_that_depends_on_rooms_alike() {
+    let text = help(&["explain"]).await.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (flags, codes) = text.split_once(" Exit codes: ").expect("both");
+    assert!(flags.contains("1 for not visible or if this depends on shared rooms"), "{text}");
+    assert!(codes.contains("not visible to the recipient, or this depends on shared rooms"));
+}
+
+#[tokio::test]
 async fn verbs_that_ask_say_where_they_look_in_order() {
     for verb in ["explain", "verify", "plan", "show", "reload"] {
         let text = help(&[verb]).await.split_whitespace().collect::<Vec<_>>().join(" ");

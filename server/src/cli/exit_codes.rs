@@ -20,7 +20,8 @@ Exit codes:
 pub(super) const EXPLAIN: &str = "\
 Exit codes:
   0  the explanation was printed; with `--quiet`: the sender is visible to the recipient
-  1  with `--quiet` only: the sender is not visible to the recipient
+  1  with `--quiet` only: the sender is not visible to the recipient, or this depends on
+     shared rooms
   2  no explanation: bad arguments, a policy with problems, or no daemon";
 
 pub(super) const VERIFY: &str = "\

@@ -44,8 +44,8 @@ pub(crate) struct ExplainArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Print errors only; the exit code is 0 for visible, and 1 for not visible or only if the
-    /// two users share a room
+    /// Print errors only; the exit code is 0 for visible, and 1 for not visible or if this
+    /// depends on shared rooms
     #[arg(long, short, conflicts_with = "json")]
     pub(crate) quiet: bool,
 }
