@@ -123,8 +123,8 @@ pub use stream::route::RouteStates;
 /// The gRPC code of a [`Refusal`].
 pub use tonic::Code;
 pub use visibility::{
-    Basis, FilterQuestion, Filtered, NeededFacts, PairQuestion, ServerQuestion, Verdict,
-    Visibility, WhenAway,
+    Basis, Destinations, FilterQuestion, Filtered, NeededFacts, PairQuestion, RoomMates,
+    ServerQuestion, Verdict, Visibility, WhenAway,
 };
 
 /// Compiles the examples in the README.

@@ -15,8 +15,8 @@ const MAX_BYTES: usize = 64 << 20;
 /// The servers that the policy or the directory names, and on which some rule allows recipients by
 /// server or pattern, without the client's own servers. Clones share the list.
 ///
-/// The destinations of an audience are the servers of its listed users, and the named servers of
-/// which [`Set::coverage_on_server`](crate::Set::coverage_on_server) is not
+/// The destinations of an audience are the servers of its
+/// [listed candidates](crate::Set::listed_candidates), and the named servers of which [`Set::coverage_on_server`](crate::Set::coverage_on_server) is not
 /// [`Nobody`](crate::Coverage::Nobody).
 #[derive(Clone, Debug)]
 pub struct NamedServers(Arc<List>);

@@ -10,6 +10,7 @@ use presence_router_proto::{
     v1::SetExpression,
 };
 
+use self::coverage::ByRoomMates;
 pub(crate) use self::{kind::Kind, reader::ExpressionReader};
 use crate::list::{HashedUser, server_of};
 
@@ -154,14 +155,14 @@ impl Set {
     /// rooms there are; if patterns overlap, `Some` may also mean no users, and users who
     /// depend on rooms are `Some`.
     pub fn coverage_on_server(&self, server: &str) -> Coverage {
-        self.0.coverage_of(Region::Server(server), Coverage::Some)
+        self.0.coverage_of(Region::Server(server), ByRoomMates::ANY)
     }
 
     /// Returns the coverage of one server by the members that [`Set::listed_users`] does not
     /// list, with the precision of [`Set::coverage_on_server`]. Users who depend on rooms are
     /// among them, listed or not.
     pub fn open_coverage_on_server(&self, server: &str) -> Coverage {
-        self.0.open_coverage_of(Region::Server(server), Coverage::Some)
+        self.0.open_coverage_of(Region::Server(server), ByRoomMates::ANY)
     }
 
     /// Returns the [candidates](Set::listed_candidates) who live on one server, in any order,
@@ -175,13 +176,25 @@ impl Set {
     /// Returns the set's coverage of all servers for which `named` returns false, with
     /// the precision of [`Set::coverage_on_server`].
     pub fn coverage_outside(&self, named: impl Fn(&str) -> bool) -> Coverage {
-        self.0.coverage_of(Region::Outside(&named), Coverage::Some)
+        self.0.coverage_of(Region::Outside(&named), ByRoomMates::ANY)
     }
 
     /// Returns the coverage of one server as [`Set::open_coverage_on_server`] does, by users who
     /// share no room with the user that the answer is about.
     pub(crate) fn open_coverage_by_strangers(&self, server: &str) -> Coverage {
-        self.0.open_coverage_of(Region::Server(server), Coverage::Nobody)
+        self.0.open_coverage_of(Region::Server(server), ByRoomMates::NOBODY)
+    }
+
+    /// Returns the coverage of one server by users whom no list makes members, and who are in the
+    /// set although nobody knows their rooms.
+    pub(crate) fn open_coverage_in_any_rooms(&self, server: &str) -> Coverage {
+        self.0.open_coverage_of(Region::Server(server), ByRoomMates::UNKNOWN_SURELY)
+    }
+
+    /// Returns the coverage of one server by users whom no list makes members, and who are in the
+    /// set in some rooms.
+    pub(crate) fn open_coverage_in_some_rooms(&self, server: &str) -> Coverage {
+        self.0.open_coverage_of(Region::Server(server), ByRoomMates::UNKNOWN_POSSIBLY)
     }
 
     /// Returns true if the set may have members that [`Set::listed_users`] does not list:

@@ -4,6 +4,7 @@
 //! `source` finds the answer, or its replacement while the daemon is away. `pairs` and `server`
 //! are the questions, and `facts` finds out which facts about rooms a verdict needs.
 
+mod destinations;
 mod facts;
 mod pairs;
 mod server;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 
 use self::source::Source;
 pub use self::{
+    destinations::Destinations,
     facts::NeededFacts,
     pairs::{FilterQuestion, Filtered, PairQuestion},
-    server::ServerQuestion,
+    server::{RoomMates, ServerQuestion},
 };
 use crate::{Error, Fields, NearCache, PresenceRouter};
 
@@ -41,7 +43,9 @@ use crate::{Error, Fields, NearCache, PresenceRouter};
 /// ```no_run
 /// # use std::collections::{HashMap, HashSet};
 /// # async fn example(client: presence_router_client::Client) -> Result<(), presence_router_client::Error> {
-/// use presence_router_client::{NearCacheOptions, RoomConditions, Visibility, WhenAway};
+/// use presence_router_client::{
+///     NearCacheOptions, RoomConditions, RoomMates, Visibility, WhenAway,
+/// };
 ///
 /// let cache = client.near_cache(NearCacheOptions::default());
 /// let visibility = Visibility::new(cache, WhenAway::Nobody);
@@ -66,7 +70,7 @@ use crate::{Error, Fields, NearCache, PresenceRouter};
 ///
 /// // Federation: one copy of ann's presence for all users of a server.
 /// let question = visibility.server_sees("other.example", "@ann:example.org", "online").await?;
-/// let room_mates = ["@tom:other.example"];
+/// let room_mates = RoomMates::complete(["@tom:other.example"]);
 /// let verdict = question.decide(room_mates, share_room);
 /// if verdict.visible {
 ///     println!("send it, without {:?}", verdict.hidden);
@@ -210,6 +214,23 @@ impl Visibility {
     ) -> Result<ServerQuestion<'a>, Error> {
         let answer = self.source.find_audience(sender).await?;
         Ok(ServerQuestion::new(destination, sender, presence, answer))
+    }
+
+    /// Returns the servers to ask about by [`Visibility::server_sees`], before a sender's presence
+    /// goes out: the servers of the listed users who may see the sender, and the
+    /// [named servers](crate::NearCache::named_servers) on which others may.
+    ///
+    /// If the answer is [open](Destinations::is_open), ask also about the servers of the sender's
+    /// room-mates, which only the homeserver knows. A router other than a near-cache names no
+    /// servers: the result then has those of listed users only.
+    ///
+    /// # Errors
+    /// As [`Visibility::server_sees`].
+    pub async fn destinations(&self, sender: &str) -> Result<Destinations, Error> {
+        let audience = self.source.find_audience(sender).await?;
+        // After the answer, so that they are not those of an earlier revision.
+        let named = self.source.named_servers();
+        Ok(Destinations::collect(sender, &audience, named.as_ref()))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use presence_router_client::{
     Fields, InProcess, PresenceRouter, PresenceSharing, RoomCapabilities, RoomCapability,
-    RoomConditions, RoomFacts, UserGlob, Visibility,
+    RoomConditions, RoomFacts, RoomMates, UserGlob, Visibility,
 };
 
 const POLICY: &str = "
@@ -162,8 +162,8 @@ async fn agrees_with_the_policy_by_hand_in_random_rooms() {
             let sender = recipient;
             let question = visibility.server_sees("b.example", sender, "online").await.unwrap();
             let mates = rooms.iter().filter(|room| room.members.contains(&sender));
-            let verdict =
-                question.decide(mates.flat_map(|room| room.members.iter().copied()), facts);
+            let mates = mates.flat_map(|room| room.members.iter().copied());
+            let verdict = question.decide(RoomMates::complete(mates), facts);
             let on_server = USERS.into_iter().filter(|user| user.ends_with(":b.example"));
             let each = on_server.filter_map(|user| hidden_by_hand(&rooms, sender, user));
             let expected = each.reduce(Fields::union).filter(|_| concerns("@x:b.example"));

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
-use presence_router_client::{PairProduct, Visibility};
+use presence_router_client::{PairProduct, RoomMates, Visibility};
 
 use super::{Presence, Rooms};
 
@@ -71,7 +71,7 @@ impl Decisions {
             return None;
         };
         let rooms = self.rooms();
-        let room_mates = rooms.room_mates(sender);
+        let room_mates = RoomMates::complete(rooms.room_mates(sender));
         let verdict = question
             .decide(room_mates, |one, other, conditions| rooms.share_room(one, other, conditions));
         if verdict.basis.is_without_answer() {

@@ -11,10 +11,10 @@ use presence_router_proto::v1::{
 fn of(expression: Expression) -> SetExpression {
     SetExpression { expression: Some(expression) }
 }
-fn users(ids: &[&str]) -> SetExpression {
+pub(crate) fn users(ids: &[&str]) -> SetExpression {
     of(Expression::Users(UserList { user_ids: ids.iter().map(|id| (*id).into()).collect() }))
 }
-fn everyone() -> SetExpression {
+pub(crate) fn everyone() -> SetExpression {
     of(Expression::Everyone(Everyone {}))
 }
 fn server(glob: &str) -> SetExpression {
@@ -26,10 +26,10 @@ fn matching(pattern: &str) -> SetExpression {
 fn any_of(sets: &[SetExpression]) -> SetExpression {
     of(Expression::AnyOf(SetList { sets: sets.into() }))
 }
-fn all_of(sets: &[SetExpression]) -> SetExpression {
+pub(crate) fn all_of(sets: &[SetExpression]) -> SetExpression {
     of(Expression::AllOf(SetList { sets: sets.into() }))
 }
-fn minus(any: SetExpression, except: SetExpression) -> SetExpression {
+pub(crate) fn minus(any: SetExpression, except: SetExpression) -> SetExpression {
     let (any, except) = (Some(Box::new(any)), Some(Box::new(except)));
     of(Expression::Difference(Box::new(SetDifference { any, except })))
 }

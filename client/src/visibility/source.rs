@@ -6,7 +6,7 @@ use presence_router_proto::ids::RoomConditions;
 
 use super::{Basis, WhenAway};
 use crate::{
-    Error, NearCache, PresenceRouter, Set,
+    Error, NamedServers, NearCache, PresenceRouter, Set,
     answer::{AnswerValue, Counterparts, Delivery, Hide, SharedAnswer},
     sets::Kind,
 };
@@ -62,6 +62,14 @@ impl Source {
                 Err(error) if error.is_refusal() => Err(error),
                 Err(_) => Ok(Answer::nobody()),
             },
+        }
+    }
+
+    /// Returns the servers that the policy names. `None`: the router does not tell.
+    pub(super) fn named_servers(&self) -> Option<NamedServers> {
+        match self {
+            Self::NearCache(cache, _) => Some(cache.named_servers()),
+            Self::Router(_) => None,
         }
     }
 }

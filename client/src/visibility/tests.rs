@@ -6,7 +6,13 @@ use std::collections::HashSet;
 use presence_router_proto::ids::Coverage;
 use presence_router_proto::v1::{PresenceField, SetExpression};
 
-use super::{pairs::FilterQuestion, pairs::PairQuestion, server::ServerQuestion, source::Answer};
+use super::{
+    destinations::Destinations,
+    pairs::FilterQuestion,
+    pairs::PairQuestion,
+    server::{RoomMates, ServerQuestion},
+    source::Answer,
+};
 use crate::sets::tests::random::{Random, USERS, conditions_of, naive, number_of};
 use crate::{Basis, Fields, Hide, Set, Verdict, VisibleSender, v1};
 
@@ -136,10 +142,20 @@ fn the_verdict_about_a_server_is_the_union_of_those_about_its_users() {
         let mates = USERS.iter().filter(|user| facts[index_of(user)][0] != Some(false));
         let mates: Vec<&str> = mates.copied().collect();
 
+        let complete = random.below(2) == 0;
+        let room_mates = mates.iter().copied();
+        let room_mates = match complete {
+            true => RoomMates::complete(room_mates),
+            false => RoomMates::incomplete(room_mates),
+        };
+        let facts_about = |user: &str| match facts[index_of(user)] {
+            [Some(false), ..] if !complete => [None; 3],
+            facts => facts,
+        };
         let question = ServerQuestion::new(destination, sender, presence, world.answer.clone());
         let needed: Vec<_> = question.needed_conditions().into_iter().map(number_of).collect();
         let asked = RefCell::new(false);
-        let verdict = question.decide(mates.iter().copied(), |one, other, conditions| {
+        let verdict = question.decide(room_mates, |one, other, conditions| {
             *asked.borrow_mut() = true;
             assert_eq!(one, sender);
             assert!(mates.contains(&other) && needed.contains(&number_of(conditions)));
@@ -149,11 +165,15 @@ fn the_verdict_about_a_server_is_the_union_of_those_about_its_users() {
 
         let on_server = |user: &&&str| user.ends_with(&format!(":{destination}"));
         let users = USERS.iter().filter(on_server).filter(|user| **user != sender);
-        let each = users.filter_map(|user| world.hidden(user, presence, facts[index_of(user)]));
+        let each = users.filter_map(|user| world.hidden(user, presence, facts_about(user)));
         let expected = each.reduce(Fields::union);
         let open = |expression: Option<&SetExpression>| {
             let set = Set::new(expression).unwrap();
-            set.open_coverage_by_strangers(destination) != Coverage::Nobody
+            let coverage = match complete {
+                true => set.open_coverage_by_strangers(destination),
+                false => set.open_coverage_in_any_rooms(destination),
+            };
+            coverage != Coverage::Nobody
         };
         let context = format!("{case}: {sender} to {destination} {expected:?} {verdict:?}");
         if open(Some(&world.counterparts)) {
@@ -167,6 +187,65 @@ fn the_verdict_about_a_server_is_the_union_of_those_about_its_users() {
         }
     }
     assert!(exact > 1000 && seen > 300, "{exact} {seen}");
+}
+
+#[test]
+fn users_whose_rooms_are_unknown_are_denied_and_hidden_from() {
+    use crate::sets::tests::random::room_mates;
+    use crate::sets::tests::{everyone, minus, users};
+    let mates = || room_mates(&conditions_of(0));
+    let listed = || users(&["@a:x"]);
+    let set = |expression: SetExpression| Set::new(Some(&expression)).unwrap();
+    let hide = |expression: SetExpression| {
+        let fields = vec![PresenceField::StatusMsg.into()];
+        let hide = v1::Hide { users: Some(expression), fields, unless_presence: Vec::new() };
+        vec![Hide::from_message(&hide).unwrap()]
+    };
+    for (counterparts, hides, of_complete, of_incomplete) in [
+        // A deny between room-mates, and an allow for those who share none.
+        (minus(everyone(), mates()), vec![], (true, false), (false, false)),
+        (minus(listed(), mates()), vec![], (true, false), (false, false)),
+        (mates(), vec![], (false, false), (false, false)),
+        (everyone(), vec![], (true, false), (true, false)),
+        (everyone(), hide(mates()), (true, false), (true, true)),
+        (listed(), hide(mates()), (true, false), (true, true)),
+        (listed(), hide(minus(everyone(), mates())), (true, true), (true, true)),
+    ] {
+        let answer = Answer::current(set(counterparts.clone()), hides);
+        let question = ServerQuestion::new("x", "@s:y", "online", answer);
+        let decide = |room_mates| {
+            let verdict = question.decide(room_mates, |_, _, _| unreachable!());
+            (verdict.visible, verdict.visible && verdict.hidden.status_msg)
+        };
+        assert_eq!(decide(RoomMates::complete([])), of_complete, "{counterparts:?}");
+        assert_eq!(decide(RoomMates::incomplete([])), of_incomplete, "{counterparts:?}");
+    }
+}
+
+#[test]
+fn a_server_is_decided_about_by_its_first_recipient_without_hides() {
+    let counterparts = crate::sets::tests::random::room_mates(&conditions_of(0));
+    let set = Set::new(Some(&counterparts)).unwrap();
+    let question = ServerQuestion::new("x", "@s:y", "online", Answer::current(set, Vec::new()));
+    let asked = RefCell::new(Vec::new());
+    let room_mates = RoomMates::complete(["@p:z", "@a:x", "@b:x", "@c:x"]);
+    let verdict = question.decide(room_mates, |_, other, _| {
+        asked.borrow_mut().push(other.to_owned());
+        Some(other != "@a:x")
+    });
+    assert!(verdict.visible);
+    assert_eq!(asked.into_inner(), ["@a:x", "@b:x"], "nobody of another server, nor a third");
+}
+
+#[test]
+fn destinations_include_those_of_listed_users_who_depend_on_rooms() {
+    use crate::sets::tests::{all_of, users};
+    let mates = crate::sets::tests::random::room_mates(&conditions_of(0));
+    let listed = all_of(&[users(&["@a:x", "@s:y"]), mates]);
+    let set = Set::new(Some(&listed)).unwrap();
+    let destinations = Destinations::collect("@s:y", &Answer::current(set, Vec::new()), None);
+    assert_eq!(destinations.servers, ["x"]);
+    assert!(destinations.is_open);
 }
 
 #[test]

@@ -54,6 +54,16 @@ fn bounds_hold_in_all_rooms_and_for_strangers() {
                 assert!(set.is_open(), "{context}");
                 assert_ne!(set.open_coverage_on_server(server), Coverage::Nobody, "{context}");
             }
+            if !candidates.contains(&user) {
+                if possible == Some(true) {
+                    let coverage = set.open_coverage_in_any_rooms(server);
+                    assert_ne!(coverage, Coverage::Nobody, "{context}");
+                }
+                if possible != Some(false) {
+                    let coverage = set.open_coverage_in_some_rooms(server);
+                    assert_ne!(coverage, Coverage::Nobody, "{context}");
+                }
+            }
             let strange = naive(&expression, user, [Some(false); 3]) == Some(true);
             if strange && !candidates.contains(&user) {
                 assert_ne!(set.open_coverage_by_strangers(server), Coverage::Nobody, "{context}");

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use presence_router_client::{NearCache, v1};
-use presence_router_proto::v1::route_states_response::Message as ResponseMessage;
+use presence_router_client::{Basis, NearCache, Visibility, WhenAway, v1};
+use presence_router_proto::v1::{
+    route_states_response::Message as ResponseMessage, set_expression::Expression,
+};
 use tonic::Status;
 
 use super::{ANN, JOE, options, remember, settled};
-use crate::fake::{Fake, LONG, Route, changed, list, opened, strings};
+use crate::fake::{
+    Fake, LONG, Route, changed, expression, list, of, opened, strings, union, users,
+};
 
 fn named(added: &[&str], removed: &[&str], last: bool) -> ResponseMessage {
     let (added, removed) = (strings(added), strings(removed));
@@ -154,4 +158,23 @@ async fn names_between_the_parts_of_a_set_end_the_stream() {
     stream.tell(named(&["d.org"], &[], true)).await;
     assert_eq!(stream.next().await, None);
     assert_eq!(heard(&cache), (1, strings(&["b.org", "c.org"])));
+}
+
+#[tokio::test]
+async fn destinations_are_the_servers_of_listed_users_and_named_servers() {
+    let (_fake, mut stream, cache) = connected_naming().await;
+    let some_on_b = of(Expression::Match("@*:b.org".to_owned()));
+    let audience = union(&[users(&[ANN, "@tom:d.org", "@sue:d.org"]), some_on_b]);
+    stream.tell(ResponseMessage::SetPart(expression(1, audience))).await;
+    stream.tell(ResponseMessage::SetPart(expression(2, users(&[JOE])))).await;
+    remember(&mut stream, &cache, ANN, "r1", 1).await;
+    remember(&mut stream, &cache, JOE, "r1", 2).await;
+
+    let visibility = Visibility::new(cache, WhenAway::Nobody);
+    let destinations = visibility.destinations(ANN).await.unwrap();
+    assert_eq!(destinations.servers, ["b.org", "d.org"], "not her own, nor `c.org`");
+    assert!(destinations.is_open);
+    assert_eq!(destinations.basis, Basis::Current);
+    let destinations = visibility.destinations(JOE).await.unwrap();
+    assert!(destinations.servers.is_empty() && !destinations.is_open, "nobody but himself");
 }

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use presence_router_client::{
-    Answer, Basis, Changes, Interest, RoomConditions, Routed, Verdict, Visibility, WhenAway,
+    Answer, Basis, Changes, Interest, RoomConditions, RoomMates, Routed, Verdict, Visibility,
+    WhenAway,
 };
 use tonic::Status;
 
@@ -81,10 +82,14 @@ async fn a_verdict_is_about_the_daemons_answer_and_the_rooms_of_the_homeserver()
     let question = visibility.server_sees("b.example", ANN, "online").await.unwrap();
     assert_eq!(question.needed_conditions(), [&small]);
     let room_mates = [JOE, "@bob:b.example"];
-    let to_bob = question.decide(room_mates, share_a_room_of(&[ANN, "@bob:b.example"]));
+    let to_bob =
+        question.decide(RoomMates::complete(room_mates), share_a_room_of(&[ANN, "@bob:b.example"]));
     assert!(to_bob.visible && to_bob.hidden.is_empty());
-    assert!(!question.decide(room_mates, share_a_room_of(&[ANN, JOE])).visible, "not joe's server");
-    assert!(!question.decide([], share_a_room_of(&[ANN, JOE])).visible);
+    assert!(
+        !question.decide(RoomMates::complete(room_mates), share_a_room_of(&[ANN, JOE])).visible,
+        "not joe's server"
+    );
+    assert!(!question.decide(RoomMates::complete([]), share_a_room_of(&[ANN, JOE])).visible);
 }
 
 /// The clock stands still, and moves only for those who wait for it.
@@ -119,7 +124,7 @@ async fn while_the_daemon_is_away_memory_decides_and_then_the_homeservers_choice
         let conditions = question.needed_facts().map(|facts| facts.conditions);
         assert_eq!(conditions, by_rooms.then(|| vec![&any_room]));
         let question = visibility.server_sees("example.org", ANN, "online").await.unwrap();
-        assert_eq!(question.decide([JOE], &rooms).visible, expected.0);
+        assert_eq!(question.decide(RoomMates::complete([JOE]), &rooms).visible, expected.0);
 
         // The same history goes on, and so do its answers.
         tokio::time::resume();
@@ -235,7 +240,7 @@ async fn an_older_daemon_needs_no_facts() {
     assert_eq!(question.decide(|_, _, _| unreachable!()).visible.len(), 1);
     let question = visibility.server_sees("example.org", ANN, "online").await.unwrap();
     assert!(!question.depends_on_rooms() && question.needed_conditions().is_empty());
-    let verdict = question.decide([JOE], |_, _, _| unreachable!());
+    let verdict = question.decide(RoomMates::complete([JOE]), |_, _, _| unreachable!());
     assert!(!verdict.visible, "her set contains only herself");
 }
 
@@ -263,7 +268,7 @@ async fn nobody_sees_anybody_by_a_router_that_fails() {
     let everywhere = |_: &str, _: &str, _: &RoomConditions| Some(true);
     assert_eq!(sees(&visibility, JOE, everywhere).await, Ok((false, Basis::Nobody)));
     let question = visibility.server_sees("example.org", ANN, "online").await.unwrap();
-    assert_eq!(question.decide([JOE], everywhere).basis, Basis::Nobody);
+    assert_eq!(question.decide(RoomMates::complete([JOE]), everywhere).basis, Basis::Nobody);
 
     let refused = Failing(Error::Unsupported("RouteStates"));
     let visibility = Visibility::from_router(Arc::new(refused));
