@@ -48,8 +48,7 @@ impl Homeserver {
         }
     }
 
-    /// Passes on the states about which decisions had no answer. Also to be called from time to
-    /// time, because a single question can fail without an outage.
+    /// Passes on the states of the users about whom decisions had no answer.
     pub(crate) async fn make_up(&self) {
         for sender in self.decisions.take_withheld() {
             let state = self.presence().state_of(&sender);
