@@ -10,7 +10,8 @@ use presence_router_proto::v1::{
 use roaring::RoaringBitmap;
 
 pub(super) use self::relation::{
-    any_of_except, conditional_to_expression, everyone, restrict_to_relation, unite,
+    any_of_except, conditional_to_expression, everyone, restrict_to_mates, restrict_to_relation,
+    room_mates_of, unite,
 };
 use presence_router_engine::Fields;
 use presence_router_engine::unstable::routing::model::ruleset;
@@ -41,16 +42,8 @@ pub(super) fn open_part_to_expression(
     })
 }
 
-/// Writes a hide that applies to those of `users` for whom its relation holds.
-pub(super) fn hide_of_users(
-    users: SetExpression,
-    relation: Option<&ruleset::Relation>,
-    hide: &ruleset::Hide,
-) -> Hide {
-    let users = match relation {
-        Some(relation) => restrict_to_relation(users, relation),
-        None => users,
-    };
+/// Writes a hide that applies to `users`.
+pub(super) fn hide_of_users(users: SetExpression, hide: &ruleset::Hide) -> Hide {
     Hide { users: Some(users), ..hide_of_pair(hide) }
 }
 

@@ -4,12 +4,14 @@
 mod interest;
 mod users_for_states;
 
+use presence_router_proto::v1::Hide;
 use prost::Message;
 
 pub use self::interest::Interest;
 pub(super) use self::users_for_states::users_for_states;
-use super::error::RpcError;
+use super::{convert, error::RpcError};
 use presence_router_engine::unstable::routing::query::conditional_members::ConditionalMembers;
+use presence_router_engine::unstable::routing::query::visibility::AppliedHide;
 use presence_router_engine::unstable::routing::snapshot::members::Members;
 use presence_router_engine::unstable::routing::snapshot::user_table::UserTable;
 
@@ -32,6 +34,16 @@ fn check_lists(
         }
     }
     Ok(())
+}
+
+/// Writes a hide with its users.
+fn write_hide(applied: &AppliedHide<'_>, user_table: &UserTable) -> Hide {
+    let users = convert::members_to_expression(&applied.users, user_table);
+    let users = match applied.relation {
+        Some(relation) => convert::restrict_to_relation(users, relation),
+        None => users,
+    };
+    convert::hide_of_users(users, applied.hide)
 }
 
 /// Rejects an answer over the limit. `instead` is the advice to the caller.

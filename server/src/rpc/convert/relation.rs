@@ -19,17 +19,33 @@ pub(in crate::rpc) fn restrict_to_relation(
     set: SetExpression,
     relation: &Relation,
 ) -> SetExpression {
+    restrict_to_mates(set, relation, room_mates_of(relation))
+}
+
+/// Writes the users of a set for whom a relation holds, where `mates` is the set that
+/// [`room_mates_of`] writes, or a reference to it.
+pub(in crate::rpc) fn restrict_to_mates(
+    set: SetExpression,
+    relation: &Relation,
+    mates: SetExpression,
+) -> SetExpression {
     match relation {
-        Relation::ShareRoom(conditions) => {
-            let mates = room_mates(conditions);
-            if set == everyone() {
-                return mates;
-            }
+        Relation::ShareRoom(_) if set == everyone() => mates,
+        Relation::ShareRoom(_) => {
             wrap_expression(Expression::AllOf(SetList { sets: vec![set, mates] }))
         }
         // The negation stays around the leaf: a caller for which it is unknown if two users share
         // a room must find this unknown too.
-        Relation::ShareNoRoom => without(set, room_mates(&RoomConditions::default())),
+        Relation::ShareNoRoom => without(set, mates),
+    }
+}
+
+/// Writes the room-mates on whom a relation depends. If the relation is negated, it holds for
+/// everyone else.
+pub(in crate::rpc) fn room_mates_of(relation: &Relation) -> SetExpression {
+    match relation {
+        Relation::ShareRoom(conditions) => room_mates(conditions),
+        Relation::ShareNoRoom => room_mates(&RoomConditions::default()),
     }
 }
 

@@ -2,8 +2,8 @@
 //! of parts, is sent once; later messages refer to it by its id. The stream remembers the
 //! answer of each class of users, so that in the steady state a user costs one lookup.
 //!
-//! Reading order: `answers` are the remembered answers, `define` sends sets and `hidden` the
-//! sets of hides; `evict` removes void answers, and sets that do not fit the budget; `follow`
+//! Reading order: `answers` are the remembered answers, `define` sends sets, `hidden` the sets
+//! of hides and `relations` the room-mates that rules require; `evict` removes void answers, and sets that do not fit the budget; `follow`
 //! moves all sets to another snapshot.
 
 mod answers;
@@ -11,6 +11,7 @@ mod define;
 mod evict;
 mod follow;
 mod hidden;
+mod relations;
 
 use std::collections::HashMap;
 
@@ -21,6 +22,7 @@ use prost::Message;
 pub(super) use self::answers::{Answer, BatchGroup};
 use self::answers::{ByClass, Key, MadeOf};
 use self::hidden::{HiddenSet, HiddenSets};
+use self::relations::SentRelations;
 use super::index::Index;
 use super::set_table::{SetId, SetTable, SetUpdate, expression_bytes};
 use crate::rpc::convert;
@@ -45,6 +47,7 @@ pub(super) struct SentSets {
     /// The reverse of `parts`.
     part_of: Map<SetId, Part>,
     hidden: HiddenSets,
+    relations: SentRelations,
     answers: Vec<Answer>,
     /// The valid answers.
     by_key: Map<Key, Index<Answer>>,
@@ -105,6 +108,7 @@ impl SentSets {
             parts: Map::default(),
             part_of: Map::default(),
             hidden: HiddenSets::default(),
+            relations: SentRelations::default(),
             answers: Vec::new(),
             by_key: Map::default(),
             voided: 0,
@@ -124,6 +128,7 @@ impl SentSets {
         self.parts = Map::default();
         self.part_of = Map::default();
         self.hidden = HiddenSets::default();
+        self.relations = SentRelations::default();
         self.answers = Vec::new();
         self.by_key = Map::default();
         self.voided = 0;
@@ -200,9 +205,14 @@ impl SentSets {
         }
         let hides_anything = definer.snapshot.hides_anything(signature);
         let mut key = Key::new(roles, hides_anything);
+        let mut relations = Vec::new();
+        for relation in key.relations() {
+            relations.extend(self.define_relation(relation, definer)?);
+        }
         let mut hidden = Vec::new();
         if hides_anything {
-            self.define_hides(signature, &mut key, &mut hidden, definer)?;
+            let used = (&mut hidden, &mut relations);
+            self.define_hides(signature, &mut key, used, definer)?;
         }
         if let Some(known) = self.by_key.get(&key).copied()
             && self.mark_used(known)
@@ -210,9 +220,11 @@ impl SentSets {
             return Ok(known);
         }
         // A set of its own even for one part, so that the answer can end and the part stays.
-        let expression = key.to_expression(definer.snapshot);
+        let expression = key.to_expression(definer.snapshot, &self.relations);
         self.evict_until_fits(expression_bytes(&expression), definer.out)?;
-        let set_id = self.table.define_expression(&expression, key.parts.clone(), definer.out);
+        // The relations of hides as well: they must stay as long as the answer.
+        let refers_to = key.parts.iter().copied().chain(relations).collect();
+        let set_id = self.table.define_expression(&expression, refers_to, definer.out);
         Ok(self.add_answer(key, Some(set_id), hidden))
     }
 
@@ -270,19 +282,26 @@ impl SentSets {
         answer
     }
 
-    /// Adds the hides of an answer to its key, and their sets to `hidden`.
+    /// Adds the hides of an answer to its key, their sets to `hidden`, and the sets of their
+    /// relations to `relations`.
     fn define_hides(
         &mut self,
         signature: &Signature,
         key: &mut Key,
-        hidden: &mut Vec<Index<HiddenSet>>,
+        (hidden, relations): (&mut Vec<Index<HiddenSet>>, &mut Vec<SetId>),
         definer: &mut Definer<'_>,
     ) -> Result<(), OverBudget> {
         let counterparts = definer.snapshot.counterparts(signature, definer.view);
         for applied in definer.snapshot.hides(signature, &counterparts.at_most()) {
             let (index, id) = self.hidden_set(applied.users, definer)?;
-            let users = convert::set_reference(id.get());
-            let hide: Hide = convert::hide_of_users(users, applied.relation, applied.hide);
+            let mut users = convert::set_reference(id.get());
+            if let Some(relation) = applied.relation_id {
+                relations.extend(self.define_relation(relation, definer)?);
+                // A relation that is not there hides from all of them.
+                let restricted = self.relations.restrict(users.clone(), relation, definer.snapshot);
+                users = restricted.unwrap_or(users);
+            }
+            let hide: Hide = convert::hide_of_users(users, applied.hide);
             key.hides.push(hide.encode_to_vec());
             hidden.push(index);
         }

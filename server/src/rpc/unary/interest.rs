@@ -3,7 +3,7 @@
 use presence_router_proto::wire::GetInterestedUsersResponse;
 use roaring::RoaringBitmap;
 
-use super::{check_lists, check_size};
+use super::{check_lists, check_size, write_hide};
 use crate::live::Current;
 use crate::rpc::convert;
 use crate::rpc::error::RpcError;
@@ -74,10 +74,7 @@ impl Interest {
         let mut senders = self.others.at_most().into_owned();
         senders.unite(&Members::listed(self.listed.clone()));
         let hides = snapshot.hides(&self.signature, &senders).into_iter();
-        let hides = hides.map(|applied| {
-            let users = convert::members_to_expression(&applied.users, user_table);
-            convert::hide_of_users(users, applied.relation, applied.hide)
-        });
+        let hides = hides.map(|applied| write_hide(&applied, user_table));
         let answer = GetInterestedUsersResponse::new(
             &current.revision.to_string(),
             convert::user_ids(&self.listed, user_table).iter().map(|id| id.parts()),

@@ -8,7 +8,7 @@ use presence_router_proto::v1::{
 use prost::Message;
 use roaring::RoaringBitmap;
 
-use super::{check_lists, check_size};
+use super::{check_lists, check_size, write_hide};
 use crate::live::Current;
 use crate::rpc::convert;
 use crate::rpc::error::RpcError;
@@ -126,11 +126,7 @@ impl<'a> Recipients<'a> {
     fn add_hides(&mut self, signature: &Signature, audience: &Members, indexes: &[u32]) {
         let snapshot = &self.current.snapshot;
         for applied in snapshot.hides(signature, audience) {
-            let hide = Some(convert::hide_of_users(
-                convert::members_to_expression(&applied.users, snapshot.users()),
-                applied.relation,
-                applied.hide,
-            ));
+            let hide = Some(write_hide(&applied, snapshot.users()));
             self.hides.push(StatesHide { hide, state_indexes: indexes.to_vec() });
         }
     }

@@ -74,6 +74,9 @@ pub struct AppliedHide<'s> {
     /// holds, the hide applies.
     pub relation: Option<&'s Relation>,
 
+    /// The id of `relation`.
+    pub relation_id: Option<RelationId>,
+
     /// The hidden fields.
     pub hide: &'s Hide,
 }
@@ -207,12 +210,12 @@ impl Snapshot {
                 }
             }
             users.intersect(counterparts);
-            let Some((hide, relation, _)) = same.first().filter(|_| !users.is_empty()) else {
+            let Some((hide, relation_id, _)) = same.first().filter(|_| !users.is_empty()) else {
                 continue;
             };
-            let relation = relation.and_then(|id| self.relation(id)).map(|relation| &**relation);
-            let hide = self.rules.hide_by_id(*hide);
-            hides.extend(hide.map(|hide| AppliedHide { users, relation, hide }));
+            let (hide, relation_id) = (self.rules.hide_by_id(*hide), *relation_id);
+            let relation = relation_id.and_then(|id| self.relation(id)).map(|relation| &**relation);
+            hides.extend(hide.map(|hide| AppliedHide { users, relation, relation_id, hide }));
         }
         hides
     }

@@ -5,12 +5,13 @@ use presence_router_proto::v1::SetExpression;
 
 use super::SentSets;
 use super::hidden::HiddenSet;
+use super::relations::SentRelations;
 use crate::rpc::convert;
 use crate::rpc::stream::index::Index;
 use crate::rpc::stream::set_table::SetId;
 use presence_router_engine::unstable::routing::query::parts::Role;
 use presence_router_engine::unstable::routing::query::visibility::Signature;
-use presence_router_engine::unstable::routing::snapshot::keys::{ClassId, Key as _};
+use presence_router_engine::unstable::routing::snapshot::keys::{ClassId, Key as _, RelationId};
 use presence_router_engine::{Side, Snapshot};
 
 /// The counterparts of a user, as the client has them. Takes 32 bytes only, since a batch may
@@ -73,8 +74,20 @@ impl Key {
         Self { parts, roles, hides: Vec::new(), hides_anything }
     }
 
+    /// Returns the relations that the roles require.
+    pub(super) fn relations(&self) -> impl Iterator<Item = RelationId> {
+        self.roles.iter().filter_map(|(role, _)| match role {
+            Role::Always => None,
+            Role::Required(id) | Role::Excluded(id) => Some(*id),
+        })
+    }
+
     /// Writes the counterparts that the parts make.
-    pub(super) fn to_expression(&self, snapshot: &Snapshot) -> SetExpression {
+    pub(super) fn to_expression(
+        &self,
+        snapshot: &Snapshot,
+        relations: &SentRelations,
+    ) -> SetExpression {
         if self.roles.is_empty() {
             return convert::union_of_sets(self.parts.iter().map(|id| id.get()));
         }
@@ -85,14 +98,14 @@ impl Key {
                 Some(id) => convert::set_reference(id.get()),
                 None => convert::everyone(),
             });
-            let restrict = |parts, id| {
-                let relation = snapshot.relation(id)?;
-                Some(convert::restrict_to_relation(convert::unite(parts), relation))
-            };
+            let restrict = |parts, id| relations.restrict(convert::unite(parts), id, snapshot);
             match *role {
                 Role::Always => sets.extend(parts),
                 Role::Required(id) => sets.extend(restrict(parts.collect(), id)),
-                Role::Excluded(id) => except.extend(restrict(parts.collect(), id)),
+                // A relation that is not there excludes everyone, rather than nobody.
+                Role::Excluded(id) => {
+                    except.push(restrict(parts.collect(), id).unwrap_or_else(convert::everyone));
+                }
             }
         }
         convert::any_of_except(sets, except)

@@ -57,7 +57,8 @@ impl SentSets {
         }
     }
 
-    /// Retires the parts that no valid answer uses, except those of the current request.
+    /// Retires the parts and relations that no valid answer uses, except those of the current
+    /// request.
     fn retire_unused(&mut self, out: &mut Vec<SetUpdate>) {
         let (table, request) = (&self.table, self.request);
         let unused = self
@@ -71,6 +72,10 @@ impl SentSets {
         }
         for sent in self.hidden.take_unused(request) {
             self.retire_with_lists(sent, out);
+        }
+        let table = &self.table;
+        for mates in self.relations.take_unused(request, |mates| table.is_referred(mates)) {
+            self.table.retire_set(mates, out);
         }
     }
 

@@ -74,6 +74,9 @@ impl SentSets {
         for sent in self.hidden.take_unused(self.request) {
             self.retire_with_lists(sent, definer.out);
         }
+        for relation in self.relations.take_all() {
+            self.table.retire_set(relation, definer.out);
+        }
         self.forget_sets();
         let mapping = definer.snapshot.set_mapping_from(old);
         for (part, sent) in used {

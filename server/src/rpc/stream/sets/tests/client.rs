@@ -68,6 +68,17 @@ impl Client {
         expression
     }
 
+    /// Returns the ids of the sets that are nothing but the room-mates of a user.
+    pub(super) fn room_mates(&self) -> impl Iterator<Item = u64> {
+        let is_leaf = |set: &&Set| {
+            matches!(
+                set,
+                Set::Expression(SetExpression { expression: Some(Expression::RoomMates(_)) })
+            )
+        };
+        self.sets.iter().filter(move |(_, set)| is_leaf(set)).map(|(id, _)| *id)
+    }
+
     /// Returns the number of lists of users.
     pub(super) fn lists(&self) -> usize {
         self.sets.values().filter(|set| matches!(set, Set::Users(_))).count()
