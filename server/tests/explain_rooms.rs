@@ -30,7 +30,7 @@ const OPEN: &str = "\
 @ann:a.org may be visible to @joe:a.org: allowed by rule `small rooms` (line 2) if they share a room of at most 3 members, but denied by rule `not in public` (line 4) if they share a room that has the join rule `public`
 hidden by rule `less` (line 6) if they share a room that is not encrypted: status_msg
 
-rules that match the pair:
+rules whose users match the pair:
   allow `small rooms`, line 2
     sender: everyone
     recipient: everyone
@@ -49,7 +49,7 @@ const DECIDED: &str = "\
 @ann:a.org is visible to @joe:a.org: allowed by rule `small rooms` (line 2; they share `!small:a.org`)
 hidden by rule `less` (line 6): status_msg
 
-rules that match the pair:
+rules whose users match the pair:
   allow `small rooms`, line 2
     sender: everyone
     recipient: everyone

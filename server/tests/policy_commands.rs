@@ -26,7 +26,7 @@ const TREE: &str = "\
 @ann:example.org is visible to @joe:example.org: allowed by rule `teams` (line 5)
 hidden by rule `both` (line 7): status_msg (unless busy)
 
-rules that match the pair:
+rules whose users match the pair:
   allow `teams`, line 5
     sender: team/a > line 2 lists @ann:example.org
     recipient: team/a > line 2 lists @joe:example.org

@@ -94,6 +94,11 @@ impl GivenRooms {
         self.rooms.iter()
     }
 
+    /// Returns the members of all rooms, each once, in no order.
+    pub(super) fn members(&self) -> impl Iterator<Item = &str> {
+        self.rooms_of.keys().map(String::as_str)
+    }
+
     /// Returns the rooms that two users share, sorted by id.
     pub fn shared_by(&self, one: &str, other: &str) -> impl Iterator<Item = &GivenRoom> {
         self.numbers_shared_by(one, other).into_iter().filter_map(|number| self.room(number))

@@ -30,7 +30,7 @@ pub(super) fn explanation_tree(sender: &str, recipient: &str, answer: &Evaluated
     }
     type Wanted = fn(&ExplainedRule) -> bool;
     let kinds: [(&str, Wanted); 4] = [
-        ("rules that match the pair", |rule| rule.matches),
+        ("rules whose users match the pair", |rule| rule.matches),
         ("rules that match both users, but not as a pair", |rule| {
             !rule.matches
                 && !rule.sender_membership.is_empty()

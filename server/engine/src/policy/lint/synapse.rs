@@ -11,6 +11,9 @@ use crate::policy::problem::{Problem, ProblemCode};
 use crate::policy::wording::quoted;
 use crate::routing::model::ruleset::{self, Effect, Ruleset, Set};
 
+/// The help for a rule that requires a relation.
+const WITHOUT_ROOMS: &str = "write a rule without `share_room`, or remove it for Synapse";
+
 /// The servers that recipients may be on.
 struct RecipientRegions<'p> {
     policy: &'p Policy,
@@ -20,6 +23,8 @@ struct RecipientRegions<'p> {
     others: RegionCoverage<'p>,
     /// All servers except ours.
     away: Region<'p>,
+    /// All servers.
+    world: RegionCoverage<'p>,
 }
 
 /// Returns a warning for each rule that Synapse enforces only in part, and one for each rule
@@ -56,7 +61,8 @@ impl<'p> RecipientRegions<'p> {
         let Policy { document, ruleset, groups, .. } = policy;
         let coverage = |region| RegionCoverage::new(document, ruleset, groups, region);
         let ours = document.ours.iter().map(|name| Region::Server(name.as_str()));
-        Self { policy, local: ours.map(coverage).collect(), others: coverage(away), away }
+        let (local, world) = (ours.map(coverage).collect(), coverage(Region::WORLD));
+        Self { policy, local, others: coverage(away), away, world }
     }
 
     fn warning(&self, rule: &Rule, planned: &ruleset::Rule) -> Option<Problem> {
@@ -84,7 +90,8 @@ impl<'p> RecipientRegions<'p> {
                     "Synapse does not enforce allow rule {name}: the module does not evaluate rooms, so the rule shows nothing in addition to what Synapse shows users who share a room"
                 );
                 let code = ProblemCode::NotEnforcedBySynapse;
-                return Some(Problem::new(code, rule.position, message));
+                let warning = Problem::new(code, rule.position, message);
+                return Some(warning.with_help(WITHOUT_ROOMS));
             }
             Effect::Deny => (
                 "deny",
@@ -109,16 +116,27 @@ impl<'p> RecipientRegions<'p> {
                 )
             }
         };
-        let without_rooms = rule.relation.as_ref().map(
-            |_| "the module does not evaluate rooms, so the rule counts as if it had no `share_room`",
+        let has_relation = rule.relation.is_some();
+        let without_rooms = has_relation.then_some(
+            "the module does not evaluate rooms, so the rule counts as if it had no `share_room`",
         );
-        let limits: Vec<_> =
-            without_rooms.into_iter().chain(limits.into_iter().flatten()).collect();
+        let is_everyone = |set: &Set| self.world.covered_by(set) == Coverage::Everybody;
+        let mut products = planned.products.iter();
+        let denies_all = has_relation
+            && rule.effect == Effect::Deny
+            && products.any(|pairs| is_everyone(&pairs.senders) && is_everyone(&pairs.recipients));
+        let denies_all = denies_all.then_some("so no allow rule of this policy adds anybody");
+        let limits: Vec<_> = without_rooms
+            .into_iter()
+            .chain(denies_all)
+            .chain(limits.into_iter().flatten())
+            .collect();
         if limits.is_empty() {
             return None;
         }
         let message = format!("Synapse enforces {kind} rule {name} in part: {}", limits.join("; "));
-        Some(Problem::new(ProblemCode::NotEnforcedBySynapse, rule.position, message))
+        let warning = Problem::new(ProblemCode::NotEnforcedBySynapse, rule.position, message);
+        Some(if has_relation { warning.with_help(WITHOUT_ROOMS) } else { warning })
     }
 
     /// True if a set names users of other servers, and not only whole servers.

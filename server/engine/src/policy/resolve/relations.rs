@@ -12,13 +12,18 @@ const MAX_RELATIONS: usize = 100;
 /// Returns the problem of the first rule whose relation is one too many.
 pub(super) fn excess_problem(document: &Document) -> Option<Problem> {
     let mut known = HashSet::new();
-    let rule = document.rules.iter().find(|rule| {
+    let mut first_excess = None;
+    // A homeserver evaluates the relations of shadow rules as well, which are counted.
+    for rule in &document.rules {
         known.extend(&rule.relation);
-        known.len() > MAX_RELATIONS
-    })?;
+        if known.len() > MAX_RELATIONS {
+            first_excess.get_or_insert(rule);
+        }
+    }
+    let (rule, found) = (first_excess?, known.len());
     let message = format!(
-        "the rules up to here have more than {MAX_RELATIONS} different values of `share_room`"
+        "the rules, shadow rules included, have {found} different values of `share_room`; at most {MAX_RELATIONS} are possible"
     );
-    let help = "write the same conditions in several rules, or fewer rules";
+    let help = "use the same `share_room` in more of the rules, or remove rules";
     Some(Problem::new(ProblemCode::TooManyRelations, rule.position, message).with_help(help))
 }

@@ -2,7 +2,7 @@
 //! failure, which names the first member of the subject that fails.
 
 use std::cell::{Cell, OnceCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use roaring::RoaringBitmap;
 
@@ -64,8 +64,10 @@ impl<'p> PairTests<'p> {
             );
             return;
         }
-        let (rooms, mut results) = (RememberedRooms::new(&test.rooms), Results::new(test));
-        let (users, others) = (members.len(), results.pairs.len().max(1));
+        let rooms = RememberedRooms::new(&test.rooms);
+        let mut results = Results::new(test, self.unlisted_members(test));
+        let others = results.pairs.len() + results.unlisted_members.len();
+        let (users, others) = (members.len(), others.max(1));
         if users.saturating_mul(others) > MAX_PAIRS {
             let message = format!(
                 "the test covers {users} users of `{key}`, and so more than {MAX_PAIRS} pairs"
@@ -88,6 +90,27 @@ impl<'p> PairTests<'p> {
             }
         }
         self.report_failures(&results, problems);
+    }
+
+    /// Returns the listed users, by number.
+    fn listed_users(&self) -> &RoaringBitmap {
+        self.listed.get_or_init(|| self.snapshot.listed_users())
+    }
+
+    /// Returns the members of a test's given rooms whom neither the policy nor `only` lists, in
+    /// their order. They count as listed in this test. Empty without `only`.
+    fn unlisted_members<'t>(&self, test: &'t Test) -> Vec<&'t str> {
+        let Some(only) = &test.only else { return Vec::new() };
+        let is_listed = |user: &str| {
+            let number = self.snapshot.users().number(user);
+            number.is_some_and(|number| self.listed_users().contains(number))
+        };
+        let named: HashSet<&str> = only.users.iter().map(|user| user.id.as_str()).collect();
+        let members = test.rooms.members();
+        let unlisted = members.filter(|member| !named.contains(member) && !is_listed(member));
+        let mut unlisted: Vec<&str> = unlisted.collect();
+        unlisted.sort_unstable();
+        unlisted
     }
 
     /// Checks all conditions of a test for users with the same answer.
@@ -144,16 +167,26 @@ impl<'p> PairTests<'p> {
         if let Some(only) = &test.only {
             let user_table = self.snapshot.users();
             let number = |user: &Named| user_table.number(&user.id);
-            let listed = self.listed.get_or_init(|| self.snapshot.listed_users());
+            let listed = self.listed_users();
             let named: RoaringBitmap = only.users.iter().filter_map(number).collect();
             let mates = rooms.given_rooms().room_mates(first);
             let more = (answer.numbered_counterparts(mates, holds_for) & listed) - named;
+            let unlisted =
+                results.unlisted_members.iter().copied().filter(|member| {
+                    answer.contains(member, |relation| holds_for(member, relation))
+                });
+            let unlisted: Vec<&str> = unlisted.collect();
             for user in users {
                 let own = user_table.number(user);
-                let mut others = more.iter().filter(|other| Some(*other) != own);
-                if let Some(other) = others.next() {
-                    let is_in = own.is_some_and(|own| more.contains(own));
-                    results.only.add_user(user, || (other, more.len() - 1 - u64::from(is_in)));
+                let is_in = own.is_some_and(|own| more.contains(own));
+                let listed = more.iter().find(|other| Some(*other) != own);
+                let mut unlisted = unlisted.iter().copied().filter(|member| member != user);
+                let members = unlisted.clone().count();
+                let listed = listed.map(|other| String::from(user_table.id(other)));
+                if let Some(other) = listed.or_else(|| unlisted.next().map(str::to_owned)) {
+                    let users = usize::try_from(more.len() - u64::from(is_in));
+                    let more = users.unwrap_or(usize::MAX).saturating_add(members) - 1;
+                    results.only.add_user(user, || (other, more));
                 }
             }
         }
@@ -176,18 +209,17 @@ impl<'p> PairTests<'p> {
                 self.failure_problem(other.position, message, pair, rooms, Explanation::reason);
             problems.push(problem);
         }
-        if let (Some(only), Some((first, (other, more)))) = (&test.only, results.only.first) {
-            let other = String::from(self.snapshot.users().id(other));
+        if let (Some(only), Some((first, (other, more)))) = (&test.only, &results.only.first) {
             let verb = visibility_verb(test.side, true, results.only.others > 0);
             let subject = subject(first, results.only.others);
-            let others = match usize::try_from(more).unwrap_or(usize::MAX) {
-                0 => format!("{}, who is", quoted(&other)),
+            let others = match *more {
+                0 => format!("{}, who is", quoted(other)),
                 more => {
-                    format!("{} and {}, who are", quoted(&other), count(more, "more listed user"))
+                    format!("{} and {}, who are", quoted(other), count(more, "more listed user"))
                 }
             };
             let message = format!("{subject} {verb} {others} not in `only`");
-            let pair = order_pair(test.side, first, &other);
+            let pair = order_pair(test.side, first, other);
             let rooms = &test.rooms;
             let problem =
                 self.failure_problem(only.position, message, pair, rooms, Explanation::reason);

@@ -7,9 +7,10 @@ pub(super) struct Results<'t, 'u> {
     pub(super) test: &'t Test,
     /// The users of `reaches` or `sees`, `only` and `not`. `true`: the pair must be visible.
     pub(super) pairs: Vec<(&'t Named, bool, Failing<'u, ()>)>,
-    /// For `only`: a listed user who is not in the list, by number, and the number of more
-    /// such users.
-    pub(super) only: Failing<'u, (u32, u64)>,
+    /// For `only`: a listed user who is not in the list, and the number of more such users.
+    pub(super) only: Failing<'u, (String, usize)>,
+    /// For `only`: the members of given rooms who count as listed for that reason alone.
+    pub(super) unlisted_members: Vec<&'t str>,
     /// For `hides`: the users of `reaches` or `sees` and `only`, with their hidden fields.
     pub(super) hides: Vec<(&'t Named, Failing<'u, String>)>,
 }
@@ -24,7 +25,7 @@ pub(super) struct Failing<'u, T> {
 // === impl Results ===
 
 impl<'t> Results<'t, '_> {
-    pub(super) fn new(test: &'t Test) -> Self {
+    pub(super) fn new(test: &'t Test, unlisted_members: Vec<&'t str>) -> Self {
         let only = test.only.iter().flat_map(|only| &only.users);
         let reached = test.yes.iter().chain(only);
         let wanted = reached.clone().map(|other| (other, true, Failing::default()));
@@ -33,6 +34,7 @@ impl<'t> Results<'t, '_> {
             test,
             pairs: wanted.chain(unwanted).collect(),
             only: Failing::default(),
+            unlisted_members,
             hides: reached.map(|other| (other, Failing::default())).collect(),
         }
     }

@@ -326,7 +326,7 @@ fn shown_by_long_texts() -> Vec<(ProblemCode, Vec<u8>, &'static str)> {
         (
             ProblemCode::TooManyRelations,
             relations.into_bytes(),
-            "102:5: the rules up to here have more than 100 different values of `share_room`; write the same conditions in several rules, or fewer rules",
+            "102:5: the rules, shadow rules included, have 101 different values of `share_room`; at most 100 are possible; use the same `share_room` in more of the rules, or remove rules",
         ),
         (
             ProblemCode::NotUtf8,

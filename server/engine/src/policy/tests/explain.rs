@@ -213,7 +213,7 @@ fn relations_stay_open_without_rooms() {
             ["@ann:one.org", "@new:one.org"],
             false,
             false,
-            "no allow rule matches; rule `later` (line 17) if they share a room matches, in shadow only",
+            "no allow rule matches; rule `later` (line 17) would match if they share a room, but is in shadow",
         ),
     ] {
         let explained = explain(&policy, &policy.snapshot, pair);

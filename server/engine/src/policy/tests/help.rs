@@ -240,12 +240,19 @@ fn puts_messages_of_the_yaml_library_into_this_style() {
             "not YAML: tabs disallowed within this context (block indentation)",
         ),
         ("a: \u{7}\n", r"not YAML: unexpected character: `\u{7}'"),
-        ("rules: !rule []\n", "not YAML: unsupported tag `!rule`"),
+        ("rules: !rule []\n", "not YAML: `!rule` is read as a YAML tag"),
+        (
+            "rules: [{ name: a, allow: { share_room: { space: !project:one.org } } }]\n",
+            "not YAML: `!project:one.org` is read as a YAML tag",
+        ),
+        ("!t:x.org:\n  members: []\n", "not YAML: `!t:x.org:` is read as a YAML tag"),
+        ("rooms:\n- !lobby:x\n- b\n", "not YAML: `!lobby:x` is read as a YAML tag"),
         ("groups:\n  a: @ann:example.org\n", "not YAML: unexpected character: `@'"),
     ] {
         assert_eq!(first_message(text), want);
     }
     assert_eq!(first_help("groups:\n  a: @ann:example.org\n"), "put a user id in quotes");
+    assert_eq!(first_help("rooms: !lobby:x\n"), "put a room id in quotes");
     assert_eq!(first_help("groups:\n  a: [\"@ann:exam"), "");
 }
 

@@ -212,6 +212,15 @@ fn a_failure_names_the_rooms() {
             format!("{rooms}, sender: '@joe:one.org', only: []"),
             "reaches `@ann:one.org`, who is not in `only`: allowed by rule `room-mates` (line 6; they share `!a`)",
         ),
+        // Members of given rooms whom nothing else names count as listed.
+        (
+            "given: { rooms: { '!t': { members: ['@ann:one.org', '@joe:one.org', '@abe:y.org'] }, '!u': { members: ['@ann:one.org', '@zed:y.org'] } } }, sender: '@ann:one.org', only: '@joe:one.org'".to_owned(),
+            "reaches `@abe:y.org` and 1 more listed user, who are not in `only`: allowed by rule `room-mates` (line 6; they share `!t`)",
+        ),
+        (
+            "given: { rooms: { '!t': { members: ['@ann:one.org', '@zed:y.org'] } } }, recipient: '@zed:y.org', only: []".to_owned(),
+            "`@zed:y.org` sees `@ann:one.org`, who is not in `only`: allowed by rule `room-mates` (line 6; they share `!t`)",
+        ),
         (
             format!(
                 "{rooms}, sender: '@ann:one.org', reaches: '@joe:one.org', hides: {{ fields: [] }}"

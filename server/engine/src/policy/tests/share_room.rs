@@ -230,7 +230,7 @@ fn checks_the_place_of_a_relation() {
         let message = &problems(text).list[0].message;
         assert!(
             message.ends_with(
-                ": a relation belongs to a rule, beside `from` and `to`, and not to a set"
+                ": `share_room` belongs in a rule, beside `from` and `to` or `within`, since it is about two users"
             ),
             "{message}"
         );
@@ -346,16 +346,20 @@ rules:
   - { name: c, hide: { to: { server: one.org }, share_room: false, fields: presence } }
   - { name: d, shadow: true, allow: { share_room: true } }
   - { name: e, allow: { to: [], share_room: true } }
+  - { name: f, deny: { share_room: { at_least: 50 } } }
 ",
     );
     let found = synapse::warnings(&policy.unwrap());
     let lines: Vec<_> = found.iter().map(|warning| warning.message.as_str()).collect();
+    let help = "write a rule without `share_room`, or remove it for Synapse";
+    assert!(found.iter().all(|warning| warning.help == help));
     assert_eq!(
         lines,
         [
             "Synapse does not enforce allow rule `a`: the module does not evaluate rooms, so the rule shows nothing in addition to what Synapse shows users who share a room",
             "Synapse enforces deny rule `b` in part: the module does not evaluate rooms, so the rule counts as if it had no `share_room`; on the local `/sync`, recipients who share a room with the sender still see the presence",
             "Synapse enforces hide rule `c` in part: the module does not evaluate rooms, so the rule counts as if it had no `share_room`; on the local `/sync`, recipients who share a room with the sender see all fields; the module shows the sender to no other recipients, except to recipients who may see everyone if `all_users` is `auto`",
+            "Synapse enforces deny rule `f` in part: the module does not evaluate rooms, so the rule counts as if it had no `share_room`; so no allow rule of this policy adds anybody; on the local `/sync`, recipients who share a room with the sender still see the presence; federation still sends the presence to every server that shares a room with the sender",
         ]
     );
 }

@@ -107,6 +107,14 @@ impl MatchingRule<'_> {
         }
     }
 
+    /// Says that a shadow rule has a relation, which is open.
+    fn describe_open_shadow(&self, origin: &str) -> String {
+        let Self { name, line, relation, .. } = self;
+        let clause = relation.as_ref().map(|relation| relation.clause.as_str());
+        let (name, clause) = (quoted(name), clause.unwrap_or_default());
+        format!("rule {name} (line {line}{origin}) would match if {clause}, but is in shadow")
+    }
+
     /// Says why the relation keeps the rule from applying.
     fn describe_unmet(&self, origin: &str) -> Option<String> {
         let Self { name, line, relation, .. } = self;
@@ -162,9 +170,16 @@ impl Reasons<'_> {
         };
         let other = if self.is_visible() { Effect::Deny } else { Effect::Allow };
         let is_other = |rule: &&MatchingRule<'_>| rule.shadow && *rule.effect == other;
-        let shadow: Vec<&MatchingRule<'_>> = self.rules.iter().filter(is_other).collect();
-        if !shadow.is_empty() {
-            reason.push_str(&format!("; {} matches, in shadow only", names(&shadow)));
+        let shadow = |outcome| -> Vec<&MatchingRule<'_>> {
+            let rules = self.rules.iter().filter(is_other);
+            rules.filter(|rule| rule.outcome() == outcome).collect()
+        };
+        let (matching, open) = (shadow(Outcome::Applies), shadow(Outcome::Open));
+        if !matching.is_empty() {
+            reason.push_str(&format!("; {} matches, in shadow only", names(&matching)));
+        }
+        for rule in open.iter().take(MAX_NAMES) {
+            reason.push_str(&format!("; {}", rule.describe_open_shadow(origin)));
         }
         reason
     }

@@ -15,8 +15,10 @@ const SET_KEYS_ELSEWHERE: &[(&str, &str)] = &[
     SHARE_ROOM_ELSEWHERE,
 ];
 /// Whether two users share a room is no property of one of them.
-const SHARE_ROOM_ELSEWHERE: (&str, &str) =
-    ("share_room", "a relation belongs to a rule, beside `from` and `to`, and not to a set");
+const SHARE_ROOM_ELSEWHERE: (&str, &str) = (
+    "share_room",
+    "`share_room` belongs in a rule, beside `from` and `to` or `within`, since it is about two users",
+);
 const GROUP_KEYS: &[&str] =
     &["all_of", "any", "directory", "except", "group", "match", "members_file", "server"];
 const FORMS: &str = "`server`, `match`, `group`, `members_file`, `all_of`, or `any` with `except`";

@@ -7,7 +7,7 @@ use serde_saphyr::{Error, ExternalMessageSource, MessageFormatter, UserMessageFo
 
 use super::{MAX_ALIASED, MAX_DEPTH, MAX_POLICY_BYTES, MAX_VALUES};
 use crate::policy::problem::{Position, Problem, ProblemCode};
-use crate::policy::wording::is_printable;
+use crate::policy::wording::{is_printable, quoted};
 
 /// The help for a text that repeats or nests too much.
 const DECLARE_A_GROUP: &str = "declare a group and refer to it";
@@ -65,6 +65,11 @@ pub(super) fn not_yaml(text: &str, mut error: &Error) -> Problem {
             ProblemCode::UnknownAlias,
             "`*` begins an alias, and no anchor has its name".to_owned(),
             "put a glob in quotes",
+        ),
+        Error::UnsupportedTag { tag, .. } => (
+            ProblemCode::NotYaml,
+            format!("not YAML: {} is read as a YAML tag", quoted(tag)),
+            if tag.starts_with('!') { "put a room id in quotes" } else { "remove the tag" },
         ),
         error => {
             // YAML reserves `@`, so this is the usual mistake.
