@@ -70,11 +70,13 @@ impl Interest {
                 return Err(RpcError::AnswerTooLarge { limit, instead: BY_STREAM });
             }
         }
-        check_lists(&self.others, user_table, bytes, limit, BY_STREAM)?;
+        let bytes = check_lists(self.others.all_sets(), user_table, bytes, limit, BY_STREAM)?;
         let mut senders = self.others.at_most().into_owned();
         senders.unite(&Members::listed(self.listed.clone()));
-        let hides = snapshot.hides(&self.signature, &senders).into_iter();
-        let hides = hides.map(|applied| write_hide(&applied, user_table));
+        let hides = snapshot.hides(&self.signature, &senders);
+        let hidden = hides.iter().map(|applied| &applied.users);
+        check_lists(hidden, user_table, bytes, limit, BY_STREAM)?;
+        let hides = hides.into_iter().map(|applied| write_hide(&applied, user_table));
         let answer = GetInterestedUsersResponse::new(
             &current.revision.to_string(),
             convert::user_ids(&self.listed, user_table).iter().map(|id| id.parts()),

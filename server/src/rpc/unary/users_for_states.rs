@@ -15,7 +15,9 @@ use crate::rpc::error::RpcError;
 use presence_router_engine::Side;
 use presence_router_engine::unstable::routing::query::conditional_members::ConditionalMembers;
 use presence_router_engine::unstable::routing::query::shadow::Shadowed;
-use presence_router_engine::unstable::routing::query::visibility::{CallerView, Signature};
+use presence_router_engine::unstable::routing::query::visibility::{
+    AppliedHide, CallerView, Signature,
+};
 use presence_router_engine::unstable::routing::snapshot::members::Members;
 use presence_router_ids::UserId;
 
@@ -87,9 +89,11 @@ impl<'a> Recipients<'a> {
     fn add_states(&mut self, signature: &Signature, indexes: Vec<u32>) -> Result<(), RpcError> {
         let mut audience = self.current.snapshot.counterparts(signature, self.view);
         self.count_shadows(signature, &indexes);
-        self.add_hides(signature, &audience.at_most(), &indexes);
+        let current = self.current;
+        let hides = current.snapshot.hides(signature, &audience.at_most());
         let listed = audience.take_certain();
         self.add_listed(&listed, &indexes)?;
+        self.add_hides(&hides, &indexes)?;
         self.add_open(&audience, indexes)
     }
 
@@ -123,12 +127,15 @@ impl<'a> Recipients<'a> {
         Ok(())
     }
 
-    fn add_hides(&mut self, signature: &Signature, audience: &Members, indexes: &[u32]) {
-        let snapshot = &self.current.snapshot;
-        for applied in snapshot.hides(signature, audience) {
-            let hide = Some(write_hide(&applied, snapshot.users()));
+    fn add_hides(&mut self, hides: &[AppliedHide<'_>], indexes: &[u32]) -> Result<(), RpcError> {
+        let users = self.current.snapshot.users();
+        for applied in hides {
+            self.bytes =
+                check_lists([&applied.users], users, self.bytes, self.limit, FEWER_STATES)?;
+            let hide = Some(write_hide(applied, users));
             self.hides.push(StatesHide { hide, state_indexes: indexes.to_vec() });
         }
+        Ok(())
     }
 
     /// Adds the recipients whom no list contains: users by server or pattern, and users who
@@ -140,7 +147,7 @@ impl<'a> Recipients<'a> {
     ) -> Result<(), RpcError> {
         let snapshot = &self.current.snapshot;
         let users = snapshot.users();
-        check_lists(audience, users, self.bytes, self.limit, FEWER_STATES)?;
+        check_lists(audience.all_sets(), users, self.bytes, self.limit, FEWER_STATES)?;
         let Some(recipients) = convert::conditional_to_expression(audience, users) else {
             return Ok(());
         };

@@ -1,7 +1,5 @@
 //! Relations with many conditions: the stream sends each once.
 
-use presence_router_proto::v1::set_expression::Expression;
-
 use super::*;
 
 /// A policy with many users, each with an audience of its own. The relation of its rules has the
