@@ -5,6 +5,7 @@ mod compare;
 mod explain;
 mod given_rooms;
 mod help;
+mod help_rooms;
 mod impact;
 mod members;
 mod messages;

@@ -173,7 +173,7 @@ fn checks_conditions() {
         ("{ history_visibility: world }", "63 unknown-value world"),
         ("{ history_visibility: [shared, shared] }", "72 duplicate-value shared"),
         ("{ rooms: [] }", "50 empty-list"),
-        ("{ rooms: '' }", "50 not-a-room-id"),
+        ("{ rooms: '' }", "50 empty-text"),
         ("{ rooms: true }", "50 wrong-type"),
         ("{ rooms: '#lobby:one.org' }", "50 not-a-room-id #lobby:one.org"),
         ("{ rooms: '!' }", "50 not-a-room-id !"),

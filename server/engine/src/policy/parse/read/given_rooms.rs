@@ -42,6 +42,15 @@ impl Reader<'_> {
             );
             return GivenRooms::default();
         }
+        if let Some((position, key)) = find_header(root) {
+            self.add_problem_with_help(
+                ProblemCode::UnknownKey,
+                position,
+                format!("unknown key `{key}`: the file itself is the map of room ids and rooms"),
+                format!("remove `{key}:` and indent less"),
+            );
+            return GivenRooms::default();
+        }
         self.read_given_rooms(root)
     }
 
@@ -128,4 +137,13 @@ impl Reader<'_> {
         }
         members.into_iter().map(|member| member.id).collect()
     }
+}
+
+/// Returns the key of a test above all rooms of a file, if there is one.
+fn find_header<'n>(root: &'n Node<'_>) -> Option<(Position, &'n str)> {
+    let Value::Map(entries) = &root.value else { return None };
+    let [(Node { position, value: Value::Text(key) }, _)] = entries.as_slice() else {
+        return None;
+    };
+    matches!(key.as_ref(), "given" | "rooms").then_some((*position, key.as_ref()))
 }

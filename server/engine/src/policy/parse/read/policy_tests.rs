@@ -13,6 +13,7 @@ use presence_router_ids::UserId;
 
 const TEST_KEYS: &[&str] =
     &["given", "hides", "not", "only", "reaches", "recipient", "room", "sees", "sender"];
+const TEST_KEYS_ELSEWHERE: &[(&str, &str)] = &[("rooms", "given rooms belong in `given`")];
 const GIVEN_KEYS: &[&str] = &["groups", "rooms"];
 const GIVEN_KEYS_OF_ROOM_TEST: &[&str] = &["groups"];
 const GIVEN_KEYS_ELSEWHERE: &[(&str, &str)] =
@@ -57,7 +58,7 @@ impl Reader<'_> {
             self.add_problem(ProblemCode::WrongType, node.position, message);
             return None;
         };
-        let keys = self.read_fields(entries, TEST_KEYS, &[]);
+        let keys = self.read_fields(entries, TEST_KEYS, TEST_KEYS_ELSEWHERE);
         let given = keys.get("given").map(|field| self.read_given(field.value));
         let (given, rooms) = given.unwrap_or_default();
         let Some((side, subject)) = self.read_test_side(node, &keys) else {
@@ -224,7 +225,11 @@ impl Reader<'_> {
                 ProblemCode::MissingKey,
                 node.position,
                 format!("`given` needs {some}"),
-                "write a map of group names and user ids as `groups`, or remove `given`",
+                if valid.contains(&"rooms") {
+                    "write a map of group names and user ids as `groups`, a map of room ids and rooms as `rooms`, or remove `given`"
+                } else {
+                    "write a map of group names and user ids as `groups`, or remove `given`"
+                },
             );
         }
         Some(keys)

@@ -4,12 +4,19 @@ use presence_router_ids::Glob;
 
 use super::Reader;
 use super::globs::{GlobError, least_bytes};
-use crate::policy::parse::yaml::Node;
+use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::ProblemCode;
 use crate::policy::wording::quoted;
 
 /// A room id in place of one with a problem.
 pub(super) const NO_SUCH_ROOM: &str = "!";
+
+/// The help for several spaces in one condition.
+const ONE_RULE_EACH: &str = "write one rule for each space";
+
+/// The help for a missing text.
+const AFTER_A_COMMENT: &str =
+    "`#` begins a comment; put the value in quotes, and write a room id instead of an alias";
 
 /// Maximum bytes of a room id (Matrix specification, appendix "Room IDs").
 const MAX_BYTES: usize = 255;
@@ -18,6 +25,7 @@ impl Reader<'_> {
     /// Reads a room id. Room versions differ in the rest of the id behind its `!`: ids of room
     /// version 12 have no server name.
     pub(super) fn read_room_id<'n>(&mut self, node: &'n Node<'_>) -> Option<&'n str> {
+        self.check_room_text(node, "a room id")?;
         let id = self.read_text(node, "a room id")?;
         let Some(mistake) = find_mistake(id) else { return Some(id) };
         let GlobError { code, message, help } = not_a_room_id(id, mistake);
@@ -25,14 +33,41 @@ impl Reader<'_> {
         None
     }
 
+    /// Reads a glob over room ids.
+    pub(super) fn read_room_glob(&mut self, node: &Node<'_>) -> Option<Glob> {
+        self.check_room_text(node, "a glob over room ids")?;
+        self.read_glob(node, "a glob over room ids", parse_room_glob)
+    }
+
+    /// Reports a missing or empty text. A text is missing where an alias has no quotes.
+    fn check_room_text(&mut self, node: &Node<'_>, what: &str) -> Option<()> {
+        let (code, found, help) = match &node.value {
+            Value::Null => (ProblemCode::WrongType, "nothing", AFTER_A_COMMENT),
+            Value::Text(text) if text.is_empty() => (
+                ProblemCode::EmptyText,
+                "an empty text",
+                "write a room id such as `!abc:example.org`",
+            ),
+            _ => return Some(()),
+        };
+        let message = format!("expected {what}, found {found}");
+        self.add_problem_with_help(code, node.position, message, help);
+        None
+    }
+
     /// Reads the room id of a space. An id with `*` or `?` is not valid, since it nearly always
     /// is meant as a glob.
     pub(super) fn read_space<'n>(&mut self, node: &'n Node<'_>) -> Option<&'n str> {
+        if let Value::List(_) = node.value {
+            let (message, help) = ("expected a room id, found a list", ONE_RULE_EACH);
+            self.add_problem_with_help(ProblemCode::WrongType, node.position, message, help);
+            return None;
+        }
         let id = self.read_room_id(node)?;
         if id.contains(['*', '?']) {
             let message = format!("{} is a glob, not a room id", quoted(id));
-            let help = "write one rule for each space";
-            self.add_problem_with_help(ProblemCode::UnexpectedGlob, node.position, message, help);
+            let code = ProblemCode::UnexpectedGlob;
+            self.add_problem_with_help(code, node.position, message, ONE_RULE_EACH);
             return None;
         }
         Some(id)
@@ -44,7 +79,7 @@ impl Reader<'_> {
 /// # Errors
 ///
 /// The glob can match no room id.
-pub(super) fn parse_room_glob(text: &str) -> Result<Glob, GlobError> {
+fn parse_room_glob(text: &str) -> Result<Glob, GlobError> {
     let glob = Glob::new(text);
     if glob.is_literal() {
         return match find_mistake(text) {
@@ -62,7 +97,8 @@ pub(super) fn parse_room_glob(text: &str) -> Result<Glob, GlobError> {
         return Ok(glob);
     };
     let message = format!("{} matches no room: {why}", quoted(text));
-    Err(GlobError { code: ProblemCode::GlobCannotMatch, message, help: "" })
+    let help = "write a room id or a glob such as `!abc*`";
+    Err(GlobError { code: ProblemCode::GlobCannotMatch, message, help })
 }
 
 fn not_a_room_id(text: &str, mistake: &str) -> GlobError {

@@ -203,12 +203,12 @@ impl Reader<'_> {
             (Some(from), None) => self.add_problem(
                 ProblemCode::MissingKey,
                 from.position,
-                "`from` needs a `to` beside it",
+                "`from` needs a `to` beside it, or a `share_room`",
             ),
             (None, Some(to)) => self.add_problem(
                 ProblemCode::MissingKey,
                 to.position,
-                "`to` needs a `from` beside it",
+                "`to` needs a `from` beside it, or a `share_room`",
             ),
             _ => {}
         }

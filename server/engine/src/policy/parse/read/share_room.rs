@@ -8,7 +8,6 @@ use presence_router_ids::{MemberCount, PresenceSharing, RoomCondition, RoomCondi
 use super::fields::Fields;
 use super::given_rooms::{HINTS, HISTORY_VISIBILITIES, JOIN_RULES};
 use super::globs::parse_user_glob;
-use super::room_ids::parse_room_glob;
 use super::{REMOVE_ONE, Reader, UNSUPPORTED};
 use crate::policy::parse::yaml::{Node, Value};
 use crate::policy::problem::ProblemCode;
@@ -66,7 +65,13 @@ impl Reader<'_> {
                     "expected `true`, `false` or a map of conditions, found {}",
                     node.type_name()
                 );
-                self.add_problem(ProblemCode::WrongType, node.position, message);
+                let help = match &node.value {
+                    Value::Text(text) if text.starts_with('!') => {
+                        "write `{ rooms: .. }` for the id of a room"
+                    }
+                    _ => "",
+                };
+                self.add_problem_with_help(ProblemCode::WrongType, node.position, message, help);
                 Relation::ShareRoom(any_room)
             }
         }
@@ -94,9 +99,7 @@ impl Reader<'_> {
         );
         let mut globs = |key| {
             let field = keys.get(key)?;
-            let mut globs = self.read_each_once(field.value, "glob", |this, node| {
-                this.read_glob(node, "a glob over room ids", parse_room_glob)
-            });
+            let mut globs = self.read_each_once(field.value, "glob", Self::read_room_glob);
             globs.sort_unstable();
             Some(globs.into_boxed_slice())
         };
@@ -148,7 +151,11 @@ impl Reader<'_> {
         };
         let message =
             format!("expected a number of members from 1 to {MAX_MEMBERS}, found {found}");
-        self.add_problem(code, node.position, message);
+        let help = match &node.value {
+            Value::Text(text) if text.parse::<u64>().is_ok() => "remove the quotes",
+            _ => "",
+        };
+        self.add_problem_with_help(code, node.position, message, help);
         None
     }
 
