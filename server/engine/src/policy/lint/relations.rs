@@ -1,6 +1,8 @@
 //! Relations that never hold, and globs over room ids that miss rooms.
 
-use presence_router_ids::{Glob, MemberCount, RoomCondition, RoomConditions};
+use presence_router_ids::{
+    Coverage, Glob, MemberCount, Region, RoomCondition, RoomConditions, UserGlob,
+};
 
 use crate::policy::document::Document;
 use crate::policy::problem::{Problem, ProblemCode};
@@ -52,6 +54,14 @@ pub(super) fn why_never(relation: &Relation) -> Option<&'static str> {
         && at_least.members > at_most.members
     {
         return Some("`at_least` is more than `at_most`");
+    }
+    let is_everybody =
+        |pattern: &UserGlob| Region::WORLD.covered_by_pattern(pattern) == Coverage::Everybody;
+    if at_least.is_some_and(|count| count.not_counting.iter().any(is_everybody)) {
+        return Some("`not_counting` contains everybody, so that no room has a member who counts");
+    }
+    if not_rooms.iter().any(|glob| matches!(glob.as_str(), "*" | "!*")) {
+        return Some("`not_rooms` excludes every room");
     }
     let is_excluded = |glob: &Glob| {
         not_rooms.contains(glob)

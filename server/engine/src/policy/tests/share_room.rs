@@ -283,7 +283,8 @@ fn warns_of_relations_that_never_hold() {
          3:5 rule-never-matches b at_least at_most\n\
          4:5 rule-never-matches c not_rooms rooms\n\
          5:5 rule-never-matches d not_rooms rooms\n\
-         6:5 rule-never-matches e from",
+         6:5 rule-never-matches e from\n\
+         11:5 rule-never-matches j not_rooms",
         "",
     );
     assert_eq!(found[1].help, "correct `share_room`, or remove the rule");

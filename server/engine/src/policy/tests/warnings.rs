@@ -204,3 +204,20 @@ rules:
         ]
     );
 }
+
+#[test]
+fn conditions_that_exclude_everything_never_hold() {
+    for (conditions, why) in [
+        ("not_rooms: '*'", "`not_rooms` excludes every room"),
+        ("not_rooms: ['!a', '!*']", "`not_rooms` excludes every room"),
+        (
+            "at_least: 1, not_counting: '@*:*'",
+            "`not_counting` contains everybody, so that no room has a member who counts",
+        ),
+    ] {
+        let text = format!("rules: [{{ name: x, allow: {{ share_room: {{ {conditions} }} }} }}]\n");
+        let policy = Policy::parse("policy.yaml", text.as_bytes()).unwrap();
+        let found: Vec<_> = policy.warnings.iter().map(|warning| warning.message.clone()).collect();
+        assert_eq!(found, [format!("rule `x` can never match: {why}")], "{conditions}");
+    }
+}
