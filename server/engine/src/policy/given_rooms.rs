@@ -104,6 +104,11 @@ impl GivenRooms {
         self.numbers_shared_by(one, other).into_iter().filter_map(|number| self.room(number))
     }
 
+    /// Returns true if a user is in any of the rooms.
+    pub(super) fn is_in_any_room(&self, user: &str) -> bool {
+        self.rooms_of.contains_key(user)
+    }
+
     /// Returns the users who share any room with a user: some of them several times, and the user
     /// as well.
     pub fn room_mates(&self, user: &str) -> impl Iterator<Item = &str> {

@@ -122,10 +122,13 @@ impl<'p> PairTests<'p> {
     ) {
         let Some(first) = users.first() else { return };
         let answer = Answer::new(self.snapshot, first, results.test.side);
-        // Users of a class share different rooms.
-        let same_rooms = rooms.given_rooms().is_empty() || answer.is_unconditional();
-        for alike in users.chunks(if same_rooms { users.len() } else { 1 }) {
-            self.check_alike(alike, &answer, rooms, results);
+        // Users of a class share different rooms, except those who are in none.
+        let depends_on_rooms =
+            |user: &&str| !answer.is_unconditional() && rooms.given_rooms().is_in_any_room(user);
+        let (apart, alike): (Vec<&str>, Vec<&str>) =
+            users.iter().copied().partition(depends_on_rooms);
+        for users in apart.chunks(1).chain([alike.as_slice()]) {
+            self.check_alike(users, &answer, rooms, results);
         }
     }
 
