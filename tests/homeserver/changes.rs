@@ -39,7 +39,7 @@ impl Homeserver {
             ChangeEvent::Reset { .. } => {
                 let states = self.presence().states();
                 for state in states {
-                    self.pass_on(state).await;
+                    self.pass_on(&state.user_id).await;
                 }
             }
             ChangeEvent::Connected { .. } => self.make_up().await,
@@ -49,12 +49,9 @@ impl Homeserver {
     }
 
     /// Passes on the states of the users about whom decisions had no answer.
-    pub(crate) async fn make_up(&self) {
+    async fn make_up(&self) {
         for sender in self.decisions.take_withheld() {
-            let state = self.presence().state_of(&sender);
-            if let Some(state) = state {
-                self.pass_on(state).await;
-            }
+            self.pass_on(&sender).await;
         }
     }
 

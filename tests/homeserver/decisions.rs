@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
-use presence_router_client::{PairProduct, RoomMates, Visibility};
+use presence_router_client::{PairProduct, RoomMates, Verdict, Visibility};
 
 use super::{Presence, Rooms};
 
@@ -51,11 +51,7 @@ impl Decisions {
 
     /// 2. `GET /presence/{userId}/status`: returns what the requester is shown of a state.
     pub(super) async fn show_status(&self, requester: &str, state: &Presence) -> Option<Presence> {
-        let (sender, presence) = sender_and_presence(state);
-        let question = self.visibility.sees(requester, sender, presence).await.ok()?;
-        let rooms = self.rooms();
-        let verdict =
-            question.decide(|one, other, conditions| rooms.share_room(one, other, conditions));
+        let verdict = self.verdict_about(requester, state).await?;
         verdict.visible.then(|| state.without(verdict.hidden))
     }
 
@@ -111,7 +107,11 @@ impl Decisions {
     ) -> Vec<String> {
         let mut recipients = Vec::new();
         for user in waiting {
-            if self.show_status(&user, state).await.is_some() {
+            let verdict = self.verdict_about(&user, state).await;
+            if verdict.is_none_or(|verdict| verdict.basis.is_without_answer()) {
+                self.withhold([state]);
+            }
+            if verdict.is_some_and(|verdict| verdict.visible) {
                 recipients.push(user);
             }
         }
@@ -145,6 +145,14 @@ impl Decisions {
         let states: Vec<_> = states.iter().filter(is_gained).cloned().collect();
         let shown = self.filter_sync(recipient, &states).await;
         shown.into_iter().map(|state| state.user_id).collect()
+    }
+
+    /// Returns the verdict about a pair. `None`: the question failed.
+    async fn verdict_about(&self, recipient: &str, state: &Presence) -> Option<Verdict> {
+        let (sender, presence) = sender_and_presence(state);
+        let question = self.visibility.sees(recipient, sender, presence).await.ok()?;
+        let rooms = self.rooms();
+        Some(question.decide(|one, other, conditions| rooms.share_room(one, other, conditions)))
     }
 
     /// Returns the senders about whom decisions had no answer, and forgets them.

@@ -20,7 +20,7 @@ impl Homeserver {
         for state in edu.push {
             let is_origins = server_of(&state.user_id) == edu.origin;
             if is_origins && !self.is_own(&state.user_id) {
-                self.pass_on(state).await;
+                self.take_state(state).await;
             }
         }
     }
@@ -38,15 +38,18 @@ impl Homeserver {
     /// Sends the state of one of our users to every server on which somebody may see it.
     pub(super) async fn send_to_servers(&self, state: &Presence) {
         for destination in self.destinations(&state.user_id) {
-            if let Some(copy) = self.decisions.copy_for_server(&destination, state).await {
-                self.send(destination, vec![copy]);
-            }
+            self.send_snapshot(destination, std::slice::from_ref(state)).await;
         }
     }
 
-    /// Sends the states of some of our users to a server after it joined a room with them.
+    /// Sends those states of some of our users to a server that somebody there may see, and that
+    /// are still current. A newer state is sent by the event that set it.
     pub(super) async fn send_snapshot(&self, destination: String, states: &[Presence]) {
-        let copies = self.decisions.snapshot_for_server(&destination, states).await;
+        let mut copies = self.decisions.snapshot_for_server(&destination, states).await;
+        // Locked until the copies are in the outbox, so that no newer one comes before them.
+        let presence = self.presence();
+        let current = presence.users_of_current(states);
+        copies.retain(|copy| current.contains(&copy.user_id));
         if !copies.is_empty() {
             self.send(destination, copies);
         }

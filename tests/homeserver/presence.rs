@@ -1,6 +1,6 @@
 //! The states of users, and the order in which `/sync` passes them on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use presence_router_client::Fields;
 
@@ -54,13 +54,23 @@ impl PresenceStream {
         self.last_position
     }
 
-    /// Stores a state, and passes it on to everybody who may see it.
-    pub(super) fn publish(&mut self, state: Presence) {
+    /// Passes the current state of a user on to everybody who may see it, and returns it.
+    pub(super) fn publish(&mut self, user: &str) -> Option<Presence> {
         let position = self.advance();
-        self.states.insert(state.user_id.clone(), (position, state));
+        let (at, state) = self.states.get_mut(user)?;
+        *at = position;
+        Some(state.clone())
     }
 
-    /// Stores a state that nobody here may see yet. No incremental sync passes it on.
+    /// Returns the users of those states that no newer one has replaced.
+    pub(super) fn users_of_current(&self, states: &[Presence]) -> BTreeSet<String> {
+        let is_current = |state: &&Presence| {
+            self.states.get(&state.user_id).is_some_and(|(_, current)| current == *state)
+        };
+        states.iter().filter(is_current).map(|state| state.user_id.clone()).collect()
+    }
+
+    /// Stores a state. No incremental sync passes it on before it is published.
     pub(super) fn keep(&mut self, state: Presence) {
         self.states.insert(state.user_id.clone(), (0, state));
     }

@@ -51,7 +51,11 @@ impl Homeserver {
         for (number, namespace) in namespaces.iter().enumerate() {
             let users = users.iter().filter(|user| namespace.matches(user)).cloned().collect();
             let shown = self.decisions.filter_for_service(&users, states).await;
-            let shown = shown.into_iter().map(|(recipient, state)| Shown { recipient, state });
+            // As for servers: no state comes after a newer one.
+            let presence = self.presence();
+            let current = presence.users_of_current(states);
+            let shown = shown.into_iter().filter(|(_, state)| current.contains(&state.user_id));
+            let shown = shown.map(|(recipient, state)| Shown { recipient, state });
             self.services.lock().unwrap().0[number].pending.extend(shown);
         }
     }
