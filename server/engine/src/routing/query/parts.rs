@@ -19,8 +19,9 @@ use crate::routing::snapshot::members::{Members, Open};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Part {
     allow: SetId,
-    /// Only members of this set as well. `Some` for an exception.
-    also: Option<SetId>,
+    /// For an exception, the sets of deny rules: only members of any of them as well. Ascending.
+    /// Empty for every other part.
+    also: Arc<[SetId]>,
     deny: Arc<[SetId]>,
     local_only: bool,
 }
@@ -51,13 +52,13 @@ impl Part {
 
     /// Returns all sets that the members depend on.
     pub(in crate::routing) fn all_sets(&self) -> impl Iterator<Item = SetId> {
-        [self.allow].into_iter().chain(self.also).chain(self.deny.iter().copied())
+        [self.allow].into_iter().chain(self.also.iter().chain(&*self.deny).copied())
     }
 
     /// Returns true if the part occurs in the role [`Role::Excluded`], and in no other: a
     /// part with the same members in another role is another part.
     pub fn is_exception(&self) -> bool {
-        self.also.is_some()
+        !self.also.is_empty()
     }
 
     /// Converts the part to sets with other ids.
@@ -65,13 +66,13 @@ impl Part {
         &self,
         id: impl Fn(SetId) -> Option<SetId>,
     ) -> Option<Self> {
-        let mut deny = self.deny.iter().map(|set| id(*set)).collect::<Option<Vec<_>>>()?;
-        deny.sort_unstable();
-        let also = match self.also {
-            Some(also) => Some(id(also)?),
-            None => None,
+        let mapped = |sets: &[SetId]| {
+            let mut sets = sets.iter().map(|set| id(*set)).collect::<Option<Vec<_>>>()?;
+            sets.sort_unstable();
+            Some(sets.into())
         };
-        Some(Self { allow: id(self.allow)?, also, deny: deny.into(), local_only: self.local_only })
+        let (also, deny) = (mapped(&self.also)?, mapped(&self.deny)?);
+        Some(Self { allow: id(self.allow)?, also, deny, local_only: self.local_only })
     }
 }
 
@@ -86,16 +87,17 @@ impl Snapshot {
         let meet = |one: SetId, two: SetId| {
             self.set(one).zip(self.set(two)).is_some_and(|(one, two)| one.may_meet(two))
         };
-        let part = |allow, also| {
+        let part = |allow, also: Arc<[SetId]>| {
             // Only exclusions that overlap the set: a group that no deny rule touches stays
             // one part, whatever other users its members are denied.
             let deny = deny.iter().copied().filter(|deny| meet(allow, *deny)).collect();
             Part { allow, also, deny, local_only: signature.is_local_only() }
         };
-        let always = allow.iter().map(|set| (Role::Always, Some(part(*set, None))));
-        let required = allow_if
-            .iter()
-            .map(|(relation, set)| (Role::Required(*relation), Some(part(*set, None))));
+        let no_exception: Arc<[SetId]> = Arc::default();
+        let member_part = |set| Some(part(set, Arc::clone(&no_exception)));
+        let always = allow.iter().map(|set| (Role::Always, member_part(*set)));
+        let required =
+            allow_if.iter().map(|(relation, set)| (Role::Required(*relation), member_part(*set)));
         let mut parts: Vec<_> = always.chain(required).collect();
         if deny_if.is_empty() || parts.is_empty() {
             return parts;
@@ -111,9 +113,13 @@ impl Snapshot {
                 parts.push((role, None));
                 continue;
             }
-            for (_, denied) in same {
-                let met = allowed.iter().filter(|allow| meet(**allow, *denied));
-                parts.extend(met.map(|allow| (role, Some(part(*allow, Some(*denied))))));
+            // One exception for each allowed set, however many deny rules have the relation.
+            for allow in &allowed {
+                let denied = same.iter().map(|(_, set)| *set).filter(|set| meet(*allow, *set));
+                let denied: Arc<[SetId]> = denied.collect();
+                if !denied.is_empty() {
+                    parts.push((role, Some(part(*allow, denied))));
+                }
             }
         }
         parts
@@ -127,8 +133,8 @@ impl Snapshot {
             (Some(set), false) => Members::clone(set),
             (Some(set), true) => set.on_servers_of(view.caller(), view.local_users(self)),
         };
-        if let Some(also) = part.also.and_then(|also| self.set(also)) {
-            members.intersect(also);
+        if part.is_exception() {
+            members.intersect(&self.union_of(&part.also));
         }
         for deny in part.deny.iter() {
             if let Some(denied) = self.set(*deny) {

@@ -291,6 +291,30 @@ fn a_deny_over_everyone_is_no_list_and_a_relation_does_not_split_a_group() {
 }
 
 #[test]
+fn exceptions_grow_with_the_allow_rules_and_not_with_the_denies() {
+    let [any, ..] = relations();
+    let all: Vec<String> = (0..40).map(|number| format!("@u{number}:x")).collect();
+    // Each of 20 sets allows, and each of 20 denies; all of them meet.
+    let some = |from: usize| list(&all.iter().skip(from).map(|id| &**id).collect::<Vec<_>>());
+    let allow = (0..20).map(|n| rule(Effect::Allow, [Set::Everyone, some(n)], None));
+    let deny =
+        (0..20).map(|n| rule(Effect::Deny, [Set::Everyone, some(19 - n)], Some(any.clone())));
+    let snapshot = snapshot(allow.chain(deny).collect());
+    let caller = caller(&["x"], RoomCapabilities::ALL);
+    let signature = snapshot.signature(user("@ann:x"), Side::Sender, &caller);
+    let parts = snapshot.parts(&signature);
+    let excluded = parts.iter().filter(|(role, _)| matches!(role, Role::Excluded(_))).count();
+    assert_eq!((parts.len(), excluded), (40, 20));
+    let view = CallerView::new(caller);
+    let counterparts = snapshot.counterparts(&signature, &view);
+    let denied = |relation: Option<bool>| {
+        let who = snapshot.users().user_ref(user("@u39:x"));
+        counterparts.contains(who, |_| relation)
+    };
+    assert_eq!([Some(true), Some(false), None].map(denied), [Some(false), Some(true), None]);
+}
+
+#[test]
 fn a_shadow_rule_counts_its_relation_as_met() {
     let [ann, bob] = ["@ann:x", "@bob:x"];
     let pair = || [list(&[ann]), list(&[bob])];
