@@ -34,8 +34,8 @@ use crate::{Error, Fields, NearCache, PresenceRouter};
 ///    [`RoomConditions::are_met_by_any`](crate::RoomConditions::are_met_by_any) evaluates the
 ///    conditions for the rooms that two users share.
 ///
-/// Whether rooms change between the two steps is the homeserver's business: the verdict is
-/// about the facts that the second step gets, and about the revision of the first step.
+/// The verdict is about the facts that the second step gets, and about the revision of the first
+/// step. Rooms may change between the two steps.
 ///
 /// State all room capabilities that the homeserver has, in
 /// [`Options::room_capabilities`](crate::Options::room_capabilities): the default is none.

@@ -103,7 +103,7 @@ impl RoomFacts for Room {
     }
 }
 
-/// What the homeserver answers in the second step.
+/// Returns the homeserver's answer to a fact of the second step.
 fn share_room(rooms: &[Room], one: &str, other: &str, conditions: &RoomConditions) -> Option<bool> {
     let shared =
         rooms.iter().filter(|room| room.members.contains(&one) && room.members.contains(&other));

@@ -5,8 +5,8 @@ use presence_router_proto::ids::{Coverage, Region};
 use super::kind::Kind;
 use crate::list::server_of;
 
-/// The coverage of a region by room-mates, who are unknown here: where a set contains them, and
-/// where it contains all but them.
+/// The coverage of a region by the room-mates of a user. The set does not know them, so it takes
+/// one value for each place that they have in it: members, or exceptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ByRoomMates {
     contained: Coverage,

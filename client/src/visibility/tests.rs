@@ -63,8 +63,8 @@ impl World {
     }
 }
 
-/// Facts about each user of `USERS` and another one, by conditions. Whoever shares no room
-/// shares none that meets conditions.
+/// Facts about each user of `USERS` and another one, by conditions. A user who shares no
+/// room shares none that meets conditions.
 fn random_facts(random: &mut Random) -> [[Option<bool>; 3]; 6] {
     [(); 6].map(|()| match FACTS[random.below(3)] {
         Some(false) => [Some(false); 3],
@@ -177,7 +177,7 @@ fn the_verdict_about_a_server_is_the_union_of_those_about_its_users() {
         };
         let context = format!("{case}: {sender} to {destination} {expected:?} {verdict:?}");
         if open(Some(&world.counterparts)) {
-            // There may be users of whom nobody has heard.
+            // The server may have users whom no list contains.
             assert!(verdict.visible, "{context}");
             assert_eq!(verdict.hidden.union(expected.unwrap_or_default()), verdict.hidden);
         } else {

@@ -38,7 +38,7 @@ pub(crate) fn rooms(world: &World) {
     };
     let mut with = route(with_rooms.snapshot());
     let mut without = route(world.engine.snapshot());
-    // The steady state: all sets are told.
+    // Both streams send their sets before the measurement.
     for bytes in &batches {
         drop(black_box((with(bytes), without(bytes))));
     }

@@ -60,8 +60,8 @@ impl<'s> Answer<'s> {
         self.counterparts.contains(who, holds) == Some(true)
     }
 
-    /// Returns the counterparts with a number, listed or not. `room_mates` are all users with
-    /// whom the user shares a room; `holds` evaluates a relation to one of them.
+    /// Returns the counterparts with a number, listed or not. `room_mates` are all users who
+    /// share a room with the user; `holds` evaluates a relation to one of them.
     pub(in crate::policy) fn numbered_counterparts<'m>(
         &self,
         room_mates: impl Iterator<Item = &'m str>,

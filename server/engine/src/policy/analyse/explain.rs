@@ -64,13 +64,11 @@ pub fn explain(
     sender: UserId<'_>,
     recipient: UserId<'_>,
 ) -> Explanation {
-    let directory = directory_of(policy, snapshot);
-    let (sender, recipient) = (sender.as_str(), recipient.as_str());
-    let Policy { document, groups, .. } = policy;
-    explain_document(document, groups, &directory, None, sender, recipient)
+    explain_pair(policy, snapshot, None, sender, recipient)
 }
 
-/// Explains why a pair is visible or not, if users share exactly the given rooms.
+/// Explains why a pair is visible or not, if the users share those of the given rooms that list
+/// both as members, and no others.
 pub fn explain_with_rooms(
     policy: &Policy,
     snapshot: &Snapshot,
@@ -78,10 +76,20 @@ pub fn explain_with_rooms(
     sender: UserId<'_>,
     recipient: UserId<'_>,
 ) -> Explanation {
+    explain_pair(policy, snapshot, Some(rooms), sender, recipient)
+}
+
+fn explain_pair(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    rooms: Option<&GivenRooms>,
+    sender: UserId<'_>,
+    recipient: UserId<'_>,
+) -> Explanation {
     let directory = directory_of(policy, snapshot);
     let (sender, recipient) = (sender.as_str(), recipient.as_str());
     let Policy { document, groups, .. } = policy;
-    explain_document(document, groups, &directory, Some(rooms), sender, recipient)
+    explain_document(document, groups, &directory, rooms, sender, recipient)
 }
 
 /// Explains a pair by the document alone. For `order`, see [`ReferenceEvaluation::new`]. Without

@@ -6,8 +6,8 @@
 //! for a lost pair if it stops allowing the pair or starts to deny it. So several rules may
 //! account for one pair.
 //!
-//! Where rules require shared rooms, the impact contains every pair that changes for some rooms,
-//! so that its numbers are upper bounds.
+//! If rules require shared rooms, the impact contains every pair that changes for some rooms, so
+//! that its numbers are upper bounds.
 
 mod hides;
 mod samples;

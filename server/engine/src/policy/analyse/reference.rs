@@ -188,9 +188,9 @@ impl<'d, 'u> ReferenceEvaluation<'d, 'u> {
         hides
     }
 
-    /// Calls back for each sender of each rule that takes part, with the recipients across for
-    /// whom the relation of the rule holds. A relation of which it is unknown if it holds does not
-    /// hold for an allow rule, and holds for others.
+    /// Calls back for each sender of each rule that takes part, with those recipients across who
+    /// have the rule's relation to the sender. An unknown relation does not hold for an allow rule,
+    /// and holds for others.
     fn each_row(
         &self,
         holds: EvaluateRelation<'_>,
