@@ -204,6 +204,13 @@ impl Set {
         self.0.is_open()
     }
 
+    /// Returns true if the set may have members that share no room with the user that the answer
+    /// is about, and that [`Set::listed_candidates`] does not list.
+    pub fn is_open_to_strangers(&self) -> bool {
+        let everywhere = Region::Outside(&|_: &str| false);
+        self.0.open_coverage_of(everywhere, ByRoomMates::NOBODY) != Coverage::Nobody
+    }
+
     /// Returns true if the set is everyone without exceptions: everyone, a union with everyone,
     /// or an intersection of nothing else. A difference never is, whatever its exceptions, nor
     /// is a pattern or a set of room-mates.

@@ -16,6 +16,7 @@ use crate::{
     room::Verdict,
     routes::Routes,
     synapse_memory::{InterestRequest, SynapseMemory, lock},
+    visibility::Visibility,
 };
 
 /// A value for Python, as far as it is built. `_native.pyi` describes the values.
@@ -30,6 +31,9 @@ pub(crate) enum AnswerValue {
     Everyone(Option<Everyone>),
     Gains(Sliced<SlicedGain>),
     Verdict(Option<Verdict>),
+    /// `None` for a user without an answer.
+    Visibilities(Vec<Option<Visibility>>),
+    Senders(Sliced<Item<String>>),
 }
 
 /// A part of a value.
@@ -81,6 +85,8 @@ impl AnswerValue {
     pub(crate) fn fits(&self, py: Python<'_>, elements: usize) -> bool {
         match self {
             Self::Nothing | Self::Everyone(_) | Self::Verdict(_) => true,
+            Self::Visibilities(answers) => answers.len() <= elements,
+            Self::Senders(senders) => senders.rest.len() <= elements,
             Self::Routes(routes, memory) => routes.fits(&lock(memory, py), elements),
             Self::Interest(request, memory) => {
                 lock(memory, py).work_of_interest(request) <= elements
@@ -129,6 +135,11 @@ impl BuildInSlices for AnswerValue {
                 everyone.take().map(|one| Ok(Bound::new(py, one)?.into_any())).transpose()
             }
             Self::Gains(gains) => gains.build(py, budget),
+            // At most as many as one turn handles.
+            Self::Visibilities(answers) => {
+                std::mem::take(answers).into_bound_py_any(py).map(Some)
+            }
+            Self::Senders(senders) => senders.build(py, budget),
             // A room has at most 10,000 events.
             Self::Verdict(verdict) => {
                 verdict.take().map(|one| one.into_pyobject(py).map(Bound::into_any)).transpose()
@@ -146,7 +157,7 @@ impl<T> Sliced<T> {
 }
 
 impl<T> Sliced<Item<T>> {
-    fn of_items(items: Vec<T>) -> Self {
+    pub(crate) fn of_items(items: Vec<T>) -> Self {
         Self::new(items.into_iter().map(|item| Item(Some(item))).collect())
     }
 }

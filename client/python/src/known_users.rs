@@ -121,6 +121,11 @@ impl KnownUsers {
 
     /// Returns the known senders in a set.
     pub(crate) fn known_in(&self, set: &Set) -> Vec<String> {
+        self.known_where(|id| set.contains(id))
+    }
+
+    /// Returns the known senders for which a function returns true.
+    pub(crate) fn known_where(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<String> {
         let mut found = Vec::new();
         let mut next = 0;
         loop {
@@ -130,7 +135,7 @@ impl KnownUsers {
                 return found;
             }
             next += some.len();
-            found.extend(some.iter().filter(|id| set.contains(id)).map(|id| String::from(&**id)));
+            found.extend(some.iter().filter(|id| is_wanted(id)).map(|id| String::from(&**id)));
         }
     }
 

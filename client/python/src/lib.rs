@@ -39,6 +39,7 @@ mod large_answers;
 mod questions;
 mod reading;
 mod room;
+mod room_facts;
 mod router;
 mod routes;
 mod runtime;
@@ -46,6 +47,7 @@ mod state_set;
 mod states_request;
 mod synapse_memory;
 mod text;
+mod visibility;
 
 /// The extension module `presence_router._native`.
 #[pyo3::pymodule]
@@ -53,11 +55,15 @@ mod _native {
     #[pymodule_export]
     use super::everyone::Everyone;
     #[pymodule_export]
+    use super::room_facts::RoomFacts;
+    #[pymodule_export]
     use super::router::Router;
     #[pymodule_export]
     use super::router::check_address;
     #[pymodule_export]
     use super::router::is_server_name;
+    #[pymodule_export]
+    use super::visibility::Visibility;
 
     /// Of the whole wheel.
     #[pymodule_export]

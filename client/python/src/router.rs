@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use presence_router_client::{Address, ServerName};
+use presence_router_client::{Address, RoomCapabilities, ServerName};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -15,8 +15,10 @@ use pyo3::{
     types::{PyDict, PyList, PyString},
 };
 
+use tokio::time::Instant;
+
 use crate::{
-    answer_value::AnswerValue,
+    answer_value::{AnswerValue, Sliced},
     budget::{Budget, ELEMENTS_PER_TURN},
     completion::{Completion, CompletionQueue},
     delivery::deliver_finished,
@@ -31,6 +33,7 @@ use crate::{
     states_request::StatesRequest,
     synapse_memory::{InterestRequest, lock},
     text::read_str,
+    visibility::Visibility,
 };
 
 /// Raises `ValueError` if an address is malformed.
@@ -68,15 +71,19 @@ impl Router {
         deadline_ms: u64,
         stale_for_ms: u64,
         cache_mib: u64,
+        decides_alone: bool,
         redact: Py<PyAny>,
     ) -> PyResult<Self> {
         check_address(&address)?;
+        let room_capabilities =
+            if decides_alone { RoomCapabilities::ALL } else { RoomCapabilities::NONE };
         let settings = Settings {
             address,
             home: Arc::new(Home { server: server_name, destinations }),
             deadline: Duration::from_millis(deadline_ms),
             stale_for: Duration::from_millis(stale_for_ms),
             cache_bytes: cache_mib.saturating_mul(1 << 20),
+            room_capabilities,
             redact,
         };
         Ok(Self { settings, process: Mutex::default() })
@@ -184,6 +191,111 @@ impl Router {
         let threads = sources.context.threads.clone();
         threads.spawn(find_interest(user_id, may_be_everyone, completion, sources));
         Ok(())
+    }
+
+    fn visible_senders(&self, py: Python<'_>, user_id: &str) -> PyResult<Option<Visibility>> {
+        let Sources { context, .. } = self.sources(py)?;
+        if context.home.is_local(user_id) {
+            context.known_users.note_question(user_id);
+        }
+        let found = context.near_cache.cached_interest(user_id);
+        Ok(found.map(|found| Visibility::new(user_id, found.into_shared())))
+    }
+
+    fn find_visible_senders(
+        &self,
+        py: Python<'_>,
+        user_id: &Bound<'_, PyString>,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let completion = self.completion(py, done)?;
+        let Ok(user_id) = user_id.to_str().map(str::to_owned) else {
+            completion.fail("malformed", "the user id is not valid Unicode".to_owned());
+            return Ok(());
+        };
+        self.spawn(py, async move |context| {
+            match context.ask_interest(&user_id, Instant::now()).await {
+                Ok(answer) => {
+                    let answer = vec![Some(Visibility::new(&user_id, answer))];
+                    completion.finish("ok", String::new(), AnswerValue::Visibilities(answer));
+                }
+                Err(why) => completion.fail(why.outcome(), why.to_string()),
+            }
+        })
+    }
+
+    fn recipients_of(
+        &self,
+        py: Python<'_>,
+        senders: Vec<String>,
+    ) -> PyResult<Vec<Option<Visibility>>> {
+        let Sources { context, .. } = self.sources(py)?;
+        context.known_users.remember(senders.iter().map(String::as_str));
+        let look = |sender: &String| {
+            let found = context.near_cache.cached_audience(sender)?;
+            Some(Visibility::new(sender, found.into_shared()))
+        };
+        Ok(senders.iter().map(look).collect())
+    }
+
+    fn find_recipients_of(
+        &self,
+        py: Python<'_>,
+        senders: Vec<String>,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let completion = self.completion(py, done)?;
+        self.spawn(py, async move |context| {
+            let mut asked: Vec<Arc<str>> = senders.iter().map(|one| one.as_str().into()).collect();
+            asked.sort_unstable();
+            asked.dedup();
+            let found = context.find_audiences(asked, Instant::now()).await;
+            let answer = |sender: &String| {
+                let answer = found.answers.get(sender.as_str())?.clone()?;
+                Some(Visibility::new(sender, answer))
+            };
+            let answers = AnswerValue::Visibilities(senders.iter().map(answer).collect());
+            match found.failure {
+                None => completion.finish("ok", String::new(), answers),
+                Some(why) => completion.finish(why.outcome(), why.to_string(), answers),
+            }
+        })
+    }
+
+    fn find_senders_without_rooms(
+        &self,
+        py: Python<'_>,
+        answer: &Bound<'_, Visibility>,
+        done: Py<PyAny>,
+    ) -> PyResult<()> {
+        let completion = self.completion(py, done)?;
+        let answer = answer.get().clone();
+        let large_answers = self.sources(py)?.large_answers;
+        self.spawn(py, async move |context| {
+            let find = || answer.senders_without_rooms(&context.known_users);
+            // Compares every known user with the set; calls go on in another thread.
+            let senders = Sliced::of_items(large_answers.run(find).await);
+            completion.finish("ok", String::new(), AnswerValue::Senders(senders));
+        })
+    }
+
+    fn named_servers(&self, py: Python<'_>) -> PyResult<(u64, Vec<String>)> {
+        let Sources { context, .. } = self.sources(py)?;
+        let servers = context.near_cache.named_servers();
+        let configured = context.home.destinations.iter().map(String::as_str);
+        let mut names: Vec<String> = servers
+            .names()
+            .chain(configured)
+            .filter(|server| *server != context.home.server)
+            .map(str::to_owned)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok((servers.number(), names))
+    }
+
+    fn is_away(&self, py: Python<'_>) -> PyResult<bool> {
+        self.with_runtime(py, |process| process.sources().context.near_cache.is_away())
     }
 
     fn check_daemon(&self, py: Python<'_>, done: Py<PyAny>) -> PyResult<()> {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use presence_router_client::{Client, NearCacheOptions, Options};
+use presence_router_client::{Client, NearCacheOptions, Options, RoomCapabilities};
 use pyo3::{Py, PyAny, PyResult, Python, exceptions::PyRuntimeError};
 use tokio::runtime::{Builder, Runtime};
 
@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) stale_for: Duration,
     /// Bytes for answers: half of them for the near-cache, half for Python's objects.
     pub(crate) cache_bytes: u64,
+    /// The parts of `share_room` that this process evaluates.
+    pub(crate) room_capabilities: RoomCapabilities,
     /// Python's function that returns a state without its hidden fields.
     pub(crate) redact: Py<PyAny>,
 }
@@ -130,11 +132,12 @@ impl ProcessRuntime {
         let error = |message: String| PyRuntimeError::new_err(message);
         let runtime =
             start_threads().map_err(|why| error(format!("cannot start threads: {why}")))?;
-        let Settings { address, home, deadline, stale_for, cache_bytes, redact } = settings;
+        let Settings { address, home, deadline, stale_for, cache_bytes, .. } = settings;
         let (client, near_cache) = {
             let _within = runtime.enter();
             let mut options = Options::new([home.server.as_str()]);
             options.deadline = *deadline;
+            options.room_capabilities = settings.room_capabilities;
             let client = Client::connect(address, options).map_err(|why| error(why.to_string()))?;
             let mut options = NearCacheOptions::default();
             options.budget_bytes = (cache_bytes / 2).max(1);
@@ -154,7 +157,7 @@ impl ProcessRuntime {
             threads: runtime.handle().clone(),
             deadline: *deadline,
         };
-        let memory = SynapseMemory::new(py, &context, redact.clone_ref(py), cache_bytes / 2)?;
+        let memory = SynapseMemory::new(py, &context, settings.redact.clone_ref(py), cache_bytes / 2)?;
         Ok(Self {
             pid: std::process::id(),
             runtime: Some(runtime),

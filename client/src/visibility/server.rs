@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use presence_router_proto::ids::{Coverage, RoomConditions};
 
 use super::{Basis, Verdict, source::Answer};
-use crate::{Fields, Set, answer::Counterparts, list::server_of};
+use crate::{Fields, Set, SharedAnswer, answer::Counterparts, list::server_of};
 
 /// The question if any recipient on a server sees a sender, from
 /// [`Visibility::server_sees`](crate::Visibility::server_sees).
@@ -53,6 +53,17 @@ impl<'a> ServerQuestion<'a> {
         audience: Answer,
     ) -> Self {
         Self { destination, sender, presence, audience }
+    }
+
+    /// Asks the question of an answer that the caller has: the audience of the sender, from a
+    /// near-cache.
+    pub fn of_audience(
+        destination: &'a str,
+        sender: &'a str,
+        presence: &'a str,
+        audience: SharedAnswer,
+    ) -> Self {
+        Self::new(destination, sender, presence, Answer::remembered(audience))
     }
 
     /// Returns true if the verdict may need facts about rooms. If false,

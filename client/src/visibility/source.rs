@@ -90,7 +90,7 @@ fn replace(error: Error, cache: &NearCache, when_away: WhenAway) -> Result<Answe
 // === impl Answer ===
 
 impl Answer {
-    fn remembered(found: SharedAnswer) -> Self {
+    pub(super) fn remembered(found: SharedAnswer) -> Self {
         let basis = if found.stale { Basis::Stale } else { Basis::Current };
         Self { value: found.value, basis }
     }

@@ -9,12 +9,20 @@
 # people and None as value. For states, there is a value with any outcome but "failed": the
 # answer for some of the states.
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias, TypedDict, TypeVar, final
 
 from synapse.module_api import UserPresenceState
 
-__all__ = ["VERSION", "Everyone", "Router", "check_address", "is_server_name"]
+__all__ = [
+    "VERSION",
+    "Everyone",
+    "RoomFacts",
+    "Router",
+    "Visibility",
+    "check_address",
+    "is_server_name",
+]
 
 VERSION: str
 
@@ -37,6 +45,23 @@ Routes: TypeAlias = tuple[dict[str, set[UserPresenceState]], int, list[str]]
 # Known senders; local users who may see them from now on, None if they cannot be listed;
 # true if users of other servers may be among the new recipients.
 Gain: TypeAlias = tuple[list[str], list[str] | None, bool]
+
+# A fact that a question lacks: its kind ("state" of a room, "members" of a room, "space": the
+# children of a space), the room's id, and for "members" the number of the patterns of members
+# who do not count, for `RoomFacts.count_members`; 0 for all other kinds, and if all count.
+MissingFact: TypeAlias = tuple[str, str, int]
+
+# The facts about rooms of this process, and for this question the numbers of joined members, by
+# room and number of the patterns; None: unknown, as in a room whose state is partial.
+Known: TypeAlias = tuple["RoomFacts", dict[tuple[str, int], int | None] | None]
+
+# The rooms that a user shares with each of some others, in the order of these; None: no rooms.
+# As a whole None: all of them share none.
+SharedRooms: TypeAlias = Sequence[Collection[str] | None] | None
+
+# Positions of those who are visible, in ascending order, with the fields that are hidden (0: none), and
+# the facts that were missing: these counted as unknown, so that nothing was shown because of them.
+Verdicts: TypeAlias = tuple[list[tuple[int, int]], list[MissingFact]]
 
 class Room(TypedDict):
     requester: str
@@ -71,6 +96,91 @@ class Everyone:
         """
 
 @final
+class RoomFacts:
+    """What the state of rooms says, for the evaluation of conditions. Not the numbers of members."""
+
+    def __new__(cls, rooms: int) -> RoomFacts:
+        """Creates an empty memory for so many rooms, and as many spaces; when it is full, the
+        rooms that were used least recently make way."""
+
+    def put_state(
+        self,
+        room_id: str,
+        encrypted: bool | None,
+        join_rule: str | None,
+        history_visibility: str | None,
+        presence_sharing: str | None,
+    ) -> None:
+        """Stores what the state of a room says. None: unknown, but for the last one: the room has
+        no such hint. A room without an event for the join rule has `invite`, for the history
+        visibility `shared`."""
+
+    def put_space(self, space_id: str, children: list[str] | None) -> None:
+        """Stores the rooms that a space lists as children with a `via` that is not empty. None:
+        this homeserver is not in the space."""
+
+    def void(self, room_ids: list[str]) -> None:
+        """Forgets rooms and spaces."""
+
+    def void_all(self) -> None:
+        """Forgets everything."""
+
+    def count_members(self, patterns: int, members: list[str]) -> int:
+        """Counts the members that match none of the patterns with this number, at once."""
+
+@final
+class Visibility:
+    """The daemon's answer about one user: the senders that a recipient may see, or the
+    recipients of a sender. It never changes. Its user is never among them."""
+
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def number(self) -> int:
+        """Returns a number that only answers with the same users and hides have."""
+
+    @property
+    def is_stale(self) -> bool:
+        """Returns true if there was no connection to the daemon."""
+
+    @property
+    def depends_on_rooms(self) -> bool:
+        """Returns true if the rooms that users share decide something. If false, the methods
+        need no shared rooms."""
+
+    @property
+    def is_open_to_strangers(self) -> bool:
+        """Returns true if the answer may hold users whom it does not list and who share no room
+        with its user."""
+
+    def shown_states(
+        self, states: list[UserPresenceState], shared_rooms: SharedRooms, known: Known
+    ) -> Verdicts:
+        """Returns which of some states the recipient of this answer sees. For at most a few
+        thousand states: it runs in the thread of the caller."""
+
+    def recipients(
+        self, presence: str | None, users: list[str], shared_rooms: SharedRooms, known: Known
+    ) -> Verdicts:
+        """Returns which of some users are in the answer, while the sender has this presence.
+        None: the presence is not known, and no hide has an exception for it. As
+        `shown_states`, for a few thousand users."""
+
+    def server_sees(
+        self,
+        server: str,
+        presence: str,
+        room_mates: dict[str, Collection[str]],
+        complete: bool,
+        known: Known,
+    ) -> tuple[int | None, list[MissingFact]]:
+        """Returns the fields that are hidden from some of the sender's recipients on a server; None:
+        there are none, and the server must not get the state.
+
+        `room_mates`: the users of the server who share rooms with the sender, each with these
+        rooms. Not `complete`: there may be others, because a room's state is partial."""
+
+@final
 class Router:
     """Answers the questions of one homeserver, from memory or by asking one daemon.
 
@@ -89,10 +199,12 @@ class Router:
         deadline_ms: int,
         stale_for_ms: int,
         cache_mib: int,
+        decides_alone: bool,
         redact: Callable[[UserPresenceState, int], UserPresenceState],
     ) -> Router:
         """Creates a router. `stale_for_ms`: the longest time that remembered answers are given
         without a connection. `cache_mib`: about so much memory for answers in each process.
+        `decides_alone`: this process evaluates rules about shared rooms, by `Visibility`.
         `redact(state, hidden)` returns a copy of a state without the fields in `hidden`, see
         `Hidden`."""
 
@@ -127,6 +239,35 @@ class Router:
         done: Done[set[str] | Everyone],
     ) -> None:
         """Returns the same as `interest_in_memory`, and asks the daemon if necessary."""
+
+    def visible_senders(self, user_id: str) -> Visibility | None:
+        """Returns the senders that a user may see, from memory. None: memory has no answer, and
+        `find_visible_senders` has it."""
+
+    def find_visible_senders(self, user_id: str, done: Done[list[Visibility]]) -> None:
+        """Returns the same, as the only element of a list, and asks the daemon if necessary."""
+
+    def recipients_of(self, senders: list[str]) -> list[Visibility | None]:
+        """Returns the recipients of each sender, from memory; the senders become known. None:
+        memory has no answer for this sender."""
+
+    def find_recipients_of(
+        self, senders: list[str], done: Done[list[Visibility | None]]
+    ) -> None:
+        """Returns the same, and asks the daemon if necessary. None: there is no answer for this
+        sender. With any outcome but "failed" there is a value."""
+
+    def find_senders_without_rooms(self, answer: Visibility, done: Done[list[str]]) -> None:
+        """Returns the users that an answer lists, and the known senders whom it shows although they
+        share no room with its user. Some of them may not be visible."""
+
+    def named_servers(self) -> tuple[int, list[str]]:
+        """Returns the other servers that the policy or `destinations` names, sorted, with the
+        number of the list: it changes when the policy names others."""
+
+    def is_away(self) -> bool:
+        """Returns true if the daemon has not answered for `stale_for_ms`, so that memory gives
+        no answers."""
 
     def check_daemon(self, done: Done[None]) -> None:
         """Checks that the daemon answers this homeserver, with a deadline of five seconds or

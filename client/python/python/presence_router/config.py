@@ -15,6 +15,9 @@ _KEYS = (
     "stale_for",
     "cache_mib",
     "destinations",
+    "local",
+    "federation",
+    "when_away",
     "all_users",
     "follow_changes",
     "follow_per_second",
@@ -26,7 +29,12 @@ _DEADLINE_MS = range(1, 10_001)
 _STALE_FOR = range(3601)
 _CACHE_MIB = range(1, 65_537)
 _PER_SECOND = range(1, 10_001)
-_WHEN_AWAY = ("allow", "deny")
+_MODES = ("add", "exact")
+_WHEN_AWAY = ("nobody", "rooms")
+_ROOMS_WHEN_AWAY = ("allow", "deny")
+
+# Keys that say how presence is added, and have no effect if the policy alone decides.
+_KEYS_OF_ADD = ("all_users", "follow_changes", "follow_per_second")
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,17 @@ class Config:
     destinations: tuple[str, ...] = ()
     """Remote servers that get presence meant for everyone or for a pattern of servers,
     in addition to the servers that the policy names."""
+
+    local: str = "add"
+    """What the policy decides about local users. `add`: it adds to the presence that Synapse
+    shows to room-mates; `exact`: it alone decides, also between room-mates."""
+
+    federation: str = "add"
+    """The same for other servers. `exact` only together with `local: exact`."""
+
+    when_away: str = "nobody"
+    """Only for `local: exact`: whom users see if the daemon has not answered for `stale_for`.
+    `nobody`, or `rooms`: everybody with whom they share a room."""
 
     all_users: str = "never"
     """The answer for a user who may see everyone without exception. `auto`: Synapse's
@@ -139,22 +158,55 @@ def parse(raw: Any) -> Config:
                 )
                 break
 
+    local = raw.get("local", Config.local)
+    federation = raw.get("federation", Config.federation)
+    for key, mode in (("local", local), ("federation", federation)):
+        if mode not in _MODES:
+            problems[key] = (
+                f"`{key}` is {_show_value(mode)}; the valid values are {_join_keys(_MODES)}"
+            )
+    if federation == "exact" and local == "add":
+        problems["federation"] = (
+            "`federation: exact` needs `local: exact`: a policy that decides alone about other "
+            "servers decides about local users as well"
+        )
+    when_away = raw.get("when_away", Config.when_away)
+    if when_away not in _WHEN_AWAY:
+        problems["when_away"] = (
+            f"`when_away` is {_show_value(when_away)}; "
+            f"the valid values are {_join_keys(_WHEN_AWAY)}"
+        )
+    elif "when_away" in raw and local == "add":
+        problems["when_away"] = (
+            "`when_away` has no effect with `local: add`: without the daemon, Synapse shows "
+            "presence to room-mates, as without the module; remove the key"
+        )
+    if local == "exact":
+        for key in _KEYS_OF_ADD:
+            if key in raw:
+                problems[key] = (
+                    f"`{key}` has no effect with `local: exact`, which shows each change to each "
+                    "device by itself; remove the key"
+                )
+
     all_users = raw.get("all_users", Config.all_users)
-    if all_users not in _ALL_USERS:
+    if "all_users" not in problems and all_users not in _ALL_USERS:
         problems["all_users"] = (
             f"`all_users` is {_show_value(all_users)}; "
             f"the valid values are {_join_keys(_ALL_USERS)}"
         )
 
     follow_changes = raw.get("follow_changes", Config.follow_changes)
-    if not isinstance(follow_changes, bool):
+    if "follow_changes" not in problems and not isinstance(follow_changes, bool):
         problems["follow_changes"] = (
             f"`follow_changes` is {_show_value(follow_changes)}; "
             "the valid values are true and false"
         )
 
     follow_per_second = raw.get("follow_per_second", Config.follow_per_second)
-    if type(follow_per_second) is not int or follow_per_second not in _PER_SECOND:
+    if "follow_per_second" not in problems and (
+        type(follow_per_second) is not int or follow_per_second not in _PER_SECOND
+    ):
         problems["follow_per_second"] = (
             f"`follow_per_second` is {_show_value(follow_per_second)}; the valid values are whole "
             f"numbers of users from {_PER_SECOND[0]} to {_PER_SECOND[-1]}"
@@ -165,10 +217,10 @@ def parse(raw: Any) -> Config:
         problems["rooms"] = f"`rooms` is {_show_value(rooms)}; the valid values are true and false"
 
     rooms_when_away = raw.get("rooms_when_away", Config.rooms_when_away)
-    if rooms_when_away not in _WHEN_AWAY:
+    if rooms_when_away not in _ROOMS_WHEN_AWAY:
         problems["rooms_when_away"] = (
             f"`rooms_when_away` is {_show_value(rooms_when_away)}; "
-            f"the valid values are {_join_keys(_WHEN_AWAY)}"
+            f"the valid values are {_join_keys(_ROOMS_WHEN_AWAY)}"
         )
 
     if len(problems) == 1:
@@ -182,6 +234,9 @@ def parse(raw: Any) -> Config:
         stale_for,
         cache_mib,
         tuple(dict.fromkeys(destinations)),
+        local,
+        federation,
+        when_away,
         all_users,
         follow_changes,
         follow_per_second,

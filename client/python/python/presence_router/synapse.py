@@ -27,6 +27,11 @@ from ._native import VERSION, Router
 from .all_users import Promises, add_states, asking_context, show_to_promised
 from .completions import CompletionReader, await_call, check_reactor
 from .connection import Connection
+from .exact.asking import Questions
+from .exact.rooms import Rooms as SharedRooms
+from .exact.router import ExactRouter
+from .exact.sight import Sight
+from .exact.wake import Wake
 from .follow import Follower
 from .health import AWAY, DaemonHealth
 from .redact import redact
@@ -34,7 +39,7 @@ from .rooms import Rooms
 from .seeding import seed_known_senders
 
 if TYPE_CHECKING:
-    from ._native import Done, Everyone, Room, RoomVerdict, Routes
+    from ._native import Done, Everyone, Room, RoomVerdict, Routes, Visibility
 
 logger = logging.getLogger("presence_router")
 
@@ -58,6 +63,7 @@ class PresenceRouterModule:
         self._warned_of_unsent = False
         self._promises = Promises(time.monotonic)
         self._may_promise = config.all_users == "auto"
+        self._is_exact = config.local == "exact"
         self._router = Router(
             config.address,
             module_api.server_name,
@@ -65,33 +71,37 @@ class PresenceRouterModule:
             config.deadline_ms,
             config.stale_for * 1000,
             config.cache_mib,
+            self._is_exact,
             redact,
         )
         logger.info(
             "presence-router module %s asks %s, waits %d ms for an answer, all_users: %s, "
-            "stale_for: %d s, cache_mib: %d",
+            "stale_for: %d s, cache_mib: %d, local: %s, federation: %s",
             VERSION,
             config.address,
             config.deadline_ms,
             config.all_users,
             config.stale_for,
             config.cache_mib,
+            config.local,
+            config.federation,
         )
         self._health = DaemonHealth(config.address, config.stale_for, time.monotonic)
         self._connection = Connection(module_api, self._router, self._health)
         atexit.register(self._connection.close)
         # None as well in a process that turns out not to write presence.
         self._follower: Follower | None = None
-        if config.follow_changes:
+        if config.follow_changes and not self._is_exact:
             self._follower = Follower(
                 module_api,
                 config.follow_per_second,
                 config.stale_for,
                 time.monotonic,
             )
+        exact = self._exact_router(config) if self._is_exact else None
         module_api.register_presence_router_callbacks(
-            get_users_for_states=self.route_states,
-            get_interested_users=self.interest_of,
+            get_users_for_states=exact.route_states if exact else self.route_states,
+            get_interested_users=exact.interest_of if exact else self.interest_of,
         )
         if config.rooms:
             rooms = Rooms(self._ask_room_verdict, config.rooms_when_away == "deny")
@@ -193,6 +203,35 @@ class PresenceRouterModule:
         if outcome in AWAY and self._follower is not None:
             self._follower.record_unanswered_interest()
         return set()
+
+    def _exact_router(self, config: config.Config) -> ExactRouter:
+        hs = self._api._hs
+        questions = Questions()
+        rooms = SharedRooms(hs, self._router)
+        sight = Sight(
+            self._reactor,
+            self._router,
+            self._ask_visible_senders,
+            rooms,
+            config.when_away == "rooms",
+        )
+        wake = Wake()
+        return ExactRouter(hs, questions, sight, wake)
+
+    async def _ask_visible_senders(self, user_id: str) -> "Visibility | None":
+        asked: tuple[str, list[Visibility] | None] = await self._ask(
+            "get_interested_users",
+            lambda done: self._router.find_visible_senders(user_id, done),
+        )
+        answers = asked[1]
+        return answers[0] if answers else None
+
+    async def _ask_recipients(self, senders: list[str]) -> "list[Visibility | None]":
+        asked: tuple[str, list[Visibility | None] | None] = await self._ask(
+            "get_users_for_states",
+            lambda done: self._router.find_recipients_of(senders, done),
+        )
+        return asked[1] or [None] * len(senders)
 
     async def _ask_room_verdict(self, room: "Room") -> "RoomVerdict | None":
         asked: tuple[str, RoomVerdict | None] = await self._ask(

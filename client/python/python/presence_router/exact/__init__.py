@@ -1,0 +1,9 @@
+"""The mode `exact`: the policy alone decides who sees whose presence, also in shared rooms.
+
+Synapse shows every local user the answer of the module and nothing else, because the module
+answers "ALL" to each of them. Reading order: `router` is what Synapse calls. `asking` knows
+which user asks, `sight` decides what that user sees, and `rooms` knows the rooms that users
+share and the facts about them. `wake` names the users to wake, and the servers to send to.
+`services` decides about application services. `seal` closes the ways that lead around the
+module, and says if they are closed.
+"""

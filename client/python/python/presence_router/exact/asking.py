@@ -1,0 +1,71 @@
+"""The users whose presence view Synapse is about to ask for.
+
+Synapse first asks for the interest of a user, is told "ALL", and then asks about states, in the
+same log context. The second question does not name the user.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# Not part of the module API; a test checks each supported version of Synapse.
+from synapse.logging.context import current_context
+
+# Seconds after which a question was given up. Longer than any /sync takes.
+_LASTING = 3600.0
+
+
+@dataclass
+class Asked:
+    """A user who asked for interest, and whose second question has not come yet."""
+
+    context: Any
+    """The log context. Kept, so that no other context can have its `id`."""
+
+    user_id: str
+
+    by_client: bool
+    """True if a client waits for the answer. False: Synapse asks for an application service."""
+
+    made_at: float
+
+
+class Questions:
+    """The first questions of users, until their second ones."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # By the id of the context, oldest first.
+        self._asked: dict[int, Asked] = {}
+
+    def note(self, user_id: str) -> None:
+        """Notes that a user asks, in the current context."""
+        context = current_context()
+        now = self._clock()
+        self._drop_old(now)
+        # Removed first, so that the new question is the last one in the dict.
+        self._asked.pop(id(context), None)
+        by_client = getattr(context, "request", None) is not None
+        self._asked[id(context)] = Asked(context, user_id, by_client, now)
+
+    def take(self) -> Asked | None:
+        """Removes and returns the question of the current context. None: nobody asks there."""
+        return self._asked.pop(id(current_context()), None)
+
+    def peek(self) -> Asked | None:
+        """Returns the question of the current context, and keeps it."""
+        return self._asked.get(id(current_context()))
+
+    def _drop_old(self, now: float) -> None:
+        while self._asked:
+            key, asked = next(iter(self._asked.items()))
+            if now - asked.made_at < _LASTING:
+                break
+            del self._asked[key]
+
+
+def requester() -> str | None:
+    """Returns the user whose request Synapse handles in the current context. None: nobody's."""
+    request = getattr(current_context(), "request", None)
+    return None if request is None else request.requester

@@ -1,0 +1,120 @@
+"""Decides what one user sees: the daemon's answer, evaluated over the rooms that users share.
+
+Without an answer nobody is seen, unless the configuration says `when_away: rooms` and the daemon
+is away.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from synapse.module_api import UserPresenceState, make_deferred_yieldable
+from twisted.internet.task import deferLater
+
+from ..redact import redact
+from .bell_names import is_bell
+from .rooms import Rooms
+
+if TYPE_CHECKING:
+    from .._native import Router, Visibility
+
+logger = logging.getLogger("presence_router")
+
+# States in one turn of the reactor, which take a few milliseconds.
+_SLICE = 2_000
+
+AskVisible = Callable[[str], Awaitable["Visibility | None"]]
+
+
+class Sight:
+    """What the users of this process see."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        router: "Router",
+        ask: AskVisible,
+        rooms: Rooms,
+        rooms_when_away: bool,
+    ) -> None:
+        self._reactor = reactor
+        self._router = router
+        self._ask = ask
+        self._rooms = rooms
+        self._rooms_when_away = rooms_when_away
+
+    async def answer_about(self, recipient: str) -> "Visibility | None":
+        """Returns the daemon's answer about a recipient, from memory if possible. None: there is
+        none."""
+        try:
+            answer = self._router.visible_senders(recipient)
+        except Exception:
+            logger.debug("The look-up of senders failed", exc_info=True)
+            answer = None
+        return answer if answer is not None else await self._ask(recipient)
+
+    async def shown(
+        self, recipient: str, states: Sequence[UserPresenceState]
+    ) -> list[UserPresenceState]:
+        """Returns those of some states that a recipient sees, without what is hidden; one for
+        each sender, the last one. The recipient's own state is left out, and so are bells."""
+        by_sender = {
+            state.user_id: state
+            for state in states
+            if state.user_id != recipient and not is_bell(state.user_id)
+        }
+        if not by_sender:
+            return []
+        answer = await self.answer_about(recipient)
+        left = list(by_sender.values())
+        shown: list[UserPresenceState] = []
+        for start in range(0, len(left), _SLICE):
+            if start:
+                await make_deferred_yieldable(deferLater(self._reactor, 0))
+            some = left[start : start + _SLICE]
+            if answer is not None:
+                shown.extend(await self._filter(answer, some))
+            elif self._rooms_when_away and self._router.is_away():
+                shared = await self._rooms.shared(recipient, [state.user_id for state in some])
+                shown.extend(state for state, rooms in zip(some, shared, strict=True) if rooms)
+        return shown
+
+    async def _filter(
+        self, answer: "Visibility", states: list[UserPresenceState]
+    ) -> list[UserPresenceState]:
+        shared = None
+        if answer.depends_on_rooms:
+            senders = [state.user_id for state in states]
+            shared = await self._rooms.shared(answer.user_id, senders)
+        visible = await self._rooms.decide(
+            lambda known: answer.shown_states(states, shared, known)
+        )
+        return [
+            redact(states[position], hidden) if hidden else states[position]
+            for position, hidden in visible
+        ]
+
+    async def senders_in_full(self, recipient: str) -> set[str]:
+        """Returns the senders whom a recipient sees, without those that have hidden fields."""
+        answer = await self.answer_about(recipient)
+        if answer is None:
+            return set()
+        senders = sorted(await self.candidates(recipient))
+        shared = await self._rooms.shared(recipient, senders) if answer.depends_on_rooms else None
+        visible = await self._rooms.decide(
+            lambda known: answer.recipients(None, senders, shared, known)
+        )
+        return {
+            senders[position]
+            for position, hidden in visible
+            if not hidden and not is_bell(senders[position])
+        }
+
+    async def candidates(self, recipient: str) -> set[str]:
+        """Returns users that hold every sender whom a recipient sees: the room-mates, and known
+        senders that the policy shows without a shared room."""
+        candidates = await self._rooms.room_mates(recipient)
+        answer = await self.answer_about(recipient)
+        if answer is not None:
+            candidates.update(await self._rooms.senders_without_rooms(answer))
+        return candidates
