@@ -26,7 +26,10 @@ def test_the_package_is_typed(tmp_path: Path) -> None:
 def test_the_stub_says_what_the_compiled_half_has(tmp_path: Path) -> None:
     types = tmp_path / "types"
     # Names for types, which exist for type checkers only.
-    names = ("Done", "Gain", "Hidden", "Room", "RoomVerdict", "Routes")
+    names = (
+        "Done", "Gain", "Hidden", "Known", "MissingFact", "Room", "RoomVerdict", "Routes",
+        "SharedRooms", "Verdicts",
+    )  # fmt: skip
     types.write_text("".join(f"presence_router._native.{name}\n" for name in names))
     config = ("--mypy-config-file", PROJECT / "pyproject.toml")
     mypy("mypy.stubtest", "presence_router._native", "--allowlist", types, *config)
