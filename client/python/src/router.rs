@@ -64,6 +64,10 @@ pub(crate) struct Router {
 #[pymethods]
 impl Router {
     #[new]
+    #[pyo3(signature = (
+        address, server_name, destinations, deadline_ms, stale_for_ms, cache_mib, redact,
+        decides_alone=false
+    ))]
     fn new(
         address: String,
         server_name: String,
@@ -71,8 +75,8 @@ impl Router {
         deadline_ms: u64,
         stale_for_ms: u64,
         cache_mib: u64,
-        decides_alone: bool,
         redact: Py<PyAny>,
+        decides_alone: bool,
     ) -> PyResult<Self> {
         check_address(&address)?;
         let room_capabilities =

@@ -199,14 +199,14 @@ class Router:
         deadline_ms: int,
         stale_for_ms: int,
         cache_mib: int,
-        decides_alone: bool,
         redact: Callable[[UserPresenceState, int], UserPresenceState],
+        decides_alone: bool = False,
     ) -> Router:
         """Creates a router. `stale_for_ms`: the longest time that remembered answers are given
         without a connection. `cache_mib`: about so much memory for answers in each process.
-        `decides_alone`: this process evaluates rules about shared rooms, by `Visibility`.
         `redact(state, hidden)` returns a copy of a state without the fields in `hidden`, see
-        `Hidden`."""
+        `Hidden`. `decides_alone`: this process evaluates rules about shared rooms, by
+        `Visibility`; otherwise no answer depends on rooms."""
 
     def routes_in_memory(self, states: list[UserPresenceState]) -> Routes | None:
         """Returns the recipients of these states; their users become known senders.

@@ -71,8 +71,8 @@ class PresenceRouterModule:
             config.deadline_ms,
             config.stale_for * 1000,
             config.cache_mib,
-            self._is_exact,
             redact,
+            self._is_exact,
         )
         logger.info(
             "presence-router module %s asks %s, waits %d ms for an answer, all_users: %s, "
