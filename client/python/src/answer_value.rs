@@ -136,9 +136,7 @@ impl BuildInSlices for AnswerValue {
             }
             Self::Gains(gains) => gains.build(py, budget),
             // At most as many as one turn handles.
-            Self::Visibilities(answers) => {
-                std::mem::take(answers).into_bound_py_any(py).map(Some)
-            }
+            Self::Visibilities(answers) => std::mem::take(answers).into_bound_py_any(py).map(Some),
             Self::Senders(senders) => senders.build(py, budget),
             // A room has at most 10,000 events.
             Self::Verdict(verdict) => {

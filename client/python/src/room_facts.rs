@@ -134,11 +134,7 @@ impl RoomFacts {
 impl RoomFacts {
     /// Begins the evaluation for one question.
     pub(crate) fn evaluate(&self, py: Python<'_>, counts: MemberCounts) -> Evaluation<'_> {
-        Evaluation {
-            memory: RefCell::new(self.lock(py)),
-            counts,
-            missing: RefCell::default(),
-        }
+        Evaluation { memory: RefCell::new(self.lock(py)), counts, missing: RefCell::default() }
     }
 
     fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Memory> {

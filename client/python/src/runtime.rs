@@ -157,7 +157,8 @@ impl ProcessRuntime {
             threads: runtime.handle().clone(),
             deadline: *deadline,
         };
-        let memory = SynapseMemory::new(py, &context, settings.redact.clone_ref(py), cache_bytes / 2)?;
+        let memory =
+            SynapseMemory::new(py, &context, settings.redact.clone_ref(py), cache_bytes / 2)?;
         Ok(Self {
             pid: std::process::id(),
             runtime: Some(runtime),

@@ -99,7 +99,9 @@ impl Visibility {
             let presence = state.getattr(presence).ok();
             let presence = presence.as_ref().and_then(read_str);
             let shared = rooms_at(shared_rooms, position)?;
-            if let Some(hidden) = self.hidden_if_visible(sender, presence, &evaluation, shared.as_ref()) {
+            if let Some(hidden) =
+                self.hidden_if_visible(sender, presence, &evaluation, shared.as_ref())
+            {
                 visible.push((position, hidden.0));
             }
         }
@@ -119,7 +121,9 @@ impl Visibility {
         for (position, user) in users.iter().enumerate() {
             let Some(user) = read_str(&user) else { continue };
             let shared = rooms_at(shared_rooms, position)?;
-            if let Some(hidden) = self.hidden_if_visible(user, presence, &evaluation, shared.as_ref()) {
+            if let Some(hidden) =
+                self.hidden_if_visible(user, presence, &evaluation, shared.as_ref())
+            {
                 visible.push((position, hidden.0));
             }
         }
@@ -169,8 +173,7 @@ impl Visibility {
         evaluation: &Evaluation<'_>,
         shared: Option<&Bound<'_, PyAny>>,
     ) -> Option<Fields> {
-        let share_room =
-            |conditions: &RoomConditions| evaluation.is_met_by_any(conditions, shared);
+        let share_room = |conditions: &RoomConditions| evaluation.is_met_by_any(conditions, shared);
         let counterparts = self.counterparts();
         if counterparts.contains_if(other, share_room) != Some(true) {
             return None;
@@ -193,8 +196,8 @@ fn rooms_at<'py>(
     position: usize,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let Some(shared_rooms) = shared_rooms else { return Ok(None) };
-    let rooms = shared_rooms.get_item(position).map_err(|_| {
-        PyValueError::new_err("there are fewer entries of shared rooms than users")
-    })?;
+    let rooms = shared_rooms
+        .get_item(position)
+        .map_err(|_| PyValueError::new_err("there are fewer entries of shared rooms than users"))?;
     Ok((!rooms.is_none()).then_some(rooms))
 }
