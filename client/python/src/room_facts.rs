@@ -38,14 +38,14 @@ struct Memory {
     patterns: Vec<Box<[UserGlob]>>,
 }
 
-/// What the state of one room says. `None`: unknown.
+/// What the state of one room says. `None`: unknown, but for the hint.
 #[derive(Debug)]
 struct RoomState {
     encrypted: Option<bool>,
     join_rule: Option<Box<str>>,
     history_visibility: Option<Box<str>>,
-    /// `Some(None)`: the room has no such hint.
-    presence_sharing: Option<Option<PresenceSharing>>,
+    /// `None`: the room has no such hint.
+    presence_sharing: Option<PresenceSharing>,
 }
 
 /// Numbers of joined members for one question, by room and number of patterns. `None`: unknown.
@@ -94,7 +94,7 @@ impl RoomFacts {
             join_rule: join_rule.map(Into::into),
             history_visibility: history_visibility.map(Into::into),
             // A value that is no hint is none.
-            presence_sharing: presence_sharing.map(PresenceSharing::parse),
+            presence_sharing: presence_sharing.and_then(PresenceSharing::parse),
         };
         self.lock(py).states.insert(room_id.into(), Arc::new(state));
     }
@@ -268,6 +268,6 @@ impl presence_router_client::RoomFacts for Room<'_, '_> {
     }
 
     fn has_presence_sharing(&self, hint: PresenceSharing) -> Option<bool> {
-        self.state()?.presence_sharing.map(|own| own == Some(hint))
+        Some(self.state()?.presence_sharing == Some(hint))
     }
 }

@@ -67,6 +67,7 @@ fn bounds_hold_in_all_rooms_and_for_strangers() {
             let strange = naive(&expression, user, [Some(false); 3]) == Some(true);
             if strange && !candidates.contains(&user) {
                 assert_ne!(set.open_coverage_by_strangers(server), Coverage::Nobody, "{context}");
+                assert!(set.is_open_to_strangers(), "{context}");
             }
         }
         let free = set.room_conditions().is_empty();
@@ -104,7 +105,7 @@ fn users_who_depend_on_rooms_are_neither_listed_nor_left_out() {
         let set = set(&expression);
         assert_eq!(set.listed_users(), Vec::<&str>::new());
         assert_eq!(set.listed_candidates(), ["@a:x", "@b:y"]);
-        assert!(set.is_open() && !set.is_everyone());
+        assert!(set.is_open() && !set.is_everyone() && !set.is_open_to_strangers());
         assert_eq!(set.coverage_on_server("x"), Coverage::Some);
         assert_eq!(set.open_coverage_on_server("x"), Coverage::Some);
         assert_eq!(set.coverage_on_server("z"), Coverage::Nobody);
