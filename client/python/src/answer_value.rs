@@ -10,6 +10,7 @@ use pyo3::{IntoPyObjectExt as _, prelude::*, types::PyList};
 
 use crate::{
     budget::Budget,
+    change::Change,
     everyone::Everyone,
     follow::Gain,
     reading::Reading,
@@ -34,6 +35,7 @@ pub(crate) enum AnswerValue {
     /// `None` for a user without an answer.
     Visibilities(Vec<Option<Visibility>>),
     Senders(Sliced<Item<String>>),
+    Change(Option<Change>),
 }
 
 /// A part of a value.
@@ -86,6 +88,7 @@ impl AnswerValue {
         match self {
             Self::Nothing | Self::Everyone(_) | Self::Verdict(_) => true,
             Self::Visibilities(answers) => answers.len() <= elements,
+            Self::Change(change) => change.as_ref().is_none_or(|change| change.len() <= elements),
             Self::Senders(senders) => senders.rest.len() <= elements,
             Self::Routes(routes, memory) => routes.fits(&lock(memory, py), elements),
             Self::Interest(request, memory) => {
@@ -138,6 +141,10 @@ impl BuildInSlices for AnswerValue {
             // At most as many as one turn handles.
             Self::Visibilities(answers) => std::mem::take(answers).into_bound_py_any(py).map(Some),
             Self::Senders(senders) => senders.build(py, budget),
+            // Python takes its lists later.
+            Self::Change(change) => {
+                change.take().map(|one| Ok(Bound::new(py, one)?.into_any())).transpose()
+            }
             // A room has at most 10,000 events.
             Self::Verdict(verdict) => {
                 verdict.take().map(|one| one.into_pyobject(py).map(Bound::into_any)).transpose()

@@ -6,7 +6,8 @@ use presence_router_client::{ChangeEvent, Changes, Coverage, PresenceRouter as _
 use tokio::sync::Mutex;
 
 use crate::{
-    home::Home, known_users::KnownUsers, large_answers::LargeAnswers, questions::CallContext,
+    change::Change, home::Home, known_users::KnownUsers, large_answers::LargeAnswers,
+    questions::CallContext,
 };
 
 /// The events of one process, from when Python takes the first one.
@@ -28,6 +29,22 @@ pub(crate) enum Event {
     Reset,
     /// Pairs became visible.
     Gained(Vec<Gain>),
+}
+
+/// A change, or the state of the connection, for a module that decides alone.
+#[derive(Debug)]
+pub(crate) enum ExactEvent {
+    /// As [`Event::Connected`], at a revision.
+    Connected(Change),
+    /// As [`Event::Disconnected`].
+    Disconnected(String),
+    /// As [`Event::Refused`].
+    Refused(String),
+    /// Everything may have changed, with a revision.
+    Reset(Change),
+    /// Pairs may have become visible, or may be visible no longer, and hidden fields may have
+    /// changed, with a revision.
+    Changed(Change),
 }
 
 /// Senders that recipients may now see.
@@ -73,6 +90,40 @@ impl Follow {
                     Event::Gained(large_answers.run(gains).await)
                 }
                 // Not of interest, or an event that only a later version of the client sends.
+                Some(_) => continue,
+                // The stream ends only with the threads.
+                None => std::future::pending().await,
+            };
+        }
+    }
+}
+
+impl Follow {
+    /// Waits for the next event, with all that changed.
+    pub(crate) async fn next_exact(
+        &self,
+        context: &CallContext,
+        large_answers: &LargeAnswers,
+    ) -> ExactEvent {
+        let CallContext { near_cache, known_users, .. } = context;
+        let mut changes = self.0.lock().await;
+        let changes = changes.get_or_insert_with(|| near_cache.watch_changes());
+        loop {
+            return match changes.next().await {
+                Some(ChangeEvent::Connected { revision }) => {
+                    ExactEvent::Connected(Change::to(revision))
+                }
+                Some(ChangeEvent::Disconnected(why)) if why.is_refusal() => {
+                    ExactEvent::Refused(why.to_string())
+                }
+                Some(ChangeEvent::Disconnected(why)) => ExactEvent::Disconnected(why.to_string()),
+                Some(ChangeEvent::Reset { revision }) => ExactEvent::Reset(Change::to(revision)),
+                Some(ChangeEvent::Changed(changed)) => {
+                    // Compares every known user with each set; calls go on in another thread.
+                    let change = || Change::new(&changed, known_users);
+                    ExactEvent::Changed(large_answers.run(change).await)
+                }
+                // An event that only a later version of the client sends.
                 Some(_) => continue,
                 // The stream ends only with the threads.
                 None => std::future::pending().await,

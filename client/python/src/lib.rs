@@ -11,7 +11,7 @@
 //! `interest_set` for interests, both made of `interned_ids`; `gc` spares Python the search of
 //! these sets. `routes` is the answer about states: `combined_states` of several audiences, with
 //! their `state_set`s; `everyone` is an answer for later use. `budget` limits the work of one
-//! turn of the reactor. `follow` waits for changes, `room` asks about new rooms, `text` reads texts, `failure` names
+//! turn of the reactor. `follow` waits for changes, and `change` is one in full; `room` asks about new rooms, `text` reads texts, `failure` names
 //! the reasons for which there is no answer. `runtime` owns the threads; `completion` passes a
 //! result to the reactor's thread through the queue of `finished_calls`; `delivery` takes it
 //! there, and `answer_value` builds its Python value.
@@ -20,6 +20,7 @@ mod answer_value;
 mod audience_keys;
 mod audience_template;
 mod budget;
+mod change;
 mod combined_states;
 mod completion;
 mod delivery;
@@ -52,6 +53,10 @@ mod visibility;
 /// The extension module `presence_router._native`.
 #[pyo3::pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::change::Change;
+    #[pymodule_export]
+    use super::change::ChangedPairs;
     #[pymodule_export]
     use super::everyone::Everyone;
     #[pymodule_export]

@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use presence_router_client::{PresenceSharing, RoomConditions, UserGlob};
+use presence_router_client::{PresenceSharing, RoomCondition, RoomConditions, UserGlob};
 use pyo3::{
     prelude::*,
     sync::MutexExt as _,
@@ -19,7 +19,7 @@ use pyo3::{
 };
 use quick_cache::unsync::Cache;
 
-use crate::text::read_str;
+use crate::{text::read_str, visibility::Visibility};
 
 /// A fact that a question lacks: its kind, the room, and for "members" the number of the patterns.
 pub(crate) type MissingFact = (&'static str, String, usize);
@@ -36,6 +36,9 @@ struct Memory {
     spaces: Cache<Box<str>, Option<Arc<HashSet<Box<str>>>>>,
     /// Every list of patterns of members who do not count, by its number; the first is empty.
     patterns: Vec<Box<[UserGlob]>>,
+    /// The largest numbers of members that are not beyond a limit of a condition, with the number
+    /// of the patterns.
+    limits: BTreeSet<(usize, u64)>,
 }
 
 /// What the state of one room says. `None`: unknown, but for the hint.
@@ -77,6 +80,7 @@ impl RoomFacts {
             states: Cache::new(rooms.max(1)),
             spaces: Cache::new(rooms.max(1)),
             patterns: vec![Box::default()],
+            limits: BTreeSet::new(),
         }))
     }
 
@@ -128,6 +132,24 @@ impl RoomFacts {
             read_str(user).is_none_or(|user| !patterns.iter().any(|one| one.matches(user)))
         };
         members.iter().filter(counts).count()
+    }
+
+    fn note_conditions(&self, py: Python<'_>, answer: &Bound<'_, Visibility>) {
+        let all = answer.get().room_conditions();
+        let mut memory = self.lock(py);
+        for condition in all.iter().flat_map(RoomConditions::iter) {
+            let (count, limit) = match condition {
+                RoomCondition::AtMost(count) => (count, Some(count.members)),
+                RoomCondition::AtLeast(count) => (count, count.members.checked_sub(1)),
+                _ => continue,
+            };
+            let number = memory.number_of(&count.not_counting);
+            memory.limits.extend(limit.map(|limit| (number, limit)));
+        }
+    }
+
+    fn member_limits(&self, py: Python<'_>) -> Vec<(usize, u64)> {
+        self.lock(py).limits.iter().copied().collect()
     }
 }
 

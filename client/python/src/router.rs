@@ -1,13 +1,13 @@
 //! The interface of the native half to Python. `_native.pyi` is its reference.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap, HashSet},
     os::fd::{AsRawFd as _, RawFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use presence_router_client::{Address, RoomCapabilities, ServerName};
+use presence_router_client::{Address, RoomCapabilities, RoomConditions, ServerName};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -24,7 +24,7 @@ use crate::{
     delivery::deliver_finished,
     everyone::Everyone,
     find::{find_interest, find_routes, is_everyone},
-    follow::Event,
+    follow::{Event, ExactEvent},
     home::Home,
     questions::{CallContext, FoundAudiences},
     reading::{Reading, Sources},
@@ -35,6 +35,9 @@ use crate::{
     text::read_str,
     visibility::Visibility,
 };
+
+/// Senders in one question about all known ones.
+const SENDERS_AT_ONCE: usize = 1000;
 
 /// Raises `ValueError` if an address is malformed.
 #[pyfunction]
@@ -326,6 +329,32 @@ impl Router {
         })
     }
 
+    fn next_change(&self, py: Python<'_>, done: Py<PyAny>) -> PyResult<()> {
+        let completion = self.completion(py, done)?;
+        let follow = self.with_runtime(py, ProcessRuntime::follow)?;
+        let large_answers = self.sources(py)?.large_answers;
+        self.spawn(py, async move |context| {
+            let (kind, why, change) = match follow.next_exact(&context, &large_answers).await {
+                ExactEvent::Connected(change) => ("connected", String::new(), Some(change)),
+                ExactEvent::Disconnected(why) => ("disconnected", why, None),
+                ExactEvent::Refused(why) => ("refused", why, None),
+                ExactEvent::Reset(change) => ("reset", String::new(), Some(change)),
+                ExactEvent::Changed(change) => ("changed", String::new(), Some(change)),
+            };
+            let value = change.map_or(AnswerValue::Nothing, |one| AnswerValue::Change(Some(one)));
+            completion.finish(kind, why, value);
+        })
+    }
+
+    fn find_answers_about_rooms(&self, py: Python<'_>, done: Py<PyAny>) -> PyResult<()> {
+        let completion = self.completion(py, done)?;
+        self.spawn(py, async move |context| {
+            let answers = answers_about_rooms(&context).await;
+            let answers = AnswerValue::Visibilities(answers.into_iter().map(Some).collect());
+            completion.finish("ok", String::new(), answers);
+        })
+    }
+
     fn on_create_room(
         &self,
         py: Python<'_>,
@@ -424,5 +453,33 @@ impl Router {
     fn process(&self, py: Python<'_>) -> MutexGuard<'_, ForkSafe> {
         // A thread that must wait lets other Python threads run meanwhile.
         self.process.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns one of the audiences of known senders for each distinct list of conditions on rooms,
+/// as far as the daemon answers in time.
+async fn answers_about_rooms(context: &CallContext) -> Vec<Visibility> {
+    let mut numbers = HashSet::new();
+    let mut seen: BTreeSet<Vec<RoomConditions>> = BTreeSet::new();
+    let mut answers = Vec::new();
+    let mut next = 0;
+    loop {
+        let senders = context.known_users.known_after(next, SENDERS_AT_ONCE);
+        if senders.is_empty() {
+            return answers;
+        }
+        next += senders.len();
+        let found = context.find_audiences(senders, Instant::now()).await;
+        for (sender, answer) in found.answers {
+            let Some(answer) = answer else { continue };
+            if !numbers.insert(answer.number()) {
+                continue;
+            }
+            let visibility = Visibility::new(&sender, answer);
+            let conditions = visibility.room_conditions();
+            if !conditions.is_empty() && seen.insert(conditions) {
+                answers.push(visibility);
+            }
+        }
     }
 }

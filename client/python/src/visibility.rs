@@ -53,6 +53,16 @@ impl Visibility {
         senders.dedup();
         senders
     }
+
+    /// Returns the distinct conditions on rooms that the answer and its hides depend on, sorted.
+    pub(crate) fn room_conditions(&self) -> Vec<RoomConditions> {
+        let hides = self.answer.hides().iter().map(|hide| &hide.users);
+        let sets = self.answer.as_set().into_iter().chain(hides);
+        let mut conditions: Vec<_> = sets.flat_map(|set| set.room_conditions()).cloned().collect();
+        conditions.sort_unstable();
+        conditions.dedup();
+        conditions
+    }
 }
 
 #[pymethods]
@@ -80,6 +90,10 @@ impl Visibility {
     #[getter]
     fn is_open_to_strangers(&self) -> bool {
         self.answer.as_set().is_some_and(|set| set.is_open_to_strangers())
+    }
+
+    fn hides_as(&self, other: &Self) -> bool {
+        self.answer.number() == other.answer.number() || self.answer.hides() == other.answer.hides()
     }
 
     fn shown_states(

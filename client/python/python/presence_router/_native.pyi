@@ -16,6 +16,8 @@ from synapse.module_api import UserPresenceState
 
 __all__ = [
     "VERSION",
+    "Change",
+    "ChangedPairs",
     "Everyone",
     "RoomFacts",
     "Router",
@@ -83,6 +85,44 @@ def is_server_name(value: object) -> bool:
     """Returns true if the daemon accepts a value as a server name."""
 
 @final
+class Change:
+    """A revision of the policy and the directory, and what changed with it."""
+
+    @property
+    def revision(self) -> str:
+        """Returns the revision, for comparison with others."""
+
+    @property
+    def pairs(self) -> list[ChangedPairs]:
+        """Returns the pairs that may have become visible, or may be visible no longer."""
+
+@final
+class ChangedPairs:
+    """All pairs of a sender in one set and a recipient in another one. A pair that depends on
+    rooms is included if it may have changed."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Returns true if the pairs may be visible no longer, false if they may have become
+        visible."""
+
+    @property
+    def known_senders(self) -> list[str] | None:
+        """Returns those of the senders that were known when the change came. Others had no
+        presence that anybody saw. None: more than 20,000, or the known senders were not complete.
+        Each call makes a new list."""
+
+    @property
+    def size(self) -> int:
+        """Returns about the number of bytes that this object keeps in memory."""
+
+    def concern(self, recipient: str) -> bool:
+        """Returns true if a user is one of the recipients."""
+
+    def contain(self, sender: str, recipient: str) -> bool:
+        """Returns true for one of the pairs."""
+
+@final
 class Everyone:
     """The answer about a local user who may see everyone without exception."""
 
@@ -128,6 +168,13 @@ class RoomFacts:
     def count_members(self, patterns: int, members: list[str]) -> int:
         """Counts the members that match none of the patterns with this number, at once."""
 
+    def note_conditions(self, answer: Visibility) -> None:
+        """Notes the numbers of members at which conditions of an answer begin or end to be met."""
+
+    def member_limits(self) -> list[tuple[int, int]]:
+        """Returns these numbers, sorted, each after the number of the patterns: a condition may have
+        another outcome for that many members than for one more."""
+
 @final
 class Visibility:
     """The daemon's answer about one user: the senders that a recipient may see, or the
@@ -152,6 +199,9 @@ class Visibility:
     def is_open_to_strangers(self) -> bool:
         """Returns true if the answer may hold users whom it does not list and who share no room
         with its user."""
+
+    def hides_as(self, other: Visibility) -> bool:
+        """Returns true if another answer about the same user hides the same of the same users."""
 
     def shown_states(
         self, states: list[UserPresenceState], shared_rooms: SharedRooms, known: Known
@@ -284,6 +334,22 @@ class Router:
         with a value, and "reset" (everything may have changed). After "connected", these report
         what changed meanwhile; if nothing did, neither comes.
         """
+
+    def next_change(self, done: Done[Change]) -> None:
+        """Waits for the next event of the stream, as `next_event` does, for a module that decides
+        alone. A process calls only one of the two, and only once at a time.
+
+        outcome: "connected", "disconnected", "refused" and "failed" as for `next_event`; "reset"
+        (everything may have changed); "changed" (the change lists what may have become visible,
+        and what may be visible no longer; hidden fields may have changed besides). "connected",
+        "reset" and "changed" have a value. Answers in memory are of its revision, or of a later
+        one, before it arrives.
+        """
+
+    def find_answers_about_rooms(self, done: Done[list[Visibility | None]]) -> None:
+        """Returns answers that depend on rooms: one of the audiences of the known senders for each
+        distinct list of conditions. Asks the daemon about senders of whom memory has no answer,
+        each thousand of them within the deadline; those that it does not answer are left out."""
 
     def on_create_room(self, room: Room, done: Done[RoomVerdict]) -> None:
         """Asks for the decision about a room."""
