@@ -67,9 +67,13 @@ fn says_what_synapse_does_instead() {
     let begins =
         "policy.yaml:1:9: warning: Synapse enforces deny rule `x` in part: on the local `/sync`, ";
     assert!(out.starts_with(begins), "{out}");
+    // If the policy alone decides, a deny holds everywhere.
+    let (code, out, _) = check(folder.path(), &["policy.yaml", "--for", "synapse-exact"]);
+    assert_eq!(code, Some(0));
+    assert!(out.starts_with("policy.yaml: valid"), "{out}");
     let (code, _, err) = check(folder.path(), &["policy.yaml", "--for", "dendrite"]);
     assert_eq!(code, Some(2));
-    assert!(err.contains("possible values: synapse"), "{err}");
+    assert!(err.contains("possible values: synapse, synapse-exact"), "{err}");
 }
 
 #[test]

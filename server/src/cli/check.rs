@@ -51,13 +51,26 @@ pub(crate) struct CheckArgs {
 /// Homeservers with a known list of the rules that they cannot enforce in full.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Homeserver {
-    /// Unmodified Synapse
+    /// Unmodified Synapse, with `local: add` in the configuration of its module, the default
     Synapse,
+    /// Unmodified Synapse, with `local: exact` and `federation: exact`
+    SynapseExact,
 }
 
 enum TestsError {
     Folder(String),
     Problems(Vec<Problems>),
+}
+
+// === impl Homeserver ===
+
+impl Homeserver {
+    fn mode(self) -> synapse::Mode {
+        match self {
+            Self::Synapse => synapse::Mode::Add,
+            Self::SynapseExact => synapse::Mode::Exact,
+        }
+    }
 }
 
 pub(super) fn check(arguments: &CheckArgs) -> Outcome {
@@ -82,8 +95,8 @@ fn check_here(input: &PolicyInput, arguments: &CheckArgs) -> Result<Report, Stri
         Err(problems) => return Ok(Report::rejected(&[problems])),
     };
     let mut warnings = policy.warnings.clone();
-    if let Some(Homeserver::Synapse) = arguments.homeserver {
-        warnings.extend(synapse::warnings(&policy));
+    if let Some(homeserver) = arguments.homeserver {
+        warnings.extend(synapse::warnings(&policy, homeserver.mode()));
     }
     let mut summary = policy.summary();
     if let Some(folder) = &arguments.tests {

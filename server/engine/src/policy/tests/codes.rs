@@ -389,7 +389,7 @@ fn every_code_has_a_policy_that_shows_it() {
         b"rules: [{ name: x, deny: { from: everyone, to: everyone } }]",
         &Lists,
     );
-    let [warning] = synapse::warnings(&policy.unwrap()).try_into().unwrap();
+    let [warning] = synapse::warnings(&policy.unwrap(), synapse::Mode::Add).try_into().unwrap();
     assert_eq!(warning.code, ProblemCode::NotEnforcedBySynapse);
     assert_eq!(
         line(&warning),
@@ -400,7 +400,7 @@ fn every_code_has_a_policy_that_shows_it() {
         b"rules: [{ name: x, hide: { share_room: true, fields: status_msg } }]",
         &Lists,
     );
-    let [_, status] = synapse::warnings(&policy.unwrap()).try_into().unwrap();
+    let [_, status] = synapse::warnings(&policy.unwrap(), synapse::Mode::Add).try_into().unwrap();
     assert_eq!(status.code, ProblemCode::StatusInProfile);
     assert_eq!(
         line(&status),

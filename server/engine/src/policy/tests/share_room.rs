@@ -350,9 +350,9 @@ rules:
   - { name: f, deny: { share_room: { at_least: 50 } } }
 ",
     );
-    let found = synapse::warnings(&policy.unwrap());
+    let found = synapse::warnings(&policy.unwrap(), synapse::Mode::Add);
     let lines: Vec<_> = found.iter().map(|warning| warning.message.as_str()).collect();
-    let help = "write a rule without `share_room`, or remove it for Synapse";
+    let help = "let the policy alone decide, by `local: exact` in the module's configuration, or write a rule without `share_room`";
     assert!(found.iter().all(|warning| warning.help == help));
     assert_eq!(
         lines,
@@ -375,7 +375,7 @@ fn says_that_a_profile_may_hold_the_status() {
   - { name: c, shadow: true, hide: { from: everyone, to: everyone, fields: status_msg } }
 ",
     );
-    let found = synapse::warnings(&policy.unwrap());
+    let found = synapse::warnings(&policy.unwrap(), synapse::Mode::Add);
     assert_codes(
         &found,
         "2:5 not-enforced-by-synapse a\n2:5 status-in-profile a status_msg m.status\n3:5 not-enforced-by-synapse b",

@@ -121,7 +121,7 @@ fn the_example_gives_no_warning() {
 
 /// The warnings for Synapse by rule: true if they mention the local `/sync`, and federation.
 fn limits(text: &str) -> Vec<(String, bool, bool)> {
-    let warnings = synapse::warnings(&policy(text));
+    let warnings = synapse::warnings(&policy(text), synapse::Mode::Add);
     warnings
         .iter()
         .map(|Problem { message, .. }| {
@@ -171,17 +171,45 @@ rules:
 
 #[test]
 fn says_that_synapse_reaches_servers_and_not_users() {
-    let warnings = synapse::warnings(&policy(
+    let policy = policy(
         "ours: [one.org]
 rules:
   - { name: a, allow: { from: everyone, to: ['@a:one.org', { server: two.org }] } }
   - { name: b, allow: { from: everyone, to: ['@a:one.org', '@b:two.org'] } }
 ",
-    ));
+    );
+    for mode in [synapse::Mode::Add, synapse::Mode::Exact] {
+        assert_eq!(
+            lines(&synapse::warnings(&policy, mode)),
+            [
+                "4:5: Synapse enforces allow rule `b` in part: Synapse sends presence to whole servers, and each other server decides by itself which of its users see it"
+            ]
+        );
+    }
+}
+
+#[test]
+fn synapse_enforces_everything_but_within_other_servers_if_the_policy_alone_decides() {
+    let policy = policy(
+        "ours: [one.org]
+rules:
+  - { name: all, allow: { share_room: true } }
+  - { name: here, deny: { to: '@a:one.org', share_room: { at_least: 9 } } }
+  - { name: server, deny: { from: everyone, to: { server: two.org } } }
+  - { name: user, deny: { from: everyone, to: '@b:two.org' } }
+  - { name: rooms, deny: { to: { server: two.org }, share_room: { at_least: 9 } } }
+  - { name: hide-here, hide: { from: everyone, to: '@a:one.org', fields: presence } }
+  - { name: hide-away, hide: { from: everyone, to: '@b:two.org', fields: presence } }
+  - { name: shadow, shadow: true, deny: { from: everyone, to: '@b:two.org' } }
+",
+    );
+    let decides = "Synapse sends presence to whole servers, and each other server decides by itself which of its users see it";
     assert_eq!(
-        lines(&warnings),
+        lines(&synapse::warnings(&policy, synapse::Mode::Exact)),
         [
-            "4:5: Synapse enforces allow rule `b` in part: Synapse sends presence to whole servers, and each other server decides by itself which of its users see it"
+            format!("6:5: Synapse enforces deny rule `user` in part: {decides}"),
+            format!("7:5: Synapse enforces deny rule `rooms` in part: {decides}"),
+            "9:5: Synapse enforces hide rule `hide-away` in part: another server gets one copy for all of its users, without the fields that are hidden from any recipient there".to_owned(),
         ]
     );
 }
@@ -189,15 +217,15 @@ rules:
 /// `tests/synapse/test_redact.py` and its neighbours test the behaviour behind these texts.
 #[test]
 fn says_what_synapse_shows_of_what_is_hidden() {
-    let warnings = synapse::warnings(&policy(
+    let policy = policy(
         "ours: [one.org]
 rules:
   - { name: a, hide: { from: everyone, to: '@a:one.org', fields: [last_active_ts] } }
   - { name: b, hide: { from: everyone, to: '@b:two.org', fields: [last_active_ts] } }
 ",
-    ));
+    );
     assert_eq!(
-        lines(&warnings),
+        lines(&synapse::warnings(&policy, synapse::Mode::Add)),
         [
             "3:5: Synapse enforces hide rule `a` in part: on the local `/sync`, recipients who share a room with the sender see all fields; the module shows the sender to no other recipients, except to recipients who may see everyone if `all_users` is `auto`",
             "4:5: Synapse enforces hide rule `b` in part: federation may send all fields to servers that share a room with the sender; other servers get one copy for all of their users, without the fields that are hidden from any recipient there; if a worker sends federation, its pings, which say that the user is still online, may have all fields",
