@@ -48,6 +48,7 @@ impl List {
         Self { shared: Arc::new(chunks) }
     }
 
+    #[inline]
     pub(crate) fn contains(&self, user: &HashedUser<'_>) -> bool {
         let Chunks { chunks, .. } = &*self.shared;
         chunks.get(chunk_index(user.hash(), chunks.len())).is_some_and(|chunk| chunk.contains(user))

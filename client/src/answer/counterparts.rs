@@ -53,14 +53,18 @@ impl<'a> Counterparts<'a> {
         self.contains_hashed_if(&HashedUser::new(other), &share_room)
     }
 
+    #[inline]
     pub(crate) fn contains_hashed_if(
         &self,
         other: &HashedUser<'_>,
         share_room: &impl Fn(&'a RoomConditions) -> Option<bool>,
     ) -> Option<bool> {
-        match self.set {
-            Some(set) if other.id() != self.user_id => set.0.contains_if(other, share_room),
-            _ => Some(false),
+        let Some(set) = self.set else { return Some(false) };
+        // Most users are not in the set, so the user itself is compared last.
+        match set.0.contains_if(other, share_room) {
+            Some(false) => Some(false),
+            _ if other.id() == self.user_id => Some(false),
+            contains => contains,
         }
     }
 

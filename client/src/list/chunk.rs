@@ -26,6 +26,7 @@ struct Position {
 // === impl Chunk ===
 
 impl Chunk {
+    #[inline]
     pub(super) fn contains(&self, user: &HashedUser<'_>) -> bool {
         self.positions.find(user.hash(), |at| at.is_text(&self.text, user.id())).is_some()
     }

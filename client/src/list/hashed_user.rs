@@ -20,14 +20,17 @@ pub(crate) struct HashedUser<'u> {
 // === impl HashedUser ===
 
 impl<'u> HashedUser<'u> {
+    #[inline]
     pub(crate) fn new(id: &'u str) -> Self {
         Self { id, hash: HASHER.hash_one(id.as_bytes()), server: OnceCell::new() }
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> &'u str {
         self.id
     }
 
+    #[inline]
     pub(super) fn hash(&self) -> u64 {
         self.hash
     }

@@ -76,14 +76,26 @@ impl Kind {
     }
 
     /// Returns true if a user is in the set, `None` if a missing fact about rooms decides it.
+    #[inline]
     pub(crate) fn contains_if<'s>(
         &'s self,
         user: &HashedUser<'_>,
         share_room: &impl Fn(&'s RoomConditions) -> Option<bool>,
     ) -> Option<bool> {
-        if !self.depends_on_rooms() {
-            return Some(self.contains_without_rooms(user));
+        if self.depends_on_rooms() {
+            self.contains_by_rooms(user, share_room)
+        } else {
+            Some(self.contains_without_rooms(user))
         }
+    }
+
+    /// Evaluates a set that depends on rooms. Not a part of `contains_if`, so that callers inline
+    /// the path without rooms.
+    fn contains_by_rooms<'s>(
+        &'s self,
+        user: &HashedUser<'_>,
+        share_room: &impl Fn(&'s RoomConditions) -> Option<bool>,
+    ) -> Option<bool> {
         let contains = |set: &'s Self| set.contains_if(user, share_room);
         match self {
             Self::RoomMates(conditions) => share_room(conditions),
