@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from ..redact import redact
 from .bell_names import is_bell
 from .rooms import Rooms
+from .shared_rooms import are_known
 
 if TYPE_CHECKING:
     from .._native import Router, Visibility
@@ -76,7 +77,8 @@ class Sight:
                 shown.extend(await self._filter(answer, some))
             elif self._rooms_when_away and self._router.is_away():
                 shared = await self._rooms.shared(recipient, [state.user_id for state in some])
-                shown.extend(state for state, rooms in zip(some, shared, strict=True) if rooms)
+                with_rooms = zip(some, shared, strict=True)
+                shown.extend(state for state, rooms in with_rooms if are_known(rooms))
         return shown
 
     async def _filter(

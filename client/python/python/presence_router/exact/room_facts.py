@@ -1,0 +1,182 @@
+"""Loads the facts about rooms that questions of the native half lack.
+
+Facts that several questions lack at a time are loaded once. What cannot be loaded is unknown, and
+the native half then shows nothing because of it.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+# Not part of the module API; a test checks each supported version of Synapse.
+from synapse.logging.context import PreserveLoggingContext
+from synapse.module_api import make_deferred_yieldable
+from synapse.util.async_helpers import ObservableDeferred
+from twisted.internet.defer import CancelledError, Deferred
+
+from .member_lists import MemberLists
+from .room_memory import RoomMemory
+from .room_state import RoomState, StateReader
+from .turns import Turn
+
+if TYPE_CHECKING:
+    from .._native import Known, MissingFact
+
+logger = logging.getLogger("presence_router")
+
+T = TypeVar("T")
+
+Counts = dict[tuple[str, int], int | None]
+
+# How often a question is asked. Usually twice; more often if so many rooms are loaded that they
+# drive each other out of memory, or if rooms change.
+_ROUNDS = 6
+
+# Rooms that are read at a time. Synapse makes up to four events for each in one turn of the
+# reactor, at about 50 microseconds.
+_CHUNK = 50
+
+# Members that are counted at a time, with a pattern in two milliseconds.
+_SLICE = 20_000
+
+
+class FactLoader:
+    """Loads facts about rooms, and remembers them."""
+
+    def __init__(
+        self, reactor: Any, store: Any, memory: RoomMemory, member_lists: MemberLists
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self._memory = memory
+        self._member_lists = member_lists
+        self._reader = StateReader(store)
+        # Each fact that is loaded now; the result holds those that could not be loaded.
+        self._loading: dict[MissingFact, ObservableDeferred[frozenset[MissingFact]]] = {}
+
+    async def decide(self, ask: "Callable[[Known], tuple[T, list[MissingFact]]]") -> T:
+        """Asks a question until no fact is missing that can be loaded."""
+        counts: Counts = {}
+        unknown: set[MissingFact] = set()
+        for _ in range(_ROUNDS):
+            value, missing = ask((self._memory.facts, counts))
+            left = self._recall([fact for fact in missing if fact not in unknown], counts)
+            if left:
+                unknown.update(await self._load(left))
+                self._recall(left, counts)
+            elif unknown.issuperset(missing):
+                return value
+        return ask((self._memory.facts, counts))[0]
+
+    def _recall(self, facts: "Sequence[MissingFact]", counts: Counts) -> "list[MissingFact]":
+        """Adds the numbers of members that are remembered. Returns all other facts."""
+        left = []
+        for fact in facts:
+            kind, room_id, patterns = fact
+            count = self._memory.count_of(room_id, patterns) if kind == "members" else None
+            if count is None:
+                left.append(fact)
+            else:
+                counts[room_id, patterns] = count
+        return left
+
+    async def _load(self, facts: "list[MissingFact]") -> "set[MissingFact]":
+        """Loads facts, or waits until others have loaded them. Returns those that cannot be
+        loaded."""
+        failed: set[MissingFact] = set()
+        loads = {load for fact in facts if (load := self._loading.get(fact)) is not None}
+        own = [fact for fact in facts if fact not in self._loading]
+        if own:
+            failed.update(await self._load_for_all(own))
+        for load in loads:
+            failed_there: frozenset[MissingFact] = await make_deferred_yieldable(load.observe())
+            failed.update(failed_there)
+        return failed
+
+    async def _load_for_all(self, facts: "list[MissingFact]") -> "frozenset[MissingFact]":
+        done: Deferred[frozenset[MissingFact]] = Deferred()
+        load = ObservableDeferred(done)
+        for fact in facts:
+            self._loading[fact] = load
+        failed: frozenset[MissingFact] = frozenset()
+        try:
+            failed = frozenset(await self._load_now(facts))
+        finally:
+            for fact in facts:
+                del self._loading[fact]
+            # After a cancellation, those who wait find the facts missing, and load them.
+            with PreserveLoggingContext():
+                done.callback(failed)
+        return failed
+
+    async def _load_now(self, facts: "list[MissingFact]") -> "set[MissingFact]":
+        failed: set[MissingFact] = set()
+        groups: dict[tuple[str, int], list[str]] = {}
+        for kind, room_id, patterns in facts:
+            groups.setdefault((kind, patterns), []).append(room_id)
+        turn = Turn(self._reactor)
+        for (kind, patterns), room_ids in groups.items():
+            for start in range(0, len(room_ids), _CHUNK):
+                chunk = room_ids[start : start + _CHUNK]
+                try:
+                    unread = await self._load_chunk(kind, patterns, chunk)
+                except CancelledError:
+                    raise
+                except Exception:
+                    logger.debug("Cannot load facts about rooms: %s", kind, exc_info=True)
+                    # The database does not answer: the other rooms would fail, too.
+                    failed.update((kind, room_id, patterns) for room_id in room_ids[start:])
+                    break
+                failed.update((kind, room_id, patterns) for room_id in unread)
+                await turn.end_if_long()
+        return failed
+
+    async def _load_chunk(self, kind: str, patterns: int, room_ids: list[str]) -> set[str]:
+        """Loads one kind of facts about rooms. Returns the rooms without such a fact."""
+        if kind == "state":
+            return await self._memory.read(room_ids, self._reader.states, self._put_state)
+        if kind == "space":
+            return await self._memory.read(
+                room_ids, self._read_spaces, self._memory.facts.put_space
+            )
+        if kind == "members":
+            return await self._memory.read(
+                room_ids,
+                lambda room_ids: self._count_members(patterns, room_ids),
+                lambda room_id, count: self._memory.put_count(room_id, patterns, count),
+            )
+        return set(room_ids)
+
+    def _put_state(self, room_id: str, state: RoomState) -> None:
+        self._memory.facts.put_state(
+            room_id,
+            state.encrypted,
+            state.join_rule,
+            state.history_visibility,
+            state.presence_sharing,
+        )
+
+    async def _read_spaces(self, space_ids: list[str]) -> dict[str, list[str] | None]:
+        return {space_id: await self._reader.children(space_id) for space_id in space_ids}
+
+    async def _count_members(self, patterns: int, room_ids: list[str]) -> dict[str, int]:
+        """Counts the members of rooms. Rooms with partial state have an unknown number."""
+        # Before the members are read: the state of a room is marked as partial before it is
+        # stored, so that a mark that comes later comes before a change.
+        partial = await self._store.get_partial_rooms()
+        known = [room_id for room_id in room_ids if room_id not in partial]
+        if not known:
+            return {}
+        if patterns == 0:
+            return await self._reader.member_counts(known)
+        turn = Turn(self._reactor)
+        counts = {}
+        for room_id in known:
+            members = await self._member_lists.of_room(room_id)
+            count = 0
+            for start in range(0, len(members), _SLICE):
+                some = list(members[start : start + _SLICE])
+                count += self._memory.facts.count_members(patterns, some)
+                await turn.end_if_long()
+            counts[room_id] = count
+        return counts
