@@ -29,11 +29,14 @@ pub(crate) type MissingFact = (&'static str, String, usize);
 #[derive(Debug)]
 pub(crate) struct RoomFacts(Mutex<Memory>);
 
+/// Ids of rooms.
+type Children = Arc<HashSet<Box<str>>>;
+
 #[derive(Debug)]
 struct Memory {
     states: Cache<Box<str>, Arc<RoomState>>,
     /// The children of spaces. `None`: this homeserver is not in the space.
-    spaces: Cache<Box<str>, Option<Arc<HashSet<Box<str>>>>>,
+    spaces: Cache<Box<str>, Option<Children>>,
     /// Every list of patterns of members who do not count, by its number; the first is empty.
     patterns: Vec<Box<[UserGlob]>>,
     /// The largest numbers of members that are not beyond a limit of a condition, with the number

@@ -24,6 +24,7 @@ use crate::{
     delivery::deliver_finished,
     everyone::Everyone,
     find::{find_interest, find_routes, is_everyone},
+    find_visibility,
     follow::{Event, ExactEvent},
     home::Home,
     questions::{CallContext, FoundAudiences},
@@ -71,6 +72,7 @@ impl Router {
         address, server_name, destinations, deadline_ms, stale_for_ms, cache_mib, redact,
         decides_alone=false
     ))]
+    #[expect(clippy::too_many_arguments, reason = "the module's configuration has so many keys")]
     fn new(
         address: String,
         server_name: String,
@@ -201,12 +203,7 @@ impl Router {
     }
 
     fn visible_senders(&self, py: Python<'_>, user_id: &str) -> PyResult<Option<Visibility>> {
-        let Sources { context, .. } = self.sources(py)?;
-        if context.home.is_local(user_id) {
-            context.known_users.note_question(user_id);
-        }
-        let found = context.near_cache.cached_interest(user_id);
-        Ok(found.map(|found| Visibility::new(user_id, found.into_shared())))
+        Ok(find_visibility::visible_senders(&self.sources(py)?.context, user_id))
     }
 
     fn find_visible_senders(
@@ -221,13 +218,7 @@ impl Router {
             return Ok(());
         };
         self.spawn(py, async move |context| {
-            match context.ask_interest(&user_id, Instant::now()).await {
-                Ok(answer) => {
-                    let answer = vec![Some(Visibility::new(&user_id, answer))];
-                    completion.finish("ok", String::new(), AnswerValue::Visibilities(answer));
-                }
-                Err(why) => completion.fail(why.outcome(), why.to_string()),
-            }
+            find_visibility::find_visible_senders(&context, &user_id, completion).await;
         })
     }
 
@@ -236,13 +227,7 @@ impl Router {
         py: Python<'_>,
         senders: Vec<String>,
     ) -> PyResult<Vec<Option<Visibility>>> {
-        let Sources { context, .. } = self.sources(py)?;
-        context.known_users.remember(senders.iter().map(String::as_str));
-        let look = |sender: &String| {
-            let found = context.near_cache.cached_audience(sender)?;
-            Some(Visibility::new(sender, found.into_shared()))
-        };
-        Ok(senders.iter().map(look).collect())
+        Ok(find_visibility::recipients_of(&self.sources(py)?.context, &senders))
     }
 
     fn find_recipients_of(
@@ -253,19 +238,7 @@ impl Router {
     ) -> PyResult<()> {
         let completion = self.completion(py, done)?;
         self.spawn(py, async move |context| {
-            let mut asked: Vec<Arc<str>> = senders.iter().map(|one| one.as_str().into()).collect();
-            asked.sort_unstable();
-            asked.dedup();
-            let found = context.find_audiences(asked, Instant::now()).await;
-            let answer = |sender: &String| {
-                let answer = found.answers.get(sender.as_str())?.clone()?;
-                Some(Visibility::new(sender, answer))
-            };
-            let answers = AnswerValue::Visibilities(senders.iter().map(answer).collect());
-            match found.failure {
-                None => completion.finish("ok", String::new(), answers),
-                Some(why) => completion.finish(why.outcome(), why.to_string(), answers),
-            }
+            find_visibility::find_recipients_of(&context, &senders, completion).await;
         })
     }
 
@@ -287,18 +260,7 @@ impl Router {
     }
 
     fn named_servers(&self, py: Python<'_>) -> PyResult<(u64, Vec<String>)> {
-        let Sources { context, .. } = self.sources(py)?;
-        let servers = context.near_cache.named_servers();
-        let configured = context.home.destinations.iter().map(String::as_str);
-        let mut names: Vec<String> = servers
-            .names()
-            .chain(configured)
-            .filter(|server| *server != context.home.server)
-            .map(str::to_owned)
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        Ok((servers.number(), names))
+        Ok(find_visibility::named_servers(&self.sources(py)?.context))
     }
 
     fn is_away(&self, py: Python<'_>) -> PyResult<bool> {
