@@ -138,3 +138,48 @@ class _CacheCollector(Collector):
 
 CACHES = _CacheCollector()
 REGISTRY.register(CACHES)
+
+
+class _SealCollector(Collector):
+    """Looks at the seal of this process, at the moment it is asked for.
+
+    Without `local: exact` there is no seal and no metric.
+    """
+
+    def __init__(self) -> None:
+        self._sources: list[Callable[[], dict[str, bool]]] = []
+
+    def add(self, source: Callable[[], dict[str, bool]]) -> None:
+        """Adds a seal, by the function that returns for each part if it is in place."""
+        self._sources.append(source)
+
+    def remove(self, source: Callable[[], dict[str, bool]]) -> None:
+        """Removes a seal."""
+        self._sources = [one for one in self._sources if one != source]
+
+    def collect(self) -> Iterator[Metric]:
+        """Returns 1 for each part that is in place in all seals, and 0 for any other. Never
+        raises: Synapse's own metrics would be lost."""
+        if not self._sources:
+            return
+        parts: dict[str, bool] = {}
+        for source in self._sources:
+            try:
+                for part, is_in_place in source().items():
+                    parts[part] = is_in_place and parts.get(part, True)
+            except Exception:
+                logger.warning("Cannot look at the seal", exc_info=True)
+                parts["unknown"] = False
+        family = GaugeMetricFamily(
+            "presence_router_sealed",
+            "1 if this part of Synapse still is what `local: exact` put in its place; 0 if not, so "
+            "that presence may be shown around the policy",
+            labels=["part"],
+        )
+        for part, is_in_place in sorted(parts.items()):
+            family.add_metric([part], int(is_in_place))
+        yield family
+
+
+SEALS = _SealCollector()
+REGISTRY.register(SEALS)

@@ -30,6 +30,7 @@ from .connection import Connection
 from .exact.asking import Questions
 from .exact.rooms import Rooms as SharedRooms
 from .exact.router import ExactRouter
+from .exact.seal import Seal
 from .exact.sight import Sight
 from .exact.wake import Wake
 from .follow import Follower
@@ -216,7 +217,25 @@ class PresenceRouterModule:
             config.when_away == "rooms",
         )
         wake = Wake()
+        self._close_seal(config, questions, sight)
         return ExactRouter(hs, questions, sight, wake)
+
+    def _close_seal(self, config: config.Config, questions: Questions, sight: Sight) -> None:
+        hs = self._api._hs
+        if not hs.config.server.presence_enabled:
+            logger.warning(
+                "Presence is switched off in Synapse (`presence.enabled`): nobody sees any "
+                "presence, and `local: exact` has no effect"
+            )
+        send_rows = self._send_rows if config.federation == "exact" else None
+        seal = Seal(self._reactor, hs, questions, sight, send_rows)
+        seal.close()
+        metrics.SEALS.add(seal.parts)
+        # The modules that Synapse loads after this one are then loaded, and no request has come.
+        self._reactor.callLater(0, seal.parts)
+
+    async def _send_rows(self, _servers: dict[str, set[str]]) -> None:
+        """Sends queued presence to other servers: none, as nothing decides about it yet."""
 
     async def _ask_visible_senders(self, user_id: str) -> "Visibility | None":
         asked: tuple[str, list[Visibility] | None] = await self._ask(

@@ -30,6 +30,15 @@ class Asked:
 
     made_at: float
 
+    reads_all: bool = False
+    """True if Synapse does not know what changed since the device asked last, and therefore reads
+    the states of all users: there are no bells among them. The device is new, or its token is
+    older than Synapse's memory of changes, or a module wants it to have everything again."""
+
+    reads_offline: bool = False
+    """With `reads_all`: true if users who are offline are among the states, so that the device
+    has an old token."""
+
 
 class Questions:
     """The first questions of users, until their second ones."""

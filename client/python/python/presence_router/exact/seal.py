@@ -1,6 +1,172 @@
-"""The seal: five functions and sets of Synapse's own objects that the module replaces, so that
-nothing shows a presence around it.
+"""The seal: functions and sets of Synapse's own objects that the module replaces, so that nothing
+shows a presence around it.
 
-No file of Synapse is changed. Each part is checked for the shape that it must have before it is
-replaced: another version of Synapse may have changed it, and then the module refuses to start.
+No file of Synapse is changed. Everything is checked for the shape that it must have before
+anything is replaced: another version of Synapse may have changed it, and then the module refuses
+to start Synapse.
 """
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .all_rooms import AllRooms
+from .asking import Questions
+from .guarded_reads import GuardedReads
+from .shapes import EXCLUDED_ROOMS, find_deviations, refusal
+from .sight import Sight
+
+logger = logging.getLogger("presence_router")
+
+SendRows = Callable[[dict[str, set[str]]], Awaitable[None]]
+"""Sends to each of some servers the presence of those of some local users whom the server may
+see, as it may see it."""
+
+
+class Seal:
+    """The seal of one process.
+
+    `close` raises RuntimeError, and the process ends, if it cannot be closed. Then `is_sealed`
+    looks at Synapse's objects each time, as another module might replace them again.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        hs: Any,
+        questions: Questions,
+        sight: Sight,
+        send_rows: SendRows | None,
+    ) -> None:
+        """Replaces nothing yet. `send_rows`: for `federation: exact`; None: the seal does not
+        cover what other servers get."""
+        self._reactor = reactor
+        self._hs = hs
+        self._questions = questions
+        self._sight = sight
+        self._send_rows = send_rows
+        # By the names of the metric: the owner, the attribute and what it must be.
+        self._parts: dict[str, tuple[Callable[[], Any], str, Any]] = {}
+        self._registered: list[Any] = []
+        self._logged: set[str] = set()
+
+    def close(self) -> None:
+        """Replaces the parts. The module must register its callbacks next.
+
+        Raises RuntimeError, with a message for the operator, before anything is replaced.
+        """
+        hs, send_rows = self._hs, self._send_rows
+        deviations = find_deviations(hs, with_federation=False)
+        if deviations:
+            raise RuntimeError(refusal(deviations, with_federation=False))
+        if send_rows is not None:
+            deviations = find_deviations(hs, with_federation=True)
+            if deviations:
+                raise RuntimeError(refusal(deviations, with_federation=True))
+        others = hs.get_presence_router()._get_users_for_states_callbacks
+        if others:
+            raise RuntimeError(_refusal_beside(others[0]))
+
+        handler = hs.get_presence_handler
+        reads = GuardedReads(
+            self._reactor, handler(), hs.get_datastores().main, self._questions, self._sight
+        )
+        self._put(handler, "get_state", reads.get_state)
+        self._put(handler, "get_states", reads.get_states)
+        self._put(handler, "is_visible", reads.is_visible)
+        self._put(handler, "send_full_presence_to_users", reads.send_full_presence_to_users)
+        self._put(
+            lambda: hs.get_datastores().main,
+            "get_presence_for_all_users",
+            reads.get_presence_for_all_users,
+        )
+        if send_rows is not None:
+            self._close_federation(send_rows)
+        router = hs.get_presence_router
+        self._register = router().register_presence_router_callbacks
+        self._put(router, "register_presence_router_callbacks", self._register_once)
+
+    def _close_federation(self, send_rows: SendRows) -> None:
+        # Not with the other imports, which serve `local: add` as well.
+        from .guarded_sends import GuardedSends
+
+        hs = self._hs
+        all_rooms = AllRooms()
+        self._put(hs.get_presence_handler, EXCLUDED_ROOMS, all_rooms, "excluded_rooms")
+        self._put(
+            lambda: hs.get_event_sources().sources.presence,
+            EXCLUDED_ROOMS,
+            all_rooms,
+            "excluded_rooms_of_sync",
+        )
+        queue = hs.get_presence_handler().get_federation_queue
+        sends = GuardedSends(queue(), send_rows)
+        self._put(queue, "process_replication_rows", sends.process_replication_rows)
+
+    def _put(
+        self, owner: Callable[[], Any], attribute: str, value: Any, part: str | None = None
+    ) -> None:
+        setattr(owner(), attribute, value)
+        self._parts[part or attribute] = owner, attribute, value
+
+    def _register_once(
+        self, get_users_for_states: Any = None, get_interested_users: Any = None
+    ) -> None:
+        """Registers the callbacks of this module, which come first, and no others."""
+        if get_users_for_states is None and get_interested_users is None:
+            # Synapse's legacy setting, after it found no callbacks by the names that it knows.
+            return
+        if self._registered:
+            raise RuntimeError(_refusal_beside(get_users_for_states))
+        self._register(
+            get_users_for_states=get_users_for_states, get_interested_users=get_interested_users
+        )
+        self._registered = [get_users_for_states, get_interested_users]
+
+    def parts(self) -> dict[str, bool]:
+        """Returns for each part if it is in place now. For any thread; never raises. Logs a part
+        that is not, once."""
+        parts = {
+            part: _is_in_place(owner, attribute, value)
+            for part, (owner, attribute, value) in self._parts.items()
+        }
+        parts["callbacks"] = self._has_only_our_callbacks()
+        open_parts = {part for part, is_in_place in parts.items() if not is_in_place}
+        for part in sorted(open_parts - self._logged):
+            logger.error(
+                "The seal of presence-router is broken: another module or a patch changed `%s` of "
+                "this Synapse, which may show presence against the policy. Remove it, or restart "
+                "with `local: add`",
+                part,
+            )
+        self._logged |= open_parts
+        return parts
+
+    def is_sealed(self) -> bool:
+        """Returns true if all parts are in place now."""
+        return all(self.parts().values())
+
+    def _has_only_our_callbacks(self) -> bool:
+        try:
+            router = self._hs.get_presence_router()
+            callbacks = [*router._get_users_for_states_callbacks]
+            callbacks += router._get_interested_users_callbacks
+        except Exception:
+            return False
+        return bool(callbacks) and callbacks == self._registered
+
+
+def _is_in_place(owner: Callable[[], Any], attribute: str, value: Any) -> bool:
+    try:
+        return getattr(owner(), attribute, None) is value
+    except Exception:
+        return False
+
+
+def _refusal_beside(callback: Any) -> str:
+    other = f"{getattr(callback, '__module__', '')}.{getattr(callback, '__qualname__', callback)}"
+    return (
+        "presence-router cannot run with `local: exact` beside another presence router module, "
+        f"which adds presence to what the policy shows (its callback is {other.lstrip('.')}). "
+        "Remove one of both from `modules`, or write `local: add`"
+    )
