@@ -110,6 +110,56 @@ BAD = {
         "modules.<item 0>.config.rooms_when_away'",
         ["`rooms_when_away` is ['deny']", "the valid values are `allow`, `deny`"],
     ),
+    "local that is neither": (
+        {"address": SOCKET, "local": "exactly"},
+        "modules.<item 0>.config.local'",
+        ["`local` is 'exactly'", "the valid values are `add`, `exact`"],
+    ),
+    "local of wrong type": (
+        {"address": SOCKET, "local": ["exact"]},
+        "modules.<item 0>.config.local'",
+        ["`local` is ['exact']", "the valid values are `add`, `exact`"],
+    ),
+    "federation that is neither": (
+        {"address": SOCKET, "local": "exact", "federation": True},
+        "modules.<item 0>.config.federation'",
+        ["`federation` is True", "the valid values are `add`, `exact`"],
+    ),
+    "federation alone": (
+        {"address": SOCKET, "federation": "exact"},
+        "modules.<item 0>.config.federation'",
+        ["`federation: exact` needs `local: exact`", "decides about local users as well"],
+    ),
+    "when_away that is neither": (
+        {"address": SOCKET, "local": "exact", "when_away": "everybody"},
+        "modules.<item 0>.config.when_away'",
+        ["`when_away` is 'everybody'", "the valid values are `nobody`, `rooms`"],
+    ),
+    "when_away without exact": (
+        {"address": SOCKET, "when_away": "rooms"},
+        "modules.<item 0>.config.when_away'",
+        ["`when_away` has no effect with `local: add`", "remove the key"],
+    ),
+    "all_users with exact": (
+        {"address": SOCKET, "local": "exact", "all_users": "auto"},
+        "modules.<item 0>.config.all_users'",
+        ["`all_users` has no effect with `local: exact`", "remove the key"],
+    ),
+    "follow_changes with exact": (
+        {"address": SOCKET, "local": "exact", "follow_changes": False},
+        "modules.<item 0>.config.follow_changes'",
+        ["`follow_changes` has no effect with `local: exact`", "remove the key"],
+    ),
+    "follow_per_second with exact": (
+        {"address": SOCKET, "local": "exact", "follow_per_second": 0},
+        "modules.<item 0>.config.follow_per_second'",
+        ["`follow_per_second` has no effect with `local: exact`", "remove the key"],
+    ),
+    "several keys of exact": (
+        {"address": SOCKET, "local": "exat", "federation": "exact", "when_away": 1},
+        "modules.<item 0>.config'",
+        ["`local` is 'exat'", "`when_away` is 1"],
+    ),
     "several": (
         {"adress": SOCKET, "deadline_ms": "200"},
         "modules.<item 0>.config'",
@@ -159,6 +209,20 @@ def test_the_least_and_the_most_are_valid() -> None:
             assert getattr(PresenceRouterModule.parse_config(raw), key) == value
 
 
+def test_exact_takes_its_keys_and_add_is_the_default() -> None:
+    def parse(**config: str) -> tuple[str, str, str]:
+        parsed = PresenceRouterModule.parse_config({"address": SOCKET} | config)
+        return parsed.local, parsed.federation, parsed.when_away
+
+    assert parse() == parse(local="add", federation="add") == ("add", "add", "nobody")
+    assert parse(local="exact") == ("exact", "add", "nobody")
+    assert parse(local="exact", federation="exact") == ("exact", "exact", "nobody")
+    assert parse(local="exact", when_away="rooms") == ("exact", "add", "rooms")
+    # It keeps the keys of both modes.
+    both = {"stale_for": 5, "cache_mib": 9, "rooms": True, "destinations": ["b"]}
+    PresenceRouterModule.parse_config({"address": SOCKET, "local": "exact"} | both)
+
+
 @pytest.mark.parametrize("name", ["b" * 253, "[1:2:3:4:5:6:1.2.3.4]:8448"])
 def test_a_destination_is_what_the_daemon_takes_for_a_server(name: str) -> None:
     raw = {"address": SOCKET, "destinations": [name]}
@@ -204,7 +268,9 @@ def test_synapse_starts_and_syncs_without_a_daemon(tmp_path: Path) -> None:
         log = homeserver.our_log()
         (started,) = [line for line in log if " asks " in line]
         assert f" asks {SOCKET}, waits 200 ms for an answer, all_users: never" in started
-        assert started.endswith(", stale_for: 60 s, cache_mib: 128")
+        assert started.endswith(
+            ", stale_for: 60 s, cache_mib: 128, local: add, federation: add"
+        )
         (line,) = [line for line in log if " WARNING " in line]
         assert SOCKET in line and "No such file or directory" in line
         assert homeserver.metrics()["presence_router_reachable"] == 0
