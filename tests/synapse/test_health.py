@@ -3,7 +3,7 @@
 import logging
 
 import pytest
-from presence_router.health import DaemonHealth
+from presence_router.health import OF_EXACT, DaemonHealth
 from prometheus_client import REGISTRY
 
 pytestmark = pytest.mark.smoke
@@ -203,3 +203,48 @@ def test_a_daemon_that_comes_and_goes_is_not_said_each_time(
         health.report("deadline", "slow")
         health.report("ok", "")
     assert ["did not answer" in line for line in caplog.messages] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("when_away", "off"),
+    [
+        ("nobody", "nobody sees anybody"),
+        ("rooms", "users see everybody with whom they share a room"),
+    ],
+)
+def test_the_log_says_what_users_see_if_the_policy_alone_decides(
+    caplog: pytest.LogCaptureFixture, when_away: str, off: str
+) -> None:
+    now = [100.0]
+    health = DaemonHealth("unix:/s", 60, lambda: now[0], OF_EXACT[when_away])
+
+    def logged() -> list[str]:
+        messages = list(caplog.messages)
+        caplog.clear()
+        return messages
+
+    health.record_disconnection("gone", is_refusal=False)
+    nothing = f"presence-router at unix:/s does not answer: gone; {off} until it is back"
+    assert logged() == [nothing]
+    health.record_connection()
+    logged()
+    now[0] += 1000
+    health.record_disconnection("gone", is_refusal=False)
+    assert logged() == [
+        "presence-router at unix:/s does not answer: gone; answers in memory stay for at most "
+        f"60 s, then {off} until it is back"
+    ]
+    health.record_disconnection("who are you", is_refusal=True)
+    assert logged() == [
+        "presence-router at unix:/s refuses this homeserver, or is not understood: who are you; "
+        "nobody sees anybody until it is back"
+    ]
+    health.record_connection()
+    logged()
+    health.report("deadline", "slow")
+    assert logged() == [
+        "presence-router at unix:/s did not answer a question in time: slow; users of such "
+        "questions see nobody until it answers; answers in memory stay"
+    ]
+    health.report("unusable", "new")
+    assert "; the users concerned saw nobody. " in logged()[0]

@@ -25,18 +25,56 @@ _TROUBLES = {
 }
 
 
-# The log lines of an absence by its kind: there is a connection, on which a question had no
-# answer; there is none, with or without answers in memory; and the daemon refuses it.
-_AWAY_LINES = {
-    "hang": "presence-router at %s did not answer a question in time: %s; users of such questions "
-    "get no additional presence until it answers; answers in memory stay",
-    "memory": "presence-router at %s does not answer: %s; answers in memory stay for at most "
-    "%d s, then additional presence is off until it is back",
-    "nothing": "presence-router at %s does not answer: %s; "
-    "additional presence is off until it is back",
-    "refusal": "presence-router at %s refuses this homeserver, or is not understood: %s; "
-    "additional presence is off until it is back",
+@dataclass(frozen=True)
+class Consequences:
+    """What users see without an answer, for the log."""
+
+    of_question: str
+    """What the users of a question without an answer do: a sentence without its subject."""
+
+    of_trouble: str
+    """What the users of an answer that cannot be used did, likewise."""
+
+    of_refusal: str
+    """What happens while the daemon refuses this homeserver."""
+
+    of_absence: str
+    """What happens without a daemon, once there are no answers in memory."""
+
+
+OF_ADD = Consequences(
+    "get no additional presence",
+    "got no additional presence",
+    "additional presence is off",
+    "additional presence is off",
+)
+OF_EXACT = {
+    "nobody": Consequences(
+        "see nobody", "saw nobody", "nobody sees anybody", "nobody sees anybody"
+    ),
+    "rooms": Consequences(
+        "see nobody",
+        "saw nobody",
+        "nobody sees anybody",
+        "users see everybody with whom they share a room",
+    ),
 }
+"""By the configuration's `when_away`."""
+
+
+def _away_lines(consequences: Consequences) -> dict[str, str]:
+    """Returns the log lines of an absence by its kind: there is a connection, on which a question
+    had no answer; there is none, with or without answers in memory; and the daemon refuses it."""
+    of_question, off = consequences.of_question, consequences.of_absence
+    return {
+        "hang": "presence-router at %s did not answer a question in time: %s; users of such "
+        f"questions {of_question} until it answers; answers in memory stay",
+        "memory": "presence-router at %s does not answer: %s; answers in memory stay for at most "
+        f"%d s, then {off} until it is back",
+        "nothing": f"presence-router at %s does not answer: %s; {off} until it is back",
+        "refusal": "presence-router at %s refuses this homeserver, or is not understood: %s; "
+        f"{consequences.of_refusal} until it is back",
+    }
 
 
 @dataclass
@@ -64,8 +102,16 @@ class DaemonHealth:
     trouble, during which the daemon does answer.
     """
 
-    def __init__(self, address: str, stale_for: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        address: str,
+        stale_for: int,
+        clock: Callable[[], float],
+        consequences: Consequences = OF_ADD,
+    ) -> None:
         self._address = address
+        self._consequences = consequences
+        self._away_lines = _away_lines(consequences)
         self._stale_for = stale_for
         self._clock = clock
         self._is_disconnected = False
@@ -157,7 +203,7 @@ class DaemonHealth:
         absence.logged.add(kind)
         self._away_logged_at[kind] = now
         more = (self._stale_for,) if kind == "memory" else ()
-        logger.warning(_AWAY_LINES[kind], self._address, absence.why, *more)
+        logger.warning(self._away_lines[kind], self._address, absence.why, *more)
 
     def _kind_of(self, absence: _Absence) -> str:
         if absence.is_refusal:
@@ -178,11 +224,12 @@ class DaemonHealth:
         suppressed = 0 if trouble is None else trouble.suppressed
         self._troubles[outcome] = _Trouble(now)
         logger.warning(
-            "presence-router at %s %s: %s; the users concerned got no additional presence. "
+            "presence-router at %s %s: %s; the users concerned %s. "
             "Logged at most every %.0f minutes; %d more since the last line",
             self._address,
             _TROUBLES.get(outcome, outcome),
             detail,
+            self._consequences.of_trouble,
             _INTERVAL / 60,
             suppressed,
         )

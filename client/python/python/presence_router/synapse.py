@@ -34,7 +34,7 @@ from .exact.seal import Seal
 from .exact.sight import Sight
 from .exact.wake import Wake
 from .follow import Follower
-from .health import AWAY, DaemonHealth
+from .health import AWAY, OF_ADD, OF_EXACT, DaemonHealth
 from .redact import redact
 from .rooms import Rooms
 from .seeding import seed_known_senders
@@ -87,7 +87,12 @@ class PresenceRouterModule:
             config.local,
             config.federation,
         )
-        self._health = DaemonHealth(config.address, config.stale_for, time.monotonic)
+        self._health = DaemonHealth(
+            config.address,
+            config.stale_for,
+            time.monotonic,
+            OF_EXACT[config.when_away] if self._is_exact else OF_ADD,
+        )
         self._connection = Connection(module_api, self._router, self._health)
         atexit.register(self._connection.close)
         # None as well in a process that turns out not to write presence.
