@@ -13,6 +13,11 @@ def allow(sender: User | Any, recipient: User | Any) -> dict[str, Any]:
     return _rule("allow", {"from": _set(sender), "to": _set(recipient)})
 
 
+def allow_room_mates(**conditions: Any) -> dict[str, Any]:
+    """Everybody's presence goes to everybody who shares a room that meets the conditions."""
+    return _rule("allow", {"share_room": conditions or True})
+
+
 def deny(sender: User | Any, recipient: User | Any) -> dict[str, Any]:
     """The sender's presence goes not to the recipient."""
     return _rule("deny", {"from": _set(sender), "to": _set(recipient)})

@@ -20,3 +20,15 @@ _CHANGES = [
 def redact(state: UserPresenceState, hidden: int) -> UserPresenceState:
     """Returns a copy of a state without the hidden fields."""
     return state.copy_and_replace(**_CHANGES[hidden])
+
+
+def hide_same_fields(
+    original: UserPresenceState, one: UserPresenceState, other: UserPresenceState
+) -> UserPresenceState:
+    """Returns a copy of a state without the fields that are hidden in any of two copies."""
+    hidden = 0
+    for bit, (field, _) in enumerate(_INSTEAD):
+        value = getattr(original, field)
+        if getattr(one, field) != value or getattr(other, field) != value:
+            hidden |= 1 << bit
+    return redact(original, hidden) if hidden else original

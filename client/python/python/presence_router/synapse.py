@@ -27,12 +27,14 @@ from ._native import VERSION, Router
 from .all_users import Promises, add_states, asking_context, show_to_promised
 from .completions import CompletionReader, await_call, check_reactor
 from .connection import Connection
+from .exact.askers import Askers
 from .exact.asking import Questions
 from .exact.rooms import Rooms as SharedRooms
 from .exact.router import ExactRouter
-from .exact.seal import Seal
+from .exact.routing import Routing
+from .exact.seal import Seal, SendRows
+from .exact.services import Services
 from .exact.sight import Sight
-from .exact.wake import Wake
 from .follow import Follower
 from .health import AWAY, OF_ADD, OF_EXACT, DaemonHealth
 from .redact import redact
@@ -221,26 +223,36 @@ class PresenceRouterModule:
             rooms,
             config.when_away == "rooms",
         )
-        wake = Wake()
-        self._close_seal(config, questions, sight)
-        return ExactRouter(hs, questions, sight, wake)
+        askers = Askers()
+        services = Services(hs.get_datastores().main, sight)
+        routing = Routing(
+            self._api,
+            self._reactor,
+            self._router,
+            self._ask_recipients,
+            rooms,
+            askers,
+            services,
+            config.when_away == "rooms",
+            config.federation == "exact",
+            self._count_unsent,
+        )
+        send_rows = routing.sends.send_rows if config.federation == "exact" else None
+        self._close_seal(questions, sight, send_rows)
+        return ExactRouter(hs, questions, askers, sight, services, routing.wake)
 
-    def _close_seal(self, config: config.Config, questions: Questions, sight: Sight) -> None:
+    def _close_seal(self, questions: Questions, sight: Sight, send_rows: SendRows | None) -> None:
         hs = self._api._hs
         if not hs.config.server.presence_enabled:
             logger.warning(
                 "Presence is switched off in Synapse (`presence.enabled`): nobody sees any "
                 "presence, and `local: exact` has no effect"
             )
-        send_rows = self._send_rows if config.federation == "exact" else None
         seal = Seal(self._reactor, hs, questions, sight, send_rows)
         seal.close()
         metrics.SEALS.add(seal.parts)
         # The modules that Synapse loads after this one are then loaded, and no request has come.
         self._reactor.callLater(0, seal.parts)
-
-    async def _send_rows(self, _servers: dict[str, set[str]]) -> None:
-        """Sends queued presence to other servers: none, as nothing decides about it yet."""
 
     async def _ask_visible_senders(self, user_id: str) -> "Visibility | None":
         asked: tuple[str, list[Visibility] | None] = await self._ask(

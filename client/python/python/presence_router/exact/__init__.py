@@ -3,8 +3,9 @@
 Synapse shows every local user the answer of the module and nothing else, because the module
 answers "ALL" to each of them. Reading order: `router` is what Synapse calls. `asking` knows
 which user asks, `sight` decides what that user sees, and `rooms` knows the rooms that users
-share and the facts about them. `wake` names the users to wake, and the servers to send to.
-`services` decides about application services. `seal` closes the ways that lead around the
+share and the facts about them. `wake` names the users to wake (`local_recipients`), and the
+servers to send to (`servers`); `routing` puts together what it needs. `sends` decides about
+presence that Synapse has queued for servers, `services` about application services. `seal` closes the ways that lead around the
 module, and says if they are closed: `shapes` checks Synapse before, and `guarded_reads`,
 `guarded_sends` and `all_rooms` are what it puts in the place of Synapse's own.
 """

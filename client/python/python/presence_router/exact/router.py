@@ -13,7 +13,9 @@ from synapse.module_api import PRESENCE_ALL_USERS, UserPresenceState
 from twisted.internet.defer import CancelledError
 
 from ..all_users import add_states
+from .askers import Askers
 from .asking import Asked, Questions
+from .services import Services
 from .sight import Sight
 from .wake import Wake
 
@@ -23,10 +25,20 @@ logger = logging.getLogger("presence_router")
 class ExactRouter:
     """The answers of one process."""
 
-    def __init__(self, hs: Any, questions: Questions, sight: Sight, wake: Wake) -> None:
+    def __init__(
+        self,
+        hs: Any,
+        questions: Questions,
+        askers: Askers,
+        sight: Sight,
+        services: Services,
+        wake: Wake,
+    ) -> None:
         self._hs = hs
         self._questions = questions
+        self._askers = askers
         self._sight = sight
+        self._services = services
         self._wake = wake
 
     async def interest_of(self, user_id: str) -> set[str] | str:
@@ -34,6 +46,7 @@ class ExactRouter:
         user may see: Synapse sends these as they are."""
         if self._hs.is_mine_id(user_id):
             self._questions.note(user_id)
+            self._askers.note(user_id)
             return PRESENCE_ALL_USERS
         try:
             return await self._sight.senders_in_full(user_id)
@@ -71,6 +84,5 @@ class ExactRouter:
         self, asked: Asked, states: list[UserPresenceState]
     ) -> list[UserPresenceState]:
         if not asked.by_client:
-            # Application services: not decided yet, and therefore nothing.
-            return []
+            return await self._services.shown(asked.user_id, states)
         return await self._sight.shown(asked.user_id, states)
