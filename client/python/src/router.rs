@@ -23,6 +23,7 @@ use crate::{
     completion::{Completion, CompletionQueue},
     delivery::deliver_finished,
     everyone::Everyone,
+    failure::Failure,
     find::{find_interest, find_routes, is_everyone},
     find_visibility,
     follow::{Event, ExactEvent},
@@ -311,9 +312,12 @@ impl Router {
     fn find_answers_about_rooms(&self, py: Python<'_>, done: Py<PyAny>) -> PyResult<()> {
         let completion = self.completion(py, done)?;
         self.spawn(py, async move |context| {
-            let answers = answers_about_rooms(&context).await;
+            let (answers, failure) = answers_about_rooms(&context).await;
             let answers = AnswerValue::Visibilities(answers.into_iter().map(Some).collect());
-            completion.finish("ok", String::new(), answers);
+            match failure {
+                None => completion.finish("ok", String::new(), answers),
+                Some(why) => completion.finish(why.outcome(), why.to_string(), answers),
+            }
         })
     }
 
@@ -419,8 +423,9 @@ impl Router {
 }
 
 /// Returns one of the audiences of known senders for each distinct list of conditions on rooms,
-/// as far as the daemon answers in time.
-async fn answers_about_rooms(context: &CallContext) -> Vec<Visibility> {
+/// as far as the daemon answers in time, and the last failure.
+async fn answers_about_rooms(context: &CallContext) -> (Vec<Visibility>, Option<Failure>) {
+    let mut failure = None;
     let mut numbers = HashSet::new();
     let mut seen: BTreeSet<Vec<RoomConditions>> = BTreeSet::new();
     let mut answers = Vec::new();
@@ -428,10 +433,11 @@ async fn answers_about_rooms(context: &CallContext) -> Vec<Visibility> {
     loop {
         let senders = context.known_users.known_after(next, SENDERS_AT_ONCE);
         if senders.is_empty() {
-            return answers;
+            return (answers, failure);
         }
         next += senders.len();
         let found = context.find_audiences(senders, Instant::now()).await;
+        failure = found.failure.or(failure);
         for (sender, answer) in found.answers {
             let Some(answer) = answer else { continue };
             if !numbers.insert(answer.number()) {

@@ -172,8 +172,8 @@ class RoomFacts:
         """Notes the numbers of members at which conditions of an answer begin or end to be met."""
 
     def member_limits(self) -> list[tuple[int, int]]:
-        """Returns these numbers, sorted, each after the number of the patterns: a condition may have
-        another outcome for that many members than for one more."""
+        """Returns these numbers, sorted, each after the number of the patterns: a condition may
+        have another outcome for that many members than for one more."""
 
 @final
 class Visibility:
@@ -349,7 +349,8 @@ class Router:
     def find_answers_about_rooms(self, done: Done[list[Visibility | None]]) -> None:
         """Returns answers that depend on rooms: one of the audiences of the known senders for each
         distinct list of conditions. Asks the daemon about senders of whom memory has no answer,
-        each thousand of them within the deadline; those that it does not answer are left out."""
+        each thousand of them within the deadline. With any outcome but "failed" there is a
+        value; with another one than "ok" some senders are left out."""
 
     def on_create_room(self, room: Room, done: Done[RoomVerdict]) -> None:
         """Asks for the decision about a room."""

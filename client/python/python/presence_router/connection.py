@@ -8,11 +8,12 @@ from synapse.module_api import ModuleApi
 
 from . import metrics
 from .completions import await_call
+from .exact.bells import Bells
 from .follow import Follower
 from .health import DaemonHealth
 
 if TYPE_CHECKING:
-    from ._native import Done, Gain, Router
+    from ._native import Change, Done, Gain, Router
 
 logger = logging.getLogger("presence_router")
 
@@ -31,6 +32,7 @@ class Connection:
         self._router = router
         self._health = health
         self._follower: Follower | None = None
+        self._bells: Bells | None = None
         self._watching = False
         self._failure_logged = False
         self._closed = False
@@ -53,19 +55,36 @@ class Connection:
             kind, why, gains = await await_call("next_event", next_event)
             if self._closed:
                 return
-            if kind == "failed":
-                await self._handle_failure(why)
-                continue
-            if self._failure_logged:
-                self._failure_logged = False
-                self._health.record_event()
-            if kind == "connected":
-                self._health.record_connection()
-            elif kind in ("disconnected", "refused"):
-                self._health.record_disconnection(why, is_refusal=kind == "refused")
-                self._watch()
-            if follower is not None:
+            if await self._is_event(kind, why) and follower is not None:
                 follower.handle(kind, gains or [])
+
+    async def run_with_bells(self, bells: Bells) -> None:
+        """As `run`, for a module that decides alone: all changes go to the bells."""
+        self._bells = bells
+        while True:
+            event: tuple[str, str, Change | None] = await await_call(
+                "next_change", self._router.next_change
+            )
+            kind, why, change = event
+            if self._closed:
+                return
+            if await self._is_event(kind, why):
+                bells.handle(kind, change)
+
+    async def _is_event(self, kind: str, why: str) -> bool:
+        """Records an event. False: it is a failure."""
+        if kind == "failed":
+            await self._handle_failure(why)
+            return False
+        if self._failure_logged:
+            self._failure_logged = False
+            self._health.record_event()
+        if kind == "connected":
+            self._health.record_connection()
+        elif kind in ("disconnected", "refused"):
+            self._health.record_disconnection(why, is_refusal=kind == "refused")
+            self._watch()
+        return True
 
     def report(self, outcome: str, detail: str) -> None:
         """Records the outcome of a question."""
@@ -106,3 +125,5 @@ class Connection:
             self._watching = False
         if self._follower is not None:
             self._follower.send_missed()
+        if self._bells is not None:
+            self._bells.note_return()

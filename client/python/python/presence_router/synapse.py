@@ -29,6 +29,8 @@ from .completions import CompletionReader, await_call, check_reactor
 from .connection import Connection
 from .exact.askers import Askers
 from .exact.asking import Questions
+from .exact.bells import Bells
+from .exact.hang_bells import hang_bells
 from .exact.rooms import Rooms as SharedRooms
 from .exact.router import ExactRouter
 from .exact.routing import Routing
@@ -106,6 +108,7 @@ class PresenceRouterModule:
                 config.stale_for,
                 time.monotonic,
             )
+        self._bells: Bells | None = None
         exact = self._exact_router(config) if self._is_exact else None
         module_api.register_presence_router_callbacks(
             get_users_for_states=exact.route_states if exact else self.route_states,
@@ -239,7 +242,17 @@ class PresenceRouterModule:
         )
         send_rows = routing.sends.send_rows if config.federation == "exact" else None
         self._close_seal(questions, sight, send_rows)
-        return ExactRouter(hs, questions, askers, sight, services, routing.wake)
+        self._bells = hang_bells(
+            self._reactor,
+            self._api,
+            self._router,
+            sight,
+            rooms,
+            askers.all,
+            config.deadline_ms / 1000,
+        )
+        routing.wake.on_unanswered = self._bells.note_unanswered
+        return ExactRouter(hs, questions, askers, sight, services, routing.wake, self._bells)
 
     def _close_seal(self, questions: Questions, sight: Sight, send_rows: SendRows | None) -> None:
         hs = self._api._hs
@@ -317,6 +330,10 @@ class PresenceRouterModule:
     async def _run_connection(self) -> None:
         """Connects to the daemon: the first event warns an operator who reads the log at the
         start, and Synapse may ask its first question only hours later."""
+        if self._bells is not None:
+            await self._bells.start()
+            await self._connection.run_with_bells(self._bells)
+            return
         if self._follower is not None:
             if await self._follower.writes_presence():
                 self._api.run_as_background_process("presence_router_states", self._follower.seed)

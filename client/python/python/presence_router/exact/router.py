@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError
 from ..all_users import add_states
 from .askers import Askers
 from .asking import Asked, Questions
+from .bells import Bells
 from .services import Services
 from .sight import Sight
 from .wake import Wake
@@ -33,6 +34,7 @@ class ExactRouter:
         sight: Sight,
         services: Services,
         wake: Wake,
+        bells: Bells,
     ) -> None:
         self._hs = hs
         self._questions = questions
@@ -40,6 +42,7 @@ class ExactRouter:
         self._sight = sight
         self._services = services
         self._wake = wake
+        self._bells = bells
 
     async def interest_of(self, user_id: str) -> set[str] | str:
         """Returns "ALL" for a local user. For a remote one, the senders whose whole presence the
@@ -65,12 +68,16 @@ class ExactRouter:
         asked = self._questions.take()
         try:
             if asked is None:
-                return await self._wake.keys_of(states)
+                keys = await self._wake.keys_of(states)
+                for user_id, nothing in (await self._bells.keys_of(states)).items():
+                    keys.setdefault(user_id, nothing)
+                return keys
             shown = await self._shown_to(asked, states)
         except CancelledError:
             raise
         except Exception:
             logger.warning("Cannot decide about presence, nothing is shown", exc_info=True)
+            self._bells.note_unanswered()
             shown = []
         if asked is None:
             return {}
@@ -85,4 +92,6 @@ class ExactRouter:
     ) -> list[UserPresenceState]:
         if not asked.by_client:
             return await self._services.shown(asked.user_id, states)
-        return await self._sight.shown(asked.user_id, states)
+        heard = await self._bells.wait_for_rings(states)
+        shown = await self._sight.shown(asked.user_id, states)
+        return [*shown, *await self._bells.missed_by(asked, heard, shown)]

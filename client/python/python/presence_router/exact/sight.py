@@ -43,6 +43,10 @@ class Sight:
         self._ask = ask
         self._rooms = rooms
         self._rooms_when_away = rooms_when_away
+        self.on_unanswered: Callable[[], None] = _do_nothing
+        """Called when a question has no answer, so that somebody may miss something."""
+        self.unanswered = 0
+        """The number of these questions."""
 
     async def answer_about(self, recipient: str) -> "Visibility | None":
         """Returns the daemon's answer about a recipient, from memory if possible. None: there is
@@ -52,7 +56,10 @@ class Sight:
         except Exception:
             logger.debug("The look-up of senders failed", exc_info=True)
             answer = None
-        return answer if answer is not None else await self._ask(recipient)
+        if answer is None and (answer := await self._ask(recipient)) is None:
+            self.unanswered += 1
+            self.on_unanswered()
+        return answer
 
     async def shown(
         self, recipient: str, states: Sequence[UserPresenceState]
@@ -119,4 +126,8 @@ class Sight:
         answer = await self.answer_about(recipient)
         if answer is not None:
             candidates.update(await self._rooms.senders_without_rooms(answer))
-        return candidates
+        return {candidate for candidate in candidates if not is_bell(candidate)}
+
+
+def _do_nothing() -> None:
+    pass

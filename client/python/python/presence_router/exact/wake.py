@@ -52,6 +52,8 @@ class Wake:
         self._servers = servers
         self._rooms_when_away = rooms_when_away
         self._count_unsent = count_unsent
+        self.on_unanswered: Callable[[], None] = _do_nothing
+        """Called for a sender without an answer, whom somebody may miss."""
         # In all other processes Synapse does not look at keys of servers.
         self._sends = (
             hs.should_send_federation()
@@ -89,6 +91,8 @@ class Wake:
         state: UserPresenceState,
         answer: "Visibility | None",
     ) -> None:
+        if answer is None:
+            self.on_unanswered()
         is_away = answer is None and self._rooms_when_away and self._router.is_away()
         if answer is None and not is_away:
             return
@@ -116,3 +120,7 @@ class Wake:
             keys.setdefault(f"@presence-router:{server}", set()).add(version)
         if answer is not None and (await self._listings.of(answer)).is_everywhere:
             self._count_unsent(1)
+
+
+def _do_nothing() -> None:
+    pass

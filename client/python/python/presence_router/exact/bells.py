@@ -1,0 +1,222 @@
+"""Hears the bells and the daemon's changes in one process.
+
+An answer to a /sync must be of the revision of the last ring at least. If that does not come in
+time, the device gets the answer of the last revision heard, and the bell for everything rings as
+soon as this process has caught up.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from synapse.module_api import ModuleApi, UserPresenceState
+
+from .arrivals import Arrivals
+from .asking import Asked
+from .bell_names import request_name
+from .catch_up import CatchUp
+from .changes import ChangeLog
+from .concerned import Concerned
+from .ringer import Ringer, read_rings, request_from_worker
+from .rings import BellNames, Heard, Position, parse_ring
+from .room_changes import RoomLog
+from .room_follower import RoomFollower
+from .sight import Sight
+from .views import Views
+
+if TYPE_CHECKING:
+    from .._native import Change, Router
+
+logger = logging.getLogger("presence_router")
+
+# Seconds from one request of a worker to ring the bell for everything to the next, at least.
+_REQUEST_PAUSE = 10.0
+
+
+class Bells:
+    """The bells, as one process hears them."""
+
+    def __init__(
+        self,
+        api: ModuleApi,
+        router: "Router",
+        sight: Sight,
+        catch_up: CatchUp,
+        concerned: Concerned,
+        changes: ChangeLog,
+        room_log: RoomLog,
+        views: Views,
+        arrivals: Arrivals,
+        clock: Callable[[], float],
+    ) -> None:
+        self._api = api
+        self._hs: Any = api._hs
+        self._router = router
+        self._sight = sight
+        self._catch_up = catch_up
+        self._concerned = concerned
+        self._changes = changes
+        self._room_log = room_log
+        self._views = views
+        self._arrivals = arrivals
+        self._clock = clock
+        self.names = BellNames(api.server_name)
+        self._request_name = request_name(api.server_name)
+        # Only in the process that writes presence.
+        self._ringer: Ringer | None = None
+        self._room_follower: RoomFollower | None = None
+        # True while devices may have missed something for lack of an answer.
+        self._is_ring_owed = False
+        self._requested_at: float | None = None
+
+    async def start(self) -> None:
+        """Prepares to hear bells. Before the first event of the daemon: the revisions of rings
+        that were rung before are then not younger than the first revision heard."""
+        try:
+            for ring in await read_rings(self._hs, self.names):
+                self._arrivals.note_ring(ring)
+            self._arrivals.end_of_start()
+        except Exception:
+            # Rings from before then count as rings whose revision does not come in time.
+            logger.debug("Cannot read the bells", exc_info=True)
+        if await self._writes_presence():
+            self._ringer = Ringer(
+                self._api, self.names, self._changes, self._room_log, self._clock
+            )
+            self._room_follower = RoomFollower(
+                self._api, self._router, self._room_log, self._ringer
+            )
+            self._room_follower.start()
+
+    async def _writes_presence(self) -> bool:
+        try:
+            # With no users: the call does nothing in the process that writes presence, and
+            # fails in every other process.
+            await self._api.set_presence_for_users({})
+        except AssertionError:
+            return False
+        return True
+
+    # The daemon's changes.
+
+    def handle(self, kind: str, change: "Change | None") -> None:
+        """Handles an event of the connection to the daemon."""
+        self._arrivals.is_connected = kind not in ("disconnected", "refused")
+        if change is None:
+            return
+        log = self._changes
+        if kind == "connected":
+            # After an outage, an event with the missed changes follows if there are any.
+            log.begin(change.revision)
+        elif kind == "reset":
+            log.note_everything(change.revision)
+        else:
+            log.note(change)
+        self._pay_owed_ring()
+        if self._room_follower is not None:
+            self._room_follower.note_revision()
+        if self._ringer is not None:
+            if kind == "reset":
+                self._ringer.request_for_all()
+            else:
+                # Also the start bell, at the first connection.
+                self._ringer.request()
+
+    def note_unanswered(self) -> None:
+        """Notes that somebody got an answer without the daemon: devices may have missed anything
+        when it is back."""
+        self._is_ring_owed = True
+
+    def note_return(self) -> None:
+        """Notes that the daemon answers again."""
+        self._pay_owed_ring()
+
+    def _pay_owed_ring(self) -> None:
+        if not self._is_ring_owed:
+            return
+        if self._ringer is not None:
+            self._is_ring_owed = False
+            self._ringer.request_for_all()
+            return
+        now = self._clock()
+        if self._requested_at is not None and now - self._requested_at < _REQUEST_PAUSE:
+            return
+        self._requested_at = now
+        self._is_ring_owed = False
+        self._api.run_as_background_process("presence_router_bells", self._request_ring)
+
+    async def _request_ring(self) -> None:
+        try:
+            # Each text is another one, so that each is a change.
+            await request_from_worker(self._hs, self._api.server_name, f"{self._clock()}")
+        except Exception:
+            self._is_ring_owed = True
+            logger.debug("Cannot ask for a ring of the bell for everything", exc_info=True)
+
+    # Answers to clients.
+
+    async def wait_for_rings(self, states: list[UserPresenceState]) -> Heard | None:
+        """Waits until the answer to a client is not older than the bells among the states, or
+        than any other ring that this process has heard. Returns the bells among the states."""
+        heard = self.names.find_among(states)
+        if heard is not None:
+            self._arrivals.note_ring(heard.last)
+        if not await self._arrivals.wait_for_last():
+            self._is_ring_owed = True
+        return heard
+
+    async def missed_by(
+        self, asked: Asked, heard: Heard | None, shown: list[UserPresenceState]
+    ) -> list[UserPresenceState]:
+        """Returns what a client missed, beside the states that it is shown anyway."""
+        answer = await self._sight.answer_about(asked.user_id)
+        if answer is not None:
+            self._views.note(answer, self._changes.number)
+            self._room_log.note_conditions(answer)
+        if heard is None and not (asked.reads_all and _has_token(asked)):
+            return []
+        since = await self._known_to(heard) if heard is not None else None
+        return await self._catch_up.states_for(asked.user_id, since, shown)
+
+    async def _known_to(self, heard: Heard) -> Position | None:
+        """Returns what a device knows that has missed some bells. None: too little."""
+        if heard.first is not None:
+            return heard.first.since
+        if heard.is_for_all:
+            return None
+        # It is younger than the last ring of the bell for everything, which it has heard.
+        handler = self._hs.get_presence_handler()
+        states = await handler.current_state_for_users([self.names.for_all])
+        rings = [parse_ring(state.status_msg) for state in states.values()]
+        return next((ring.until for ring in rings if ring is not None), None)
+
+    # Users to wake.
+
+    async def keys_of(
+        self, states: list[UserPresenceState]
+    ) -> dict[str, set[UserPresenceState]]:
+        """Returns the users to wake because of bells among some states."""
+        if self._ringer is not None and any(
+            state.user_id == self._request_name for state in states
+        ):
+            self._ringer.request_for_all()
+        heard = self.names.find_among(states)
+        if heard is None:
+            return {}
+        self._arrivals.note_ring(heard.last)
+        reached = heard.last is not None and await self._arrivals.wait_for(heard.last)
+        since = heard.first.since if reached and heard.first is not None else None
+        users = await self._concerned.find(since)
+        # No states: Synapse wakes the users nevertheless, and they ask for their view.
+        nothing: set[UserPresenceState] = set()
+        return dict.fromkeys(users, nothing)
+
+
+def _has_token(asked: Asked) -> bool:
+    """Returns true if a client asks what changed since a token. A device that is new, or that
+    begins anew, has seen nobody yet."""
+    if asked.reads_offline:
+        return True
+    # Synapse also reads everything if a client wants the full state besides.
+    url = getattr(getattr(asked.context, "request", None), "url", None)
+    return "since=" in str(url)

@@ -1,0 +1,165 @@
+"""Tells a device what it missed: senders whom its user sees no longer, and others whom its user
+sees now, or sees in another way.
+
+The bells say how old the device is, and the logs which senders may look different since then. Of
+those, the present answer decides: a sender who is visible comes with the present state, another
+one as a user who was never active, because a copy of the state would keep the time of the last
+activity.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from synapse.module_api import UserPresenceState, make_deferred_yieldable
+from twisted.internet.task import deferLater
+
+from .bell_names import is_bell
+from .changes import ChangeLog, Pairs
+from .rings import Position
+from .room_changes import RoomLog
+from .rooms import Rooms
+from .shared_rooms import are_known
+from .sight import Sight
+from .views import Views
+
+logger = logging.getLogger("presence_router")
+
+# States in one turn of the reactor, which take a few milliseconds.
+_SLICE = 2_000
+
+# Room changes that one device looks at, at most; with more of them it looks at everything.
+_MAX_ROOM_CHANGES = 5_000
+
+
+@dataclass
+class _Again:
+    """The senders whom a user has to look at again."""
+
+    senders: set[str] = field(default_factory=set)
+    lost: list[Pairs] = field(default_factory=list)
+    """Pairs of this user that may be visible no longer."""
+
+    room_mates: set[str] = field(default_factory=set)
+    """Senders who shared a room with the user, as the log says."""
+
+    is_everything: bool = False
+
+
+class CatchUp:
+    """What the devices of one process missed."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        hs: Any,
+        sight: Sight,
+        rooms: Rooms,
+        changes: ChangeLog,
+        room_log: RoomLog,
+        views: Views,
+    ) -> None:
+        self._reactor = reactor
+        self._hs = hs
+        self._store: Any = hs.get_datastores().main
+        self._sight = sight
+        self._rooms = rooms
+        self._changes = changes
+        self._room_log = room_log
+        self._views = views
+
+    async def states_for(
+        self, user_id: str, since: Position | None, shown: Iterable[UserPresenceState]
+    ) -> list[UserPresenceState]:
+        """Returns what a device of a user missed since a position, beside the states that it is
+        shown anyway. None as position: it may have missed everything."""
+        answer = await self._sight.answer_about(user_id)
+        if answer is None:
+            # Nothing new, and not even "offline". The bell for everything rings later.
+            return []
+        again = _Again(is_everything=since is None)
+        if since is not None:
+            self._add_changes(again, user_id, since)
+            if answer.depends_on_rooms:
+                await self._add_room_changes(again, user_id, since)
+        if again.is_everything:
+            again.senders |= await self._sight.candidates(user_id)
+        again.senders.discard(user_id)
+        again.senders.difference_update([state.user_id for state in shown])
+        left = [sender for sender in again.senders if not is_bell(sender)]
+        states: list[UserPresenceState] = []
+        for start in range(0, len(left), _SLICE):
+            if start:
+                await make_deferred_yieldable(deferLater(self._reactor, 0))
+            states += await self._present_states(user_id, left[start : start + _SLICE], again)
+        return states
+
+    def _add_changes(self, again: _Again, user_id: str, since: Position) -> None:
+        missed = self._changes.missed_since(since.revision)
+        if missed is None or missed.changed is None:
+            again.is_everything = True
+            return
+        for one in missed.changed:
+            if not one.pairs.concern(user_id):
+                continue
+            if one.senders is None:
+                again.is_everything = True
+            else:
+                again.senders |= one.senders
+            if one.pairs.is_lost:
+                again.lost.append(one)
+        # Hidden fields are not visibility, so that no pair tells that they changed.
+        if not missed.is_empty and self._views.may_hide_differently(user_id, missed.first):
+            again.is_everything = True
+
+    async def _add_room_changes(self, again: _Again, user_id: str, since: Position) -> None:
+        changes = self._room_log.missed_since(since.room_position)
+        if changes is None or len(changes) > _MAX_ROOM_CHANGES:
+            again.is_everything = True
+            return
+        if not changes:
+            return
+        present: frozenset[str] = await self._store.get_rooms_for_user(user_id)
+        # Also rooms that the user left meanwhile.
+        own = {change.room_id for change in changes if change.user_id == user_id}
+        looked_at = set()
+        for change in changes:
+            if change.room_id not in present and change.room_id not in own:
+                continue
+            if change.user_id is not None and change.user_id != user_id:
+                again.room_mates.add(change.user_id)
+            else:
+                looked_at.add(change.room_id)
+        for room_id in looked_at:
+            again.room_mates.update(await self._store.get_users_in_room(room_id))
+        again.senders |= again.room_mates
+
+    async def _present_states(
+        self, user_id: str, senders: list[str], again: _Again
+    ) -> list[UserPresenceState]:
+        handler = self._hs.get_presence_handler()
+        present = await handler.current_state_for_users(senders)
+        unanswered = self._sight.unanswered
+        visible = await self._sight.shown(user_id, list(present.values()))
+        if self._sight.unanswered != unanswered:
+            # Perhaps about this user: then nobody is shown, and nobody is gone either.
+            return visible
+        seen = {state.user_id for state in visible}
+        hidden = [sender for sender in senders if sender not in seen]
+        if not hidden:
+            return visible
+        shared = await self._rooms.shared(user_id, hidden)
+        gone = [
+            sender
+            for sender, rooms in zip(hidden, shared, strict=True)
+            if are_known(rooms) or sender in again.room_mates or self._was_seen(again, sender, user_id)
+        ]
+        return visible + [UserPresenceState.default(sender) for sender in gone]
+
+    def _was_seen(self, again: _Again, sender: str, user_id: str) -> bool:
+        """Returns true if a user who shares no room with a sender saw that sender before. Of all
+        others the user must not even learn that they exist."""
+        return any(
+            one.pairs.contain(sender, user_id) for one in again.lost
+        ) and self._views.held_stranger(user_id, sender)
