@@ -38,9 +38,9 @@ def test_it_holds_the_package_its_types_and_the_licence(wheel: Path) -> None:
         files = {Path(name).name: name for name in archive.namelist()}
         assert archive.read(files["LICENSE"]) == (ROOT / "LICENSE").read_bytes()
         package = ROOT / "client/python/python/presence_router"
-        for file in package.iterdir():
+        for file in package.rglob("*"):
             if file.suffix in (".py", ".pyi", ".typed"):
-                name = f"presence_router/{file.name}"
+                name = f"presence_router/{file.relative_to(package).as_posix()}"
                 assert archive.read(name) == file.read_bytes()
         assert "presence_router/_native.abi3.so" in archive.namelist()
         # Nothing else is installed.
