@@ -2,7 +2,7 @@
 Synapse that exist only in the test."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +29,8 @@ class GivenRooms:
     def __init__(self, router: Router) -> None:
         self.members: dict[str, list[str]] = {}
         self.facts = RoomFacts(100)
+        # Rooms of which Synapse does not know all members.
+        self.partial: set[str] = set()
         # Users whose rooms cannot be read.
         self.broken_for: set[str] = set()
         self._router = router
@@ -44,6 +46,9 @@ class GivenRooms:
             frozenset(room for room, members in mine.items() if other in members) or None
             for other in others
         ]
+
+    async def have_unknown_members(self, room_ids: Iterable[str]) -> bool:
+        return not self.partial.isdisjoint(room_ids)
 
     async def senders_without_rooms(self, answer: Any) -> list[str]:
         found = await await_call(
@@ -93,13 +98,9 @@ class Store:
 
     def __init__(self) -> None:
         self.services: list[Service] = []
-        self.partial: set[str] = set()
 
     def get_app_services(self) -> list[Service]:
         return self.services
-
-    async def is_partial_state_room(self, room_id: str) -> bool:
-        return room_id in self.partial
 
 
 class Rig:
@@ -162,7 +163,7 @@ class Rig:
             is_mine_id=lambda user_id: user_id.endswith(f":{SERVER}"),
             should_send_federation=lambda: sends,
             get_instance_name=lambda: "master",
-            config=SimpleNamespace(worker=worker),
+            config=SimpleNamespace(worker=worker, server=SimpleNamespace()),
             get_datastores=lambda: SimpleNamespace(main=self.store),
             get_presence_handler=lambda: self,
             get_federation_sender=lambda: self,

@@ -87,7 +87,7 @@ def test_unknown_members_of_a_room_allow_nothing_and_hide(start: StartRig) -> No
     rig.rooms.members = {"!a": [ANN, NEAR]}
     whole = {"near.example": {state(ANN, "x")}, "far.example": {state(ANN, "x")}}
     assert rig.sent_to(state(ANN, "x")) == whole
-    rig.store.partial = {"!a"}
+    rig.rooms.partial = {"!a"}
     assert rig.sent_to(state(ANN, "x")) == whole | {"far.example": {state(ANN)}}
 
 

@@ -240,6 +240,8 @@ class PresenceRouterModule:
             config.federation == "exact",
             self._count_unsent,
         )
+        if routing.snapshots is not None:
+            self._reactor.callWhenRunning(routing.snapshots.start)
         send_rows = routing.sends.send_rows if config.federation == "exact" else None
         self._close_seal(questions, sight, send_rows)
         self._bells = hang_bells(

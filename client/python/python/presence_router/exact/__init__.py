@@ -5,10 +5,10 @@ answers "ALL" to each of them. Reading order: `router` is what Synapse calls. `a
 which user asks, `sight` decides what that user sees, and `rooms` knows the rooms that users
 share and the facts about them. `wake` names the users to wake (`local_recipients`), and the
 servers to send to (`servers`); `routing` puts together what it needs. `sends` decides about
-presence that Synapse has queued for servers, `services` about application services. `seal`
-closes the ways that lead around the module, and says if they are closed: `shapes` checks Synapse
-before, and `guarded_reads`, `guarded_sends` and `all_rooms` are what it puts in the place of
-Synapse's own.
+presence that Synapse has queued for servers, `services` about application services. `snapshots`
+sends presence to servers that join a room. `seal` closes the ways that lead around the module, and
+says if they are closed: `shapes` checks Synapse before, and `guarded_reads`, `guarded_sends` and
+`all_rooms` are what it puts in the place of Synapse's own.
 
 Devices hear of changes of the policy by `bells`: `ringer` rings them, and `room_follower` has it
 do so when rooms change; `rings` reads them, and `arrivals` waits for what they cover. `changes`

@@ -15,6 +15,7 @@ from .rooms import Rooms
 from .sends import Sends
 from .servers import Servers
 from .services import Services
+from .snapshots import JoinSnapshots
 from .wake import Wake
 
 if TYPE_CHECKING:
@@ -44,15 +45,7 @@ class Routing:
         views = RoomViews(reactor, rooms, own_server, services.own)
         listings = Listings(reactor, rooms, own_server, services.own)
         local = LocalRecipients(reactor, askers, rooms, services, listings)
-        servers = Servers(
-            reactor,
-            router,
-            hs.get_datastores().main,
-            rooms,
-            listings,
-            rooms_when_away,
-            decides_alone,
-        )
+        servers = Servers(reactor, router, rooms, listings, rooms_when_away, decides_alone)
         self.wake = Wake(
             hs,
             reactor,
@@ -66,3 +59,5 @@ class Routing:
             count_unsent,
         )
         self.sends = Sends(hs, reactor, audiences, views, servers)
+        # Without `federation: exact`, Synapse sends them.
+        self.snapshots = JoinSnapshots(api, hs, self.sends) if decides_alone else None

@@ -38,7 +38,6 @@ class Servers:
         self,
         reactor: Any,
         router: "Router",
-        store: Any,
         rooms: Rooms,
         listings: Listings,
         rooms_when_away: bool,
@@ -47,7 +46,6 @@ class Servers:
         """`alone`: false if Synapse itself sends to the servers of room-mates."""
         self._reactor = reactor
         self._router = router
-        self._store = store
         self._rooms = rooms
         self._listings = listings
         self._rooms_when_away = rooms_when_away
@@ -106,7 +104,7 @@ class Servers:
         servers: Collection[str],
         rooms: Mapping[str, RoomView],
     ) -> dict[str, Hidden]:
-        complete = answer.depends_on_rooms and await self._are_complete(rooms)
+        complete = not (rooms and await self._rooms.have_unknown_members(rooms))
         verdicts: dict[str, Hidden] = {}
         turn = Turn(self._reactor)
         left = list(servers)
@@ -130,13 +128,6 @@ class Servers:
 
             verdicts.update(zip(some, await self._rooms.decide(ask), strict=True))
         return verdicts
-
-    async def _are_complete(self, rooms: Mapping[str, RoomView]) -> bool:
-        """Returns false if one of the rooms may have members whom Synapse does not know yet."""
-        for room_id in rooms:
-            if await self._store.is_partial_state_room(room_id):
-                return False
-        return True
 
 
 def _servers_of(rooms: Mapping[str, RoomView]) -> set[str]:
