@@ -10,9 +10,10 @@ from homeserver import VERSION
 from presence_router.exact.rooms import Rooms
 from presence_router.exact.shared_rooms import are_known
 from room_questions import SENDER, Queries, RoomQuestions
+from synapse.logging.context import make_deferred_yieldable, run_in_background
 from synapse.replication.tcp.streams.events import EventsStreamCurrentStateRow, EventsStreamRow
 from synapse.types import UserID, create_requester
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import gatherResults
 
 # Also beside the oldest Synapse: what the module calls is no public interface.
 pytestmark = pytest.mark.smoke
@@ -217,8 +218,8 @@ def test_questions_that_lack_the_same_facts_load_them_once(
         def recipients(known: Any) -> Any:
             return answer.recipients(None, [SENDER], [[room]], known)
 
-        asked = [ensureDeferred(ask.rooms.decide(recipients)) for _ in range(20)]
-        return await gatherResults(asked)
+        asked = [run_in_background(ask.rooms.decide, recipients) for _ in range(20)]
+        return await make_deferred_yieldable(gatherResults(asked))
 
     assert ask.synapse.run(ask_at_once) == [[(0, 0)]] * 20
     assert queries.number == 1

@@ -6,6 +6,7 @@ the native half then shows nothing because of it.
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 # Not part of the module API; a test checks each supported version of Synapse.
@@ -28,16 +29,26 @@ T = TypeVar("T")
 
 Counts = dict[tuple[str, int], int | None]
 
-# How often a question is asked. Usually twice; more often if so many rooms are loaded that they
-# drive each other out of memory, or if rooms change.
+
+@dataclass
+class Loaded:
+    """The result of a load: the numbers of members, by room and number of the patterns, and the
+    facts that cannot be loaded. All other facts are in memory."""
+
+    counts: Counts = field(default_factory=dict)
+    failed: "set[MissingFact]" = field(default_factory=set)
+
+
+# How often a question is asked. Usually twice. If memory is full of rooms in use, new ones drive
+# each other out at first: half of what memory holds has its place after four questions.
 _ROUNDS = 6
 
 # Rooms that are read at a time. Synapse makes up to four events for each in one turn of the
 # reactor, at about 50 microseconds.
 _CHUNK = 50
 
-# Members that are counted at a time, with a pattern in two milliseconds.
-_SLICE = 20_000
+# Members that are counted at a time, with a pattern in a millisecond.
+_SLICE = 10_000
 
 
 class FactLoader:
@@ -51,21 +62,24 @@ class FactLoader:
         self._memory = memory
         self._member_lists = member_lists
         self._reader = StateReader(store)
-        # Each fact that is loaded now; the result holds those that could not be loaded.
-        self._loading: dict[MissingFact, ObservableDeferred[frozenset[MissingFact]]] = {}
+        # Each fact that is loaded now, with the load.
+        self._loading: dict[MissingFact, ObservableDeferred[Loaded]] = {}
 
     async def decide(self, ask: "Callable[[Known], tuple[T, list[MissingFact]]]") -> T:
         """Asks a question until no fact is missing that can be loaded."""
         counts: Counts = {}
         unknown: set[MissingFact] = set()
+        turn = Turn(self._reactor)
         for _ in range(_ROUNDS):
             value, missing = ask((self._memory.facts, counts))
             left = self._recall([fact for fact in missing if fact not in unknown], counts)
             if left:
-                unknown.update(await self._load(left))
-                self._recall(left, counts)
+                for loaded in await self._load(left):
+                    counts |= loaded.counts
+                    unknown |= loaded.failed
             elif unknown.issuperset(missing):
                 return value
+            await turn.end_if_long()
         return ask((self._memory.facts, counts))[0]
 
     def _recall(self, facts: "Sequence[MissingFact]", counts: Counts) -> "list[MissingFact]":
@@ -80,37 +94,33 @@ class FactLoader:
                 counts[room_id, patterns] = count
         return left
 
-    async def _load(self, facts: "list[MissingFact]") -> "set[MissingFact]":
-        """Loads facts, or waits until others have loaded them. Returns those that cannot be
-        loaded."""
-        failed: set[MissingFact] = set()
-        loads = {load for fact in facts if (load := self._loading.get(fact)) is not None}
+    async def _load(self, facts: "list[MissingFact]") -> list[Loaded]:
+        """Loads facts, or waits until others have loaded them."""
+        others = {load for fact in facts if (load := self._loading.get(fact)) is not None}
         own = [fact for fact in facts if fact not in self._loading]
-        if own:
-            failed.update(await self._load_for_all(own))
-        for load in loads:
-            failed_there: frozenset[MissingFact] = await make_deferred_yieldable(load.observe())
-            failed.update(failed_there)
-        return failed
+        loaded = [await self._load_for_all(own)] if own else []
+        for load in others:
+            loaded.append(await make_deferred_yieldable(load.observe()))
+        return loaded
 
-    async def _load_for_all(self, facts: "list[MissingFact]") -> "frozenset[MissingFact]":
-        done: Deferred[frozenset[MissingFact]] = Deferred()
+    async def _load_for_all(self, facts: "list[MissingFact]") -> Loaded:
+        done: Deferred[Loaded] = Deferred()
         load = ObservableDeferred(done)
         for fact in facts:
             self._loading[fact] = load
-        failed: frozenset[MissingFact] = frozenset()
+        loaded = Loaded()
         try:
-            failed = frozenset(await self._load_now(facts))
+            await self._load_now(facts, loaded)
         finally:
             for fact in facts:
                 del self._loading[fact]
-            # After a cancellation, those who wait find the facts missing, and load them.
+            # After a cancellation, those who wait find facts missing, and load them.
             with PreserveLoggingContext():
-                done.callback(failed)
-        return failed
+                done.callback(loaded)
+        return loaded
 
-    async def _load_now(self, facts: "list[MissingFact]") -> "set[MissingFact]":
-        failed: set[MissingFact] = set()
+    async def _load_now(self, facts: "list[MissingFact]", loaded: Loaded) -> None:
+        failed = loaded.failed
         groups: dict[tuple[str, int], list[str]] = {}
         for kind, room_id, patterns in facts:
             groups.setdefault((kind, patterns), []).append(room_id)
@@ -119,7 +129,7 @@ class FactLoader:
             for start in range(0, len(room_ids), _CHUNK):
                 chunk = room_ids[start : start + _CHUNK]
                 try:
-                    unread = await self._load_chunk(kind, patterns, chunk)
+                    unread = await self._load_chunk(kind, patterns, chunk, loaded)
                 except CancelledError:
                     raise
                 except Exception:
@@ -129,9 +139,10 @@ class FactLoader:
                     break
                 failed.update((kind, room_id, patterns) for room_id in unread)
                 await turn.end_if_long()
-        return failed
 
-    async def _load_chunk(self, kind: str, patterns: int, room_ids: list[str]) -> set[str]:
+    async def _load_chunk(
+        self, kind: str, patterns: int, room_ids: list[str], loaded: Loaded
+    ) -> set[str]:
         """Loads one kind of facts about rooms. Returns the rooms without such a fact."""
         if kind == "state":
             return await self._memory.read(room_ids, self._reader.states, self._put_state)
@@ -140,10 +151,14 @@ class FactLoader:
                 room_ids, self._read_spaces, self._memory.facts.put_space
             )
         if kind == "members":
+
+            def put_count(room_id: str, count: int) -> None:
+                self._memory.put_count(room_id, patterns, count)
+                # Memory may not hold all rooms of the question.
+                loaded.counts[room_id, patterns] = count
+
             return await self._memory.read(
-                room_ids,
-                lambda room_ids: self._count_members(patterns, room_ids),
-                lambda room_id, count: self._memory.put_count(room_id, patterns, count),
+                room_ids, lambda room_ids: self._count_members(patterns, room_ids), put_count
             )
         return set(room_ids)
 

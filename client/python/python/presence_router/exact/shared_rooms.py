@@ -1,7 +1,11 @@
-"""The rooms that two users share, if some of them are uncertain."""
+"""The rooms that two users share: if some of them are uncertain, and how much work they are."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
+
+# Users, and rooms that they share with another user, in one question: about three milliseconds.
+_USERS = 2_000
+_ROOMS = 5_000
 
 
 class UncertainRooms(Collection[str]):
@@ -39,3 +43,20 @@ def are_known(rooms: Collection[str] | None) -> bool:
     if isinstance(rooms, UncertainRooms):
         return bool(rooms.known)
     return bool(rooms)
+
+
+def cut_by_work(
+    shared: Sequence[Collection[str] | None] | None, users: int
+) -> Iterator[slice]:
+    """Cuts a list of users into parts that take a few milliseconds each, by the rooms that they
+    share. One user may take longer."""
+    start = work = 0
+    for end in range(users):
+        rooms = shared[end] if shared is not None else None
+        more = 0 if rooms is None else len(rooms)
+        if end > start and (end - start >= _USERS or work + more > _ROOMS):
+            yield slice(start, end)
+            start, work = end, 0
+        work += more
+    if start < users:
+        yield slice(start, users)

@@ -6,6 +6,7 @@ is away.
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from synapse.module_api import UserPresenceState, make_deferred_yieldable
@@ -14,10 +15,14 @@ from twisted.internet.task import deferLater
 from ..redact import redact
 from .bell_names import is_bell
 from .rooms import Rooms
-from .shared_rooms import are_known
+from .shared_rooms import are_known, cut_by_work
+from .turns import Turn
 
 if TYPE_CHECKING:
-    from .._native import Router, Visibility
+    from .._native import Known, Router, SharedRooms, Verdicts, Visibility
+
+    # A question about a part of some users, with the rooms that these share.
+    Evaluate = Callable[[slice, SharedRooms, Known], Verdicts]
 
 logger = logging.getLogger("presence_router")
 
@@ -91,12 +96,10 @@ class Sight:
     async def _filter(
         self, answer: "Visibility", states: list[UserPresenceState]
     ) -> list[UserPresenceState]:
-        shared = None
-        if answer.depends_on_rooms:
-            senders = [state.user_id for state in states]
-            shared = await self._rooms.shared(answer.user_id, senders)
-        visible = await self._rooms.decide(
-            lambda known: answer.shown_states(states, shared, known)
+        visible = await self._evaluate(
+            answer,
+            [state.user_id for state in states],
+            lambda part, shared, known: answer.shown_states(states[part], shared, known),
         )
         return [
             redact(states[position], hidden) if hidden else states[position]
@@ -109,15 +112,33 @@ class Sight:
         if answer is None:
             return set()
         senders = sorted(await self.candidates(recipient))
-        shared = await self._rooms.shared(recipient, senders) if answer.depends_on_rooms else None
-        visible = await self._rooms.decide(
-            lambda known: answer.recipients(None, senders, shared, known)
+        visible = await self._evaluate(
+            answer,
+            senders,
+            lambda part, shared, known: answer.recipients(None, senders[part], shared, known),
         )
         return {
             senders[position]
             for position, hidden in visible
             if not hidden and not is_bell(senders[position])
         }
+
+    async def _evaluate(
+        self, answer: "Visibility", users: Sequence[str], evaluate: "Evaluate"
+    ) -> list[tuple[int, int]]:
+        """Evaluates an answer about some users, a part of them at a time. Returns the positions of
+        the visible ones with what is hidden."""
+        shared = None
+        if answer.depends_on_rooms:
+            shared = await self._rooms.shared(answer.user_id, users)
+        visible: list[tuple[int, int]] = []
+        turn = Turn(self._reactor)
+        for part in cut_by_work(shared, len(users)):
+            some = None if shared is None else shared[part]
+            found = await self._rooms.decide(partial(evaluate, part, some))
+            visible.extend((part.start + position, hidden) for position, hidden in found)
+            await turn.end_if_long()
+        return visible
 
     async def candidates(self, recipient: str) -> set[str]:
         """Returns users that hold every sender whom a recipient sees: the room-mates, and known
