@@ -36,8 +36,8 @@ class Asked:
     older than Synapse's memory of changes, or a module wants it to have everything again."""
 
     reads_offline: bool = False
-    """With `reads_all`: true if users who are offline are among the states, so that the device
-    has an old token."""
+    """With `reads_all`: true if users who are offline are among the states: the device has an old
+    token, or the operator has set `presence.include_offline_users_on_sync`."""
 
 
 class Questions:
