@@ -114,6 +114,22 @@ def test_another_presence_router_beside_exact_stops_synapse(tmp_path: Path, orde
     assert "Remove one of both from `modules`, or write `local: add`" in output
 
 
+@pytest.mark.parametrize("federation", ["add", "exact"])
+def test_a_synapse_of_another_shape_does_not_start(tmp_path: Path, federation: str) -> None:
+    ours = module(SOCKET, local="exact", federation=federation)["modules"]
+    reshape = module_of_tests(tmp_path, "other_router.Reshape")
+    homeserver = Homeserver(tmp_path, modules=[reshape, *ours])
+    homeserver.start(ready=False)
+    assert homeserver.code not in (None, 0)
+    output = homeserver.output.read_text()
+    assert "presence-router cannot start with `local: exact` in Synapse 1." in output
+    assert (
+        "PresenceHandler.get_states takes (target_user_ids, requester), not (target_user_ids)"
+        in output
+    )
+    assert "or start with `local: add`" in output
+
+
 @pytest.mark.skipif(excludes_rooms, reason="this Synapse has what `federation: exact` needs")
 def test_federation_exact_stops_a_synapse_that_excludes_no_rooms(tmp_path: Path) -> None:
     homeserver = Homeserver(tmp_path, **module(SOCKET, local="exact", federation="exact"))

@@ -32,3 +32,16 @@ class Patch(OtherRouter):
     def __init__(self, config: dict[str, Any], api: ModuleApi) -> None:
         handler = api._hs.get_presence_handler()
         handler.get_states = type(handler).get_states.__get__(handler)
+
+
+class Reshape(OtherRouter):
+    """Changes the shape of Synapse's own functions, as a later version might."""
+
+    def __init__(self, config: dict[str, Any], api: ModuleApi) -> None:
+        async def get_states(target_user_ids: Any, requester: Any) -> Any:
+            raise AssertionError
+
+        api._hs.get_presence_handler().get_states = get_states
+        api._hs.get_event_sources()
+        # What the module uses and does not check.
+        api._hs.get_reactor = None

@@ -36,6 +36,7 @@ from .exact.router import ExactRouter
 from .exact.routing import Routing
 from .exact.seal import Seal, SendRows
 from .exact.services import Services
+from .exact.shapes import require_shapes
 from .exact.sight import Sight
 from .follow import Follower
 from .health import AWAY, OF_ADD, OF_EXACT, DaemonHealth
@@ -217,6 +218,8 @@ class PresenceRouterModule:
 
     def _exact_router(self, config: config.Config) -> ExactRouter:
         hs = self._api._hs
+        # First: on another version of Synapse, anything below might fail without a message.
+        require_shapes(hs, with_federation=config.federation == "exact")
         questions = Questions()
         rooms = SharedRooms(hs, self._router)
         sight = Sight(

@@ -13,7 +13,7 @@ from typing import Any
 from .all_rooms import AllRooms
 from .asking import Questions
 from .guarded_reads import GuardedReads
-from .shapes import EXCLUDED_ROOMS, find_deviations, refusal
+from .shapes import EXCLUDED_ROOMS, require_shapes
 from .sight import Sight
 
 logger = logging.getLogger("presence_router")
@@ -56,13 +56,7 @@ class Seal:
         Raises RuntimeError, with a message for the operator, before anything is replaced.
         """
         hs, send_rows = self._hs, self._send_rows
-        deviations = find_deviations(hs, with_federation=False)
-        if deviations:
-            raise RuntimeError(refusal(deviations, with_federation=False))
-        if send_rows is not None:
-            deviations = find_deviations(hs, with_federation=True)
-            if deviations:
-                raise RuntimeError(refusal(deviations, with_federation=True))
+        require_shapes(hs, with_federation=send_rows is not None)
         others = hs.get_presence_router()._get_users_for_states_callbacks
         if others:
             raise RuntimeError(_refusal_beside(others[0]))

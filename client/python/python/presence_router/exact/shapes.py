@@ -41,6 +41,16 @@ def find_deviations(hs: Any, with_federation: bool) -> list[str]:
     return deviations
 
 
+def require_shapes(hs: Any, with_federation: bool) -> None:
+    """Raises RuntimeError, with a message for the operator, if anything is not as expected. Changes
+    nothing."""
+    # Without federation first: that names the setting that is concerned.
+    for federation in (False, True) if with_federation else (False,):
+        deviations = find_deviations(hs, federation)
+        if deviations:
+            raise RuntimeError(refusal(deviations, federation))
+
+
 def refusal(deviations: list[str], with_federation: bool) -> str:
     """Returns the message with which the module refuses to start Synapse."""
     if with_federation:
