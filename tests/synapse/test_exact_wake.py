@@ -133,7 +133,10 @@ def test_an_error_about_one_sender_concerns_no_other(start: StartRig) -> None:
     rig.rooms.members = {"!a": [ANN, BOB]}
     rig.ask(BOB, CAT)
     rig.rooms.broken_for = {ANN}
+    missed: list[None] = []
+    rig.routing.wake.on_unanswered = lambda: missed.append(None)
     assert rig.keys(state(ANN)) == {}
+    assert len(missed) == 1
     assert rig.woken(state(ANN), state(DAN)) == {CAT}
     rig.rooms.broken_for = set()
     assert rig.woken(state(ANN), state(DAN)) == {BOB, CAT}

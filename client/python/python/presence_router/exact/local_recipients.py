@@ -67,7 +67,8 @@ class LocalRecipients:
         """Returns all who could be woken and are in some rooms, each with these rooms."""
         mates: dict[str, list[str]] = {}
         for room_id, view in rooms.items():
-            for user_id in view.askers(self._askers) | view.of_services:
+            users = view.askers(self._askers)
+            for user_id in users | view.of_services if view.of_services else users:
                 mates.setdefault(user_id, []).append(room_id)
         return mates
 

@@ -53,7 +53,7 @@ class Wake:
         self._rooms_when_away = rooms_when_away
         self._count_unsent = count_unsent
         self.on_unanswered: Callable[[], None] = _do_nothing
-        """Called for a sender without an answer, whom somebody may miss."""
+        """Called for a sender about whom nothing could be decided, and whom somebody may miss."""
         # In all other processes Synapse does not look at keys of servers.
         self._sends = (
             hs.should_send_federation()
@@ -80,6 +80,7 @@ class Wake:
                 raise
             except Exception:
                 logger.warning("Cannot decide who gets a presence, nobody does", exc_info=True)
+                self.on_unanswered()
         nothing: set[UserPresenceState] = set()
         keys.update(dict.fromkeys(users, nothing))
         return keys
