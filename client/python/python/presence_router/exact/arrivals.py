@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+# Not part of the module API; a test checks each supported version of Synapse.
+from synapse.logging.context import PreserveLoggingContext
 from synapse.module_api import ModuleApi, make_deferred_yieldable
 from twisted.internet.defer import CancelledError, Deferred
 
@@ -111,4 +113,6 @@ class Arrivals:
 
 def _fire(deferred: "Deferred[None]") -> None:
     if not deferred.called:
-        deferred.callback(None)
+        # Whoever waits goes on at once, and leaves no log context behind.
+        with PreserveLoggingContext():
+            deferred.callback(None)

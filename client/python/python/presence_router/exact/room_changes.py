@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+# Not part of the module API; a test checks each supported version of Synapse.
+from synapse.logging.context import PreserveLoggingContext
 from synapse.module_api import make_deferred_yieldable
 from twisted.internet.defer import DeferredLock
 
@@ -102,7 +104,9 @@ class RoomLog:
             while self.position < position:
                 await self._read_some()
         finally:
-            self._lock.release()
+            # Whoever waits goes on at once, and leaves no log context behind.
+            with PreserveLoggingContext():
+                self._lock.release()
         return True
 
     async def _read_some(self) -> None:
