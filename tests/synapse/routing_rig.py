@@ -98,9 +98,13 @@ class Store:
 
     def __init__(self) -> None:
         self.services: list[Service] = []
+        self.rooms: dict[str, list[str]] = {}
 
     def get_app_services(self) -> list[Service]:
         return self.services
+
+    async def get_users_in_room(self, room_id: str) -> list[str]:
+        return self.rooms.get(room_id, [])
 
 
 class Rig:

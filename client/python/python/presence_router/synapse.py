@@ -257,6 +257,7 @@ class PresenceRouterModule:
             config.deadline_ms / 1000,
         )
         routing.wake.on_unanswered = self._bells.note_unanswered
+        self._bells.server_views = routing.server_views
         return ExactRouter(hs, questions, askers, sight, services, routing.wake, self._bells)
 
     def _close_seal(self, questions: Questions, sight: Sight, send_rows: SendRows | None) -> None:

@@ -21,6 +21,7 @@ from .ringer import Ringer, read_rings, request_from_worker
 from .rings import BellNames, Heard, Position, parse_ring
 from .room_changes import RoomLog
 from .room_follower import RoomFollower
+from .server_views import ServerViews
 from .sight import Sight
 from .views import Views
 
@@ -61,6 +62,8 @@ class Bells:
         self._arrivals = arrivals
         self._clock = clock
         self.names = BellNames(api.server_name)
+        self.server_views: ServerViews | None = None
+        """Only in a process that sends to other servers, with `federation: exact`."""
         self._request_name = request_name(api.server_name)
         # Only in the process that writes presence.
         self._ringer: Ringer | None = None
@@ -195,7 +198,8 @@ class Bells:
     async def keys_of(
         self, states: list[UserPresenceState]
     ) -> dict[str, set[UserPresenceState]]:
-        """Returns the users to wake because of bells among some states."""
+        """Returns the users to wake because of bells among some states, and the servers that see
+        other users than before, each with states."""
         if self._ringer is not None and any(
             state.user_id == self._request_name for state in states
         ):
@@ -209,7 +213,12 @@ class Bells:
         users = await self._concerned.find(since)
         # No states: Synapse wakes the users nevertheless, and they ask for their view.
         nothing: set[UserPresenceState] = set()
-        return dict.fromkeys(users, nothing)
+        keys = dict.fromkeys(users, nothing)
+        if self.server_views is not None and heard.last is not None:
+            missed = None if since is None else self._changes.missed_since(since.revision)
+            rooms = None if since is None else self._room_log.missed_since(since.room_position)
+            keys.update(await self.server_views.keys_of(heard.last.number, missed, rooms))
+        return keys
 
 
 def _has_token(asked: Asked) -> bool:

@@ -13,6 +13,7 @@ from .local_recipients import LocalRecipients
 from .room_views import RoomViews
 from .rooms import Rooms
 from .sends import Sends
+from .server_views import ServerViews
 from .servers import Servers
 from .services import Services
 from .snapshots import JoinSnapshots
@@ -61,3 +62,7 @@ class Routing:
         self.sends = Sends(hs, reactor, audiences, views, servers)
         # Without `federation: exact`, Synapse sends them.
         self.snapshots = JoinSnapshots(api, hs, self.sends) if decides_alone else None
+        self.server_views: ServerViews | None = None
+        if decides_alone and hs.should_send_federation():
+            self.server_views = ServerViews(reactor, hs, audiences, views, servers)
+            servers.on_decision = self.server_views.note

@@ -5,7 +5,7 @@ sender: Synapse sends one state to the whole server. Without an answer of the da
 gets anything, unless the configuration says `when_away: rooms` and the daemon is away.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from synapse.module_api import UserPresenceState
@@ -26,6 +26,10 @@ _AT_ONCE = 50
 # Remembered verdicts, one for each server, presence and answer.
 _LIMIT = 200_000
 _WEIGHT_OF_ANSWER = 10
+
+OnDecision = Callable[
+    [UserPresenceState, "Visibility", Collection[str], Collection[str] | None], None
+]
 
 # The fields that are hidden from a server. None: it must not get the state.
 Hidden = int | None
@@ -50,6 +54,9 @@ class Servers:
         self._listings = listings
         self._rooms_when_away = rooms_when_away
         self._alone = alone
+        self.on_decision: OnDecision | None = None
+        """Called with each state that the daemon's answer decides about, the answer, the servers
+        that get the state, and those that were asked about."""
         # By the number of the answer and the presence, for answers that need no rooms.
         self._verdicts: Bounded[tuple[int, str], dict[str, Hidden]] = Bounded(_LIMIT)
 
@@ -72,11 +79,14 @@ class Servers:
             verdicts = await self._decide(answer, state.state, servers, rooms)
         else:
             verdicts = await self._decide_without_rooms(answer, state.state, servers)
-        return {
+        versions = {
             server: redact(state, hidden) if hidden else state
             for server, hidden in verdicts.items()
             if hidden is not None
         }
+        if self.on_decision is not None:
+            self.on_decision(state, answer, versions, only)
+        return versions
 
     async def _candidates(
         self, answer: "Visibility", rooms: Mapping[str, RoomView]
