@@ -8,11 +8,13 @@ import pytest
 from daemon import SERVER
 from homeserver import VERSION
 from presence_router.exact.rooms import Rooms
+from presence_router.exact.room_shapes import find_deviations_of_rooms
 from presence_router.exact.shared_rooms import are_known
 from room_questions import SENDER, Queries, RoomQuestions
 from synapse.logging.context import make_deferred_yieldable, run_in_background
 from synapse.replication.tcp.streams.events import EventsStreamCurrentStateRow, EventsStreamRow
 from synapse.types import UserID, create_requester
+from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
 # Also beside the oldest Synapse: what the module calls is no public interface.
@@ -219,7 +221,8 @@ def test_questions_that_lack_the_same_facts_load_them_once(
             return answer.recipients(None, [SENDER], [[room]], known)
 
         asked = [run_in_background(ask.rooms.decide, recipients) for _ in range(20)]
-        return await make_deferred_yieldable(gatherResults(asked))
+        gathered = gatherResults(asked).addTimeout(10, reactor)  # type: ignore[arg-type]
+        return await make_deferred_yieldable(gathered)
 
     assert ask.synapse.run(ask_at_once) == [[(0, 0)]] * 20
     assert queries.number == 1
@@ -255,10 +258,11 @@ def test_rooms_that_cannot_be_found_are_unknown(ask: RoomQuestions) -> None:
         for shared in ask.synapse.run(ask.rooms.shared, ann, [bob] * 20):
             assert not are_known(shared) and ask.meets("public", shared) is None
     with pytest.MonkeyPatch.context() as patch:
+        rooms = ask.new_rooms()
         patch.setattr(ask.store, "get_users_in_room", fails)
-        assert ask.synapse.run(ask.new_rooms().room_mates, ann) == set()
+        assert ask.synapse.run(rooms.room_mates, ann) == set()
         with pytest.raises(RuntimeError):
-            ask.synapse.run(ask.new_rooms().members_of_rooms, ann)
+            ask.synapse.run(rooms.members_of_rooms, ann)
     assert ask.synapse.run(ask.rooms.shared, ann, [bob]) == [{room}]
 
 
@@ -365,3 +369,40 @@ def test_workers_hear_of_changes_by_replication(ask: RoomQuestions, queries: Que
     before = queries.number
     assert ask.meets("public", room) is True and queries.number == before + 1
     assert synapse.run(ask.rooms.shared, ann, [FAR + "2"]) == [{room}]
+
+    async def forget_all() -> None:
+        store._curr_state_delta_stream_cache.all_entities_changed(token)
+
+    synapse.run(forget_all)
+    before = queries.number
+    assert ask.meets("public", room) is True and ask.meets("two", room) is False
+    assert queries.number == before + 2
+
+
+def test_another_storage_is_refused_by_name(ask: RoomQuestions) -> None:
+    assert find_deviations_of_rooms(ask.synapse.hs) == []
+
+    async def other_parameters(_room: str) -> None:
+        raise AssertionError
+
+    cache = ask.store._curr_state_delta_stream_cache
+    for owner, name, value, deviation in (
+        (ask.store, "get_partial_rooms", None, "there is no DataStore.get_partial_rooms"),
+        (
+            ask.store, "get_users_in_room", other_parameters,
+            "DataStore.get_users_in_room takes (_room), not (room_id)",
+        ),
+        (
+            cache, "entity_has_changed", other_parameters,
+            "StreamChangeCache.entity_has_changed takes (_room), not (entity, stream_pos)",
+        ),
+        (
+            ask.store, "_curr_state_delta_stream_cache", None,
+            "there is no DataStore._curr_state_delta_stream_cache",
+        ),
+    ):  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owner, name, value)
+            assert find_deviations_of_rooms(ask.synapse.hs) == [deviation]
+            with pytest.raises(RuntimeError, match="cannot start with `local: exact`"):
+                ask.new_rooms()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 # Not part of the module API; a test checks each supported version of Synapse.
 from synapse.logging.context import PreserveLoggingContext
 from synapse.module_api import make_deferred_yieldable
-from synapse.util.async_helpers import ObservableDeferred
 from twisted.internet.defer import CancelledError, Deferred
 
 from .member_lists import MemberLists
@@ -51,6 +50,27 @@ _CHUNK = 50
 _SLICE = 10_000
 
 
+class Load:
+    """A load, and those who wait for its end."""
+
+    def __init__(self) -> None:
+        self.result = Loaded()
+        self._waiting: list[Deferred[None]] = []
+
+    async def wait(self) -> Loaded:
+        """Returns the result, once the load has ended."""
+        ended: Deferred[None] = Deferred()
+        self._waiting.append(ended)
+        await make_deferred_yieldable(ended)
+        return self.result
+
+    def end(self) -> None:
+        """Continues those who wait. One that was cancelled swallows this."""
+        with PreserveLoggingContext():
+            for ended in self._waiting:
+                ended.callback(None)
+
+
 class FactLoader:
     """Loads facts about rooms, and remembers them."""
 
@@ -63,7 +83,7 @@ class FactLoader:
         self._member_lists = member_lists
         self._reader = StateReader(store)
         # Each fact that is loaded now, with the load.
-        self._loading: dict[MissingFact, ObservableDeferred[Loaded]] = {}
+        self._loading: dict[MissingFact, Load] = {}
 
     async def decide(self, ask: "Callable[[Known], tuple[T, list[MissingFact]]]") -> T:
         """Asks a question until no fact is missing that can be loaded."""
@@ -100,24 +120,21 @@ class FactLoader:
         own = [fact for fact in facts if fact not in self._loading]
         loaded = [await self._load_for_all(own)] if own else []
         for load in others:
-            loaded.append(await make_deferred_yieldable(load.observe()))
+            loaded.append(await load.wait())
         return loaded
 
     async def _load_for_all(self, facts: "list[MissingFact]") -> Loaded:
-        done: Deferred[Loaded] = Deferred()
-        load = ObservableDeferred(done)
+        load = Load()
         for fact in facts:
             self._loading[fact] = load
-        loaded = Loaded()
         try:
-            await self._load_now(facts, loaded)
+            await self._load_now(facts, load.result)
         finally:
             for fact in facts:
                 del self._loading[fact]
             # After a cancellation, those who wait find facts missing, and load them.
-            with PreserveLoggingContext():
-                done.callback(loaded)
-        return loaded
+            load.end()
+        return load.result
 
     async def _load_now(self, facts: "list[MissingFact]", loaded: Loaded) -> None:
         failed = loaded.failed

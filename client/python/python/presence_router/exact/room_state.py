@@ -8,9 +8,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Not part of the module API; a test checks each supported version of Synapse.
-from synapse.storage.database import make_in_list_sql_clause
-
 _ENCRYPTION = "m.room.encryption"
 _JOIN_RULES = "m.room.join_rules"
 _HISTORY = "m.room.history_visibility"
@@ -87,6 +84,10 @@ class StateReader:
         self, columns: str, lists: Mapping[str, Collection[str]], rest: str = ""
     ) -> list[tuple[Any, ...]]:
         """Selects from the current state the rows whose columns are in lists."""
+        # Not part of the module API, and not with the other imports, which serve `local: add` as
+        # well.
+        from synapse.storage.database import make_in_list_sql_clause
+
         clauses, values = [], []
         for column, some in lists.items():
             clause, arguments = make_in_list_sql_clause(self._store.database_engine, column, some)

@@ -17,6 +17,8 @@ from ..completions import await_call
 from .member_lists import MemberLists
 from .room_facts import FactLoader
 from .room_memory import RoomMemory
+from .room_shapes import find_deviations_of_rooms
+from .shapes import refusal
 from .shared_rooms import UNKNOWN, UncertainRooms
 from .state_changes import listen_to_state_changes
 from .turns import Turn
@@ -42,6 +44,11 @@ class Rooms:
     """The rooms of one process's Synapse."""
 
     def __init__(self, hs: Any, router: "Router") -> None:
+        """Raises RuntimeError, with a message for the operator, if this Synapse has no storage
+        that the module knows."""
+        deviations = find_deviations_of_rooms(hs)
+        if deviations:
+            raise RuntimeError(refusal(deviations, with_federation=False))
         self._reactor = hs.get_reactor()
         self._is_local = hs.is_mine_id
         self._store = hs.get_datastores().main
