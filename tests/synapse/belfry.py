@@ -90,6 +90,8 @@ class Belfry:
         self.events = 1000
         self.deltas: list[tuple[int, str, str, bool, bool]] = []
         self.processes: list[Process] = []
+        # False if presence is switched off in Synapse.
+        self.has_presence = True
         self.policy = Policy("r0", ())
         self.rings: list[str] = []
 
@@ -158,6 +160,7 @@ class Process:
         self.lags_behind_rooms = False
         self.server_name = "test"
         self._hs = SimpleNamespace(
+            config=SimpleNamespace(server=SimpleNamespace(presence_enabled=belfry.has_presence)),
             get_datastores=lambda: SimpleNamespace(main=self),
             get_presence_handler=lambda: self,
             get_notifier=lambda: SimpleNamespace(add_replication_callback=self._callbacks),

@@ -346,6 +346,14 @@ def test_only_the_writer_rings_and_bells_are_not_shown() -> None:
     assert phone.sync() == {}
 
 
+def test_without_presence_nothing_rings() -> None:
+    belfry = Belfry()
+    belfry.has_presence = False
+    belfry.process(writes=True)
+    belfry.apply(SEES)
+    assert belfry.rings == []
+
+
 def test_a_ring_that_fails_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
     belfry, writer, worker = start()
     phone = device(worker)

@@ -173,8 +173,10 @@ def test_bells_are_not_shown(world: World) -> None:
     ann, bob = world.users("ann", "bob")
     world.daemon.apply([allow("everyone", "everyone")])
     bob.sync()
+    ann.set_presence("unavailable", "hello")
+    bob.sync_until_status(ann, "hello")
     world.daemon.apply([allow("everyone", "everyone"), deny(ann, bob)])
-    catch_up(bob)
+    bob.sync_until(lambda one: is_gone(one.sees[ann.id]))
     bob.sync_again()
     assert not [user for user in bob.senders() if "!" in user]
     rings = "presence_router_followed_total"

@@ -2,6 +2,7 @@
 
 import pytest
 from belfry import Belfry, Device, Process
+from presence_router.exact import room_changes
 from presence_router.exact.room_changes import _range_before
 
 ANN, BOB, EVE = "@ann:test", "@bob:test", "@eve:test"
@@ -98,6 +99,23 @@ def test_rooms_of_others_and_rooms_that_do_not_matter_wake_nobody() -> None:
     belfry.move("!a", EVE, joins=True)
     belfry.pass_time()
     assert len(belfry.rings) == before, "no answer depends on rooms"
+
+
+def test_many_joins_at_once_are_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_changes, "_MANY_JOINS", 1)
+    belfry, worker = start()
+    phone, of_eve = device(worker), device(worker, EVE)
+    belfry.move("!a", "@one:test", joins=True)
+    belfry.move("!a", "@one:test", joins=False)
+    belfry.move("!a", EVE, joins=True)
+    belfry.pass_time()
+    assert phone.sync()[EVE] == ("online", "hi")
+    assert of_eve.sync()[ANN] == ("online", "hello")
+    log = worker.bells._room_log
+    assert [(one.room_id, one.user_id) for one in log._changes] == [
+        ("!a", "@one:test"),
+        ("!a", None),
+    ]
 
 
 def test_a_new_display_name_is_no_change_of_a_room() -> None:

@@ -92,6 +92,9 @@ class Bells:
             self._room_follower.start()
 
     async def _writes_presence(self) -> bool:
+        if not self._hs.config.server.presence_enabled:
+            # Synapse would store nothing, and log a warning at each ring.
+            return False
         try:
             # With no users: the call does nothing in the process that writes presence, and
             # fails in every other process.

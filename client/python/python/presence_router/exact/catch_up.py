@@ -30,7 +30,7 @@ logger = logging.getLogger("presence_router")
 _SLICE = 2_000
 
 # Room changes that one device looks at, at most; with more of them it looks at everything.
-_MAX_ROOM_CHANGES = 5_000
+_MAX_ROOM_CHANGES = 20_000
 
 
 @dataclass

@@ -29,6 +29,10 @@ MAX_ENTRIES = 100_000
 # everything again.
 _MAX_BEHIND = 20_000
 
+# Joins of one room that are read together and noted one by one, at most. More of them come when
+# this server joins a large room.
+_MANY_JOINS = 100
+
 # State events that conditions look at, beside members and spaces.
 _FACTS = frozenset(
     {
@@ -143,6 +147,7 @@ class RoomLog:
                 changes.append(RoomChange(position, room_id, None))
             elif delta.event_type == "m.space.child":
                 changes.append(RoomChange(position, delta.state_key, None))
+        changes = _without_many_joins(changes, members)
         if self._limits:
             for room_id, some in members.items():
                 if await self._may_pass_limit(room_id, some):
@@ -199,6 +204,21 @@ class RoomLog:
 
 def _position_of(change: RoomChange) -> int:
     return change.position
+
+
+def _without_many_joins(
+    changes: list[RoomChange], members: dict[str, list[tuple[RoomChange, bool | None]]]
+) -> list[RoomChange]:
+    """Returns the changes, with one of the room itself in place of many joins: those who joined
+    are among its members, all of whom look at each other then."""
+    dropped: set[int] = set()
+    added = []
+    for room_id, some in members.items():
+        joins = [change for change, now in some if now]
+        if len(joins) > _MANY_JOINS:
+            dropped.update(map(id, joins))
+            added.append(RoomChange(joins[-1].position, room_id, None))
+    return [change for change in changes if id(change) not in dropped] + added
 
 
 def _range_before(number: int, joined: Iterable[bool | None]) -> tuple[int, int]:
