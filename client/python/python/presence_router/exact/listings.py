@@ -35,7 +35,8 @@ class Listing:
     """Other servers on which listed recipients live."""
 
     of_services: frozenset[str]
-    """Local recipients who are users of application services."""
+    """Local recipients who are users of application services. Of an open audience only those who
+    were known when it was read: the services' own senders are looked at besides."""
 
     is_everywhere: bool
     """True if there are recipients on every server, also on those that nothing names."""
