@@ -1,6 +1,6 @@
 """Remembers facts about rooms until the state of the room changes.
 
-Memory is bounded, measured when it is full at about 60 MB: the native half keeps the state of 50,000
+Memory is bounded. Full, it takes about 60 MB: the native half keeps the state of 50,000
 rooms (12 MB), this class the numbers of members of as many rooms (20 MB), and lists of members
 with 300,000 ids in all (27 MB, less if Synapse remembers the same lists).
 """

@@ -1,6 +1,7 @@
 """The shape that Synapse's storage must have, so that the module finds rooms in it.
 
-None of it is part of the module API. Tests look at it for each supported version.
+None of it is part of the module API. Tests look at it for each supported version. `Rooms` looks
+before it listens to Synapse, and so before the seal is closed, which has shapes of its own.
 """
 
 import inspect

@@ -10,8 +10,6 @@ from typing import Any
 
 from synapse.util import SYNAPSE_VERSION
 
-from .room_shapes import find_deviations_of_rooms
-
 KNOWN_VERSIONS = "1.138 to 1.163"
 """The versions of Synapse that `local: exact` is tested with."""
 
@@ -36,7 +34,6 @@ def find_deviations(hs: Any, with_federation: bool) -> list[str]:
     """Returns what is not as the module expects, for an operator. Changes nothing."""
     try:
         deviations = _deviations_of_reads(hs) + _deviations_of_router(hs)
-        deviations += find_deviations_of_rooms(hs)
         if with_federation:
             deviations += _deviations_of_federation(hs)
     except Exception as why:
