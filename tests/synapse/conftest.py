@@ -27,6 +27,10 @@ class World:
         number = next(self._numbers)
         return [self.homeserver.register(f"{name}-{number}") for name in names]
 
+    def user(self, name: str) -> User:
+        """Registers a user that no other test has."""
+        return self.users(name)[0]
+
 
 def start_world(
     directory: Path,

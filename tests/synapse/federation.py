@@ -66,25 +66,28 @@ class Federated(Homeserver):
         super().__init__(directory, **config)
 
     def _config(self, port: int) -> dict[str, Any]:
-        config = super()._config(port)
-        config["listeners"].append(
-            {
-                "port": int(self.server_name.partition(":")[2]),
-                "type": "http",
-                "tls": True,
-                "bind_addresses": ["127.0.0.1"],
-                "resources": [{"names": ["federation"]}],
-            }
-        )
-        return (
-            config
-            | self._authority.trusted()
-            | {
-                "server_name": self.server_name,
-                "tls_certificate_path": str(self._authority.certificate),
-                "tls_private_key_path": str(self._authority.key),
-            }
-        )
+        return reachable(super()._config(port), self._authority, self.server_name)
+
+
+def reachable(config: dict[str, Any], authority: Authority, name: str) -> dict[str, Any]:
+    """A homeserver.yaml with which other servers can reach the Synapse by its name."""
+    listener = {
+        "port": int(name.partition(":")[2]),
+        "type": "http",
+        "tls": True,
+        "bind_addresses": ["127.0.0.1"],
+        "resources": [{"names": ["federation"]}],
+    }
+    return (
+        config
+        | authority.trusted()
+        | {
+            "listeners": [*config["listeners"], listener],
+            "server_name": name,
+            "tls_certificate_path": str(authority.certificate),
+            "tls_private_key_path": str(authority.key),
+        }
+    )
 
 
 class NoteTaker:

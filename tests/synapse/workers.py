@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 from daemon import LONG, Daemon, until
-from federation import Authority
+from federation import Authority, reachable
 from homeserver import Homeserver, Process, module_of_tests
 from page import block
 from postgres import Database, Redis
@@ -111,7 +111,7 @@ class Cluster:
     """All of it, and the daemon that every process asks.
 
     `modules` are other Synapse modules that each process loads, `config` is added to the
-    configuration of ours.
+    configuration of ours. With a `server_name`, other servers can reach it.
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class Cluster:
         authority: Authority,
         workers: tuple[str, ...] = ("sync1", "presence1", SENDER),
         modules: tuple[str, ...] = (),
+        server_name: str | None = None,
         **config: Any,
     ) -> None:
         self.directory = directory / "synapse"
@@ -137,7 +138,7 @@ class Cluster:
         shared["federation_sender_instances"] = [
             name for name in workers if name.startswith("federation_sender")
         ]
-        self.main = _Main(self.directory, authority, self.database.config(), shared)
+        self.main = _Main(self.directory, authority, self.database.config(), shared, server_name)
         self.workers = {name: Worker(self.directory, run, name) for name in workers}
         self.processes: list[Process] = [self.main, *self.workers.values()]
         self.parts = [self.database, self.redis, self.daemon, *self.processes]
@@ -187,15 +188,25 @@ class _Main(Homeserver):
     """The main process, whose file is that of all."""
 
     def __init__(
-        self, directory: Path, authority: Authority, database: Any, shared: dict[str, Any]
+        self,
+        directory: Path,
+        authority: Authority,
+        database: Any,
+        shared: dict[str, Any],
+        server_name: str | None,
     ) -> None:
         self._shared = shared | authority.trusted() | {"database": database}
+        self._authority = authority
+        self._server_name = server_name
         super().__init__(directory)
 
     def _config(self, port: int) -> dict[str, Any]:
         config = super()._config(port)
         listeners = config["listeners"] + self._shared["listeners"]
-        return config | self._shared | {"listeners": listeners}
+        config = config | self._shared | {"listeners": listeners}
+        if self._server_name is None:
+            return config
+        return reachable(config, self._authority, self._server_name)
 
 
 def _here(text: str, run: Path) -> str:
