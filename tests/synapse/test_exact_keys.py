@@ -6,9 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from embedded import EmbeddedSynapse
 from fake_api import in_reactor, state
 from homeserver import VERSION
 from policies import allow
+from presence_router.exact.routing_shapes import (
+    find_deviations_of_routing,
+    require_routing_shapes,
+)
 from routing_rig import Rig
 from synapse.appservice import ApplicationService
 from synapse.events.presence_router import PresenceRouter
@@ -64,6 +69,65 @@ def test_a_key_without_states_sends_nothing() -> None:
     in_reactor(
         lambda: FederationSender.send_presence_to_destinations(sender, set(), ["test"])
     )
+
+
+@pytest.fixture(scope="module")
+def synapse(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedSynapse:
+    return EmbeddedSynapse(tmp_path_factory.mktemp("synapse"))
+
+
+def test_synapse_has_the_shapes(synapse: EmbeddedSynapse) -> None:
+    assert synapse.run(find, synapse.hs) == []
+
+
+async def find(hs: Any) -> list[str]:
+    return find_deviations_of_routing(hs, with_federation=True)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "deviation", "mode"),
+    [
+        ("store", "get_app_services", "there is no DataStore.get_app_services", "local"),
+        ("store", "get_event", "there is no DataStore.get_event", "federation"),
+        (
+            "notifier", "add_replication_callback",
+            "there is no Notifier.add_replication_callback", "federation",
+        ),
+        (
+            "queue", "send_presence_to_destinations",
+            "there is no PresenceFederationQueue.send_presence_to_destinations", "federation",
+        ),
+    ],
+)  # fmt: skip
+def test_another_shape_is_refused_by_name(
+    synapse: EmbeddedSynapse,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: str,
+    name: str,
+    deviation: str,
+    mode: str,
+) -> None:
+    hs = synapse.hs
+
+    async def change() -> list[str]:
+        owners = {
+            "store": synapse.store,
+            "notifier": hs.get_notifier(),
+            "queue": hs.get_presence_handler().get_federation_queue(),
+        }
+        monkeypatch.setattr(owners[owner], name, None)
+        with pytest.raises(RuntimeError, match=f"cannot start with `{mode}: exact`"):
+            require_routing_shapes(hs, with_federation=True)
+        if mode == "federation":
+            require_routing_shapes(hs, with_federation=False)
+        return await find(hs)
+
+    assert synapse.run(change) == [deviation]
+
+
+def test_what_cannot_be_looked_at_is_refused() -> None:
+    (deviation,) = in_reactor(lambda: find(SimpleNamespace()))
+    assert deviation.startswith("the look at its objects failed: AttributeError")
 
 
 def service(flag: str, regex: str = "@irc-.*") -> ApplicationService:

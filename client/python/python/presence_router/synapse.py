@@ -34,6 +34,7 @@ from .exact.hang_bells import hang_bells
 from .exact.rooms import Rooms as SharedRooms
 from .exact.router import ExactRouter
 from .exact.routing import Routing
+from .exact.routing_shapes import require_routing_shapes
 from .exact.seal import Seal, SendRows
 from .exact.services import Services
 from .exact.shapes import require_shapes
@@ -220,6 +221,7 @@ class PresenceRouterModule:
         hs = self._api._hs
         # First: on another version of Synapse, anything below might fail without a message.
         require_shapes(hs, with_federation=config.federation == "exact")
+        require_routing_shapes(hs, with_federation=config.federation == "exact")
         questions = Questions()
         rooms = SharedRooms(hs, self._router)
         sight = Sight(

@@ -28,14 +28,14 @@ _LISTENED_TO = (
 def find_deviations_of_rooms(hs: Any) -> list[str]:
     """Returns what is not as the module expects, for an operator. Changes nothing."""
     store = hs.get_datastores().main
-    found = [_deviation(store, name, parameters) for name, parameters in _FUNCTIONS]
+    found = [deviation_of(store, name, parameters) for name, parameters in _FUNCTIONS]
     cache = getattr(store, _CACHE, None)
     if cache is None:
         found.append(f"there is no {type(store).__name__}.{_CACHE}")
     else:
-        found += [_deviation(cache, name, parameters) for name, parameters in _LISTENED_TO]
+        found += [deviation_of(cache, name, parameters) for name, parameters in _LISTENED_TO]
     pool = getattr(store, "db_pool", None)
-    found.append(_deviation(pool, "runInteraction", ("desc", "func")))
+    found.append(deviation_of(pool, "runInteraction", ("desc", "func")))
     if "db_autocommit" not in _parameters(getattr(pool, "runInteraction", None)):
         found.append("runInteraction does not take `db_autocommit`")
     if not hasattr(store, "database_engine"):
@@ -50,8 +50,11 @@ def find_deviations_of_rooms(hs: Any) -> list[str]:
     return [deviation for deviation in found if deviation]
 
 
-def _deviation(owner: Any, name: str, expected: tuple[str, ...]) -> str:
-    what = f"{type(owner).__name__}.{name}"
+def deviation_of(owner: Any, name: str, expected: tuple[str, ...]) -> str:
+    """Returns how a function of an object differs from one that takes these parameters first. An
+    empty text: in nothing."""
+    kind = owner if isinstance(owner, type) else type(owner)
+    what = f"{kind.__name__}.{name}"
     function = getattr(owner, name, None)
     if function is None:
         return f"there is no {what}"
