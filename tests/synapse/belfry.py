@@ -39,6 +39,7 @@ class Answer:
 
     def __init__(self, user_id: str, policy: Policy, rooms: dict[str, list[str]]) -> None:
         self.user_id = user_id
+        self.revision = policy.revision
         self.depends_on_rooms = policy.at_most is not None
         self.senders = {sender for who, sender in policy.sees if who == user_id}
         for members in rooms.values() if policy.at_most is not None else ():
@@ -163,7 +164,7 @@ class Process:
             config=SimpleNamespace(server=SimpleNamespace(presence_enabled=belfry.has_presence)),
             get_datastores=lambda: SimpleNamespace(main=self),
             get_presence_handler=lambda: self,
-            get_notifier=lambda: SimpleNamespace(add_replication_callback=self._callbacks),
+            get_notifier=lambda: self,
         )
         self.notify: Callable[[], None] = lambda: None
         self.sight = SimpleNamespace(
@@ -274,16 +275,23 @@ class Process:
 
         ensureDeferred(find())
 
-    async def set_state(self, target: Any, _device: Any, state: dict[str, str], **_: Any) -> None:
+    async def set_state(
+        self, target_user: Any, device_id: str | None, state: dict[str, str], force_notify: bool
+    ) -> None:
         """A worker asks the writer to change a presence."""
+        assert device_id is None and force_notify
         (writer,) = [process for process in self.belfry.processes if process.writes]
-        self.requests.append(target.to_string())
-        self.belfry.set_state(target.to_string(), state["presence"], state["status_msg"])
-        writer.wake_for(target.to_string())
+        user_id = target_user.to_string()
+        self.requests.append(user_id)
+        self.belfry.set_state(user_id, state["presence"], state["status_msg"])
+        writer.wake_for(user_id)
 
-    async def current_state_for_users(self, users: Iterable[str]) -> dict[str, UserPresenceState]:
+    async def current_state_for_users(
+        self, user_ids: Iterable[str]
+    ) -> dict[str, UserPresenceState]:
         return {
-            user: self.belfry.states.get(user, UserPresenceState.default(user)) for user in users
+            user: self.belfry.states.get(user, UserPresenceState.default(user))
+            for user in user_ids
         }
 
     async def sleep(self, seconds: float) -> None:
@@ -292,8 +300,8 @@ class Process:
     def run_as_background_process(self, _desc: str, func: Any) -> "Deferred[Any]":
         return ensureDeferred(func())
 
-    def _callbacks(self, call: Callable[[], None]) -> None:
-        self.notify = call
+    def add_replication_callback(self, cb: Callable[[], None]) -> None:
+        self.notify = cb
 
     def get_room_max_stream_ordering(self) -> int:
         if not self.lags_behind_rooms:
@@ -301,7 +309,7 @@ class Process:
         return self.rooms_seen
 
     async def get_partial_current_state_deltas(
-        self, after: int, until: int
+        self, prev_stream_id: int, max_stream_id: int
     ) -> tuple[int, list[Any]]:
         deltas = [
             SimpleNamespace(
@@ -313,19 +321,23 @@ class Process:
                 prev_event_id=f"{user_id} {'join' if joined else 'leave'}",
             )
             for position, room_id, user_id, joins, joined in self.belfry.deltas
-            if after < position <= until
+            if prev_stream_id < position <= max_stream_id
         ]
-        return until, deltas
+        return max_stream_id, deltas
 
-    async def get_membership_from_event_ids(self, ids: Iterable[str]) -> dict[str, Any]:
-        return {one: SimpleNamespace(membership=one.split()[1]) for one in ids}
+    async def get_membership_from_event_ids(
+        self, member_event_ids: Iterable[str]
+    ) -> dict[str, Any]:
+        return {one: SimpleNamespace(membership=one.split()[1]) for one in member_event_ids}
 
     @property
     def _curr_state_delta_stream_cache(self) -> Any:
         return SimpleNamespace(
-            has_any_entity_changed=lambda after: any(one[0] > after for one in self.belfry.deltas),
-            has_entity_changed=lambda room, after: any(
-                one[0] > after and one[1] == room for one in self.belfry.deltas
+            has_any_entity_changed=lambda stream_pos: any(
+                one[0] > stream_pos for one in self.belfry.deltas
+            ),
+            has_entity_changed=lambda entity, stream_pos: any(
+                one[0] > stream_pos and one[1] == entity for one in self.belfry.deltas
             ),
         )
 

@@ -227,6 +227,20 @@ def test_a_hide_is_not_missed_in_a_process_that_sees_a_user_for_the_first_time()
     assert phone.sync()[ANN] == ("online", None)
 
 
+def test_a_hide_is_not_missed_if_an_answer_is_ahead_of_the_log() -> None:
+    belfry, writer, worker = start()
+    phone, laptop = device(worker), device(worker)
+    now = Policy("r9", SEES, hides=[(BOB, ANN)])
+    belfry.store_policy(now)
+    # The native half gives the new answer a moment before it tells of the revision.
+    worker.policy = now
+    assert laptop.sync() == {}
+    worker.hear()
+    writer.hear()
+    belfry.pass_time()
+    assert phone.sync()[ANN] == ("online", None)
+
+
 def test_a_large_answer_comes_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     belfry, _, worker = start()
     phone = device(worker)

@@ -78,6 +78,11 @@ impl Visibility {
     }
 
     #[getter]
+    fn revision(&self) -> &str {
+        self.answer.revision()
+    }
+
+    #[getter]
     fn is_stale(&self) -> bool {
         self.answer.is_stale()
     }

@@ -187,6 +187,11 @@ class Visibility:
         """Returns a number that only answers with the same users and hides have."""
 
     @property
+    def revision(self) -> str:
+        """Returns the revision at which this is the answer: the last one that the daemon had
+        announced, or a later one, of which `Router.next_change` does not tell yet."""
+
+    @property
     def is_stale(self) -> bool:
         """Returns true if there was no connection to the daemon."""
 

@@ -67,7 +67,8 @@ FOLLOWED = Counter(
     "presence_router_followed",
     "Changes of visibility that this process followed (gained, reset, outage), senders who "
     "appeared (new), presence that it sent again for them (senders, recipients), and failures to "
-    "send (failed)",
+    "send (failed); if the policy alone decides, how often it told devices that they see other "
+    "users than before (ring), or may do so (everything)",
     ["what"],
 )
 

@@ -153,7 +153,9 @@ class CatchUp:
         gone = [
             sender
             for sender, rooms in zip(hidden, shared, strict=True)
-            if are_known(rooms) or sender in again.room_mates or self._was_seen(again, sender, user_id)
+            if are_known(rooms)
+            or sender in again.room_mates
+            or self._was_seen(again, sender, user_id)
         ]
         return visible + [UserPresenceState.default(sender) for sender in gone]
 

@@ -94,6 +94,10 @@ class ChangeLog:
         """Returns true if a revision has arrived."""
         return revision in self._numbers
 
+    def number_of(self, revision: str) -> int:
+        """Returns the number of a revision. Of one that has not arrived yet: the next number."""
+        return self._numbers.get(revision, self.number + 1)
+
     def missed_since(self, revision: str) -> Missed | None:
         """Returns the changes since a revision. None: the log does not reach back so far."""
         first = self._numbers.get(revision)

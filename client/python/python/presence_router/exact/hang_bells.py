@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 from synapse.module_api import ModuleApi
 
 from .arrivals import Arrivals
+from .bell_shapes import find_deviations_of_bells
 from .bells import Bells
 from .catch_up import CatchUp
 from .changes import ChangeLog
 from .concerned import Concerned
 from .room_changes import RoomLog
 from .rooms import Rooms
+from .shapes import refusal
 from .sight import Sight
 from .views import Views
 
@@ -31,8 +33,12 @@ def hang_bells(
     clock: Callable[[], float] = time.monotonic,
 ) -> Bells:
     """Returns the bells of one process. `askers` returns the local users who asked lately in it;
-    `deadline`: of a question, in seconds."""
+    `deadline`: of a question, in seconds. Raises RuntimeError, with a message for the operator, if
+    this Synapse has not what bells need."""
     hs = api._hs
+    deviations = find_deviations_of_bells(hs)
+    if deviations:
+        raise RuntimeError(refusal(deviations, with_federation=False))
     changes, room_log, views = ChangeLog(), RoomLog(hs), Views(router)
     catch_up = CatchUp(reactor, hs, sight, rooms, changes, room_log, views)
     concerned = Concerned(reactor, hs, changes, room_log, views, askers)

@@ -34,7 +34,7 @@ class Views:
         self._facts = RoomFacts(1)
 
     def note(self, answer: "Visibility", number: int) -> None:
-        """Notes the answer about a user, after the revision with this number in the log."""
+        """Notes the answer about a user, at the revision with this number in the log."""
         self.rooms_decide |= answer.depends_on_rooms
         # Removed first, so that the dict is in the order of use.
         view = self._views.pop(answer.user_id, None)
