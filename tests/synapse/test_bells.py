@@ -2,10 +2,13 @@
 
 import pytest
 from belfry import Belfry, Device, Policy, Process
+from fake_api import state
 from presence_router.exact import catch_up
 from presence_router.exact.bell_names import BELLS, is_bell
 from presence_router.exact.changes import ChangeLog
 from presence_router.exact.rings import Position, Ring, parse_ring
+from presence_router.exact.router import merge_keys
+from synapse.module_api import UserPresenceState
 
 ANN, BOB, EVE = "@ann:test", "@bob:test", "@eve:test"
 SEES = [(BOB, ANN), (BOB, EVE)]
@@ -384,3 +387,10 @@ def test_a_text_that_is_no_ring_is_none(text: str | None) -> None:
     assert parse_ring(text) is None
     ring = Ring(7, Position("e:1", 2), Position("e:9", 30))
     assert parse_ring(ring.to_text()) == ring
+
+
+def test_the_keys_of_updates_and_of_bells_add_up() -> None:
+    ann, eve, gone = state(ANN), state(EVE), UserPresenceState.default(EVE)
+    shared = {ann, eve}
+    keys = merge_keys({"one": shared, "two": shared, BOB: set()}, {"one": {gone}, "four": {ann}})
+    assert keys == {"one": {ann, gone}, "two": {ann, eve}, "four": {ann}, BOB: set()}

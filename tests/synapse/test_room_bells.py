@@ -3,7 +3,8 @@
 import pytest
 from belfry import Belfry, Device, Process
 from presence_router.exact import room_changes
-from presence_router.exact.room_changes import _range_before
+from presence_router.exact.room_changes import RoomChange, _range_before
+from presence_router.exact.room_history import find_room_mates
 
 ANN, BOB, EVE = "@ann:test", "@bob:test", "@eve:test"
 GONE = {ANN: ("offline", None)}
@@ -52,6 +53,65 @@ def test_both_of_a_pair_leave_the_room_while_a_device_sleeps() -> None:
     belfry.pass_time()
     assert phone.sync() == GONE
     assert phone.sync() == {}
+
+
+def test_who_joins_after_a_user_left_is_not_named_to_that_user() -> None:
+    belfry, worker = start(a=[ANN, BOB, "@one:test"])
+    phone, of_ann = device(worker), device(worker, ANN)
+    belfry.move("!a", BOB, joins=False)
+    belfry.pass_time()
+    belfry.move("!a", EVE, joins=True)
+    belfry.move("!a", "@one:test", joins=False)
+    belfry.pass_time()
+    # He saw ann and @one, and never eve.
+    assert phone.sync() == GONE | {"@one:test": ("offline", None)}
+    assert BOB in of_ann.sync()
+
+
+def test_who_left_before_a_user_joined_is_not_named_to_that_user() -> None:
+    belfry, worker = start(a=[ANN, EVE])
+    phone = device(worker)
+    belfry.move("!a", EVE, joins=False)
+    belfry.move("!a", BOB, joins=True)
+    belfry.pass_time()
+    assert phone.sync() == {ANN: ("online", "hello")}
+
+
+CHANGES = {
+    "joined": RoomChange(1, "!a", EVE, True),
+    "left": RoomChange(2, "!a", EVE, False),
+    "came": RoomChange(3, "!a", BOB, True),
+    "went": RoomChange(4, "!a", BOB, False),
+    "changed": RoomChange(5, "!a", None),
+    "crowd": RoomChange(6, "!a", None, crowd=frozenset({EVE, BOB})),
+    "others": RoomChange(6, "!a", None, crowd=frozenset({EVE})),
+    "with bob": RoomChange(6, "!a", None, crowd=frozenset({BOB})),
+}
+
+
+@pytest.mark.parametrize(
+    "names, members, expected",
+    [
+        (["joined"], [BOB, ANN, EVE], {EVE}),
+        (["left"], [BOB, ANN], {EVE}),
+        (["came"], [BOB, ANN], {ANN}),
+        (["went"], [ANN], {ANN}),
+        (["joined", "came", "left"], [BOB, ANN], {ANN, EVE}),
+        (["joined", "left", "came"], [BOB, ANN], {ANN}),
+        (["came", "joined", "went", "left"], [ANN], {ANN, EVE}),
+        (["came", "went", "joined"], [ANN, EVE], {ANN}),
+        (["changed"], [BOB, ANN], {ANN}),
+        (["went", "changed"], [ANN], {ANN}),
+        (["crowd"], [BOB, ANN, EVE], {ANN, EVE}),
+        (["went", "crowd"], [BOB, ANN, EVE], {ANN, EVE}),
+        (["left", "crowd"], [BOB, ANN, EVE], {ANN, EVE}),
+        (["went", "others"], [ANN, EVE], {ANN}),
+        (["left", "with bob"], [BOB, ANN], {ANN}),
+    ],
+)
+def test_the_room_mates_of_a_time(names: list[str], members: list[str], expected: set[str]) -> None:
+    changes = [CHANGES[name] for name in names]
+    assert find_room_mates(BOB, changes, members) == expected
 
 
 def test_a_room_that_grows_beyond_the_limit_is_one_entry() -> None:
@@ -116,6 +176,19 @@ def test_many_joins_at_once_are_one_entry(monkeypatch: pytest.MonkeyPatch) -> No
         ("!a", "@one:test"),
         ("!a", None),
     ]
+
+
+def test_a_crowd_that_joins_after_a_user_left_is_not_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room_changes, "_MANY_JOINS", 1)
+    belfry, worker = start()
+    phone = device(worker)
+    belfry.move("!a", BOB, joins=False)
+    belfry.move("!a", EVE, joins=True)
+    belfry.move("!a", "@one:test", joins=True)
+    belfry.pass_time()
+    assert phone.sync() == GONE
 
 
 def test_a_new_display_name_is_no_change_of_a_room() -> None:

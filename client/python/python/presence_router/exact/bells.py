@@ -176,9 +176,11 @@ class Bells:
     ) -> list[UserPresenceState]:
         """Returns what a client missed, beside the states that it is shown anyway."""
         answer = await self._sight.answer_about(asked.user_id)
-        if answer is not None:
-            self._views.note(answer, self._changes.number_of(answer.revision))
-            self._room_log.note_conditions(answer)
+        if answer is None:
+            # Nothing new is told. The bell for everything rings when the daemon is back.
+            return []
+        self._views.note(answer, self._changes.number_of(answer.revision))
+        self._room_log.note_conditions(answer)
         if heard is None and not (asked.reads_all and _has_token(asked)):
             return []
         since = await self._known_to(heard) if heard is not None else None

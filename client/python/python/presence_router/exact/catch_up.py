@@ -18,7 +18,8 @@ from twisted.internet.task import deferLater
 from .bell_names import is_bell
 from .changes import ChangeLog, Pairs
 from .rings import Position
-from .room_changes import RoomLog
+from .room_changes import RoomChange, RoomLog
+from .room_history import find_room_mates
 from .rooms import Rooms
 from .shared_rooms import are_known
 from .sight import Sight
@@ -122,17 +123,14 @@ class CatchUp:
             return
         present: frozenset[str] = await self._store.get_rooms_for_user(user_id)
         # Also rooms that the user left meanwhile.
-        own = {change.room_id for change in changes if change.user_id == user_id}
-        looked_at = set()
+        left = {change.room_id for change in changes if change.user_id == user_id}
+        by_room: dict[str, list[RoomChange]] = {}
         for change in changes:
-            if change.room_id not in present and change.room_id not in own:
-                continue
-            if change.user_id is not None and change.user_id != user_id:
-                again.room_mates.add(change.user_id)
-            else:
-                looked_at.add(change.room_id)
-        for room_id in looked_at:
-            again.room_mates.update(await self._store.get_users_in_room(room_id))
+            if change.room_id in present or change.room_id in left:
+                by_room.setdefault(change.room_id, []).append(change)
+        for room_id, some in by_room.items():
+            members = await self._store.get_users_in_room(room_id)
+            again.room_mates |= find_room_mates(user_id, some, members)
         again.senders |= again.room_mates
 
     async def _present_states(

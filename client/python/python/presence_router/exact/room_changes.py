@@ -53,6 +53,12 @@ class RoomChange:
     user_id: str | None
     """The user who joined or left. None: the room may meet other conditions now."""
 
+    has_joined: bool = False
+    """True if the user joined."""
+
+    crowd: frozenset[str] = frozenset()
+    """Instead of one user, many who joined."""
+
 
 class RoomLog:
     """The changes of rooms that this process has read."""
@@ -141,7 +147,9 @@ class RoomLog:
                 now = _has_joined(delta.event_id, memberships)
                 if before is not None and before == now:
                     continue
-                changes.append(RoomChange(position, room_id, delta.state_key))
+                # Of an event that Synapse does not have, nobody can tell.
+                joined = bool(now) if now is not None else not before
+                changes.append(RoomChange(position, room_id, delta.state_key, joined))
                 members.setdefault(room_id, []).append((changes[-1], now))
             elif delta.event_type in _FACTS:
                 changes.append(RoomChange(position, room_id, None))
@@ -217,7 +225,8 @@ def _without_many_joins(
         joins = [change for change, now in some if now]
         if len(joins) > _MANY_JOINS:
             dropped.update(map(id, joins))
-            added.append(RoomChange(joins[-1].position, room_id, None))
+            crowd = frozenset(change.user_id for change in joins if change.user_id is not None)
+            added.append(RoomChange(joins[-1].position, room_id, None, crowd=crowd))
     return [change for change in changes if id(change) not in dropped] + added
 
 

@@ -69,9 +69,7 @@ class ExactRouter:
         try:
             if asked is None:
                 keys = await self._wake.keys_of(states)
-                for user_id, nothing in (await self._bells.keys_of(states)).items():
-                    keys.setdefault(user_id, nothing)
-                return keys
+                return merge_keys(keys, await self._bells.keys_of(states))
             shown = await self._shown_to(asked, states)
         except CancelledError:
             raise
@@ -93,5 +91,23 @@ class ExactRouter:
         if not asked.by_client:
             return await self._services.shown(asked.user_id, states)
         heard = await self._bells.wait_for_rings(states)
+        unanswered = self._sight.unanswered
         shown = await self._sight.shown(asked.user_id, states)
+        if self._sight.unanswered != unanswered:
+            # Perhaps for this user: then the bell for everything rings later. Nobody should wait
+            # for the daemon again.
+            return shown
         return [*shown, *await self._bells.missed_by(asked, heard, shown)]
+
+
+def merge_keys(
+    keys: dict[str, set[UserPresenceState]], later: dict[str, set[UserPresenceState]]
+) -> dict[str, set[UserPresenceState]]:
+    """Returns the keys of both, each with one state a sender, the later one."""
+    merged = keys | later
+    for key in keys.keys() & later.keys():
+        senders = {state.user_id for state in later[key]}
+        # Sets of their own: keys share them.
+        merged[key] = {state for state in keys[key] if state.user_id not in senders}
+        add_states(merged[key], list(later[key]))
+    return merged
