@@ -328,6 +328,16 @@ def test_an_unknown_change_rings_for_everything() -> None:
     assert phone.sync() == {ANN: ("offline", None), EVE: ("online", "hi")}
 
 
+def test_a_ring_for_everything_also_takes_back_strangers() -> None:
+    belfry, writer, worker = start(a=[ANN])
+    phone = device(worker)
+    belfry.apply([(BOB, EVE)])
+    for process in (writer, worker):
+        process.hear("reset")
+    belfry.pass_time(10)
+    assert phone.sync() == {ANN: ("offline", None), EVE: ("online", "hi")}
+
+
 def test_only_those_whom_a_ring_concerns_are_woken() -> None:
     belfry, _, worker = start()
     device(worker)

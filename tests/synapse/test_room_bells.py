@@ -68,6 +68,17 @@ def test_who_joins_after_a_user_left_is_not_named_to_that_user() -> None:
     assert BOB in of_ann.sync()
 
 
+def test_a_ring_for_everything_also_takes_back_those_of_rooms_that_were_left() -> None:
+    belfry, worker = start(a=[ANN, BOB], b=[BOB, EVE])
+    phone = device(worker)
+    belfry.move("!a", BOB, joins=False)
+    belfry.pass_time()
+    for process in belfry.processes:
+        process.hear("reset")
+    belfry.pass_time(10)
+    assert phone.sync() == GONE | {EVE: ("online", "hi")}
+
+
 def test_who_left_before_a_user_joined_is_not_named_to_that_user() -> None:
     belfry, worker = start(a=[ANN, EVE])
     phone = device(worker)

@@ -12,7 +12,8 @@ says if they are closed: `shapes` checks Synapse before, and `guarded_reads`, `g
 
 Devices hear of changes of the policy by `bells`: `ringer` rings them, and `room_follower` has it
 do so when rooms change; `rings` reads them, and `arrivals` waits for what they cover. `changes`
-and `room_changes` are the logs of what changed, `views` remembers the last answers; `catch_up`, with
-`room_history`, says what a device missed, `concerned` which devices to wake, and `server_views` what other
-servers get. `hang_bells` puts these together, and `bell_shapes` checks Synapse before.
+and `room_changes` are the logs of what changed, `views` remembers the last answers; `catch_up`
+says what a device missed, with `room_history`, `concerned` which devices to wake, and
+`server_views` what other servers get. `hang_bells` puts these together, and `bell_shapes` checks
+Synapse before.
 """

@@ -79,11 +79,10 @@ class CatchUp:
         if answer is None:
             # Nothing new, and not even "offline". The bell for everything rings later.
             return []
-        again = _Again(is_everything=since is None)
-        if since is not None:
-            self._add_changes(again, user_id, since)
-            if answer.depends_on_rooms:
-                await self._add_room_changes(again, user_id, since)
+        again = _Again()
+        self._add_changes(again, user_id, since)
+        if answer.depends_on_rooms or (self._views.rooms_decide and since is None):
+            await self._add_room_changes(again, user_id, since)
         if again.is_everything:
             again.senders |= await self._sight.candidates(user_id)
         again.senders.discard(user_id)
@@ -96,10 +95,16 @@ class CatchUp:
             states += await self._present_states(user_id, left[start : start + _SLICE], again)
         return states
 
-    def _add_changes(self, again: _Again, user_id: str, since: Position) -> None:
-        missed = self._changes.missed_since(since.revision)
+    def _add_changes(self, again: _Again, user_id: str, since: Position | None) -> None:
+        missed = None if since is None else self._changes.missed_since(since.revision)
         if missed is None or missed.changed is None:
             again.is_everything = True
+            # Of senders whom the user sees no longer, and with whom the user shares no room, only
+            # the log can tell.
+            for one in self._changes.all_changed():
+                if one.pairs.is_lost and one.pairs.concern(user_id):
+                    again.senders |= one.senders or frozenset()
+                    again.lost.append(one)
             return
         for one in missed.changed:
             if not one.pairs.concern(user_id):
@@ -114,11 +119,14 @@ class CatchUp:
         if not missed.is_empty and self._views.may_hide_differently(user_id, missed.first):
             again.is_everything = True
 
-    async def _add_room_changes(self, again: _Again, user_id: str, since: Position) -> None:
-        changes = self._room_log.missed_since(since.room_position)
+    async def _add_room_changes(
+        self, again: _Again, user_id: str, since: Position | None
+    ) -> None:
+        changes = None if since is None else self._room_log.missed_since(since.room_position)
         if changes is None or len(changes) > _MAX_ROOM_CHANGES:
             again.is_everything = True
-            return
+            # Whom the user met in rooms that one of them has left.
+            changes = self._room_log.last_changes(_MAX_ROOM_CHANGES)
         if not changes:
             return
         present: frozenset[str] = await self._store.get_rooms_for_user(user_id)

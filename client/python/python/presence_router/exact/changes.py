@@ -112,6 +112,10 @@ class ChangeLog:
             changed.extend(entry.changed)
         return Missed(first, first == self.number, tuple(changed))
 
+    def all_changed(self) -> list[Pairs]:
+        """Returns all pairs that the log still has."""
+        return [one for entry in self._entries for one in entry.changed or ()]
+
     def call_at_next(self, call: Callable[[], None]) -> None:
         """Calls a function when the next revision arrives."""
         self._waiting.append(call)

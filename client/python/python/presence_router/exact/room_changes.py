@@ -98,6 +98,10 @@ class RoomLog:
             return None
         return self._changes[bisect.bisect_right(self._changes, position, key=_position_of) :]
 
+    def last_changes(self, number: int) -> list[RoomChange]:
+        """Returns the last changes that the log still has, at most so many."""
+        return self._changes[-number:]
+
     def newest_position(self) -> int:
         """Returns the position that Synapse has reached in this process."""
         position: int = self._store.get_room_max_stream_ordering()
