@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from presence_router.exact.bell_names import bell_for_all_name, bell_name
 from presence_router.seeding import seed_known_senders
 
 pytestmark = pytest.mark.smoke
@@ -42,3 +43,33 @@ def test_without_threads_the_module_keeps_trying(
     half = Strained(3, broken)
     asyncio.run(seed_known_senders(half, half))  # type: ignore[arg-type]
     assert (half.slept, half.finished) == (pauses, finished)
+
+
+class Database:
+    """A database with some users, and a native half that takes them."""
+
+    def __init__(self, users: list[str]) -> None:
+        self._left = [(user,) for user in users]
+        self.known: list[str] = []
+
+    def execute(self, _sql: str) -> None:
+        pass
+
+    def fetchmany(self, _count: int) -> list[tuple[str]]:
+        rows, self._left = self._left, []
+        return rows
+
+    async def run_db_interaction(self, _desc: str, func: Any) -> None:
+        func(self)
+
+    def add_known_users(self, users: list[str]) -> None:
+        self.known += users
+
+    def finish_seeding(self) -> None:
+        pass
+
+
+def test_bells_are_no_senders() -> None:
+    database = Database(["@ann:test", bell_name(3, "test"), bell_for_all_name("test")])
+    asyncio.run(seed_known_senders(database, database))  # type: ignore[arg-type]
+    assert database.known == ["@ann:test"]

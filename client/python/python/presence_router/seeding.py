@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from synapse.module_api import ModuleApi
 
+from .exact.bell_names import is_bell
+
 if TYPE_CHECKING:
     from ._native import Router
 
@@ -22,7 +24,8 @@ async def seed_known_senders(api: ModuleApi, router: "Router") -> None:
         txn.execute("SELECT DISTINCT user_id FROM presence_stream")
         # In this thread of the database pool, not in the reactor's.
         while rows := txn.fetchmany(10_000):
-            router.add_known_users([user_id for (user_id,) in rows])
+            # Bells stay in the table when the operator goes back to `local: add`.
+            router.add_known_users([user_id for (user_id,) in rows if not is_bell(user_id)])
 
     pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
     for tries in itertools.count(1):
