@@ -277,6 +277,16 @@ def test_pairs_that_rooms_decide_name_no_strangers() -> None:
     assert phone.sync() == {EVE: ("online", "hi")}
 
 
+def test_a_stranger_is_taken_back_after_many_changes_although_rooms_decide() -> None:
+    belfry, _, worker = start(a=[ANN])
+    sleeping, other = device(worker), device(worker)
+    worker.bells._views.rooms_decide = True
+    for sees in ([(BOB, EVE)], [], [(BOB, EVE)], []):
+        belfry.apply(sees)
+        other.sync()
+    assert sleeping.sync() == {ANN: ("offline", None), EVE: ("offline", None)}
+
+
 def test_strangers_do_not_learn_of_each_other() -> None:
     belfry, _, worker = start(a=[ANN])
     # Bob has no room, and sees ann by the policy alone.

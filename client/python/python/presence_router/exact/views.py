@@ -1,5 +1,6 @@
 """The last answers about the local users who asked in this process, to compare new ones with."""
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,9 @@ from .._native import RoomFacts
 if TYPE_CHECKING:
     from .._native import Router, Visibility
 
+# Earlier answers about one user, at most: a device may sleep while the policy changes often.
+_MAX_ANSWERS = 32
+
 # Users, at most. An answer takes little: users with the same one share it.
 _MAX_USERS = 50_000
 
@@ -15,8 +19,8 @@ _MAX_USERS = 50_000
 @dataclass
 class _View:
     last: "Visibility"
-    before: "Visibility | None"
-    """The answer before that one, with other users or other hides."""
+    before: "deque[Visibility]"
+    """The answers before that one, each with other users or other hides than the next."""
 
     first_seen_at: int
     hides_changed_at: int
@@ -39,13 +43,14 @@ class Views:
         # Removed first, so that the dict is in the order of use.
         view = self._views.pop(answer.user_id, None)
         if view is None:
-            view = _View(answer, None, number, -1)
+            view = _View(answer, deque(maxlen=_MAX_ANSWERS), number, -1)
             if len(self._views) >= self._max_users:
                 del self._views[next(iter(self._views))]
         elif view.last.number != answer.number:
             if not view.last.hides_as(answer):
                 view.hides_changed_at = number
-            view.before, view.last = view.last, answer
+            view.before.append(view.last)
+            view.last = answer
         self._views[answer.user_id] = view
 
     def may_hide_differently(self, user_id: str, since: int) -> bool:
@@ -62,13 +67,13 @@ class Views:
         return view is None or present is None or not present.hides_as(view.last)
 
     def held_stranger(self, user_id: str, sender: str) -> bool:
-        """Returns true if a user saw a sender with whom the user shares no room, by the answer
+        """Returns true if a user saw a sender with whom the user shares no room, by an answer
         before the present one. To be asked only about pairs that were visible in some rooms."""
         if not self.rooms_decide:
             return True
         view = self._views.get(user_id)
-        before = None if view is None else view.before
-        if before is None:
-            return False
-        visible, _ = before.recipients(None, [sender], None, (self._facts, None))
-        return bool(visible)
+        known = self._facts, None
+        # The latest first: usually it decides.
+        return view is not None and any(
+            answer.recipients(None, [sender], None, known)[0] for answer in reversed(view.before)
+        )
