@@ -79,6 +79,15 @@ def test_a_ring_for_everything_also_takes_back_those_of_rooms_that_were_left() -
     assert phone.sync() == GONE | {EVE: ("online", "hi")}
 
 
+def test_a_leave_counts_although_the_present_answer_needs_no_rooms() -> None:
+    belfry, worker = start()
+    phone = device(worker)
+    belfry.move("!a", BOB, joins=False)
+    belfry.pass_time()
+    belfry.apply([])
+    assert phone.sync() == GONE
+
+
 def test_who_left_before_a_user_joined_is_not_named_to_that_user() -> None:
     belfry, worker = start(a=[ANN, EVE])
     phone = device(worker)
