@@ -8,7 +8,7 @@ activity.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,24 +123,39 @@ class CatchUp:
     async def _add_room_changes(
         self, again: _Again, user_id: str, since: Position | None
     ) -> None:
-        changes = None if since is None else self._room_log.missed_since(since.room_position)
-        if changes is None or len(changes) > _MAX_ROOM_CHANGES:
-            again.is_everything = True
-            # Whom the user met in rooms that one of them has left.
-            changes = self._room_log.last_changes(_MAX_ROOM_CHANGES)
+        changes = self._room_changes_since(again, since)
         if not changes:
             return
         present: frozenset[str] = await self._store.get_rooms_for_user(user_id)
         # Also rooms that the user left meanwhile.
         left = {change.room_id for change in changes if change.user_id == user_id}
+        members: dict[str, Iterable[str]] = {
+            change.room_id: ()
+            for change in changes
+            if change.room_id in present or change.room_id in left
+        }
+        for room_id in members:
+            members[room_id] = await self._store.get_users_in_room(room_id)
+        # The members are those of now. The log must not lack how they came to be members: who
+        # only just joined would count as one who always was in the room.
+        await self._room_log.read_until(self._room_log.newest_position())
         by_room: dict[str, list[RoomChange]] = {}
-        for change in changes:
-            if change.room_id in present or change.room_id in left:
+        for change in self._room_changes_since(again, since):
+            if change.room_id in members:
                 by_room.setdefault(change.room_id, []).append(change)
         for room_id, some in by_room.items():
-            members = await self._store.get_users_in_room(room_id)
-            again.room_mates |= find_room_mates(user_id, some, members)
+            again.room_mates |= find_room_mates(user_id, some, members[room_id])
         again.senders |= again.room_mates
+
+    def _room_changes_since(
+        self, again: _Again, since: Position | None
+    ) -> Sequence[RoomChange]:
+        changes = None if since is None else self._room_log.missed_since(since.room_position)
+        if changes is None or len(changes) > _MAX_ROOM_CHANGES:
+            again.is_everything = True
+            # Whom the user met in rooms that one of them has left.
+            return self._room_log.last_changes(_MAX_ROOM_CHANGES)
+        return changes
 
     async def _present_states(
         self, user_id: str, senders: list[str], again: _Again
