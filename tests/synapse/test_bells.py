@@ -130,57 +130,6 @@ def test_a_restarted_worker_looks_at_everything() -> None:
     assert phone.sync() == {ANN: ("online", "hello")}, "from here on it has a log"
 
 
-def test_a_restarted_worker_does_not_wait_for_rings_from_before() -> None:
-    belfry, _, worker = start()
-    phone = device(worker)
-    belfry.apply([(BOB, EVE)])
-    belfry.store_policy(Policy("r9", [(BOB, EVE)]))
-    phone.process = belfry.process()
-    # It never hears of the revision of the last ring: its first one is later.
-    assert phone.sync(wait=0) == {ANN: ("offline", None), EVE: ("online", "hi")}
-
-
-def test_a_worker_waits_for_the_revision_of_a_bell() -> None:
-    belfry, writer, worker = start()
-    phone = device(worker)
-    belfry.store_policy(Policy("r9", [(BOB, EVE)]))
-    writer.hear()
-    belfry.wait_for_ring()
-    belfry.clock.callLater(0.1, worker.hear)
-    assert phone.sync(wait=0.15) == GONE
-    assert phone.sync() == {}
-    assert worker.requests == []
-
-
-def test_no_answer_is_older_than_the_last_ring() -> None:
-    belfry, writer, worker = start()
-    phone = device(writer)
-    belfry.store_policy(Policy("r9", [(BOB, EVE)]))
-    writer.hear()
-    belfry.wait_for_ring()
-    assert phone.sync() == GONE
-    # The same device comes to a worker that has not heard of the change, with a new token.
-    belfry.set_state(ANN, "online", "a secret")
-    phone.process = worker
-    belfry.clock.callLater(0.1, worker.hear)
-    assert phone.sync(wait=0.15) == {}
-
-
-def test_a_worker_that_hears_too_late_makes_up_for_it() -> None:
-    belfry, writer, worker = start()
-    phone = device(worker)
-    belfry.store_policy(Policy("r9", [(BOB, EVE)]))
-    writer.hear()
-    belfry.wait_for_ring()
-    phone.sync(wait=1)
-    assert phone.sync(wait=0) == {}, "nobody waits twice"
-    worker.hear()
-    belfry.pass_time(10)
-    assert len(worker.requests) == 1
-    assert phone.sync()[ANN] == ("offline", None)
-    assert phone.sync() == {}
-
-
 def test_a_full_log_means_everything() -> None:
     belfry, _, worker = start()
     phone = device(worker)
@@ -230,36 +179,12 @@ def test_a_hide_is_not_missed_in_a_process_that_sees_a_user_for_the_first_time()
     assert phone.sync()[ANN] == ("online", None)
 
 
-def test_a_hide_is_not_missed_if_an_answer_is_ahead_of_the_log() -> None:
-    belfry, writer, worker = start()
-    phone, laptop = device(worker), device(worker)
-    now = Policy("r9", SEES, hides=[(BOB, ANN)])
-    belfry.store_policy(now)
-    # The native half gives the new answer a moment before it tells of the revision.
-    worker.policy = now
-    assert laptop.sync() == {}
-    worker.hear()
-    writer.hear()
-    belfry.pass_time()
-    assert phone.sync()[ANN] == ("online", None)
-
-
 def test_a_large_answer_comes_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     belfry, _, worker = start()
     phone = device(worker)
     belfry.apply([])
     monkeypatch.setattr(catch_up, "_SLICE", 1)
     assert phone.sync(wait=0.2) == GONE | {EVE: ("offline", None)}
-
-
-def test_a_change_that_only_a_worker_does_not_know_means_everything() -> None:
-    belfry, writer, worker = start()
-    phone = device(worker)
-    belfry.store_policy(Policy("r9", SEES))
-    writer.hear()
-    worker.hear("reset")
-    belfry.pass_time()
-    assert phone.sync() == {ANN: ("online", "hello"), EVE: ("online", "hi")}
 
 
 def test_pairs_that_rooms_decide_name_no_strangers() -> None:
@@ -294,37 +219,6 @@ def test_strangers_do_not_learn_of_each_other() -> None:
     belfry.apply([])
     assert phone.sync() == {ANN: ("offline", None), EVE: ("offline", None)}, "he saw both"
     assert of_eve.sync() == {}
-
-
-def test_while_the_daemon_is_away_nothing_is_told_and_then_everything() -> None:
-    belfry, writer, worker = start()
-    phone = device(worker)
-    before = list(belfry.rings)
-    writer.lose_daemon()
-    worker.lose_daemon()
-    belfry.set_state(ANN, "unavailable", "missed")
-    assert phone.sync() == {}
-    belfry.pass_time()
-    assert belfry.rings == before
-    # Not even "offline", although a bell says that something changed.
-    phone.token = 0
-    assert phone.ask() == {}
-    for process in (writer, worker):
-        process.hear("connected")
-    belfry.pass_time(10)
-    # The worker asked for it: the writer itself had no answer to give.
-    assert belfry.rings[len(before) :] == [writer.bells.names.for_all]
-    assert phone.sync() == {ANN: ("unavailable", "missed"), EVE: ("online", "hi")}
-    assert phone.sync() == {}
-
-
-def test_a_short_outage_without_questions_rings_nothing() -> None:
-    belfry, writer, _ = start()
-    before = list(belfry.rings)
-    writer.lose_daemon()
-    writer.hear("connected")
-    belfry.pass_time()
-    assert belfry.rings == before
 
 
 def test_an_unknown_change_rings_for_everything() -> None:
