@@ -48,7 +48,9 @@ def test_this_version_is_named_in_the_message() -> None:
     assert excludes_rooms == (int(first) <= VERSION[1] <= int(last))
     message = shapes.refusal(["a", "b"], with_federation=False)
     assert "`local: exact` in Synapse 1." in message and ": a; b." in message
-    assert message.endswith("or start with `local: add`")
+    assert "with `local: add` and presence switched on, all room-mates see each" in message.lower()
+    federation = shapes.refusal(["a"], with_federation=True)
+    assert "the servers of all room-mates get presence, whatever the policy denies" in federation
 
 
 def finished(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from daemon import until
 from homeserver import VERSION, Homeserver, module, module_of_tests
 from presence_router.check_seal import main as check_seal
 
@@ -82,13 +83,27 @@ def test_a_synapse_without_the_module_has_no_seal(
     assert "NOT SEALED: it has not loaded the module" in capsys.readouterr().out
 
 
-def test_a_part_that_another_module_replaced_is_reported_at_the_start(
+def test_a_part_that_another_module_replaces_at_the_start_ends_synapse(tmp_path: Path) -> None:
+    ours = module(SOCKET, local="exact")["modules"]
+    homeserver = Homeserver(
+        tmp_path, modules=[*ours, module_of_tests(tmp_path, "other_router.Patch")]
+    )
+    homeserver.start(ready=False)
+    assert homeserver.code == 1
+    said = "another module or a patch changed `get_states` of this Synapse"
+    assert said in homeserver.output.read_text()
+    assert any(" - CRITICAL - " in line and said in line for line in homeserver.our_warnings())
+    # It handled no request.
+    assert " - synapse.access." not in homeserver.log.read_text()
+
+
+def test_a_part_that_another_module_replaces_later_is_reported(
     started: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ours = module(SOCKET, local="exact")["modules"]
-    patch = module_of_tests(tmp_path, "other_router.Patch")
+    patch = module_of_tests(tmp_path, "other_router.LatePatch")
     homeserver = started(modules=[*ours, patch])
-    # Before anybody looked at the metrics.
+    until(lambda: 0 in parts(homeserver).values(), "the part is replaced")
     (line,) = [line for line in homeserver.our_warnings() if "The seal of" in line]
     assert " - ERROR - " in line and "changed `get_states` of this Synapse" in line
     assert [part for part, value in parts(homeserver).items() if value != 1] == ["get_states"]
@@ -111,7 +126,8 @@ def test_another_presence_router_beside_exact_stops_synapse(tmp_path: Path, orde
     output = homeserver.output.read_text()
     assert "cannot run with `local: exact` beside another presence router module" in output
     assert "(its callback is other_router.OtherRouter" in output
-    assert "Remove one of both from `modules`, or write `local: add`" in output
+    assert "Remove the other one from `modules`, or switch presence off" in output
+    assert "all room-mates see each other, whatever the policy denies" in output
 
 
 @pytest.mark.parametrize("federation", ["add", "exact"])
@@ -127,7 +143,7 @@ def test_a_synapse_of_another_shape_does_not_start(tmp_path: Path, federation: s
         "PresenceHandler.get_states takes (target_user_ids, requester), not (target_user_ids)"
         in output
     )
-    assert "or start with `local: add`" in output
+    assert "or switch presence off (`presence: {enabled: false}`" in output
 
 
 @pytest.mark.skipif(excludes_rooms, reason="this Synapse has what `federation: exact` needs")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from homeserver import VERSION
 from presence_router import metrics
+from presence_router.exact import seal
 from prometheus_client import REGISTRY
 from sealed_synapse import ANN, CALLBACKS, EVE, SealedSynapse, run
 
@@ -51,7 +52,7 @@ def test_another_shape_is_refused_before_anything_is_replaced() -> None:
         "Changed.is_visible is no coroutine function. It is known to work with Synapse 1.138 to "
         in message
     )
-    assert message.endswith("or start with `local: add`")
+    assert message.endswith("all room-mates see each other, whatever the policy denies")
     assert untouched(synapse)
 
 
@@ -87,7 +88,7 @@ def test_a_router_that_came_first_is_refused() -> None:
 def test_a_router_that_comes_later_is_refused(synapse: SealedSynapse) -> None:
     # The legacy setting registers what it found: nothing.
     synapse.register(None, None)
-    with pytest.raises(RuntimeError, match="Remove one of both from `modules`, or write `local: a"):
+    with pytest.raises(RuntimeError, match="Remove the other one from `modules`, or switch"):
         synapse.register(*CALLBACKS)
     assert synapse.seal.is_sealed()
 
@@ -126,9 +127,24 @@ def test_a_part_that_is_replaced_again_shows_in_the_metric_and_once_in_the_log(
         assert not sealed.seal.is_sealed()
     (line,) = caplog.messages
     assert "changed `get_states` of this Synapse" in line
+    assert line.endswith("all room-mates see each other, whatever the policy denies")
     # A new object in the place of Synapse's.
     sealed.handler = type(sealed.handler)(sealed.hs)
     assert metric("is_visible") == 0 and metric("get_presence_for_all_users") == 1
+
+
+def test_a_process_whose_seal_is_broken_at_the_first_look_ends(
+    synapse: SealedSynapse, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(seal.logging, "shutdown", lambda: ended.append("logs"))
+    monkeypatch.setattr(seal.os, "_exit", lambda code: ended.append(f"code {code}"))
+    synapse.seal.end_if_broken()
+    assert ended == []
+    del synapse.handler.is_visible  # type: ignore[method-assign]
+    synapse.seal.end_if_broken()
+    assert ended == ["logs", "code 1"]
+    assert "a patch changed `is_visible` of this Synapse" in capfd.readouterr().err
 
 
 def test_callbacks_beside_ours_or_none_of_ours_break_the_seal(sealed: SealedSynapse) -> None:
@@ -247,5 +263,5 @@ def test_federation_is_refused_where_synapse_excludes_no_rooms() -> None:
     assert "cannot start with `federation: exact` in Synapse 1." in message
     assert "Handler has no set `_rooms_to_exclude_from_presence`" in message
     assert "It is known to work with Synapse 1.157 to " in message
-    assert message.endswith("or start without `federation: exact`, or with `local: add`")
+    assert message.endswith("the servers of all room-mates get presence, whatever the policy denies")
     assert untouched(synapse)

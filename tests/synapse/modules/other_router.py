@@ -34,6 +34,13 @@ class Patch(OtherRouter):
         handler.get_states = type(handler).get_states.__get__(handler)
 
 
+class LatePatch(OtherRouter):
+    """As `Patch`, after Synapse has started."""
+
+    def __init__(self, config: dict[str, Any], api: ModuleApi) -> None:
+        api._hs.get_reactor().callLater(0.5, Patch, config, api)
+
+
 class Reshape(OtherRouter):
     """Changes the shape of Synapse's own functions, as a later version might."""
 

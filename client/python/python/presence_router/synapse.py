@@ -273,7 +273,7 @@ class PresenceRouterModule:
         seal.close()
         metrics.SEALS.add(seal.parts)
         # The modules that Synapse loads after this one are then loaded, and no request has come.
-        self._reactor.callLater(0, seal.parts)
+        self._reactor.callLater(0, seal.end_if_broken)
 
     async def _ask_visible_senders(self, user_id: str) -> "Visibility | None":
         asked: tuple[str, list[Visibility] | None] = await self._ask(

@@ -7,13 +7,15 @@ to start Synapse.
 """
 
 import logging
+import os
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .all_rooms import AllRooms
 from .asking import Questions
 from .guarded_reads import GuardedReads
-from .shapes import EXCLUDED_ROOMS, require_shapes
+from .shapes import EXCLUDED_ROOMS, SWITCH_OFF, require_shapes
 from .sight import Sight
 
 logger = logging.getLogger("presence_router")
@@ -129,9 +131,9 @@ class Seal:
         for part in sorted(open_parts - self._logged):
             logger.error(
                 "The seal of presence-router is broken: another module or a patch changed `%s` of "
-                "this Synapse, which may show presence against the policy. Remove it, or restart "
-                "with `local: add`",
+                "this Synapse, which may show presence against the policy. Remove it, or %s",
                 part,
+                SWITCH_OFF,
             )
         self._logged |= open_parts
         return parts
@@ -139,6 +141,17 @@ class Seal:
     def is_sealed(self) -> bool:
         """Returns true if all parts are in place now."""
         return all(self.parts().values())
+
+    def end_if_broken(self) -> None:
+        """Ends this process if a part is not in place. For the first look, when Synapse has loaded
+        all modules and handled no request."""
+        broken = sorted(part for part, is_in_place in self.parts().items() if not is_in_place)
+        if broken:
+            _end_process(
+                "presence-router cannot start with `local: exact`: another module or a patch "
+                f"changed {', '.join(f'`{part}`' for part in broken)} of this Synapse, which may "
+                f"show presence against the policy. Remove it, or {SWITCH_OFF}"
+            )
 
     def _has_only_our_callbacks(self) -> bool:
         try:
@@ -157,10 +170,21 @@ def _is_in_place(owner: Callable[[], Any], attribute: str, value: Any) -> bool:
         return False
 
 
+def _end_process(message: str) -> None:
+    """Ends the process as Synapse does if its start fails: the reactor would catch an exception
+    and go on."""
+    try:
+        logger.critical("%s", message)
+        print(message, file=sys.__stderr__, flush=True)
+        logging.shutdown()
+    finally:
+        os._exit(1)
+
+
 def _refusal_beside(callback: Any) -> str:
     other = f"{getattr(callback, '__module__', '')}.{getattr(callback, '__qualname__', callback)}"
     return (
         "presence-router cannot run with `local: exact` beside another presence router module, "
         f"which adds presence to what the policy shows (its callback is {other.lstrip('.')}). "
-        "Remove one of both from `modules`, or write `local: add`"
+        f"Remove the other one from `modules`, or {SWITCH_OFF}"
     )

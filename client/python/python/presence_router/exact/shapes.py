@@ -16,6 +16,13 @@ KNOWN_VERSIONS = "1.138 to 1.163"
 KNOWN_VERSIONS_OF_FEDERATION = "1.157 to 1.163"
 """The versions of Synapse that `federation: exact` is tested with."""
 
+SWITCH_OFF = (
+    "switch presence off (`presence: {enabled: false}`, and `local: add` for this module). With "
+    "`local: add` and presence switched on, all room-mates see each other, whatever the policy "
+    "denies"
+)
+"""What an operator can do if the policy cannot decide alone, at the end of a message."""
+
 EXCLUDED_ROOMS = "_rooms_to_exclude_from_presence"
 """The attribute with the rooms that Synapse excludes from presence."""
 
@@ -55,14 +62,17 @@ def refusal(deviations: list[str], with_federation: bool) -> str:
     """Returns the message with which the module refuses to start Synapse."""
     if with_federation:
         mode, versions = "federation: exact", KNOWN_VERSIONS_OF_FEDERATION
-        instead = "without `federation: exact`, or with `local: add`"
+        instead = (
+            "leave out `federation: exact`: then the servers of all room-mates get presence, "
+            "whatever the policy denies"
+        )
     else:
         mode, versions = "local: exact", KNOWN_VERSIONS
-        instead = "with `local: add`"
+        instead = SWITCH_OFF
     return (
         f"presence-router cannot start with `{mode}` in Synapse {SYNAPSE_VERSION}, which would "
         f"show presence around the policy: {'; '.join(deviations)}. It is known to work with "
-        f"Synapse {versions}: run one of these, or start {instead}"
+        f"Synapse {versions}: run one of these, or {instead}"
     )
 
 
