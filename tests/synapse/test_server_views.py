@@ -9,10 +9,14 @@ import pytest
 from fake_api import in_reactor, state
 from policies import allow, allow_room_mates, deny, hide
 from presence_router.completions import await_call
+from presence_router.exact import server_views
 from presence_router.exact.changes import Missed
 from presence_router.exact.room_changes import RoomChange
 from routing_rig import Rig
-from synapse.module_api import UserPresenceState
+from synapse.module_api import UserPresenceState, make_deferred_yieldable, run_in_background
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, gatherResults
+from twisted.internet.task import deferLater
 
 ANN, BOB = "@ann:test", "@bob:test"
 FAR, NEAR = "@far:far.example", "@near:near.example"
@@ -48,11 +52,13 @@ def ring(
     number: int,
     missed: Missed | None = None,
     rooms: list[RoomChange] | None = None,
+    is_complete: bool = True,
 ) -> dict[str, set[UserPresenceState]]:
     views = rig.routing.server_views
     assert views is not None
-    keys = in_reactor(lambda: views.keys_of(number, missed, [] if rooms is None else rooms))
-    return {key.removeprefix("@presence-router:"): states for key, states in keys.items()}
+    found = in_reactor(lambda: views.keys_of(number, missed, [] if rooms is None else rooms))
+    assert found.is_complete is is_complete
+    return {key.removeprefix("@presence-router:"): states for key, states in found.keys.items()}
 
 
 def test_a_server_loses_and_gains_sight_once(rig: Rig) -> None:
@@ -81,7 +87,7 @@ def test_a_sender_who_is_offline_or_unknown_is_not_sent(rig: Rig) -> None:
 
 def test_without_an_answer_nothing_is_sent(rig: Rig) -> None:
     rig.daemon.kill()
-    assert ring(rig, 1) == {}
+    assert ring(rig, 1, is_complete=False) == {}
 
 
 def test_a_server_that_leaves_the_room_loses_sight(rig: Rig) -> None:
@@ -106,3 +112,90 @@ def test_only_so_many_senders_are_remembered(rig: Rig) -> None:
     assert ring(rig, 1) == {
         "far.example": {UserPresenceState.default(one) for one in (BOB, "@eve:test")}
     }
+
+
+def test_a_sender_who_fails_is_looked_at_again_and_others_are_sent(rig: Rig) -> None:
+    rig.rooms.members = {"!a": [ANN, BOB, FAR]}
+    rig.states[BOB] = state(BOB)
+    rig.sent_to(state(ANN, "hi"), state(BOB))
+    apply(rig, allow(ANN, BOB))
+    rig.rooms.broken_for = {ANN}
+    assert ring(rig, 1, is_complete=False) == {"far.example": {UserPresenceState.default(BOB)}}
+    rig.rooms.broken_for = set()
+    # Whatever the next ring tells of.
+    assert ring(rig, 2, NOTHING) == {"far.example": GONE}
+
+
+def test_a_failure_of_the_store_loses_no_retraction(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(rig, allow_room_mates(), deny(ANN, {"match": "@*:far.example"}))
+
+    async def fail(_users: list[str]) -> Any:
+        raise OSError("no database")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig, "current_state_for_users", fail)
+        assert ring(rig, 1, is_complete=False) == {}
+    assert ring(rig, 2) == {"far.example": GONE}
+
+
+def test_a_ring_that_is_cancelled_loses_no_retraction(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_views, "_AT_ONCE", 1)
+    rig.rooms.members = {"!a": [ANN, BOB, FAR]}
+    rig.states[BOB] = state(BOB)
+    rig.sent_to(state(ANN, "hi"), state(BOB))
+    apply(rig, allow(ANN, BOB))
+    read, calls = rig.current_state_for_users, []
+
+    async def cancel_the_second(users: list[str]) -> Any:
+        calls.append(users)
+        if len(calls) == 2:
+            raise CancelledError
+        return await read(users)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig, "current_state_for_users", cancel_the_second)
+        with pytest.raises(CancelledError):
+            ring(rig, 1)
+    assert ring(rig, 1) == {"far.example": {*GONE, UserPresenceState.default(BOB)}}
+
+
+def test_synapse_may_ask_about_the_next_ring_in_between(rig: Rig) -> None:
+    apply(rig, allow_room_mates(), deny(ANN, {"match": "@*:far.example"}))
+    assert ring(rig, 1) == {"far.example": GONE}
+    assert ring(rig, 2) == {}
+    assert ring(rig, 1) == {"far.example": GONE}
+
+
+def test_two_questions_about_one_ring_at_once_get_the_same(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(rig, allow_room_mates(), deny(ANN, {"match": "@*:far.example"}))
+    views = rig.routing.server_views
+    assert views is not None
+
+    read = rig.current_state_for_users
+
+    async def read_slowly(users: list[str]) -> Any:
+        await make_deferred_yieldable(deferLater(reactor, 0.05))  # type: ignore[arg-type]
+        return await read(users)
+
+    monkeypatch.setattr(rig, "current_state_for_users", read_slowly)
+
+    async def ask() -> list[Any]:
+        both = [run_in_background(views.keys_of, 1, None, []) for _ in range(2)]
+        return await make_deferred_yieldable(gatherResults(both))
+
+    first, second = in_reactor(ask)
+    assert first is second
+    assert first.keys == {"@presence-router:far.example": GONE}
+
+
+def test_a_text_of_a_sender_who_is_offline_is_taken_back(rig: Rig) -> None:
+    rig.states[ANN] = state(ANN, "away until monday", "offline")
+    assert set(rig.sent_to(rig.states[ANN])) == {"far.example", "near.example"}
+    apply(rig, allow_room_mates(), deny(ANN, {"match": "@*:far.example"}))
+    assert ring(rig, 1) == {"far.example": GONE}

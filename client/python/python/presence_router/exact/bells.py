@@ -222,7 +222,10 @@ class Bells:
         if self.server_views is not None and heard.last is not None:
             missed = None if since is None else self._changes.missed_since(since.revision)
             rooms = None if since is None else self._room_log.missed_since(since.room_position)
-            keys.update(await self.server_views.keys_of(heard.last.number, missed, rooms))
+            found = await self.server_views.keys_of(heard.last.number, missed, rooms)
+            keys.update(found.keys)
+            if not found.is_complete:
+                self.note_unanswered()
         return keys
 
 

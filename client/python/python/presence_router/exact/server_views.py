@@ -6,15 +6,18 @@ knows any more what the servers have: a server that loses sight then gets nothin
 showing the user after half an hour without a ping.
 """
 
+import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from synapse.module_api import UserPresenceState
+from twisted.internet.defer import CancelledError
 
 from .audiences import Audiences
 from .bell_names import is_bell
 from .changes import Missed
+from .places import Places
 from .room_changes import RoomChange
 from .room_views import RoomViews
 from .servers import Servers
@@ -23,6 +26,8 @@ from .turns import Turn
 if TYPE_CHECKING:
     from .._native import Visibility
 
+logger = logging.getLogger("presence_router")
+
 # Senders, at most. Those that were sent to the same servers share these.
 _MAX_SENDERS = 100_000
 
@@ -30,10 +35,23 @@ _MAX_SENDERS = 100_000
 _AT_ONCE = 500
 
 
+# Rings whose keys are remembered.
+_RINGS = 16
+
+
 @dataclass(frozen=True)
 class _Sent:
     answer: "Visibility"
     servers: frozenset[str]
+
+
+@dataclass
+class ServerKeys:
+    """The servers to which a ring sends."""
+
+    keys: dict[str, set[UserPresenceState]] = field(default_factory=dict)
+    is_complete: bool = True
+    """False: nothing could be decided about some senders."""
 
 
 class ServerViews:
@@ -55,11 +73,18 @@ class ServerViews:
         self._views = views
         self._servers = servers
         self._max_senders = max_senders
-        # Of senders who are not offline, those that changed last at the end.
+        # Of senders who are not offline, or have a status text, those that changed last at the end.
+        # Synapse keeps what a server cannot get because it is down, a text too, and replaces it
+        # only by another state of the same sender.
         self._sent: dict[str, _Sent] = {}
         self._sets: dict[frozenset[str], frozenset[str]] = {}
-        # The last ring, and its keys: Synapse asks twice.
-        self._last: tuple[int, dict[str, set[UserPresenceState]]] = 0, {}
+        # The keys of the last rings: Synapse asks twice for each, and perhaps about the next ring
+        # in between.
+        self._rings: dict[int, ServerKeys] = {}
+        # One ring at a time: the next one looks at what this one has noted.
+        self._place = Places(1)
+        # Senders about whom the last ring could not decide.
+        self._again: set[str] = set()
 
     def note(
         self,
@@ -70,7 +95,7 @@ class ServerViews:
     ) -> None:
         """Notes the servers that get a state. `only`: nothing is known about others."""
         before = self._sent.pop(state.user_id, None)
-        if state.state == "offline":
+        if state.state == "offline" and not state.status_msg:
             return
         now = frozenset(servers)
         if only is not None and before is not None:
@@ -85,28 +110,99 @@ class ServerViews:
 
     async def keys_of(
         self, number: int, missed: Missed | None, room_changes: Sequence[RoomChange] | None
-    ) -> dict[str, set[UserPresenceState]]:
+    ) -> ServerKeys:
         """Returns the servers to which the ring with a number sends, each with states. `missed`
         and `room_changes`: the changes that the ring tells of. None: anything may have changed."""
-        if self._last[0] != number:
-            # Noted before: what is sent must not be sent again if Synapse asks again meanwhile.
-            keys: dict[str, set[UserPresenceState]] = {}
-            self._last = number, keys
-            senders = await self._find_senders(missed, room_changes)
-            turn = Turn(self._reactor)
-            for start in range(0, len(senders), _AT_ONCE):
-                some = senders[start : start + _AT_ONCE]
-                answers = await self._audiences.of(some)
-                states = await self._hs.get_presence_handler().current_state_for_users(some)
-                for sender in some:
-                    await turn.end_if_long()
-                    if (answer := answers[sender]) is not None and sender in states:
-                        await self._add_changes(keys, states[sender], answer)
-        return self._last[1]
+        async with self._place.take():
+            if (found := self._rings.get(number)) is None:
+                found = await self._find_keys(missed, room_changes)
+                self._rings[number] = found
+                if len(self._rings) > _RINGS:
+                    del self._rings[next(iter(self._rings))]
+        return found
+
+    async def _find_keys(
+        self, missed: Missed | None, room_changes: Sequence[RoomChange] | None
+    ) -> ServerKeys:
+        found = ServerKeys()
+        # What was noted about the senders of this ring, before and after it.
+        noted: dict[str, tuple[_Sent | None, _Sent | None]] = {}
+        again, self._again = self._again, set()
+        try:
+            senders = again | await self._find_senders(missed, room_changes)
+            left = list(senders)
+            for start in range(0, len(left), _AT_ONCE):
+                await self._add_some(found, noted, left[start : start + _AT_ONCE])
+        except BaseException as why:
+            self._again |= again
+            if isinstance(why, Exception) and not isinstance(why, CancelledError):
+                # The ring for everything that follows looks at every sender that was sent.
+                self._note_failure(found)
+                return found
+            # Synapse gets none of the keys.
+            self._again |= noted.keys()
+            for sender, (before, after) in noted.items():
+                self._put_back(sender, before, after)
+            raise
+        return found
+
+    async def _add_some(
+        self,
+        found: ServerKeys,
+        noted: dict[str, tuple[_Sent | None, _Sent | None]],
+        senders: list[str],
+    ) -> None:
+        try:
+            answers = await self._audiences.of(senders)
+            states = await self._hs.get_presence_handler().current_state_for_users(senders)
+        except CancelledError:
+            raise
+        except Exception:
+            self._again.update(senders)
+            self._note_failure(found)
+            return
+        turn = Turn(self._reactor)
+        for sender in senders:
+            await turn.end_if_long()
+            if (answer := answers.get(sender)) is None:
+                self._again.add(sender)
+                found.is_complete = False
+                continue
+            if sender not in states:
+                continue
+            before = self._sent.get(sender)
+            try:
+                await self._add_changes(found.keys, states[sender], answer)
+            except CancelledError:
+                raise
+            except Exception:
+                self._put_back(sender, before, self._sent.get(sender))
+                self._again.add(sender)
+                self._note_failure(found)
+            else:
+                noted[sender] = before, self._sent.get(sender)
+
+    def _note_failure(self, found: ServerKeys) -> None:
+        if found.is_complete:
+            # Once for each ring.
+            logger.warning("Cannot decide which servers see other users than before", exc_info=True)
+        found.is_complete = False
+
+    def _put_back(self, sender: str, before: _Sent | None, after: _Sent | None) -> None:
+        """Notes what servers had before a ring that sends nothing."""
+        present = self._sent.get(sender)
+        if present is not after and present is not None and before is not None:
+            # A state was sent meanwhile.
+            servers = present.servers | before.servers
+            self._sent[sender] = _Sent(before.answer, servers)
+        elif before is not None:
+            self._sent[sender] = before
+        elif present is after:
+            self._sent.pop(sender, None)
 
     async def _find_senders(
         self, missed: Missed | None, room_changes: Sequence[RoomChange] | None
-    ) -> list[str]:
+    ) -> set[str]:
         senders: set[str] = set()
         if missed is None or not missed.is_empty or room_changes is None:
             # Without a look at their answers: those of most have the same number as before.
@@ -118,7 +214,7 @@ class ServerViews:
                 senders.add(change.user_id)
             else:
                 senders.update(await self._store.get_users_in_room(change.room_id))
-        return [one for one in senders if self._hs.is_mine_id(one) and not is_bell(one)]
+        return {one for one in senders if self._hs.is_mine_id(one) and not is_bell(one)}
 
     async def _add_changes(
         self,

@@ -1,0 +1,27 @@
+"""Bounds how much work of one kind runs at one time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+# Not part of the module API; a test checks each supported version of Synapse.
+from synapse.logging.context import PreserveLoggingContext
+from synapse.module_api import make_deferred_yieldable
+from twisted.internet.defer import DeferredSemaphore
+
+
+class Places:
+    """Places for work. Whoever finds none waits until one is free, in the order of coming."""
+
+    def __init__(self, number: int) -> None:
+        self._semaphore = DeferredSemaphore(number)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """Takes a place until the end of the block."""
+        await make_deferred_yieldable(self._semaphore.acquire())
+        try:
+            yield
+        finally:
+            # Whoever waits goes on at once, and leaves no log context behind.
+            with PreserveLoggingContext():
+                self._semaphore.release()
