@@ -20,6 +20,10 @@ Some users who do not sync change their status at a steady rate:
 
 With `--stored`, for so many presences in the database: an initial /sync, and one with a token
 that is older than Synapse's memory of changes.
+
+With `--border`, a policy of small rooms: so many users wait in /sync in a room of just the size
+that the policy allows, and one more joins. The time until the last of them has heard that all others
+are gone, and the CPU time of Synapse for it; and the same for one who leaves again.
 """
 
 import argparse
@@ -41,6 +45,8 @@ from homeserver import Homeserver, module
 from matrix import User
 
 WAYS = ("none", "add", "exact", "nobody")
+# The way of `--border`, whose policy depends on the number of users.
+BORDER = "border"
 ROOM_MATES = [{"name": "room-mates", "allow": {"share_room": True}}]
 
 # Without the rooms themselves, which are not measured.
@@ -182,12 +188,47 @@ def measure_stored(site: Site, user: User, rounds: int) -> tuple[float, float]:
     return 1000 * statistics.median(initial), 1000 * statistics.median(stale)
 
 
-def start_daemons(directory: Path, stack: ExitStack) -> dict[str, Daemon]:
+def measure_border(site: Site, users: Sequence[User]) -> list[tuple[str, float, float]]:
+    """What happened, with seconds and CPU seconds. The last user joins and leaves."""
+    *members, last = users
+    room = members[0].create_room()
+    for user in members[1:]:
+        user.join(room)
+    for user in members:
+        user.set_presence("online", "here")
+    others = {user.id: {one.id for one in members} - {user.id} for user in members}
+    for user in members:
+        user.sync_until(lambda user: online(user) >= others[user.id])
+    measured = []
+    for what, change, done in (
+        ("lost", last.join, lambda user: not online(user) & others[user.id]),
+        ("gained", last.leave, lambda user: online(user) >= others[user.id]),
+    ):
+        with ThreadPoolExecutor(len(members)) as pool:
+            waiting = [pool.submit(user.sync_until, done) for user in members]
+            time.sleep(2)
+            before, began = site.cpu(), time.monotonic()
+            change(room)
+            for future in waiting:
+                future.result()
+            elapsed = time.monotonic() - began
+        measured.append((what, elapsed, site.cpu() - before))
+    return measured
+
+
+def online(user: User) -> set[str]:
+    """The users who are online, as far as this one knows."""
+    return {sender for sender, shown in user.sees.items() if shown["presence"] == "online"}
+
+
+def start_daemons(directory: Path, stack: ExitStack, border: int) -> dict[str, Daemon]:
     """A daemon for each way that has one."""
     daemons = {}
-    for way in WAYS[1:]:
+    small = {"name": "small rooms", "allow": {"share_room": {"at_most": border}}}
+    policies = {"add": [], "exact": ROOM_MATES, "nobody": [], BORDER: [small]}
+    for way, rules in policies.items():
         daemon = daemons[way] = Daemon(directory, way)
-        daemon.write(ROOM_MATES if way == "exact" else [])
+        daemon.write(rules)
         stack.callback(daemon.stop)
         daemon.start()
     return daemons
@@ -201,12 +242,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=1.0, help="changes of a status in a second")
     parser.add_argument("--seconds", type=float, default=15, help="of each way in a round")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--border", type=int, default=46, help="users; 46 are 1,035 pairs")
     parser.add_argument("--stored", nargs="*", type=int, default=[20_000, 100_000])
     options = parser.parse_args(arguments)
     figures = {way: Figures() for way in options.ways}
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
-        daemons = start_daemons(directory, stack)
+        daemons = start_daemons(directory, stack, options.border)
         made = make_database(directory / "made", options.users)
         sites = {}
         for way in options.ways:
@@ -236,6 +278,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 initial, stale = measure_stored(site, site.users(made)[0], options.rounds)
                 site.homeserver.stop()
                 print(f"{way:<8} {initial:>8.1f} {stale:>8.1f}", flush=True)
+
+
+        if options.border:
+            site = Site(directory / BORDER, BORDER, daemons, directory / "made")
+            stack.callback(site.homeserver.stop)
+            site.homeserver.start()
+            users = site.users(made)[: options.border + 1]
+            for what, elapsed, used in measure_border(site, users):
+                pairs = options.border * (options.border - 1) // 2
+                print(f"{pairs} pairs {what}: {elapsed:.2f} s, CPU {used:.2f} s", flush=True)
 
 
 def print_figures(way: str, figures: Figures) -> None:
