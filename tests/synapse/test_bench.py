@@ -4,6 +4,7 @@ documentation; here they only have to run."""
 from pathlib import Path
 
 import bench_all
+import bench_exact
 import bench_gaps
 import bench_hit
 import bench_miss
@@ -85,3 +86,17 @@ def test_the_benchmark_measures_syncs(capsys: pytest.CaptureFixture[str]) -> Non
     for *_, p50, p90, p99, longest, _ in rows:
         assert 0 < float(p50) <= float(p90) <= float(p99) <= float(longest)
     assert all(float(row[-1]) > 0 for row in rows if row[1] == "/sync")
+
+
+def test_the_benchmark_measures_full_control(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--users", "6", "--waiting", "2", "--rate", "4", "--seconds", "1.5", "--rounds", "1"]
+    bench_exact.main(["--ways", "none", "exact", *few, "--stored", "50", "--border", "3"])
+    head, none, exact, stored, *of_stored, lost, gained = capsys.readouterr().out.splitlines()
+    assert head.split() == ["way", "events", "event", "change", "p50", "p99", "MiB"]
+    for way, line in (("none", none), ("exact", exact)):
+        name, *figures = line.split()
+        # Each change reaches both who wait.
+        assert name == way and all(float(figure) > 0 for figure in figures), line
+    assert stored.startswith("50 stored presences: ")
+    assert [line.split()[0] for line in of_stored] == ["none", "exact"]
+    assert lost.startswith("3 pairs lost: ") and gained.startswith("3 pairs gained: ")
