@@ -9,12 +9,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import World, start_world
 from daemon import until
+from homeserver import VERSION
 from matrix import Presence, User
 from policies import allow, allow_room_mates, deny, hide
 
 LOCAL = os.environ.get("PRESENCE_ROUTER_TEST_LOCAL", "exact")
+
+# Before, no Synapse can leave rooms out of presence.
+FEDERATION = "exact" if VERSION >= (1, 157) else "add"
+
+# For tests of what other servers get if the policy alone decides about that as well.
+decides_about_servers = pytest.mark.skipif(
+    FEDERATION == "add", reason="this Synapse refuses `federation: exact`"
+)
 
 # Seconds to wait for what must come. What only `exact` shows never comes in the other mode.
 PATIENCE = 60.0 if LOCAL == "exact" else 3.0

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 import paths
 import paths_out
 import pytest
+from exact import decides_about_servers
 from exact_federation import ExactFederation
 from logs import shown
 from paths import Path
 from paths_out import PathOut
+
+pytestmark = decides_about_servers
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from exact import decides_about_servers
 from federation import Authority
 from presence_router.check_seal import main as check_seal
 from workers import Cluster
 
 
+@decides_about_servers
 def test_a_worker_without_the_module_is_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from daemon import Daemon, until
+from exact import decides_about_servers
 from federation import Authority, Federated, NoteTaker, free_name
 from homeserver import module
 from logs import shown
 from matrix import User
 from policies import allow, hide
+
+pytestmark = decides_about_servers
 
 
 class Stage:

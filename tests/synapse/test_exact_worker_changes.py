@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from daemon import until
+from exact import FEDERATION, decides_about_servers
 from federation import Authority, NoteTaker
 from logs import shown
 from matrix import POLL, Presence, User
@@ -23,7 +24,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         authority = Authority(directory)
         self.three = NoteTaker(authority)
-        self.cluster = Cluster(directory, authority, local="exact", federation="exact")
+        self.cluster = Cluster(directory, authority, local="exact", federation=FEDERATION)
         self.daemon = self.cluster.daemon
         self.parts = self.cluster.parts
         self._numbers = itertools.count()
@@ -89,6 +90,7 @@ def test_a_waiting_device_at_a_worker_hears_of_each_change_once(world: World) ->
     assert is_quiet(bob)
 
 
+@decides_about_servers
 def test_the_federation_sender_tells_a_server_that_loses_sight(world: World) -> None:
     ann, _ = world.pair()
     world.three.wait_for(ann.id, "hello")

@@ -11,7 +11,7 @@ from pathlib import Path as Directory
 import paths
 import paths_out
 import pytest
-from exact import Cast, mode
+from exact import FEDERATION, Cast, decides_about_servers, mode
 from exact_federation import rules_for
 from federation import Authority, NoteTaker, free_name
 from logs import shown
@@ -34,7 +34,7 @@ class Workers:
             authority,
             modules=("switched_pings.SwitchedPings",),
             server_name=free_name(),
-            **mode(federation="exact", destinations=[self.four.server_name]),
+            **mode(federation=FEDERATION, destinations=[self.four.server_name]),
         )
         self.pings = self.cluster.directory / "pings"
         self.parts = [*self.cluster.parts, self.three]
@@ -111,6 +111,7 @@ def test_the_writer_shows_a_status_as_the_policy_shows_it(workers: Workers) -> N
         assert cast.asker.get_presence(user).status_code == 403
 
 
+@decides_about_servers
 @pytest.mark.parametrize("path", paths_out.IN_ROOMS, ids=paths.name_of)
 def test_the_worker_that_sends_shows_a_server_what_its_users_may_see(
     workers: Workers, path: PathOut
@@ -120,6 +121,7 @@ def test_the_worker_that_sends_shows_a_server_what_its_users_may_see(
     workers.three.check(cast)
 
 
+@decides_about_servers
 def test_the_worker_that_sends_shows_a_server_without_a_room_what_it_may_see(
     workers: Workers,
 ) -> None:
