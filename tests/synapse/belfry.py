@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from presence_router.exact.asking import Asked
-from presence_router.exact.bell_names import is_bell
+from presence_router.bell_names import bells_of
 from presence_router.exact.bells import Bells
 from presence_router.exact.hang_bells import hang_bells
 from synapse.module_api import UserPresenceState
@@ -165,6 +165,7 @@ class Process:
             get_datastores=lambda: SimpleNamespace(main=self),
             get_presence_handler=lambda: self,
             get_notifier=lambda: self,
+            hostname="test",
         )
         self.notify: Callable[[], None] = lambda: None
         self.sight = SimpleNamespace(
@@ -245,7 +246,7 @@ class Process:
             for state in states
             if state.user_id in answer.senders
             and state.user_id != user_id
-            and not is_bell(state.user_id)
+            and state.user_id not in bells_of("test")
         ]
 
     async def candidates(self, user_id: str) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from daemon import SERVER, Daemon
 from fake_api import in_reactor
 from presence_router._native import RoomFacts, Router
+from presence_router.bell_names import bells_of
 from presence_router.completions import CompletionReader, await_call
 from presence_router.exact.askers import Askers
 from presence_router.exact.routing import Routing
@@ -144,7 +145,7 @@ class Rig:
             self._reader = CompletionReader(self.router)
             reactor.addReader(self._reader)  # type: ignore[attr-defined]
             rooms: Any = self.rooms
-            self.sight = Sight(reactor, self.router, self._ask_sight, rooms, self._away)
+            self.sight = Sight(reactor, self.router, self._ask_sight, rooms, self._away, bells_of(SERVER))
             self.services = Services(self.store, self.sight)
             self.routing = Routing(
                 self._api(sends),
@@ -164,6 +165,7 @@ class Rig:
     def _api(self, sends: bool) -> Any:
         worker = SimpleNamespace(writers=SimpleNamespace(presence=["master"] if sends else []))
         hs = SimpleNamespace(
+            hostname=SERVER,
             is_mine_id=lambda user_id: user_id.endswith(f":{SERVER}"),
             should_send_federation=lambda: sends,
             get_instance_name=lambda: "master",

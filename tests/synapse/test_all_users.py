@@ -9,6 +9,7 @@ from daemon import SERVER, Daemon
 from fake_api import Loaded, context, in_reactor, state
 from policies import allow, deny, hide
 from presence_router.all_users import Promises
+from presence_router.bell_names import bells_of
 from presence_router.redact import redact
 from prometheus_client import REGISTRY
 from synapse.logging.context import current_context
@@ -49,6 +50,21 @@ def test_who_may_see_everyone_gets_all_and_then_every_state_and_nobody_else(
     assert (steps("promised") - promised, steps("kept") - kept) == (6, 6)
     # That was it: the next question is an ordinary one.
     assert loaded.route(STATES, one)[BOB] == {STATES[0], STATES[2]}
+
+
+@pytest.mark.parametrize("all_users", ["auto", "never"])
+def test_bells_of_another_mode_are_no_senders(daemon: Daemon, all_users: str) -> None:
+    daemon.apply([allow("everyone", "everyone")])
+    loaded = Loaded(SERVER, [ANN], address=daemon.address, all_users=all_users)
+    one = context()
+    loaded.interest(BOB, one)
+    bells = [state(bell, "1 0 1 - r", "offline") for bell in bells_of(SERVER)]
+    users = [state("@!presence-router-3:there"), state("@!presence-router-17:test")]
+    shown = loaded.route([*bells, *users], one)
+    assert shown == {BOB: set(users)}
+    # Also not as states that change, and later.
+    assert {key: shown for key, shown in loaded.route(bells, one).items() if shown} == {}
+    assert not bells_of(SERVER) & set(loaded.interest(EVE))
 
 
 def test_an_exception_of_any_kind_is_the_explicit_set(daemon: Daemon) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from presence_router.exact.bell_names import bell_for_all_name, bell_name
+from presence_router.bell_names import bell_name, bells_of
 from presence_router.seeding import seed_known_senders
 
 pytestmark = pytest.mark.smoke
@@ -17,6 +17,7 @@ class Strained:
     def __init__(self, without_threads: int, broken: int) -> None:
         self.without_threads, self.broken = without_threads, broken
         self.slept: list[float] = []
+        self.server_name = "test"
         self.finished = 0
 
     def finish_seeding(self) -> None:
@@ -51,6 +52,7 @@ class Database:
     def __init__(self, users: list[str]) -> None:
         self._left = [(user,) for user in users]
         self.known: list[str] = []
+        self.server_name = "test"
 
     def execute(self, _sql: str) -> None:
         pass
@@ -70,6 +72,8 @@ class Database:
 
 
 def test_bells_are_no_senders() -> None:
-    database = Database(["@ann:test", bell_name(3, "test"), bell_for_all_name("test")])
+    users = ["@ann:test", bell_name(3, "elsewhere"), "@!presence-router-17:test"]
+    database = Database([*users, *bells_of("test")])
     asyncio.run(seed_known_senders(database, database))  # type: ignore[arg-type]
-    assert database.known == ["@ann:test"]
+    assert database.known == users
+    assert len(bells_of("test")) == 18

@@ -87,18 +87,21 @@ def asking_context() -> Any:
 
 
 async def show_to_promised(
-    reactor: Any, promise: Promise, states: list[UserPresenceState]
+    reactor: Any, promise: Promise, states: list[UserPresenceState], unseen: frozenset[str]
 ) -> set[UserPresenceState]:
     """Returns all states as the user of a promise may see them, including the user's own,
     which arrives by no other way.
 
-    The hides are those of the promise, whatever the daemon would answer by now.
+    The hides are those of the promise, whatever the daemon would answer by now. `unseen`: users
+    whom nobody sees.
     """
     shown: set[UserPresenceState] = set()
     for start in range(0, len(states), _SLICE):
         if start:
             await make_deferred_yieldable(deferLater(reactor, 0))
-        some = states[start : start + _SLICE]
+        some = [
+            state for state in states[start : start + _SLICE] if state.user_id not in unseen
+        ]
         for position, hidden in promise.everyone.hidden_of(some):
             some[position] = redact(some[position], hidden)
         add_states(shown, some)

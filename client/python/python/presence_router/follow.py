@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from synapse.module_api import ModuleApi, UserPresenceState
 
 from . import metrics
+from .bell_names import bells_of
 from .resend import OFFLINE, Resender
 
 if TYPE_CHECKING:
@@ -90,8 +91,10 @@ class Follower:
             except Exception:
                 logger.debug("Cannot read the states from before the start", exc_info=True)
                 await self._api.sleep(_SEED_PAUSE)
+        bells = bells_of(self._api.server_name)
         for user_id, state in states.items():
-            self._seen.setdefault(user_id, state)
+            if user_id not in bells:
+                self._seen.setdefault(user_id, state)
         self._seeded = True
         if self._everybody_after_seed:
             self._queue_everybody()

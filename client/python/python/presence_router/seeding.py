@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from synapse.module_api import ModuleApi
 
-from .exact.bell_names import is_bell
+from .bell_names import bells_of
 
 if TYPE_CHECKING:
     from ._native import Router
@@ -20,12 +20,14 @@ _PAUSES = (1, 2, 5, 10, 30, 60, 300)
 async def seed_known_senders(api: ModuleApi, router: "Router") -> None:
     """Makes all users with a presence known senders, and tries until that works."""
 
+    bells = bells_of(api.server_name)
+
     def read_senders(txn: Any) -> None:
         txn.execute("SELECT DISTINCT user_id FROM presence_stream")
         # In this thread of the database pool, not in the reactor's.
         while rows := txn.fetchmany(10_000):
             # Bells stay in the table when the operator goes back to `local: add`.
-            router.add_known_users([user_id for (user_id,) in rows if not is_bell(user_id)])
+            router.add_known_users([user_id for (user_id,) in rows if user_id not in bells])
 
     pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
     for tries in itertools.count(1):

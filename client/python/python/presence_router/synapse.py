@@ -25,6 +25,7 @@ except ImportError as why:
 from . import config, metrics
 from ._native import VERSION, Router
 from .all_users import Promises, add_states, asking_context, show_to_promised
+from .bell_names import bells_of
 from .completions import CompletionReader, await_call, check_reactor
 from .connection import Connection
 from .exact.askers import Askers
@@ -67,6 +68,8 @@ class PresenceRouterModule:
         check_reactor(reactor)
         self._reactor: Any = reactor
         self._api = module_api
+        # They remain in the database when an operator goes back to `local: add`.
+        self._unseen = bells_of(module_api.server_name)
         self._warned_of_unsent = False
         self._promises = Promises(time.monotonic)
         self._may_promise = config.all_users == "auto"
@@ -139,7 +142,9 @@ class PresenceRouterModule:
         promise = self._promises.take(asking_context())
         if promise is not None:
             metrics.ALL_USERS.labels("kept").inc()
-            return {promise.user_id: await show_to_promised(self._reactor, promise, states)}
+            shown = await show_to_promised(self._reactor, promise, states, self._unseen)
+            return {promise.user_id: shown}
+        states = [state for state in states if state.user_id not in self._unseen]
         users_to_states = await self._find_routes(states) if states else {}
         for user_id in self._promises.pending_users():
             # The question may come from this user's /sync, in a context that the module
@@ -230,6 +235,7 @@ class PresenceRouterModule:
             self._ask_visible_senders,
             rooms,
             config.when_away == "rooms",
+            self._unseen,
         )
         askers = Askers()
         services = Services(hs.get_datastores().main, sight)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from synapse.module_api import ModuleApi, UserPresenceState
 
+from ..bell_names import request_name
 from .arrivals import Arrivals
 from .asking import Asked
-from .bell_names import request_name
 from .catch_up import CatchUp
 from .changes import ChangeLog
 from .concerned import Concerned

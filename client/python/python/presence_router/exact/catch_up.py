@@ -15,7 +15,7 @@ from typing import Any
 from synapse.module_api import UserPresenceState, make_deferred_yieldable
 from twisted.internet.task import deferLater
 
-from .bell_names import is_bell
+from ..bell_names import bells_of
 from .changes import ChangeLog, Pairs
 from .rings import Position
 from .room_changes import RoomChange, RoomLog
@@ -63,6 +63,7 @@ class CatchUp:
     ) -> None:
         self._reactor = reactor
         self._hs = hs
+        self._bells = bells_of(hs.hostname)
         self._store: Any = hs.get_datastores().main
         self._sight = sight
         self._rooms = rooms
@@ -88,7 +89,7 @@ class CatchUp:
             again.senders |= await self._sight.candidates(user_id)
         again.senders.discard(user_id)
         again.senders.difference_update([state.user_id for state in shown])
-        left = [sender for sender in again.senders if not is_bell(sender)]
+        left = list(again.senders - self._bells)
         states: list[UserPresenceState] = []
         for start in range(0, len(left), _SLICE):
             if start:

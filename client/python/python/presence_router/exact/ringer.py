@@ -7,7 +7,7 @@ from typing import Any
 from synapse.module_api import ModuleApi, UserID
 
 from .. import metrics
-from .bell_names import request_name
+from ..bell_names import request_name
 from .changes import ChangeLog
 from .rings import BellNames, Position, Ring, parse_ring
 from .room_changes import RoomLog

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from synapse.module_api import UserPresenceState
 
-from .bell_names import BELLS, bell_for_all_name, bell_name
+from ..bell_names import BELLS, bell_for_all_name, bell_name
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 from synapse.module_api import UserPresenceState
 
+from ..bell_names import bells_of
 from .audiences import Audiences
-from .bell_names import is_bell
 from .room_views import RoomViews
 from .servers import Servers
 from .turns import Turn
@@ -24,6 +24,7 @@ class Sends:
         self, hs: Any, reactor: Any, audiences: Audiences, views: RoomViews, servers: Servers
     ) -> None:
         self._hs = hs
+        self._bells = bells_of(hs.hostname)
         self._reactor = reactor
         self._audiences = audiences
         self._views = views
@@ -46,7 +47,8 @@ class Sends:
         servers_of: dict[str, list[str]] = {}
         for server, users in servers.items():
             for user_id in users:
-                if self._hs.is_mine_id(user_id) and not is_bell(user_id) and user_id in states:
+                is_local = self._hs.is_mine_id(user_id) and user_id not in self._bells
+                if is_local and user_id in states:
                     servers_of.setdefault(user_id, []).append(server)
         answers = await self._audiences.of(list(servers_of))
         found: dict[str, list[UserPresenceState]] = {}

@@ -15,7 +15,7 @@ from synapse.module_api import UserPresenceState
 from twisted.internet.defer import CancelledError
 
 from .audiences import Audiences
-from .bell_names import is_bell
+from ..bell_names import bells_of
 from .changes import Missed
 from .places import Places
 from .room_changes import RoomChange
@@ -68,6 +68,7 @@ class ServerViews:
     ) -> None:
         self._reactor = reactor
         self._hs = hs
+        self._bells = bells_of(hs.hostname)
         self._store: Any = hs.get_datastores().main
         self._audiences = audiences
         self._views = views
@@ -214,7 +215,7 @@ class ServerViews:
                 senders.add(change.user_id)
             else:
                 senders.update(await self._store.get_users_in_room(change.room_id))
-        return {one for one in senders if self._hs.is_mine_id(one) and not is_bell(one)}
+        return {one for one in senders - self._bells if self._hs.is_mine_id(one)}
 
     async def _add_changes(
         self,

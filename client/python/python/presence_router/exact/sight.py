@@ -13,7 +13,6 @@ from synapse.module_api import UserPresenceState, make_deferred_yieldable
 from twisted.internet.task import deferLater
 
 from ..redact import redact
-from .bell_names import is_bell
 from .rooms import Rooms
 from .shared_rooms import are_known, cut_by_work
 from .turns import Turn
@@ -42,12 +41,15 @@ class Sight:
         ask: AskVisible,
         rooms: Rooms,
         rooms_when_away: bool,
+        bells: frozenset[str],
     ) -> None:
+        """`bells`: users whom nobody sees."""
         self._reactor = reactor
         self._router = router
         self._ask = ask
         self._rooms = rooms
         self._rooms_when_away = rooms_when_away
+        self._bells = bells
         self.on_unanswered: Callable[[], None] = _do_nothing
         """Called when a question has no answer, so that somebody may miss something."""
         self.unanswered = 0
@@ -74,7 +76,7 @@ class Sight:
         by_sender = {
             state.user_id: state
             for state in states
-            if state.user_id != recipient and not is_bell(state.user_id)
+            if state.user_id != recipient and state.user_id not in self._bells
         }
         if not by_sender:
             return []
@@ -117,11 +119,7 @@ class Sight:
             senders,
             lambda part, shared, known: answer.recipients(None, senders[part], shared, known),
         )
-        return {
-            senders[position]
-            for position, hidden in visible
-            if not hidden and not is_bell(senders[position])
-        }
+        return {senders[position] for position, hidden in visible if not hidden}
 
     async def _evaluate(
         self, answer: "Visibility", users: Sequence[str], evaluate: "Evaluate"
@@ -147,7 +145,7 @@ class Sight:
         answer = await self.answer_about(recipient)
         if answer is not None:
             candidates.update(await self._rooms.senders_without_rooms(answer))
-        return {candidate for candidate in candidates if not is_bell(candidate)}
+        return candidates - self._bells
 
 
 def _do_nothing() -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from synapse.module_api import UserPresenceState
 from twisted.internet.defer import CancelledError
 
+from ..bell_names import bells_of
 from .audiences import Audiences
-from .bell_names import is_bell
 from .listings import Listings
 from .local_recipients import LocalRecipients
 from .room_views import RoomView, RoomViews
@@ -43,6 +43,7 @@ class Wake:
         count_unsent: Callable[[int], None],
     ) -> None:
         self._hs = hs
+        self._bells = bells_of(hs.hostname)
         self._reactor = reactor
         self._router = router
         self._audiences = audiences
@@ -67,7 +68,9 @@ class Wake:
         Synapse wakes the users whatever the states are, and they ask for them. If it took this
         for the answer to a user's own question, that user would see nobody, rather than too many.
         """
-        by_sender = {state.user_id: state for state in states if not is_bell(state.user_id)}
+        by_sender = {
+            state.user_id: state for state in states if state.user_id not in self._bells
+        }
         answers = await self._audiences.of(list(by_sender))
         users: set[str] = set()
         keys: dict[str, set[UserPresenceState]] = {}
