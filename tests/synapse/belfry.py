@@ -9,6 +9,7 @@ from presence_router.exact.asking import Asked
 from presence_router.bell_names import bells_of
 from presence_router.exact.bells import Bells
 from presence_router.exact.hang_bells import hang_bells
+from presence_router.exact.sight import View
 from synapse.module_api import UserPresenceState
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock, deferLater
@@ -169,10 +170,9 @@ class Process:
         )
         self.notify: Callable[[], None] = lambda: None
         self.sight = SimpleNamespace(
-            unanswered=0,
             on_unanswered=lambda: None,
             answer_about=self.answer_about,
-            shown=self.shown,
+            look_at=self.look_at,
             candidates=self.candidates,
         )
         self.bells: Bells = hang_bells(
@@ -222,7 +222,6 @@ class Process:
 
     async def answer_about(self, user_id: str) -> Answer | None:
         if self.policy is None:
-            self.sight.unanswered += 1
             self.sight.on_unanswered()
             return None
         return Answer(user_id, self.policy, self.belfry.rooms)
@@ -235,19 +234,18 @@ class Process:
         # An outcome other than "ok": some answer may depend on rooms.
         done("deadline" if depends else "ok", "", [])
 
-    async def shown(
-        self, user_id: str, states: Sequence[UserPresenceState]
-    ) -> list[UserPresenceState]:
+    async def look_at(self, user_id: str, states: Sequence[UserPresenceState]) -> View:
         answer = await self.answer_about(user_id)
         if answer is None:
-            return []
-        return [
+            return View([], False)
+        shown = [
             state.copy_and_replace(status_msg=None) if state.user_id in answer.hidden else state
             for state in states
             if state.user_id in answer.senders
             and state.user_id != user_id
             and state.user_id not in bells_of("test")
         ]
+        return View(shown, True)
 
     async def candidates(self, user_id: str) -> set[str]:
         mates = {mate for some in self.belfry.rooms.values() if user_id in some for mate in some}
@@ -381,7 +379,7 @@ class Device:
                 seen = await self.process.candidates(self.user_id)
                 states = list((await self.process.current_state_for_users(seen)).values())
             heard = await bells.wait_for_rings(states)
-            shown = await self.process.shown(self.user_id, states)
+            shown = (await self.process.look_at(self.user_id, states)).shown
             return [*shown, *await bells.missed_by(asked, heard, shown)]
 
         states = self.process.wait(answer(), wait)

@@ -45,7 +45,8 @@ class Arrivals:
         # The last ring that this process has heard, and the last one from before its start.
         self._last: Ring | None = None
         self._last_before = 0
-        # The ring whose changes did not come in time: nobody waits for it again.
+        # The latest ring whose changes did not come in time: nobody waits again for it, or for one
+        # before it, until its changes or those of a later one have come.
         self._given_up = 0
         self.is_connected = True
         """True if the daemon is connected, or the first attempt has not ended."""
@@ -67,9 +68,9 @@ class Arrivals:
     async def wait_for(self, ring: Ring) -> bool:
         """Waits until everything that a ring covers has arrived, within the deadline of a
         question. False: it has not."""
-        if self._given_up == ring.number and not self._has_revision_of(ring):
-            return False
-        end = self._clock() + self._deadline
+        end = self._clock()
+        if ring.number > self._given_up:
+            end += self._deadline
         try:
             arrived = await self._wait_for_revision(ring, end) and await self._wait_for_rooms(
                 ring.until.room_position, end
@@ -79,7 +80,10 @@ class Arrivals:
         except Exception:
             logger.debug("Cannot read the changes of rooms", exc_info=True)
             arrived = False
-        self._given_up = 0 if arrived else ring.number
+        if not arrived:
+            self._given_up = max(self._given_up, ring.number)
+        elif ring.number >= self._given_up:
+            self._given_up = 0
         return arrived
 
     def _has_revision_of(self, ring: Ring) -> bool:
@@ -95,10 +99,11 @@ class Arrivals:
                 return False
             arrived: Deferred[None] = Deferred()
             timeout = self._reactor.callLater(left, _fire, arrived)
-            self._changes.call_at_next(partial(_fire, arrived))
+            handle = self._changes.call_at_next(partial(_fire, arrived))
             try:
                 await make_deferred_yieldable(arrived)
             finally:
+                self._changes.forget_call(handle)
                 if timeout.active():
                     timeout.cancel()
         return True

@@ -8,6 +8,7 @@ soon as this process has caught up.
 import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from synapse.module_api import ModuleApi, UserPresenceState
 
@@ -236,4 +237,4 @@ def _has_token(asked: Asked) -> bool:
         return True
     # Synapse also reads everything if a client wants the full state besides.
     url = getattr(getattr(asked.context, "request", None), "url", None)
-    return "since=" in str(url)
+    return "since" in parse_qs(urlsplit(str(url)).query)

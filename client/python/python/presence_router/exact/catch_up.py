@@ -163,10 +163,10 @@ class CatchUp:
     ) -> list[UserPresenceState]:
         handler = self._hs.get_presence_handler()
         present = await handler.current_state_for_users(senders)
-        unanswered = self._sight.unanswered
-        visible = await self._sight.shown(user_id, list(present.values()))
-        if self._sight.unanswered != unanswered:
-            # Perhaps about this user: then nobody is shown, and nobody is gone either.
+        view = await self._sight.look_at(user_id, list(present.values()))
+        visible = view.shown
+        if not view.has_answer:
+            # Nobody is gone because of that. The bell for everything rings later.
             return visible
         seen = {state.user_id for state in visible}
         hidden = [sender for sender in senders if sender not in seen]

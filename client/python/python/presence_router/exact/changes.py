@@ -62,7 +62,9 @@ class ChangeLog:
         self._entries: deque[_Entry] = deque()
         # The last entry that was dropped.
         self._oldest: _Entry | None = None
-        self._waiting: list[Callable[[], None]] = []
+        # By their handles.
+        self._waiting: dict[int, Callable[[], None]] = {}
+        self._last_handle = 0
         # The number of the last entry, and its revision. None: there is none yet.
         self.number = 0
         self.revision: str | None = None
@@ -116,9 +118,15 @@ class ChangeLog:
         """Returns all pairs that the log still has."""
         return [one for entry in self._entries for one in entry.changed or ()]
 
-    def call_at_next(self, call: Callable[[], None]) -> None:
-        """Calls a function when the next revision arrives."""
-        self._waiting.append(call)
+    def call_at_next(self, call: Callable[[], None]) -> int:
+        """Calls a function when the next revision arrives. Returns a handle to `forget_call`."""
+        self._last_handle += 1
+        self._waiting[self._last_handle] = call
+        return self._last_handle
+
+    def forget_call(self, handle: int) -> None:
+        """Does not call a function that still waits."""
+        self._waiting.pop(handle, None)
 
     def _append(self, revision: str, changed: tuple[Pairs, ...] | None, size: int) -> None:
         self.number += 1
@@ -136,6 +144,6 @@ class ChangeLog:
             if (before := self._oldest) and self._numbers.get(before.revision) == before.number:
                 del self._numbers[before.revision]
             self._oldest = oldest
-        waiting, self._waiting = self._waiting, []
-        for call in waiting:
+        waiting, self._waiting = self._waiting, {}
+        for call in waiting.values():
             call()

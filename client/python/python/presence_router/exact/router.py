@@ -91,13 +91,11 @@ class ExactRouter:
         if not asked.by_client:
             return await self._services.shown(asked.user_id, states)
         heard = await self._bells.wait_for_rings(states)
-        unanswered = self._sight.unanswered
-        shown = await self._sight.shown(asked.user_id, states)
-        if self._sight.unanswered != unanswered:
-            # Perhaps for this user: then the bell for everything rings later. Nobody should wait
-            # for the daemon again.
-            return shown
-        return [*shown, *await self._bells.missed_by(asked, heard, shown)]
+        view = await self._sight.look_at(asked.user_id, states)
+        if not view.has_answer:
+            # The bell for everything rings later. Nobody should wait for the daemon again.
+            return view.shown
+        return [*view.shown, *await self._bells.missed_by(asked, heard, view.shown)]
 
 
 def merge_keys(

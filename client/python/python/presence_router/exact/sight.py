@@ -6,6 +6,7 @@ is away.
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,16 @@ _SLICE = 2_000
 AskVisible = Callable[[str], Awaitable["Visibility | None"]]
 
 
+@dataclass(frozen=True)
+class View:
+    """What a recipient sees of some states."""
+
+    shown: list[UserPresenceState]
+    has_answer: bool
+    """False: the daemon gave no answer about the recipient. Those who are not shown may be
+    visible nevertheless."""
+
+
 class Sight:
     """What the users of this process see."""
 
@@ -52,8 +63,6 @@ class Sight:
         self._bells = bells
         self.on_unanswered: Callable[[], None] = _do_nothing
         """Called when a question has no answer, so that somebody may miss something."""
-        self.unanswered = 0
-        """The number of these questions."""
 
     async def answer_about(self, recipient: str) -> "Visibility | None":
         """Returns the daemon's answer about a recipient, from memory if possible. None: there is
@@ -64,7 +73,6 @@ class Sight:
             logger.debug("The look-up of senders failed", exc_info=True)
             answer = None
         if answer is None and (answer := await self._ask(recipient)) is None:
-            self.unanswered += 1
             self.on_unanswered()
         return answer
 
@@ -73,13 +81,17 @@ class Sight:
     ) -> list[UserPresenceState]:
         """Returns those of some states that a recipient sees, without what is hidden; one for
         each sender, the last one. The recipient's own state is left out, and so are bells."""
+        return (await self.look_at(recipient, states)).shown
+
+    async def look_at(self, recipient: str, states: Sequence[UserPresenceState]) -> View:
+        """Returns what `shown` returns, and whether the daemon's answer decided it."""
         by_sender = {
             state.user_id: state
             for state in states
             if state.user_id != recipient and state.user_id not in self._bells
         }
         if not by_sender:
-            return []
+            return View([], True)
         answer = await self.answer_about(recipient)
         left = list(by_sender.values())
         shown: list[UserPresenceState] = []
@@ -93,7 +105,7 @@ class Sight:
                 shared = await self._rooms.shared(recipient, [state.user_id for state in some])
                 with_rooms = zip(some, shared, strict=True)
                 shown.extend(state for state, rooms in with_rooms if are_known(rooms))
-        return shown
+        return View(shown, answer is not None)
 
     async def _filter(
         self, answer: "Visibility", states: list[UserPresenceState]
