@@ -16,6 +16,7 @@ from presence_router.exact.askers import Askers
 from presence_router.exact.routing import Routing
 from presence_router.exact.services import Services
 from presence_router.exact.sight import Sight
+from presence_router.health import AWAY
 from presence_router.redact import redact
 from synapse.module_api import UserPresenceState
 from twisted.internet import reactor
@@ -123,6 +124,8 @@ class Rig:
         self.store = Store()
         self.now = 0.0
         self.unsent = 0
+        # Of questions about senders.
+        self.outcomes: list[str] = []
         # Pairs of servers and states that the process sent.
         self.sent: list[tuple[str, UserPresenceState]] = []
         self.states: dict[str, UserPresenceState] = {}
@@ -186,11 +189,12 @@ class Rig:
     ) -> None:
         self.sent += [(server, state) for server in destinations for state in states]
 
-    async def _ask(self, senders: list[str]) -> list[Any]:
+    async def _ask(self, senders: list[str]) -> tuple[list[Any], bool]:
         found = await await_call(
             "ask", lambda done: self.router.find_recipients_of(senders, done)
         )
-        return found[2] or [None] * len(senders)
+        self.outcomes.append(found[0])
+        return found[2] or [None] * len(senders), found[0] in AWAY
 
     async def _ask_sight(self, user_id: str) -> Any:
         found = await await_call(

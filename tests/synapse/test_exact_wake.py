@@ -142,6 +142,21 @@ def test_an_error_about_one_sender_concerns_no_other(start: StartRig) -> None:
     assert rig.woken(state(ANN), state(DAN)) == {BOB, CAT}
 
 
+@pytest.mark.parametrize("sender", ["foo:evil.org", f"@{'a' * 400}:evil", "@a:evil:99999999"])
+def test_a_malformed_sender_is_nobody(start: StartRig, sender: str) -> None:
+    rig = start(allow("everyone", "everyone"))
+    rig.ask(BOB)
+    missed: list[None] = []
+    rig.routing.wake.on_unanswered = lambda: missed.append(None)
+    assert rig.keys(state(sender)) == {}
+    assert rig.woken(state(sender), state(ANN)) == {BOB}
+    assert missed == []
+    rig.daemon.kill()
+    until(rig.router.is_away, "the daemon is away")
+    rig.keys(state(DAN))
+    assert len(missed) == 1
+
+
 def test_nobody_is_woken_while_the_daemon_is_away(start: StartRig) -> None:
     rig = start(allow_room_mates())
     rig.rooms.members = {"!a": [ANN, BOB, FAR]}

@@ -289,12 +289,17 @@ class PresenceRouterModule:
         answers = asked[1]
         return answers[0] if answers else None
 
-    async def _ask_recipients(self, senders: list[str]) -> "list[Visibility | None]":
+    async def _ask_recipients(
+        self, senders: list[str]
+    ) -> "tuple[list[Visibility | None], bool]":
         asked: tuple[str, list[Visibility | None] | None] = await self._ask(
             "get_users_for_states",
             lambda done: self._router.find_recipients_of(senders, done),
         )
-        return asked[1] or [None] * len(senders)
+        outcome, answers = asked
+        # After other outcomes the same answer would follow, or end the connection again.
+        may_come_later = outcome in AWAY or outcome == "failed"
+        return answers or [None] * len(senders), may_come_later
 
     async def _ask_room_verdict(self, room: "Room") -> "RoomVerdict | None":
         asked: tuple[str, RoomVerdict | None] = await self._ask(

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("presence_router")
 
-AskRecipients = Callable[[list[str]], Awaitable["list[Visibility | None]"]]
+AskRecipients = Callable[[list[str]], Awaitable["tuple[list[Visibility | None], bool]"]]
+"""Asks the daemon about senders. False beside the answers: those that are missing will not come
+later either."""
 
 
 class Audiences:
@@ -21,8 +23,15 @@ class Audiences:
 
     async def of(self, senders: list[str]) -> "dict[str, Visibility | None]":
         """Returns the answer about each sender. None: there is none."""
+        return (await self.look_up(senders))[0]
+
+    async def look_up(
+        self, senders: list[str]
+    ) -> "tuple[dict[str, Visibility | None], bool]":
+        """Returns as `of`, and beside it true if answers that are missing may come later. They
+        will not about a user id that breaks the rules: other servers may send anything."""
         if not senders:
-            return {}
+            return {}, False
         answers: list[Visibility | None]
         try:
             answers = self._router.recipients_of(senders)
@@ -31,6 +40,8 @@ class Audiences:
             answers = [None] * len(senders)
         found = dict(zip(senders, answers, strict=True))
         missing = [sender for sender, answer in found.items() if answer is None]
+        may_come_later = False
         if missing:
-            found.update(zip(missing, await self._ask(missing), strict=True))
-        return found
+            asked, may_come_later = await self._ask(missing)
+            found.update(zip(missing, asked, strict=True))
+        return found, may_come_later

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from synapse.module_api import UserPresenceState
 from twisted.internet.defer import CancelledError
 
-from .audiences import Audiences
 from ..bell_names import bells_of
+from .audiences import Audiences
 from .changes import Missed
 from .places import Places
 from .room_changes import RoomChange

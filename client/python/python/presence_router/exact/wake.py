@@ -71,7 +71,9 @@ class Wake:
         by_sender = {
             state.user_id: state for state in states if state.user_id not in self._bells
         }
-        answers = await self._audiences.of(list(by_sender))
+        answers, may_come_later = await self._audiences.look_up(list(by_sender))
+        if may_come_later and None in answers.values():
+            self.on_unanswered()
         users: set[str] = set()
         keys: dict[str, set[UserPresenceState]] = {}
         turn = Turn(self._reactor)
@@ -95,8 +97,6 @@ class Wake:
         state: UserPresenceState,
         answer: "Visibility | None",
     ) -> None:
-        if answer is None:
-            self.on_unanswered()
         is_away = answer is None and self._rooms_when_away and self._router.is_away()
         if answer is None and not is_away:
             return
