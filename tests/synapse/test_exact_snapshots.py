@@ -1,6 +1,7 @@
 """Snapshots of presence for servers that join a room, and of users who join one, with the rooms of
 a real Synapse. The test sees what would be queued for each server."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -258,6 +259,48 @@ def test_an_error_about_one_room_concerns_no_other(
     for room in (broken, whole):
         joins.join_from_afar("@viewer:far.example", room[0])
     assert joins.take() == {"far.example": {whole[1]: "of visible", whole[2]: None}}
+
+
+def test_after_a_failure_the_module_pauses_and_logs_once(
+    joins: Joins, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    room_id, visible, *_ = room_of(joins)
+    store, snapshots = joins.synapse.store, joins.snapshots
+    queries: list[int] = []
+    pauses: list[float] = []
+
+    class Store:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def get_partial_current_state_deltas(self, since: int, until: int) -> Any:
+            queries.append(since)
+            if len(queries) <= 2:
+                raise OSError("no database")
+            return await store.get_partial_current_state_deltas(since, until)
+
+    class Api:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(joins.synapse.hs.get_module_api(), name)
+
+        async def sleep(self, seconds: float) -> None:
+            pauses.append(seconds)
+            # What happens meanwhile asks no question.
+            for _ in range(10):
+                snapshots._on_change()
+            assert len(queries) == len(pauses)
+
+    monkeypatch.setattr(snapshots, "_store", Store())
+    monkeypatch.setattr(snapshots, "_api", Api())
+    with caplog.at_level(logging.WARNING, "presence_router"):
+        joins.join_from_afar("@viewer:far.example", room_id)
+        assert visible in joins.take()["far.example"]
+    assert pauses == [5.0, 5.0]
+    assert set(queries[:3]) == {queries[0]}
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "Cannot follow the joins of rooms",
+        "The module follows the joins of rooms again",
+    ]
 
 
 def test_only_the_process_that_writes_presence_follows_joins(joins: Joins) -> None:

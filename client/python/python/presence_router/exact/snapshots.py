@@ -16,6 +16,9 @@ from .sends import Sends
 
 logger = logging.getLogger("presence_router")
 
+# Seconds until the next attempt after a failure: changes of anything may come by the hundred.
+_PAUSE_AFTER_FAILURE = 5.0
+
 # Milliseconds after which the presence of an offline user is not sent any more: as in Synapse.
 _OFFLINE_IS_OLD = 7 * 24 * 60 * 60 * 1000
 
@@ -32,6 +35,7 @@ class JoinSnapshots:
         self._excluded = getattr(hs.config.server, "rooms_to_exclude_from_presence", ())
         self._position = 0
         self._is_following = False
+        self._has_failed = False
 
     def start(self) -> None:
         """Begins to follow joins, if this process writes presence."""
@@ -52,27 +56,48 @@ class JoinSnapshots:
 
     async def _follow(self) -> None:
         try:
-            while True:
-                end = self._store.get_room_max_stream_ordering()
-                if self._position >= end:
-                    return
-                # Synapse's storage controller may wait until the state of rooms is complete.
-                position, deltas = await self._store.get_partial_current_state_deltas(
-                    self._position, end
-                )
-                rooms: dict[str, list[Any]] = {}
-                for delta in deltas:
-                    rooms.setdefault(delta.room_id, []).append(delta)
-                for room_id, changes in rooms.items():
-                    await self._send_for_room(room_id, changes)
-                self._position = position
-        except CancelledError:
-            raise
-        except Exception:
-            # The next change of anything tries again, from the same position.
-            logger.warning("Cannot follow the joins of rooms", exc_info=True)
+            while self._position < (end := self._store.get_room_max_stream_ordering()):
+                try:
+                    await self._follow_until(end)
+                except CancelledError:
+                    raise
+                except Exception:
+                    self._note_failure()
+                    # From the same position again.
+                    await self._api.sleep(_PAUSE_AFTER_FAILURE)
+                else:
+                    self._note_success()
         finally:
             self._is_following = False
+
+    async def _follow_until(self, end: int) -> None:
+        # Synapse's storage controller may wait until the state of rooms is complete.
+        position, deltas = await self._store.get_partial_current_state_deltas(
+            self._position, end
+        )
+        rooms: dict[str, list[Any]] = {}
+        for delta in deltas:
+            rooms.setdefault(delta.room_id, []).append(delta)
+        for room_id, changes in rooms.items():
+            await self._send_for_room(room_id, changes)
+        self._position = position
+
+    def _note_failure(self) -> None:
+        if self._has_failed:
+            logger.debug("Cannot follow the joins of rooms", exc_info=True)
+            return
+        self._has_failed = True
+        logger.warning(
+            "Cannot follow the joins of rooms: servers and users who join get no presence before "
+            "it changes. The module tries again every %.0f s, and logs when that works",
+            _PAUSE_AFTER_FAILURE,
+            exc_info=True,
+        )
+
+    def _note_success(self) -> None:
+        if self._has_failed:
+            self._has_failed = False
+            logger.warning("The module follows the joins of rooms again")
 
     async def _send_for_room(self, room_id: str, deltas: list[Any]) -> None:
         try:
