@@ -15,6 +15,12 @@ from synapse.logging.context import current_context
 # Seconds after which a question was given up. Longer than any /sync takes.
 _LASTING = 3600.0
 
+# Questions that are kept at most. Beyond, the oldest go: their /sync fails, and shows nothing.
+_MAX = 50_000
+
+# At so many questions, those whose context is finished are dropped.
+_FEW = 1_000
+
 
 @dataclass
 class Asked:
@@ -43,8 +49,17 @@ class Asked:
 class Questions:
     """The first questions of users, until their second ones."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        few: int = _FEW,
+        most: int = _MAX,
+    ) -> None:
         self._clock = clock
+        self._few = few
+        self._most = most
+        # The number of questions at which finished ones are looked for.
+        self._many = few
         # By the id of the context, oldest first.
         self._asked: dict[int, Asked] = {}
 
@@ -57,6 +72,8 @@ class Questions:
         self._asked.pop(id(context), None)
         by_client = getattr(context, "request", None) is not None
         self._asked[id(context)] = Asked(context, user_id, by_client, now)
+        if len(self._asked) > self._many:
+            self._drop_finished()
 
     def take(self) -> Asked | None:
         """Removes and returns the question of the current context. None: nobody asks there."""
@@ -72,6 +89,22 @@ class Questions:
             if now - asked.made_at < _LASTING:
                 break
             del self._asked[key]
+
+
+    def _drop_finished(self) -> None:
+        """Drops questions whose second one never comes, because Synapse has left their context: a
+        client went away."""
+        self._asked = {
+            key: asked
+            for key, asked in self._asked.items()
+            if not getattr(asked.context, "finished", False)
+        }
+        if len(self._asked) > self._most:
+            # A tenth more, so that not every further question looks through all.
+            while len(self._asked) > self._most * 9 // 10:
+                del self._asked[next(iter(self._asked))]
+        # Twice as many, so that a question costs no more on average if all are under way.
+        self._many = min(max(self._few, 2 * len(self._asked)), self._most)
 
 
 def requester() -> str | None:
