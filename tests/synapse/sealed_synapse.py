@@ -1,6 +1,6 @@
 """A Synapse for tests of the seal: as much of its objects as the seal looks at."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +26,9 @@ class Handler:
         # The user ids of each question.
         self.asked: list[list[str]] = []
         self.stored: list[UserPresenceState] = []
+        # Called before a state is read to be stored again, and when it was stored.
+        self.before_stored: Callable[[], Awaitable[None]] | None = None
+        self.on_stored: Callable[[], Awaitable[None]] | None = None
         self._rooms_to_exclude_from_presence = frozenset({"!left-out"})
         self._federation_queue = Queue()
 
@@ -52,7 +55,11 @@ class Handler:
 
     async def send_full_presence_to_users(self, user_ids: Iterable[str]) -> None:
         for user_id in user_ids:
+            if self.before_stored is not None:
+                await self.before_stored()
             self.stored.append(await self.get_state(UserID.from_string(user_id)))
+            if self.on_stored is not None:
+                await self.on_stored()
 
     def get_federation_queue(self) -> "Queue":
         return self._federation_queue
@@ -72,8 +79,24 @@ class Queue:
         self.positions.append((stream_name, token))
         self.sent += rows
 
+    async def send_presence_to_destinations(self, states: Any, destinations: Any) -> None:
+        raise NotImplementedError
+
+
+class ChangeCache:
+    """The cache of the positions of changes."""
+
+    def entity_has_changed(self, entity: str, stream_pos: int) -> None:
+        raise NotImplementedError
+
+    def all_entities_changed(self, stream_pos: int) -> None:
+        raise NotImplementedError
+
 
 class Store:
+    def __init__(self) -> None:
+        self._curr_state_delta_stream_cache = ChangeCache()
+
     async def get_presence_for_all_users(
         self, include_offline: bool = True
     ) -> dict[str, UserPresenceState]:
@@ -88,6 +111,9 @@ class Source:
         self.get_presence_handler = hs.get_presence_handler
         self.get_presence_router = hs.get_presence_router
         self._rooms_to_exclude_from_presence = frozenset({"!left-out"})
+
+    async def get_new_events(self, user: UserID, from_key: int | None) -> Any:
+        raise NotImplementedError
 
     async def _filter_all_presence_updates_for_user(
         self, user_id: str, include_offline: bool, from_key: int | None = None

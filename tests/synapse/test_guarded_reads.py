@@ -9,7 +9,9 @@ from presence_router.exact import guarded_reads
 from sealed_synapse import ANN, EVE, JOE, SealedSynapse, request_of, run
 from synapse.module_api import UserPresenceState
 from synapse.types import UserID
-from twisted.internet.defer import CancelledError
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.task import deferLater
 
 pytestmark = pytest.mark.smoke
 
@@ -106,6 +108,44 @@ def test_what_synapse_stores_again_is_what_was_stored(synapse: SealedSynapse) ->
     assert run(send_and_read, ANN) == []
 
 
+def test_only_the_state_that_is_stored_again_is_read_unguarded(synapse: SealedSynapse) -> None:
+    read: list[Any] = []
+
+    async def read_another() -> None:
+        read.append(await synapse.handler.get_state(UserID.from_string(JOE)))
+
+    async def read_while_it_stores() -> None:
+        for user_id in (EVE, JOE):
+            read.append(await synapse.handler.get_state(UserID.from_string(user_id)))
+        read.extend(await synapse.handler.get_states([EVE, JOE]))
+
+    synapse.handler.before_stored = read_another
+    synapse.handler.on_stored = read_while_it_stores
+    run(lambda: synapse.handler.send_full_presence_to_users([EVE]), ANN)
+    assert synapse.handler.stored == [synapse.handler.states[EVE]]
+    assert read == [UserPresenceState.default(user_id) for user_id in (JOE, EVE, JOE)]
+
+
+def test_what_synapse_started_meanwhile_is_guarded(synapse: SealedSynapse) -> None:
+    started: list[Deferred[UserPresenceState]] = []
+
+    async def read_later() -> UserPresenceState:
+        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        return await synapse.handler.get_state(UserID.from_string(EVE))
+
+    async def start() -> None:
+        # It has a copy of the context variables.
+        started.append(ensureDeferred(read_later()))
+
+    async def finish() -> UserPresenceState:
+        return await started[0]
+
+    synapse.handler.on_stored = start
+    in_reactor(lambda: synapse.handler.send_full_presence_to_users([EVE]))
+    assert synapse.handler.stored == [synapse.handler.states[EVE]]
+    assert in_reactor(finish) == UserPresenceState.default(EVE)
+
+
 async def all_users(
     synapse: SealedSynapse, user_id: str = ANN, include_offline: bool = True
 ) -> dict[str, UserPresenceState]:
@@ -129,9 +169,15 @@ def test_everybody_is_the_asking_user_and_the_candidates(synapse: SealedSynapse)
     assert set(run(lambda: all_users(synapse, JOE), ANN)) == {JOE, EVE}
 
 
-def test_everybody_of_no_question_is_everybody(synapse: SealedSynapse) -> None:
+def test_without_a_question_there_is_nobody(
+    synapse: SealedSynapse, caplog: pytest.LogCaptureFixture
+) -> None:
+    synapse.sight.visible = {EVE}
     get = synapse.store.get_presence_for_all_users
-    assert set(run(lambda: get(include_offline=True), ANN)) == {"all"}
+    for _ in range(2):
+        assert run(lambda: get(include_offline=True), ANN) == {}
+    (line,) = caplog.messages
+    assert line.startswith("Something asked Synapse for the presence of all users")
 
 
 def test_who_is_offline_is_left_out_on_request(synapse: SealedSynapse) -> None:

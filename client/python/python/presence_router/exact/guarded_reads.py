@@ -5,8 +5,7 @@ decided. None raises anything but a cancellation.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,15 +21,32 @@ logger = logging.getLogger("presence_router")
 # States in one turn of the reactor, which take a few milliseconds.
 _SLICE = 2_000
 
-# True while Synapse reads a state to store it again, and shows it to nobody.
-_stores_again: ContextVar[bool] = ContextVar("presence_router_stores_again", default=False)
+
+class _StoredAgain:
+    """A user whose state Synapse reads once to store it again, and shows to nobody."""
+
+    def __init__(self, user_id: str | None) -> None:
+        self._user_id = user_id
+
+    def take(self, user_id: str) -> bool:
+        """Returns true, once, if this is the user. Whatever Synapse started meanwhile has a copy
+        of the context, with this same object: it does not read the state a second time."""
+        if self._user_id != user_id:
+            return False
+        self._user_id = None
+        return True
+
+
+_stored_again: ContextVar[_StoredAgain | None] = ContextVar(
+    "presence_router_stored_again", default=None
+)
 
 
 class GuardedReads:
     """The functions of one process. Made before Synapse's own ones are replaced."""
 
     def __init__(
-        self, reactor: Any, handler: Any, store: Any, questions: Questions, sight: Sight
+        self, reactor: Any, handler: Any, questions: Questions, sight: Sight
     ) -> None:
         self._reactor = reactor
         self._handler = handler
@@ -38,22 +54,19 @@ class GuardedReads:
         self._sight = sight
         self._get_states = handler.get_states
         self._send_full_presence_to_users = handler.send_full_presence_to_users
-        self._get_presence_for_all_users = store.get_presence_for_all_users
+        self._has_warned = False
 
     async def get_states(self, target_user_ids: Iterable[str]) -> list[UserPresenceState]:
         """Returns those states that the user sees whose request Synapse handles, and that user's
         own one. Without a user there are none: the log context may have been lost."""
         # Synapse goes through it twice.
         user_ids = list(target_user_ids)
-        if _stores_again.get():
-            states: list[UserPresenceState] = await self._get_states(user_ids)
-            return states
         user_id = requester()
         if user_id is None:
             return []
         own: list[UserPresenceState] = []
         try:
-            states = await self._get_states(user_ids)
+            states: list[UserPresenceState] = await self._get_states(user_ids)
             own = [state for state in states if state.user_id == user_id][-1:]
             return [*await self._sight.shown(user_id, states), *own]
         except CancelledError:
@@ -66,7 +79,11 @@ class GuardedReads:
         """Returns one state, as `get_states` does. Of a user who is not visible any more, although
         `is_visible` has just said so: that of somebody who was never active."""
         user_id = target_user.to_string()
-        states = await self.get_states([user_id])
+        stored_again = _stored_again.get()
+        if stored_again is not None and stored_again.take(user_id):
+            states: list[UserPresenceState] = await self._get_states([user_id])
+        else:
+            states = await self.get_states([user_id])
         return states[0] if states else UserPresenceState.default(user_id)
 
     async def is_visible(self, observed_user: Any, observer_user: Any) -> bool:
@@ -89,14 +106,17 @@ class GuardedReads:
         """Returns the states of all users whom the asking user may see, and of that user.
 
         Synapse's own function reads the states of all users there are, and serves one question
-        only. `route_states` decides which of them are shown.
+        only. `route_states` decides which of them are shown. Without a question there are none.
         """
         asked = self._questions.peek()
         if asked is None:
-            every: dict[str, UserPresenceState] = await self._get_presence_for_all_users(
-                include_offline=include_offline
-            )
-            return every
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "Something asked Synapse for the presence of all users, and not for a user who "
+                    "may see them: it got none. Further ones are not logged"
+                )
+            return {}
         asked.reads_all = True
         asked.reads_offline = include_offline
         found: dict[str, UserPresenceState] = {}
@@ -126,18 +146,12 @@ class GuardedReads:
             found[user_id] = state
 
     async def send_full_presence_to_users(self, user_ids: Any) -> None:
-        """Does as Synapse's own function, which reads the state of a user and stores it again:
-        if that user were hidden from the one whose request Synapse handles, it would store
+        """Does as Synapse's own function, which reads the state of the first user and stores it
+        again: if that user were hidden from the one whose request Synapse handles, it would store
         "offline"."""
-        with _storing_again():
+        _stored_again.set(_StoredAgain(next(iter(user_ids), None)))
+        try:
             await self._send_full_presence_to_users(user_ids)
-
-
-@contextmanager
-def _storing_again() -> Iterator[None]:
-    _stores_again.set(True)
-    try:
-        yield
-    finally:
-        # Not reset by its token, which fails if the coroutine ends in another context.
-        _stores_again.set(False)
+        finally:
+            # Not reset by its token, which fails if the coroutine ends in another context.
+            _stored_again.set(None)

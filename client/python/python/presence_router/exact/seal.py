@@ -64,9 +64,7 @@ class Seal:
             raise RuntimeError(_refusal_beside(others[0]))
 
         handler = hs.get_presence_handler
-        reads = GuardedReads(
-            self._reactor, handler(), hs.get_datastores().main, self._questions, self._sight
-        )
+        reads = GuardedReads(self._reactor, handler(), self._questions, self._sight)
         self._put(handler, "get_state", reads.get_state)
         self._put(handler, "get_states", reads.get_states)
         self._put(handler, "is_visible", reads.is_visible)
