@@ -105,7 +105,17 @@ def metric(part: str) -> float | None:
     return REGISTRY.get_sample_value("presence_router_sealed", {"part": part})
 
 
-LOCAL_PARTS = {
+WATCHED = {
+    "_filter_all_presence_updates_for_user",
+    "all_entities_changed",
+    "current_state_for_users",
+    "entity_has_changed",
+    "get_interested_users",
+    "get_new_events",
+    "get_users_for_states",
+}
+
+LOCAL_PARTS = WATCHED | {
     "callbacks",
     "get_presence_for_all_users",
     "get_state",
@@ -131,6 +141,44 @@ def test_a_part_that_is_replaced_again_shows_in_the_metric_and_once_in_the_log(
     # A new object in the place of Synapse's.
     sealed.handler = type(sealed.handler)(sealed.hs)
     assert metric("is_visible") == 0 and metric("get_presence_for_all_users") == 1
+
+
+async def other(*_arguments: Any) -> Any:
+    raise AssertionError
+
+
+def owner_of(synapse: SealedSynapse, name: str) -> Any:
+    """The object with a function that the seal watches."""
+    cache = synapse.store._curr_state_delta_stream_cache
+    owners: list[Any] = [synapse.router, synapse.source, synapse.handler, cache]
+    return next(owner for owner in owners if hasattr(owner, name))
+
+
+@pytest.mark.parametrize("name", sorted(WATCHED))
+def test_a_function_that_stays_as_it_is_is_watched(sealed: SealedSynapse, name: str) -> None:
+    owner = owner_of(sealed, name)
+    setattr(owner, name, other)
+    assert [part for part, holds in sealed.seal.parts().items() if not holds] == [name]
+    assert metric(name) == 0
+    delattr(owner, name)
+    assert sealed.seal.is_sealed()
+
+
+def test_a_watched_function_is_also_that_of_the_class(
+    sealed: SealedSynapse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(type(sealed.source), "get_new_events", other)
+        assert metric("get_new_events") == 0
+    assert metric("get_new_events") == 1
+
+
+def test_a_watched_function_that_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    synapse = SealedSynapse()
+    monkeypatch.delattr(type(synapse.source), "get_new_events")
+    with pytest.raises(RuntimeError, match="there is no Source.get_new_events"):
+        synapse.seal.close()
+    assert untouched(synapse)
 
 
 def test_a_process_whose_seal_is_broken_at_the_first_look_ends(
@@ -200,8 +248,16 @@ def test_all_rooms_are_excluded_for_federation(synapse: SealedSynapse) -> None:
     for owner in (both.handler, both.source):
         rooms: Any = owner._rooms_to_exclude_from_presence
         assert "!any" in rooms and {"!any"} - rooms == set()
-    of_federation = {"excluded_rooms", "excluded_rooms_of_sync", "process_replication_rows"}
+    of_federation = {
+        "excluded_rooms",
+        "excluded_rooms_of_sync",
+        "process_replication_rows",
+        "send_presence_to_destinations",
+    }
     assert both.seal.parts() == dict.fromkeys(LOCAL_PARTS | of_federation, True)
+    queue: Any = both.handler.get_federation_queue()
+    queue.send_presence_to_destinations = other
+    assert not both.seal.parts()["send_presence_to_destinations"]
     both.source._rooms_to_exclude_from_presence = left_out
     assert not both.seal.parts()["excluded_rooms_of_sync"]
 

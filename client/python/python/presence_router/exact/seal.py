@@ -15,8 +15,9 @@ from typing import Any
 from .all_rooms import AllRooms
 from .asking import Questions
 from .guarded_reads import GuardedReads
-from .shapes import EXCLUDED_ROOMS, SWITCH_OFF, require_shapes
+from .shapes import EXCLUDED_ROOMS, SWITCH_OFF, refusal, require_shapes
 from .sight import Sight
+from .state_changes import LISTENING, state_cache_of
 
 logger = logging.getLogger("presence_router")
 
@@ -29,7 +30,8 @@ class Seal:
     """The seal of one process.
 
     `close` raises RuntimeError, and the process ends, if it cannot be closed. Then `is_sealed`
-    looks at Synapse's objects each time, as another module might replace them again.
+    looks at Synapse's objects each time, as another module might replace them again. It also looks
+    at functions that stay as they are, and that the module relies on.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Seal:
         self._send_rows = send_rows
         # By the names of the metric: the owner, the attribute and what it must be.
         self._parts: dict[str, tuple[Callable[[], Any], str, Any]] = {}
+        # The same for functions that stay as they are.
+        self._watched: dict[str, tuple[Callable[[], Any], str, Any]] = {}
         self._registered: list[Any] = []
         self._logged: set[str] = set()
 
@@ -62,6 +66,7 @@ class Seal:
         others = hs.get_presence_router()._get_users_for_states_callbacks
         if others:
             raise RuntimeError(_refusal_beside(others[0]))
+        self._watch_functions()
 
         handler = hs.get_presence_handler
         reads = GuardedReads(self._reactor, handler(), self._questions, self._sight)
@@ -79,6 +84,34 @@ class Seal:
         router = hs.get_presence_router
         self._register = router().register_presence_router_callbacks
         self._put(router, "register_presence_router_callbacks", self._register_once)
+
+    def _watch_functions(self) -> None:
+        """Notes the functions that the module relies on and leaves as they are, before anything is
+        replaced."""
+        hs = self._hs
+        handler = hs.get_presence_handler
+
+        def source() -> Any:
+            return hs.get_event_sources().sources.presence
+
+        self._watch(hs.get_presence_router, "get_users_for_states")
+        self._watch(hs.get_presence_router, "get_interested_users")
+        self._watch(source, "get_new_events")
+        self._watch(source, "_filter_all_presence_updates_for_user")
+        self._watch(handler, "current_state_for_users")
+        if self._send_rows is not None:
+            queue = handler().get_federation_queue
+            self._watch(queue, "send_presence_to_destinations")
+        # The module has replaced these already, see `state_changes`.
+        for name in LISTENING:
+            self._watch(lambda: state_cache_of(hs.get_datastores().main), name)
+
+    def _watch(self, owner: Callable[[], Any], attribute: str) -> None:
+        function = _function_of(owner(), attribute)
+        if function is None:
+            deviation = f"there is no {type(owner()).__name__}.{attribute}"
+            raise RuntimeError(refusal([deviation], with_federation=False))
+        self._watched[attribute] = owner, attribute, function
 
     def _close_federation(self, send_rows: SendRows) -> None:
         # Not with the other imports, which serve `local: add` as well.
@@ -124,6 +157,10 @@ class Seal:
             part: _is_in_place(owner, attribute, value)
             for part, (owner, attribute, value) in self._parts.items()
         }
+        parts |= {
+            part: _is_unchanged(owner, attribute, function)
+            for part, (owner, attribute, function) in self._watched.items()
+        }
         parts["callbacks"] = self._has_only_our_callbacks()
         open_parts = {part for part, is_in_place in parts.items() if not is_in_place}
         for part in sorted(open_parts - self._logged):
@@ -164,6 +201,19 @@ class Seal:
 def _is_in_place(owner: Callable[[], Any], attribute: str, value: Any) -> bool:
     try:
         return getattr(owner(), attribute, None) is value
+    except Exception:
+        return False
+
+
+def _function_of(owner: Any, attribute: str) -> Any:
+    """Returns the function behind an attribute: each look at a method makes a new object."""
+    value = getattr(owner, attribute, None)
+    return getattr(value, "__func__", value)
+
+
+def _is_unchanged(owner: Callable[[], Any], attribute: str, function: Any) -> bool:
+    try:
+        return _function_of(owner(), attribute) is function
     except Exception:
         return False
 

@@ -11,6 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 
+LISTENING = "entity_has_changed", "all_entities_changed"
+"""The functions of the cache that the module replaces."""
+
+
+def state_cache_of(store: Any) -> Any:
+    """Returns the cache of the positions of changes."""
+    return store._curr_state_delta_stream_cache
+
+
 def listen_to_state_changes(
     store: Any, room_changed: Callable[[str], None], all_changed: Callable[[], None]
 ) -> None:
@@ -20,7 +29,7 @@ def listen_to_state_changes(
     A worker hears of a change twice. The second time, Synapse has dropped what it remembered
     about the members of the room; in other processes it does so in the same turn.
     """
-    cache = store._curr_state_delta_stream_cache
+    cache = state_cache_of(store)
     note, note_all = cache.entity_has_changed, cache.all_entities_changed
 
     def entity_has_changed(entity: str, stream_pos: int) -> None:
