@@ -19,9 +19,13 @@ def page(**parts: int) -> str:
     return "\n".join((f"{MODULE}# TYPE presence_router_sealed gauge", *lines, ""))
 
 
+LOCAL = "sealed for local users; other servers get presence as with `federation: add`"
+AWAY = "; the daemon is away: what is shown depends on `when_away`"
+
 PAGES = {
     "/local": page(get_states=1, callbacks=1),
     "/both": page(get_states=1, excluded_rooms=1),
+    "/away": page(excluded_rooms=1).replace("reachable 1.0", "reachable 0.0"),
     "/open": page(get_states=0, callbacks=1, is_visible=0),
     "/unsure": page(get_states=1).replace("1.0\n", "NaN\n"),
     "/add": MODULE,
@@ -56,6 +60,10 @@ def address() -> Iterator[str]:
     [
         (["/local"], 0),
         (["/local", "/both"], 0),
+        (["/away"], 0),
+        (["/both", "--federation"], 0),
+        (["/both", "/local", "--federation"], 1),
+        (["/local", "/nowhere", "--federation"], 1),
         (["/local", "/open"], 1),
         (["/unsure"], 1),
         (["/add"], 1),
@@ -69,19 +77,24 @@ def address() -> Iterator[str]:
     ],
 )
 def test_the_exit_code_tells_the_worst(address: str, paths: list[str], code: int) -> None:
-    assert main([address + path for path in paths]) == code
+    arguments = [path if path.startswith("--") else address + path for path in paths]
+    assert main(arguments) == code
 
 
 def test_each_process_has_a_line(address: str, capsys: pytest.CaptureFixture[str]) -> None:
-    main([address + path for path in ("/local", "/both", "/open", "/add", "/stock", "/nowhere")])
-    local, both, is_open, add, stock, nowhere = capsys.readouterr().out.splitlines()
-    assert local == f"{address}/local: sealed"
+    paths = "/local", "/both", "/away", "/open", "/add", "/stock", "/nowhere"
+    main([address + path for path in paths])
+    local, both, away, is_open, add, stock, nowhere = capsys.readouterr().out.splitlines()
+    assert local == f"{address}/local: {LOCAL}"
+    assert away == f"{address}/away: sealed, also federation{AWAY}"
     assert both == f"{address}/both: sealed, also federation"
     assert is_open.startswith(f"{address}/open: NOT SEALED: ")
     assert "replaced get_states, is_visible;" in is_open
     assert add.endswith("NOT SEALED: it runs with `local: add`")
     assert "NOT SEALED: it has not loaded the module" in stock
     assert nowhere.startswith(f"{address}/nowhere: cannot be read: ")
+    main([f"{address}/local", "--federation"])
+    assert capsys.readouterr().out == f"{address}/local: NOT SEALED: {LOCAL}\n"
 
 
 def test_what_does_not_answer_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +112,9 @@ def test_help_says_what_to_name_and_what_it_returns(capsys: pytest.CaptureFixtur
     text = capsys.readouterr().out
     for said in ("main process and all workers", "does not load the", "Exit code", "enable_met"):
         assert said in text
+    # The query of the page: Prometheus cannot ask for what is absent in each process.
+    assert 'up{job="synapse"} == 1 unless on (instance) presence_router_sealed' in text
+    assert "absent(" not in text
     with pytest.raises(SystemExit) as end:
         main([])
     assert end.value.code == 2

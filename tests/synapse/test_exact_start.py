@@ -55,8 +55,14 @@ def test_exact_is_sealed_at_the_start(
     assert ("excluded_rooms" in sealed) == excludes_rooms
     page = f"{homeserver.url}/_synapse/metrics"
     assert check_seal([page]) == 0
-    more = ", also federation" if excludes_rooms else ""
-    assert capsys.readouterr().out == f"{page}: sealed{more}\n"
+    sealed_for = (
+        "sealed, also federation"
+        if excludes_rooms
+        else "sealed for local users; other servers get presence as with `federation: add`"
+    )
+    away = "; the daemon is away: what is shown depends on `when_away`"
+    assert capsys.readouterr().out == f"{page}: {sealed_for}{away}\n"
+    assert check_seal([page, "--federation"]) == (0 if excludes_rooms else 1)
     (line,) = [line for line in homeserver.our_log() if " asks " in line]
     assert line.endswith(f", local: exact, federation: {federation}")
 

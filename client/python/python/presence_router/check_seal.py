@@ -12,11 +12,12 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 _SEALED = "presence_router_sealed"
 
 # Every process with the module has it.
-_OF_MODULE = "presence_router_reachable"
+_REACHABLE = "presence_router_reachable"
 
 # Only `federation: exact` has it.
 _PART_OF_FEDERATION = "excluded_rooms"
@@ -35,18 +36,24 @@ that is not named here is not checked.
 
 _EPILOG = """\
 One line for each process:
-  URL: sealed                      local: exact holds
   URL: sealed, also federation     local: exact and federation: exact hold
+  URL: sealed for local users; other servers get presence as with `federation: add`
+                                   local: exact holds
   URL: NOT SEALED: ..              what shows presence around the policy, and why
+
+"; the daemon is away .." after it: the process has no connection to presence-router, and what
+it shows then depends on `when_away`.
 
 Exit code:
   0  every process is sealed
-  1  one process or more is not sealed
+  1  one process or more is not sealed, with --federation also for other servers
   2  no process is known to be open, but a page cannot be read; also for wrong arguments
 
 A process needs `enable_metrics: true` and a listener of the type `metrics`, or one of the type
-`http` with the resource `metrics`. To be told at once, alert on the metric itself:
-  min by (instance) (presence_router_sealed) < 1, and absent(presence_router_sealed) per process
+`http` with the resource `metrics`. To be told at once, alert on the metric itself, and
+on processes without it (with the name of your own job):
+  min by (instance) (presence_router_sealed) < 1
+  up{job="synapse"} == 1 unless on (instance) presence_router_sealed
 """
 
 
@@ -75,7 +82,7 @@ def problem_of(page: str) -> str | None:
     if parts is None:
         return (
             "it runs with `local: add`"
-            if f"\n{_OF_MODULE} " in f"\n{page}"
+            if _samples_of(page, _REACHABLE)
             else "it has not loaded the module, and shows presence as any Synapse does"
         )
     missing = sorted(part for part, is_in_place in parts.items() if not is_in_place)
@@ -89,21 +96,46 @@ def covers_federation(page: str) -> bool:
     return _PART_OF_FEDERATION in (_parts_of(page) or {})
 
 
+def reaches_daemon(page: str) -> bool:
+    """Returns true if the process has a connection to the daemon."""
+    return any(sample.value == 1 for sample in _samples_of(page, _REACHABLE))
+
+
 def _parts_of(page: str) -> dict[str, bool] | None:
     """Returns for each part of the seal if it is in place; None: there is no seal."""
+    parts = {
+        sample.labels.get("part", "unknown"): sample.value == 1
+        for sample in _samples_of(page, _SEALED)
+    }
+    return parts or None
+
+
+def _samples_of(page: str, name: str) -> list[Sample]:
+    """Returns the samples of a metric. Raises Unreadable."""
     try:
         families = list(text_string_to_metric_families(page))
     except Exception as why:
         raise Unreadable("this is no metrics page") from why
     if not any(family.samples for family in families):
         raise Unreadable("there are no metrics on this page")
-    parts = {
-        sample.labels.get("part", "unknown"): sample.value == 1
-        for family in families
-        if family.name == _SEALED
-        for sample in family.samples
-    }
-    return parts or None
+    return [sample for family in families if family.name == name for sample in family.samples]
+
+
+def _verdict_on(page: str, with_federation: bool) -> tuple[bool, str]:
+    """Returns if a process with this page is sealed, and the text for its line. `with_federation`:
+    it is not if other servers get presence around the policy. Raises Unreadable."""
+    problem = problem_of(page)
+    if problem is not None:
+        return False, f"NOT SEALED: {problem}"
+    is_sealed, text = True, "sealed, also federation"
+    if not covers_federation(page):
+        is_sealed = not with_federation
+        text = "sealed for local users; other servers get presence as with `federation: add`"
+        if with_federation:
+            text = f"NOT SEALED: {text}"
+    if not reaches_daemon(page):
+        text += "; the daemon is away: what is shown depends on `when_away`"
+    return is_sealed, text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,20 +152,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="URL",
         help="a metrics page, such as http://localhost:9101/_synapse/metrics",
     )
+    parser.add_argument(
+        "--federation",
+        action="store_true",
+        help="also exit with 1 if other servers get presence around the policy",
+    )
+    options = parser.parse_args(arguments)
     code = 0
-    for url in parser.parse_args(arguments).urls:
+    for url in options.urls:
         try:
-            page = read_page(url)
-            problem = problem_of(page)
+            is_sealed, text = _verdict_on(read_page(url), options.federation)
         except Unreadable as why:
             print(f"{url}: cannot be read: {why}")
             code = code or 2
             continue
-        if problem is not None:
-            print(f"{url}: NOT SEALED: {problem}")
+        print(f"{url}: {text}")
+        if not is_sealed:
             code = 1
-        else:
-            print(f"{url}: sealed{', also federation' if covers_federation(page) else ''}")
     return code
 
 
