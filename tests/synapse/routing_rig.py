@@ -13,6 +13,7 @@ from presence_router._native import RoomFacts, Router
 from presence_router.bell_names import bells_of
 from presence_router.completions import CompletionReader, await_call
 from presence_router.exact.askers import Askers
+from presence_router.exact.router import ExactRouter
 from presence_router.exact.routing import Routing
 from presence_router.exact.services import Services
 from presence_router.exact.sight import Sight
@@ -41,6 +42,9 @@ class GivenRooms:
         if user_id in self.broken_for:
             raise OSError("no database")
         return {room: members for room, members in self.members.items() if user_id in members}
+
+    async def room_mates(self, user_id: str) -> set[str]:
+        return set().union(*(await self.members_of_rooms(user_id)).values())
 
     async def shared(self, user_id: str, others: Sequence[str]) -> list[frozenset[str] | None]:
         mine = await self.members_of_rooms(user_id)
@@ -238,6 +242,15 @@ class Rig:
             for key, some in keys.items()
             if not key.endswith(f":{SERVER}")
         }
+
+    def interest(self, user_id: str) -> set[str] | str:
+        """What the module answers to Synapse's question about a user."""
+        nothing: Any = None
+        router = ExactRouter(
+            self.routing.sends._hs, nothing, self.askers, self.sight, self.services,
+            self.routing.wake, nothing, self.routing.sends,
+        )  # fmt: skip
+        return in_reactor(lambda: router.interest_of(user_id))
 
     def stop(self) -> None:
         async def remove() -> None:

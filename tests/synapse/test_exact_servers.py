@@ -56,6 +56,20 @@ def test_servers_that_nothing_names_get_nothing_and_are_counted(start: StartRig)
     assert rig.unsent == 1
 
 
+def test_a_module_that_sends_to_a_remote_user_sends_what_the_whole_server_may_see(
+    start: StartRig,
+) -> None:
+    rig = start(allow_room_mates(), hide("everyone", OTHER), deny(BOB, NEAR))
+    rig.rooms.members = {"!a": [ANN, BOB, FAR, NEAR], "!b": [ANN, OTHER]}
+    rig.states = {ANN: state(ANN, "a secret"), BOB: state(BOB, "hi")}
+    # Synapse sends the whole state to the whole server, on which another user must not see it.
+    assert rig.interest(FAR) == {BOB}
+    assert rig.interest(NEAR) == {ANN}
+    # Of a state without the hidden field, nothing is hidden.
+    rig.states[ANN] = state(ANN)
+    assert rig.interest(FAR) == {ANN, BOB}
+
+
 def test_a_server_gets_no_field_that_is_hidden_from_any_of_its_users(start: StartRig) -> None:
     rig = start(allow_room_mates(), hide("everyone", OTHER))
     rig.rooms.members = {"!a": [ANN, FAR, NEAR], "!b": [BOB, FAR, OTHER]}

@@ -266,7 +266,9 @@ class PresenceRouterModule:
         )
         routing.wake.on_unanswered = self._bells.note_unanswered
         self._bells.server_views = routing.server_views
-        return ExactRouter(hs, questions, askers, sight, services, routing.wake, self._bells)
+        return ExactRouter(
+            hs, questions, askers, sight, services, routing.wake, self._bells, routing.sends
+        )
 
     def _close_seal(self, questions: Questions, sight: Sight, send_rows: SendRows | None) -> None:
         hs = self._api._hs

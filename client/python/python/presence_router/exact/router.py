@@ -16,6 +16,7 @@ from ..all_users import add_states
 from .askers import Askers
 from .asking import Asked, Questions
 from .bells import Bells
+from .sends import Sends
 from .services import Services
 from .sight import Sight
 from .wake import Wake
@@ -35,6 +36,7 @@ class ExactRouter:
         services: Services,
         wake: Wake,
         bells: Bells,
+        sends: Sends,
     ) -> None:
         self._hs = hs
         self._questions = questions
@@ -43,16 +45,19 @@ class ExactRouter:
         self._services = services
         self._wake = wake
         self._bells = bells
+        self._sends = sends
 
     async def interest_of(self, user_id: str) -> set[str] | str:
         """Returns "ALL" for a local user. For a remote one, the senders whose whole presence the
-        user may see: Synapse sends these as they are."""
+        user, and the user's whole server, may see: Synapse sends these to it as they are."""
         if self._hs.is_mine_id(user_id):
             self._questions.note(user_id)
             self._askers.note(user_id)
             return PRESENCE_ALL_USERS
         try:
-            return await self._sight.senders_in_full(user_id)
+            senders = await self._sight.senders_in_full(user_id)
+            server = user_id.partition(":")[2]
+            return await self._sends.find_sent_unchanged(server, senders)
         except CancelledError:
             raise
         except Exception:

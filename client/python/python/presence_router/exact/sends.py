@@ -39,6 +39,17 @@ class Sends:
         for server, versions in (await self.versions(servers, states)).items():
             await federation.send_presence_to_destinations(states=versions, destinations=[server])
 
+    async def find_sent_unchanged(self, server: str, senders: set[str]) -> set[str]:
+        """Returns those of some senders whose present state a server may get as it is: a field that
+        is hidden from anybody there is hidden from the whole server."""
+        states = await self._hs.get_presence_handler().current_state_for_users(sorted(senders))
+        found = await self.versions({server: senders}, states)
+        return {
+            version.user_id
+            for version in found.get(server, ())
+            if version == states[version.user_id]
+        }
+
     async def versions(
         self, servers: Mapping[str, set[str]], states: Mapping[str, UserPresenceState]
     ) -> dict[str, list[UserPresenceState]]:
