@@ -229,6 +229,9 @@ class Process:
     def visible_senders(self, user_id: str) -> Answer | None:
         return None if self.policy is None else Answer(user_id, self.policy, self.belfry.rooms)
 
+    def is_away(self) -> bool:
+        return self.policy is None
+
     def find_answers_about_rooms(self, done: Callable[..., None]) -> None:
         depends = self.policy is not None and self.policy.at_most is not None
         # An outcome other than "ok": some answer may depend on rooms.

@@ -18,6 +18,7 @@ from .asking import Asked
 from .catch_up import CatchUp
 from .changes import ChangeLog
 from .concerned import Concerned
+from .owed_ring import OwedRing
 from .ringer import Ringer, read_rings, request_from_worker
 from .rings import BellNames, Heard, Position, parse_ring
 from .room_changes import RoomLog
@@ -31,15 +32,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("presence_router")
 
-# Seconds from one request of a worker to ring the bell for everything to the next, at least.
-_REQUEST_PAUSE = 10.0
-
 
 class Bells:
     """The bells, as one process hears them."""
 
     def __init__(
         self,
+        reactor: Any,
         api: ModuleApi,
         router: "Router",
         sight: Sight,
@@ -69,9 +68,7 @@ class Bells:
         # Only in the process that writes presence.
         self._ringer: Ringer | None = None
         self._room_follower: RoomFollower | None = None
-        # True while devices may have missed something for lack of an answer.
-        self._is_ring_owed = False
-        self._requested_at: float | None = None
+        self._owed = OwedRing(reactor, clock, self._can_ring, self._ring_for_all)
 
     async def start(self) -> None:
         """Prepares to hear bells. Before the first event of the daemon: the revisions of rings
@@ -132,32 +129,39 @@ class Bells:
     def note_unanswered(self) -> None:
         """Notes that somebody got an answer without the daemon: devices may have missed anything
         when it is back."""
-        self._is_ring_owed = True
+        self._owed.owe()
 
     def note_return(self) -> None:
         """Notes that the daemon answers again."""
         self._pay_owed_ring()
 
     def _pay_owed_ring(self) -> None:
-        if not self._is_ring_owed:
-            return
         if self._ringer is not None:
-            self._is_ring_owed = False
+            # It keeps pauses of its own.
+            self._owed.pay(pause=0.0)
+        else:
+            self._owed.pay()
+
+    def _can_ring(self) -> bool:
+        # Otherwise the devices would get no answer again.
+        return (
+            self._arrivals.is_connected
+            and self._changes.revision is not None
+            and not self._router.is_away()
+        )
+
+    def _ring_for_all(self) -> None:
+        if self._ringer is not None:
             self._ringer.request_for_all()
-            return
-        now = self._clock()
-        if self._requested_at is not None and now - self._requested_at < _REQUEST_PAUSE:
-            return
-        self._requested_at = now
-        self._is_ring_owed = False
-        self._api.run_as_background_process("presence_router_bells", self._request_ring)
+        else:
+            self._api.run_as_background_process("presence_router_bells", self._request_ring)
 
     async def _request_ring(self) -> None:
         try:
             # Each text is another one, so that each is a change.
             await request_from_worker(self._hs, self._api.server_name, f"{self._clock()}")
         except Exception:
-            self._is_ring_owed = True
+            self._owed.owe()
             logger.debug("Cannot ask for a ring of the bell for everything", exc_info=True)
 
     # Answers to clients.
@@ -169,7 +173,7 @@ class Bells:
         if heard is not None:
             self._arrivals.note_ring(heard.last)
         if not await self._arrivals.wait_for_last():
-            self._is_ring_owed = True
+            self._owed.owe()
         return heard
 
     async def missed_by(

@@ -44,7 +44,7 @@ def hang_bells(
     concerned = Concerned(reactor, hs, changes, room_log, views, askers)
     arrivals = Arrivals(reactor, api, changes, room_log, deadline, clock)
     bells = Bells(
-        api, router, sight, catch_up, concerned, changes, room_log, views, arrivals, clock
+        reactor, api, router, sight, catch_up, concerned, changes, room_log, views, arrivals, clock
     )
     sight.on_unanswered = bells.note_unanswered
     return bells
