@@ -10,6 +10,7 @@ import yaml
 from daemon import Daemon, until
 from homeserver import MODULE, VERSION, Homeserver, module
 from presence_router.synapse import PresenceRouterModule
+from synapse.module_api.errors import ConfigError
 
 SOCKET = "unix:/nowhere/presence-router.sock"
 README = Path(__file__).parents[2] / "client/python/README.md"
@@ -173,7 +174,22 @@ BAD = {
 }
 
 
+# Those that are tried with a real Synapse, which takes a second for each.
+STARTED = ("federation alone", "several", "no mapping")
+
+
 @pytest.mark.parametrize("name", BAD)
+def test_a_bad_config_is_an_error_that_names_the_key(name: str) -> None:
+    config, path, texts = BAD[name]
+    with pytest.raises(ConfigError) as refused:
+        PresenceRouterModule.parse_config(config)
+    key = path.partition(".config")[2].strip(".'")
+    assert list(refused.value.path or ()) == ([key] if key else [])
+    for text in texts:
+        assert text in refused.value.msg
+
+
+@pytest.mark.parametrize("name", STARTED)
 def test_a_bad_config_stops_synapse_and_names_the_key(name: str, tmp_path: Path) -> None:
     config, path, texts = BAD[name]
     homeserver = Homeserver(tmp_path, modules=[{"module": MODULE, "config": config}])
@@ -185,7 +201,7 @@ def test_a_bad_config_stops_synapse_and_names_the_key(name: str, tmp_path: Path)
         assert text in output
 
 
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("name", STARTED)
 def test_a_bad_config_of_the_legacy_interface_too(name: str, tmp_path: Path) -> None:
     config, path, texts = BAD[name]
     entry = {"module": MODULE, "config": config}
