@@ -162,7 +162,10 @@ class Process:
         self.lags_behind_rooms = False
         self.server_name = "test"
         self._hs = SimpleNamespace(
-            config=SimpleNamespace(server=SimpleNamespace(presence_enabled=belfry.has_presence)),
+            config=SimpleNamespace(
+                server=SimpleNamespace(presence_enabled=belfry.has_presence),
+                key=SimpleNamespace(macaroon_secret_key=b"of all processes"),
+            ),
             get_datastores=lambda: SimpleNamespace(main=self),
             get_presence_handler=lambda: self,
             get_notifier=lambda: self,

@@ -4,7 +4,7 @@ import pytest
 from belfry import Belfry, Device, Policy, Process
 from fake_api import state
 from presence_router.exact import catch_up
-from presence_router.bell_names import BELLS, bells_of
+from presence_router.bell_names import BELLS, bells_of, request_name
 from presence_router.exact.changes import ChangeLog
 from presence_router.exact.rings import Position, Ring, parse_ring
 from presence_router.exact.router import merge_keys
@@ -308,3 +308,15 @@ def test_the_keys_of_updates_and_of_bells_add_up() -> None:
     shared = {ann, eve}
     keys = merge_keys({"one": shared, "two": shared, BOB: set()}, {"one": {gone}, "four": {ann}})
     assert keys == {"one": {ann, gone}, "two": {ann, eve}, "four": {ann}, BOB: set()}
+
+
+def test_a_request_that_no_worker_made_does_not_ring() -> None:
+    belfry = Belfry()
+    writer = belfry.process(writes=True)
+    belfry.pass_time()
+    rings = len(belfry.rings)
+    # As an application service could, which has registered this user.
+    belfry.set_state(request_name("test"), "offline", "12.5")
+    writer.wake_for(request_name("test"))
+    belfry.pass_time(10)
+    assert len(belfry.rings) == rings

@@ -39,4 +39,6 @@ def find_deviations_of_bells(hs: Any) -> list[str]:
         for owner, functions in looked_at
         for name, parameters in functions
     ]
+    if not isinstance(hs.config.key.macaroon_secret_key, bytes):
+        found.append("the configuration has no secret key for access tokens")
     return [deviation for deviation in found if deviation]

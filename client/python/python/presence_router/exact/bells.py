@@ -12,14 +12,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from synapse.module_api import ModuleApi, UserPresenceState
 
-from ..bell_names import request_name
 from .arrivals import Arrivals
 from .asking import Asked
 from .catch_up import CatchUp
 from .changes import ChangeLog
 from .concerned import Concerned
 from .owed_ring import OwedRing
-from .ringer import Ringer, read_rings, request_from_worker
+from .requests import Requests
+from .ringer import Ringer, read_rings
 from .rings import BellNames, Heard, Position, parse_ring
 from .room_changes import RoomLog
 from .room_follower import RoomFollower
@@ -64,7 +64,7 @@ class Bells:
         self.names = BellNames(api.server_name)
         self.server_views: ServerViews | None = None
         """Only in a process that sends to other servers, with `federation: exact`."""
-        self._request_name = request_name(api.server_name)
+        self._requests = Requests(self._hs)
         # Only in the process that writes presence.
         self._ringer: Ringer | None = None
         self._room_follower: RoomFollower | None = None
@@ -158,8 +158,7 @@ class Bells:
 
     async def _request_ring(self) -> None:
         try:
-            # Each text is another one, so that each is a change.
-            await request_from_worker(self._hs, self._api.server_name, f"{self._clock()}")
+            await self._requests.send()
         except Exception:
             self._owed.owe()
             logger.debug("Cannot ask for a ring of the bell for everything", exc_info=True)
@@ -210,9 +209,7 @@ class Bells:
     ) -> dict[str, set[UserPresenceState]]:
         """Returns the users to wake because of bells among some states, and the servers that see
         other users than before, each with states."""
-        if self._ringer is not None and any(
-            state.user_id == self._request_name for state in states
-        ):
+        if self._ringer is not None and self._requests.are_among(states):
             self._ringer.request_for_all()
         heard = self.names.find_among(states)
         if heard is None:

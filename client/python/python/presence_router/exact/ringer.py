@@ -4,10 +4,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from synapse.module_api import ModuleApi, UserID
+from synapse.module_api import ModuleApi
 
 from .. import metrics
-from ..bell_names import request_name
 from .changes import ChangeLog
 from .rings import BellNames, Position, Ring, parse_ring
 from .room_changes import RoomLog
@@ -146,13 +145,3 @@ async def read_rings(hs: Any, names: BellNames) -> list[Ring]:
     states = await hs.get_presence_handler().current_state_for_users(names.all)
     rings = [parse_ring(state.status_msg) for state in states.values()]
     return [ring for ring in rings if ring is not None]
-
-
-async def request_from_worker(hs: Any, server_name: str, text: str) -> None:
-    """Asks the process that writes presence to ring the bell for everything."""
-    await hs.get_presence_handler().set_state(
-        UserID.from_string(request_name(server_name)),
-        None,
-        {"presence": "offline", "status_msg": text},
-        force_notify=True,
-    )
