@@ -3,8 +3,8 @@
 import pytest
 from belfry import Belfry, Device, Policy, Process
 from fake_api import state
+from presence_router.bell_names import BELLS, bell_for_all_name, bell_name, bells_of, request_name
 from presence_router.exact import catch_up
-from presence_router.bell_names import BELLS, bells_of, request_name
 from presence_router.exact.changes import ChangeLog
 from presence_router.exact.rings import Position, Ring, parse_ring
 from presence_router.exact.router import merge_keys
@@ -320,3 +320,22 @@ def test_a_request_that_no_worker_made_does_not_ring() -> None:
     writer.wake_for(request_name("test"))
     belfry.pass_time(10)
     assert len(belfry.rings) == rings
+
+
+@pytest.mark.parametrize("bell", [bell_name(3, "test"), bell_for_all_name("test")])
+def test_a_ring_that_no_process_made_is_not_waited_for_and_wakes_nobody(bell: str) -> None:
+    belfry, writer, worker = start()
+    phone = device(worker)
+    belfry.pass_time(10)
+    for ring in (Ring(999, Position("r8", 1), Position("r9", 2)), None):
+        text = "a secret" if ring is None else ring.to_text()
+        belfry.set_state(bell, "offline", text)
+        woken = len(worker.woken)
+        worker.wake_for(bell)
+        belfry.pass_time()
+        assert worker.woken[woken:] == [set()]
+        # At once, and without what the text says: a device that hears it looks at everything.
+        assert phone.sync() == {ANN: ("online", "hello"), EVE: ("online", "hi")}
+    # The next ring is heard as ever.
+    belfry.apply([(BOB, EVE)])
+    assert phone.sync() == GONE

@@ -16,11 +16,12 @@ from .arrivals import Arrivals
 from .asking import Asked
 from .catch_up import CatchUp
 from .changes import ChangeLog
+from .codes import Codes
 from .concerned import Concerned
 from .owed_ring import OwedRing
 from .requests import Requests
 from .ringer import Ringer, read_rings
-from .rings import BellNames, Heard, Position, parse_ring
+from .rings import BellNames, Heard, Position
 from .room_changes import RoomLog
 from .room_follower import RoomFollower
 from .server_views import ServerViews
@@ -61,7 +62,7 @@ class Bells:
         self._views = views
         self._arrivals = arrivals
         self._clock = clock
-        self.names = BellNames(api.server_name)
+        self.names = BellNames(api.server_name, Codes(self._hs))
         self.server_views: ServerViews | None = None
         """Only in a process that sends to other servers, with `federation: exact`."""
         self._requests = Requests(self._hs)
@@ -199,7 +200,7 @@ class Bells:
         # It is younger than the last ring of the bell for everything, which it has heard.
         handler = self._hs.get_presence_handler()
         states = await handler.current_state_for_users([self.names.for_all])
-        rings = [parse_ring(state.status_msg) for state in states.values()]
+        rings = [self.names.ring_of(state) for state in states.values()]
         return next((ring.until for ring in rings if ring is not None), None)
 
     # Users to wake.
@@ -212,7 +213,8 @@ class Bells:
         if self._ringer is not None and self._requests.are_among(states):
             self._ringer.request_for_all()
         heard = self.names.find_among(states)
-        if heard is None:
+        if heard is None or heard.last is None:
+            # Nobody rang, though the presence of a bell changed.
             return {}
         self._arrivals.note_ring(heard.last)
         reached = heard.last is not None and await self._arrivals.wait_for(heard.last)

@@ -8,7 +8,7 @@ from synapse.module_api import ModuleApi
 
 from .. import metrics
 from .changes import ChangeLog
-from .rings import BellNames, Position, Ring, parse_ring
+from .rings import BellNames, Position, Ring
 from .room_changes import RoomLog
 
 logger = logging.getLogger("presence_router")
@@ -121,7 +121,7 @@ class Ringer:
         # Before Synapse asks whom the ring concerns.
         self._last = ring
         try:
-            await self._api.set_presence_for_users({bell: ("offline", ring.to_text())})
+            await self._api.set_presence_for_users({bell: ("offline", self._names.text_of(bell, ring))})
         except BaseException:
             # The next ring covers the changes of this one, heard or not.
             self._last = last
@@ -143,5 +143,5 @@ class Ringer:
 async def read_rings(hs: Any, names: BellNames) -> list[Ring]:
     """Returns the last ring of each bell that was ever rung."""
     states = await hs.get_presence_handler().current_state_for_users(names.all)
-    rings = [parse_ring(state.status_msg) for state in states.values()]
+    rings = [names.ring_of(state) for state in states.values()]
     return [ring for ring in rings if ring is not None]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from synapse.module_api import UserPresenceState
 
 from ..bell_names import BELLS, bell_for_all_name, bell_name
+from .codes import Codes
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Ring:
     until: Position
 
     def to_text(self) -> str:
-        """Returns the status text of the bell."""
+        """Returns the ring as a text."""
         since, until = self.since, self.until
         return (
             f"{self.number} {since.room_position} {until.room_position} "
@@ -47,7 +48,7 @@ class Ring:
 
 
 def parse_ring(text: str | None) -> Ring | None:
-    """Reads the status text of a bell. None: it is not one."""
+    """Reads the text of a ring. None: it is not one."""
     parts = (text or "").split(" ")
     if len(parts) != 5:
         return None
@@ -86,13 +87,22 @@ class Heard:
 
 
 class BellNames:
-    """The bells of one homeserver."""
+    """The bells of one homeserver, and the rings that their texts tell of."""
 
-    def __init__(self, server_name: str) -> None:
+    def __init__(self, server_name: str, codes: Codes) -> None:
         self._ring = frozenset(bell_name(number, server_name) for number in range(BELLS))
         self.for_all = bell_for_all_name(server_name)
         self.all = (*sorted(self._ring), self.for_all)
         self._server_name = server_name
+        self._codes = codes
+
+    def text_of(self, bell: str, ring: Ring) -> str:
+        """Returns the status text of a bell that a ring moves."""
+        return self._codes.add_to(bell, ring.to_text())
+
+    def ring_of(self, state: UserPresenceState) -> Ring | None:
+        """Returns the ring that moved a bell. None: no process of this Synapse wrote its text."""
+        return parse_ring(self._codes.read(state.user_id, state.status_msg))
 
     def bell_of(self, ring: Ring) -> str:
         """Returns the bell that a ring moves."""
@@ -101,7 +111,7 @@ class BellNames:
     def find_among(self, states: Iterable[UserPresenceState]) -> Heard | None:
         """Returns the bells among some states. None: there are none."""
         found = [
-            (state.user_id == self.for_all, parse_ring(state.status_msg))
+            (state.user_id == self.for_all, self.ring_of(state))
             for state in states
             if state.user_id == self.for_all or state.user_id in self._ring
         ]
