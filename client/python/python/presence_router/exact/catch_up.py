@@ -17,12 +17,15 @@ from twisted.internet.task import deferLater
 
 from ..bell_names import bells_of
 from .changes import ChangeLog, Pairs
+from .changes_by_room import ChangesByRoom
+from .places import Places
 from .rings import Position
 from .room_changes import RoomChange, RoomLog
 from .room_history import find_room_mates
 from .rooms import Rooms
 from .shared_rooms import are_known
 from .sight import Sight
+from .turns import Turn
 from .views import Views
 
 logger = logging.getLogger("presence_router")
@@ -32,6 +35,9 @@ _SLICE = 2_000
 
 # Room changes that one device looks at, at most; with more of them it looks at everything.
 _MAX_ROOM_CHANGES = 20_000
+
+# Devices that look at everything at one time, at most: after a restart, all devices do.
+_EVERYTHING_AT_ONCE = 8
 
 
 @dataclass
@@ -69,6 +75,8 @@ class CatchUp:
         self._rooms = rooms
         self._changes = changes
         self._room_log = room_log
+        self._by_room = ChangesByRoom(reactor)
+        self._places = Places(_EVERYTHING_AT_ONCE)
         self._views = views
 
     async def states_for(
@@ -81,12 +89,19 @@ class CatchUp:
             # Nothing new, and not even "offline". The bell for everything rings later.
             return []
         again = _Again()
-        self._add_changes(again, user_id, since)
+        await self._add_changes(again, user_id, since)
         # Also for an answer that needs no rooms: one before it may have needed them.
         if self._views.rooms_decide:
             await self._add_room_changes(again, user_id, since)
-        if again.is_everything:
+        if not again.is_everything:
+            return await self._states_of(user_id, again, shown)
+        async with self._places.take():
             again.senders |= await self._sight.candidates(user_id)
+            return await self._states_of(user_id, again, shown)
+
+    async def _states_of(
+        self, user_id: str, again: _Again, shown: Iterable[UserPresenceState]
+    ) -> list[UserPresenceState]:
         again.senders.discard(user_id)
         again.senders.difference_update([state.user_id for state in shown])
         left = list(again.senders - self._bells)
@@ -97,18 +112,23 @@ class CatchUp:
             states += await self._present_states(user_id, left[start : start + _SLICE], again)
         return states
 
-    def _add_changes(self, again: _Again, user_id: str, since: Position | None) -> None:
+    async def _add_changes(
+        self, again: _Again, user_id: str, since: Position | None
+    ) -> None:
+        turn = Turn(self._reactor)
         missed = None if since is None else self._changes.missed_since(since.revision)
         if missed is None or missed.changed is None:
             again.is_everything = True
             # Of senders whom the user sees no longer, and with whom the user shares no room, only
             # the log can tell.
             for one in self._changes.all_changed():
+                await turn.end_if_long()
                 if one.pairs.is_lost and one.pairs.concern(user_id):
                     again.senders |= one.senders or frozenset()
                     again.lost.append(one)
             return
         for one in missed.changed:
+            await turn.end_if_long()
             if not one.pairs.concern(user_id):
                 continue
             if one.senders is None:
@@ -127,25 +147,22 @@ class CatchUp:
         changes = self._room_changes_since(again, since)
         if not changes:
             return
+        by_room = await self._by_room.sort(changes)
         present: frozenset[str] = await self._store.get_rooms_for_user(user_id)
         # Also rooms that the user left meanwhile.
-        left = {change.room_id for change in changes if change.user_id == user_id}
-        members: dict[str, Iterable[str]] = {
-            change.room_id: ()
-            for change in changes
-            if change.room_id in present or change.room_id in left
-        }
-        for room_id in members:
+        members: dict[str, Iterable[str]] = {}
+        turn = Turn(self._reactor)
+        for room_id in by_room.rooms_for(user_id, present):
+            await turn.end_if_long()
             members[room_id] = await self._store.get_users_in_room(room_id)
         # The members are those of now. The log must not lack how they came to be members: who
         # only just joined would count as one who always was in the room.
         await self._room_log.read_until(self._room_log.newest_position())
-        by_room: dict[str, list[RoomChange]] = {}
-        for change in self._room_changes_since(again, since):
-            if change.room_id in members:
-                by_room.setdefault(change.room_id, []).append(change)
-        for room_id, some in by_room.items():
-            again.room_mates |= find_room_mates(user_id, some, members[room_id])
+        by_room = await self._by_room.sort(self._room_changes_since(again, since))
+        for room_id, now in members.items():
+            await turn.end_if_long()
+            some = by_room.by_room.get(room_id, [])
+            again.room_mates |= find_room_mates(user_id, some, now)
         again.senders |= again.room_mates
 
     def _room_changes_since(
@@ -164,7 +181,7 @@ class CatchUp:
         handler = self._hs.get_presence_handler()
         present = await handler.current_state_for_users(senders)
         view = await self._sight.look_at(user_id, list(present.values()))
-        visible = view.shown
+        visible = list(view.shown)
         if not view.has_answer:
             # Nobody is gone because of that. The bell for everything rings later.
             return visible
@@ -173,14 +190,16 @@ class CatchUp:
         if not hidden:
             return visible
         shared = await self._rooms.shared(user_id, hidden)
-        gone = [
-            sender
-            for sender, rooms in zip(hidden, shared, strict=True)
-            if are_known(rooms)
-            or sender in again.room_mates
-            or self._was_seen(again, sender, user_id)
-        ]
-        return visible + [UserPresenceState.default(sender) for sender in gone]
+        turn = Turn(self._reactor)
+        for sender, rooms in zip(hidden, shared, strict=True):
+            await turn.end_if_long()
+            if (
+                are_known(rooms)
+                or sender in again.room_mates
+                or self._was_seen(again, sender, user_id)
+            ):
+                visible.append(UserPresenceState.default(sender))
+        return visible
 
     def _was_seen(self, again: _Again, sender: str, user_id: str) -> bool:
         """Returns true if a user who shares no room with a sender saw that sender before. Of all

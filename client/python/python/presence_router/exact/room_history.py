@@ -15,6 +15,8 @@ def find_room_mates(
     Never somebody who was not in the room at the same time: the user must not learn of them.
     """
     present = set(members)
+    # Those of them who are not among the mates yet: each is looked at once.
+    new = set(present)
     is_in = user_id in present
     # All who are in the room are looked at only for the user's own changes, and the room's.
     mates: set[str] = set()
@@ -22,19 +24,24 @@ def find_room_mates(
     for change in reversed(changes):
         if change.user_id == user_id:
             # Before or after this change the user was in the room, with these.
-            mates |= present
+            mates |= new
+            new = set()
             is_in = not change.has_joined
         elif change.user_id is not None:
             if is_in:
                 mates.add(change.user_id)
             if change.has_joined:
                 present.discard(change.user_id)
+                new.discard(change.user_id)
             else:
                 present.add(change.user_id)
+                new.add(change.user_id)
         else:
             if is_in:
-                mates |= present
+                mates |= new
+                new = set()
             present -= change.crowd
+            new -= change.crowd
             if user_id in change.crowd:
                 is_in = False
     mates.discard(user_id)
