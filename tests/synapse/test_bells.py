@@ -328,7 +328,7 @@ def test_a_ring_that_no_process_made_is_not_waited_for_and_wakes_nobody(bell: st
     phone = device(worker)
     belfry.pass_time(10)
     for ring in (Ring(999, Position("r8", 1), Position("r9", 2)), None):
-        text = "a secret" if ring is None else ring.to_text()
+        text = "a secret" if ring is None else f"{ring.to_text()} {'0' * 64}"
         belfry.set_state(bell, "offline", text)
         woken = len(worker.woken)
         worker.wake_for(bell)
