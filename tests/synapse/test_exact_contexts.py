@@ -7,6 +7,7 @@ import pytest
 from fake_api import context, in_reactor
 from presence_router.exact.arrivals import Arrivals
 from presence_router.exact.changes import ChangeLog
+from presence_router.exact.places import Places
 from presence_router.exact.rings import Position, Ring
 from presence_router.exact.room_changes import RoomLog
 from synapse.logging.context import LoggingContext, current_context
@@ -58,6 +59,30 @@ def test_questions_that_read_the_log_of_rooms_after_each_other() -> None:
 
     in_reactor(read_all)
     assert sorted(map(str, after)) == sorted(map(str, contexts))
+
+
+def test_questions_that_wait_for_a_place() -> None:
+    places, running = Places(2), 0
+    contexts = [context(f"question {number}") for number in range(6)]
+    after: list[LoggingContext | Any] = []
+
+    async def work_in(one: LoggingContext) -> None:
+        nonlocal running
+        with one:
+            async with places.take():
+                running += 1
+                assert running <= 2
+                after.append(current_context())
+                await make_deferred_yieldable(deferLater(reactor, 0.01))  # type: ignore[arg-type]
+                running -= 1
+            after.append(current_context())
+
+    async def work() -> None:
+        waiting = [run_in_background(work_in, one) for one in contexts]
+        await make_deferred_yieldable(gatherResults(waiting, consumeErrors=True))
+
+    in_reactor(work)
+    assert sorted(map(str, after)) == sorted(2 * [str(one) for one in contexts])
 
 
 def test_a_change_for_which_a_question_waits_keeps_its_own_context() -> None:
