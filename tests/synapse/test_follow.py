@@ -100,6 +100,8 @@ def followed(world: World, what: str) -> float:
 class Api:
     """What a follower needs of Synapse, and a note of what it did."""
 
+    server_name = "test"
+
     def __init__(self, writes: bool = True) -> None:
         self.writes = writes
         self.sent: list[Any] = []
