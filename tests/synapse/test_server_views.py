@@ -74,8 +74,10 @@ def test_a_server_loses_and_gains_sight_once(rig: Rig) -> None:
 
 def test_a_hide_that_changes_is_sent_again(rig: Rig) -> None:
     apply(rig, allow_room_mates(), hide(ANN, FAR))
-    assert ring(rig, 1)["far.example"] == {state(ANN)}
+    assert ring(rig, 1) == {"far.example": {state(ANN)}}, "the other server sees the same"
     assert ring(rig, 2) == {}
+    apply(rig, allow_room_mates())
+    assert ring(rig, 3) == {"far.example": {state(ANN, "hi")}}
 
 
 def test_a_sender_who_is_offline_or_unknown_is_not_sent(rig: Rig) -> None:

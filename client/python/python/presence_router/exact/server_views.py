@@ -7,7 +7,7 @@ showing the user after half an hour without a ping.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,8 @@ _RINGS = 16
 class _Sent:
     answer: "Visibility"
     servers: frozenset[str]
+    hidden_from: frozenset[str]
+    """Those of them from whom something was hidden."""
 
 
 @dataclass
@@ -91,23 +93,27 @@ class ServerViews:
         self,
         state: UserPresenceState,
         answer: "Visibility",
-        servers: Iterable[str],
+        versions: Mapping[str, UserPresenceState],
         only: Collection[str] | None,
     ) -> None:
         """Notes the servers that get a state. `only`: nothing is known about others."""
         before = self._sent.pop(state.user_id, None)
         if state.state == "offline" and not state.status_msg:
             return
-        now = frozenset(servers)
+        now = frozenset(versions)
+        hidden = {server for server, version in versions.items() if version is not state}
         if only is not None and before is not None:
             now |= before.servers - frozenset(only)
+            hidden |= before.hidden_from - frozenset(only)
         if not now:
             return
         if len(self._sets) > self._max_senders:
             self._sets = {sent.servers: sent.servers for sent in self._sent.values()}
         while len(self._sent) >= self._max_senders:
             del self._sent[next(iter(self._sent))]
-        self._sent[state.user_id] = _Sent(answer, self._sets.setdefault(now, now))
+        self._sent[state.user_id] = _Sent(
+            answer, self._sets.setdefault(now, now), frozenset(hidden)
+        )
 
     async def keys_of(
         self, number: int, missed: Missed | None, room_changes: Sequence[RoomChange] | None
@@ -195,7 +201,8 @@ class ServerViews:
         if present is not after and present is not None and before is not None:
             # A state was sent meanwhile.
             servers = present.servers | before.servers
-            self._sent[sender] = _Sent(before.answer, servers)
+            hidden_from = present.hidden_from | before.hidden_from
+            self._sent[sender] = _Sent(before.answer, servers, hidden_from)
         elif before is not None:
             self._sent[sender] = before
         elif present is after:
@@ -238,7 +245,9 @@ class ServerViews:
         had: frozenset[str] = frozenset() if before is None else before.servers
         look_the_same = before is None or before.answer.hides_as(answer)
         for server, version in versions.items():
-            if server not in had or not look_the_same:
+            # A server that got everything and gets everything now sees no other hides.
+            is_whole = version is state and (before is None or server not in before.hidden_from)
+            if server not in had or not (look_the_same or is_whole):
                 _add(keys, server, version)
         for server in had - versions.keys():
             _add(keys, server, UserPresenceState.default(state.user_id))

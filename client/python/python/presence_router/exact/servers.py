@@ -28,7 +28,13 @@ _LIMIT = 200_000
 _WEIGHT_OF_ANSWER = 10
 
 OnDecision = Callable[
-    [UserPresenceState, "Visibility", Collection[str], Collection[str] | None], None
+    [
+        UserPresenceState,
+        "Visibility",
+        Mapping[str, UserPresenceState],
+        Collection[str] | None,
+    ],
+    None,
 ]
 
 # The fields that are hidden from a server. None: it must not get the state.
