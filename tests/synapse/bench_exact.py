@@ -109,7 +109,7 @@ def make_database(directory: Path, users: int) -> list[User]:
 
 
 @contextmanager
-def syncing(users: Sequence[User]) -> Iterator[list[float]]:
+def syncing(users: Sequence[User], wait: float) -> Iterator[list[float]]:
     """Lets users wait in /sync all the time; the latencies of what reaches them, by the texts
     of statuses, which are times."""
     latencies: list[float] = []
@@ -117,7 +117,7 @@ def syncing(users: Sequence[User]) -> Iterator[list[float]]:
 
     def sync(user: User) -> None:
         while not stop.is_set():
-            came = user.sync(2)
+            came = user.sync(wait)
             now = time.time()
             for presence in came.values():
                 text = presence.get("status_msg") or ""
@@ -137,15 +137,16 @@ def syncing(users: Sequence[User]) -> Iterator[list[float]]:
 
 
 def measure(
-    site: Site, users: Sequence[User], waiting: int, rate: float, seconds: float, figures: Figures
+    site: Site, users: Sequence[User], options: argparse.Namespace, figures: Figures
 ) -> None:
     """Measures one round."""
+    waiting, wait, rate = options.waiting, options.wait, options.rate
     changers = users[waiting:]
-    with syncing(users[:waiting]) as latencies:
+    with syncing(users[:waiting], wait) as latencies:
         time.sleep(2)
         latencies.clear()
         before, began, changes = site.cpu(), time.monotonic(), 0
-        while (now := time.monotonic() - began) < seconds:
+        while (now := time.monotonic() - began) < options.seconds:
             changers[changes % len(changers)].set_presence("online", f"at {time.time():.6f}")
             changes += 1
             time.sleep(max(0.0, changes / rate - now))
@@ -224,7 +225,7 @@ def online(user: User) -> set[str]:
 def start_daemons(directory: Path, stack: ExitStack, border: int) -> dict[str, Daemon]:
     """A daemon for each way that has one."""
     daemons = {}
-    small = {"name": "small rooms", "allow": {"share_room": {"at_most": border}}}
+    small = {"name": "small rooms", "allow": {"share_room": {"at_most": max(border, 1)}}}
     policies = {"add": [], "exact": ROOM_MATES, "nobody": [], BORDER: [small]}
     for way, rules in policies.items():
         daemon = daemons[way] = Daemon(directory, way)
@@ -239,6 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--users", type=int, default=2000)
     parser.add_argument("--waiting", type=int, default=200, help="users who wait in /sync")
+    parser.add_argument("--wait", type=float, default=20, help="seconds of a /sync without news")
     parser.add_argument("--rate", type=float, default=1.0, help="changes of a status in a second")
     parser.add_argument("--seconds", type=float, default=15, help="of each way in a round")
     parser.add_argument("--rounds", type=int, default=3)
@@ -260,9 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 # Only one Synapse runs at a time.
                 sites[way].homeserver.start()
                 users = sites[way].users(made)
-                measure(
-                    sites[way], users, options.waiting, options.rate, options.seconds, figures[way]
-                )
+                measure(sites[way], users, options, figures[way])
                 sites[way].homeserver.stop()
             # None of them always follows the same one.
             order.reverse()

@@ -89,8 +89,9 @@ def test_the_benchmark_measures_syncs(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_benchmark_measures_full_control(capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--users", "6", "--waiting", "2", "--rate", "4", "--seconds", "1.5", "--rounds", "1"]
-    bench_exact.main(["--ways", "none", "exact", *few, "--stored", "50", "--border", "3"])
+    few = ["--users", "6", "--waiting", "2", "--rate", "4", "--wait", "2", "--seconds", "1.5"]
+    more = ["--rounds", "1", "--stored", "50", "--border", "3"]
+    bench_exact.main(["--ways", "none", "exact", *few, *more])
     head, none, exact, stored, *of_stored, lost, gained = capsys.readouterr().out.splitlines()
     assert head.split() == ["way", "events", "event", "change", "p50", "p99", "MiB"]
     for way, line in (("none", none), ("exact", exact)):
