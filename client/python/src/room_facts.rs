@@ -19,7 +19,7 @@ use pyo3::{
 };
 use quick_cache::unsync::Cache;
 
-use crate::{text::read_str, visibility::Visibility};
+use crate::text::read_str;
 
 /// A fact that a question lacks: its kind, the room, and for "members" the number of the patterns.
 pub(crate) type MissingFact = (&'static str, String, usize);
@@ -137,8 +137,14 @@ impl RoomFacts {
         members.iter().filter(counts).count()
     }
 
-    fn note_conditions(&self, py: Python<'_>, answer: &Bound<'_, Visibility>) {
-        let all = answer.get().room_conditions();
+    fn member_limits(&self, py: Python<'_>) -> Vec<(usize, u64)> {
+        self.lock(py).limits.iter().copied().collect()
+    }
+}
+
+impl RoomFacts {
+    /// Notes the numbers of members at which conditions begin or end to be met.
+    pub(crate) fn note_limits(&self, py: Python<'_>, all: &[RoomConditions]) {
         let mut memory = self.lock(py);
         for condition in all.iter().flat_map(RoomConditions::iter) {
             let (count, limit) = match condition {
@@ -151,12 +157,6 @@ impl RoomFacts {
         }
     }
 
-    fn member_limits(&self, py: Python<'_>) -> Vec<(usize, u64)> {
-        self.lock(py).limits.iter().copied().collect()
-    }
-}
-
-impl RoomFacts {
     /// Begins the evaluation for one question.
     pub(crate) fn evaluate(&self, py: Python<'_>, counts: MemberCounts) -> Evaluation<'_> {
         Evaluation { memory: RefCell::new(self.lock(py)), counts, missing: RefCell::default() }

@@ -97,6 +97,10 @@ impl Visibility {
         self.answer.as_set().is_some_and(|set| set.is_open_to_strangers())
     }
 
+    fn note_member_limits(&self, py: Python<'_>, facts: &RoomFacts) {
+        facts.note_limits(py, &self.room_conditions());
+    }
+
     fn hides_as(&self, other: &Self) -> bool {
         self.answer.number() == other.answer.number() || self.answer.hides() == other.answer.hides()
     }

@@ -168,11 +168,8 @@ class RoomFacts:
     def count_members(self, patterns: int, members: list[str]) -> int:
         """Counts the members that match none of the patterns with this number, at once."""
 
-    def note_conditions(self, answer: Visibility) -> None:
-        """Notes the numbers of members at which conditions of an answer begin or end to be met."""
-
     def member_limits(self) -> list[tuple[int, int]]:
-        """Returns these numbers, sorted, each after the number of the patterns: a condition may
+        """Returns the numbers of members that answers noted, sorted, each after the number of the patterns: a condition may
         have another outcome for that many members than for one more."""
 
 @final
@@ -204,6 +201,9 @@ class Visibility:
     def is_open_to_strangers(self) -> bool:
         """Returns true if the answer may hold users whom it does not list and who share no room
         with its user."""
+
+    def note_member_limits(self, facts: RoomFacts) -> None:
+        """Notes the numbers of members at which conditions of this answer begin or end to be met."""
 
     def hides_as(self, other: Visibility) -> bool:
         """Returns true if another answer about the same user hides the same of the same users."""

@@ -84,7 +84,7 @@ class RoomLog:
         if len(self._answers_noted) > 10_000:
             self._answers_noted.clear()
         self._answers_noted.add(answer.number)
-        self._facts.note_conditions(answer)
+        answer.note_member_limits(self._facts)
         limits: dict[int, list[int]] = {}
         for patterns, limit in self._facts.member_limits():
             limits.setdefault(patterns, []).append(limit)
