@@ -295,8 +295,7 @@ class Process:
         self, user_ids: Iterable[str]
     ) -> dict[str, UserPresenceState]:
         return {
-            user: self.belfry.states.get(user, UserPresenceState.default(user))
-            for user in user_ids
+            user: self.belfry.states.get(user, UserPresenceState.default(user)) for user in user_ids
         }
 
     async def sleep(self, seconds: float) -> None:
@@ -370,11 +369,7 @@ class Device:
         belfry, bells = self.process.belfry, self.process.bells
         self.process.askers.add(self.user_id)
         now, token = belfry.position, self.token
-        users = [
-            user
-            for user, at in belfry.changed.items()
-            if token is not None and at > token
-        ]
+        users = [user for user, at in belfry.changed.items() if token is not None and at > token]
         asked = Asked(None, self.user_id, True, 0.0)
 
         async def answer() -> list[UserPresenceState]:

@@ -279,7 +279,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 site.homeserver.stop()
                 print(f"{way:<8} {initial:>8.1f} {stale:>8.1f}", flush=True)
 
-
         if options.border:
             site = Site(directory / BORDER, BORDER, daemons, directory / "made")
             stack.callback(site.homeserver.stop)

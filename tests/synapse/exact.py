@@ -89,7 +89,7 @@ class Cast:
         # The viewer, at the process that is asked for a status by itself.
         self.asker = self.viewer
         # Whether the viewer shares the room. Room-mates may be told of each other that they are
-        # offline, whoever they may see.
+        # offline, also if they may not see each other.
         self.are_room_mates = False
         # Others who are in the room, and may be seen.
         self.extras: set[str] = set()

@@ -152,7 +152,9 @@ class Rig:
             self._reader = CompletionReader(self.router)
             reactor.addReader(self._reader)  # type: ignore[attr-defined]
             rooms: Any = self.rooms
-            self.sight = Sight(reactor, self.router, self._ask_sight, rooms, self._away, bells_of(SERVER))
+            self.sight = Sight(
+                reactor, self.router, self._ask_sight, rooms, self._away, bells_of(SERVER)
+            )
             self.services = Services(self.store, self.sight)
             self.routing = Routing(
                 self._api(sends),
@@ -184,9 +186,7 @@ class Rig:
         return SimpleNamespace(_hs=hs, server_name=SERVER)
 
     async def current_state_for_users(self, users: list[str]) -> dict[str, UserPresenceState]:
-        return {
-            user: self.states.get(user, UserPresenceState.default(user)) for user in users
-        }
+        return {user: self.states.get(user, UserPresenceState.default(user)) for user in users}
 
     async def send_presence_to_destinations(
         self, states: list[UserPresenceState], destinations: list[str]
@@ -194,9 +194,7 @@ class Rig:
         self.sent += [(server, state) for server in destinations for state in states]
 
     async def _ask(self, senders: list[str]) -> tuple[list[Any], bool]:
-        found = await await_call(
-            "ask", lambda done: self.router.find_recipients_of(senders, done)
-        )
+        found = await await_call("ask", lambda done: self.router.find_recipients_of(senders, done))
         self.outcomes.append(found[0])
         return found[2] or [None] * len(senders), found[0] in AWAY
 

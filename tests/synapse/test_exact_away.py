@@ -14,6 +14,7 @@ pytestmark = pytest.mark.skipif(LOCAL != "exact", reason="only `exact` has such 
 # A daemon that says nothing for two of these counts as away.
 HEARTBEATS = {"heartbeat_seconds": 1}
 
+
 def make_world(when_away: str, stale_for: int) -> Callable[..., Iterator[World]]:
     """Makes the fixture of a world."""
 

@@ -32,7 +32,9 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExactFedera
 
 # The server that sends, and the one that receives. Of those that send, one has no module, and one
 # adds to the servers with which Synapse shares rooms.
-@pytest.mark.parametrize("servers", [("one", "two"), ("two", "one"), ("three", "two")], ids="-".join)
+@pytest.mark.parametrize(
+    "servers", [("one", "two"), ("two", "one"), ("three", "two")], ids="-".join
+)
 @pytest.mark.parametrize("path", [*paths.BY_SYNC, *paths.BY_OLDER_CALLS], ids=paths.name_of)
 def test_users_of_another_server_are_shown_as_the_policy_shows_them(
     federation: ExactFederation, servers: tuple[str, str], path: Path

@@ -66,9 +66,7 @@ def test_a_key_without_states_sends_nothing() -> None:
     assert sorted(sent) == [(["far.example"], {state(ANN, "redacted")}), (["test"], set())]
     # It looks at nothing else if there are no states.
     sender: Any = SimpleNamespace()
-    in_reactor(
-        lambda: FederationSender.send_presence_to_destinations(sender, set(), ["test"])
-    )
+    in_reactor(lambda: FederationSender.send_presence_to_destinations(sender, set(), ["test"]))
 
 
 @pytest.fixture(scope="module")

@@ -66,9 +66,7 @@ def test_facts_follow_the_state_of_a_room(ask: RoomQuestions) -> None:
     assert ask.meets("encrypted", room) is True
     synapse.send_state(ann, room, "m.room.join_rules", {"join_rule": "invite"})
     assert ask.meets("public", room) is False and ask.meets("invite", room) is True
-    synapse.send_state(
-        ann, room, "m.room.history_visibility", {"history_visibility": "joined"}
-    )
+    synapse.send_state(ann, room, "m.room.history_visibility", {"history_visibility": "joined"})
     assert ask.meets("shared-history", room) is False
     assert ask.meets("joined-history", room) is True
     synapse.send_state(ann, room, HINT, {"presence_sharing": "forbid"})
@@ -166,7 +164,7 @@ def test_the_members_of_a_room_with_partial_state_are_unknown(ask: RoomQuestions
     assert with_bob == {partial} and with_eve == {other}
     (with_ann, with_eve) = synapse.run(ask.rooms.shared, FAR, [ann, eve])
     assert ask.meets("any", with_ann) is None and with_eve is None
-    # Whoever surely shares a room does, whatever the others are.
+    # A user who is known to share one room shares a room, also if others are uncertain.
     ask.add_members(other, FAR)
     (with_far,) = synapse.run(ask.rooms.shared, ann, [FAR])
     assert are_known(with_far) and ask.meets("any", with_far) is True

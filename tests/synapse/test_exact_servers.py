@@ -40,7 +40,9 @@ def test_the_policy_decides_about_the_servers_of_room_mates(start: StartRig) -> 
 
 def test_servers_that_the_policy_names_get_presence_without_a_room(start: StartRig) -> None:
     rig = start(
-        allow(ANN, {"match": "@*:far.example"}), allow(ANN, NEAR), destinations=("configured.example",)
+        allow(ANN, {"match": "@*:far.example"}),
+        allow(ANN, NEAR),
+        destinations=("configured.example",),
     )
     assert set(rig.sent_to(state(ANN))) == {"far.example", "near.example"}
     assert rig.sent_to(state(BOB)) == {}
@@ -96,7 +98,11 @@ def test_a_server_gets_one_state_of_each_sender(start: StartRig) -> None:
 
 
 def test_unknown_members_of_a_room_allow_nothing_and_hide(start: StartRig) -> None:
-    hidden: dict[str, Any] = {"share_room": True, "to": {"match": "@*:far.example"}, "fields": ["status_msg"]}
+    hidden: dict[str, Any] = {
+        "share_room": True,
+        "to": {"match": "@*:far.example"},
+        "fields": ["status_msg"],
+    }
     rig = start(allow(ANN, FAR), {"name": "hide in rooms", "hide": hidden}, allow_room_mates())
     rig.rooms.members = {"!a": [ANN, NEAR]}
     whole = {"near.example": {state(ANN, "x")}, "far.example": {state(ANN, "x")}}
@@ -114,7 +120,10 @@ def test_members_without_a_valid_server_are_left_out(start: StartRig) -> None:
 
 def test_with_federation_add_synapse_sends_to_the_servers_of_room_mates(start: StartRig) -> None:
     rig = start(
-        allow_room_mates(), allow(ANN, {"match": "@*:far.example"}), allow(ANN, NEAR), federation="add"
+        allow_room_mates(),
+        allow(ANN, {"match": "@*:far.example"}),
+        allow(ANN, NEAR),
+        federation="add",
     )
     rig.rooms.members = {"!a": [ANN, NEAR, "@x:third.example"]}
     assert set(rig.sent_to(state(ANN))) == {"far.example"}

@@ -33,9 +33,7 @@ class Services(World):
         daemon = Daemon(directory)
         daemon.settling = 0.1
         config = module(daemon.address, **mode())
-        super().__init__(
-            daemon, Homeserver(directory, **config, app_service_config_files=files)
-        )
+        super().__init__(daemon, Homeserver(directory, **config, app_service_config_files=files))
 
     def bridged(self, name: str) -> User:
         """A user of the bridge that no other test has."""

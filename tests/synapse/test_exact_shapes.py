@@ -35,8 +35,9 @@ def test_synapse_has_the_shapes(tmp_path: Path) -> None:
     if excludes_rooms:
         assert deviations["federation"] == []
     else:
-        assert "PresenceHandler has no set `_rooms_to_exclude_from_presence`" in (
-            deviations["federation"]
+        assert (
+            "PresenceHandler has no set `_rooms_to_exclude_from_presence`"
+            in (deviations["federation"])
         )
         assert "get_interested_remotes does not take `excluded_rooms`" in deviations["federation"]
 

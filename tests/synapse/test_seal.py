@@ -319,5 +319,7 @@ def test_federation_is_refused_where_synapse_excludes_no_rooms() -> None:
     assert "cannot start with `federation: exact` in Synapse 1." in message
     assert "Handler has no set `_rooms_to_exclude_from_presence`" in message
     assert "It is known to work with Synapse 1.157 to " in message
-    assert message.endswith("the servers of all room-mates get presence, whatever the policy denies")
+    assert message.endswith(
+        "the servers of all room-mates get presence, whatever the policy denies"
+    )
     assert untouched(synapse)

@@ -238,10 +238,10 @@ def test_missing_facts_are_named_and_show_nobody(client: Client) -> None:
     facts.put_state("!r", None, None, None, None)
     assert answer.shown_states(states, shared, (facts, counts)) == ([(1, 0)], [])
     facts.put_state("!r", True, "invite", "shared", None)
-    facts.void(["!r"])
+    facts.forget(["!r"])
     assert answer.shown_states(states, shared, (facts, counts)) == lacking
     facts.put_state("!r", True, "invite", "shared", None)
-    facts.void_all()
+    facts.forget_all()
     assert answer.shown_states(states, shared, (facts, counts)) == lacking
 
 

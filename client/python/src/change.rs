@@ -1,5 +1,5 @@
-//! A change of visibility, for a module that decides alone: it takes presence back from recipients
-//! who lose sight of a sender, and shows it to those who gain sight.
+//! A change of visibility, for a module that decides alone. The module tells recipients who no
+//! longer see a sender that the sender is offline, and shows the presence to new recipients.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ struct Product {
 // === impl Change ===
 
 impl Change {
-    /// Creates the change to a revision, of which nothing else is known.
-    pub(crate) fn to(revision: String) -> Self {
+    /// Creates the change to a revision without pairs: they are unknown, or there are none.
+    pub(crate) fn without_pairs(revision: String) -> Self {
         Self { revision, products: Vec::new() }
     }
 

@@ -111,13 +111,15 @@ impl Follow {
         loop {
             return match changes.next().await {
                 Some(ChangeEvent::Connected { revision }) => {
-                    ExactEvent::Connected(Change::to(revision))
+                    ExactEvent::Connected(Change::without_pairs(revision))
                 }
                 Some(ChangeEvent::Disconnected(why)) if why.is_refusal() => {
                     ExactEvent::Refused(why.to_string())
                 }
                 Some(ChangeEvent::Disconnected(why)) => ExactEvent::Disconnected(why.to_string()),
-                Some(ChangeEvent::Reset { revision }) => ExactEvent::Reset(Change::to(revision)),
+                Some(ChangeEvent::Reset { revision }) => {
+                    ExactEvent::Reset(Change::without_pairs(revision))
+                }
                 Some(ChangeEvent::Changed(changed)) => {
                     // Compares every known user with each set; calls go on in another thread.
                     let change = || Change::new(&changed, known_users);

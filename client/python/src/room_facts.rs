@@ -1,9 +1,9 @@
-//! What the module knows about rooms, and the evaluation of conditions by it.
+//! Facts about rooms, and the evaluation of conditions by these facts.
 //!
-//! `RoomFacts` remembers what only the state of a room changes; Python loads it, and voids it when
-//! the state changes. Numbers of members are not remembered: Synapse has them in memory, and
-//! Python hands them over for one question. A question says which facts it lacks, and its verdict
-//! counts them as unknown.
+//! `RoomFacts` remembers facts that only the state of a room changes; Python loads them, and has
+//! them forgotten when the state changes. Numbers of members are not among them: Python hands them
+//! over for each question. A question says which facts it lacks, and its verdict counts them as
+//! unknown.
 
 use std::{
     cell::RefCell,
@@ -44,7 +44,7 @@ struct Memory {
     limits: BTreeSet<(usize, u64)>,
 }
 
-/// What the state of one room says. `None`: unknown, but for the hint.
+/// The facts that the state of one room states. `None`: unknown; as the hint: the room has none.
 #[derive(Debug)]
 struct RoomState {
     encrypted: Option<bool>,
@@ -112,7 +112,7 @@ impl RoomFacts {
         self.lock(py).spaces.insert(space_id.into(), children);
     }
 
-    fn void(&self, py: Python<'_>, room_ids: Vec<String>) {
+    fn forget(&self, py: Python<'_>, room_ids: Vec<String>) {
         let mut memory = self.lock(py);
         for room_id in &room_ids {
             memory.states.remove(room_id.as_str());
@@ -120,7 +120,7 @@ impl RoomFacts {
         }
     }
 
-    fn void_all(&self, py: Python<'_>) {
+    fn forget_all(&self, py: Python<'_>) {
         let mut memory = self.lock(py);
         memory.states.clear();
         memory.spaces.clear();

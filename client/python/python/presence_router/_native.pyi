@@ -159,10 +159,10 @@ class RoomFacts:
         """Stores the rooms that a space lists as children with a `via` that is not empty. None:
         this homeserver is not in the space."""
 
-    def void(self, room_ids: list[str]) -> None:
+    def forget(self, room_ids: list[str]) -> None:
         """Forgets rooms and spaces."""
 
-    def void_all(self) -> None:
+    def forget_all(self) -> None:
         """Forgets everything."""
 
     def count_members(self, patterns: int, members: list[str]) -> int:
@@ -306,9 +306,7 @@ class Router:
         """Returns the recipients of each sender, from memory; the senders become known. None:
         memory has no answer for this sender."""
 
-    def find_recipients_of(
-        self, senders: list[str], done: Done[list[Visibility | None]]
-    ) -> None:
+    def find_recipients_of(self, senders: list[str], done: Done[list[Visibility | None]]) -> None:
         """Returns the same, and asks the daemon if necessary. None: there is no answer for this
         sender. With any outcome but "failed" there is a value."""
 

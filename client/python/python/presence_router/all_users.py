@@ -99,9 +99,7 @@ async def show_to_promised(
     for start in range(0, len(states), _SLICE):
         if start:
             await make_deferred_yieldable(deferLater(reactor, 0))
-        some = [
-            state for state in states[start : start + _SLICE] if state.user_id not in unseen
-        ]
+        some = [state for state in states[start : start + _SLICE] if state.user_id not in unseen]
         for position, hidden in promise.everyone.hidden_of(some):
             some[position] = redact(some[position], hidden)
         add_states(shown, some)

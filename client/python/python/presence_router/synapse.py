@@ -291,9 +291,7 @@ class PresenceRouterModule:
         answers = asked[1]
         return answers[0] if answers else None
 
-    async def _ask_recipients(
-        self, senders: list[str]
-    ) -> "tuple[list[Visibility | None], bool]":
+    async def _ask_recipients(self, senders: list[str]) -> "tuple[list[Visibility | None], bool]":
         asked: tuple[str, list[Visibility | None] | None] = await self._ask(
             "get_users_for_states",
             lambda done: self._router.find_recipients_of(senders, done),

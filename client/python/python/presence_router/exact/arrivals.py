@@ -118,6 +118,6 @@ class Arrivals:
 
 def _fire(deferred: "Deferred[None]") -> None:
     if not deferred.called:
-        # Whoever waits goes on at once, and leaves no log context behind.
+        # The coroutine that waits runs now, and ends without a log context.
         with PreserveLoggingContext():
             deferred.callback(None)

@@ -90,7 +90,6 @@ class Questions:
                 break
             del self._asked[key]
 
-
     def _drop_finished(self) -> None:
         """Drops questions whose second one never comes, because Synapse has left their context: a
         client went away."""

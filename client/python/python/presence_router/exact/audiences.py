@@ -25,9 +25,7 @@ class Audiences:
         """Returns the answer about each sender. None: there is none."""
         return (await self.look_up(senders))[0]
 
-    async def look_up(
-        self, senders: list[str]
-    ) -> "tuple[dict[str, Visibility | None], bool]":
+    async def look_up(self, senders: list[str]) -> "tuple[dict[str, Visibility | None], bool]":
         """Returns as `of`, and beside it true if answers that are missing may come later. They
         will not about a user id that breaks the rules: other servers may send anything."""
         if not senders:

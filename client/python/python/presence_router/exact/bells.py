@@ -82,9 +82,7 @@ class Bells:
             # Rings from before then count as rings whose revision does not come in time.
             logger.debug("Cannot read the bells", exc_info=True)
         if await self._writes_presence():
-            self._ringer = Ringer(
-                self._api, self.names, self._changes, self._room_log, self._clock
-            )
+            self._ringer = Ringer(self._api, self.names, self._changes, self._room_log, self._clock)
             self._room_follower = RoomFollower(
                 self._api, self._router, self._room_log, self._ringer
             )
@@ -182,7 +180,8 @@ class Bells:
         """Returns what a client missed, beside the states that it is shown anyway."""
         answer = await self._sight.answer_about(asked.user_id)
         if answer is None:
-            # Nothing new is told. The bell for everything rings when the daemon is back.
+            # The device hears of no change now: the bell for everything rings when the daemon is
+            # back.
             return []
         self._views.note(answer, self._changes.number_of(answer.revision))
         self._room_log.note_conditions(answer)
@@ -205,9 +204,7 @@ class Bells:
 
     # Users to wake.
 
-    async def keys_of(
-        self, states: list[UserPresenceState]
-    ) -> dict[str, set[UserPresenceState]]:
+    async def keys_of(self, states: list[UserPresenceState]) -> dict[str, set[UserPresenceState]]:
         """Returns the users to wake because of bells among some states, and the servers that see
         other users than before, each with states."""
         if self._ringer is not None and self._requests.are_among(states):

@@ -86,7 +86,8 @@ class CatchUp:
         shown anyway. None as position: it may have missed everything."""
         answer = await self._sight.answer_about(user_id)
         if answer is None:
-            # Nothing new, and not even "offline". The bell for everything rings later.
+            # The device gets no new states, and no "offline": the bell for everything rings
+            # later.
             return []
         again = _Again()
         await self._add_changes(again, user_id, since)
@@ -112,9 +113,7 @@ class CatchUp:
             states += await self._present_states(user_id, left[start : start + _SLICE], again)
         return states
 
-    async def _add_changes(
-        self, again: _Again, user_id: str, since: Position | None
-    ) -> None:
+    async def _add_changes(self, again: _Again, user_id: str, since: Position | None) -> None:
         turn = Turn(self._reactor)
         missed = None if since is None else self._changes.missed_since(since.revision)
         if missed is None or missed.changed is None:
@@ -141,9 +140,7 @@ class CatchUp:
         if not missed.is_empty and self._views.may_hide_differently(user_id, missed.first):
             again.is_everything = True
 
-    async def _add_room_changes(
-        self, again: _Again, user_id: str, since: Position | None
-    ) -> None:
+    async def _add_room_changes(self, again: _Again, user_id: str, since: Position | None) -> None:
         changes = self._room_changes_since(again, since)
         if not changes:
             return
@@ -165,9 +162,7 @@ class CatchUp:
             again.room_mates |= find_room_mates(user_id, some, now)
         again.senders |= again.room_mates
 
-    def _room_changes_since(
-        self, again: _Again, since: Position | None
-    ) -> Sequence[RoomChange]:
+    def _room_changes_since(self, again: _Again, since: Position | None) -> Sequence[RoomChange]:
         changes = None if since is None else self._room_log.missed_since(since.room_position)
         if changes is None or len(changes) > _MAX_ROOM_CHANGES:
             again.is_everything = True

@@ -45,9 +45,7 @@ _stored_again: ContextVar[_StoredAgain | None] = ContextVar(
 class GuardedReads:
     """The functions of one process. Made before Synapse's own ones are replaced."""
 
-    def __init__(
-        self, reactor: Any, handler: Any, questions: Questions, sight: Sight
-    ) -> None:
+    def __init__(self, reactor: Any, handler: Any, questions: Questions, sight: Sight) -> None:
         self._reactor = reactor
         self._handler = handler
         self._questions = questions

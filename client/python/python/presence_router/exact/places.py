@@ -10,7 +10,7 @@ from twisted.internet.defer import DeferredSemaphore
 
 
 class Places:
-    """Places for work. Whoever finds none waits until one is free, in the order of coming."""
+    """Places for work. A caller who finds none waits until one is free, in the order of the calls."""
 
     def __init__(self, number: int) -> None:
         self._semaphore = DeferredSemaphore(number)
@@ -22,6 +22,6 @@ class Places:
         try:
             yield
         finally:
-            # Whoever waits goes on at once, and leaves no log context behind.
+            # The coroutine that waits runs now, and ends without a log context.
             with PreserveLoggingContext():
                 self._semaphore.release()

@@ -121,7 +121,9 @@ class Ringer:
         # Before Synapse asks whom the ring concerns.
         self._last = ring
         try:
-            await self._api.set_presence_for_users({bell: ("offline", self._names.text_of(bell, ring))})
+            await self._api.set_presence_for_users(
+                {bell: ("offline", self._names.text_of(bell, ring))}
+            )
         except BaseException:
             # The next ring covers the changes of this one, heard or not.
             self._last = last

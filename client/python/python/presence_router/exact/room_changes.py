@@ -118,7 +118,7 @@ class RoomLog:
             while self.position < position:
                 await self._read_some()
         finally:
-            # Whoever waits goes on at once, and leaves no log context behind.
+            # The coroutine that waits runs now, and ends without a log context.
             with PreserveLoggingContext():
                 self._lock.release()
         return True
@@ -130,9 +130,7 @@ class RoomLog:
             self._begin = self.position = newest
             return
         # Not by Synapse's storage controller, which waits until rooms have their full state.
-        position, deltas = await self._store.get_partial_current_state_deltas(
-            self.position, newest
-        )
+        position, deltas = await self._store.get_partial_current_state_deltas(self.position, newest)
         self._changes.extend(sorted(await self._changes_of(deltas), key=_position_of))
         self.position = position
         if len(self._changes) > self._max_entries:

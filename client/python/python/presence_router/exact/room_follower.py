@@ -25,9 +25,7 @@ _PAUSE_AFTER_FAILURE = 5.0
 class RoomFollower:
     """The changes of rooms."""
 
-    def __init__(
-        self, api: ModuleApi, router: "Router", room_log: RoomLog, ringer: Ringer
-    ) -> None:
+    def __init__(self, api: ModuleApi, router: "Router", room_log: RoomLog, ringer: Ringer) -> None:
         self._api = api
         self._router = router
         self._room_log = room_log

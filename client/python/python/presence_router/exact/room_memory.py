@@ -63,11 +63,11 @@ class RoomMemory:
         self._counts.pop(room_id, None)
         self._drop_members(room_id)
         try:
-            self.facts.void([room_id])
+            self.facts.forget([room_id])
         except Exception:
             # Synapse calls this while it handles an event, and no other room may stay wrong.
             logger.debug("Cannot forget the room %r", room_id, exc_info=True)
-            self.facts.void_all()
+            self.facts.forget_all()
 
     def forget_all(self) -> None:
         """Forgets all rooms."""
@@ -76,7 +76,7 @@ class RoomMemory:
         self._counts.clear()
         self._members.clear()
         self._members_in_lists = 0
-        self.facts.void_all()
+        self.facts.forget_all()
 
     @contextmanager
     def watch(self) -> Iterator[Watch]:

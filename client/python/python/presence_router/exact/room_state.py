@@ -119,9 +119,7 @@ def _room_state(contents: Mapping[str, Any]) -> RoomState:
     )
 
 
-def _text(
-    contents: Mapping[str, Any], kind: str, key: str, absent: str | None
-) -> str | None:
+def _text(contents: Mapping[str, Any], kind: str, key: str, absent: str | None) -> str | None:
     """Returns a text in an event's content; another value if the room has no such event. None:
     there is no valid text."""
     if kind not in contents:

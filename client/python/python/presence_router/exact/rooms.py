@@ -62,9 +62,7 @@ class Rooms:
         self._member_lists = MemberLists(self._store, memory)
         self._facts = FactLoader(self._reactor, self._store, memory, self._member_lists)
 
-    async def shared(
-        self, user_id: str, others: Sequence[str]
-    ) -> "list[Collection[str] | None]":
+    async def shared(self, user_id: str, others: Sequence[str]) -> "list[Collection[str] | None]":
         """Returns the rooms that a user shares with each of some others, in their order, without
         those that Synapse excludes from presence. None: they share none. `UncertainRooms`: they
         may share others, because Synapse does not know all members of a room, or cannot say."""

@@ -253,8 +253,6 @@ class ServerViews:
             _add(keys, server, UserPresenceState.default(state.user_id))
 
 
-def _add(
-    keys: dict[str, set[UserPresenceState]], server: str, state: UserPresenceState
-) -> None:
+def _add(keys: dict[str, set[UserPresenceState]], server: str, state: UserPresenceState) -> None:
     # Only the server counts: no such user needs to exist.
     keys.setdefault(f"@presence-router:{server}", set()).add(state)

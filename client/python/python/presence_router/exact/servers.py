@@ -94,9 +94,7 @@ class Servers:
             self.on_decision(state, answer, versions, only)
         return versions
 
-    async def _candidates(
-        self, answer: "Visibility", rooms: Mapping[str, RoomView]
-    ) -> set[str]:
+    async def _candidates(self, answer: "Visibility", rooms: Mapping[str, RoomView]) -> set[str]:
         listing = await self._listings.of(answer)
         servers = {*self._router.named_servers()[1], *listing.servers}
         mates = _servers_of(rooms)

@@ -28,13 +28,9 @@ class Services:
 
     def own(self, user_id: str) -> bool:
         """Returns true if a user is one of a service."""
-        return any(
-            service.is_interested_in_user(user_id) for service in self._that_get_presence()
-        )
+        return any(service.is_interested_in_user(user_id) for service in self._that_get_presence())
 
-    async def shown(
-        self, user_id: str, states: list[UserPresenceState]
-    ) -> list[UserPresenceState]:
+    async def shown(self, user_id: str, states: list[UserPresenceState]) -> list[UserPresenceState]:
         """Returns those of some states that a service gets on behalf of a user, without the
         fields that are hidden from any user by whom it gets them. One for each sender, the
         last one, and never that of the user."""
@@ -54,9 +50,7 @@ class Services:
                 some = await self._sight.shown(viewer, list(originals.values()))
                 seen_by[viewer] = {state.user_id: state for state in some}
             of_service = _shown_to_any([seen_by[viewer] for viewer in viewers], originals)
-            shown = (
-                of_service if shown is None else _shown_to_both(shown, of_service, originals)
-            )
+            shown = of_service if shown is None else _shown_to_both(shown, of_service, originals)
         return list((shown or {}).values())
 
     def _that_get_presence(self) -> list[Any]:
@@ -64,8 +58,7 @@ class Services:
             service
             for service in self._store.get_app_services()
             # Synapse before 1.157 knows only the first one.
-            if service.supports_ephemeral
-            or getattr(service, "supports_unstable_ephemeral", False)
+            if service.supports_ephemeral or getattr(service, "supports_unstable_ephemeral", False)
         ]
 
 

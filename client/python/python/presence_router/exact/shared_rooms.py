@@ -45,9 +45,7 @@ def are_known(rooms: Collection[str] | None) -> bool:
     return bool(rooms)
 
 
-def cut_by_work(
-    shared: Sequence[Collection[str] | None] | None, users: int
-) -> Iterator[slice]:
+def cut_by_work(shared: Sequence[Collection[str] | None] | None, users: int) -> Iterator[slice]:
     """Cuts a list of users into parts that take a few milliseconds each, by the rooms that they
     share. One user may take longer."""
     start = work = 0

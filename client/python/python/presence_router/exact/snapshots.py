@@ -72,9 +72,7 @@ class JoinSnapshots:
 
     async def _follow_until(self, end: int) -> None:
         # Synapse's storage controller may wait until the state of rooms is complete.
-        position, deltas = await self._store.get_partial_current_state_deltas(
-            self._position, end
-        )
+        position, deltas = await self._store.get_partial_current_state_deltas(self._position, end)
         rooms: dict[str, list[Any]] = {}
         for delta in deltas:
             rooms.setdefault(delta.room_id, []).append(delta)

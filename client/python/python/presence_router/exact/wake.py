@@ -68,9 +68,7 @@ class Wake:
         Synapse wakes the users whatever the states are, and they ask for them. If it took this
         for the answer to a user's own question, that user would see nobody, rather than too many.
         """
-        by_sender = {
-            state.user_id: state for state in states if state.user_id not in self._bells
-        }
+        by_sender = {state.user_id: state for state in states if state.user_id not in self._bells}
         answers, may_come_later = await self._audiences.look_up(list(by_sender))
         if may_come_later and None in answers.values():
             self.on_unanswered()

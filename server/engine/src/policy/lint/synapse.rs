@@ -27,7 +27,7 @@ pub enum Mode {
     Exact,
 }
 
-/// Where a rule has recipients, and how Synapse reaches them.
+/// The places of a rule's recipients, as far as Synapse reaches them differently.
 #[derive(Clone, Copy, Debug)]
 struct Reach {
     here: bool,
